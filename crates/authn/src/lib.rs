@@ -1,1 +1,67 @@
+//! A `SignedIn` exists only for a live session of an unlocked user.
+//!
+//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) and are then
+//! known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and
+//! running sign-ins is private here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
+mod clock;
+mod config;
+mod http_client;
+mod id_token;
+mod login;
+mod logout;
+mod logout_token;
+mod provider;
+mod secret;
+mod session;
+mod signed_in;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tenancy::Db;
+
+pub use clock::Clock;
+pub use config::{Config, ConfigError, ProviderConfig, SessionConfig};
+pub use login::{ProviderChoice, SignInFailure, Started};
+pub use logout::SignedOut;
+pub use logout_token::LogoutNotice;
+pub use session::renew_cookie;
+pub use signed_in::{NewCookie, SignedIn};
+
+use provider::Provider;
+
+/// Who is asking. Holds the way to users, sessions and providers; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authn(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    clock: Clock,
+    session: SessionConfig,
+    providers: BTreeMap<String, Provider>,
+    public_url: String,
+}
+
+impl Authn {
+    /// Checks the configuration and keeps the door to the database. Providers are not asked yet: one that is down must
+    /// not keep the application from starting.
+    pub fn new(config: Config, public_url: &str, production: bool, db: Db, clock: Clock) -> Result<Self, ConfigError> {
+        config.session.check()?;
+        let http = http_client::HttpClient::new()?;
+        let mut providers = BTreeMap::new();
+        for (key, provider) in config.providers {
+            let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
+            providers.insert(key, provider);
+        }
+        let session = config.session;
+        Ok(Self(Arc::new(Inner { db, clock, session, providers, public_url: public_url.to_owned() })))
+    }
+
+    /// The clock everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}

@@ -6,3 +6,4 @@
 pub mod idp;
 pub mod mailbox;
 pub mod postgres;
+pub mod processes;

@@ -1,1 +1,393 @@
-//! (being written)
+//! A private PostgreSQL that only its owner reaches and that is gone when its owner is.
+//!
+//! It listens on a free port of 127.0.0.1, asks for a random password (SCRAM), and needs no rights on the machine. Files:
+//! `data` (the cluster), `owner-password` (mode 0600), `server.log`, `lock` (held for as long as the owner lives).
+
+mod install;
+mod place;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use self::install::Install;
+use self::place::Place;
+use crate::processes::{Lock, LockError, end, signal, tail};
+
+/// How long a server may take to start: after a crash it repeats what its log holds.
+const START: Duration = Duration::from_mins(1);
+/// Fast shutdown, then immediate shutdown, each with the time it gets.
+const STOP: [(&str, Duration); 2] = [("INT", Duration::from_secs(30)), ("QUIT", Duration::from_secs(10))];
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what happened and what to do")]
+pub enum Error {
+    #[error(
+        "found no PostgreSQL 15 or newer in PATH, /usr/lib/postgresql or Homebrew; \
+         install it with `apt-get install postgresql` or `brew install postgresql@17`"
+    )]
+    NotInstalled,
+    #[error(
+        "{data} was made by PostgreSQL {version}, which is not installed any more; \
+         install that version again, or start over with `bin/dev --reset`"
+    )]
+    OtherVersion { data: PathBuf, version: String },
+    #[error("bin/dev is already running in this clone (pid {}); stop it there with Ctrl-C, or use it", pid(*.0))]
+    AlreadyRunning(Option<u32>),
+    #[error("{0} was not made by this user for this clone; delete it, or run as the user it belongs to")]
+    NotOurs(PathBuf),
+    #[error("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`; run this as another user")]
+    NoUser,
+    #[error("other users can reach neither TMPDIR nor /tmp nor /var/tmp; set TMPDIR to a directory they can reach")]
+    NoTemporaryDirectory,
+    #[error("cannot {action} {path}: {source}; check who owns it and that the disk is not full")]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("`{name}` failed; fix what it says and start again:\n{output}")]
+    Program { name: String, output: String },
+    #[error("PostgreSQL did not start; its log ends with:\n{0}")]
+    DidNotStart(String),
+    #[error("the private PostgreSQL answered with an error: {0}; its log is server.log beside its data")]
+    Sql(#[from] sqlx::Error),
+    #[error("the system gave no random bytes: {0}; start again")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Error {
+    fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { action, path: path.to_owned(), source }
+    }
+}
+
+fn pid(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+}
+
+/// A running server with the superuser `owner` and the database `holdfast`. Dropped, it is stopped.
+#[derive(Debug)]
+pub struct Cluster {
+    // Dropped in this order: the server stops, temporary files go, the lock is let go.
+    server: Server,
+    home: Home,
+    _lock: Lock,
+    port: u16,
+    password: String,
+}
+
+impl Cluster {
+    /// Starts the cluster that keeps its data in `dir`, and makes it on first use.
+    ///
+    /// Run as root, the data is in a directory of `/var/tmp` where the user of the server cannot reach `dir`; then `dir`
+    /// is a text file that names it. What an owner that was killed has left running is stopped first.
+    pub async fn start(dir: &Path) -> Result<Self, Error> {
+        let place = Place::lasting(dir)?;
+        let lock = lock(&place)?;
+        Self::run(Home { place, temporary: false }, lock).await
+    }
+
+    /// Starts a cluster for tests, which a crash of the machine would ruin and which leaves nothing behind.
+    pub async fn temporary() -> Result<Self, Error> {
+        for place in Place::temporaries()? {
+            clear(place).await?;
+        }
+        let home = Home { place: Place::temporary()?, temporary: true };
+        let lock = lock(&home.place)?;
+        Self::run(home, lock).await
+    }
+
+    /// Deletes the cluster that [`start`](Self::start) has made for `dir`, if it has.
+    pub async fn erase(dir: &Path) -> Result<(), Error> {
+        if Place::existing(dir)?.is_none() {
+            return Ok(());
+        }
+        let place = Place::lasting(dir)?;
+        let _lock = lock(&place)?;
+        stop_orphan(&place).await?;
+        fs::remove_dir_all(&place.dir).map_err(|e| Error::file("delete", &place.dir, e))?;
+        if place.dir != dir {
+            fs::remove_file(dir).map_err(|e| Error::file("delete", dir, e))?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server and waits until it is gone, as dropping does.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Where the superuser reaches the database.
+    #[must_use]
+    pub fn owner_url(&self) -> String {
+        self.url("owner", &self.password)
+    }
+
+    /// Gives a role of the cluster a new random password. Returns where it reaches the database.
+    pub async fn login(&self, role: &str) -> Result<String, Error> {
+        let password = random_hex(24)?;
+        let mut connection = PgConnection::connect_with(&self.options("holdfast")).await?;
+        sqlx::query("select set_config('devkit.role', $1, false), set_config('devkit.password', $2, false)")
+            .bind(role)
+            .bind(&password)
+            .execute(&mut connection)
+            .await?;
+        connection
+            .execute(
+                "do $$ begin execute format('alter role %I password %L', \
+                 current_setting('devkit.role'), current_setting('devkit.password')); end $$",
+            )
+            .await?;
+        connection.close().await?;
+        Ok(self.url(role, &password))
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.home.place.dir
+    }
+
+    fn url(&self, role: &str, password: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/holdfast", self.port)
+    }
+
+    fn options(&self, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("owner")
+            .password(&self.password)
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
+    }
+
+    async fn run(home: Home, lock: Lock) -> Result<Self, Error> {
+        let place = &home.place;
+        stop_orphan(place).await?;
+        let install = Install::find(&place.data())?;
+        if !place.data().exists() {
+            make(&home, &install).await?;
+        }
+        let password_file = place.dir.join("owner-password");
+        let password = fs::read_to_string(&password_file).map_err(|e| Error::file("read", &password_file, e))?;
+        let started = Instant::now();
+        let port = free_port()?;
+        let server = Server(serve(&home, &install, port)?);
+        let mut cluster = Self { server, home, _lock: lock, port, password };
+        loop {
+            if let Some(mut connection) = cluster.ready(started).await? {
+                let find = "select from pg_database where datname = 'holdfast'";
+                if sqlx::query(find).fetch_optional(&mut connection).await?.is_none() {
+                    connection.execute("create database holdfast").await?;
+                }
+                connection.close().await?;
+                return Ok(cluster);
+            }
+            cluster.port = free_port()?;
+            cluster.server = Server(serve(&cluster.home, &install, cluster.port)?);
+        }
+    }
+
+    /// Connects as soon as the server lets us in. `None` where it has ended for a reason that passes.
+    async fn ready(&mut self, started: Instant) -> Result<Option<PgConnection>, Error> {
+        loop {
+            let ended = self.server.0.try_wait().map_err(|e| Error::file("wait for", self.dir(), e))?.is_some();
+            let log = || tail(&self.dir().join("server.log"), 20);
+            if ended || started.elapsed() > START {
+                // Another program took the port first; or the helpers of a killed server are still leaving.
+                let passes = ["Address already in use", "pre-existing shared memory block"];
+                let log = log();
+                if ended && started.elapsed() < START && passes.iter().any(|reason| log.contains(reason)) {
+                    return Ok(None);
+                }
+                return Err(Error::DidNotStart(log));
+            }
+            let options = self.options("postgres");
+            let attempt = timeout(Duration::from_secs(5), PgConnection::connect_with(&options));
+            if let Ok(Ok(connection)) = attempt.await {
+                return Ok(Some(connection));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The server's process. Dropped, it is shut down in order.
+#[derive(Debug)]
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        end(&mut self.0, &STOP);
+    }
+}
+
+/// The directory of a cluster. Dropped, a temporary one is deleted.
+#[derive(Debug)]
+struct Home {
+    place: Place,
+    temporary: bool,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = fs::remove_dir_all(&self.place.dir);
+        }
+    }
+}
+
+fn lock(place: &Place) -> Result<Lock, Error> {
+    let path = place.dir.join("lock");
+    Lock::take(&path).map_err(|error| match error {
+        LockError::Held(pid) => Error::AlreadyRunning(pid),
+        LockError::File(error) => Error::file("lock", &path, error),
+    })
+}
+
+/// Makes a new cluster. It appears under its name only when it is complete.
+async fn make(home: &Home, install: &Install) -> Result<(), Error> {
+    let place = &home.place;
+    let password = random_hex(24)?;
+    let password_file = place.dir.join("owner-password");
+    let _ = fs::remove_file(&password_file);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&password_file)
+        .and_then(|mut file| file.write_all(password.as_bytes()))
+        .map_err(|e| Error::file("write", &password_file, e))?;
+    place.hand_over(&password_file)?;
+    let unfinished = place.dir.join("data.new");
+    let _ = fs::remove_dir_all(&unfinished);
+    fs::create_dir(&unfinished).map_err(|e| Error::file("create", &unfinished, e))?;
+    place.hand_over(&unfinished)?;
+    let program = install.program("initdb");
+    let initdb = |locale: &str| {
+        let mut command = place.command(&program);
+        command.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password_file);
+        command.args(["--username=owner", "--auth=scram-sha-256", "--encoding=UTF8", "--data-checksums"]);
+        command.arg(format!("--locale={locale}")).args(home.temporary.then_some("--no-sync")).kill_on_drop(true);
+        run(command)
+    };
+    match initdb("C.UTF-8").await {
+        // macOS has no such locale. Text sorts the same in both.
+        Err(Error::Program { output, .. }) if output.contains("locale") => initdb("C").await?,
+        other => other?,
+    }
+    fs::rename(&unfinished, place.data()).map_err(|e| Error::file("rename", &unfinished, e))
+}
+
+async fn run(mut command: Command) -> Result<(), Error> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    match command.output().await {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(Error::Program { name, output: String::from_utf8_lossy(&output.stderr).into_owned() }),
+        Err(error) => Err(Error::Program { name, output: error.to_string() }),
+    }
+}
+
+fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
+    let path = home.place.dir.join("server.log");
+    let mut open = OpenOptions::new();
+    let open = open.write(true).create(true).truncate(true).mode(0o600);
+    let log = open.open(&path).map_err(|e| Error::file("write", &path, e))?;
+    let errors = log.try_clone().map_err(|e| Error::file("write", &path, e))?;
+    let program = install.program("postgres");
+    let mut command = home.place.command(&program);
+    command.arg("-D").arg(home.place.data()).arg("-p").arg(port.to_string());
+    let mut settings = vec![
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=200",
+        "shared_buffers=64MB",
+        "timezone=UTC",
+        "log_timezone=UTC",
+    ];
+    if home.temporary {
+        settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"]);
+    }
+    for setting in settings {
+        command.arg("-c").arg(setting);
+    }
+    let failed = |error: io::Error| Error::Program { name: program.display().to_string(), output: error.to_string() };
+    command.stdout(log).stderr(errors).spawn().map_err(failed)
+}
+
+/// Stops the server that a killed owner of this directory left behind, and no other.
+async fn stop_orphan(place: &Place) -> Result<(), Error> {
+    let path = place.data().join("postmaster.pid");
+    let Some(pid) = fs::read_to_string(&path).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
+        return Ok(());
+    };
+    let ours = format!("-D {} ", place.data().display());
+    let alive = || command_line(pid).contains(&ours);
+    if !alive() {
+        // The server would refuse to start where another program has that number now. What keeps two servers from one
+        // directory is our lock, and shared memory that the server looks up by the directory, not by this file.
+        return fs::remove_file(&path).map_err(|e| Error::file("delete", &path, e));
+    }
+    for (name, patience) in STOP {
+        signal(pid, name);
+        let asked = Instant::now();
+        while asked.elapsed() < patience {
+            if !alive() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Err(Error::DidNotStart(format!("the server of an earlier run (pid {pid}) does not stop; end it with `kill {pid}`")))
+}
+
+/// The arguments of a process, each followed by a space. Empty where there is none.
+fn command_line(pid: u32) -> String {
+    if let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) {
+        return String::from_utf8_lossy(&line).replace('\0', " ");
+    }
+    let output = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).replace('\n', " "))
+}
+
+/// Removes what a temporary cluster left behind whose owner was killed.
+async fn clear(place: Place) -> Result<(), Error> {
+    // Its owner makes these after taking the lock, so a directory without them may still be in the making.
+    let begun = place.data().exists() || place.dir.join("data.new").exists();
+    if !begun {
+        return Ok(());
+    }
+    match lock(&place) {
+        Ok(_lock) => {
+            stop_orphan(&place).await?;
+            let _ = fs::remove_dir_all(&place.dir);
+            Ok(())
+        }
+        Err(Error::AlreadyRunning(_)) => Ok(()),
+        Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    port.map(|address| address.port()).map_err(|e| Error::file("listen on", Path::new("127.0.0.1"), e))
+}
+
+/// `bytes` random bytes from the system, in hex.
+pub fn random_hex(bytes: usize) -> Result<String, getrandom::Error> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random)?;
+    Ok(hex(&random))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -1,1 +1,19 @@
+//! No row is read or written outside a transaction bound to one tenant.
+//!
+//! The pool is private here. What leaves this crate is a [`Tx`]: a transaction whose type says whether it may write
+//! ([`Read`], [`Write`]) and on which [`Plane`] it runs, and which the database has bound to one tenant, one person or
+//! one narrow role before the first query can be sent.
 
+mod config;
+mod connect;
+mod enter;
+mod ids;
+mod migrate;
+mod tx;
+
+pub use config::Config;
+pub use connect::{Db, Error};
+pub use enter::{Entry, Membership, Scope, SessionFacts, WorkspaceFacts};
+pub use ids::{TenantId, UserId, WorkspaceId};
+pub use migrate::{MigrateError, migrate};
+pub use tx::{Account, Audit, Identity, Mode, OnConstraint, Plane, Read, Tenant, Tx, Write};

@@ -1,1 +1,30 @@
+//! No response leaves without our headers, and no error text of ours reaches a client.
+//!
+//! [`edge`] wraps the whole application: request id, security headers, limits, same-site rules, one log line, and the
+//! page or problem document for every error. The rest is what handlers answer with and read from.
 
+mod assets;
+mod client;
+pub mod cookie;
+mod edge;
+mod error;
+mod fetch_metadata;
+mod flash;
+mod form;
+mod headers;
+mod local_path;
+mod page;
+mod problem;
+mod serve;
+mod text;
+
+pub use assets::assets;
+pub use client::Client;
+pub use edge::{Edge, Limits, edge};
+pub use error::{Error, Result};
+pub use flash::{Flash, Tone};
+pub use form::{Field, FieldErrors, Form, Query};
+pub use local_path::LocalPath;
+pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
+pub use serve::{Config, serve};
+pub use text::{Email, Line, Paragraph, visible};

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tenancy::{Db, TenantId, Tx, Write};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+/// Decisions that may wait to be written. At about 300 bytes each this bounds the queue to about 5 MB.
+const WAITING: usize = 16_384;
+/// Most decisions of one insert.
+const BATCH: usize = 4_096;
+/// Time in which decisions gather into one batch.
+const GATHER: Duration = Duration::from_millis(200);
+/// Longest wait for room in the queue; then the request is refused rather than answered unrecorded.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One answer of the policy engine.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The organization it was made in.
+    pub tenant: Option<TenantId>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who asked, as a Cedar entity id.
+    pub principal: String,
+    /// For which action.
+    pub action: &'static str,
+    /// On what, as a Cedar entity id.
+    pub resource: String,
+    /// What was answered.
+    pub allowed: bool,
+    /// `@id`s of the policies that determined it.
+    pub policies: Vec<String>,
+    /// SHA-256 of the policy set.
+    pub policy_set: [u8; 32],
+    /// The request.
+    pub request: Uuid,
+}
+
+impl Decision {
+    /// Records the decision in the transaction of the write it allows: neither exists without the other.
+    pub async fn record(&self, tx: &mut Tx<Write>) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "insert into audit.decisions
+               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id)
+             values ($1, current_setting('app.tenant_id')::uuid, $2, $3, $4, $5, $6, $7, $8, $9)",
+            Uuid::now_v7(),
+            self.at,
+            self.principal,
+            self.action,
+            self.resource,
+            self.allowed,
+            &self.policies,
+            &self.policy_set[..],
+            self.request,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The queue of decisions is full and stays full: the request must be refused.
+#[derive(Debug, thiserror::Error)]
+#[error("policy decisions cannot be recorded at the moment")]
+pub struct Overloaded;
+
+/// Records decisions that have no transaction of their own: those that allow reading, and refusals.
+///
+/// They are written in batches by one task. The queue is bounded: while the database does not take them, requests wait
+/// and are then refused ([`Overloaded`]). Nothing is dropped; only a killed process loses what it had not yet written
+/// (at most [`GATHER`] old while the database is well).
+#[derive(Clone, Debug)]
+pub struct Decisions {
+    queue: Sender<Decision>,
+    task: Arc<Mutex<Option<Task>>>,
+}
+
+#[derive(Debug)]
+struct Task {
+    close: oneshot::Sender<()>,
+    done: JoinHandle<usize>,
+}
+
+impl Decisions {
+    /// Starts the writing task.
+    #[must_use]
+    pub fn start(db: Db) -> Self {
+        let (queue, waiting) = channel(WAITING);
+        let (close, closed) = oneshot::channel();
+        let done = tokio::spawn(write(db, waiting, closed));
+        Self { queue, task: Arc::new(Mutex::new(Some(Task { close, done }))) }
+    }
+
+    /// Hands over a decision.
+    pub async fn record(&self, decision: Decision) -> Result<(), Overloaded> {
+        match timeout(PATIENCE, self.queue.send(decision)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Overloaded),
+        }
+    }
+
+    /// Writes what waits and stops. Returns how many decisions could not be written.
+    pub async fn close(&self) -> usize {
+        let Some(Task { close, done }) = self.task.lock().await.take() else {
+            return 0;
+        };
+        let _ = close.send(());
+        done.await.unwrap_or(usize::MAX)
+    }
+}
+
+async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Receiver<()>) -> usize {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            () = async {
+                if batch.is_empty() {
+                    waiting.recv_many(&mut batch, 1).await;
+                }
+                sleep(GATHER).await;
+            } => {
+                fill(&mut batch, &mut waiting);
+                match insert(&db, &batch).await {
+                    Ok(()) => batch.clear(),
+                    // Kept and tried again; meanwhile the queue fills and requests are refused.
+                    Err(error) => tracing::error!(%error, waiting = batch.len() + waiting.len(), "decisions not written"),
+                }
+            }
+            _ = &mut closed => break,
+        }
+    }
+    waiting.close();
+    loop {
+        fill(&mut batch, &mut waiting);
+        if batch.is_empty() {
+            return 0;
+        }
+        if let Err(error) = insert(&db, &batch).await {
+            let lost = batch.len() + waiting.len();
+            tracing::error!(%error, lost, "decisions lost at shutdown");
+            return lost;
+        }
+        batch.clear();
+    }
+}
+
+fn fill(batch: &mut Vec<Decision>, waiting: &mut Receiver<Decision>) {
+    while batch.len() < BATCH {
+        let Ok(decision) = waiting.try_recv() else {
+            return;
+        };
+        batch.push(decision);
+    }
+}
+
+async fn insert(db: &Db, batch: &[Decision]) -> Result<(), tenancy::Error> {
+    let mut tx = db.begin_audit().await?;
+    let ids: Vec<Uuid> = batch.iter().map(|_| Uuid::now_v7()).collect();
+    let tenants: Vec<Option<Uuid>> = batch.iter().map(|d| d.tenant.map(TenantId::uuid)).collect();
+    let times: Vec<DateTime<Utc>> = batch.iter().map(|d| d.at).collect();
+    let principals: Vec<String> = batch.iter().map(|d| d.principal.clone()).collect();
+    let actions: Vec<String> = batch.iter().map(|d| d.action.to_owned()).collect();
+    let resources: Vec<String> = batch.iter().map(|d| d.resource.clone()).collect();
+    let allowed: Vec<bool> = batch.iter().map(|d| d.allowed).collect();
+    // An array of arrays cannot be unnested by row; policy ids contain no comma (checked when policies are loaded).
+    let policies: Vec<String> = batch.iter().map(|d| d.policies.join(",")).collect();
+    let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
+    let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();
+    sqlx::query!(
+        r#"insert into audit.decisions
+             (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id)
+           select id, tenant, at, principal, action, resource, allowed, string_to_array(policies, ','), policy_set, request
+             from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
+                         $8::text[], $9::bytea[], $10::uuid[])
+               as d (id, tenant, at, principal, action, resource, allowed, policies, policy_set, request)"#,
+        &ids,
+        &tenants as &[Option<Uuid>],
+        &times,
+        &principals,
+        &actions,
+        &resources,
+        &allowed,
+        &policies,
+        &sets,
+        &requests,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}

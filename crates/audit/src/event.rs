@@ -1,0 +1,72 @@
+use serde_json::Value;
+use tenancy::{Account, Identity, Tx, UserId, Write};
+use uuid::Uuid;
+
+/// Who did it, in which session and request, from which network.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The person, where one is known.
+    pub user: Option<UserId>,
+    /// Their session, where there is one.
+    pub session: Option<Uuid>,
+    /// The request, as in the logs and on error pages.
+    pub request: Uuid,
+    /// The network (never the full address) the request came from.
+    pub network: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What, as `area.what_was_done`, for example `member.role_changed`.
+    pub kind: &'static str,
+    /// To what, as `Type::id`.
+    pub target: String,
+    /// What else a reader needs, as an object. Never a secret, never content of restricted fields.
+    pub details: Value,
+}
+
+impl Event {
+    /// Records an event of one organization, in the transaction that makes it true.
+    pub async fn record(&self, tx: &mut Tx<Write>, by: &Actor) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details)
+             values ($1, current_setting('app.tenant_id')::uuid, $2, $3, $4, $5, $6, $7, $8)",
+            Uuid::now_v7(),
+            by.user.map(UserId::uuid),
+            self.kind,
+            self.target,
+            by.request,
+            by.session,
+            by.network,
+            self.details,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Records an event that belongs to no organization, such as a sign-in, in the transaction that makes it true.
+    pub async fn record_personal<P: Personal>(&self, tx: &mut Tx<Write, P>, by: &Actor) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "insert into audit.events (id, actor, kind, target, request_id, session_id, network, details)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            Uuid::now_v7(),
+            by.user.map(UserId::uuid),
+            self.kind,
+            self.target,
+            by.request,
+            by.session,
+            by.network,
+            self.details,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The planes on which things happen outside any organization.
+pub trait Personal: tenancy::Plane {}
+impl Personal for Account {}
+impl Personal for Identity {}

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The `[authn]` section of the configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Life of sessions.
+    pub session: SessionConfig,
+    /// Identity providers by key. The key stands in their addresses: `/sign-in/{key}/callback`.
+    #[serde(default)]
+    pub providers: BTreeMap<String, ProviderConfig>,
+}
+
+/// `[authn.session]`: all in seconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionConfig {
+    /// A session not used for this long has ended.
+    pub idle_seconds: u32,
+    /// A session this old has ended, however much it is used.
+    pub absolute_seconds: u32,
+    /// The token in the cookie is replaced when it is this old.
+    pub rotate_seconds: u32,
+    /// How long the token before the last one still works, for tabs that were loading meanwhile.
+    pub grace_seconds: u32,
+}
+
+/// `[authn.providers.<key>]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// What people see: "Continue with {name}".
+    pub name: String,
+    /// Issuer identifier, exactly as the provider states it, trailing slash included.
+    pub issuer: String,
+    /// Our client id there.
+    pub client_id: String,
+    /// Our client secret there.
+    pub client_secret: SecretString,
+    /// Scopes besides `openid`.
+    #[serde(default = "profile_and_email")]
+    pub scopes: Vec<String>,
+    /// The provider must have seen the person at most this long ago (`max_age`), in seconds.
+    #[serde(default = "eight_hours")]
+    pub max_age_seconds: u32,
+    /// Acceptable `acr` values. Empty: none is asked for. Otherwise a token without one of exactly these is refused.
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// How long the provider's metadata is kept, in seconds.
+    #[serde(default = "one_hour")]
+    pub metadata_seconds: u32,
+    /// A provider that failed is asked again only after this many seconds; so is its key set for an unknown key.
+    #[serde(default = "ten")]
+    pub retry_seconds: u32,
+}
+
+fn profile_and_email() -> Vec<String> {
+    vec!["profile".to_owned(), "email".to_owned()]
+}
+
+fn eight_hours() -> u32 {
+    8 * 3600
+}
+
+fn one_hour() -> u32 {
+    3600
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// What is wrong with the configuration; the application does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Lifetimes that make no session, or one that never ends.
+    #[error(
+        "authn.session: want 60 <= idle_seconds <= absolute_seconds <= 30 days, 60 <= rotate_seconds <= absolute_seconds, \
+         grace_seconds <= 300"
+    )]
+    Session,
+    /// A provider key that does not fit into an address.
+    #[error("authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters")]
+    Key(String),
+    /// An issuer that cannot be trusted.
+    #[error(
+        "authn.providers.{0}.issuer: want an https URL without query and fragment (http only on loopback, and never in the \
+         production profile)"
+    )]
+    Issuer(String),
+    /// A client without a secret.
+    #[error("authn.providers.{0}: client_id and client_secret must not be empty")]
+    Client(String),
+    /// The HTTP client cannot be built, for example because the machine has no certificates.
+    #[error("no HTTP client: {0}")]
+    HttpClient(reqwest::Error),
+}
+
+impl SessionConfig {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let sound = (60..=self.absolute_seconds).contains(&self.idle_seconds)
+            && self.absolute_seconds <= 30 * 86_400
+            && (60..=self.absolute_seconds).contains(&self.rotate_seconds)
+            && self.grace_seconds <= 300;
+        if sound { Ok(()) } else { Err(ConfigError::Session) }
+    }
+}

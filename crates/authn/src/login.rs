@@ -1,0 +1,357 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponseParts, ResponseParts};
+use chrono::{DateTime, Duration, Utc};
+use openidconnect::core::CoreResponseType;
+use openidconnect::{AuthenticationFlow, AuthorizationRequest, CsrfToken, Nonce, PkceCodeChallenge, Scope};
+use serde_json::json;
+use tenancy::{Identity as IdentityPlane, Tx, Write};
+use uuid::Uuid;
+use web::cookie::{self, SameSite};
+use web::{Context, Error, LocalPath};
+
+use crate::id_token::{Expected, Identity, Refused};
+use crate::provider::Provider;
+use crate::secret::{Token, hash};
+use crate::session::{actor, busy};
+use crate::{Authn, NewCookie};
+
+const COOKIE: &str = "login";
+/// Time to finish a sign-in at the provider.
+const LIFETIME: Duration = Duration::minutes(10);
+
+/// A provider people can choose.
+#[derive(Clone, Debug)]
+pub struct ProviderChoice {
+    /// Its key in addresses.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A sign-in under way: where to send the browser. As part of a response it sets the short-lived cookie that ties the
+/// sign-in to this browser.
+#[derive(Debug)]
+pub struct Started {
+    /// The provider's address.
+    pub url: String,
+    handle: String,
+}
+
+impl IntoResponseParts for Started {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        // Lax: the provider's redirect must bring it. It holds a random handle and is worth nothing without the state.
+        let seconds = LIFETIME.num_seconds().unsigned_abs();
+        cookie::set(response.headers_mut(), COOKIE, &self.handle, SameSite::Lax, Some(seconds));
+        Ok(response)
+    }
+}
+
+pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
+    cookie::remove(headers, COOKIE);
+}
+
+/// Why a sign-in came to nothing. Says what a person can be told; the reason is in the log and the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFailure {
+    /// Not started in this browser, used already, or more than ten minutes ago.
+    NotUnderWay,
+    /// The person or the provider declined.
+    Declined,
+    /// The provider is down, slow, or not what its configuration says.
+    ProviderDown,
+    /// The provider answered with something that proves nothing.
+    Refused,
+    /// The account is locked here.
+    Locked,
+}
+
+/// The parameters a provider sends back (RFC 6749, section 4.1.2; RFC 9207).
+#[derive(Debug, Default)]
+struct Answer {
+    code: Option<String>,
+    state: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+}
+
+impl Answer {
+    /// `None` if a parameter that matters is there twice: two readers could disagree on which counts.
+    fn parse(query: &str) -> Option<Self> {
+        let mut answer = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let place = match &*name {
+                "code" => &mut answer.code,
+                "state" => &mut answer.state,
+                "iss" => &mut answer.iss,
+                "error" => &mut answer.error,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return None;
+            }
+        }
+        Some(answer)
+    }
+}
+
+/// A row of `identity.logins`, taken: it does not exist any more.
+struct Login {
+    issuer: String,
+    nonce: String,
+    pkce_verifier: String,
+    return_to: String,
+    created_at: DateTime<Utc>,
+}
+
+impl Authn {
+    /// The providers people can choose from.
+    #[must_use]
+    pub fn providers(&self) -> Vec<ProviderChoice> {
+        let choice = |(key, provider): (&String, &Provider)| ProviderChoice {
+            key: key.clone(),
+            name: provider.config.name.clone(),
+        };
+        self.0.providers.iter().map(choice).collect()
+    }
+
+    /// Starts a sign-in. [`Error::NotFound`] if there is no such provider; the inner error if it cannot be used now.
+    pub async fn start_sign_in(
+        &self,
+        key: &str,
+        return_to: &LocalPath,
+    ) -> Result<Result<Started, SignInFailure>, Error> {
+        let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
+        let now = self.0.clock.now();
+        let metadata = match provider.metadata(now).await {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                tracing::error!(provider = key, %error, "identity provider unusable");
+                return Ok(Err(SignInFailure::ProviderDown));
+            }
+        };
+        let (handle, state, nonce) = (Token::new()?, Token::new()?, Token::new()?);
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        // What nobody came back for, a bounded number at a time.
+        sqlx::query!(
+            "delete from identity.logins where handle_hash in
+               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20 for update skip locked)",
+            now,
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "insert into identity.logins
+               (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &handle.hash()[..],
+            &state.hash()[..],
+            key,
+            provider.config.issuer,
+            nonce.reveal(),
+            verifier.secret(),
+            return_to.as_str(),
+            now,
+            now + LIFETIME,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+
+        let state = CsrfToken::new(state.reveal().to_owned());
+        let nonce = Nonce::new(nonce.reveal().to_owned());
+        let flow = AuthenticationFlow::<CoreResponseType>::AuthorizationCode;
+        let client = openidconnect::core::CoreClient::new(
+            provider.client_id.clone(),
+            provider.issuer.clone(),
+            metadata.jwks().clone(),
+        )
+        .set_auth_uri(metadata.authorization_endpoint().clone())
+        .set_redirect_uri(provider.redirect.clone());
+        let mut request: AuthorizationRequest<'_, _, _, _> = client
+            .authorize_url(flow, move || state, move || nonce)
+            .set_pkce_challenge(challenge)
+            .set_max_age(std::time::Duration::from_secs(provider.config.max_age_seconds.into()));
+        for scope in &provider.config.scopes {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        for acr in &provider.config.acr_values {
+            request = request.add_auth_context_value(openidconnect::AuthenticationContextClass::new(acr.clone()));
+        }
+        let (url, _, _) = request.url();
+        Ok(Ok(Started { url: url.into(), handle: handle.reveal().to_owned() }))
+    }
+
+    /// Finishes a sign-in from what the provider sent back: takes the running sign-in (once), checks the answer,
+    /// exchanges the code, verifies the ID token, and begins a session, all or nothing.
+    pub async fn finish_sign_in(
+        &self,
+        key: &str,
+        query: &str,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
+        let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
+        let now = self.0.clock.now();
+        let Some(answer) = Answer::parse(query) else {
+            tracing::warn!(provider = key, "sign-in: a parameter came twice");
+            return Ok(Err(SignInFailure::Refused));
+        };
+        let Some(login) = self.take_login(key, &answer, headers, now).await? else {
+            tracing::warn!(provider = key, "sign-in: none under way for this browser and state");
+            return Ok(Err(SignInFailure::NotUnderWay));
+        };
+        match self.redeem(provider, answer, &login, now).await {
+            Ok(identity) => self.begin_session(key, identity, &login.return_to, context).await,
+            Err((failure, reason)) => {
+                tracing::warn!(provider = key, reason, "sign-in failed");
+                self.record_failure(key, &reason, context).await?;
+                Ok(Err(failure))
+            }
+        }
+    }
+
+    async fn take_login(
+        &self,
+        key: &str,
+        answer: &Answer,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Login>, Error> {
+        let (Some(handle), Some(state)) = (cookie::get(headers, COOKIE), &answer.state) else {
+            return Ok(None);
+        };
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let login = sqlx::query_as!(
+            Login,
+            "delete from identity.logins
+              where handle_hash = $1 and state_hash = $2 and provider = $3 and expires_at > $4
+             returning issuer, nonce, pkce_verifier, return_to, created_at",
+            &hash(handle)[..],
+            &hash(state)[..],
+            key,
+            now,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(login)
+    }
+
+    async fn redeem(
+        &self,
+        provider: &Provider,
+        answer: Answer,
+        login: &Login,
+        now: DateTime<Utc>,
+    ) -> Result<Identity, (SignInFailure, String)> {
+        let metadata = provider.metadata(now).await.map_err(|error| (SignInFailure::ProviderDown, error.0))?;
+        // RFC 9207: which issuer answers. Checked before anything is sent anywhere, so that a code of one provider never
+        // reaches another.
+        let names_issuer = metadata.additional_metadata().authorization_response_iss_parameter_supported;
+        if login.issuer != provider.config.issuer
+            || answer.iss.as_ref().map_or(names_issuer, |iss| *iss != login.issuer)
+        {
+            return Err((SignInFailure::Refused, "answer: another issuer, or none where one is promised".to_owned()));
+        }
+        if let Some(error) = answer.error {
+            return Err((SignInFailure::Declined, format!("answer: error {}", web::visible(&error, 64))));
+        }
+        let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
+        let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
+        let expected = Expected { nonce: &login.nonce, pkce_verifier: &login.pkce_verifier, started: login.created_at };
+        provider.redeem(code, expected, now).await.map_err(|error| match &error {
+            Refused::Provider(_) => (SignInFailure::ProviderDown, error.to_string()),
+            Refused::Token(_) => (SignInFailure::Refused, error.to_string()),
+        })
+    }
+
+    async fn begin_session(
+        &self,
+        key: &str,
+        identity: Identity,
+        return_to: &str,
+        context: &Context,
+    ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let (user, locked) = self.find_or_create_user(&mut tx, &identity).await?;
+        if locked {
+            let by = actor(context, Some(user), None);
+            let details = json!({ "provider": key, "reason": "the account is locked" });
+            let event = Event { kind: "sign_in.failed", target: format!("User::{user}"), details };
+            event.record_personal(&mut tx, &by).await?;
+            tx.commit().await?;
+            return Ok(Err(SignInFailure::Locked));
+        }
+        let (session, token) = self.create_session(&mut tx, user, key, &identity, context).await?;
+        let by = actor(context, Some(user), Some(session));
+        let details = json!({ "provider": key, "device": context.client.device });
+        let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
+        event.record_personal(&mut tx, &by).await?;
+        tx.commit().await?;
+        Ok(Ok((NewCookie::of(&token), LocalPath::or_home(return_to))))
+    }
+
+    /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own
+    /// accounts of another. Name and address follow the provider.
+    async fn find_or_create_user(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        identity: &Identity,
+    ) -> Result<(Uuid, bool), Error> {
+        let now = self.0.clock.now();
+        // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
+            identity.issuer,
+            identity.subject
+        )
+        .execute(&mut **tx)
+        .await?;
+        let known = sqlx::query!(
+            r#"update identity.users u set display_name = $3, email = $4, email_verified = $5
+                 from identity.accounts a
+                where a.issuer = $1 and a.subject = $2 and u.id = a.user_id
+               returning u.id, (u.locked_at is not null) as "locked!""#,
+            identity.issuer,
+            identity.subject,
+            identity.name,
+            identity.email,
+            identity.email_verified,
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        if let Some(user) = known {
+            return Ok((user.id, user.locked));
+        }
+        let id = Uuid::now_v7();
+        sqlx::query!(
+            "with new as (
+               insert into identity.users (id, display_name, email, email_verified, created_at)
+               values ($1, $2, $3, $4, $5) returning id)
+             insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
+            id,
+            identity.name,
+            identity.email,
+            identity.email_verified,
+            now,
+            identity.issuer,
+            identity.subject,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok((id, false))
+    }
+
+    async fn record_failure(&self, key: &str, reason: &str, context: &Context) -> Result<(), Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let details = json!({ "provider": key, "reason": web::visible(reason, 300) });
+        let event = Event { kind: "sign_in.failed", target: format!("Provider::{key}"), details };
+        event.record_personal(&mut tx, &actor(context, None, None)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

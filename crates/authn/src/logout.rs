@@ -1,0 +1,64 @@
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponseParts, ResponseParts};
+use web::Error;
+use web::cookie::{self, SameSite};
+
+use crate::secret::Token;
+use crate::{Authn, SignedIn};
+
+const COOKIE: &str = "logout";
+
+/// A session that has ended here. As part of a response it clears what the browser holds.
+#[derive(Debug)]
+pub struct SignedOut {
+    /// The provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if it has one that can be reached.
+    pub provider_url: Option<String>,
+    state: Option<String>,
+}
+
+impl IntoResponseParts for SignedOut {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        let headers = response.headers_mut();
+        crate::session::remove_cookie(headers);
+        // Pages of the session, also those a browser would bring back by the back button.
+        headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(state) = &self.state {
+            cookie::set(headers, COOKIE, state, SameSite::Lax, Some(600));
+        }
+        Ok(response)
+    }
+}
+
+impl Authn {
+    /// Ends the session, then says where the provider's own session can be ended. No ID token is kept, so none is sent
+    /// as a hint; the provider asks the person.
+    pub async fn sign_out(&self, who: &SignedIn) -> Result<SignedOut, Error> {
+        self.end_session(who).await?;
+        let provider = self.0.providers.values().find(|provider| provider.config.issuer == who.issuer);
+        let Some(provider) = provider else {
+            return Ok(SignedOut { provider_url: None, state: None });
+        };
+        // The session has ended; a provider that is down must not make it look as if it had not.
+        let metadata = provider.metadata(self.0.clock.now()).await.ok();
+        let Some(mut url) = metadata.and_then(|metadata| metadata.additional_metadata().end_session_endpoint.clone())
+        else {
+            return Ok(SignedOut { provider_url: None, state: None });
+        };
+        let state = Token::new()?;
+        url.query_pairs_mut()
+            .append_pair("client_id", provider.client_id.as_str())
+            .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", self.0.public_url))
+            .append_pair("state", state.reveal());
+        Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()) })
+    }
+
+    /// Whether somebody who arrives from the provider's sign-out started it in this browser. Nothing depends on it but
+    /// what the page says.
+    #[must_use]
+    pub fn sign_out_was_ours(headers: &HeaderMap, state: Option<&str>) -> bool {
+        matches!((cookie::get(headers, COOKIE), state), (Some(ours), Some(theirs)) if ours == theirs)
+    }
+}

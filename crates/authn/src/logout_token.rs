@@ -1,0 +1,211 @@
+use audit::Event;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Duration, Utc};
+use openidconnect::core::CoreJwsSigningAlgorithm;
+use openidconnect::{JsonWebKey, JsonWebKeyId};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tenancy::Write;
+use web::{Context, Error, Form};
+
+use crate::Authn;
+use crate::id_token::SKEW;
+use crate::provider::{ALGORITHMS, Metadata, Provider};
+use crate::session::{actor, busy};
+
+/// A logout token is acted on at most this long after it was made.
+const FRESH: Duration = Duration::minutes(5);
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// A provider's word that a person signed out there. It exists only if the logout token was verified: type, algorithm,
+/// signature, issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). That it
+/// was not used before is checked in the transaction of its effect.
+#[derive(Debug)]
+pub struct LogoutNotice {
+    provider: String,
+    issuer: String,
+    subject: Option<String>,
+    sid: Option<String>,
+    jti: String,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    logout_token: String,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: CoreJwsSigningAlgorithm,
+    typ: Option<String>,
+    kid: Option<JsonWebKeyId>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    sub: Option<String>,
+    sid: Option<String>,
+    events: Map<String, Value>,
+    nonce: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl<S> FromRequest<S> for LogoutNotice
+where
+    Authn: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let authn = Authn::from_ref(state);
+        let (mut parts, body) = request.into_parts();
+        let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
+        let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
+        let provider = authn.0.providers.get(&key).ok_or(Error::NotFound)?;
+        let now = authn.0.clock.now();
+        provider.verify_logout(&key, &logout_token, now).await.map_err(|reason| {
+            tracing::warn!(provider = key, reason, "logout token refused");
+            Error::Malformed("This logout token is not acceptable.")
+        })
+    }
+}
+
+impl Provider {
+    async fn verify_logout(&self, key: &str, token: &str, now: DateTime<Utc>) -> Result<LogoutNotice, String> {
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("not a signed token".to_owned());
+        };
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "not base64url".to_owned());
+        let head: Header = serde_json::from_slice(&decode(header)?).map_err(|error| error.to_string())?;
+        // An ID token is no logout token, and the other way round.
+        if !head.typ.as_ref().is_some_and(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ == "logout+jwt" || typ == "application/logout+jwt"
+        }) {
+            return Err("not of type logout+jwt".to_owned());
+        }
+        if !ALGORITHMS.contains(&head.alg) {
+            return Err("an algorithm that does not count".to_owned());
+        }
+        let signed = format!("{header}.{payload}");
+        let signature = decode(signature)?;
+        let metadata = self.metadata(now).await.map_err(|error| error.0)?;
+        if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
+            let known = metadata.jwks().keys().iter().any(|key| key.key_id() == head.kid.as_ref());
+            if known {
+                return Err("a wrong signature".to_owned());
+            }
+            let metadata = self.metadata_with_new_keys(now).await.map_err(|error| error.0)?;
+            if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
+                return Err("a wrong signature or unknown key".to_owned());
+            }
+        }
+        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|error| error.to_string())?;
+        let for_us = match &claims.aud {
+            Audience::One(one) => one == self.client_id.as_str(),
+            Audience::Many(many) => many.len() == 1 && many.iter().all(|one| one == self.client_id.as_str()),
+        };
+        let issued = DateTime::from_timestamp(claims.iat, 0).ok_or("iat is no time")?;
+        let expires = DateTime::from_timestamp(claims.exp, 0).ok_or("exp is no time")?;
+        let fits = |text: &Option<String>| text.as_ref().is_none_or(|text| (1..=255).contains(&text.len()));
+        if claims.iss != self.config.issuer {
+            Err("another issuer")
+        } else if !for_us {
+            Err("another audience")
+        } else if !(now - FRESH..=now + SKEW).contains(&issued) {
+            Err("issued too long ago, or in the future")
+        } else if expires <= now - SKEW {
+            Err("expired")
+        } else if claims.nonce.is_some() {
+            Err("has a nonce, so it is an ID token")
+        } else if !claims.events.get(EVENT).is_some_and(Value::is_object) {
+            Err("not the event of a sign-out")
+        } else if claims.sub.is_none() && claims.sid.is_none() {
+            Err("names neither a person nor a session")
+        } else if !fits(&claims.sub) || !fits(&claims.sid) || !(1..=255).contains(&claims.jti.len()) {
+            Err("an identifier that is empty or too long")
+        } else {
+            Ok(LogoutNotice {
+                provider: key.to_owned(),
+                issuer: claims.iss,
+                subject: claims.sub,
+                sid: claims.sid,
+                jti: claims.jti,
+                expires_at: issued + FRESH + SKEW,
+            })
+        }
+        .map_err(str::to_owned)
+    }
+}
+
+fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]) -> bool {
+    let keys = metadata.jwks().keys();
+    let mut candidates = keys.iter().filter(|key| head.kid.is_none() || key.key_id() == head.kid.as_ref());
+    match (candidates.next(), candidates.next()) {
+        // Which of several keys is meant must be said.
+        (Some(key), None) => key.verify_signature(&head.alg, signed, signature).is_ok(),
+        _ => false,
+    }
+}
+
+impl Authn {
+    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`. A token seen before is refused.
+    pub async fn sign_out_by_provider(&self, notice: LogoutNotice, context: &Context) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        sqlx::query!("delete from identity.logout_tokens where expires_at < $1", now).execute(&mut *tx).await?;
+        let first = sqlx::query!(
+            "insert into identity.logout_tokens (issuer, jti, expires_at) values ($1, $2, $3) on conflict do nothing",
+            notice.issuer,
+            notice.jti,
+            notice.expires_at,
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if first == 0 {
+            return Err(Error::Malformed("This logout token was used before."));
+        }
+        let ended = sqlx::query!(
+            "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
+              where issuer = $2 and provider = $3 and ended_at is null
+                and ($4::text is null or subject = $4) and ($5::text is null or upstream_sid = $5)
+             returning id, user_id",
+            now,
+            notice.issuer,
+            notice.provider,
+            notice.subject,
+            notice.sid,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for session in ended {
+            let by = actor(context, Some(session.user_id), Some(session.id));
+            let details = json!({ "provider": notice.provider });
+            let event =
+                Event { kind: "session.ended_by_provider", target: format!("Session::{}", session.id), details };
+            event.record_personal(&mut tx, &by).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}

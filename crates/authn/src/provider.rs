@@ -1,0 +1,208 @@
+use std::pin::Pin;
+
+use chrono::{DateTime, Duration, Utc};
+use openidconnect::core::{
+    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
+    CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+};
+use openidconnect::{
+    AdditionalProviderMetadata, ClientId, ClientSecret, HttpRequest, HttpResponse, IssuerUrl, ProviderMetadata,
+    RedirectUrl,
+};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::http_client::{HttpClient, HttpError, is_loopback, may_be_asked};
+use crate::{ConfigError, ProviderConfig};
+
+/// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
+pub(crate) const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
+/// The parts of the discovery document that the crate does not know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Extra {
+    #[serde(default)]
+    code_challenge_methods_supported: Vec<String>,
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: bool,
+    pub(crate) end_session_endpoint: Option<Url>,
+}
+
+impl AdditionalProviderMetadata for Extra {}
+
+pub(crate) type Metadata = ProviderMetadata<
+    Extra,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+type Asking = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send>>;
+
+/// Why a provider cannot be used at the moment. The text is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unusable(pub(crate) String);
+
+/// An identity provider of the configuration.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    pub(crate) config: ProviderConfig,
+    pub(crate) client_id: ClientId,
+    pub(crate) client_secret: ClientSecret,
+    pub(crate) issuer: IssuerUrl,
+    pub(crate) redirect: RedirectUrl,
+    loopback: bool,
+    http: HttpClient,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    metadata: Option<(Metadata, DateTime<Utc>)>,
+    failed_at: Option<DateTime<Utc>>,
+    keys_at: Option<DateTime<Utc>>,
+}
+
+impl Provider {
+    pub(crate) fn new(
+        key: &str,
+        config: ProviderConfig,
+        public_url: &str,
+        production: bool,
+        http: HttpClient,
+    ) -> Result<Self, ConfigError> {
+        let fits = (1..=32).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !fits {
+            return Err(ConfigError::Key(key.to_owned()));
+        }
+        if config.client_id.is_empty() || config.client_secret.expose_secret().is_empty() {
+            return Err(ConfigError::Client(key.to_owned()));
+        }
+        let no_issuer = || ConfigError::Issuer(key.to_owned());
+        let url = Url::parse(&config.issuer).map_err(|_| no_issuer())?;
+        let loopback = !production && url.scheme() == "http" && is_loopback(&url);
+        if !may_be_asked(&url, loopback) || url.query().is_some() || url.fragment().is_some() {
+            return Err(no_issuer());
+        }
+        Ok(Self {
+            client_id: ClientId::new(config.client_id.clone()),
+            client_secret: ClientSecret::new(config.client_secret.expose_secret().to_owned()),
+            issuer: IssuerUrl::new(config.issuer.clone()).map_err(|_| no_issuer())?,
+            redirect: RedirectUrl::new(format!("{public_url}/sign-in/{key}/callback")).map_err(|_| no_issuer())?,
+            loopback,
+            http,
+            known: Mutex::default(),
+            config,
+        })
+    }
+
+    /// What the provider says about itself, asked at most once per [`ProviderConfig::metadata_seconds`], and after a
+    /// failure not before [`ProviderConfig::retry_seconds`]: requests do not pile up behind a provider that is down.
+    pub(crate) async fn metadata(&self, now: DateTime<Utc>) -> Result<Metadata, Unusable> {
+        let mut known = self.known.lock().await;
+        if let Some((metadata, at)) = &known.metadata
+            && now - *at < Duration::seconds(self.config.metadata_seconds.into())
+        {
+            return Ok(metadata.clone());
+        }
+        if known.failed_at.is_some_and(|at| now - at < self.retry()) {
+            return Err(Unusable("it failed a moment ago and is not asked again yet".to_owned()));
+        }
+        match self.discover().await {
+            Ok(metadata) => {
+                *known = Known { metadata: Some((metadata.clone(), now)), failed_at: None, keys_at: known.keys_at };
+                Ok(metadata)
+            }
+            Err(error) => {
+                known.failed_at = Some(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// The metadata with a key set just fetched, for a token whose key is not in the one we have: keys rotate. At most
+    /// once per [`ProviderConfig::retry_seconds`], so that tokens with invented keys cause no storm.
+    pub(crate) async fn metadata_with_new_keys(&self, now: DateTime<Utc>) -> Result<Metadata, Unusable> {
+        let metadata = self.metadata(now).await?;
+        let mut known = self.known.lock().await;
+        if known.keys_at.is_some_and(|at| now - at < self.retry()) {
+            return Err(Unusable("its key set was fetched a moment ago".to_owned()));
+        }
+        known.keys_at = Some(now);
+        let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender())
+            .await
+            .map_err(|error| Unusable(format!("its key set: {}", chain(&error))))?;
+        let metadata = metadata.set_jwks(keys);
+        if let Some((kept, _)) = &mut known.metadata {
+            *kept = metadata.clone();
+        }
+        Ok(metadata)
+    }
+
+    /// The HTTP client in the form the crate takes.
+    pub(crate) fn sender(&self) -> impl Fn(HttpRequest) -> Asking + use<> {
+        let (http, loopback) = (self.http.clone(), self.loopback);
+        move |request| {
+            let http = http.clone();
+            Box::pin(async move { http.send(request, loopback).await })
+        }
+    }
+
+    fn retry(&self) -> Duration {
+        Duration::seconds(self.config.retry_seconds.into())
+    }
+
+    async fn discover(&self) -> Result<Metadata, Unusable> {
+        let metadata = Metadata::discover_async(self.issuer.clone(), &self.sender())
+            .await
+            .map_err(|error| Unusable(format!("discovery: {}", chain(&error))))?;
+        // The crate compares URLs; an issuer is compared as text (OpenID Connect Discovery 1.0, section 4.3).
+        if metadata.issuer().as_str() != self.config.issuer {
+            return Err(Unusable("discovery: it calls itself by another issuer".to_owned()));
+        }
+        let extra = metadata.additional_metadata();
+        if !extra.code_challenge_methods_supported.iter().any(|method| method == "S256") {
+            return Err(Unusable("discovery: it does not offer PKCE with S256 (RFC 9700, section 2.1.1)".to_owned()));
+        }
+        let token_endpoint = metadata.token_endpoint().map(openidconnect::TokenUrl::url);
+        let addresses = [
+            Some(metadata.authorization_endpoint().url()),
+            token_endpoint,
+            Some(metadata.jwks_uri().url()),
+            extra.end_session_endpoint.as_ref(),
+        ];
+        if token_endpoint.is_none() || !addresses.into_iter().flatten().all(|url| may_be_asked(url, self.loopback)) {
+            return Err(Unusable("discovery: an endpoint is missing or not https".to_owned()));
+        }
+        Ok(metadata)
+    }
+}
+
+/// An error with its causes, for the log: the outer ones often say only "request failed".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

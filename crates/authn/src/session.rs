@@ -1,0 +1,208 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use audit::{Actor, Event};
+use axum::extract::Request;
+use axum::http::{HeaderMap, request};
+use axum::middleware::Next;
+use axum::response::Response;
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, Tx, Write};
+use uuid::Uuid;
+use web::cookie::{self, SameSite};
+use web::{Context, Error};
+
+use crate::id_token::Identity;
+use crate::secret::{Token, hash};
+use crate::{Authn, SignedIn};
+
+const COOKIE: &str = "session";
+/// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
+const NOTE_EVERY: Duration = Duration::seconds(60);
+
+/// The token that replaces the one in the browser, on its way from where it was made to the response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Renewed(Arc<Mutex<Option<String>>>);
+
+/// Middleware that sends a renewed session cookie with whatever the response is.
+pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
+    let renewed = Renewed::default();
+    request.extensions_mut().insert(renewed.clone());
+    let mut response = next.run(request).await;
+    if let Some(token) = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        set_cookie(response.headers_mut(), &token);
+    }
+    response
+}
+
+pub(crate) fn set_cookie(headers: &mut HeaderMap, token: &str) {
+    // Without Max-Age: how long it lasts is for the server to say, and it ends with the browser.
+    cookie::set(headers, COOKIE, token, SameSite::Strict, None);
+}
+
+pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
+    cookie::remove(headers, COOKIE);
+}
+
+impl Authn {
+    /// The live session behind the request's cookie and what it may see at `scope`, or [`Error::Unauthenticated`].
+    ///
+    /// One round trip, except about once a minute per session, when its use is noted, and when its token is due for
+    /// replacement.
+    pub async fn enter<P: Plane>(
+        &self,
+        parts: &request::Parts,
+        scope: Scope,
+    ) -> Result<(SignedIn, Tx<Read, P>, Entry), Error> {
+        let context: Context =
+            parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
+        // A token is 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
+        let token = cookie::get(&parts.headers, COOKIE)
+            .filter(|token| {
+                token.len() == 43 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            })
+            .ok_or(Error::Unauthenticated)?;
+        let given = hash(token);
+        let now = self.0.clock.now();
+        let enter = || self.0.db.enter::<P>(&given, now, scope);
+        let Some((mut tx, mut entry)) = enter().await.map_err(busy)? else {
+            return Err(Error::Unauthenticated);
+        };
+        if self.is_due(&entry.session, now) {
+            // The connection goes back first: a request never holds two.
+            drop(tx);
+            self.note_use(&entry.session, given, now, parts).await?;
+            (tx, entry) = enter().await.map_err(busy)?.ok_or(Error::Unauthenticated)?;
+        }
+        tracing::Span::current().record("user", tracing::field::display(entry.session.user));
+        Ok((SignedIn::new(entry.session.clone(), context), tx, entry))
+    }
+
+    fn is_due(&self, session: &SessionFacts, now: DateTime<Utc>) -> bool {
+        now - session.last_seen_at >= NOTE_EVERY || (self.is_old(session, now) && !session.by_previous)
+    }
+
+    fn is_old(&self, session: &SessionFacts, now: DateTime<Utc>) -> bool {
+        now - session.rotated_at >= Duration::seconds(self.0.session.rotate_seconds.into())
+    }
+
+    /// Notes that the session is in use and replaces an old token. Of parallel requests with the same token one replaces
+    /// it; the others go on with the one they have, which stays good for the grace time.
+    async fn note_use(
+        &self,
+        session: &SessionFacts,
+        given: [u8; 32],
+        now: DateTime<Utc>,
+        parts: &request::Parts,
+    ) -> Result<(), Error> {
+        let idle = now + Duration::seconds(self.0.session.idle_seconds.into());
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        sqlx::query!(
+            "update identity.sessions set last_seen_at = $2, idle_expires_at = $3 where id = $1",
+            session.id,
+            now,
+            idle,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let mut replaced = None;
+        if self.is_old(session, now) && !session.by_previous {
+            let token = Token::new()?;
+            let grace = now + Duration::seconds(self.0.session.grace_seconds.into());
+            let won = sqlx::query!(
+                "update identity.sessions
+                    set token_hash = $3, previous_hash = token_hash, previous_until = $4, rotated_at = $5
+                  where id = $1 and token_hash = $2",
+                session.id,
+                &given[..],
+                &token.hash()[..],
+                grace,
+                now,
+            )
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            replaced = (won == 1).then_some(token);
+        }
+        tx.commit().await?;
+        if let Some(token) = replaced {
+            let renewed = parts
+                .extensions
+                .get::<Renewed>()
+                .ok_or_else(|| Error::internal("renew_cookie is not around this route"))?;
+            *renewed.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.reveal().to_owned());
+        }
+        Ok(())
+    }
+
+    /// Creates the session of somebody a provider has just vouched for, in the caller's transaction. Always a new one
+    /// with a new token: what an attacker planted before sign-in is worth nothing after.
+    pub(crate) async fn create_session(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        user: Uuid,
+        provider: &str,
+        identity: &Identity,
+        context: &Context,
+    ) -> Result<(Uuid, Token), Error> {
+        let id = Uuid::now_v7();
+        let token = Token::new()?;
+        let now = self.0.clock.now();
+        let mut methods = vec!["oidc".to_owned()];
+        methods.extend(identity.methods.iter().cloned());
+        sqlx::query!(
+            "insert into identity.sessions
+               (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, device, network,
+                created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12, $13, $14)",
+            id,
+            user,
+            &token.hash()[..],
+            provider,
+            identity.issuer,
+            identity.subject,
+            identity.sid,
+            identity.auth_time,
+            &methods,
+            context.client.device,
+            context.client.network,
+            now,
+            now + Duration::seconds(self.0.session.idle_seconds.into()),
+            now + Duration::seconds(self.0.session.absolute_seconds.into()),
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok((id, token))
+    }
+
+    /// Ends one session. It is gone for the very next request.
+    pub(crate) async fn end_session(&self, who: &SignedIn) -> Result<(), Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let ended = sqlx::query!(
+            "update identity.sessions set ended_at = $2, ended_why = 'signed out' where id = $1 and ended_at is null",
+            who.session,
+            self.0.clock.now(),
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if ended == 1 {
+            let event =
+                Event { kind: "session.signed_out", target: format!("Session::{}", who.session), details: json!({}) };
+            event.record_personal(&mut tx, &who.actor()).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+pub(crate) fn busy(error: tenancy::Error) -> Error {
+    match error {
+        tenancy::Error::Busy => Error::Unavailable,
+        error => Error::from(error),
+    }
+}
+
+pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {
+    Actor { user: user.map(Into::into), session, request: context.request, network: context.client.network.clone() }
+}

@@ -1,0 +1,68 @@
+//! Finding the server's programs: distributions keep them out of `PATH`, each in its own way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Error;
+
+/// Oldest major version the migrations run on.
+const OLDEST: u32 = 15;
+
+/// One installed version of the server.
+#[derive(Debug)]
+pub(super) struct Install {
+    bin: PathBuf,
+    major: u32,
+}
+
+impl Install {
+    /// The version that made the data there, or else the newest.
+    pub(super) fn find(data: &Path) -> Result<Self, Error> {
+        let mut found: Vec<Self> = places().filter_map(Self::at).filter(|i| i.major >= OLDEST).collect();
+        let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) else {
+            found.sort_by_key(|i| i.major);
+            return found.pop().ok_or(Error::NotInstalled);
+        };
+        let version = version.trim().to_owned();
+        let same = found.into_iter().find(|i| i.major.to_string() == version);
+        same.ok_or_else(|| Error::OtherVersion { data: data.to_owned(), version })
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    fn at(bin: PathBuf) -> Option<Self> {
+        if !bin.join("initdb").is_file() {
+            return None;
+        }
+        // "postgres (PostgreSQL) 17.6 (Debian 17.6-1.pgdg12+1)", "postgres (PostgreSQL) 18beta1"
+        let output = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
+        let version = String::from_utf8_lossy(&output.stdout);
+        let version = version.split_once(") ")?.1;
+        let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+        Some(Self { major: version[..digits].parse().ok()?, bin })
+    }
+}
+
+fn places() -> impl Iterator<Item = PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "PATH is where programs are, not configuration")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let debian = below("/usr/lib/postgresql", "");
+    let red_hat = below("/usr", "pgsql-");
+    let homebrew = ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"]
+        .into_iter()
+        .flat_map(|prefix| below(prefix, "postgresql@"));
+    path.into_iter().chain(debian.chain(red_hat).chain(homebrew).map(|dir| dir.join("bin")))
+}
+
+fn below(dir: &str, prefix: &'static str) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+}

@@ -1,0 +1,174 @@
+//! Where a cluster keeps its files, and the user its server runs as.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+
+use super::{Error, random_hex};
+
+/// What every temporary cluster's directory is called, before its random part.
+const TEMPORARY: &str = "holdfast-test-";
+
+/// A directory of our own, and who may work in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    uid: u32,
+    /// `None`: the server runs as ourselves.
+    user: Option<User>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+impl Place {
+    /// The place of a lasting cluster: `dir`, or a directory in `/var/tmp` that the file `dir` names.
+    ///
+    /// PostgreSQL refuses to run as root. Where we are root the server runs as another user, who must be able to reach
+    /// its files: in a clone below `/root`, or in a directory of mode 0700, it cannot.
+    pub(super) fn lasting(dir: &Path) -> Result<Self, Error> {
+        let (uid, user) = who()?;
+        let found = match Self::existing(dir)? {
+            Some(found) => found,
+            None if user.is_some() && !open_to_all(dir.parent().unwrap_or(dir)) => {
+                let outside = outside(dir)?;
+                fs::write(dir, format!("{}\n", outside.display())).map_err(|e| Error::file("write", dir, e))?;
+                outside
+            }
+            None => dir.to_owned(),
+        };
+        Self { dir: found, uid, user }.made()
+    }
+
+    /// The directory a lasting cluster has made for `dir`, if it has.
+    pub(super) fn existing(dir: &Path) -> Result<Option<PathBuf>, Error> {
+        match fs::symlink_metadata(dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("read", dir, error)),
+            Ok(found) if found.is_dir() => Ok(Some(dir.to_owned())),
+            Ok(_) => {
+                let named = fs::read_to_string(dir).map_err(|e| Error::file("read", dir, e))?;
+                let named = PathBuf::from(named.trim());
+                // SECURITY: what this file names is deleted by `--reset`, so it may only name what we would have made.
+                if named == outside(dir)? { Ok(Some(named)) } else { Err(Error::NotOurs(dir.to_owned())) }
+            }
+        }
+    }
+
+    /// A new directory for a temporary cluster.
+    pub(super) fn temporary() -> Result<Self, Error> {
+        let (uid, user) = who()?;
+        let base = temporary_bases()
+            .find(|base| base.is_dir() && (user.is_none() || open_to_all(base)))
+            .ok_or(Error::NoTemporaryDirectory)?;
+        let dir = base.join(format!("{TEMPORARY}{}", random_hex(8)?));
+        Self { dir, uid, user }.made()
+    }
+
+    /// Directories of temporary clusters of ours, in use or left behind.
+    pub(super) fn temporaries() -> Result<Vec<Self>, Error> {
+        let (uid, user) = who()?;
+        let mut found = Vec::new();
+        for base in temporary_bases() {
+            for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+                let named = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+                if named && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == uid) {
+                    found.push(Self { dir: entry.path(), uid, user });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Makes a path of ours the server's.
+    pub(super) fn hand_over(&self, path: &Path) -> Result<(), Error> {
+        match &self.user {
+            Some(user) => {
+                chown(path, Some(user.uid), Some(user.gid)).map_err(|e| Error::file("change the owner of", path, e))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A program of PostgreSQL, to run as the server's user, apart from our terminal and our environment.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir("/").stdin(Stdio::null());
+        // Ctrl-C in the terminal is ours to act on: the server must not stop before those who use it.
+        command.process_group(0);
+        if let Some(user) = &self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        command
+    }
+
+    fn made(self) -> Result<Self, Error> {
+        // SECURITY: names below /var/tmp and /tmp can be foreseen. A directory somebody else made there is not used.
+        match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let found = fs::symlink_metadata(&self.dir).map_err(|e| Error::file("read", &self.dir, e))?;
+                if !found.is_dir() || found.uid() != self.uid {
+                    return Err(Error::NotOurs(self.dir));
+                }
+            }
+            Err(error) => return Err(Error::file("create", &self.dir, error)),
+        }
+        let mode = if self.user.is_some() { 0o711 } else { 0o700 };
+        fs::set_permissions(&self.dir, Permissions::from_mode(mode))
+            .map_err(|e| Error::file("change the mode of", &self.dir, e))?;
+        Ok(self)
+    }
+}
+
+fn temporary_bases() -> impl Iterator<Item = PathBuf> {
+    let mut bases = vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+    bases.dedup();
+    bases.into_iter()
+}
+
+/// Our user id, and the user for the server where that must be another.
+fn who() -> Result<(u32, Option<User>), Error> {
+    let failed = |error: io::Error| Error::Program { name: "id".to_owned(), output: error.to_string() };
+    let output = std::process::Command::new("id").arg("-u").output().map_err(failed)?;
+    let uid = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .map_err(|error| failed(io::Error::new(ErrorKind::InvalidData, error)))?;
+    if uid != 0 {
+        return Ok((uid, None));
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = |name: &str| {
+        let fields: Vec<&str> = users.lines().map(|l| l.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
+        Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    };
+    let user = user("postgres").or_else(|| user("nobody")).ok_or(Error::NoUser)?;
+    Ok((uid, Some(user)))
+}
+
+/// Whether every user can walk to this directory.
+fn open_to_all(dir: &Path) -> bool {
+    fs::canonicalize(dir)
+        .is_ok_and(|dir| dir.ancestors().all(|step| fs::metadata(step).is_ok_and(|m| m.mode() & 0o001 != 0)))
+}
+
+fn outside(dir: &Path) -> Result<PathBuf, Error> {
+    let parent = dir.parent().unwrap_or(dir);
+    let parent = fs::canonicalize(parent).map_err(|e| Error::file("find", parent, e))?;
+    let hash = Sha256::digest(parent.as_os_str().as_encoded_bytes());
+    let base = if Path::new("/var/tmp").is_dir() { "/var/tmp" } else { "/tmp" };
+    Ok(Path::new(base).join(format!("holdfast-{}", super::hex(&hash[..8]))))
+}

@@ -1,0 +1,93 @@
+//! Child processes that do not outlive their owner, and a lock that says who holds it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::process::Child;
+
+/// An exclusive lock on a file, let go when dropped or when the process ends in whatever way.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a [`Lock`] was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// A living process holds it: its id, where it has written one.
+    Held(Option<u32>),
+    /// The file cannot be used.
+    File(io::Error),
+}
+
+impl Lock {
+    /// Takes the lock, creating the file (mode 0600) where it is missing, and writes our process id into it.
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(LockError::File)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0).map_err(LockError::File)?;
+                write!(file, "{}", std::process::id()).map_err(LockError::File)?;
+                Ok(Self { _file: file })
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).map_err(LockError::File)?;
+                Err(LockError::Held(holder.trim().parse().ok()))
+            }
+            Err(TryLockError::Error(error)) => Err(LockError::File(error)),
+        }
+    }
+}
+
+/// Sends a signal, named without `SIG`, to one process. A process that is already gone is no error.
+pub fn signal(pid: u32, name: &str) {
+    // The shell's own `kill` is on every system; calling the system directly would need unsafe code or another crate.
+    let _ =
+        Command::new("/bin/sh").args(["-c", r#"kill -s "$1" "$2" 2>/dev/null"#, "sh", name, &pid.to_string()]).status();
+}
+
+/// Asks a child to end, signal by signal, each with the time it gets; then kills it. Returns when it is gone.
+pub fn end(child: &mut Child, steps: &[(&str, Duration)]) {
+    for (name, patience) in steps {
+        let Some(pid) = child.id() else { return };
+        signal(pid, name);
+        if gone_within(child, *patience) {
+            return;
+        }
+    }
+    let _ = child.start_kill();
+    gone_within(child, Duration::from_secs(5));
+}
+
+fn gone_within(child: &mut Child, patience: Duration) -> bool {
+    let started = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(None) if started.elapsed() < patience => thread::sleep(Duration::from_millis(10)),
+            Ok(None) => return false,
+            Ok(Some(_)) | Err(_) => return true,
+        }
+    }
+}
+
+/// The last `count` lines of a text file, for an error message. Empty where it cannot be read.
+#[must_use]
+pub fn tail(path: &Path, count: usize) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

@@ -1,0 +1,40 @@
+//! Runs a command with a temporary PostgreSQL.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
+
+use devkit::postgres::Cluster;
+use devkit::processes::signal;
+use tokio::process::Command;
+
+use crate::signals::Signals;
+
+/// Runs the command with `TEST_DATABASE_URL`, the superuser's, in its environment. Ends as the command ends.
+pub(crate) async fn run(command: &[&str], signals: &mut Signals) -> Result<ExitCode, String> {
+    let cluster = tokio::select! {
+        cluster = Cluster::temporary() => cluster.map_err(|error| error.to_string())?,
+        _ = signals.next() => return Ok(ExitCode::FAILURE),
+    };
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
+        .env("TEST_DATABASE_URL", cluster.owner_url())
+        .spawn()
+        .map_err(|error| format!("cannot run {}: {error}; check that it is installed", command[0]))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status.map_err(|error| format!("lost sight of {}: {error}", command[0]))?;
+                return Ok(exit_code(status));
+            }
+            name = signals.next() => if let Some(pid) = child.id() {
+                signal(pid, name);
+            }
+        }
+    }
+}
+
+/// The code of a command as a shell passes it on: 128 and the number, where a signal ended it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, Postgres};
+
+use crate::tx::{Identity, Read};
+use crate::{Config, TenantId, Tx, UserId, Write, tx};
+
+/// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
+/// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
+const SAFE_FROM: [i32; 3] = [150_014, 160_010, 170_006];
+
+/// Why the database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection became free in time. The request may be tried again.
+    #[error("no database connection became free in time")]
+    Busy,
+    /// The server is too old to keep tenants apart.
+    #[error("PostgreSQL {0} has known faults in row-level security; use at least 15.14, 16.10, 17.6 or 18")]
+    ServerTooOld(i32),
+    /// The login could read round row-level security.
+    #[error(
+        "the database login is a superuser, bypasses row-level security, owns tables or inherits rights; \
+         connect as the role `web` (see migrations/roles.sql)"
+    )]
+    LoginTooPowerful,
+    /// Anything else the database or the way to it answered.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
+/// handler's state.
+#[derive(Clone, Debug)]
+pub struct Db(#[expect(clippy::disallowed_types, reason = "this is the one place that holds the pool")] sqlx::PgPool);
+
+impl Db {
+    /// Connects and checks what the whole design stands on: the server keeps policies, and (in production) the login
+    /// cannot go round them.
+    pub async fn connect(config: &Config, production: bool) -> Result<Self, Error> {
+        let options: PgConnectOptions = config.url.expose_secret().parse()?;
+        let mut probe = PgConnection::connect_with(&options).await?;
+        check_version(&mut probe).await?;
+        if production && too_powerful(&mut probe).await? {
+            return Err(Error::LoginTooPowerful);
+        }
+        probe.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+            // The check on release below already proves each connection usable; a second one would cost a round trip
+            // in front of every request.
+            .test_before_acquire(false)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A transaction that was dropped ends here, and with it role, tenant and person. On a connection
+                    // that is not in one this is a warning.
+                    connection.execute("ROLLBACK").await?;
+                    Ok(true)
+                })
+            })
+            .connect_with(options.statement_cache_capacity(config.statement_cache))
+            .await?;
+        Ok(Self(pool))
+    }
+
+    /// Begins a transaction bound to one organization.
+    pub async fn begin<M: crate::Mode>(&self, tenant: TenantId) -> Result<Tx<M>, Error> {
+        tx::begin(self.connection().await?, &[("app.tenant_id", tenant.uuid())]).await
+    }
+
+    /// Begins a transaction bound to one person, outside any organization.
+    pub async fn begin_account<M: crate::Mode>(&self, user: UserId) -> Result<Tx<M, tx::Account>, Error> {
+        tx::begin(self.connection().await?, &[("app.user_id", user.uuid())]).await
+    }
+
+    /// Begins a transaction on users, sessions and sign-ins. For `authn` alone.
+    pub async fn begin_identity<M: crate::Mode>(&self) -> Result<Tx<M, Identity>, Error> {
+        tx::begin(self.connection().await?, &[]).await
+    }
+
+    /// Begins a transaction that may only append to the audit log. For `audit` alone.
+    pub async fn begin_audit(&self) -> Result<Tx<Write, tx::Audit>, Error> {
+        tx::begin(self.connection().await?, &[]).await
+    }
+
+    /// Proves that the database answers and that its schema is there.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut tx = self.begin_identity::<Read>().await?;
+        tx.execute("select from identity.users limit 0").await?;
+        Ok(())
+    }
+
+    /// Waits until every connection is back, then closes them.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection; it never leaves unbound")]
+    pub(crate) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
+        self.0.acquire().await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => Error::Busy,
+            error => Error::Database(error),
+        })
+    }
+}
+
+pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<(), Error> {
+    let version = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#)
+        .fetch_one(connection)
+        .await?;
+    let safe = match SAFE_FROM.iter().find(|from| **from / 10_000 == version / 10_000) {
+        Some(from) => version >= *from,
+        None => version >= 180_000,
+    };
+    if safe { Ok(()) } else { Err(Error::ServerTooOld(version)) }
+}
+
+async fn too_powerful(connection: &mut PgConnection) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole
+                   or pg_has_role(r.oid, 'migrator', 'member')
+                   or exists (select from pg_class c where c.relowner = r.oid)) as "powerful!"
+             from pg_roles r where r.rolname = session_user"#
+    )
+    .fetch_one(connection)
+    .await?)
+}

@@ -1,0 +1,42 @@
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("../assets/style.css");
+const ICON: &str = include_str!("../assets/icon.svg");
+
+// The name carries a hash of the content: a browser may keep it for ever, and never shows a page with an old style.
+static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/style-{}.css", hash(STYLE)));
+static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon-{}.svg", hash(ICON)));
+
+pub(crate) fn style_url() -> &'static str {
+    &STYLE_URL
+}
+
+pub(crate) fn icon_url() -> &'static str {
+    &ICON_URL
+}
+
+fn hash(content: &str) -> String {
+    Sha256::digest(content).iter().take(6).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The style sheet and the icon, which anybody may fetch. There is nothing else that is static.
+pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let serve = |content: &'static str, kind: &'static str| {
+        get(move || async move {
+            let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CACHE_CONTROL, forever)], content)
+        })
+    };
+    Router::new()
+        .route(style_url(), serve(STYLE, "text/css; charset=utf-8"))
+        .route(icon_url(), serve(ICON, "image/svg+xml"))
+}

@@ -1,0 +1,59 @@
+//! Cookies: always `__Host-Http-` (only this host, only over TLS, only set by a response and never by script), `Secure`,
+//! `HttpOnly`, `Path=/`.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+/// When a browser sends the cookie.
+#[derive(Clone, Copy, Debug)]
+pub enum SameSite {
+    /// Only with requests that our own pages start.
+    Strict,
+    /// Also when a link or redirect on another site leads here.
+    Lax,
+}
+
+/// The value of the cookie `__Host-Http-{name}`. `None` if it is missing, or there more than once with different
+/// values: then somebody is trying something.
+#[must_use]
+pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().strip_prefix("__Host-Http-")?.strip_prefix(name)?.strip_prefix('='));
+    let first = values.next()?;
+    values.all(|other| other == first).then_some(first)
+}
+
+/// Sets `__Host-Http-{name}`. `value` must be of characters a cookie may hold (base64url); `max_age` in seconds, `None`
+/// until the browser closes.
+pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) {
+    let mut cookie = format!("__Host-Http-{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site:?}");
+    if let Some(seconds) = max_age {
+        cookie.push_str("; Max-Age=");
+        cookie.push_str(&seconds.to_string());
+    }
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Removes `__Host-Http-{name}` from the browser.
+pub fn remove(headers: &mut HeaderMap, name: &str) {
+    set(headers, name, "", SameSite::Strict, Some(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_that_comes_twice_with_two_values_is_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, "a=1; __Host-Http-session=x; __Host-Http-sessions=z".parse().unwrap());
+        assert_eq!(get(&headers, "session"), Some("x"));
+        headers.append(header::COOKIE, "__Host-Http-session=y".parse().unwrap());
+        assert_eq!(get(&headers, "session"), None);
+    }
+}

@@ -1,0 +1,149 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::error::Failed;
+use crate::page::Rendered;
+use crate::problem::{Asked, render};
+use crate::{Client, Context, Error, Flash, fetch_metadata, headers};
+
+/// Liveness is answered however much there is to do; a busy process must not be restarted.
+const LIVENESS: &str = "/healthz";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How much at once, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests worked on at the same time; one more is answered 503 at once.
+    pub concurrent_requests: usize,
+    /// Time a request may take, its body included.
+    pub request_time: Duration,
+    /// Reverse proxies of ours in front.
+    pub proxies: usize,
+}
+
+/// What stands around the application.
+#[derive(Debug)]
+pub struct Edge {
+    limits: Limits,
+    slots: Semaphore,
+}
+
+/// The remote address of the connection, noted by [`serve`](crate::serve()).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Puts the edge around every route of `router`, its fallbacks included.
+pub fn edge<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: Limits) -> Router<S> {
+    let edge = Arc::new(Edge { limits, slots: Semaphore::new(limits.concurrent_requests) });
+    router
+        .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
+        .layer(from_fn_with_state(edge, around))
+}
+
+async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let context = match nonce() {
+        Ok(nonce) => Context {
+            request: Uuid::now_v7(),
+            client: Client::of(peer, request.headers(), edge.limits.proxies),
+            nonce: nonce.into(),
+            flash: Flash::take(request.headers()),
+        },
+        Err(error) => {
+            // Without randomness nothing here is safe; nothing is served.
+            tracing::error!(%error, "no randomness");
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    };
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
+    let asked = Asked::of(request.method(), request.uri(), request.headers());
+    let span = tracing::info_span!("request", request = %context.request, user = tracing::field::Empty);
+    request.extensions_mut().insert(context.clone());
+
+    let mut response = edge.run(request, &route, next).instrument(span.clone()).await;
+    let _entered = span.enter();
+    if response.extensions().get::<Rendered>().is_none() && is_failure(&response) {
+        response = render_failure(response, &asked, &context);
+    }
+    if context.flash.is_some()
+        && response.status() == StatusCode::OK
+        && response.extensions().get::<Rendered>().is_some()
+    {
+        Flash::clear(response.headers_mut());
+    }
+    headers::complete(response.headers_mut(), &context.nonce);
+    if let Ok(id) = HeaderValue::try_from(context.request.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    tracing::info!(
+        method = %asked.method,
+        route,
+        status = response.status().as_u16(),
+        micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        network = context.client.network,
+        "answered"
+    );
+    response
+}
+
+impl Edge {
+    async fn run(&self, request: Request, route: &str, next: Next) -> Response {
+        if !fetch_metadata::allowed(request.method(), request.headers()) {
+            return Error::Forbidden.into_response();
+        }
+        let _slot = if route == LIVENESS {
+            None
+        } else {
+            match self.slots.try_acquire() {
+                Ok(slot) => Some(slot),
+                Err(_) => return Error::Unavailable.into_response(),
+            }
+        };
+        tokio::time::timeout(self.limits.request_time, next.run(request)).await.unwrap_or_else(|_| {
+            tracing::error!("took longer than a request may");
+            Error::Unavailable.into_response()
+        })
+    }
+}
+
+fn is_failure(response: &Response) -> bool {
+    let status = response.status();
+    status.is_client_error() || status.is_server_error()
+}
+
+fn render_failure(response: Response, asked: &Asked, context: &Context) -> Response {
+    let (parts, _) = response.into_parts();
+    let error = parts.extensions.get::<Failed>().and_then(|failed| failed.0.lock().ok()?.take());
+    if let Some(Error::Internal(source)) = &error {
+        tracing::error!(error = source, "internal error");
+    }
+    let mut rendered = render(parts.status, error, asked, context);
+    // What the inside decided stays: cookies it set or removed, which methods it allows.
+    for (name, value) in &parts.headers {
+        if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {
+            rendered.headers_mut().append(name, value.clone());
+        }
+    }
+    rendered
+}
+
+fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

@@ -1,0 +1,82 @@
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::FieldErrors;
+
+/// What a handler answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not done, by outcome and not by source.
+///
+/// A client sees the status, a fixed sentence and the request id. What went wrong inside goes to the log.
+/// Every other error turns into [`Error::Internal`] by `?`.
+#[derive(Debug)]
+pub enum Error {
+    /// 404. It does not exist, or the person must not learn that it does.
+    NotFound,
+    /// 403. They may know of it, and may not do this.
+    Forbidden,
+    /// 401. No live session. A page sends the person to sign in and back.
+    Unauthenticated,
+    /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
+    Invalid(FieldErrors, Option<Box<Response>>),
+    /// 400. The input could not even be read. The sentence is a constant of ours.
+    Malformed(&'static str),
+    /// 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours.
+    Conflict(&'static str),
+    /// 408. The body did not arrive in time.
+    TooSlow,
+    /// 413. The body is larger than the route takes.
+    TooLarge,
+    /// 415. The body is of a type the route does not take.
+    UnsupportedType,
+    /// 503. Too much to do at the moment, or something this request needs is down. May be tried again.
+    Unavailable,
+    /// 500. A fault of ours, or of something we depend on.
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// An internal error that is only a sentence for the log.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::Internal(message.to_string().into())
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+// `Error` itself is no `std::error::Error`, so this does not overlap with the reflexive `From`.
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}
+
+/// The error on its way to the edge, which alone knows the request and renders it.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Failed(Arc::new(std::sync::Mutex::new(Some(self)))));
+        response
+    }
+}

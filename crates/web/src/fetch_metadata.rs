@@ -1,0 +1,49 @@
+use axum::http::{HeaderMap, Method};
+
+/// Whether a browser may send this request from where it says it comes (Fetch Metadata, W3C).
+///
+/// Other sites may navigate to our pages by a plain GET, as links do. They may not embed them, fetch them, or send
+/// anything. A client that sends no such headers is no browser of today; what protects against an old one are the
+/// strict cookie and the check of `Origin`.
+pub(crate) fn allowed(method: &Method, headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match header("sec-fetch-site") {
+        None | Some("same-origin" | "none") => true,
+        Some(_) => {
+            let navigates =
+                header("sec-fetch-mode") == Some("navigate") && header("sec-fetch-dest") == Some("document");
+            method == Method::GET && navigates
+        }
+    }
+}
+
+/// The request was started by another site, so the strict cookie was not sent even if there is one.
+pub(crate) fn came_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_sites_may_link_and_nothing_else() {
+        let ask = |method: Method, site: &str, mode: &str, dest: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            headers.insert("sec-fetch-mode", mode.parse().unwrap());
+            headers.insert("sec-fetch-dest", dest.parse().unwrap());
+            allowed(&method, &headers)
+        };
+        assert!(allowed(&Method::POST, &HeaderMap::new()));
+        assert!(ask(Method::POST, "same-origin", "navigate", "document"));
+        assert!(ask(Method::GET, "none", "navigate", "document"));
+        assert!(ask(Method::GET, "cross-site", "navigate", "document"));
+        assert!(!ask(Method::POST, "cross-site", "navigate", "document"));
+        assert!(!ask(Method::POST, "same-site", "navigate", "document"));
+        assert!(!ask(Method::GET, "cross-site", "navigate", "iframe"));
+        assert!(!ask(Method::GET, "cross-site", "no-cors", "image"));
+        assert!(!ask(Method::GET, "same-site", "cors", "empty"));
+        assert!(!ask(Method::GET, "anything", "no-cors", "script"));
+    }
+}

@@ -1,0 +1,155 @@
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use crate::{Client, Error, FieldErrors, Flash, Tone, assets};
+
+/// What the edge knows about a request, for handlers and pages.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The request id: in the log, in the audit trail, on error pages.
+    pub request: Uuid,
+    /// Where it comes from.
+    pub client: Client,
+    /// The nonce of this response's content security policy.
+    pub(crate) nonce: Arc<str>,
+    pub(crate) flash: Option<Flash>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))
+    }
+}
+
+/// What the layout shows around every page.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is what the layout shows under that name")]
+pub struct Shell {
+    pub nonce: Arc<str>,
+    pub style_url: &'static str,
+    pub icon_url: &'static str,
+    pub flash: Option<ShownFlash>,
+    pub person: Option<Person>,
+    pub place: Option<Place>,
+}
+
+/// A flash as the layout shows it.
+#[derive(Clone, Debug)]
+pub struct ShownFlash {
+    pub tone: &'static str,
+    pub text: String,
+}
+
+/// Who is signed in.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is what the layout shows under that name")]
+pub struct Person {
+    pub name: String,
+    pub email: String,
+}
+
+/// Where they are.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is what the layout shows under that name")]
+pub struct Place {
+    pub organization: String,
+    pub organization_url: String,
+    pub role: String,
+    pub workspace_name: Option<String>,
+    pub links: Vec<Link>,
+}
+
+/// An entry of the navigation.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is what the layout shows under that name")]
+pub struct Link {
+    pub href: String,
+    pub label: &'static str,
+    pub current: bool,
+}
+
+impl Context {
+    /// The layout for somebody who is not signed in.
+    #[must_use]
+    pub fn shell(&self) -> Shell {
+        Shell {
+            nonce: Arc::clone(&self.nonce),
+            style_url: assets::style_url(),
+            icon_url: assets::icon_url(),
+            flash: self.flash.clone().map(|flash| ShownFlash {
+                tone: if flash.tone == Tone::Success { "success" } else { "warning" },
+                text: flash.text,
+            }),
+            person: None,
+            place: None,
+        }
+    }
+}
+
+/// A page: a template rendered as HTML.
+#[derive(Debug)]
+pub struct Page<T>(pub T);
+
+impl<T: Template> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        match self.0.render() {
+            Ok(html) => {
+                let kind = HeaderValue::from_static("text/html; charset=utf-8");
+                let mut response = ([(header::CONTENT_TYPE, kind)], html).into_response();
+                response.extensions_mut().insert(Rendered);
+                response
+            }
+            Err(error) => Error::from(error).into_response(),
+        }
+    }
+}
+
+/// Marks a body that is a page of ours, whatever its status, so that the edge leaves it as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rendered;
+
+impl FieldErrors {
+    /// 422 with the page that shows the errors beside the fields; a problem document where no HTML is wanted.
+    pub fn on_page(self, page: impl Template) -> Error {
+        let mut response = Page(page).into_response();
+        if response.status().is_success() {
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        Error::Invalid(self, Some(Box::new(response)))
+    }
+}
+
+/// A page that moves on by itself, without script: the way back from another site, so that the next request is one our
+/// own page started and carries the strict cookie.
+///
+/// Chromium looks at who started a navigation, not at the last redirect; after a click on another site, a redirect here
+/// would arrive without the session.
+#[derive(Debug, Template)]
+#[template(path = "authn/moving_on.html")]
+#[expect(missing_docs, reason = "each field is what the template shows under that name")]
+pub struct MovingOn {
+    pub shell: Shell,
+    pub heading: &'static str,
+    pub text: &'static str,
+    pub url: String,
+    pub link_label: &'static str,
+}
+
+/// 303 to a page of ours, which shows `text` once.
+#[must_use]
+pub fn see_other(path: &str, text: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(path) else {
+        return Error::internal("a redirect to what is no path").into_response();
+    };
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+    Flash { tone: Tone::Success, text: text.to_owned() }.set(response.headers_mut());
+    response
+}

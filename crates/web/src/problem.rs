@@ -1,0 +1,142 @@
+use askama::Template;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::fetch_metadata::came_from_elsewhere;
+use crate::{Context, Error, LocalPath, MovingOn, Page, Shell};
+
+/// Where somebody without a session is sent.
+const SIGN_IN: &str = "/sign-in";
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    shell: Shell,
+    status: u16,
+    heading: &'static str,
+    text: String,
+    request_id: String,
+    home_url: &'static str,
+}
+
+/// What the edge needs of the request after it is gone.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) html: bool,
+    pub(crate) elsewhere: bool,
+}
+
+impl Asked {
+    pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+        let html = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.contains("text/html"));
+        Self { method: method.clone(), uri: uri.clone(), html, elsewhere: came_from_elsewhere(headers) }
+    }
+}
+
+/// Renders an error: a page for people, RFC 9457 for programs, and for a page that needs a session the way to get one.
+pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, context: &Context) -> Response {
+    match error {
+        Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
+        Some(Error::Invalid(_, Some(page))) if asked.html => *page,
+        error => {
+            let (heading, text) = words(status, error.as_ref());
+            let mut response = if asked.html {
+                let page = ErrorPage {
+                    shell: context.shell(),
+                    status: status.as_u16(),
+                    heading,
+                    text,
+                    request_id: context.request.to_string(),
+                    home_url: "/",
+                };
+                Page(page).into_response()
+            } else {
+                document(status, heading, &text, error.as_ref(), context)
+            };
+            *response.status_mut() = status;
+            if status == StatusCode::UNAUTHORIZED {
+                // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session"));
+            }
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            response
+        }
+    }
+}
+
+fn send_to_sign_in(asked: &Asked, context: &Context) -> Response {
+    let path = LocalPath::or_home(asked.uri.path_and_query().map_or("/", |path| path.as_str()));
+    if asked.elsewhere {
+        // A link on another site or in a mail: ask again from our own page, with the strict cookie.
+        return Page(MovingOn {
+            shell: context.shell(),
+            heading: "One moment",
+            text: "Opening the page you asked for.",
+            url: path.to_string(),
+            link_label: "Continue",
+        })
+        .into_response();
+    }
+    let location = format!("{SIGN_IN}?return_to={}", path.encoded());
+    match HeaderValue::try_from(location) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
+        Err(_) => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+fn document(status: StatusCode, title: &str, detail: &str, error: Option<&Error>, context: &Context) -> Response {
+    let mut body = json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+        "instance": format!("urn:uuid:{}", context.request),
+    });
+    if let Some(Error::Invalid(errors, _)) = error {
+        body["errors"] = errors.iter().map(|(field, message)| json!({ "field": field, "message": message })).collect();
+    }
+    let kind = HeaderValue::from_static("application/problem+json");
+    ([(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+}
+
+fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
+    let (heading, text) = match status {
+        StatusCode::BAD_REQUEST => {
+            ("This request cannot be read", "Something in the address or the form is malformed.")
+        }
+        StatusCode::UNAUTHORIZED => ("Please sign in", "This needs a session. Sign in and try again."),
+        StatusCode::FORBIDDEN => {
+            ("Not allowed", "Your role does not allow this, or the request came from another site.")
+        }
+        StatusCode::NOT_FOUND => ("Not found", "There is nothing here, or nothing you have access to."),
+        StatusCode::METHOD_NOT_ALLOWED => ("Not possible here", "This address does not take requests of this kind."),
+        StatusCode::REQUEST_TIMEOUT => ("Too slow", "The request took too long to arrive. Please try again."),
+        StatusCode::CONFLICT => ("It has changed in the meantime", "Reload the page and try again."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("Too large", "That is more than this page takes. Shorten it and try again."),
+        StatusCode::URI_TOO_LONG => ("Address too long", "Shorten the address and try again."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("Unsupported content", "This page takes plain form fields only."),
+        StatusCode::UNPROCESSABLE_ENTITY => {
+            ("Please check what you entered", "The fields sent are not the fields expected.")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Too busy at the moment", "Nothing was lost. Please try again in a few seconds.")
+        }
+        _ if status.is_client_error() => ("This request was refused", "It is not one this application takes."),
+        _ => (
+            "Something went wrong on our side",
+            "It has been noted. Please try again; if it stays, send us the reference.",
+        ),
+    };
+    match error {
+        Some(Error::Conflict(text) | Error::Malformed(text)) => (heading, (*text).to_owned()),
+        _ => (heading, text.to_owned()),
+    }
+}

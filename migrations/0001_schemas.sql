@@ -1,0 +1,37 @@
+create schema identity;
+create schema tenant;
+create schema audit;
+
+alter default privileges revoke execute on functions from public;
+
+-- The tenant of this transaction. The raising form: without one this is an error, never "no rows".
+-- Policies write it out as a sub-select instead of calling a function, so that the planner evaluates it once per
+-- query and no cached plan can keep another tenant's value.
+
+-- Puts a table under row-level security for the tenant of the transaction, and is the only thing that grants.
+-- A table that nobody protected cannot be reached by the application at all.
+create function tenant.protect(target regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format('alter table %s enable row level security', target);
+  execute format('alter table %s force row level security', target);
+  -- Restrictive: whatever permissive policy a feature adds later, this one must hold as well.
+  execute format($p$
+    create policy tenant_only on %s as restrictive to tenant_rows
+      using (tenant_id = (select current_setting('app.tenant_id')::uuid))
+      with check (tenant_id = (select current_setting('app.tenant_id')::uuid))$p$, target);
+  execute format($p$
+    create policy tenant_access on %s to tenant_rows
+      using (tenant_id = (select current_setting('app.tenant_id')::uuid))
+      with check (tenant_id = (select current_setting('app.tenant_id')::uuid))$p$, target);
+  execute format($p$
+    alter table %s alter column tenant_id set default (current_setting('app.tenant_id')::uuid)$p$, target);
+  execute format('grant select, insert, update, delete on %s to tenant_rows', target);
+end;
+$$;
+
+grant usage on schema tenant to tenant_rows, account_rows, identity_rows;
+grant usage on schema identity to tenant_rows, account_rows, identity_rows;
+grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows;

@@ -1,0 +1,83 @@
+create table identity.users (
+  id uuid primary key,
+  display_name text not null check (char_length(display_name) between 1 and 200),
+  email text not null default '' check (char_length(email) <= 320),
+  email_verified boolean not null default false,
+  created_at timestamptz not null,
+  locked_at timestamptz
+);
+
+-- The key of a person is who vouches for them and under which subject, never an e-mail address.
+create table identity.accounts (
+  issuer text not null check (char_length(issuer) <= 512),
+  subject text not null check (char_length(subject) between 1 and 255),
+  user_id uuid not null references identity.users (id),
+  created_at timestamptz not null,
+  primary key (issuer, subject)
+);
+create index accounts_user on identity.accounts (user_id);
+
+-- A sign-in on its way through a provider. Taken with DELETE .. RETURNING, so it works once.
+create table identity.logins (
+  handle_hash bytea primary key check (octet_length(handle_hash) = 32),
+  state_hash bytea not null check (octet_length(state_hash) = 32),
+  provider text not null,
+  issuer text not null,
+  nonce text not null,
+  pkce_verifier text not null,
+  return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
+  created_at timestamptz not null,
+  expires_at timestamptz not null
+);
+create index logins_expiry on identity.logins (expires_at);
+
+create table identity.sessions (
+  id uuid primary key,
+  user_id uuid not null references identity.users (id),
+  -- SHA-256 of the 256-bit token in the cookie; the token itself is stored nowhere.
+  token_hash bytea not null unique check (octet_length(token_hash) = 32),
+  -- The token before the last rotation, good for a moment so that parallel tabs are not signed out.
+  previous_hash bytea unique check (octet_length(previous_hash) = 32),
+  previous_until timestamptz,
+  provider text not null,
+  issuer text not null,
+  subject text not null,
+  upstream_sid text,
+  auth_time timestamptz not null,
+  methods text[] not null,
+  device text not null,
+  network text not null,
+  created_at timestamptz not null,
+  rotated_at timestamptz not null,
+  last_seen_at timestamptz not null,
+  idle_expires_at timestamptz not null,
+  expires_at timestamptz not null,
+  ended_at timestamptz,
+  ended_why text,
+  check ((previous_hash is null) = (previous_until is null)),
+  check ((ended_at is null) = (ended_why is null))
+);
+create index sessions_user on identity.sessions (user_id);
+create index sessions_upstream on identity.sessions (issuer, subject, upstream_sid) where ended_at is null;
+
+-- Logout tokens already acted on (OpenID Connect Back-Channel Logout 1.0, section 2.6), kept while they could return.
+create table identity.logout_tokens (
+  issuer text not null,
+  jti text not null check (char_length(jti) between 1 and 255),
+  expires_at timestamptz not null,
+  primary key (issuer, jti)
+);
+
+grant select, insert, update on identity.users to identity_rows;
+grant select, insert on identity.accounts to identity_rows;
+grant select, insert, delete on identity.logins to identity_rows;
+grant select, insert, update on identity.sessions to identity_rows;
+grant select, insert, delete on identity.logout_tokens to identity_rows;
+
+-- Names of people are seen by those who share an organization with them (policy in 0003) and by themselves.
+alter table identity.users enable row level security;
+alter table identity.users force row level security;
+create policy identity_plane on identity.users to identity_rows using (true) with check (true);
+create policy oneself on identity.users for select to account_rows
+  using (id = (select current_setting('app.user_id')::uuid));
+grant select (id, display_name, email, email_verified, created_at) on identity.users to account_rows, tenant_rows;

@@ -1,0 +1,70 @@
+-- What happened. `tenant_id` is null for what belongs to a person and no organization, such as a sign-in.
+create table audit.events (
+  id uuid primary key,
+  tenant_id uuid,
+  at timestamptz not null default now(),
+  actor uuid,
+  kind text not null check (char_length(kind) between 1 and 80),
+  target text not null check (char_length(target) <= 200),
+  request_id uuid,
+  session_id uuid,
+  network text not null default '',
+  details jsonb not null default '{}'
+);
+create index events_by_tenant on audit.events (tenant_id, id desc);
+create index events_by_actor on audit.events (tenant_id, actor, id desc);
+create index events_by_kind on audit.events (tenant_id, kind, id desc);
+
+-- Every policy decision: who asked for what, what was answered, by which policies of which policy set.
+create table audit.decisions (
+  id uuid primary key,
+  tenant_id uuid,
+  at timestamptz not null,
+  principal text not null,
+  action text not null,
+  resource text not null,
+  allowed boolean not null,
+  policies text[] not null,
+  policy_set bytea not null,
+  request_id uuid not null
+);
+create index decisions_by_tenant on audit.decisions (tenant_id, id desc);
+
+alter table audit.events enable row level security;
+alter table audit.events force row level security;
+alter table audit.decisions enable row level security;
+alter table audit.decisions force row level security;
+
+-- Appending only, and a tenant appends to and reads its own part. Nobody is granted update, delete or truncate.
+create policy tenant_append on audit.events for insert to tenant_rows
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy tenant_read on audit.events for select to tenant_rows
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy person_append on audit.events for insert to account_rows
+  with check (tenant_id is null and actor = (select current_setting('app.user_id')::uuid));
+create policy identity_append on audit.events for insert to identity_rows with check (tenant_id is null);
+create policy append on audit.events for insert to audit_rows with check (true);
+
+create policy tenant_append on audit.decisions for insert to tenant_rows
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy tenant_read on audit.decisions for select to tenant_rows
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy append on audit.decisions for insert to audit_rows with check (true);
+
+grant insert on audit.events to tenant_rows, account_rows, identity_rows, audit_rows;
+grant insert on audit.decisions to tenant_rows, audit_rows;
+grant select on audit.events, audit.decisions to tenant_rows;
+
+-- Grants keep the application out; this keeps out slips of whoever owns the tables.
+create function audit.refuse_change() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
+end;
+$$;
+create trigger append_only before update or delete or truncate on audit.events
+  for each statement execute function audit.refuse_change();
+create trigger append_only before update or delete or truncate on audit.decisions
+  for each statement execute function audit.refuse_change();
