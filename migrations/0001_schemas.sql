@@ -4,12 +4,11 @@ create schema audit;
 
 alter default privileges revoke execute on functions from public;
 
--- The tenant of this transaction. The raising form: without one this is an error, never "no rows".
--- Policies write it out as a sub-select instead of calling a function, so that the planner evaluates it once per
--- query and no cached plan can keep another tenant's value.
-
 -- Puts a table under row-level security for the tenant of the transaction, and is the only thing that grants.
 -- A table that nobody protected cannot be reached by the application at all.
+--
+-- The raising form: without a tenant this is an error, never "no rows". A sub-select, so that the planner evaluates it
+-- once per query; and no function, whose result a cached plan could keep for another tenant.
 create function tenant.protect(target regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -34,4 +33,4 @@ $$;
 
 grant usage on schema tenant to tenant_rows, account_rows, identity_rows;
 grant usage on schema identity to tenant_rows, account_rows, identity_rows;
-grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows;
+grant usage on schema audit to tenant_rows, identity_rows, audit_rows;

@@ -44,6 +44,21 @@ create trigger keep_an_owner after update of role or delete on tenant.membership
   for each row when (old.role = 'owner') execute function tenant.keep_an_owner();
 grant execute on function tenant.keep_an_owner() to tenant_rows;
 
+-- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
+-- request. Runs as its owner, because nobody who writes memberships may touch sessions.
+create function tenant.renew_sessions() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update identity.sessions s set rotated_at = 'epoch' where s.user_id = new.user_id and s.ended_at is null;
+  return null;
+end;
+$$;
+create trigger renew_sessions after insert or update of role on tenant.memberships
+  for each row execute function tenant.renew_sessions();
+grant execute on function tenant.renew_sessions() to tenant_rows;
+
 create policy colleagues on identity.users for select to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = users.id));

@@ -40,10 +40,7 @@ create policy tenant_append on audit.events for insert to tenant_rows
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy tenant_read on audit.events for select to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid));
-create policy person_append on audit.events for insert to account_rows
-  with check (tenant_id is null and actor = (select current_setting('app.user_id')::uuid));
 create policy identity_append on audit.events for insert to identity_rows with check (tenant_id is null);
-create policy append on audit.events for insert to audit_rows with check (true);
 
 create policy tenant_append on audit.decisions for insert to tenant_rows
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
@@ -51,7 +48,7 @@ create policy tenant_read on audit.decisions for select to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy append on audit.decisions for insert to audit_rows with check (true);
 
-grant insert on audit.events to tenant_rows, account_rows, identity_rows, audit_rows;
+grant insert on audit.events to tenant_rows, identity_rows;
 grant insert on audit.decisions to tenant_rows, audit_rows;
 grant select on audit.events, audit.decisions to tenant_rows;
 

@@ -34,6 +34,10 @@ begin
   if not pg_has_role(current_user, 'migrator', 'member') then
     execute format('grant migrator to %I', current_user);
   end if;
+  -- So that an owner who is no superuser can run the application in development.
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant tenant_rows, account_rows, identity_rows, audit_rows to %I', current_user);
+  end if;
   execute format('grant create on database %I to migrator', current_database());
   execute format('revoke temporary on database %I from public', current_database());
   revoke all on schema public from public;

@@ -1,1 +1,76 @@
+//! The product: one folder per feature. A feature is its actions, its routes, its policies and the words for its events.
+//!
+//! `main.rs` opens the database and gives it to the crates that guard it; nothing here holds it.
 
+pub mod config;
+
+mod account;
+mod activity;
+mod contacts;
+mod home;
+mod members;
+mod operations;
+mod organizations;
+mod shell;
+mod sign_in;
+mod state;
+
+use authz::{PolicySource, Routes, Row};
+use axum::Router;
+use axum::middleware::from_fn;
+use web::Limits;
+
+pub use state::State;
+
+/// One folder of the product.
+struct Feature {
+    routes: Routes<State>,
+    policies: Option<PolicySource>,
+    /// Kind of each audit event it records, and what a person reads for it.
+    events: &'static [(&'static str, &'static str)],
+}
+
+fn features() -> Vec<Feature> {
+    vec![
+        operations::feature(),
+        home::feature(),
+        sign_in::feature(),
+        account::feature(),
+        organizations::feature(),
+        members::feature(),
+        activity::feature(),
+        contacts::feature(),
+    ]
+}
+
+/// Every policy of the product, the base first.
+#[must_use]
+pub fn policies() -> Vec<PolicySource> {
+    let base = PolicySource {
+        name: "base",
+        schema: include_str!("../../../policies/base.cedarschema"),
+        policies: include_str!("../../../policies/base.cedar"),
+        actions: &[],
+    };
+    std::iter::once(base).chain(features().into_iter().filter_map(|feature| feature.policies)).collect()
+}
+
+/// Every route of the product: method, path, guard.
+#[must_use]
+pub fn table() -> Vec<Row> {
+    routes().table()
+}
+
+/// The whole application.
+pub fn app(state: State, limits: Limits) -> Router {
+    let routes = routes().into_router().layer(from_fn(authn::renew_cookie)).merge(web::assets());
+    web::edge(routes, limits).with_state(state)
+}
+
+fn routes() -> Routes<State> {
+    features().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.routes))
+}
+
+fn events() -> impl Iterator<Item = (&'static str, &'static str)> {
+    features().into_iter().flat_map(|feature| feature.events.iter().copied())
+}

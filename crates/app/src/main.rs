@@ -1,1 +1,76 @@
-fn main() {}
+//! `holdfast serve` runs the application, `holdfast migrate` brings the schema of a database up to date.
+
+use std::process::ExitCode;
+
+use app::State;
+use app::config::Config;
+use authn::{Authn, Clock};
+use authz::Authorizer;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "usage:
+  holdfast serve                 run the application (configuration: HOLDFAST_CONFIG, HOLDFAST__SECTION__KEY)
+  holdfast migrate <owner-url>   create roles and tables; the URL may also come on standard input, as `-`";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve"] => run().await,
+        ["migrate", url] => migrate(url).await,
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+            {
+                eprintln!("holdfast: {error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn migrate(url: &str) -> Result<(), Failure> {
+    let url = if url == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { url.to_owned() };
+    tenancy::migrate(&SecretString::from(url)).await?;
+    Ok(())
+}
+
+async fn run() -> Result<(), Failure> {
+    let config = Config::read()?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(EnvFilter::try_new(&config.log.filter)?)
+        .init();
+    let production = config.production();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+
+    let db = tenancy::Db::connect(&config.database, production).await?;
+    let authn = Authn::new(config.authn, &config.http.public_url, production, db.clone(), Clock::system())?;
+    let decisions = audit::Decisions::start(db.clone());
+    let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies())?;
+    let app = app::app(State::new(authn, authorizer, db.clone(), config.security), config.http.limits());
+
+    let listener = TcpListener::bind(config.http.listen).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    let stop = async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    web::serve(listener, app, &config.http, stop).await;
+    let lost = decisions.close().await;
+    db.close().await;
+    if lost > 0 { Err(format!("{lost} policy decisions could not be recorded").into()) } else { Ok(()) }
+}

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use tenancy::{Account, Identity, Tx, UserId, Write};
+use tenancy::{Identity, Tx, UserId, Write};
 use uuid::Uuid;
 
 /// Who did it, in which session and request, from which network.
@@ -47,7 +47,7 @@ impl Event {
     }
 
     /// Records an event that belongs to no organization, such as a sign-in, in the transaction that makes it true.
-    pub async fn record_personal<P: Personal>(&self, tx: &mut Tx<Write, P>, by: &Actor) -> Result<(), sqlx::Error> {
+    pub async fn record_personal(&self, tx: &mut Tx<Write, Identity>, by: &Actor) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.events (id, actor, kind, target, request_id, session_id, network, details)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -65,8 +65,3 @@ impl Event {
         Ok(())
     }
 }
-
-/// The planes on which things happen outside any organization.
-pub trait Personal: tenancy::Plane {}
-impl Personal for Account {}
-impl Personal for Identity {}

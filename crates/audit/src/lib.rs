@@ -8,4 +8,4 @@ mod decision;
 mod event;
 
 pub use decision::{Decision, Decisions, Overloaded};
-pub use event::{Actor, Event, Personal};
+pub use event::{Actor, Event};

@@ -23,7 +23,10 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// signature, issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). That it
 /// was not used before is checked in the transaction of its effect.
 #[derive(Debug)]
-pub struct LogoutNotice {
+pub struct LogoutNotice(Verified, Authn, Context);
+
+#[derive(Debug)]
+struct Verified {
     provider: String,
     issuer: String,
     subject: Option<String>,
@@ -75,19 +78,21 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let authn = Authn::from_ref(state);
         let (mut parts, body) = request.into_parts();
+        let context = Context::from_request_parts(&mut parts, state).await?;
         let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         let provider = authn.0.providers.get(&key).ok_or(Error::NotFound)?;
         let now = authn.0.clock.now();
-        provider.verify_logout(&key, &logout_token, now).await.map_err(|reason| {
+        let verified = provider.verify_logout(&key, &logout_token, now).await.map_err(|reason| {
             tracing::warn!(provider = key, reason, "logout token refused");
             Error::Malformed("This logout token is not acceptable.")
-        })
+        })?;
+        Ok(Self(verified, authn, context))
     }
 }
 
 impl Provider {
-    async fn verify_logout(&self, key: &str, token: &str, now: DateTime<Utc>) -> Result<LogoutNotice, String> {
+    async fn verify_logout(&self, key: &str, token: &str, now: DateTime<Utc>) -> Result<Verified, String> {
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -144,7 +149,7 @@ impl Provider {
         } else if !fits(&claims.sub) || !fits(&claims.sid) || !(1..=255).contains(&claims.jti.len()) {
             Err("an identifier that is empty or too long")
         } else {
-            Ok(LogoutNotice {
+            Ok(Verified {
                 provider: key.to_owned(),
                 issuer: claims.iss,
                 subject: claims.sub,
@@ -167,11 +172,12 @@ fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]
     }
 }
 
-impl Authn {
+impl LogoutNotice {
     /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`. A token seen before is refused.
-    pub async fn sign_out_by_provider(&self, notice: LogoutNotice, context: &Context) -> Result<(), Error> {
-        let now = self.0.clock.now();
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+    pub async fn end_sessions(self) -> Result<(), Error> {
+        let Self(notice, authn, context) = self;
+        let now = authn.0.clock.now();
+        let mut tx = authn.0.db.begin_identity::<Write>().await.map_err(busy)?;
         sqlx::query!("delete from identity.logout_tokens where expires_at < $1", now).execute(&mut *tx).await?;
         let first = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, expires_at) values ($1, $2, $3) on conflict do nothing",
@@ -199,7 +205,7 @@ impl Authn {
         .fetch_all(&mut *tx)
         .await?;
         for session in ended {
-            let by = actor(context, Some(session.user_id), Some(session.id));
+            let by = actor(&context, Some(session.user_id), Some(session.id));
             let details = json!({ "provider": notice.provider });
             let event =
                 Event { kind: "session.ended_by_provider", target: format!("Session::{}", session.id), details };

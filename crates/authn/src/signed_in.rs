@@ -1,5 +1,5 @@
 use audit::Actor;
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::{DateTime, Utc};
@@ -70,6 +70,12 @@ impl SignedIn {
         }
     }
 
+    /// How unusual this session looks, 0 to 100, for policies. Nothing is measured yet, so nothing looks unusual.
+    #[must_use]
+    pub fn risk_score(&self) -> i64 {
+        0
+    }
+
     /// The request they are making.
     #[must_use]
     pub fn context(&self) -> &Context {
@@ -98,6 +104,22 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let (who, _, _) = Authn::from_ref(state).enter::<Account>(parts, Scope::default()).await?;
         Ok(who)
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for SignedIn
+where
+    Authn: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(who) => Ok(Some(who)),
+            Err(Error::Unauthenticated) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -1,1 +1,24 @@
+//! Nothing tenant-owned happens without a Cedar Allow.
+//!
+//! A handler's first parameter is its [`Guard`]. [`Routes`] takes no handler without one. [`Authorized<A>`] is the guard
+//! of everything that belongs to an organization or an account: it exists only after the session, the membership, the
+//! resource and the policies have been asked, and it alone opens transactions.
 
+#[doc(hidden)] // for the `actions!` macro
+pub use tenancy;
+
+mod action;
+mod authorized;
+mod authorizer;
+mod entity;
+mod guard;
+mod policies;
+mod routes;
+
+pub use action::{Action, Path, Prepare, Resource};
+pub use authorized::{Authorized, Begin, Member, TxOf};
+pub use authorizer::Authorizer;
+pub use entity::{Entity, Facts};
+pub use guard::{Guard, Guarded, Public};
+pub use policies::{PolicyError, PolicySource};
+pub use routes::{Routes, Row};

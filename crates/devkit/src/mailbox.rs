@@ -79,9 +79,14 @@ impl Mailbox {
         tokio::spawn(async move { axum::serve(web, router).await });
         let handle = mailbox.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = smtp.accept().await {
-                let mailbox = handle.clone();
-                let session = Session { stream: BufReader::new(stream), mailbox, envelope: Envelope::default() };
+            loop {
+                let Ok((stream, _)) = smtp.accept().await else {
+                    // Too many open files, say: the listener is still good.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                };
+                let session =
+                    Session { stream: BufReader::new(stream), mailbox: handle.clone(), envelope: Envelope::default() };
                 tokio::spawn(session.run());
             }
         });

@@ -1,17 +1,21 @@
 //! The development runner behind `bin/dev`, `bin/test` and `bin/sqlx`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's purpose is to tell people what it does")]
 
+#[cfg(feature = "product")]
+mod dev;
 mod query_data;
 mod signals;
 mod with_postgres;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::signals::Signals;
 
-const USAGE: &str = "usage: devkit with-postgres -- COMMAND [ARGUMENT…]   run a command with a temporary PostgreSQL
-       devkit sqlx [--check]                          write, or compare, the query data in .sqlx";
+const USAGE: &str = "\
+usage: bin/dev [--reset]                              run everything on this machine
+       bin/sqlx [--check]                             write, or compare, the query data in .sqlx
+       devkit with-postgres -- COMMAND [ARGUMENT...]  run a command with a temporary PostgreSQL";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,17 +25,27 @@ async fn main() -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen for Ctrl-C: {error}; start it again")),
     };
-    let result = match arguments.as_slice() {
-        ["with-postgres", "--", command @ ..] if !command.is_empty() => with_postgres::run(command, &mut signals).await,
-        ["sqlx"] => query_data::run(false, &mut signals).await,
-        ["sqlx", "--check"] => query_data::run(true, &mut signals).await,
-        _ => return failed(USAGE),
-    };
-    result.unwrap_or_else(|message| failed(&message))
+    run(&arguments, &mut signals).await.unwrap_or_else(|message| failed(&message))
+}
+
+async fn run(arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, String> {
+    match arguments {
+        #[cfg(feature = "product")]
+        ["dev", rest @ ..] => dev::run(dev::Options::parse(rest).ok_or(USAGE)?, signals).await,
+        ["with-postgres", "--", program, rest @ ..] => with_postgres::run(program, rest, signals).await,
+        ["sqlx"] => query_data::run(false, signals).await,
+        ["sqlx", "--check"] => query_data::run(true, signals).await,
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+/// Tells people, if anybody still listens: the terminal may be the very thing that went away.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 fn failed(message: &str) -> ExitCode {
-    eprintln!("{message}");
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
     ExitCode::FAILURE
 }
 

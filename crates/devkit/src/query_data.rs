@@ -16,6 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::process::Command;
 
+use crate::say;
 use crate::signals::Signals;
 
 /// Writes `.sqlx`, or with `check` only says whether it is up to date.
@@ -43,7 +44,7 @@ async fn update(check: bool) -> Result<ExitCode, String> {
     let stale = old.keys().filter(|name| !new.contains_key(*name)).count();
     let queries = new.len();
     if missing + changed + stale == 0 {
-        println!(".sqlx is up to date ({queries} queries).");
+        say(&format!(".sqlx is up to date ({queries} queries)."));
         return Ok(ExitCode::SUCCESS);
     }
     let difference = format!("{queries} queries: {missing} new, {changed} changed, {stale} no longer there");
@@ -62,7 +63,7 @@ async fn update(check: bool) -> Result<ExitCode, String> {
         fs::remove_file(&path).map_err(|error| cannot("delete", &path, &error))?;
     }
     touch(&roots).await?;
-    println!("Wrote .sqlx ({difference}). Commit it.");
+    say(&format!("Wrote .sqlx ({difference}). Commit it."));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,16 +78,18 @@ async fn migrate(url: &str, clone: &Path) -> Result<(), sqlx::Error> {
 
 /// Expands every checked query of the workspace against the cluster. Returns the first file of each of our crates.
 async fn expand(clone: &Path, into: &Path, url: &str) -> Result<BTreeSet<PathBuf>, String> {
-    loop {
+    // The second time only where an earlier run was broken off.
+    for _ in 0..2 {
         let artifacts = build(clone, into, url).await?;
         // Cargo must not find these again: what it does not compile, it does not expand.
-        for file in artifacts.iter().flat_map(|artifact| &artifact.filenames) {
+        for file in artifacts.iter().flat_map(|artifact| &artifact.filenames).filter(|file| file.exists()) {
             fs::remove_file(file).map_err(|error| cannot("delete", file, &error))?;
         }
         if artifacts.iter().all(|artifact| !artifact.fresh) {
             return Ok(artifacts.into_iter().map(|artifact| artifact.target.src_path).collect());
         }
     }
+    Err("cargo does not compile all crates again; run `cargo clean`, then this".to_owned())
 }
 
 /// Checks the workspace. Returns what was built of our own crates.
@@ -117,7 +120,7 @@ async fn build(clone: &Path, into: &Path, url: &str) -> Result<Vec<Artifact>, St
         .stdout
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Artifact>(line).ok())
-        .filter(|artifact| artifact.target.src_path.starts_with(clone))
+        .filter(|Artifact { target, .. }| target.src_path.starts_with(clone) && target.kind != ["custom-build"])
         .collect())
 }
 
@@ -132,6 +135,7 @@ struct Artifact {
 
 #[derive(Deserialize)]
 struct Target {
+    kind: Vec<String>,
     src_path: PathBuf,
 }
 

@@ -10,20 +10,20 @@ use tokio::process::Command;
 use crate::signals::Signals;
 
 /// Runs the command with `TEST_DATABASE_URL`, the superuser's, in its environment. Ends as the command ends.
-pub(crate) async fn run(command: &[&str], signals: &mut Signals) -> Result<ExitCode, String> {
+pub(crate) async fn run(program: &str, arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, String> {
     let cluster = tokio::select! {
         cluster = Cluster::temporary() => cluster.map_err(|error| error.to_string())?,
         _ = signals.next() => return Ok(ExitCode::FAILURE),
     };
-    let mut child = Command::new(command[0])
-        .args(&command[1..])
+    let mut child = Command::new(program)
+        .args(arguments)
         .env("TEST_DATABASE_URL", cluster.owner_url())
         .spawn()
-        .map_err(|error| format!("cannot run {}: {error}; check that it is installed", command[0]))?;
+        .map_err(|error| format!("cannot run {program}: {error}; check that it is installed"))?;
     loop {
         tokio::select! {
             status = child.wait() => {
-                let status = status.map_err(|error| format!("lost sight of {}: {error}", command[0]))?;
+                let status = status.map_err(|error| format!("lost sight of {program}: {error}; try again"))?;
                 return Ok(exit_code(status));
             }
             name = signals.next() => if let Some(pid) = child.id() {

@@ -12,7 +12,7 @@ mod sealed {
 }
 
 /// What a transaction may do: [`Read`] or [`Write`].
-pub trait Mode: sealed::Sealed + Send + Sync + 'static {
+pub trait Mode: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     const BEGIN: &'static str;
 }
@@ -34,7 +34,7 @@ impl Mode for Write {
 }
 
 /// Whose rows a transaction sees: each plane is one database role with its own grants and policies.
-pub trait Plane: sealed::Sealed + Send + Sync + 'static {
+pub trait Plane: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     const ROLE: &'static str;
 }

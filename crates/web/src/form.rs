@@ -112,3 +112,25 @@ pub struct Field {
     /// What is wrong with it.
     pub error: Option<String>,
 }
+
+/// A query string in the making, for links to other pages of a list. Empty values are left out.
+#[derive(Debug, Default)]
+pub struct QueryString(Vec<(&'static str, String)>);
+
+impl QueryString {
+    /// Adds a parameter, unless it is empty.
+    pub fn add(&mut self, name: &'static str, value: &str) {
+        if !value.is_empty() {
+            self.0.push((name, value.to_owned()));
+        }
+    }
+
+    /// The address `path` with these parameters.
+    #[must_use]
+    pub fn on(&self, path: &str) -> String {
+        match serde_urlencoded::to_string(&self.0) {
+            Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+            _ => path.to_owned(),
+        }
+    }
+}

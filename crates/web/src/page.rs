@@ -133,7 +133,7 @@ impl FieldErrors {
 /// Chromium looks at who started a navigation, not at the last redirect; after a click on another site, a redirect here
 /// would arrive without the session.
 #[derive(Debug, Template)]
-#[template(path = "authn/moving_on.html")]
+#[template(path = "moving_on.html")]
 #[expect(missing_docs, reason = "each field is what the template shows under that name")]
 pub struct MovingOn {
     pub shell: Shell,

@@ -217,7 +217,7 @@ fn sign_in_page(idp: &Idp, request: &Request, query: &str) -> Response {
 fn row(action: &str, person: &Person, hinted: bool) -> String {
     let initials: String = person.name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect();
     let hue = person.subject.bytes().fold(0u8, u8::wrapping_add) % 6;
-    let tag = if hinted { " <span class=tag>suggested</span>" } else { "" };
+    let tag = if hinted { "<span class=tag>suggested</span>" } else { "" };
     format!(
         "<li><form method=post action=\"{action}\">\
          <button class=person id=\"person-{subject}\" data-person=\"{subject}\" name=person value=\"{subject}\">\

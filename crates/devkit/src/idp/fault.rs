@@ -21,7 +21,8 @@ macro_rules! deviations {
 
 deviations! {
     /// What the provider gets wrong while somebody signs in. A correct client refuses each of them; those marked
-    /// *(display)* it may accept, but must not be harmed by.
+    /// *(display)* it may accept, but must not be harmed by. A fault of the metadata or the key set shows only to a
+    /// client that fetches them while it lasts.
     Fault {
         /// `iss` of the ID token is another provider's.
         WrongIssuer,

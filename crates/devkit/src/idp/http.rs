@@ -1,12 +1,16 @@
 //! The smallest HTTP client there is: one request to loopback, one answer, then the connection ends.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
-/// An answer.
+/// How long an answer may take: longer than a slow provider does.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An answer. The body is as it was sent, so right only if it was sent in one piece.
 pub(super) struct Answer {
     pub(super) status: u16,
     head: String,
@@ -38,7 +42,7 @@ pub(super) async fn send(method: &str, url: &str, headers: &str, body: &str) -> 
     let mut stream = TcpStream::connect(target).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;
     parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| io::Error::other("not an HTTP answer"))
 }
 

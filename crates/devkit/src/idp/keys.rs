@@ -3,7 +3,7 @@
 //! Written by hand and not with the application's OpenID Connect library: two implementations that agree are a test,
 //! one that agrees with itself is not.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -73,6 +73,13 @@ impl Key {
             Alg::EdDsa => Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(&random()))),
         };
         Arc::new(Key { kid: token(), private })
+    }
+
+    /// The RSA key every provider of this process starts with, made once: a test binary starts many. Where two
+    /// providers meet, only their issuers tell their tokens apart, which is the harder case for a client.
+    pub(super) fn first_rsa() -> Arc<Key> {
+        static FIRST: OnceLock<Arc<Key>> = OnceLock::new();
+        Arc::clone(FIRST.get_or_init(|| Key::generate(Alg::Rs256)))
     }
 
     pub(super) fn alg(&self) -> Alg {

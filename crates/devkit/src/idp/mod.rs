@@ -135,7 +135,7 @@ impl Idp {
     pub async fn start(listener: TcpListener, people: Vec<Person>) -> io::Result<Idp> {
         let address = listener.local_addr()?;
         page::refuse_beyond_loopback(address)?;
-        let make_keys = || [Alg::Rs256, Alg::Es256, Alg::EdDsa].map(Key::generate);
+        let make_keys = || [Key::first_rsa(), Key::generate(Alg::Es256), Key::generate(Alg::EdDsa)];
         let state = State {
             people,
             clients: Vec::new(),

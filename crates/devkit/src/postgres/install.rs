@@ -47,15 +47,17 @@ impl Install {
 }
 
 fn places() -> impl Iterator<Item = PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "PATH is where programs are, not configuration")]
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let in_path = Command::new("/bin/sh").args(["-c", "command -v postgres"]).output().ok();
+    let in_path = in_path.and_then(|found| {
+        let program = String::from_utf8_lossy(&found.stdout);
+        Path::new(program.trim_end()).parent().map(Path::to_owned)
+    });
     let debian = below("/usr/lib/postgresql", "");
     let red_hat = below("/usr", "pgsql-");
     let homebrew = ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"]
         .into_iter()
         .flat_map(|prefix| below(prefix, "postgresql@"));
-    path.into_iter().chain(debian.chain(red_hat).chain(homebrew).map(|dir| dir.join("bin")))
+    in_path.into_iter().chain(debian.chain(red_hat).chain(homebrew).map(|dir| dir.join("bin")))
 }
 
 fn below(dir: &str, prefix: &'static str) -> impl Iterator<Item = PathBuf> {

@@ -1,0 +1,85 @@
+//! What is known about the person who is signed in, and about this session.
+
+use askama::Template;
+use authz::{Authorized, Entity, Path, PolicySource, Resource, Routes};
+use axum::response::IntoResponse;
+use tenancy::{Entry, Read, Tx, UserId};
+use web::{Page, Result, Shell};
+
+use crate::Feature;
+use crate::shell::{moment, personal};
+
+authz::actions! {
+    /// See the own account: who vouches for it, this session, the organizations one belongs to.
+    ViewAccount: Read on Account;
+}
+
+pub(crate) fn feature() -> Feature {
+    let policies = PolicySource {
+        name: "account",
+        schema: include_str!("../../../../policies/account.cedarschema"),
+        policies: include_str!("../../../../policies/account.cedar"),
+        actions: ACTIONS,
+    };
+    Feature { routes: Routes::new().get("/account", show), policies: Some(policies), events: &[] }
+}
+
+/// What is a person's own, outside any organization.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) owner: UserId,
+}
+
+impl Account {
+    pub(crate) fn as_entity(owner: UserId) -> Entity {
+        Entity::new("Account", owner).reference("owner", &Entity::new("User", owner))
+    }
+}
+
+impl Resource for Account {
+    type Plane = tenancy::Account;
+    const VIEW: &'static str = "ViewAccount";
+
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(Some(Self { owner: entry.session.user }))
+    }
+
+    fn entity(&self) -> Entity {
+        Self::as_entity(self.owner)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "account/show.html")]
+struct Show {
+    shell: Shell,
+    name: String,
+    email: String,
+    email_verified: bool,
+    issuer: String,
+    subject: String,
+    signed_in_at: String,
+    methods: String,
+    session_expires: String,
+    device: String,
+    network: String,
+    organizations_url: &'static str,
+}
+
+async fn show(ok: Authorized<ViewAccount>) -> impl IntoResponse {
+    let who = &ok.who;
+    Page(Show {
+        shell: personal(who),
+        name: who.name.clone(),
+        email: who.email.clone(),
+        email_verified: who.email_verified,
+        issuer: who.issuer.clone(),
+        subject: who.subject.clone(),
+        signed_in_at: moment(who.auth_time),
+        methods: who.methods.join(", "),
+        session_expires: moment(who.expires_at),
+        device: who.device.clone(),
+        network: who.network.clone(),
+        organizations_url: "/organizations",
+    })
+}

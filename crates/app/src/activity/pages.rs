@@ -1,0 +1,130 @@
+use askama::Template;
+use authz::Authorized;
+use axum::response::IntoResponse;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use tenancy::UserId;
+use uuid::Uuid;
+use web::{Field, FieldErrors, Page, Query, Result, Shell};
+
+use super::ViewActivity;
+use super::event::{EventRow, Filter, PAGE, find};
+use crate::shell::{Nav, shell};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Asked {
+    action: String,
+    person: String,
+    from: String,
+    to: String,
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "activity/list.html")]
+struct List {
+    shell: Shell,
+    actions: Vec<ActionChoice>,
+    people: Vec<PersonChoice>,
+    from: Field,
+    to: Field,
+    events: Vec<EventRow>,
+    next_url: Option<String>,
+    first_url: Option<String>,
+    list_url: String,
+}
+
+struct ActionChoice {
+    key: &'static str,
+    label: &'static str,
+    selected: bool,
+}
+
+struct PersonChoice {
+    id: UserId,
+    name: String,
+    selected: bool,
+}
+
+pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<Asked>) -> Result<impl IntoResponse> {
+    let mut errors = FieldErrors::default();
+    let filter = asked.filter(&mut errors);
+    let mut tx = ok.begin().await?;
+    let mut events = find(&mut tx, &filter, PAGE + 1).await?;
+    let people = people(&mut tx, filter.actor).await?;
+    let list_url = format!("{}/activity", ok.on.url());
+    let next_url = (events.len() > PAGE).then(|| {
+        events.truncate(PAGE);
+        events.last().map(|last| asked.url(&list_url, &last.id.to_string()))
+    });
+    let page = List {
+        shell: shell(&ok, Nav::Activity),
+        actions: crate::events()
+            .map(|(key, label)| ActionChoice { key, label, selected: filter.kind.as_deref() == Some(key) })
+            .collect(),
+        people,
+        from: errors.field("from", &*asked.from),
+        to: errors.field("to", &*asked.to),
+        events,
+        next_url: next_url.flatten(),
+        first_url: filter.before.map(|_| asked.url(&list_url, "")),
+        list_url,
+    };
+    if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }
+}
+
+impl Asked {
+    fn filter(&self, errors: &mut FieldErrors) -> Filter {
+        let mut day = |name, text: &str| match text {
+            "" => None,
+            text => text
+                .parse::<NaiveDate>()
+                .ok()
+                .filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day)))
+                .or_else(|| {
+                    errors.add(name, "Give a day as year-month-day.");
+                    None
+                }),
+        };
+        let (from, to) = (day("from", &self.from), day("to", &self.to));
+        if from.zip(to).is_some_and(|(from, to)| to < from) {
+            errors.add("to", "This is before the first day.");
+        }
+        let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
+        let id = |text: &str| given(text).map(|text| text.parse::<Uuid>().unwrap_or_default());
+        Filter {
+            kind: given(&self.action),
+            actor: id(&self.person).map(UserId::from),
+            from,
+            to,
+            before: id(&self.before),
+        }
+    }
+
+    fn url(&self, list_url: &str, before: &str) -> String {
+        let mut query = web::QueryString::default();
+        let pairs = [
+            ("action", &*self.action),
+            ("person", &*self.person),
+            ("from", &*self.from),
+            ("to", &*self.to),
+            ("before", before),
+        ];
+        for (name, value) in pairs {
+            query.add(name, value);
+        }
+        query.on(list_url)
+    }
+}
+
+async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<Vec<PersonChoice>> {
+    let found = sqlx::query!(
+        r#"select u.id as "id: UserId", u.display_name as name
+             from tenant.memberships m join identity.users u on u.id = m.user_id
+            order by lower(u.display_name), u.id limit 500"#
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found.into_iter().map(|p| PersonChoice { id: p.id, name: p.name, selected: Some(p.id) == selected }).collect())
+}

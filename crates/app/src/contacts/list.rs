@@ -1,0 +1,107 @@
+use askama::Template;
+use authz::Authorized;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use tenancy::{Read, Tx};
+use uuid::Uuid;
+use web::{Page, Query, QueryString, Result, Shell};
+
+use super::contact::list_url;
+use super::{CreateContact, ListContacts};
+use crate::organizations::Workspace;
+use crate::shell::{Nav, shell};
+
+/// Contacts on one page.
+const PAGE: usize = 20;
+
+#[derive(Template)]
+#[template(path = "contacts/list.html")]
+struct List {
+    shell: Shell,
+    workspace: String,
+    query: String,
+    contacts: Vec<ListRow>,
+    may_create: bool,
+    new_url: String,
+    list_url: String,
+    next_url: Option<String>,
+    first_url: Option<String>,
+}
+
+struct ListRow {
+    url: String,
+    name: String,
+    email: String,
+    company: String,
+}
+
+/// What to look for, and after which contact the page begins.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Find {
+    q: String,
+    after: String,
+    after_id: Uuid,
+}
+
+pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Find>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let mut found = select(&mut tx, &ok.on, &find).await?;
+    let list_url = list_url(&ok.on);
+    let more = found.len() > PAGE;
+    found.truncate(PAGE);
+    let next_url = found.last().filter(|_| more).map(|last| find.url(&list_url, &last.name, Some(last.id)));
+    let row = |found: Found| ListRow {
+        url: format!("{list_url}/{}", found.id),
+        name: found.name,
+        email: found.email,
+        company: found.company,
+    };
+    Ok(Page(List {
+        shell: shell(&ok, Nav::Contacts),
+        workspace: ok.on.name.clone(),
+        contacts: found.into_iter().map(row).collect(),
+        may_create: ok.would::<CreateContact>(),
+        new_url: format!("{list_url}/new"),
+        next_url,
+        first_url: (!find.after.is_empty()).then(|| find.url(&list_url, "", None)),
+        query: find.q,
+        list_url,
+    }))
+}
+
+impl Find {
+    fn url(&self, list_url: &str, after: &str, after_id: Option<Uuid>) -> String {
+        let mut query = QueryString::default();
+        query.add("q", &self.q);
+        query.add("after", after);
+        query.add("after_id", &after_id.map(|id| id.to_string()).unwrap_or_default());
+        query.on(list_url)
+    }
+}
+
+struct Found {
+    id: Uuid,
+    name: String,
+    email: String,
+    company: String,
+}
+
+/// One page and one contact more, by name. The words sought are compared as they are: nothing in them is a pattern.
+async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Vec<Found>> {
+    Ok(sqlx::query_as!(
+        Found,
+        "select id, name, email, company from tenant.contacts
+          where workspace_id = $1
+            and ($2 = '' or strpos(lower(name), lower($2)) > 0 or strpos(lower(email), lower($2)) > 0
+                 or strpos(lower(company), lower($2)) > 0)
+            and (name, id) > ($3, $4)
+          order by name, id limit 21",
+        workspace.id.uuid(),
+        find.q.trim(),
+        find.after,
+        find.after_id,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}

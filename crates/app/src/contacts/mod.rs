@@ -1,0 +1,55 @@
+//! Contacts of a workspace. The model that other features copy: a folder, a migration, a policy pair, templates, a test.
+
+mod contact;
+mod form;
+mod list;
+mod pages;
+
+use authz::{PolicySource, Routes};
+
+use crate::Feature;
+use crate::organizations::Workspace;
+
+use contact::Contact;
+
+authz::actions! {
+    /// See the list of contacts.
+    ListContacts: Read on Workspace;
+    /// Add a contact.
+    CreateContact: Write on Workspace;
+    /// See one contact, without its restricted fields.
+    ViewContact: Read on Contact;
+    /// Change a contact, except its restricted fields.
+    EditContact: Write on Contact;
+    /// Delete a contact.
+    DeleteContact: Write on Contact;
+    /// See tax id and bank account; asked in addition to `ViewContact`.
+    ViewRestrictedFields: Read on Contact;
+    /// Change tax id and bank account; asked in addition to `EditContact`.
+    EditRestrictedFields: Write on Contact;
+}
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", list::list)
+        .post("", pages::create)
+        .get("/new", pages::new)
+        .get("/{contact}", pages::show)
+        .post("/{contact}", pages::update)
+        .get("/{contact}/edit", pages::edit)
+        .get("/{contact}/delete", pages::confirm_deletion)
+        .post("/{contact}/delete", pages::delete)
+        .under("/o/{organization}/w/{workspace}/contacts");
+    let policies = PolicySource {
+        name: "contacts",
+        schema: include_str!("../../../../policies/contacts.cedarschema"),
+        policies: include_str!("../../../../policies/contacts.cedar"),
+        actions: ACTIONS,
+    };
+    let events = &[
+        ("contact.created", "Added a contact"),
+        ("contact.changed", "Changed a contact"),
+        ("contact.deleted", "Deleted a contact"),
+    ];
+    Feature { routes, policies: Some(policies), events }
+}

@@ -1,0 +1,128 @@
+use askama::Template;
+use authz::{Authorized, Prepare};
+use axum::response::{IntoResponse, Response};
+use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
+
+use super::contact::{self, Restricted, list_url};
+use super::form::{ContactInput, FormPage, Parsed, taken};
+use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
+use crate::shell::{Nav, moment, shell};
+
+#[derive(Template)]
+#[template(path = "contacts/show.html")]
+struct Show {
+    shell: Shell,
+    contact: ShownContact,
+    restricted: Option<Restricted>,
+    may_edit: bool,
+    may_delete: bool,
+    edit_url: String,
+    delete_url: String,
+    list_url: String,
+}
+
+struct ShownContact {
+    name: String,
+    email: String,
+    phone: String,
+    company: String,
+    notes: String,
+    created_at: String,
+    updated_at: String,
+    created_by: String,
+}
+
+pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let sees = ok.also::<ViewRestrictedFields>().await?;
+    let restricted = if sees { Some(contact::restricted(&mut tx, &ok.on).await?) } else { None };
+    let (may_edit, may_delete) = (ok.would::<EditContact>(), ok.would::<DeleteContact>());
+    let shell = shell(&ok, Nav::Contacts);
+    let url = ok.on.url();
+    let contact = ok.on;
+    Ok(Page(Show {
+        shell,
+        restricted,
+        may_edit,
+        may_delete,
+        edit_url: format!("{url}/edit"),
+        delete_url: format!("{url}/delete"),
+        list_url: list_url(&contact.workspace),
+        contact: ShownContact {
+            created_at: moment(contact.created_at),
+            updated_at: moment(contact.updated_at),
+            created_by: contact.creator,
+            name: contact.name,
+            email: contact.email,
+            phone: contact.phone,
+            company: contact.company,
+            notes: contact.notes,
+        },
+    }))
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<CreateContact>>) -> impl IntoResponse {
+    Page(FormPage::new(&ok, &ContactInput::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<ContactInput>) -> Result<Response> {
+    if input.has_restricted() {
+        return Err(Error::Forbidden);
+    }
+    let mut errors = FieldErrors::default();
+    let Some(Parsed { contact: new, .. }) = input.parse(&mut errors) else {
+        let page = FormPage::new(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let taken = || taken(errors, |errors| FormPage::new(&ok, &input, errors));
+    let id = contact::insert(&mut tx, &ok.on, &new, &ok.who.actor(), taken).await?;
+    tx.commit().await?;
+    Ok(see_other(&format!("{}/{id}", list_url(&ok.on)), &format!("{} was added.", new.name)))
+}
+
+pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let sees = ok.also::<EditRestrictedFields>().await?;
+    let restricted = if sees { Some(contact::restricted(&mut tx, &ok.on).await?) } else { None };
+    let input = ContactInput::of(&ok.on, restricted);
+    Ok(Page(FormPage::edit(&ok, &input, &FieldErrors::default())))
+}
+
+pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<ContactInput>) -> Result<Response> {
+    if input.has_restricted() && !ok.also::<EditRestrictedFields>().await? {
+        return Err(Error::Forbidden);
+    }
+    let mut errors = FieldErrors::default();
+    let Some(Parsed { contact: new, restricted }) = input.parse(&mut errors) else {
+        let page = FormPage::edit(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let taken = || taken(errors, |errors| FormPage::edit(&ok, &input, errors));
+    contact::update(&mut tx, &ok.on, input.version, &new, restricted.as_ref(), &ok.who.actor(), taken).await?;
+    tx.commit().await?;
+    Ok(see_other(&ok.on.url(), &format!("{} was saved.", new.name)))
+}
+
+#[derive(Template)]
+#[template(path = "contacts/delete.html")]
+struct Deletion {
+    shell: Shell,
+    name: String,
+    action_url: String,
+    cancel_url: String,
+}
+
+pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>) -> impl IntoResponse {
+    let url = ok.on.url();
+    let action_url = format!("{url}/delete");
+    Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on.name.clone(), action_url, cancel_url: url })
+}
+
+pub(super) async fn delete(mut ok: Authorized<DeleteContact>) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    contact::delete(&mut tx, &ok.on, &ok.who.actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(&ok.on.workspace), &format!("{} was deleted.", ok.on.name)))
+}

@@ -1,0 +1,137 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use web::{Error, Line, Paragraph, Result};
+
+use super::Role;
+use crate::organizations::Organization;
+
+/// Somebody who belongs to the organization.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(super) organization: TenantId,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) role: String,
+    pub(super) since: DateTime<Utc>,
+}
+
+impl Resource for Member {
+    type Plane = Tenant;
+    const VIEW: &'static str = "ViewMember";
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            Member,
+            r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                      m.role, m.created_at as since
+                 from tenant.memberships m join identity.users u on u.id = m.user_id
+                where m.user_id = $1"#,
+            user.uuid(),
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        let organization = Organization::as_entity(self.organization);
+        Entity::new("Member", self.user)
+            .reference("organization", &organization)
+            .text("role", &self.role)
+            .inside(Entity::new("Role", &*self.role))
+            .inside(organization)
+    }
+}
+
+/// Everybody who belongs to the organization.
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
+    Ok(sqlx::query_as!(
+        Member,
+        r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                  m.role, m.created_at as since
+             from tenant.memberships m join identity.users u on u.id = m.user_id
+            order by lower(u.display_name), m.user_id limit 500"#
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// Why a membership changes. Kept with the record of the change.
+#[derive(Debug)]
+pub(super) struct Why {
+    pub(super) reason: Paragraph<3, 500>,
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// A link to where the change was asked for.
+#[derive(Debug)]
+pub(super) struct Ticket(Line<1, 500>);
+
+impl TryFrom<&str> for Ticket {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let line = Line::try_from(text)?;
+        let host = line.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        if host.is_some_and(|host| !host.is_empty()) && !line.contains(char::is_whitespace) {
+            Ok(Self(line))
+        } else {
+            Err("Give the full address, beginning with https://".to_owned())
+        }
+    }
+}
+
+impl Why {
+    fn details(&self, mut facts: Value) -> Value {
+        facts["reason"] = json!(*self.reason);
+        if let Some(Ticket(link)) = &self.ticket {
+            facts["ticket"] = json!(**link);
+        }
+        facts
+    }
+}
+
+const CHANGED: Error =
+    Error::Conflict("This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.");
+const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.");
+
+/// Gives `member` the role `to`, if they still have the role the decision was made on.
+pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, why: &Why, by: &Actor) -> Result<()> {
+    let changed = sqlx::query!(
+        "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
+        member.user.uuid(),
+        member.role,
+        to.key(),
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    if changed.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    let details = why.details(json!({ "from": member.role, "to": to.key() }));
+    Event { kind: "member.role_changed", target: member.entity().to_string(), details }.record(tx, by).await?;
+    Ok(())
+}
+
+/// Ends the membership, if it still is the one the decision was made on.
+pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, by: &Actor) -> Result<()> {
+    let removed = sqlx::query!(
+        "delete from tenant.memberships where user_id = $1 and role = $2",
+        member.user.uuid(),
+        member.role,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    if removed.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    let details = why.details(json!({ "role": member.role }));
+    Event { kind: "member.removed", target: member.entity().to_string(), details }.record(tx, by).await?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Who belongs to an organization, and as what.
+
+mod member;
+mod pages;
+mod role;
+
+use authz::{PolicySource, Routes};
+
+use crate::Feature;
+use crate::organizations::Organization;
+
+pub(crate) use role::Role;
+
+use member::Member;
+
+authz::actions! {
+    /// See who belongs to the organization.
+    ListMembers: Read on Organization;
+    /// Know that somebody belongs to the organization.
+    ViewMember: Read on Member;
+    /// Give somebody another role.
+    ChangeMemberRole: Write on Member;
+    /// Make somebody an owner; asked in addition to `ChangeMemberRole`.
+    GrantOwnership: Write on Member;
+    /// End a membership.
+    RemoveMember: Write on Member;
+}
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", pages::list)
+        .get("/{member}/role", pages::edit_role)
+        .post("/{member}/role", pages::change_role)
+        .get("/{member}/remove", pages::confirm_removal)
+        .post("/{member}/remove", pages::remove)
+        .under("/o/{organization}/members");
+    let policies = PolicySource {
+        name: "members",
+        schema: include_str!("../../../../policies/members.cedarschema"),
+        policies: include_str!("../../../../policies/members.cedar"),
+        actions: ACTIONS,
+    };
+    let events = &[("member.role_changed", "Changed a role"), ("member.removed", "Removed a member")];
+    Feature { routes, policies: Some(policies), events }
+}

@@ -1,0 +1,206 @@
+use askama::Template;
+use authz::{Action, Authorized, Prepare};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
+
+use super::member::{self, Member, Ticket, Why};
+use super::{ChangeMemberRole, GrantOwnership, ListMembers, RemoveMember, Role};
+use crate::organizations::Organization;
+use crate::shell::{Nav, moment, shell};
+
+#[derive(Template)]
+#[template(path = "members/list.html")]
+struct List {
+    shell: Shell,
+    members: Vec<ListRow>,
+}
+
+struct ListRow {
+    name: String,
+    email: String,
+    role: &'static str,
+    since: String,
+    is_you: bool,
+    change_url: Option<String>,
+    remove_url: Option<String>,
+}
+
+pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let row = |member: Member| ListRow {
+        change_url: ok.would_on::<ChangeMemberRole>(&member).then(|| url(&ok.on, &member, "role")),
+        remove_url: ok.would_on::<RemoveMember>(&member).then(|| url(&ok.on, &member, "remove")),
+        role: Role::label_of(&member.role),
+        since: moment(member.since),
+        is_you: member.user == ok.who.user,
+        name: member.name,
+        email: member.email,
+    };
+    let members = member::all(&mut tx).await?.into_iter().map(row).collect();
+    Ok(Page(List { shell: shell(&ok, Nav::Members), members }))
+}
+
+fn url(organization: &Organization, member: &Member, what: &str) -> String {
+    format!("{}/members/{}/{what}", organization.url(), member.user)
+}
+
+fn list_url(member: &Member) -> String {
+    format!("/o/{}/members", member.organization)
+}
+
+struct RoleForm {
+    role: Field,
+    reason: Field,
+    ticket: Field,
+}
+
+impl RoleForm {
+    fn has_errors(&self) -> bool {
+        [&self.role, &self.reason, &self.ticket].iter().any(|field| field.error.is_some())
+    }
+}
+
+struct RoleChoice {
+    key: &'static str,
+    label: &'static str,
+    about: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "members/role.html")]
+struct EditRole {
+    shell: Shell,
+    member_name: String,
+    current_role: &'static str,
+    form: RoleForm,
+    roles: Vec<RoleChoice>,
+    action_url: String,
+    cancel_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleInput {
+    #[serde(default)]
+    role: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl EditRole {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &RoleInput, errors: &FieldErrors) -> Self {
+        let may_grant_ownership = ok.would::<GrantOwnership>();
+        let offered = Role::ALL.into_iter().filter(|role| *role != Role::Owner || may_grant_ownership);
+        Self {
+            shell: shell(ok, Nav::Members),
+            member_name: ok.on.name.clone(),
+            current_role: Role::label_of(&ok.on.role),
+            form: RoleForm {
+                role: errors.field("role", &*input.role),
+                reason: errors.field("reason", &*input.reason),
+                ticket: errors.field("ticket", &*input.ticket),
+            },
+            roles: offered
+                .map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() })
+                .collect(),
+            action_url: format!("{}/{}/role", list_url(&ok.on), ok.on.user),
+            cancel_url: list_url(&ok.on),
+        }
+    }
+}
+
+pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>) -> impl IntoResponse {
+    let input = RoleInput { role: ok.on.role.clone(), reason: String::new(), ticket: String::new() };
+    Page(EditRole::page(&ok, &input, &FieldErrors::default()))
+}
+
+pub(super) async fn change_role(
+    mut ok: Authorized<ChangeMemberRole>,
+    Form(input): Form<RoleInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let role = errors.parse::<Role>("role", &input.role);
+    if role.is_some_and(|role| role.key() == ok.on.role) {
+        errors.add("role", "They have this role already.");
+    }
+    let why = why(&mut errors, &input.reason, &input.ticket);
+    let (Some(role), Some(why), true) = (role, why, errors.is_empty()) else {
+        let page = EditRole::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    if role == Role::Owner && !ok.also::<GrantOwnership>().await? {
+        return Err(Error::Forbidden);
+    }
+    let mut tx = ok.begin().await?;
+    member::change_role(&mut tx, &ok.on, role, &why, &ok.who.actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(&ok.on), &format!("{} is now {}.", ok.on.name, role.label())))
+}
+
+struct ReasonForm {
+    reason: Field,
+    ticket: Field,
+}
+
+impl ReasonForm {
+    fn has_errors(&self) -> bool {
+        self.reason.error.is_some() || self.ticket.error.is_some()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "members/remove.html")]
+struct Removal {
+    shell: Shell,
+    member_name: String,
+    form: ReasonForm,
+    action_url: String,
+    cancel_url: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReasonInput {
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl Removal {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
+        Self {
+            shell: shell(ok, Nav::Members),
+            member_name: ok.on.name.clone(),
+            form: ReasonForm {
+                reason: errors.field("reason", &*input.reason),
+                ticket: errors.field("ticket", &*input.ticket),
+            },
+            action_url: format!("{}/{}/remove", list_url(&ok.on), ok.on.user),
+            cancel_url: list_url(&ok.on),
+        }
+    }
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> impl IntoResponse {
+    Page(Removal::page(&ok, &ReasonInput::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<ReasonInput>) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = why(&mut errors, &input.reason, &input.ticket) else {
+        let page = Removal::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    member::remove(&mut tx, &ok.on, &why, &ok.who.actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(&ok.on), &format!("{} was removed.", ok.on.name)))
+}
+
+fn why(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Why> {
+    let reason = errors.parse("reason", reason);
+    let ticket = if ticket.trim().is_empty() { Some(None) } else { errors.parse::<Ticket>("ticket", ticket).map(Some) };
+    Some(Why { reason: reason?, ticket: ticket? })
+}

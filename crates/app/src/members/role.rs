@@ -1,0 +1,68 @@
+/// What a member is in an organization. Which role may do what is written in `policies/`, and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Owner,
+    Admin,
+    BillingAdmin,
+    Finance,
+    Creator,
+    Editor,
+    Viewer,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance, Self::Creator, Self::Editor, Self::Viewer];
+
+    /// As the database and the policies name it.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::BillingAdmin => "billing_admin",
+            Self::Finance => "finance",
+            Self::Creator => "creator",
+            Self::Editor => "editor",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// As people read it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Owner => "Owner",
+            Self::Admin => "Admin",
+            Self::BillingAdmin => "Billing admin",
+            Self::Finance => "Finance",
+            Self::Creator => "Creator",
+            Self::Editor => "Editor",
+            Self::Viewer => "Viewer",
+        }
+    }
+
+    /// What it is for.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Owner => "Everything, including making others owners.",
+            Self::Admin => "Members except owners, workspaces, all contacts and the activity record.",
+            Self::BillingAdmin => "Plans and payments. No contacts.",
+            Self::Finance => "Invoices and reports. No contacts.",
+            Self::Creator => "Sees all contacts, adds new ones and changes their own.",
+            Self::Editor => "Sees and changes all contacts, restricted fields can be seen.",
+            Self::Viewer => "Sees contacts and changes nothing.",
+        }
+    }
+
+    /// The label of a stored role.
+    pub(crate) fn label_of(key: &str) -> &'static str {
+        Self::try_from(key).map_or("Unknown", Self::label)
+    }
+}
+
+impl TryFrom<&str> for Role {
+    type Error = String;
+
+    fn try_from(key: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|role| role.key() == key).ok_or_else(|| "Choose one of the roles.".to_owned())
+    }
+}

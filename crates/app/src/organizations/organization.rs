@@ -1,0 +1,113 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use serde_json::json;
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
+use web::{Line, Result};
+
+use super::workspace;
+use crate::account::Account;
+
+/// An organization somebody is a member of.
+#[derive(Clone, Debug)]
+pub(crate) struct Organization {
+    pub(crate) id: TenantId,
+    pub(crate) name: String,
+}
+
+impl Organization {
+    pub(crate) fn of(membership: &Membership) -> Self {
+        Self { id: membership.tenant, name: membership.organization.clone() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("/o/{}", self.id)
+    }
+
+    pub(crate) fn as_entity(id: TenantId) -> Entity {
+        Entity::new("Organization", id)
+    }
+}
+
+impl Resource for Organization {
+    type Plane = Tenant;
+    const VIEW: &'static str = "ViewOrganization";
+
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(entry.membership.as_ref().map(Self::of))
+    }
+
+    fn entity(&self) -> Entity {
+        Self::as_entity(self.id)
+    }
+}
+
+/// An organization about to be made, by and for whoever asks.
+#[derive(Debug)]
+pub(crate) struct NewOrganization {
+    id: TenantId,
+    owner: UserId,
+}
+
+impl Resource for NewOrganization {
+    type Plane = tenancy::Account;
+    const VIEW: &'static str = "CreateOrganization";
+
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(Some(Self::by(entry.session.user)))
+    }
+
+    fn entity(&self) -> Entity {
+        Account::as_entity(self.owner)
+    }
+
+    fn founds(&self) -> Option<TenantId> {
+        Some(self.id)
+    }
+}
+
+impl NewOrganization {
+    pub(super) fn by(owner: UserId) -> Self {
+        Self { id: TenantId::new(), owner }
+    }
+}
+
+pub(crate) type Name = Line<1, 80>;
+
+/// Makes the organization, its owner and its first workspace.
+pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<TenantId> {
+    sqlx::query!("insert into tenant.organizations (tenant_id, name) values ($1, $2)", new.id.uuid(), &**name)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!("insert into tenant.memberships (user_id, role) values ($1, 'owner')", new.owner.uuid())
+        .execute(&mut **tx)
+        .await?;
+    let target = Organization::as_entity(new.id).to_string();
+    Event { kind: "organization.created", target, details: json!({ "name": **name }) }.record(tx, by).await?;
+    workspace::insert(tx, "Main", by).await?;
+    Ok(new.id)
+}
+
+/// An organization in the list of those one belongs to.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) id: TenantId,
+    pub(super) name: String,
+    pub(super) role: String,
+}
+
+/// The organizations of the person the transaction is bound to.
+pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<Vec<Own>> {
+    Ok(sqlx::query_as!(
+        Own,
+        r#"select m.tenant_id as "id: TenantId", o.name, m.role
+             from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
+            order by lower(o.name), m.tenant_id limit 500"#
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// How many people belong to the organization.
+pub(super) async fn member_count(tx: &mut Tx<Read>) -> Result<i64> {
+    Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from tenant.memberships"#).fetch_one(&mut **tx).await?)
+}

@@ -1,0 +1,183 @@
+use askama::Template;
+use authn::SignedIn;
+use authz::{Authorized, Prepare};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tenancy::OnConstraint;
+use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
+
+use super::organization::{self, Name, Organization};
+use super::workspace::{self, Workspace};
+use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganization};
+use crate::account::ViewAccount;
+use crate::activity::{EventRow, ViewActivity, recent};
+use crate::contacts::ListContacts;
+use crate::members::Role;
+use crate::shell::{Nav, personal, shell};
+
+#[derive(Template)]
+#[template(path = "organizations/list.html")]
+struct List {
+    shell: Shell,
+    organizations: Vec<ListRow>,
+    may_create: bool,
+}
+
+struct ListRow {
+    name: String,
+    url: String,
+    role: &'static str,
+}
+
+pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let organizations = organization::own(&mut tx).await?.into_iter().map(|own| ListRow {
+        url: Organization { id: own.id, name: String::new() }.url(),
+        name: own.name,
+        role: Role::label_of(&own.role),
+    });
+    let may_create = ok.would_on::<CreateOrganization>(&NewOrganization::by(ok.who.user));
+    Ok(Page(List { shell: personal(&ok.who), organizations: organizations.collect(), may_create }))
+}
+
+/// A form with nothing but a name.
+struct NameForm {
+    name: Field,
+}
+
+impl NameForm {
+    fn of(value: &str, errors: &FieldErrors) -> Self {
+        Self { name: errors.field("name", value) }
+    }
+
+    fn has_errors(&self) -> bool {
+        self.name.error.is_some()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NameInput {
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "organizations/new.html")]
+struct New {
+    shell: Shell,
+    form: NameForm,
+}
+
+impl New {
+    fn page(who: &SignedIn, value: &str, errors: &FieldErrors) -> Self {
+        Self { shell: personal(who), form: NameForm::of(value, errors) }
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl IntoResponse {
+    Page(New::page(&ok.who, "", &FieldErrors::default()))
+}
+
+pub(super) async fn create(mut ok: Authorized<CreateOrganization>, Form(input): Form<NameInput>) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(name) = errors.parse::<Name>("name", &input.name) else {
+        let page = New::page(&ok.who, &input.name, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let id = organization::insert(&mut tx, &ok.on, &name, &ok.who.actor()).await?;
+    tx.commit().await?;
+    let made = Organization { id, name: name.to_string() };
+    Ok(see_other(&made.url(), &format!("{name} is ready. You are its owner.")))
+}
+
+#[derive(Template)]
+#[template(path = "organizations/show.html")]
+struct Show {
+    shell: Shell,
+    organization: String,
+    workspaces: Vec<WorkspaceRow>,
+    member_count: i64,
+    may_create_workspace: bool,
+    workspaces_url: String,
+    recent: Vec<EventRow>,
+    show_activity: bool,
+    activity_url: String,
+}
+
+struct WorkspaceRow {
+    name: String,
+    url: String,
+    contacts: Option<i64>,
+}
+
+pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let show_activity = ok.also::<ViewActivity>().await?;
+    let row = |found: workspace::Counted| {
+        let workspace = Workspace { organization: ok.on.id, id: found.id, name: found.name };
+        let sees_contacts = ok.would_on::<ListContacts>(&workspace);
+        WorkspaceRow {
+            url: format!("{}/contacts", workspace.url()),
+            contacts: sees_contacts.then_some(found.contacts),
+            name: workspace.name,
+        }
+    };
+    let workspaces = workspace::all(&mut tx).await?.into_iter().map(row).collect();
+    Ok(Page(Show {
+        shell: shell(&ok, Nav::Overview),
+        organization: ok.on.name.clone(),
+        workspaces,
+        member_count: organization::member_count(&mut tx).await?,
+        may_create_workspace: ok.would::<CreateWorkspace>(),
+        workspaces_url: format!("{}/workspaces", ok.on.url()),
+        recent: if show_activity { recent(&mut tx).await? } else { Vec::new() },
+        show_activity,
+        activity_url: format!("{}/activity", ok.on.url()),
+    }))
+}
+
+#[derive(Template)]
+#[template(path = "organizations/new_workspace.html")]
+struct NewWorkspace {
+    shell: Shell,
+    form: NameForm,
+    action_url: String,
+    cancel_url: String,
+}
+
+impl NewWorkspace {
+    fn page<A: authz::Action<On = Organization>>(ok: &Authorized<A>, value: &str, errors: &FieldErrors) -> Self {
+        Self {
+            shell: shell(ok, Nav::Overview),
+            form: NameForm::of(value, errors),
+            action_url: format!("{}/workspaces", ok.on.url()),
+            cancel_url: ok.on.url(),
+        }
+    }
+}
+
+pub(super) async fn new_workspace(ok: Authorized<Prepare<CreateWorkspace>>) -> impl IntoResponse {
+    Page(NewWorkspace::page(&ok, "", &FieldErrors::default()))
+}
+
+pub(super) async fn create_workspace(
+    mut ok: Authorized<CreateWorkspace>,
+    Form(input): Form<NameInput>,
+) -> Result<Response> {
+    let refuse = |ok: &Authorized<CreateWorkspace>, errors: FieldErrors| -> Error {
+        let page = NewWorkspace::page(ok, &input.name, &errors);
+        errors.on_page(page)
+    };
+    let mut errors = FieldErrors::default();
+    let Some(name) = errors.parse::<Name>("name", &input.name) else {
+        return Err(refuse(&ok, errors));
+    };
+    let mut tx = ok.begin().await?;
+    workspace::insert(&mut tx, &name, &ok.who.actor()).await.on_constraint("workspaces_name_unique", || {
+        errors.add("name", "There is a workspace of this name.");
+        refuse(&ok, errors)
+    })?;
+    tx.commit().await?;
+    Ok(see_other(&ok.on.url(), &format!("The workspace {name} is ready.")))
+}

@@ -1,0 +1,71 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use serde_json::json;
+use tenancy::{Entry, Read, Tenant, TenantId, Tx, WorkspaceId, Write};
+use web::Result;
+
+use super::Organization;
+
+/// A workspace of an organization.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    pub(crate) organization: TenantId,
+    pub(crate) id: WorkspaceId,
+    pub(crate) name: String,
+}
+
+impl Workspace {
+    pub(crate) fn url(&self) -> String {
+        format!("/o/{}/w/{}", self.organization, self.id)
+    }
+
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        let (membership, workspace) = (entry.membership.as_ref()?, entry.workspace.as_ref()?);
+        Some(Self { organization: membership.tenant, id: workspace.id, name: workspace.name.clone() })
+    }
+}
+
+impl Resource for Workspace {
+    type Plane = Tenant;
+    const VIEW: &'static str = "ListContacts";
+
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(Self::of(entry))
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Workspace", self.id).inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// Adds a workspace. Its name is unique in the organization (constraint `workspaces_name_unique`).
+pub(super) async fn insert(tx: &mut Tx<Write>, name: &str, by: &Actor) -> Result<WorkspaceId, sqlx::Error> {
+    let id = WorkspaceId::new();
+    sqlx::query!("insert into tenant.workspaces (id, name) values ($1, $2)", id.uuid(), name)
+        .execute(&mut **tx)
+        .await?;
+    let target = Entity::new("Workspace", id).to_string();
+    Event { kind: "workspace.created", target, details: json!({ "name": name }) }.record(tx, by).await?;
+    Ok(id)
+}
+
+/// A workspace in the overview.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) id: WorkspaceId,
+    pub(super) name: String,
+    pub(super) contacts: i64,
+}
+
+/// All workspaces of the organization.
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Counted>> {
+    Ok(sqlx::query_as!(
+        Counted,
+        r#"select w.id as "id: WorkspaceId", w.name,
+                  (select count(*) from tenant.contacts c where c.tenant_id = w.tenant_id and c.workspace_id = w.id)
+                    as "contacts!"
+             from tenant.workspaces w order by lower(w.name), w.id limit 200"#
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}

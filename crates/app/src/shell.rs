@@ -1,0 +1,55 @@
+//! What is the same around every page: who is signed in, where they are, and how moments and roles read.
+
+use authn::SignedIn;
+use authz::{Action, Authorized};
+use chrono::{DateTime, Utc};
+use web::{Link, Person, Place, Shell};
+
+use crate::activity::ViewActivity;
+use crate::members::Role;
+use crate::organizations::Organization;
+
+/// The entry of the navigation that a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nav {
+    Overview,
+    Contacts,
+    Members,
+    Activity,
+}
+
+/// The layout of a page outside any organization.
+pub(crate) fn personal(who: &SignedIn) -> Shell {
+    let person = Person { name: who.name.clone(), email: who.email.clone() };
+    Shell { person: Some(person), ..who.context().shell() }
+}
+
+/// The layout of a page in an organization.
+pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
+    let mut shell = personal(&ok.who);
+    let Ok(member) = ok.member() else { return shell };
+    let organization = Organization::of(&member.membership);
+    let url = organization.url();
+    let link = |nav, href, label| Link { href, label, current: nav == current };
+    let mut links = vec![link(Nav::Overview, url.clone(), "Overview")];
+    if let Some(workspace) = &member.workspace {
+        links.push(link(Nav::Contacts, format!("{url}/w/{}/contacts", workspace.id), "Contacts"));
+    }
+    links.push(link(Nav::Members, format!("{url}/members"), "Members"));
+    if ok.would_on::<ViewActivity>(&organization) {
+        links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));
+    }
+    shell.place = Some(Place {
+        organization: organization.name,
+        organization_url: url,
+        role: Role::label_of(&member.membership.role).to_owned(),
+        workspace_name: member.workspace.as_ref().map(|workspace| workspace.name.clone()),
+        links,
+    });
+    shell
+}
+
+/// A moment as people read it.
+pub(crate) fn moment(time: DateTime<Utc>) -> String {
+    time.format("%-d %b %Y, %H:%M UTC").to_string()
+}

@@ -1,0 +1,18 @@
+//! Coming in through an identity provider and going out again.
+
+mod pages;
+
+use authz::Routes;
+
+use crate::Feature;
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("/sign-in", pages::choose)
+        .post("/sign-in/{provider}", pages::start)
+        .get("/sign-in/{provider}/callback", pages::callback)
+        .post("/sign-in/{provider}/back-channel-logout", pages::back_channel_logout)
+        .post("/sign-out", pages::sign_out)
+        .get("/signed-out", pages::signed_out);
+    Feature { routes, policies: None, events: &[] }
+}

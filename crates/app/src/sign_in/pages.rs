@@ -1,0 +1,171 @@
+use askama::Template;
+use authn::{Authn, LogoutNotice, ProviderChoice, SignInFailure, SignedIn};
+use authz::Public;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Context, Error, Form, LocalPath, MovingOn, Page, Query, Result, Shell};
+
+/// Addresses of the sign-in carry codes and states; no other site is told them.
+const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
+
+#[derive(Template)]
+#[template(path = "sign_in/choose.html")]
+struct Choose {
+    shell: Shell,
+    return_to: String,
+    providers: Vec<ProviderChoice>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/failed.html")]
+struct Failed {
+    shell: Shell,
+    heading: &'static str,
+    text: &'static str,
+    request_id: String,
+    retry_url: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/signed_out.html")]
+struct SignedOutPage {
+    shell: Shell,
+    by_provider: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReturnTo {
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn choose(
+    public: Public,
+    State(authn): State<Authn>,
+    Query(ReturnTo { return_to }): Query<ReturnTo>,
+) -> impl IntoResponse {
+    let return_to = LocalPath::or_home(&return_to).to_string();
+    Page(Choose { shell: public.context.shell(), return_to, providers: authn.providers() })
+}
+
+pub(super) async fn start(
+    public: Public,
+    State(authn): State<Authn>,
+    Path(provider): Path<String>,
+    Form(ReturnTo { return_to }): Form<ReturnTo>,
+) -> Result<Response> {
+    let started = match authn.start_sign_in(&provider, &LocalPath::or_home(&return_to)).await? {
+        Ok(started) => started,
+        Err(failure) => return Ok(failed(failure, &public.context)),
+    };
+    // Not a redirect: `form-action 'self'` would stop one that follows a form to another site.
+    let page = MovingOn {
+        shell: public.context.shell(),
+        heading: "On to your sign-in provider",
+        text: "You will be asked who you are, and come straight back.",
+        url: started.url.clone(),
+        link_label: "Continue",
+    };
+    Ok((NO_REFERRER, started, Page(page)).into_response())
+}
+
+pub(super) async fn callback(
+    public: Public,
+    State(authn): State<Authn>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let query = query.unwrap_or_default();
+    match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
+        Ok((cookie, return_to)) => {
+            let page = MovingOn {
+                shell: public.context.shell(),
+                heading: "You are signed in",
+                text: "Opening the page you asked for.",
+                url: return_to.to_string(),
+                link_label: "Continue",
+            };
+            Ok((NO_REFERRER, cookie, Page(page)).into_response())
+        }
+        Err(failure) => Ok(failed(failure, &public.context)),
+    }
+}
+
+pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCode> {
+    notice.end_sessions().await?;
+    Ok(StatusCode::OK)
+}
+
+pub(super) async fn sign_out(who: SignedIn, State(authn): State<Authn>) -> Result<Response> {
+    let signed_out = authn.sign_out(&who).await?;
+    let page = match &signed_out.provider_url {
+        Some(url) => Page(MovingOn {
+            shell: who.context().shell(),
+            heading: "You are signed out here",
+            text: "Your sign-in provider can end its own session as well.",
+            url: url.clone(),
+            link_label: "Continue to the provider",
+        })
+        .into_response(),
+        None => Page(SignedOutPage { shell: who.context().shell(), by_provider: false }).into_response(),
+    };
+    Ok((signed_out, page).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Returned {
+    state: Option<String>,
+}
+
+pub(super) async fn signed_out(
+    public: Public,
+    headers: HeaderMap,
+    Query(returned): Query<Returned>,
+) -> Result<Response> {
+    if returned.state.is_some() && !Authn::sign_out_was_ours(&headers, returned.state.as_deref()) {
+        return Err(Error::Malformed("This sign-out was not started in this browser."));
+    }
+    let by_provider = returned.state.is_some();
+    Ok(Page(SignedOutPage { shell: public.context.shell(), by_provider }).into_response())
+}
+
+fn failed(failure: SignInFailure, context: &Context) -> Response {
+    let (status, heading, text) = match failure {
+        SignInFailure::NotUnderWay => (
+            StatusCode::BAD_REQUEST,
+            "This sign-in is not under way",
+            "It was started in another browser, more than ten minutes ago, or used already. Please start again.",
+        ),
+        SignInFailure::Declined => (
+            StatusCode::FORBIDDEN,
+            "You were not signed in",
+            "The provider says that the sign-in was cancelled or declined. You can try again or choose another one.",
+        ),
+        SignInFailure::ProviderDown => (
+            StatusCode::BAD_GATEWAY,
+            "Your sign-in provider does not answer as it should",
+            "It may be down for a moment. Nothing has changed here. Please try again in a minute.",
+        ),
+        SignInFailure::Refused => (
+            StatusCode::FORBIDDEN,
+            "This sign-in could not be verified",
+            "What the provider sent does not prove who you are, so you were not signed in. It has been noted.",
+        ),
+        SignInFailure::Locked => {
+            (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")
+        }
+    };
+    let page = Failed {
+        shell: context.shell(),
+        heading,
+        text,
+        request_id: context.request.to_string(),
+        retry_url: "/sign-in",
+    };
+    (status, NO_REFERRER, Page(page)).into_response()
+}

@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use authn::Authn;
+use authz::Authorizer;
+use axum::extract::FromRef;
+use tenancy::Db;
+
+use crate::operations::{Readiness, SecurityContact};
+
+/// What handlers can ask for. There is no database in it.
+///
+/// ```compile_fail,E0277
+/// async fn list(_: authz::Public, axum::extract::State(db): axum::extract::State<tenancy::Db>) {}
+/// let routes = authz::Routes::<app::State>::new().get("/contacts", list);
+/// ```
+#[derive(Clone, Debug)]
+pub struct State {
+    authn: Authn,
+    authorizer: Authorizer,
+    readiness: Readiness,
+    security: Arc<SecurityContact>,
+}
+
+impl State {
+    /// Puts together what `main.rs` made.
+    #[must_use]
+    pub fn new(authn: Authn, authorizer: Authorizer, db: Db, security: SecurityContact) -> Self {
+        Self { authn, authorizer, readiness: Readiness::of(db), security: Arc::new(security) }
+    }
+}
+
+macro_rules! part {
+    ($($field:ident: $part:ty),+) => {$(
+        impl FromRef<State> for $part {
+            fn from_ref(state: &State) -> Self {
+                state.$field.clone()
+            }
+        }
+    )+};
+}
+part!(authn: Authn, authorizer: Authorizer, readiness: Readiness, security: Arc<SecurityContact>);

@@ -1,0 +1,118 @@
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use tenancy::{Entry, Plane, Read, TenantId, Tx};
+use web::Result;
+
+use crate::authorized::Begin;
+use crate::entity::{Entity, Facts};
+
+/// Something that can be done. Declared with [`actions!`](crate::actions); its name stands in the Cedar schema.
+pub trait Action: Send + Sync + 'static {
+    /// Name of the Cedar action.
+    const NAME: &'static str;
+    /// The guard's name in the table of routes.
+    const GUARD: &'static str = Self::NAME;
+    /// Whether it may write. Decides which transaction its [`Authorized`](crate::Authorized) opens.
+    type Mode: Begin;
+    /// What it is done to.
+    type On: Resource;
+}
+
+/// What an action is done to, as far as policies need to know it.
+pub trait Resource: Sized + Send + Sync + 'static {
+    /// Where its rows are: in one organization, or with one person outside of any.
+    type Plane: Plane;
+    /// The action that says whether somebody may know that it exists. Refused this one, they get 404 instead of 403.
+    const VIEW: &'static str;
+
+    /// Loads it from what the path names, under row-level security. `None` is 404.
+    fn load(
+        tx: &mut Tx<Read, Self::Plane>,
+        entry: &Entry,
+        path: &Path,
+    ) -> impl Future<Output = Result<Option<Self>>> + Send;
+
+    /// Itself as policies see it.
+    fn entity(&self) -> Entity;
+
+    /// What a decision about it should know besides.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
+
+    /// The organization it brings into being. Its transaction is bound to that one; any other to the organization of
+    /// the path.
+    fn founds(&self) -> Option<TenantId> {
+        None
+    }
+}
+
+/// The parameters of a route's path.
+#[derive(Debug)]
+pub struct Path(pub(crate) Vec<(String, String)>);
+
+impl Path {
+    /// The parameter `name` as an id. `None` if it is no id in its canonical form: then nothing can have it.
+    #[must_use]
+    pub fn id<T: FromStr + ToString>(&self, name: &str) -> Option<T> {
+        let (_, text) = self.0.iter().find(|(known, _)| known == name)?;
+        let id: T = text.parse().ok()?;
+        (id.to_string() == *text).then_some(id)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// The form of an action: the same question to the policies, and a transaction that only reads.
+#[derive(Debug)]
+pub struct Prepare<A>(PhantomData<fn() -> A>);
+
+impl<A: Action> Action for Prepare<A> {
+    const NAME: &'static str = A::NAME;
+    const GUARD: &'static str = A::NAME;
+    type Mode = Read;
+    type On = A::On;
+}
+
+/// Declares the actions of a feature, and `ACTIONS`, the list of their names that the start compares with the schema.
+///
+/// ```
+/// # struct Folder;
+/// # impl authz::Resource for Folder {
+/// #     type Plane = tenancy::Tenant;
+/// #     const VIEW: &'static str = "ReadFolder";
+/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::Path) -> web::Result<Option<Self>> {
+/// #         Ok(None)
+/// #     }
+/// #     fn entity(&self) -> authz::Entity { authz::Entity::new("Folder", "1") }
+/// # }
+/// authz::actions! {
+///     /// See what is in a folder.
+///     ReadFolder: Read on Folder;
+///     /// Throw it away.
+///     DeleteFolder: Write on Folder;
+/// }
+/// assert_eq!(ACTIONS, ["ReadFolder", "DeleteFolder"]);
+/// ```
+#[macro_export]
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident: $mode:ident on $resource:ty;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub(crate) enum $name {}
+
+            impl $crate::Action for $name {
+                const NAME: &'static str = stringify!($name);
+                type Mode = $crate::tenancy::$mode;
+                type On = $resource;
+            }
+        )+
+
+        /// Every action declared here.
+        pub(crate) const ACTIONS: &[&str] = &[$(stringify!($name)),+];
+    };
+}

@@ -1,0 +1,224 @@
+use audit::Decision;
+use authn::SignedIn;
+use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use tenancy::{Entry, Membership, Mode, Plane, Read, Scope, Tenant, TenantId, Tx, WorkspaceFacts, Write};
+use web::{Error, Result};
+
+use crate::action::{Action, Path, Resource};
+use crate::authorizer::{Authorizer, Question};
+use crate::entity::Entity;
+
+/// Proof that the policies allow `A` to this person on this resource, now. The only way to a transaction.
+///
+/// It cannot be made by hand:
+///
+/// ```compile_fail,E0451
+/// fn forge<A: authz::Action>(ok: authz::Authorized<A>, on: A::On) -> authz::Authorized<A> {
+///     authz::Authorized { on, ..ok }
+/// }
+/// ```
+///
+/// A proof for reading opens no transaction that writes:
+///
+/// ```compile_fail,E0308
+/// async fn list<A: authz::Action<Mode = tenancy::Read>>(mut ok: authz::Authorized<A>) {
+///     let tx: Result<tenancy::Tx<tenancy::Write>, _> = ok.begin().await;
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Authorized<A: Action> {
+    /// Who.
+    pub who: SignedIn,
+    /// On what.
+    pub on: A::On,
+    /// Their place in the organization of the path.
+    member: Option<Member>,
+    principal: Entity,
+    resource: Entity,
+    decision: Decision,
+    seen: Option<Tx<Read, <A::On as Resource>::Plane>>,
+    authorizer: Authorizer,
+}
+
+/// A person's place in the organization of the path.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Organization and role.
+    pub membership: Membership,
+    /// The workspace of the path.
+    pub workspace: Option<WorkspaceFacts>,
+}
+
+/// The transaction an action opens.
+pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::Mode as Begin>::On<<<A as Action>::On as Resource>::Plane>>;
+
+/// How a mode begins a transaction: a reading one goes on with the transaction the decision was made in, so that what is
+/// read is what was decided on; a writing one begins with the record of the decision.
+pub trait Begin: Mode {
+    #[doc(hidden)]
+    const READS: bool;
+    /// The plane its transactions run on, for a resource on plane `P`.
+    type On<P: Plane>: Plane;
+
+    #[doc(hidden)]
+    fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> impl Future<Output = Result<TxOf<A>>> + Send
+    where
+        Self: Sized;
+}
+
+impl Begin for Read {
+    const READS: bool = true;
+    type On<P: Plane> = P;
+
+    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self, <A::On as Resource>::Plane>> {
+        ok.seen.take().ok_or_else(|| Error::internal("a reading proof begins once"))
+    }
+}
+
+impl Begin for Write {
+    const READS: bool = false;
+    type On<P: Plane> = Tenant;
+
+    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self>> {
+        let tenant = ok.tenant().ok_or_else(|| Error::internal("nothing outside an organization is written here"))?;
+        let mut tx = ok.authorizer.db().begin::<Write>(tenant).await.map_err(busy)?;
+        ok.decision.record(&mut tx).await?;
+        Ok(tx)
+    }
+}
+
+impl<A: Action> Authorized<A> {
+    /// Opens the transaction: reading or writing as the action says, bound to the organization. For writing the decision
+    /// is recorded in it, so neither lasts without the other.
+    pub async fn begin(&mut self) -> Result<TxOf<A>> {
+        A::Mode::begin(self).await
+    }
+
+    /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded.
+    pub async fn also<B: Action<On = A::On>>(&self) -> Result<bool> {
+        let question = self.question::<B>();
+        let answer = self.authorizer.ask(&question);
+        let decision = self.authorizer.decision(&question, &answer, self.tenant());
+        self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+        Ok(answer.allowed)
+    }
+
+    /// Whether it makes sense to offer `B`: for buttons. Allows nothing, so it is not recorded.
+    #[must_use]
+    pub fn would<B: Action<On = A::On>>(&self) -> bool {
+        self.authorizer.ask(&self.question::<B>()).allowed
+    }
+
+    /// The same for another resource that the page shows, such as a row of a list.
+    #[must_use]
+    pub fn would_on<B: Action>(&self, resource: &B::On) -> bool {
+        let entity = resource.entity();
+        let question = Question { resource: &entity, action: B::NAME, facts: resource.facts(), ..self.question::<A>() };
+        self.authorizer.ask(&question).allowed
+    }
+
+    /// Their place in the organization. An account page has none: [`Error::NotFound`].
+    pub fn member(&self) -> Result<&Member> {
+        self.member.as_ref().ok_or(Error::NotFound)
+    }
+
+    /// The organization the transaction is bound to.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.on.founds().or(self.member.as_ref().map(|member| member.membership.tenant))
+    }
+
+    fn question<B: Action<On = A::On>>(&self) -> Question<'_> {
+        Question {
+            who: &self.who,
+            principal: &self.principal,
+            action: B::NAME,
+            resource: &self.resource,
+            facts: self.on.facts(),
+        }
+    }
+}
+
+impl<A, S> FromRequestParts<S> for Authorized<A>
+where
+    A: Action,
+    Authorizer: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let authorizer = Authorizer::from_ref(state);
+        let path = path(parts, state).await?;
+        let scope = Scope { tenant: path.id("organization"), workspace: path.id("workspace") };
+        let (who, mut tx, entry) = authorizer.authn().enter::<<A::On as Resource>::Plane>(parts, scope).await?;
+        let member = match place(&path, &entry) {
+            Ok(member) => member,
+            Err(nowhere) => {
+                let refusal = authorizer.refusal(&who, A::NAME, &nowhere);
+                authorizer.decisions().record(refusal).await.map_err(|_| Error::Unavailable)?;
+                return Err(Error::NotFound);
+            }
+        };
+        let on = A::On::load(&mut tx, &entry, &path).await?.ok_or(Error::NotFound)?;
+        let principal = principal(&who, member.as_ref());
+        let resource = on.entity();
+        let question =
+            Question { who: &who, principal: &principal, action: A::NAME, resource: &resource, facts: on.facts() };
+        let answer = authorizer.ask(&question);
+        let tenant = member.as_ref().map(|member| member.membership.tenant);
+        let decision = authorizer.decision(&question, &answer, tenant);
+        if !answer.allowed {
+            let visible = authorizer.ask(&Question { action: <A::On as Resource>::VIEW, ..question }).allowed;
+            authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+            return Err(if visible { Error::Forbidden } else { Error::NotFound });
+        }
+        let reads = A::Mode::READS;
+        if reads {
+            authorizer.decisions().record(decision.clone()).await.map_err(|_| Error::Unavailable)?;
+        }
+        // A write begins its own transaction once the body is in: a slow client holds no connection.
+        let seen = reads.then_some(tx);
+        Ok(Self { who, on, member, principal, resource, decision, seen, authorizer })
+    }
+}
+
+async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path> {
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
+    Ok(Path(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+}
+
+/// The person's place where the path points, or what it points to if they have none there.
+fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
+    if !path.has("organization") {
+        return Ok(None);
+    }
+    let nowhere = |kind, name| Entity::new(kind, path.id::<uuid::Uuid>(name).unwrap_or_default());
+    let membership = entry.membership.clone().ok_or_else(|| nowhere("Organization", "organization"))?;
+    if path.has("workspace") && entry.workspace.is_none() {
+        return Err(nowhere("Workspace", "workspace"));
+    }
+    Ok(Some(Member { membership, workspace: entry.workspace.clone() }))
+}
+
+fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
+    match member {
+        None => Entity::new("User", who.user),
+        Some(Member { membership, .. }) => {
+            let organization = Entity::new("Organization", membership.tenant);
+            Entity::new("Member", who.user)
+                .reference("organization", &organization)
+                .text("role", &membership.role)
+                .inside(Entity::new("Role", &membership.role))
+                .inside(organization)
+        }
+    }
+}
+
+fn busy(error: tenancy::Error) -> Error {
+    match error {
+        tenancy::Error::Busy => Error::Unavailable,
+        error => Error::from(error),
+    }
+}

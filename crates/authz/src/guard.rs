@@ -1,0 +1,88 @@
+use authn::{LogoutNotice, SignedIn};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use tenancy::{Mode, Read};
+use web::{Context, Error};
+
+use crate::action::Action;
+use crate::authorized::Authorized;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a handler takes as its first parameter, and what makes it safe to be reached: [`Public`] (anybody),
+/// [`SignedIn`] (a live session), [`Authorized<A>`] (a Cedar Allow), [`LogoutNotice`] (a verified message of a provider).
+pub trait Guard: sealed::Sealed {
+    /// Its name in the table of routes.
+    const NAME: &'static str;
+    /// The request comes from a browser and must come from our own pages. Not so for messages of other services, which
+    /// prove themselves by a signature.
+    const FROM_BROWSER: bool = true;
+    /// Whether it lets a handler write. GET takes guards that read.
+    type Mode: Mode;
+}
+
+/// Anybody. Says in the handler's signature that this was meant.
+#[derive(Debug)]
+pub struct Public {
+    /// The request.
+    pub context: Context,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Public {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Self { context: Context::from_request_parts(parts, state).await? })
+    }
+}
+
+impl sealed::Sealed for Public {}
+impl Guard for Public {
+    const NAME: &'static str = "Public";
+    type Mode = Read;
+}
+
+impl sealed::Sealed for SignedIn {}
+impl Guard for SignedIn {
+    const NAME: &'static str = "SignedIn";
+    type Mode = Read;
+}
+
+impl<A: Action> sealed::Sealed for Authorized<A> {}
+impl<A: Action> Guard for Authorized<A> {
+    const NAME: &'static str = A::GUARD;
+    type Mode = A::Mode;
+}
+
+impl sealed::Sealed for LogoutNotice {}
+impl Guard for LogoutNotice {
+    const NAME: &'static str = "LogoutNotice";
+    const FROM_BROWSER: bool = false;
+    type Mode = Read;
+}
+
+/// A handler whose first parameter is a guard.
+#[diagnostic::on_unimplemented(
+    message = "this handler has no guard",
+    note = "make its first parameter `Authorized<YourAction>`, `SignedIn`, or `Public` if anybody may reach it"
+)]
+pub trait Guarded {
+    /// The guard.
+    type Guard: Guard;
+}
+
+// axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`, M being its way of extracting the last one.
+macro_rules! guarded {
+    ($($rest:ident),*) => {
+        impl<M, G: Guard, $($rest),*> Guarded for (M, G, $($rest),*) {
+            type Guard = G;
+        }
+    };
+}
+guarded!();
+guarded!(A);
+guarded!(A, B);
+guarded!(A, B, C);
+guarded!(A, B, C, D);

@@ -1,0 +1,210 @@
+use std::collections::BTreeSet;
+
+use cedar_policy::{
+    ActionConstraint, Effect, Entities, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Schema,
+    ValidationMode, Validator,
+};
+use sha2::{Digest, Sha256};
+
+/// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicySource {
+    /// Name of the feature: the ids of its policies begin with it.
+    pub name: &'static str,
+    /// `policies/<name>.cedarschema`.
+    pub schema: &'static str,
+    /// `policies/<name>.cedar`.
+    pub policies: &'static str,
+    /// `ACTIONS` of the feature.
+    pub actions: &'static [&'static str],
+}
+
+/// What is wrong with the policies; the application does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The schema does not parse or contradicts itself.
+    #[error("schema: {0}")]
+    Schema(String),
+    /// A policy does not parse.
+    #[error("policies/{0}.cedar: {1}")]
+    Syntax(&'static str, String),
+    /// A policy without a name of its own.
+    #[error("policies/{0}.cedar: every policy needs an @id(\"{0}.…\") of its own, of a-z, 0-9, _ and ., not {1:?}")]
+    Id(&'static str, String),
+    /// A permit that says too little of who, what or on what.
+    #[error(
+        "policy {0}: a permit names the type of its principal, its actions, the type of its resource, and a role or a condition"
+    )]
+    Wildcard(String),
+    /// The policies do not fit the schema.
+    #[error("validation: {0}")]
+    Validation(String),
+    /// Code and schema know different actions.
+    #[error("actions only in the code: {code:?}; only in the schema: {schema:?}")]
+    Actions {
+        /// Declared with `actions!`, not in any schema.
+        code: Vec<String>,
+        /// In a schema, not declared.
+        schema: Vec<String>,
+    },
+}
+
+/// Policies that were checked against the schema and the code.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    pub(crate) set: PolicySet,
+    pub(crate) schema: Schema,
+    pub(crate) hash: [u8; 32],
+}
+
+impl Policies {
+    pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
+        let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
+        let (schema, warnings) =
+            Schema::from_cedarschema_str(&text).map_err(|error| PolicyError::Schema(error.to_string()))?;
+        if let Some(warning) = warnings.into_iter().next() {
+            return Err(PolicyError::Schema(warning.to_string()));
+        }
+        let mut set = PolicySet::new();
+        let mut hash = Sha256::new();
+        for source in sources {
+            for part in [source.name, source.schema, source.policies] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+            let parsed: PolicySet = source
+                .policies
+                .parse()
+                .map_err(|error: cedar_policy::ParseErrors| PolicyError::Syntax(source.name, error.to_string()))?;
+            for policy in parsed.policies() {
+                let policy = named(source.name, policy)?;
+                if policy.effect() == Effect::Permit && is_wildcard(&policy) {
+                    return Err(PolicyError::Wildcard(policy.id().to_string()));
+                }
+                let id = policy.id().to_string();
+                set.add(policy).map_err(|_| PolicyError::Id(source.name, id))?;
+            }
+        }
+        let report = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+        if !report.validation_passed_without_warnings() {
+            return Err(PolicyError::Validation(report.to_string()));
+        }
+        same_actions(sources, &schema)?;
+        Ok(Self { set, schema, hash: hash.finalize().into() })
+    }
+}
+
+/// The policy under its `@id`, which the audit trail then cites. Ids from parsing are only positions.
+fn named(feature: &'static str, policy: &Policy) -> Result<Policy, PolicyError> {
+    let id = policy.annotation("id").unwrap_or_default();
+    let good = id.strip_prefix(feature).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'))
+    });
+    if good { Ok(policy.new_id(PolicyId::new(id))) } else { Err(PolicyError::Id(feature, id.to_owned())) }
+}
+
+/// A permit must say for whom, what, on what, and under which role or condition.
+fn is_wildcard(policy: &Policy) -> bool {
+    let unconditional = !policy.has_non_scope_constraint();
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any => return true,
+        PrincipalConstraint::Is(_) if unconditional => return true,
+        _ => {}
+    }
+    matches!(policy.action_constraint(), ActionConstraint::Any)
+        || matches!(policy.resource_constraint(), ResourceConstraint::Any)
+}
+
+fn same_actions(sources: &[PolicySource], schema: &Schema) -> Result<(), PolicyError> {
+    let code: BTreeSet<String> =
+        sources.iter().flat_map(|source| source.actions).map(|name| (*name).to_owned()).collect();
+    let entities: Entities = schema.action_entities().map_err(|error| PolicyError::Schema(error.to_string()))?;
+    let known: BTreeSet<String> = entities.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
+    if code == known {
+        return Ok(());
+    }
+    Err(PolicyError::Actions {
+        code: code.difference(&known).cloned().collect(),
+        schema: known.difference(&code).cloned().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: PolicySource = PolicySource {
+        name: "base",
+        schema: "entity User; entity File { owner: User };\
+                 action Read appliesTo { principal: [User], resource: [File], context: { age: Long, place?: String } };",
+        policies: "",
+        actions: &["Read"],
+    };
+
+    fn load(policies: &'static str) -> Result<Policies, PolicyError> {
+        Policies::load(&[PolicySource { policies, ..BASE }])
+    }
+
+    #[test]
+    fn a_sound_policy_is_loaded_under_its_id() {
+        let loaded = load(
+            r#"@id("base.own") permit (principal is User, action == Action::"Read", resource is File) when { resource.owner == principal };"#,
+        )
+        .unwrap();
+        assert_eq!(loaded.set.policies().map(|policy| policy.id().to_string()).collect::<Vec<_>>(), ["base.own"]);
+    }
+
+    // control: POL-14
+    #[test]
+    fn wildcard_permits_are_refused() {
+        for permit in [
+            r#"@id("base.x") permit (principal, action == Action::"Read", resource is File) when { resource.owner == principal };"#,
+            r#"@id("base.x") permit (principal is User, action, resource is File) when { resource.owner == principal };"#,
+            r#"@id("base.x") permit (principal is User, action == Action::"Read", resource) when { resource.owner == principal };"#,
+            r#"@id("base.x") permit (principal is User, action == Action::"Read", resource is File);"#,
+        ] {
+            assert!(matches!(load(permit), Err(PolicyError::Wildcard(_))), "{permit}");
+        }
+        // A forbid may be as wide as it likes.
+        assert!(load(r#"@id("base.x") forbid (principal, action, resource) when { context.age > 9 };"#).is_ok());
+    }
+
+    // control: POL-01
+    #[test]
+    fn policies_that_do_not_fit_stop_the_start() {
+        let read = r#"permit (principal is User, action == Action::"Read", resource is File) when { resource.owner == principal };"#;
+        let leak = |text: String| -> &'static str { text.leak() };
+        assert!(matches!(load(leak(read.to_owned())), Err(PolicyError::Id(..))), "no id");
+        assert!(
+            matches!(load(leak(format!("@id(\"other.x\") {read}"))), Err(PolicyError::Id(..))),
+            "another feature's id"
+        );
+        assert!(
+            matches!(load(leak(format!("@id(\"base.x\") {read} @id(\"base.x\") {read}"))), Err(PolicyError::Id(..))),
+            "twice"
+        );
+        assert!(matches!(load("permit"), Err(PolicyError::Syntax(..))));
+        for wrong in [
+            r#"when { resource.onwer == principal };"#,
+            r#"when { context.place == "x" };"#, // optional: would err, and Cedar would skip the policy
+            r#"when { resource.owner == "x" };"#,
+        ] {
+            let text = format!(
+                "@id(\"base.x\") permit (principal is User, action == Action::\"Read\", resource is File) {wrong}"
+            );
+            assert!(matches!(load(leak(text)), Err(PolicyError::Validation(_))), "{wrong}");
+        }
+        let typo = r#"@id("base.x") permit (principal is User, action == Action::"Raed", resource is File) when { resource.owner == principal };"#;
+        assert!(matches!(load(typo), Err(PolicyError::Validation(_))));
+    }
+
+    // control: POL-01
+    #[test]
+    fn code_and_schema_know_the_same_actions() {
+        let more_code = PolicySource { actions: &["Read", "Write"], ..BASE };
+        assert!(matches!(Policies::load(&[more_code]), Err(PolicyError::Actions { code, .. }) if code == ["Write"]));
+        let less_code = PolicySource { actions: &[], ..BASE };
+        assert!(matches!(Policies::load(&[less_code]), Err(PolicyError::Actions { schema, .. }) if schema == ["Read"]));
+    }
+}

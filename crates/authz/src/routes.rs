@@ -1,0 +1,115 @@
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodRouter, get, post};
+use tenancy::Read;
+use tower_http::csrf::CsrfLayer;
+
+use crate::guard::{Guard, Guarded};
+
+/// The routes of a feature: method, path, handler, and by the handler's first parameter its guard.
+///
+/// A handler without a guard is no route:
+///
+/// ```compile_fail,E0277
+/// async fn list() -> &'static str { "everything" }
+/// let routes = authz::Routes::<()>::new().get("/contacts", list);
+/// ```
+///
+/// GET takes no guard that lets the handler write:
+///
+/// ```compile_fail,E0271
+/// use authz::{Action, Authorized, Authorizer, Routes};
+/// async fn delete<A: Action<Mode = tenancy::Write>>(ok: Authorized<A>) {}
+/// fn routes<A: Action<Mode = tenancy::Write>>() -> Routes<Authorizer> {
+///     Routes::new().get("/contacts/delete", delete::<A>)
+/// }
+/// ```
+///
+/// The state of the application gives no handler a database:
+///
+/// ```compile_fail,E0277
+/// async fn list(_: authz::Public, axum::extract::State(db): axum::extract::State<tenancy::Db>) {}
+/// let routes = authz::Routes::<authz::Authorizer>::new().get("/contacts", list);
+/// ```
+#[derive(Debug)]
+pub struct Routes<S>(Vec<(Row, MethodRouter<S>)>);
+
+/// A line of the table that tests walk and reviewers read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path with its parameters in braces.
+    pub path: String,
+    /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutNotice`.
+    pub guard: &'static str,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a page to look at. Its guard lets it read and not write.
+    #[must_use]
+    pub fn get<H, T>(self, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: Guarded<Guard: Guard<Mode = Read>> + 'static,
+    {
+        self.add::<T>("GET", path, get(handler))
+    }
+
+    /// Adds something to do. Refused to requests that other sites start, unless the guard is the signed message of a
+    /// service.
+    #[must_use]
+    pub fn post<H, T>(self, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: Guarded + 'static,
+    {
+        let route = post(handler);
+        let route = if T::Guard::FROM_BROWSER { route.layer(CsrfLayer::new()) } else { route };
+        self.add::<T>("POST", path, route)
+    }
+
+    /// Puts every path below `prefix`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        for (row, _) in &mut self.0 {
+            row.path.insert_str(0, prefix);
+        }
+        self
+    }
+
+    /// Adds the routes of another.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// What the tests walk.
+    #[must_use]
+    pub fn table(&self) -> Vec<Row> {
+        self.0.iter().map(|(row, _)| row.clone()).collect()
+    }
+
+    /// The router.
+    pub fn into_router(self) -> Router<S> {
+        self.0.into_iter().fold(Router::new(), |router, (row, route)| router.route(&row.path, route))
+    }
+
+    fn add<T: Guarded>(mut self, method: &'static str, path: &str, route: MethodRouter<S>) -> Self {
+        self.0.push((Row { method, path: path.to_owned(), guard: T::Guard::NAME }, route));
+        self
+    }
+}
