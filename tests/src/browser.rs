@@ -82,7 +82,8 @@ impl Browser {
         let address = process.address().await;
         let (socket, _) = tokio_tungstenite::connect_async(&address).await.unwrap();
         let (out, outgoing) = mpsc::unbounded_channel();
-        let link = Arc::new(Link { out, last_id: AtomicU64::new(0), pending: Mutex::default(), pages: Mutex::default() });
+        let link =
+            Arc::new(Link { out, last_id: AtomicU64::new(0), pending: Mutex::default(), pages: Mutex::default() });
         tokio::spawn(Arc::clone(&link).pump(socket, outgoing));
         Self { link, process }
     }
@@ -138,7 +139,8 @@ impl Page {
         }
         // Without a loader the address differed in its fragment only: nothing is loaded, but the reply may come before the move.
         let loader = reply["loaderId"].as_str();
-        let there = |s: &State| loader.map_or(s.moves > moves, |loader| s.settled() && s.documents.iter().any(|d| d == loader));
+        let there =
+            |s: &State| loader.map_or(s.moves > moves, |loader| s.settled() && s.documents.iter().any(|d| d == loader));
         self.wait(&format!("{url} to load"), there).await;
     }
 
@@ -194,8 +196,11 @@ impl Page {
     /// Clicks the element that matches the selector and shows the text: the whole of it if there is one, otherwise within it.
     pub async fn click_text(&self, selector: &str, text: &str) {
         let at = self.find(selector, text, POINT).await;
-        for (kind, button, held) in [("mouseMoved", "none", 0), ("mousePressed", "left", 1), ("mouseReleased", "left", 0)] {
-            let event = json!({"type": kind, "x": at["x"], "y": at["y"], "button": button, "buttons": held, "clickCount": 1});
+        for (kind, button, held) in
+            [("mouseMoved", "none", 0), ("mousePressed", "left", 1), ("mouseReleased", "left", 0)]
+        {
+            let event =
+                json!({"type": kind, "x": at["x"], "y": at["y"], "button": button, "buttons": held, "clickCount": 1});
             self.send("Input.dispatchMouseEvent", event).await;
         }
     }
@@ -204,7 +209,8 @@ impl Page {
     pub async fn fill(&self, selector: &str, text: &str) {
         self.click(selector).await;
         let select = "e.select ? e.select() : getSelection().selectAllChildren(e); return true";
-        self.element(selector, &format!("if (e !== document.activeElement) return {{wait: 'no focus'}}; {select}")).await;
+        self.element(selector, &format!("if (e !== document.activeElement) return {{wait: 'no focus'}}; {select}"))
+            .await;
         if text.is_empty() {
             self.press("Delete").await;
         } else {
@@ -217,7 +223,11 @@ impl Page {
     pub async fn choose(&self, selector: &str, value: &str) {
         let value = json!(value);
         let events = "for (const n of ['input', 'change']) e.dispatchEvent(new Event(n, {bubbles: true}))";
-        self.element(selector, &format!("e.value = {value}; if (e.value !== {value}) return null; {events}; return true")).await;
+        self.element(
+            selector,
+            &format!("e.value = {value}; if (e.value !== {value}) return null; {events}; return true"),
+        )
+        .await;
     }
 
     /// Presses and releases a key: `Tab`, `Enter`, `Escape`, `Space`, `Backspace`, `Delete`, `Home`, `End`, `ArrowDown` and its
@@ -225,13 +235,16 @@ impl Page {
     pub async fn press(&self, key: &str) {
         let mut parts: Vec<&str> = key.split('+').collect();
         let name = parts.pop().unwrap_or_default();
-        let modifiers: u8 = parts.iter().map(|m| match *m {
-            "Alt" => 1,
-            "Control" => 2,
-            "Meta" => 4,
-            "Shift" => 8,
-            other => panic!("{other:?} in {key:?} is not a modifier"),
-        }).sum();
+        let modifiers: u8 = parts
+            .iter()
+            .map(|m| match *m {
+                "Alt" => 1,
+                "Control" => 2,
+                "Meta" => 4,
+                "Shift" => 8,
+                other => panic!("{other:?} in {key:?} is not a modifier"),
+            })
+            .sum();
         let (number, text) = match name {
             "Backspace" => (8, ""),
             "Tab" => (9, ""),
@@ -285,7 +298,9 @@ impl Page {
         let size = self.send("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
         let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
         let image = self.send("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await;
-        tokio::fs::write(path, from_base64(&string(&image["data"]))).await.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        tokio::fs::write(path, from_base64(&string(&image["data"])))
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
     /// Sets the size of the viewport in CSS pixels.
@@ -315,7 +330,8 @@ impl Page {
 
     /// Waits until something went wrong whose report contains a text.
     pub async fn wait_for_error(&self, contains: &str) {
-        self.wait(&format!("an error with {contains:?}"), |s| s.errors.iter().any(|error| error.contains(contains))).await;
+        self.wait(&format!("an error with {contains:?}"), |s| s.errors.iter().any(|error| error.contains(contains)))
+            .await;
     }
 
     /// Controls, links and images without an accessible name, each by the beginning of its HTML.
@@ -397,7 +413,8 @@ impl Page {
     /// Ends the test with what a person would want to see.
     async fn fail(&self, what: &str) -> ! {
         let ask = async |method: &str, params: Value| {
-            let reply = tokio::time::timeout(Duration::from_secs(5), self.link.call(Some(&self.session), method, params)).await;
+            let reply =
+                tokio::time::timeout(Duration::from_secs(5), self.link.call(Some(&self.session), method, params)).await;
             reply.ok().and_then(Result::ok).unwrap_or_default()
         };
         let text = ask("Runtime.evaluate", json!({"expression": "document.body?.innerText ?? ''"})).await;
@@ -406,7 +423,11 @@ impl Page {
         let path = fresh_path("failure").with_extension("png");
         let saved = image["data"].as_str().is_some_and(|data| std::fs::write(&path, from_base64(data)).is_ok());
         let path = if saved { path.display().to_string() } else { "none".to_owned() };
-        panic!("{what}\n  at: {}\n  screenshot: {path}\n  console: {:#?}\n  page: {text}", self.url(), self.console_errors());
+        panic!(
+            "{what}\n  at: {}\n  screenshot: {path}\n  console: {:#?}\n  page: {text}",
+            self.url(),
+            self.console_errors()
+        );
     }
 }
 
@@ -440,8 +461,28 @@ pub struct Cookie {
 
 /// Roles that mean nothing to a screen reader without a name.
 const NAMED_ROLES: [&str; 23] = [
-    "button", "checkbox", "ColorWell", "combobox", "ComboBoxSelect", "Date", "DateTime", "dialog", "image", "InputTime", "link",
-    "listbox", "menuitem", "meter", "progressbar", "radio", "searchbox", "slider", "spinbutton", "switch", "tab", "textbox",
+    "button",
+    "checkbox",
+    "ColorWell",
+    "combobox",
+    "ComboBoxSelect",
+    "Date",
+    "DateTime",
+    "dialog",
+    "image",
+    "InputTime",
+    "link",
+    "listbox",
+    "menuitem",
+    "meter",
+    "progressbar",
+    "radio",
+    "searchbox",
+    "slider",
+    "spinbutton",
+    "switch",
+    "tab",
+    "textbox",
     "treeitem",
 ];
 
@@ -506,8 +547,14 @@ impl State {
             "Log.entryAdded" if params["entry"]["level"] == "error" => {
                 let entry = &params["entry"];
                 let text = string(&entry["text"]);
-                if !text.contains("net::ERR_") { // those came as `loadingFailed`, which also knows failed navigations
-                    self.errors.push(format!("{}: {} ({})", string(&entry["source"]), text.trim(), string(&entry["url"])));
+                if !text.contains("net::ERR_") {
+                    // those came as `loadingFailed`, which also knows failed navigations
+                    self.errors.push(format!(
+                        "{}: {} ({})",
+                        string(&entry["source"]),
+                        text.trim(),
+                        string(&entry["url"])
+                    ));
                 }
             }
             "Runtime.consoleAPICalled" if params["type"] == "error" || params["type"] == "assert" => {
@@ -515,7 +562,9 @@ impl State {
                 let words: Vec<String> = words.map(|w| string(&w["description"]) + &string(&w["value"])).collect();
                 self.errors.push(format!("console: {}", words.join(" ")));
             }
-            "Runtime.exceptionThrown" => self.errors.push(format!("exception: {}", exception(&params["exceptionDetails"]))),
+            "Runtime.exceptionThrown" => {
+                self.errors.push(format!("exception: {}", exception(&params["exceptionDetails"])))
+            }
             "Inspector.targetCrashed" => self.errors.push("the page crashed".to_owned()),
             _ => {}
         }
@@ -582,7 +631,8 @@ impl Link {
             }
             return;
         }
-        let (session, method, params) = (string(&message["sessionId"]), string(&message["method"]), message["params"].take());
+        let (session, method, params) =
+            (string(&message["sessionId"]), string(&message["method"]), message["params"].take());
         if let Some(page) = self.pages.lock().unwrap().get(&session) {
             page.send_modify(|state| state.record(&method, &params));
         }
@@ -607,7 +657,10 @@ impl Process {
         for binary in BINARIES {
             let mut command = Command::new(binary);
             command.arg(format!("--user-data-dir={}", directory.display())).args(ARGUMENTS).args(arguments);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(directory.join("log")).unwrap());
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(std::fs::File::create(directory.join("log")).unwrap());
             match command.spawn() {
                 Ok(child) => return Self { child, directory },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -624,7 +677,9 @@ impl Process {
         loop {
             let running = self.child.try_wait().is_ok_and(|status| status.is_none());
             let log = tokio::fs::read_to_string(self.directory.join("log")).await.unwrap_or_default();
-            let line = log.split_inclusive('\n').find_map(|line| line.strip_prefix("DevTools listening on ")?.strip_suffix('\n'));
+            let line = log
+                .split_inclusive('\n')
+                .find_map(|line| line.strip_prefix("DevTools listening on ")?.strip_suffix('\n'));
             if let Some(address) = line {
                 return address.to_owned();
             }
@@ -641,7 +696,8 @@ impl Drop for Process {
         let _ = self.child.wait();
         // Its helper processes notice within milliseconds, and may write into the profile until then.
         let deadline = Instant::now() + WAIT;
-        while std::fs::remove_dir_all(&self.directory).is_err() && self.directory.exists() && Instant::now() < deadline {
+        while std::fs::remove_dir_all(&self.directory).is_err() && self.directory.exists() && Instant::now() < deadline
+        {
             std::thread::sleep(POLL);
         }
     }

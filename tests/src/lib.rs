@@ -1,1 +1,29 @@
+//! Every test of the running application: the real router, served over TCP, on a real PostgreSQL, with a real identity
+//! provider on another origin. Run by `bin/test`.
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test says what went wrong by failing, and stands outside of the application's doors"
+)]
 
+mod browser;
+mod harness;
+
+mod account;
+mod audit_log;
+mod contacts;
+mod edge;
+mod isolation;
+mod journey;
+mod members;
+mod organizations;
+mod policies;
+mod routes;
+mod schema;
+mod sessions;
+mod sign_in;
+mod sign_out;

@@ -138,7 +138,7 @@ impl Authn {
         // What nobody came back for, a bounded number at a time.
         sqlx::query!(
             "delete from identity.logins where handle_hash in
-               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20 for update skip locked)",
+               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20)",
             now,
         )
         .execute(&mut *tx)

@@ -14,6 +14,7 @@ use devkit::idp::{Client, Idp, Person};
 use devkit::mailbox::Mailbox;
 use devkit::postgres::{Cluster, Error, random_hex};
 use devkit::processes::{Lock, LockError};
+use devkit::seed;
 use secrecy::SecretString;
 use url::Url;
 
@@ -76,6 +77,7 @@ async fn everything(options: Options) -> Result<(), String> {
         LockError::Held(pid) => Error::AlreadyRunning(pid).to_string(),
         LockError::File(error) => cannot("lock", &home, &error),
     })?;
+    App::end_leftover(&home).await?;
     let database = Database::start(&home, options.reset).await?;
     let owner = database.owner_url();
 
@@ -86,7 +88,8 @@ async fn everything(options: Options) -> Result<(), String> {
     let (mail_address, smtp_address) = (ports::address(&mail)?, ports::address(&smtp)?);
     let issuer = format!("http://{}", ports::address(&provider)?);
 
-    let people = prepare(&owner, &issuer).await?;
+    prepare(&owner, &issuer).await?;
+    let people = seed::people();
     let idp = Idp::start(provider, people.clone()).await.map_err(|error| failed("the sign-in provider", &error))?;
     let _mailbox = Mailbox::start(smtp, mail).map_err(|error| failed("the mailbox", &error))?;
 
@@ -101,7 +104,7 @@ async fn everything(options: Options) -> Result<(), String> {
     });
     let mut app = App::start(
         app_port,
-        &home.join("app.log"),
+        &home,
         &[
             ("HOLDFAST_CONFIG", clone.join("config/dev.toml").display().to_string()),
             ("HOLDFAST__HTTP__LISTEN", format!("127.0.0.1:{app_port}")),
@@ -139,13 +142,13 @@ Holdfast is running.
     app.ended().await
 }
 
-/// Brings the schema up to date and fills it. Returns who can sign in.
-async fn prepare(owner: &str, issuer: &str) -> Result<Vec<Person>, String> {
+/// Brings the schema up to date and fills an empty database.
+async fn prepare(owner: &str, issuer: &str) -> Result<(), String> {
+    let advice = "correct that, or start over with `bin/dev --reset`";
     tenancy::migrate(&SecretString::from(owner.to_owned()))
         .await
-        .map_err(|error| format!("the migrations fail: {error}; correct them, or start over with `bin/dev --reset`"))?;
-    let _ = issuer;
-    Ok(Vec::new())
+        .map_err(|error| format!("the migrations fail: {error}; {advice}"))?;
+    seed::seed(owner, issuer).await.map_err(|error| format!("the data to look around with fails: {error}; {advice}"))
 }
 
 /// The database of this run.

@@ -7,3 +7,5 @@ pub mod idp;
 pub mod mailbox;
 pub mod postgres;
 pub mod processes;
+#[cfg(feature = "product")]
+pub mod seed;

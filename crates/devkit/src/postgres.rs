@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use self::install::Install;
 use self::place::Place;
-use crate::processes::{Lock, LockError, end, signal, tail};
+use crate::processes::{Lock, LockError, end, end_orphan, tail};
 
 /// How long a server may take to start: after a crash it repeats what its log holds.
 const START: Duration = Duration::from_mins(1);
@@ -328,33 +328,14 @@ async fn stop_orphan(place: &Place) -> Result<(), Error> {
     let Some(pid) = fs::read_to_string(&path).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
         return Ok(());
     };
-    let ours = format!("-D {} ", place.data().display());
-    let alive = || command_line(pid).contains(&ours);
-    if !alive() {
-        // The server would refuse to start where another program has that number now. What keeps two servers from one
-        // directory is our lock, and shared memory that the server looks up by the directory, not by this file.
-        return fs::remove_file(&path).map_err(|e| Error::file("delete", &path, e));
+    if !end_orphan(pid, &format!("-D {} ", place.data().display()), &STOP).await {
+        let advice = format!("the server of an earlier run does not stop; end it with `kill -9 {pid}`");
+        return Err(Error::DidNotStart(advice));
     }
-    for (name, patience) in STOP {
-        signal(pid, name);
-        let asked = Instant::now();
-        while asked.elapsed() < patience {
-            if !alive() {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-    Err(Error::DidNotStart(format!("the server of an earlier run (pid {pid}) does not stop; end it with `kill {pid}`")))
-}
-
-/// The arguments of a process, each followed by a space. Empty where there is none.
-fn command_line(pid: u32) -> String {
-    if let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) {
-        return String::from_utf8_lossy(&line).replace('\0', " ");
-    }
-    let output = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output();
-    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).replace('\n', " "))
+    // What a crash left: the server would refuse to start where another program has that number now. Two servers in one
+    // directory are kept off by our lock, and by shared memory that the server looks up by the directory, not this file.
+    let _ = fs::remove_file(&path);
+    Ok(())
 }
 
 /// Removes what a temporary cluster left behind whose owner was killed.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::process::Child;
+use tokio::time::sleep;
 
 /// An exclusive lock on a file, let go when dropped or when the process ends in whatever way.
 #[derive(Debug)]
@@ -70,6 +71,32 @@ pub fn end(child: &mut Child, steps: &[(&str, Duration)]) {
     }
     let _ = child.start_kill();
     gone_within(child, Duration::from_secs(5));
+}
+
+/// Asks a process that an earlier run left behind to end, signal by signal, if that number still belongs to a process
+/// whose command line contains `mark`. Returns whether there is none any more.
+pub async fn end_orphan(pid: u32, mark: &str, steps: &[(&str, Duration)]) -> bool {
+    let gone = || !command_line(pid).contains(mark);
+    for (name, patience) in steps {
+        if gone() {
+            break;
+        }
+        signal(pid, name);
+        let asked = Instant::now();
+        while !gone() && asked.elapsed() < *patience {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    gone()
+}
+
+/// The arguments of a process, each followed by a space. Empty where there is none.
+fn command_line(pid: u32) -> String {
+    if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
+        return String::from_utf8_lossy(&line).replace('\0', " ");
+    }
+    let output = Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).replace('\n', " "))
 }
 
 fn gone_within(child: &mut Child, patience: Duration) -> bool {

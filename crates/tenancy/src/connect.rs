@@ -50,13 +50,13 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
-            // The check on release below already proves each connection usable; a second one would cost a round trip
-            // in front of every request.
+            // sqlx checks each connection when it comes back; checking it again before use would cost a round trip in
+            // front of every request.
             .test_before_acquire(false)
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    // A transaction that was dropped ends here, and with it role, tenant and person. On a connection
-                    // that is not in one this is a warning.
+                    // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
+                    // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
                     connection.execute("ROLLBACK").await?;
                     Ok(true)
                 })

@@ -1,6 +1,6 @@
 //! The app as a child process.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use devkit::processes::{end, tail};
+use devkit::processes::{end, end_orphan, tail};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -20,28 +20,39 @@ use crate::say;
 /// How long the app may take until it is ready.
 const START: Duration = Duration::from_mins(1);
 /// How long it may take to finish what it is doing, before it is killed.
-const STOP: Duration = Duration::from_secs(15);
+const STOP: [(&str, Duration); 2] = [("TERM", Duration::from_secs(15)), ("KILL", Duration::from_secs(5))];
 
 /// The running app. Dropped, it is stopped.
 pub(super) struct App {
     child: Child,
     output: Vec<JoinHandle<()>>,
     log: PathBuf,
+    pid: PathBuf,
     port: u16,
 }
 
 impl App {
-    /// Starts the binary beside our own. Its output goes to `log`.
-    pub(super) fn start(port: u16, log: &Path, environment: &[(&str, String)]) -> Result<Self, String> {
+    /// Stops the app of a run that was killed, so that it does not keep the port.
+    pub(super) async fn end_leftover(home: &Path) -> Result<(), String> {
+        let Some(pid) = fs::read_to_string(home.join("app.pid")).ok().and_then(|pid| pid.parse().ok()) else {
+            return Ok(());
+        };
+        let gone = end_orphan(pid, "holdfast serve ", &STOP).await;
+        if gone { Ok(()) } else { Err(format!("the app of an earlier run does not stop; end it with `kill -9 {pid}`")) }
+    }
+
+    /// Starts the binary beside our own. Its output goes to `app.log` in `home`.
+    pub(super) fn start(port: u16, home: &Path, environment: &[(&str, String)]) -> Result<Self, String> {
+        let (log, pid) = (home.join("app.log"), home.join("app.pid"));
         let program = std::env::current_exe()
             .map_err(|error| format!("cannot find this program's own file: {error}; start bin/dev again"))?
             .with_file_name("holdfast");
         let mut open = OpenOptions::new();
         let open = open.write(true).create(true).truncate(true).mode(0o600);
-        let unwritable = |error| format!("cannot write {}: {error}; check who owns it", log.display());
-        open.open(log).map_err(unwritable)?;
+        let unwritable = |error| format!("cannot write into {}: {error}; check who owns it", home.display());
+        open.open(&log).map_err(unwritable)?;
         // Both streams add to the end of the file, line by line.
-        let add = || OpenOptions::new().append(true).open(log).map_err(unwritable);
+        let add = || OpenOptions::new().append(true).open(&log).map_err(unwritable);
         let mut child = Command::new(&program)
             .arg("serve")
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -53,11 +64,14 @@ impl App {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot run {}: {error}; build it with bin/dev", program.display()))?;
-        let mut output = Vec::new();
-        output.extend(child.stdout.take().map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))));
-        output.extend(child.stderr.take().map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))));
-        let mut app = Self { child, output: Vec::new(), log: log.to_owned(), port };
-        app.output = output.into_iter().collect::<Result<_, _>>()?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        // From here on the app is stopped when something fails.
+        let mut app = Self { child, output: Vec::new(), log: log.clone(), pid: pid.clone(), port };
+        app.output.extend(output.map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))).transpose()?);
+        app.output.extend(errors.map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))).transpose()?);
+        if let Some(id) = app.child.id() {
+            fs::write(&pid, id.to_string()).map_err(unwritable)?;
+        }
         Ok(app)
     }
 
@@ -119,7 +133,8 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        end(&mut self.child, &[("TERM", STOP)]);
+        end(&mut self.child, &STOP);
+        let _ = fs::remove_file(&self.pid);
     }
 }
 

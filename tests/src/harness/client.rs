@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder};
+
+/// A browser without the browser: keeps cookies, follows nothing, and says of its requests what Chromium says of those
+/// that our own pages start.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    port: u16,
+    cookies: BTreeMap<String, String>,
+    accept: &'static str,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Client {
+    pub(crate) fn new(port: u16) -> Self {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        Self { http, port, cookies: BTreeMap::new(), accept: "text/html,application/xhtml+xml,*/*;q=0.8" }
+    }
+
+    /// The same, as a program that wants no pages.
+    pub(crate) fn program(mut self) -> Self {
+        self.accept = "application/json";
+        self
+    }
+
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.get(&format!("__Host-Http-{name}")).map(String::as_str)
+    }
+
+    pub(crate) fn set_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(format!("__Host-Http-{name}"), value.to_owned());
+    }
+
+    pub(crate) fn remove_cookie(&mut self, name: &str) {
+        self.cookies.remove(&format!("__Host-Http-{name}"));
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        let request = self.request(Method::GET, path).header("sec-fetch-site", "same-origin");
+        self.send(request).await
+    }
+
+    /// A navigation that another site started: the strict cookie stays at home.
+    pub(crate) async fn get_from_elsewhere(&mut self, path: &str) -> Answer {
+        let session = self.cookies.remove("__Host-Http-session");
+        let request = self
+            .request(Method::GET, path)
+            .header("sec-fetch-site", "cross-site")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document");
+        if let Some(session) = session {
+            self.cookies.entry("__Host-Http-session".to_owned()).or_insert(session);
+        }
+        self.send(request).await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.post_body(path, "application/x-www-form-urlencoded", body).await
+    }
+
+    pub(crate) async fn post_body(&mut self, path: &str, kind: &'static str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("origin", format!("http://localhost:{}", self.port))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", kind)
+            .body(body);
+        self.send(request).await
+    }
+
+    /// A request with nothing but the cookies, for tests that say the rest.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let request = self
+            .http
+            .request(method, format!("http://localhost:{}{path}", self.port))
+            .header("accept", self.accept)
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0 Safari/537.36");
+        if cookies.is_empty() { request } else { request.header("cookie", cookies) }
+    }
+
+    pub(crate) async fn send(&mut self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        for cookie in headers.get_all("set-cookie") {
+            let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Answer { status, headers, body: response.text().await.unwrap() }
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &'static str) -> &str {
+        let name = HeaderName::from_static(name);
+        self.headers.get(name).map_or("", |value: &HeaderValue| value.to_str().unwrap())
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.header("location")
+    }
+
+    /// The words of a page, without its markup, for messages.
+    pub(crate) fn text(&self) -> String {
+        let mut inside = false;
+        let words: String = self
+            .body
+            .chars()
+            .filter(|c| {
+                inside = (inside || *c == '<') && *c != '>';
+                !inside && *c != '>'
+            })
+            .collect();
+        format!("{} {}", self.status, words.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// Where a page that moves on by itself leads.
+    pub(crate) fn moves_on_to(&self) -> String {
+        let (_, rest) = self.body.split_once("content=\"0;url=").unwrap_or_else(|| panic!("it stays: {}", self.text()));
+        rest.split('"').next().unwrap().replace("&#38;", "&")
+    }
+}

@@ -1,0 +1,77 @@
+use secrecy::SecretString;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+use url::Url;
+use uuid::Uuid;
+
+const TEMPLATE: &str = "holdfast_template";
+
+/// A database of its own, copied from one that was migrated and seeded once.
+pub(crate) struct Database {
+    /// The superuser's way in, for looking at what the application did.
+    pub(crate) owner_url: String,
+    /// The application's way in: the role `web`, which has no right of its own.
+    pub(crate) web_url: String,
+}
+
+struct Template {
+    server: Url,
+    web_password: String,
+}
+
+static ONCE: OnceCell<Template> = OnceCell::const_new();
+
+impl Database {
+    pub(crate) async fn create() -> Self {
+        let template = ONCE.get_or_init(Template::make).await;
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut server = PgConnection::connect(template.server.as_str()).await.unwrap();
+        // The name is ours: letters and digits.
+        let create = format!("create database {name} template {TEMPLATE}");
+        server.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create))).await.unwrap();
+        server.close().await.unwrap();
+        let mut owner = template.server.clone();
+        owner.set_path(&name);
+        let mut web = owner.clone();
+        web.set_username("web").unwrap();
+        web.set_password(Some(&template.web_password)).unwrap();
+        Self { owner_url: owner.into(), web_url: web.into() }
+    }
+
+    /// A connection that sees everything.
+    pub(crate) async fn owner(&self) -> PgConnection {
+        PgConnection::connect(&self.owner_url).await.unwrap()
+    }
+
+    /// A connection as the application has it.
+    pub(crate) async fn web(&self) -> PgConnection {
+        PgConnection::connect(&self.web_url).await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.owner().await).await.unwrap()
+    }
+}
+
+impl Template {
+    async fn make() -> Self {
+        let url =
+            std::env::var("TEST_DATABASE_URL").expect("run the tests with bin/test: it starts a PostgreSQL for them");
+        let server = Url::parse(&url).unwrap();
+        let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
+        // Roles belong to the cluster: one run at a time sets them up.
+        connection.execute("select pg_advisory_lock(4417)").await.unwrap();
+        let drop = format!("drop database if exists {TEMPLATE} with (force)");
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(drop))).await.unwrap();
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {TEMPLATE}")))).await.unwrap();
+        let mut template = server.clone();
+        template.set_path(TEMPLATE);
+        tenancy::migrate(&SecretString::from(template.to_string())).await.unwrap();
+        devkit::seed::seed(template.as_str(), "http://127.0.0.1:0").await.unwrap();
+        let web_password = Uuid::now_v7().simple().to_string();
+        let login = format!("alter role web password '{web_password}'");
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(login))).await.unwrap();
+        connection.close().await.unwrap();
+        Self { server, web_password }
+    }
+}

@@ -1,0 +1,45 @@
+use std::io::{self, Write};
+use std::sync::{Mutex, Once};
+
+use serde_json::Value;
+use tracing_subscriber::EnvFilter;
+
+/// What the applications of all tests have logged. A test finds its own lines by request id.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Logs as `main.rs` does, into memory, and warnings also to the output of the test.
+pub(super) fn start() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = EnvFilter::new("info,sqlx=warn,tests=off");
+        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(|| Line).init();
+    });
+}
+
+/// The log lines of one request.
+pub(crate) fn lines_of(request: &str) -> Vec<Value> {
+    let lines = LINES.lock().unwrap();
+    lines.iter().filter(|line| line.contains(request)).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Everything that was logged so far.
+pub(crate) fn everything() -> String {
+    LINES.lock().unwrap().concat()
+}
+
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        if line.contains("\"level\":\"ERROR\"") || line.contains("\"level\":\"WARN\"") {
+            print!("{line}");
+        }
+        LINES.lock().unwrap().push(line.into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

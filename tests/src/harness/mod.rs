@@ -1,0 +1,177 @@
+//! A world per test: its own database, identity provider and server.
+
+mod client;
+mod database;
+pub(crate) mod log;
+
+pub(crate) use client::Client;
+pub(crate) use database::Database;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use authn::{Authn, Clock};
+use authz::Authorizer;
+use chrono::Utc;
+use devkit::idp::{Client as IdpClient, Idp};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// The application, running, with the people and organizations of `bin/dev`.
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) idp: Idp,
+    pub(crate) clock: Clock,
+    /// Where the application listens; people say `localhost`.
+    pub(crate) address: SocketAddr,
+    pub(crate) acme: Place,
+    pub(crate) globex: Place,
+    decisions: audit::Decisions,
+    server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// An organization of the world and its workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) organization: Uuid,
+    pub(crate) workspace: Uuid,
+}
+
+impl Place {
+    pub(crate) fn url(&self) -> String {
+        format!("/o/{}", self.organization)
+    }
+
+    pub(crate) fn contacts(&self) -> String {
+        format!("/o/{}/w/{}/contacts", self.organization, self.workspace)
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With settings other than the defaults, as `("HTTP__REQUEST_SECONDS", "1")`.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        log::start();
+        let database = Database::create().await;
+        let idp_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let idp = Idp::start(idp_listener, devkit::seed::people()).await.unwrap();
+        devkit::seed::seed(&database.owner_url, &idp.issuer()).await.unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let public_url = format!("http://localhost:{}", address.port());
+        idp.register(IdpClient {
+            id: "holdfast".to_owned(),
+            secret: "a secret of the client".to_owned(),
+            redirect_uris: vec![format!("{public_url}/sign-in/dev/callback")],
+            post_logout_redirect_uris: vec![format!("{public_url}/signed-out")],
+            backchannel_logout_uri: Some(format!("http://{address}/sign-in/dev/back-channel-logout")),
+        });
+
+        let defaults = [
+            ("PROFILE", "development".to_owned()),
+            ("HTTP__PUBLIC_URL", public_url.clone()),
+            ("DATABASE__URL", database.web_url.clone()),
+            ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
+            ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
+            ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
+            ("AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
+            ("AUTHN__PROVIDERS__DEV__CLIENT_SECRET", "a secret of the client".to_owned()),
+            ("AUTHN__PROVIDERS__DEV__RETRY_SECONDS", "0".to_owned()),
+        ];
+        let given = settings.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let variables = defaults.into_iter().chain(given).map(|(key, value)| (format!("HOLDFAST__{key}"), value));
+        let config = app::config::Config::from_parts(None::<&Path>, variables).unwrap();
+
+        let clock = Clock::standing_at(Utc::now());
+        let db = tenancy::Db::connect(&config.database, true).await.unwrap();
+        let authn = Authn::new(config.authn, &config.http.public_url, false, db.clone(), clock.clone()).unwrap();
+        let decisions = audit::Decisions::start(db.clone());
+        let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies()).unwrap();
+        let app = app::app(app::State::new(authn, authorizer, db, config.security), config.http.limits());
+        let (stop, stopped) = oneshot::channel();
+        let http = config.http;
+        let server = tokio::spawn(async move {
+            web::serve(listener, app, &http, async { stopped.await.unwrap_or(()) }).await;
+        });
+
+        let acme = place(&database, "Acme").await;
+        let globex = place(&database, "Globex").await;
+        Self { database, idp, clock, address, acme, globex, decisions, server: Some((stop, server)) }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.address.port())
+    }
+
+    /// A browser without cookies.
+    pub(crate) fn stranger(&self) -> Client {
+        Client::new(self.address.port())
+    }
+
+    /// A browser in which `subject` has signed in.
+    pub(crate) async fn sign_in(&self, subject: &str) -> Client {
+        let mut client = self.stranger();
+        let callback = self.click_at_provider(&mut client, subject).await;
+        let answer = client.get_from_elsewhere(&callback).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(client.cookie("session").is_some(), "signed in: {}", answer.text());
+        client
+    }
+
+    /// Starts a sign-in in `client` and picks a person at the provider. Returns the address the provider sends them to.
+    pub(crate) async fn click_at_provider(&self, client: &mut Client, subject: &str) -> String {
+        let started = client.post("/sign-in/dev", &[("return_to", "/account")]).await;
+        assert_eq!(started.status, 200, "{}", started.text());
+        let location = self.idp.sign_in(&started.moves_on_to(), subject).await.unwrap();
+        let prefix = self.url("");
+        location.strip_prefix(&prefix).unwrap_or_else(|| panic!("{location} is not ours")).to_owned()
+    }
+
+    /// Waits until every decision is in the database. Nothing is recorded after.
+    pub(crate) async fn settle_decisions(&self) {
+        assert_eq!(self.decisions.close().await, 0);
+    }
+
+    /// Tells the server to stop and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        let (stop, server) = self.server.take().unwrap();
+        stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(30), server).await.unwrap().unwrap();
+    }
+
+    /// The id of a person of the seed.
+    pub(crate) async fn user(&self, subject: &str) -> Uuid {
+        sqlx::query_scalar("select user_id from identity.accounts where subject = $1")
+            .bind(subject)
+            .fetch_one(&mut self.database.owner().await)
+            .await
+            .unwrap()
+    }
+
+    /// The id of one of the contacts of a place.
+    pub(crate) async fn contact(&self, place: Place) -> Uuid {
+        sqlx::query_scalar("select id from tenant.contacts where tenant_id = $1 order by name, id limit 1")
+            .bind(place.organization)
+            .fetch_one(&mut self.database.owner().await)
+            .await
+            .unwrap()
+    }
+}
+
+async fn place(database: &Database, name: &str) -> Place {
+    let (organization, workspace) = sqlx::query_as(
+        "select o.tenant_id, w.id from tenant.organizations o join tenant.workspaces w using (tenant_id) where o.name = $1",
+    )
+    .bind(name)
+    .fetch_one(&mut database.owner().await)
+    .await
+    .unwrap();
+    Place { organization, workspace }
+}
