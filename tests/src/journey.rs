@@ -1,1 +1,141 @@
+//! What a person does, in a real Chromium: the application on one site, the identity provider on another, script off.
 
+use std::path::Path;
+
+use crate::browser::{Browser, Page};
+use crate::harness::World;
+
+async fn sign_in(page: &Page, world: &World, subject: &str) {
+    page.goto(&world.url("/")).await;
+    page.loads(page.click_text("a", "Sign in")).await;
+    page.click_text("button", "Continue with Development sign-in").await;
+    // The page in between moves on to the provider by itself. There it takes a click: a provider that answers by itself
+    // would hide what happens to the strict cookie.
+    page.wait_for_url(&world.idp.issuer()).await;
+    page.click(&format!("[data-person={subject}]")).await;
+    page.wait_for_url("/organizations").await;
+}
+
+// control: IDN-04
+#[tokio::test]
+async fn somebody_signs_in_makes_an_organization_adds_a_contact_and_signs_out() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.disable_script(true).await;
+
+    sign_in(&page, &world, "nora").await;
+    assert!(page.text("main").await.contains("You are not in an organization yet"));
+    let cookies = page.cookies().await;
+    let session = cookies.iter().find(|cookie| cookie.name == "__Host-Http-session").expect("a session cookie");
+    assert!(session.http_only && session.secure, "{session:?}");
+    assert_eq!(session.same_site.as_deref(), Some("Strict"));
+    assert!(!cookies.iter().any(|cookie| cookie.name == "__Host-Http-login"), "the login cookie is used up");
+
+    page.loads(page.click_text("a", "Create an organization")).await;
+    page.fill("#f-name", "Nora’s Nursery").await;
+    page.loads(page.click_text("button", "Create organization")).await;
+    assert_eq!(page.text("h1").await, "Nora’s Nursery");
+    assert!(page.text("[role=status]").await.contains("You are its owner"));
+
+    page.loads(page.click_text("a", "Main")).await;
+    page.loads(page.click_text("a", "Add the first contact")).await;
+    page.loads(page.click_text("button", "Add contact")).await;
+    assert!(page.text("#f-name-error").await.contains("Fill in this field"), "an empty form says what is missing");
+    page.fill("#f-name", "Ada <b>Lovelace</b>").await;
+    page.fill("#f-email", "ada@example.com").await;
+    page.loads(page.click_text("button", "Add contact")).await;
+    assert_eq!(page.text("h1").await, "Ada <b>Lovelace</b>");
+
+    page.loads(page.click_text("a", "Activity")).await;
+    let trail = page.text("table").await;
+    assert!(trail.contains("Added a contact") && trail.contains("Nora Newcomer"), "{trail}");
+
+    page.click_text("header button", "Sign out").await;
+    page.wait_for_url("/end-session").await;
+    page.click("#confirm").await;
+    page.wait_for_url("/signed-out").await;
+    assert!(page.text("main").await.contains("at your sign-in provider"));
+    assert!(!page.cookies().await.iter().any(|cookie| cookie.name == "__Host-Http-session"));
+    page.goto(&world.url("/organizations")).await;
+    assert!(page.url().contains("/sign-in"), "{}", page.url());
+
+    // Pages with an error status are errors of the console; nothing else is.
+    let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("422")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_link_on_another_site_finds_the_person_still_signed_in() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    sign_in(&page, &world, "olivia").await;
+    // A page of the provider's site, with a link to us in it.
+    page.goto(&format!("{}/end-session", world.idp.issuer())).await;
+    let link = format!(
+        "document.body.innerHTML = '<a id=link href=\"{}\">Members</a>'",
+        world.url(&format!("{}/members", world.acme.url()))
+    );
+    page.eval(&link).await;
+    page.click("#link").await;
+    page.wait_for_url("/members").await;
+    page.wait_for("table").await;
+    assert!(page.text("table").await.contains("Olivia Owner"));
+    browser.close().await;
+}
+
+/// Saves pictures of the page, wide and narrow, light and dark, where `HOLDFAST_SCREENSHOTS` names a directory for them.
+async fn look(page: &Page, path: &str) {
+    let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") else { return };
+    let name: String = path.split('/').map(|part| if part.len() == 36 { "x" } else { part }).collect::<Vec<_>>().join("-");
+    for (size, (width, height)) in [("narrow", (360, 800)), ("wide", (1280, 900))] {
+        page.set_size(width, height).await;
+        for (light, dark) in [("light", false), ("dark", true)] {
+            page.set_dark(dark).await;
+            page.screenshot(&Path::new(&directory).join(format!("page{name}-{size}-{light}.png"))).await;
+        }
+    }
+    page.set_dark(false).await;
+}
+
+#[tokio::test]
+async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    sign_in(&page, &world, "olivia").await;
+    let contacts = world.acme.contacts();
+    let contact = format!("{contacts}/{}", world.contact(world.acme).await);
+    let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
+    for path in [
+        "/account",
+        "/organizations",
+        "/organizations/new",
+        &world.acme.url(),
+        &format!("{}/workspaces/new", world.acme.url()),
+        &format!("{}/members", world.acme.url()),
+        &format!("{vera}/role"),
+        &format!("{vera}/remove"),
+        &format!("{}/activity", world.acme.url()),
+        &contacts,
+        &format!("{contacts}/new"),
+        &contact,
+        &format!("{contact}/edit"),
+        &format!("{contact}/delete"),
+    ] {
+        page.goto(&world.url(path)).await;
+        assert_eq!(page.unlabeled_controls().await, Vec::<String>::new(), "{path}");
+        page.press("Tab").await;
+        assert!(page.exists("a.skip:focus-visible").await, "{path}: the first stop skips to the content");
+        assert_eq!(page.eval("document.querySelectorAll('h1').length").await, 1, "{path}");
+        page.set_size(360, 800).await;
+        let wide = page.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(wide, 0, "{path} scrolls sideways on a telephone");
+        look(&page, path).await;
+        page.set_size(1280, 900).await;
+    }
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}

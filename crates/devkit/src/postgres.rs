@@ -5,6 +5,8 @@
 
 mod install;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};

@@ -42,3 +42,20 @@ fn is_free(port: u16) -> bool {
     let bound = Probe::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     bound && !taken(Ipv4Addr::LOCALHOST.into()) && !taken(Ipv6Addr::LOCALHOST.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_replaced() -> Result<(), Box<dyn std::error::Error>> {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv4Addr::UNSPECIFIED)] {
+            let other = Probe::bind((ip, 0))?;
+            let port = other.local_addr()?.port();
+            assert_ne!(choose("app", port)?, port);
+            drop(other);
+            assert_eq!(choose("app", port)?, port);
+        }
+        Ok(())
+    }
+}

@@ -17,67 +17,42 @@
 //! cookie jar) as it likes.
 #![allow(clippy::missing_panics_doc, reason = "a panic here is a failed test")]
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+mod link;
+mod process;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio::sync::{mpsc, watch};
+
+use link::{Link, State, exception, string};
+use process::{Process, fresh_path};
 
 /// How long anything may take before the test fails.
-pub const WAIT: Duration = Duration::from_secs(20);
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at a condition the protocol has no event for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Where Chromium is found: names on the `PATH`, then the places macOS installs to.
-const BINARIES: [&str; 6] = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-];
-
-const ARGUMENTS: [&str; 13] = [
-    "--headless",
-    "--no-sandbox", // root in a container has no user namespaces to build one from
-    "--disable-gpu",
-    "--hide-scrollbars", // a width of 390 is then 390 for the page, as on a telephone
-    "--disable-quic",
-    "--allow-pre-commit-input", // otherwise input is dropped, without a word, until the first frame was drawn
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-mock-keychain", // macOS asks the person at the screen otherwise
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE [::1]",
-    "--remote-debugging-port=0",
-];
-
 /// One Chromium process with an empty profile, both gone when this is dropped.
-pub struct Browser {
+pub(crate) struct Browser {
     link: Arc<Link>,
     process: Process,
 }
 
 impl Browser {
     /// Starts Chromium and connects to it.
-    pub async fn launch() -> Self {
+    pub(crate) async fn launch() -> Self {
         Self::launch_with(&[]).await
     }
 
     /// As [`Browser::launch`], with further command line arguments; a switch given again replaces ours.
-    pub async fn launch_with(arguments: &[&str]) -> Self {
+    pub(crate) async fn launch_with(arguments: &[&str]) -> Self {
         let mut process = Process::start(arguments);
         let address = process.address().await;
         let (socket, _) = tokio_tungstenite::connect_async(&address).await.unwrap();
@@ -89,7 +64,7 @@ impl Browser {
     }
 
     /// Opens an empty page in a browser context of its own: no cookie, cache or storage is shared with another page.
-    pub async fn page(&self) -> Page {
+    pub(crate) async fn page(&self) -> Page {
         let context = self.call("Target.createBrowserContext", json!({})).await["browserContextId"].take();
         let new = json!({"url": "about:blank", "browserContextId": context, "width": 1280, "height": 800});
         let target = self.call("Target.createTarget", new).await["targetId"].take();
@@ -108,7 +83,7 @@ impl Browser {
     }
 
     /// Ends Chromium in order and waits for it; dropping the browser kills it instead.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.call("Browser.close", json!({})).await;
         let deadline = Instant::now() + WAIT;
         while self.process.child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
@@ -122,7 +97,7 @@ impl Browser {
 }
 
 /// A tab with a cookie jar of its own; closed, jar and all, when dropped.
-pub struct Page {
+pub(crate) struct Page {
     link: Arc<Link>,
     session: String,
     context: String,
@@ -131,7 +106,7 @@ pub struct Page {
 
 impl Page {
     /// Opens an address as if typed by the user, and waits for the load event.
-    pub async fn goto(&self, url: &str) {
+    pub(crate) async fn goto(&self, url: &str) {
         let moves = self.state.borrow().moves;
         let reply = self.send("Page.navigate", json!({"url": url})).await;
         if let Some(error) = reply["errorText"].as_str() {
@@ -145,7 +120,7 @@ impl Page {
     }
 
     /// Does something that leads to another document, and waits for that document's load event.
-    pub async fn loads(&self, action: impl Future<Output = ()>) {
+    pub(crate) async fn loads(&self, action: impl Future<Output = ()>) {
         let before = self.state.borrow().documents.len();
         action.await;
         self.wait("another document to load", |s| s.settled() && s.documents.len() > before).await;
@@ -153,48 +128,43 @@ impl Page {
 
     /// Waits until a loaded document's address contains a text, through any number of redirects and refreshes; at once if it
     /// already does.
-    pub async fn wait_for_url(&self, contains: &str) {
+    pub(crate) async fn wait_for_url(&self, contains: &str) {
         self.wait(&format!("an address with {contains:?}"), |s| s.settled() && s.url.contains(contains)).await;
     }
 
     /// Waits until an element matches the selector; `#name:focus` waits for the focus.
-    pub async fn wait_for(&self, selector: &str) {
+    pub(crate) async fn wait_for(&self, selector: &str) {
         self.element(selector, "return true").await;
     }
 
     /// The address of the current document, with fragment.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.state.borrow().url.clone()
     }
 
-    /// The document's title.
-    pub async fn title(&self) -> String {
-        string(&self.eval("document.title").await)
-    }
-
     /// What the first element matching the selector shows, once there is one; for a form field, its value.
-    pub async fn text(&self, selector: &str) -> String {
+    pub(crate) async fn text(&self, selector: &str) -> String {
         string(&self.element(selector, "return shown(e)").await)
     }
 
     /// Whether an element matches the selector now.
-    pub async fn exists(&self, selector: &str) -> bool {
+    pub(crate) async fn exists(&self, selector: &str) -> bool {
         self.eval(&format!("document.querySelector({}) !== null", json!(selector))).await == true
     }
 
     /// The value of a JavaScript expression in the document. Works with page script disabled, too.
-    pub async fn eval(&self, expression: &str) -> Value {
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
         self.poll(expression, &format!("({{value: ({expression}) ?? null}})")).await
     }
 
     /// Clicks the first element matching the selector, with the mouse.
-    pub async fn click(&self, selector: &str) {
+    pub(crate) async fn click(&self, selector: &str) {
         self.click_text(selector, "").await;
     }
 
     /// Clicks the element that matches the selector and shows the text: the whole of it if there is one, otherwise within it.
-    pub async fn click_text(&self, selector: &str, text: &str) {
+    pub(crate) async fn click_text(&self, selector: &str, text: &str) {
         let at = self.find(selector, text, POINT).await;
         for (kind, button, held) in
             [("mouseMoved", "none", 0), ("mousePressed", "left", 1), ("mouseReleased", "left", 0)]
@@ -206,7 +176,7 @@ impl Page {
     }
 
     /// Clicks into a text field and replaces what it holds.
-    pub async fn fill(&self, selector: &str, text: &str) {
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
         self.click(selector).await;
         let select = "e.select ? e.select() : getSelection().selectAllChildren(e); return true";
         self.element(selector, &format!("if (e !== document.activeElement) return {{wait: 'no focus'}}; {select}"))
@@ -218,21 +188,9 @@ impl Page {
         }
     }
 
-    /// Sets the value of a `select`, or of a date, time or colour field. Their pickers are out of the mouse's reach, so this is
-    /// done by script.
-    pub async fn choose(&self, selector: &str, value: &str) {
-        let value = json!(value);
-        let events = "for (const n of ['input', 'change']) e.dispatchEvent(new Event(n, {bubbles: true}))";
-        self.element(
-            selector,
-            &format!("e.value = {value}; if (e.value !== {value}) return null; {events}; return true"),
-        )
-        .await;
-    }
-
     /// Presses and releases a key: `Tab`, `Enter`, `Escape`, `Space`, `Backspace`, `Delete`, `Home`, `End`, `ArrowDown` and its
     /// like, or a character; with modifiers as in `Shift+Tab`.
-    pub async fn press(&self, key: &str) {
+    pub(crate) async fn press(&self, key: &str) {
         let mut parts: Vec<&str> = key.split('+').collect();
         let name = parts.pop().unwrap_or_default();
         let modifiers: u8 = parts
@@ -277,7 +235,7 @@ impl Page {
     }
 
     /// Every cookie in this page's jar, of any site, also those no script can see.
-    pub async fn cookies(&self) -> Vec<Cookie> {
+    pub(crate) async fn cookies(&self) -> Vec<Cookie> {
         let reply = self.link.call(None, "Storage.getCookies", json!({"browserContextId": self.context})).await;
         let reply = reply.unwrap_or_else(|e| panic!("Storage.getCookies: {e}"));
         let cookie = |c: &Value| Cookie {
@@ -294,29 +252,29 @@ impl Page {
     }
 
     /// Writes a PNG of the whole document, also what lies below the fold.
-    pub async fn screenshot(&self, path: &Path) {
+    pub(crate) async fn screenshot(&self, path: &Path) {
         let size = self.send("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
         let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
         let image = self.send("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await;
-        tokio::fs::write(path, from_base64(&string(&image["data"])))
+        tokio::fs::write(path, STANDARD.decode(string(&image["data"])).unwrap())
             .await
             .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
     /// Sets the size of the viewport in CSS pixels.
-    pub async fn set_size(&self, width: u32, height: u32) {
+    pub(crate) async fn set_size(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.send("Emulation.setDeviceMetricsOverride", size).await;
     }
 
     /// Prefers a dark or a light colour scheme.
-    pub async fn set_dark(&self, dark: bool) {
+    pub(crate) async fn set_dark(&self, dark: bool) {
         let scheme = json!({"name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" }});
         self.send("Emulation.setEmulatedMedia", json!({"features": [scheme]})).await;
     }
 
     /// Turns off the page's own script, from the next document on; everything here keeps working.
-    pub async fn disable_script(&self, disabled: bool) {
+    pub(crate) async fn disable_script(&self, disabled: bool) {
         self.send("Emulation.setScriptExecutionDisabled", json!({"value": disabled})).await;
     }
 
@@ -324,18 +282,12 @@ impl Page {
     /// failed requests, answers of 400 and above, and script dialogs (which are dismissed). Chromium reports some of it a little
     /// after the fact, so wait for what must be there with [`Page::wait_for_error`], and settle the page before requiring none.
     #[must_use]
-    pub fn console_errors(&self) -> Vec<String> {
+    pub(crate) fn console_errors(&self) -> Vec<String> {
         self.state.borrow().errors.clone()
     }
 
-    /// Waits until something went wrong whose report contains a text.
-    pub async fn wait_for_error(&self, contains: &str) {
-        self.wait(&format!("an error with {contains:?}"), |s| s.errors.iter().any(|error| error.contains(contains)))
-            .await;
-    }
-
     /// Controls, links and images without an accessible name, each by the beginning of its HTML.
-    pub async fn unlabeled_controls(&self) -> Vec<String> {
+    pub(crate) async fn unlabeled_controls(&self) -> Vec<String> {
         let tree = self.send("Accessibility.getFullAXTree", json!({})).await;
         let mut found = Vec::new();
         for node in tree["nodes"].as_array().into_iter().flatten() {
@@ -349,7 +301,7 @@ impl Page {
     }
 
     /// Any other command of the protocol, sent to this page: <https://chromedevtools.github.io/devtools-protocol/>.
-    pub async fn send(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn send(&self, method: &str, params: Value) -> Value {
         match self.link.call(Some(&self.session), method, params).await {
             Ok(result) => result,
             Err(error) => self.fail(&format!("{method}: {error}")).await,
@@ -421,7 +373,8 @@ impl Page {
         let text: String = string(&text["result"]["value"]).chars().take(2000).collect();
         let image = ask("Page.captureScreenshot", json!({})).await;
         let path = fresh_path("failure").with_extension("png");
-        let saved = image["data"].as_str().is_some_and(|data| std::fs::write(&path, from_base64(data)).is_ok());
+        let saved =
+            image["data"].as_str().is_some_and(|data| std::fs::write(&path, STANDARD.decode(data).unwrap()).is_ok());
         let path = if saved { path.display().to_string() } else { "none".to_owned() };
         panic!(
             "{what}\n  at: {}\n  screenshot: {path}\n  console: {:#?}\n  page: {text}",
@@ -440,23 +393,23 @@ impl Drop for Page {
 
 /// One cookie as the browser stored it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cookie {
+pub(crate) struct Cookie {
     /// Its name, prefix included.
-    pub name: String,
+    pub(crate) name: String,
     /// Its value.
-    pub value: String,
+    pub(crate) value: String,
     /// The host; with a leading dot if set with `Domain`, so sent to subdomains, too.
-    pub domain: String,
+    pub(crate) domain: String,
     /// The path it is sent to.
-    pub path: String,
+    pub(crate) path: String,
     /// Seconds since 1970; `None` for a cookie that ends with the browser.
-    pub expires: Option<f64>,
+    pub(crate) expires: Option<f64>,
     /// Hidden from script.
-    pub http_only: bool,
+    pub(crate) http_only: bool,
     /// Only sent over TLS, or to this machine.
-    pub secure: bool,
+    pub(crate) secure: bool,
     /// `Strict`, `Lax` or `None` as the server said it; absent if it did not.
-    pub same_site: Option<String>,
+    pub(crate) same_site: Option<String>,
 }
 
 /// Roles that mean nothing to a screen reader without a name.
@@ -496,235 +449,3 @@ const POINT: &str = "
     if (e.matches(':disabled')) return {wait: 'disabled'};
     if (!e.contains(top)) return {wait: 'covered by ' + (top?.outerHTML.slice(0, 160) ?? 'the edge of the window')};
     return {x, y};";
-
-/// What a page reported of itself.
-#[derive(Default)]
-struct State {
-    url: String,
-    /// The loader of each top-level document so far.
-    documents: Vec<String>,
-    /// How often the address changed without another document.
-    moves: usize,
-    /// Loaders whose load event came.
-    loaded: HashSet<String>,
-    /// The address of each request, by id.
-    requests: HashMap<String, String>,
-    errors: Vec<String>,
-}
-
-impl State {
-    /// Whether the current document has loaded.
-    fn settled(&self) -> bool {
-        self.documents.last().is_some_and(|loader| self.loaded.contains(loader))
-    }
-
-    fn record(&mut self, method: &str, params: &Value) {
-        match method {
-            "Page.frameNavigated" if params["frame"]["parentId"].is_null() => {
-                let frame = &params["frame"];
-                self.url = string(&frame["url"]) + &string(&frame["urlFragment"]);
-                self.documents.push(string(&frame["loaderId"]));
-            }
-            "Page.navigatedWithinDocument" => {
-                self.url = string(&params["url"]);
-                self.moves += 1;
-            }
-            "Page.lifecycleEvent" if params["name"] == "load" => {
-                self.loaded.insert(string(&params["loaderId"]));
-            }
-            "Page.javascriptDialogOpening" => {
-                self.errors.push(format!("{} dialog: {}", string(&params["type"]), string(&params["message"])));
-            }
-            "Network.requestWillBeSent" => {
-                self.requests.insert(string(&params["requestId"]), string(&params["request"]["url"]));
-            }
-            // What a policy blocked is in the log, with the policy.
-            "Network.loadingFailed" if params["canceled"] != true && params["blockedReason"] != "csp" => {
-                let url = self.requests.get(&string(&params["requestId"])).cloned().unwrap_or_default();
-                let reason = string(&params["errorText"]) + &string(&params["blockedReason"]);
-                self.errors.push(format!("failed request: {reason} {url}"));
-            }
-            "Log.entryAdded" if params["entry"]["level"] == "error" => {
-                let entry = &params["entry"];
-                let text = string(&entry["text"]);
-                if !text.contains("net::ERR_") {
-                    // those came as `loadingFailed`, which also knows failed navigations
-                    self.errors.push(format!(
-                        "{}: {} ({})",
-                        string(&entry["source"]),
-                        text.trim(),
-                        string(&entry["url"])
-                    ));
-                }
-            }
-            "Runtime.consoleAPICalled" if params["type"] == "error" || params["type"] == "assert" => {
-                let words = params["args"].as_array().into_iter().flatten();
-                let words: Vec<String> = words.map(|w| string(&w["description"]) + &string(&w["value"])).collect();
-                self.errors.push(format!("console: {}", words.join(" ")));
-            }
-            "Runtime.exceptionThrown" => {
-                self.errors.push(format!("exception: {}", exception(&params["exceptionDetails"])))
-            }
-            "Inspector.targetCrashed" => self.errors.push("the page crashed".to_owned()),
-            _ => {}
-        }
-    }
-}
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// The one connection to Chromium, shared by all pages.
-struct Link {
-    out: mpsc::UnboundedSender<String>,
-    last_id: AtomicU64,
-    /// Commands not yet answered.
-    pending: Mutex<HashMap<u64, oneshot::Sender<Value>>>,
-    /// Pages by session.
-    pages: Mutex<HashMap<String, watch::Sender<State>>>,
-}
-
-impl Link {
-    /// Sends a command and waits for its answer.
-    async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, String> {
-        let answer = self.post(session, method, &params);
-        let answer = tokio::time::timeout(WAIT, answer).await.map_err(|_| format!("no answer in {WAIT:?}"))?;
-        let mut answer = answer.map_err(|_| "Chromium is gone")?;
-        if answer["error"].is_object() { Err(answer["error"].to_string()) } else { Ok(answer["result"].take()) }
-    }
-
-    /// Sends a command; its answer may be waited for, or not.
-    fn post(&self, session: Option<&str>, method: &str, params: &Value) -> oneshot::Receiver<Value> {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed);
-        let mut command = json!({"id": id, "method": method, "params": params});
-        if let Some(session) = session {
-            command["sessionId"] = json!(session);
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.pending.lock().unwrap().insert(id, sender);
-        if self.out.send(command.to_string()).is_err() {
-            self.pending.lock().unwrap().remove(&id);
-        }
-        receiver
-    }
-
-    /// Carries messages both ways until Chromium closes the connection, then tells everyone who waits.
-    async fn pump(self: Arc<Self>, mut socket: Socket, mut outgoing: mpsc::UnboundedReceiver<String>) {
-        loop {
-            tokio::select! {
-                Some(text) = outgoing.recv() => if socket.send(Message::text(text)).await.is_err() { break },
-                frame = socket.next() => match frame {
-                    Some(Ok(Message::Text(text))) => self.receive(serde_json::from_str(&text).unwrap()),
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => break,
-                },
-            }
-        }
-        drop(outgoing);
-        self.pending.lock().unwrap().clear();
-        self.pages.lock().unwrap().clear();
-    }
-
-    fn receive(&self, mut message: Value) {
-        if let Some(id) = message["id"].as_u64() {
-            if let Some(waiting) = self.pending.lock().unwrap().remove(&id) {
-                let _ = waiting.send(message); // nobody waits for what was only posted
-            }
-            return;
-        }
-        let (session, method, params) =
-            (string(&message["sessionId"]), string(&message["method"]), message["params"].take());
-        if let Some(page) = self.pages.lock().unwrap().get(&session) {
-            page.send_modify(|state| state.record(&method, &params));
-        }
-        if method == "Page.javascriptDialogOpening" {
-            // An open dialog stops the page and every command to it.
-            let leave = params["type"] == "beforeunload";
-            self.post(Some(&session), "Page.handleJavaScriptDialog", &json!({"accept": leave}));
-        }
-    }
-}
-
-/// The Chromium process and its directory, both removed on drop.
-struct Process {
-    child: Child,
-    directory: PathBuf,
-}
-
-impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let directory = fresh_path("chromium");
-        std::fs::create_dir(&directory).unwrap();
-        for binary in BINARIES {
-            let mut command = Command::new(binary);
-            command.arg(format!("--user-data-dir={}", directory.display())).args(ARGUMENTS).args(arguments);
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(std::fs::File::create(directory.join("log")).unwrap());
-            match command.spawn() {
-                Ok(child) => return Self { child, directory },
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => panic!("starting {binary}: {error}"),
-            }
-        }
-        let _ = std::fs::remove_dir_all(&directory);
-        panic!("browser tests need Chromium: `apt install chromium`, `brew install --cask chromium`, or Google Chrome");
-    }
-
-    /// The address of the protocol, which Chromium prints once it listens.
-    async fn address(&mut self) -> String {
-        let deadline = Instant::now() + WAIT;
-        loop {
-            let running = self.child.try_wait().is_ok_and(|status| status.is_none());
-            let log = tokio::fs::read_to_string(self.directory.join("log")).await.unwrap_or_default();
-            let line = log
-                .split_inclusive('\n')
-                .find_map(|line| line.strip_prefix("DevTools listening on ")?.strip_suffix('\n'));
-            if let Some(address) = line {
-                return address.to_owned();
-            }
-            let patient = running && Instant::now() < deadline;
-            assert!(patient, "Chromium did not come up within {WAIT:?} (running: {running}); it said:\n{log}");
-            tokio::time::sleep(POLL).await;
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // an error means it has ended already
-        let _ = self.child.wait();
-        // Its helper processes notice within milliseconds, and may write into the profile until then.
-        let deadline = Instant::now() + WAIT;
-        while std::fs::remove_dir_all(&self.directory).is_err() && self.directory.exists() && Instant::now() < deadline
-        {
-            std::thread::sleep(POLL);
-        }
-    }
-}
-
-/// A path in the temporary directory that nothing else uses.
-fn fresh_path(kind: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("holdfast-{kind}-{:016x}", RandomState::new().hash_one(kind)))
-}
-
-/// The string in a JSON value, empty if it is none.
-fn string(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn exception(details: &Value) -> String {
-    let text = details["exception"]["description"].as_str().or(details["text"].as_str()).unwrap_or_default();
-    format!("{text} ({}:{})", string(&details["url"]), details["lineNumber"])
-}
-
-/// Decodes base64 as Chromium writes it: standard alphabet, no line breaks.
-fn from_base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits: Vec<usize> = text.chars().filter_map(|c| ALPHABET.find(c)).collect();
-    let bytes = digits.chunks(4).flat_map(|four| {
-        let number = (0..4).fold(0, |n, i| n << 6 | four.get(i).copied().unwrap_or(0));
-        number.to_be_bytes().into_iter().skip(size_of::<usize>() - 3).take(four.len() - 1)
-    });
-    bytes.collect()
-}
