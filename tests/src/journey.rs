@@ -94,6 +94,7 @@ async fn look(page: &Page, path: &str) {
         page.set_size(width, height).await;
         for (light, dark) in [("light", false), ("dark", true)] {
             page.set_dark(dark).await;
+            page.goto(&page.url()).await; // colours that are still changing are no picture
             page.screenshot(&Path::new(&directory).join(format!("page{name}-{size}-{light}.png"))).await;
         }
     }

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
@@ -149,6 +151,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let began = Instant::now();
         let authorizer = Authorizer::from_ref(state);
         let path = path(parts, state).await?;
         let scope = Scope { tenant: path.id("organization"), workspace: path.id("workspace") };
@@ -166,7 +169,9 @@ where
         let resource = on.entity();
         let question =
             Question { who: &who, principal: &principal, action: A::NAME, resource: &resource, facts: on.facts() };
+        let asked = Instant::now();
         let answer = authorizer.ask(&question);
+        tracing::Span::current().record("decision_micros", micros(asked));
         let tenant = member.as_ref().map(|member| member.membership.tenant);
         let decision = authorizer.decision(&question, &answer, tenant);
         if !answer.allowed {
@@ -180,8 +185,13 @@ where
         }
         // A write begins its own transaction once the body is in: a slow client holds no connection.
         let seen = reads.then_some(tx);
+        tracing::Span::current().record("guard_micros", micros(began));
         Ok(Self { who, on, member, principal, resource, decision, seen, authorizer })
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path> {

@@ -3,6 +3,7 @@
 mod app;
 mod ports;
 
+use std::convert::Infallible;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -55,7 +56,7 @@ impl Options {
 pub(crate) async fn run(options: Options, signals: &mut Signals) -> Result<ExitCode, String> {
     // Whatever ends first: dropping the other future stops all that it has started, the app first.
     tokio::select! {
-        error = everything(options) => error.map(|()| ExitCode::SUCCESS),
+        Err(message) = everything(options) => Err(message),
         () = asked_to_stop(signals) => {
             say("Stopped.");
             Ok(ExitCode::SUCCESS)
@@ -68,7 +69,7 @@ async fn asked_to_stop(signals: &mut Signals) {
     say("\nStopping the app, the sign-in provider, the mailbox and the database...");
 }
 
-async fn everything(options: Options) -> Result<(), String> {
+async fn everything(options: Options) -> Result<Infallible, String> {
     let started = options.started.unwrap_or_else(now);
     let clone = crate::clone_root()?;
     let home = clone.join(".dev");
@@ -77,6 +78,8 @@ async fn everything(options: Options) -> Result<(), String> {
         LockError::Held(pid) => Error::AlreadyRunning(pid).to_string(),
         LockError::File(error) => cannot("lock", &home, &error),
     })?;
+    // What a run that was killed has left behind.
+    let _ = fs::remove_file(home.join("env"));
     App::end_leftover(&home).await?;
     let database = Database::start(&home, options.reset).await?;
     let owner = database.owner_url();
@@ -139,7 +142,7 @@ Holdfast is running.
         personas(&people),
         took.as_secs_f64(),
     ));
-    app.ended().await
+    Err(app.ended().await)
 }
 
 /// Brings the schema up to date and fills an empty database.

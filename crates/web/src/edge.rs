@@ -72,7 +72,14 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
     let asked = Asked::of(request.method(), request.uri(), request.headers());
-    let span = tracing::info_span!("request", request = %context.request, user = tracing::field::Empty);
+    // What the guards learn and what they cost stands in each line of the request.
+    let span = tracing::info_span!(
+        "request",
+        request = %context.request,
+        user = tracing::field::Empty,
+        guard_micros = tracing::field::Empty,
+        decision_micros = tracing::field::Empty,
+    );
     request.extensions_mut().insert(context.clone());
 
     let mut response = edge.run(request, &route, next).instrument(span.clone()).await;

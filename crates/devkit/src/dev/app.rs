@@ -94,10 +94,12 @@ impl App {
         }
     }
 
-    /// Waits for the app to end by itself, which it should not.
-    pub(super) async fn ended(&mut self) -> Result<(), String> {
-        let status = self.child.wait().await.map_err(|error| format!("lost sight of the app: {error}"))?;
-        Err(self.obituary(status).await)
+    /// Waits for the app to end by itself, which it should not. Returns what to say.
+    pub(super) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => self.obituary(status).await,
+            Err(error) => self.complaint(&format!("is out of sight: {error}")),
+        }
     }
 
     async fn obituary(&mut self, status: ExitStatus) -> String {

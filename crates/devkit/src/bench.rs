@@ -1,0 +1,290 @@
+//! `bin/bench`: what everything that is always on costs, as ratios to a handler that does without.
+//!
+//! The real program serves the contacts list (session, membership, policies, row-level security, decision record, headers,
+//! HTML, log) beside a bare axum and sqlx handler that runs the same query with the same number of connections on the
+//! same PostgreSQL. Both are processes of their own; `wrk` asks each in turn.
+
+pub(crate) mod bare;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use devkit::postgres::Cluster;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use sqlx::{Connection as _, PgConnection};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use crate::say;
+
+/// Connections of each server to the database, and of `wrk` to each server.
+pub(crate) const CONNECTIONS: u32 = 16;
+const TENANTS: i32 = 1_000;
+const CONTACTS: i32 = 200;
+/// Organizations that are asked in turn, each with a session of its own.
+const ASKED: i64 = 100;
+const RUNS: usize = 5;
+const SECONDS: u32 = 8;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// What one run of `wrk` saw.
+#[derive(Clone, Copy)]
+struct Run {
+    per_second: f64,
+    p99_ms: f64,
+}
+
+pub(crate) async fn run() -> Result<ExitCode, Failure> {
+    let clone = crate::clone_root()?;
+    let home = clone.join(".dev/bench");
+    fs::create_dir_all(&home)?;
+    let data = home.join("postgres");
+    Cluster::erase(&data).await?;
+    say("Starting a private PostgreSQL...");
+    let cluster = Cluster::start(&data).await?;
+    let owner = cluster.owner_url();
+    tenancy::migrate(&SecretString::from(owner.clone())).await?;
+    say(&format!("Writing {TENANTS} organizations with {CONTACTS} contacts each..."));
+    let requests = fill(&owner).await?;
+
+    let (product_port, bare_port) = (free_port().await?, free_port().await?);
+    let log = home.join("app.log");
+    let product_script = home.join("product.lua");
+    let bare_script = home.join("bare.lua");
+    fs::write(&product_script, script(&requests, Request::product))?;
+    fs::write(&bare_script, script(&requests, Request::bare))?;
+
+    let started = Instant::now();
+    let product = start_product(&clone, product_port, &cluster.login("web").await?, &log)?;
+    ready(product_port).await?;
+    let start_time = started.elapsed();
+    let bare = Command::new(std::env::current_exe()?)
+        .args(["bench-bare", &bare_port.to_string()])
+        .env("TEST_DATABASE_URL", &owner)
+        .kill_on_drop(true)
+        .spawn()?;
+    ready(bare_port).await?;
+
+    let (mut of_product, mut of_bare) = (Vec::new(), Vec::new());
+    for number in 0..=RUNS {
+        let (product, bare) = (wrk(product_port, &product_script).await?, wrk(bare_port, &bare_script).await?);
+        if number == 0 {
+            say("Warmed up.");
+            continue;
+        }
+        say(&format!(
+            "Run {number} of {RUNS}: {:.0} requests/s, p99 {:.1} ms; bare {:.0} requests/s, p99 {:.1} ms",
+            product.per_second, product.p99_ms, bare.per_second, bare.p99_ms,
+        ));
+        of_product.push(product);
+        of_bare.push(bare);
+    }
+    let memory = peak_memory_mb(&product)?;
+    drop((product, bare));
+    let costs = Costs::read(&log)?;
+    say(&table(&of_product, &of_bare, memory, start_time, &costs));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A request of the benchmark: one organization, its workspace, and the session of its owner.
+struct Request {
+    tenant: Uuid,
+    workspace: Uuid,
+    token: String,
+}
+
+impl Request {
+    fn product(&self) -> (String, String) {
+        (format!("/o/{}/w/{}/contacts", self.tenant, self.workspace), format!("__Host-Http-session={}", self.token))
+    }
+
+    fn bare(&self) -> (String, String) {
+        (format!("/{}/{}", self.tenant, self.workspace), String::new())
+    }
+}
+
+async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
+    let mut connection = PgConnection::connect(owner).await?;
+    for statement in [
+        "create temporary table places as
+           select number, gen_random_uuid() as tenant, gen_random_uuid() as workspace, gen_random_uuid() as person
+             from generate_series(1, $1) as number",
+        "insert into identity.users (id, display_name, created_at) select person, 'Owner ' || number, now() from places",
+        "insert into tenant.organizations (tenant_id, name) select tenant, 'Organization ' || number from places",
+        "insert into tenant.workspaces (tenant_id, id, name) select tenant, workspace, 'Main' from places",
+        "insert into tenant.memberships (tenant_id, user_id, role) select tenant, person, 'owner' from places",
+    ] {
+        let query = sqlx::query(statement);
+        let query = if statement.contains("$1") { query.bind(TENANTS) } else { query };
+        query.execute(&mut connection).await?;
+    }
+    sqlx::query(
+        "insert into tenant.contacts (tenant_id, id, workspace_id, name, email, company, created_by)
+         select tenant, gen_random_uuid(), workspace, 'Contact ' || md5(number || '-' || n),
+                'contact' || n || '@example.com', 'Company ' || n % 20, person
+           from places, generate_series(1, $1) as n",
+    )
+    .bind(CONTACTS)
+    .execute(&mut connection)
+    .await?;
+    sqlx::raw_sql("vacuum analyze").execute(&mut connection).await?;
+    let places: Vec<(Uuid, Uuid, Uuid)> =
+        sqlx::query_as("select tenant, workspace, person from places order by number limit $1")
+            .bind(ASKED)
+            .fetch_all(&mut connection)
+            .await?;
+    let mut requests = Vec::new();
+    for (tenant, workspace, person) in places {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        let token = URL_SAFE_NO_PAD.encode(bytes);
+        sqlx::query(
+            "insert into identity.sessions
+               (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, device, network, created_at,
+                rotated_at, last_seen_at, idle_expires_at, expires_at)
+             values (gen_random_uuid(), $1, $2, 'bench', 'bench', 'bench', now(), '{oidc}', '', '', now(), now(), now(),
+                     now() + interval '1 hour', now() + interval '1 hour')",
+        )
+        .bind(person)
+        .bind(Sha256::digest(&token).to_vec())
+        .execute(&mut connection)
+        .await?;
+        requests.push(Request { tenant, workspace, token });
+    }
+    connection.close().await?;
+    Ok(requests)
+}
+
+fn script(requests: &[Request], of: impl Fn(&Request) -> (String, String)) -> String {
+    let mut lua = "local requests = {\n".to_owned();
+    for request in requests {
+        let (path, cookie) = of(request);
+        let _ = writeln!(lua, "  {{ {path:?}, {{ Accept = \"text/html\", Cookie = {cookie:?} }} }},");
+    }
+    lua += "}\nlocal n = 0\nfunction request()\n  n = n % #requests + 1\n  \
+            return wrk.format(\"GET\", requests[n][1], requests[n][2])\nend\n";
+    lua
+}
+
+fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<Child, Failure> {
+    let program = std::env::current_exe()?.with_file_name("holdfast");
+    let address = format!("127.0.0.1:{port}");
+    Ok(Command::new(program)
+        .arg("serve")
+        .env("HOLDFAST_CONFIG", clone.join("config/dev.toml"))
+        .env("HOLDFAST__HTTP__LISTEN", &address)
+        .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://{address}"))
+        .env("HOLDFAST__DATABASE__URL", database)
+        .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", CONNECTIONS.to_string())
+        .stdout(fs::File::create(log)?)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?)
+}
+
+async fn wrk(port: u16, script: &Path) -> Result<Run, Failure> {
+    let output = Command::new("wrk")
+        .args(["--latency", "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s"), "-s"])
+        .arg(script)
+        .arg(format!("http://127.0.0.1:{port}/"))
+        .output()
+        .await?;
+    let text = String::from_utf8(output.stdout)?;
+    if !output.status.success() || text.contains("Non-2xx") || text.contains("Socket errors") {
+        return Err(format!("wrk saw errors:\n{text}").into());
+    }
+    let after = |mark: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(mark))?;
+        Some(line.trim().to_owned())
+    };
+    let latency = after("99%").ok_or("wrk printed no 99% line")?;
+    let p99_ms = match latency.strip_suffix("us") {
+        Some(micros) => micros.parse::<f64>()? / 1000.0,
+        None => match latency.strip_suffix("ms") {
+            Some(millis) => millis.parse()?,
+            None => latency.trim_end_matches('s').parse::<f64>()? * 1000.0,
+        },
+    };
+    Ok(Run { per_second: after("Requests/sec:").ok_or("wrk printed no rate")?.parse()?, p99_ms })
+}
+
+/// What the log of the product says its guards cost.
+struct Costs {
+    guard: Vec<u64>,
+    decision: Vec<u64>,
+}
+
+impl Costs {
+    fn read(log: &Path) -> Result<Self, Failure> {
+        let mut costs = Self { guard: Vec::new(), decision: Vec::new() };
+        for line in fs::read_to_string(log)?.lines().filter(|line| line.contains("guard_micros")) {
+            let line: serde_json::Value = serde_json::from_str(line)?;
+            costs.guard.extend(line["span"]["guard_micros"].as_u64());
+            costs.decision.extend(line["span"]["decision_micros"].as_u64());
+        }
+        costs.guard.sort_unstable();
+        costs.decision.sort_unstable();
+        Ok(costs)
+    }
+}
+
+fn table(product: &[Run], bare: &[Run], memory: u64, start: Duration, costs: &Costs) -> String {
+    let rate = |runs: &[Run]| median(runs.iter().map(|run| run.per_second).collect());
+    let p99 = |runs: &[Run]| median(runs.iter().map(|run| run.p99_ms).collect());
+    let percentile = |sorted: &[u64], part: usize| sorted.get(sorted.len() * part / 100).copied().unwrap_or(0);
+    let mut lines = format!(
+        "\nContacts list, 20 rows, {TENANTS} organizations x {CONTACTS} contacts, {CONNECTIONS} connections, median of {RUNS} runs\n\n"
+    );
+    let mut row = |what: &str, product: String, bare: String, ratio: String, goal: &str| {
+        let _ = writeln!(lines, "  {what:24} {product:>12} {bare:>12} {ratio:>8}   {goal}");
+    };
+    row("", "everything".into(), "bare".into(), "ratio".into(), "wanted");
+    let (a, b) = (rate(product), rate(bare));
+    row("requests per second", format!("{a:.0}"), format!("{b:.0}"), format!("{:.2}", a / b), "at least 0.50");
+    let (a, b) = (p99(product), p99(bare));
+    row("p99", format!("{a:.1} ms"), format!("{b:.1} ms"), format!("{:.2}", a / b), "at most 2.00");
+    row("peak memory", format!("{memory} MB"), String::new(), String::new(), "at most 80 MB");
+    row("start to ready", format!("{} ms", start.as_millis()), String::new(), String::new(), "under 1000 ms");
+    for (what, sorted) in [("guard", &costs.guard), ("policy decision", &costs.decision)] {
+        let (half, most) = (percentile(sorted, 50), percentile(sorted, 99));
+        row(&format!("{what}, p50 and p99"), format!("{half} us"), format!("{most} us"), String::new(), "");
+    }
+    lines
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn peak_memory_mb(child: &Child) -> Result<u64, Failure> {
+    let pid = child.id().ok_or("the product has ended")?;
+    let status = PathBuf::from(format!("/proc/{pid}/status"));
+    let text = fs::read_to_string(&status).map_err(|error| format!("{}: {error}; memory is measured on Linux", status.display()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+}
+
+async fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+}
+
+/// Waits until the server takes connections, which both do only when they can work.
+async fn ready(port: u16) -> Result<(), Failure> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        if Instant::now() > limit {
+            return Err(format!("nothing listens on port {port} after 30 s").into());
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
