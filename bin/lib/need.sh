@@ -8,7 +8,7 @@ die() {
   exit 1
 }
 
-# need WHAT...: some of rust, cc, git, postgres, browser, pgbouncer.
+# need WHAT...: some of rust, cc, git, postgres, browser, pgbouncer, wrk.
 need() {
   local what missing=""
   for what in "$@"; do
@@ -40,6 +40,7 @@ has_cc() {
   if [ "$(uname)" = Darwin ]; then xcode-select -p >/dev/null 2>&1; else command -v cc >/dev/null; fi
 }
 has_git() { command -v git >/dev/null && git --version >/dev/null 2>&1; }
+has_wrk() { command -v wrk >/dev/null; }
 has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
 has_browser() {
   local program

@@ -89,7 +89,8 @@ async fn a_link_on_another_site_finds_the_person_still_signed_in() {
 /// Saves pictures of the page, wide and narrow, light and dark, where `HOLDFAST_SCREENSHOTS` names a directory for them.
 async fn look(page: &Page, path: &str) {
     let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") else { return };
-    let name: String = path.split('/').map(|part| if part.len() == 36 { "x" } else { part }).collect::<Vec<_>>().join("-");
+    let name: String =
+        path.split('/').map(|part| if part.len() == 36 { "x" } else { part }).collect::<Vec<_>>().join("-");
     for (size, (width, height)) in [("narrow", (360, 800)), ("wide", (1280, 900))] {
         page.set_size(width, height).await;
         for (light, dark) in [("light", false), ("dark", true)] {

@@ -23,6 +23,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use crate::say;
+use crate::signals::Signals;
 
 /// Connections of each server to the database, and of `wrk` to each server.
 pub(crate) const CONNECTIONS: u32 = 16;
@@ -42,7 +43,15 @@ struct Run {
     p99_ms: f64,
 }
 
-pub(crate) async fn run() -> Result<ExitCode, Failure> {
+/// Measures, or stops when asked to.
+pub(crate) async fn run(signals: &mut Signals) -> Result<ExitCode, String> {
+    tokio::select! {
+        result = measure() => result.map_err(|error| format!("the benchmark did not finish: {error}")),
+        _ = signals.next() => Ok(ExitCode::FAILURE),
+    }
+}
+
+async fn measure() -> Result<ExitCode, Failure> {
     let clone = crate::clone_root()?;
     let home = clone.join(".dev/bench");
     fs::create_dir_all(&home)?;
@@ -68,7 +77,7 @@ pub(crate) async fn run() -> Result<ExitCode, Failure> {
     let start_time = started.elapsed();
     let bare = Command::new(std::env::current_exe()?)
         .args(["bench-bare", &bare_port.to_string()])
-        .env("TEST_DATABASE_URL", &owner)
+        .env(bare::DATABASE, &owner)
         .kill_on_drop(true)
         .spawn()?;
     ready(bare_port).await?;
@@ -268,7 +277,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
 fn peak_memory_mb(child: &Child) -> Result<u64, Failure> {
     let pid = child.id().ok_or("the product has ended")?;
     let status = PathBuf::from(format!("/proc/{pid}/status"));
-    let text = fs::read_to_string(&status).map_err(|error| format!("{}: {error}; memory is measured on Linux", status.display()))?;
+    let text = fs::read_to_string(&status)
+        .map_err(|error| format!("{}: {error}; memory is measured on Linux", status.display()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
 }

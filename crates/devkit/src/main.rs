@@ -1,6 +1,8 @@
 //! The development runner behind `bin/dev`, `bin/test` and `bin/sqlx`.
 
 #[cfg(feature = "product")]
+mod bench;
+#[cfg(feature = "product")]
 mod dev;
 mod query_data;
 mod signals;
@@ -15,6 +17,7 @@ use crate::signals::Signals;
 const USAGE: &str = "\
 usage: bin/dev [--reset]                              run everything on this machine
        bin/sqlx [--check]                             write, or compare, the query data in .sqlx
+       bin/bench                                      measure what the guards cost
        devkit with-postgres -- COMMAND [ARGUMENT...]  run a command with a temporary PostgreSQL";
 
 #[tokio::main]
@@ -32,6 +35,10 @@ async fn run(arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, Stri
     match arguments {
         #[cfg(feature = "product")]
         ["dev", rest @ ..] => dev::run(dev::Options::parse(rest).ok_or(USAGE)?, signals).await,
+        #[cfg(feature = "product")]
+        ["bench"] => bench::run(signals).await,
+        #[cfg(feature = "product")]
+        ["bench-bare", port] => bench::bare::serve(port).await,
         ["with-postgres", "--", program, rest @ ..] => with_postgres::run(program, rest, signals).await,
         ["sqlx"] => query_data::run(false, signals).await,
         ["sqlx", "--check"] => query_data::run(true, signals).await,

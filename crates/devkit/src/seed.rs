@@ -10,8 +10,11 @@ use uuid::Uuid;
 
 use crate::idp::Person;
 
-/// Subject, name, and roles by organization.
-const PEOPLE: [(&str, &str, &[(&str, &str)]); 9] = [
+/// Organization and role.
+type Roles = &'static [(&'static str, &'static str)];
+
+/// Subject, name, and roles.
+const PEOPLE: [(&str, &str, Roles); 9] = [
     ("olivia", "Olivia Owner", &[("Acme", "owner")]),
     ("adam", "Adam Admin", &[("Acme", "admin"), ("Globex", "viewer")]),
     ("bella", "Bella Billing", &[("Acme", "billing_admin")]),

@@ -1,3 +1,5 @@
+use std::process::ExitCode;
+
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -7,6 +9,9 @@ use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use uuid::Uuid;
+
+/// Where the bare server is told the address of the database.
+pub(crate) const DATABASE: &str = "BENCH_DATABASE_URL";
 
 /// The pool, held by the handler itself: what the product does not do.
 #[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
@@ -21,12 +26,15 @@ struct Found {
 }
 
 /// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON.
-pub(crate) async fn serve(port: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let pool =
-        PgPoolOptions::new().max_connections(super::CONNECTIONS).test_before_acquire(false).connect(url).await?;
-    let app = Router::new().route("/{tenant}/{workspace}", get(list)).with_state(pool);
-    axum::serve(TcpListener::bind(format!("127.0.0.1:{port}")).await?, app).await?;
-    Ok(())
+pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
+    #[expect(clippy::disallowed_methods, reason = "a password does not stand in the list of processes")]
+    let url = std::env::var(DATABASE).map_err(|_| format!("{DATABASE} is not set; run bin/bench"))?;
+    let failed = |error: &dyn std::error::Error| format!("the bare server failed: {error}");
+    let pool = PgPoolOptions::new().max_connections(super::CONNECTIONS).test_before_acquire(false).connect(&url).await;
+    let app = Router::new().route("/{tenant}/{workspace}", get(list)).with_state(pool.map_err(|error| failed(&error))?);
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.map_err(|error| failed(&error))?;
+    axum::serve(listener, app).await.map_err(|error| failed(&error))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, Uuid)>) -> impl IntoResponse {
