@@ -87,7 +87,11 @@ async fn everything(options: Options) -> Result<Infallible, String> {
     let provider = ports::listen("sign-in provider", 3001).await?;
     let mail = ports::listen("mail", 3002).await?;
     let smtp = ports::listen("SMTP", 2525).await?;
-    let app_port = ports::choose("app", environment("PORT").and_then(|port| port.parse().ok()).unwrap_or(3000))?;
+    let wanted = match environment("PORT") {
+        None => 3000,
+        Some(port) => port.parse().map_err(|_| format!("PORT is {port:?}; set it to a number from 1 to 65535"))?,
+    };
+    let app_port = ports::choose("app", wanted)?;
     let (mail_address, smtp_address) = (ports::address(&mail)?, ports::address(&smtp)?);
     let issuer = format!("http://{}", ports::address(&provider)?);
 
