@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tenancy::{Db, TenantId, Tx, Write};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
@@ -101,6 +102,13 @@ impl Decisions {
         match timeout(PATIENCE, self.queue.send(decision)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Overloaded),
+        }
+    }
+
+    /// Hands over a decision that nobody can wait for any more. Where the queue is full it goes to the error log.
+    pub fn record_now(&self, decision: Decision) {
+        if let Err(TrySendError::Full(decision) | TrySendError::Closed(decision)) = self.queue.try_send(decision) {
+            tracing::error!(?decision, "a policy decision stands only here");
         }
     }
 

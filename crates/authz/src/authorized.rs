@@ -38,9 +38,22 @@ pub struct Authorized<A: Action> {
     member: Option<Member>,
     principal: Entity,
     resource: Entity,
-    decision: Decision,
+    decisions: ToRecord,
     seen: Option<Tx<Read, <A::On as Resource>::Plane>>,
     authorizer: Authorizer,
+}
+
+/// Decisions that allow a write, until its transaction records them. If it never begins, for example because the form was
+/// not acceptable, they are recorded without it.
+#[derive(Debug)]
+struct ToRecord(Vec<Decision>, audit::Decisions);
+
+impl Drop for ToRecord {
+    fn drop(&mut self) {
+        for decision in self.0.drain(..) {
+            self.1.record_now(decision);
+        }
+    }
 }
 
 /// A person's place in the organization of the path.
@@ -85,7 +98,9 @@ impl Begin for Write {
     async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self>> {
         let tenant = ok.tenant().ok_or_else(|| Error::internal("nothing outside an organization is written here"))?;
         let mut tx = ok.authorizer.db().begin::<Write>(tenant).await.map_err(busy)?;
-        ok.decision.record(&mut tx).await?;
+        for decision in std::mem::take(&mut ok.decisions.0) {
+            decision.record(&mut tx).await?;
+        }
         Ok(tx)
     }
 }
@@ -97,12 +112,17 @@ impl<A: Action> Authorized<A> {
         A::Mode::begin(self).await
     }
 
-    /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded.
-    pub async fn also<B: Action<On = A::On>>(&self) -> Result<bool> {
+    /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded like the first
+    /// decision: before a write that is still to begin, in its transaction.
+    pub async fn also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
         let question = self.question::<B>();
         let answer = self.authorizer.ask(&question);
         let decision = self.authorizer.decision(&question, &answer, self.tenant());
-        self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+        if answer.allowed && !self.decisions.0.is_empty() {
+            self.decisions.0.push(decision);
+        } else {
+            self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+        }
         Ok(answer.allowed)
     }
 
@@ -179,14 +199,16 @@ where
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
             return Err(if visible { Error::Forbidden } else { Error::NotFound });
         }
-        let reads = A::Mode::READS;
-        if reads {
-            authorizer.decisions().record(decision.clone()).await.map_err(|_| Error::Unavailable)?;
+        let (mut decisions, mut seen) = (ToRecord(Vec::new(), authorizer.decisions().clone()), None);
+        if A::Mode::READS {
+            authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+            seen = Some(tx);
+        } else {
+            // A write begins its own transaction once the body is in: a slow client holds no connection.
+            decisions.0.push(decision);
         }
-        // A write begins its own transaction once the body is in: a slow client holds no connection.
-        let seen = reads.then_some(tx);
         tracing::Span::current().record("guard_micros", micros(began));
-        Ok(Self { who, on, member, principal, resource, decision, seen, authorizer })
+        Ok(Self { who, on, member, principal, resource, decisions, seen, authorizer })
     }
 }
 
