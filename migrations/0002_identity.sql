@@ -27,7 +27,9 @@ create table identity.logins (
   pkce_verifier text not null,
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   created_at timestamptz not null,
-  expires_at timestamptz not null
+  expires_at timestamptz not null,
+  -- The session this browser had when it started, ended when the new one begins.
+  replaces uuid
 );
 create index logins_expiry on identity.logins (expires_at);
 

@@ -7,7 +7,7 @@ use openidconnect::core::{
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, EmptyExtraTokenFields,
     IdToken, IdTokenClaims, IdTokenFields, IdTokenVerifier, Nonce, OAuth2TokenResponse, PkceCodeVerifier,
-    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
+    RequestTokenError, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,18 @@ impl Provider {
             .set_pkce_verifier(PkceCodeVerifier::new(expected.pkce_verifier.to_owned()))
             .request_async(&self.sender())
             .await
-            .map_err(|error| Refused::Provider(format!("code exchange: {}", chain(&error))))?;
+            .map_err(|error| {
+                let reason = format!("code exchange: {}", chain(&error));
+                match error {
+                    // The provider is well; the code is forged, used, expired or of another sign-in.
+                    RequestTokenError::ServerResponse(answer)
+                        if *answer.error() == CoreErrorResponseType::InvalidGrant =>
+                    {
+                        Refused::Token(reason)
+                    }
+                    _ => Refused::Provider(reason),
+                }
+            })?;
         let token = response.id_token().ok_or_else(|| Refused::Token("there is none".to_owned()))?;
 
         let (claims, metadata) = match self.verify(token, &metadata, &expected, now) {
@@ -197,6 +208,11 @@ impl Provider {
     }
 }
 
+/// An identifier a provider made up, as the database takes it.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 fn identity(claims: &Claims) -> Result<Identity, Refused> {
     let subject = claims.subject().as_str();
     // OpenID Connect Core 1.0, section 2: at most 255 ASCII characters.
@@ -204,12 +220,12 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
         return Err(Refused::Token("a subject of 1 to 255 printable characters is required".to_owned()));
     }
     let sid = claims.additional_claims().sid.clone();
-    if sid.as_ref().is_some_and(|sid| sid.len() > 255) {
-        return Err(Refused::Token("a session id of more than 255 characters".to_owned()));
+    if !sid.as_ref().is_none_or(|sid| is_identifier(sid)) {
+        return Err(Refused::Token("a session id of 1 to 255 characters without controls is required".to_owned()));
     }
     let email = claims.email().map(|email| visible(email, 254)).unwrap_or_default();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| visible(name, 120)).unwrap_or_default();
-    let name = if name.is_empty() { email.split('@').next().unwrap_or_default().to_owned() } else { name };
+    let name = if name.is_empty() { visible(email.split('@').next().unwrap_or_default(), 120) } else { name };
     Ok(Identity {
         issuer: claims.issuer().as_str().to_owned(),
         subject: subject.to_owned(),

@@ -13,7 +13,7 @@ use web::{Context, Error, LocalPath};
 use crate::id_token::{Expected, Identity, Refused};
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
-use crate::session::{actor, busy};
+use crate::session::{actor, busy, token_of};
 use crate::{Authn, NewCookie};
 
 const COOKIE: &str = "login";
@@ -75,11 +75,12 @@ struct Answer {
     state: Option<String>,
     iss: Option<String>,
     error: Option<String>,
+    /// A parameter that matters is there twice: two readers could disagree on which counts.
+    ambiguous: bool,
 }
 
 impl Answer {
-    /// `None` if a parameter that matters is there twice: two readers could disagree on which counts.
-    fn parse(query: &str) -> Option<Self> {
+    fn parse(query: &str) -> Self {
         let mut answer = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let place = match &*name {
@@ -89,11 +90,9 @@ impl Answer {
                 "error" => &mut answer.error,
                 _ => continue,
             };
-            if place.replace(value.into_owned()).is_some() {
-                return None;
-            }
+            answer.ambiguous |= place.replace(value.into_owned()).is_some();
         }
-        Some(answer)
+        answer
     }
 }
 
@@ -104,6 +103,7 @@ struct Login {
     pkce_verifier: String,
     return_to: String,
     created_at: DateTime<Utc>,
+    replaces: Option<Uuid>,
 }
 
 impl Authn {
@@ -122,6 +122,8 @@ impl Authn {
         &self,
         key: &str,
         return_to: &LocalPath,
+        headers: &HeaderMap,
+        context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
         let now = self.0.clock.now();
@@ -129,11 +131,14 @@ impl Authn {
             Ok(metadata) => metadata,
             Err(error) => {
                 tracing::error!(provider = key, %error, "identity provider unusable");
+                self.record_failure(key, &error.0, context).await?;
                 return Ok(Err(SignInFailure::ProviderDown));
             }
         };
         let (handle, state, nonce) = (Token::new()?, Token::new()?, Token::new()?);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        // The session of this browser, if it has one. Its strict cookie comes along now and not with the answer.
+        let here = token_of(headers).map(hash);
         let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
         // What nobody came back for, a bounded number at a time.
         sqlx::query!(
@@ -145,8 +150,10 @@ impl Authn {
         .await?;
         sqlx::query!(
             "insert into identity.logins
-               (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+               (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at,
+                replaces)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                     (select id from identity.sessions where token_hash = $10 or previous_hash = $10))",
             &handle.hash()[..],
             &state.hash()[..],
             key,
@@ -156,6 +163,7 @@ impl Authn {
             return_to.as_str(),
             now,
             now + LIFETIME,
+            here.as_ref().map(|hash| &hash[..]),
         )
         .execute(&mut *tx)
         .await?;
@@ -196,16 +204,16 @@ impl Authn {
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
         let now = self.0.clock.now();
-        let Some(answer) = Answer::parse(query) else {
-            tracing::warn!(provider = key, "sign-in: a parameter came twice");
-            return Ok(Err(SignInFailure::Refused));
-        };
+        let answer = Answer::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
             tracing::warn!(provider = key, "sign-in: none under way for this browser and state");
+            if self.waits_for_another_answer(headers, now).await? {
+                self.record_failure(key, "answer: not to the sign-in under way in this browser", context).await?;
+            }
             return Ok(Err(SignInFailure::NotUnderWay));
         };
         match self.redeem(provider, answer, &login, now).await {
-            Ok(identity) => self.begin_session(key, identity, &login.return_to, context).await,
+            Ok(identity) => self.begin_session(key, identity, &login, context).await,
             Err((failure, reason)) => {
                 tracing::warn!(provider = key, reason, "sign-in failed");
                 self.record_failure(key, &reason, context).await?;
@@ -229,7 +237,7 @@ impl Authn {
             Login,
             "delete from identity.logins
               where handle_hash = $1 and state_hash = $2 and provider = $3 and expires_at > $4
-             returning issuer, nonce, pkce_verifier, return_to, created_at",
+             returning issuer, nonce, pkce_verifier, return_to, created_at, replaces",
             &hash(handle)[..],
             &hash(state)[..],
             key,
@@ -241,6 +249,21 @@ impl Authn {
         Ok(login)
     }
 
+    /// Whether this browser has a sign-in under way that the answer was not for. It stays: a forged answer must not end
+    /// what the right one can still finish.
+    async fn waits_for_another_answer(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<bool, Error> {
+        let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
+        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let row = sqlx::query!(
+            "select from identity.logins where handle_hash = $1 and expires_at > $2",
+            &hash(handle)[..],
+            now
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        Ok(row.is_some())
+    }
+
     async fn redeem(
         &self,
         provider: &Provider,
@@ -248,6 +271,9 @@ impl Authn {
         login: &Login,
         now: DateTime<Utc>,
     ) -> Result<Identity, (SignInFailure, String)> {
+        if answer.ambiguous {
+            return Err((SignInFailure::Refused, "answer: a parameter came twice".to_owned()));
+        }
         let metadata = provider.metadata(now).await.map_err(|error| (SignInFailure::ProviderDown, error.0))?;
         // RFC 9207: which issuer answers. Checked before anything is sent anywhere, so that a code of one provider never
         // reaches another.
@@ -273,7 +299,7 @@ impl Authn {
         &self,
         key: &str,
         identity: Identity,
-        return_to: &str,
+        login: &Login,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
@@ -286,13 +312,16 @@ impl Authn {
             tx.commit().await?;
             return Ok(Err(SignInFailure::Locked));
         }
+        if let Some(replaced) = login.replaces {
+            self.end_replaced(&mut tx, replaced, context).await?;
+        }
         let (session, token) = self.create_session(&mut tx, user, key, &identity, context).await?;
         let by = actor(context, Some(user), Some(session));
         let details = json!({ "provider": key, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
         event.record_personal(&mut tx, &by).await?;
         tx.commit().await?;
-        Ok(Ok((NewCookie::of(&token), LocalPath::or_home(return_to))))
+        Ok(Ok((NewCookie::of(&token), LocalPath::or_home(&login.return_to))))
     }
 
     /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own

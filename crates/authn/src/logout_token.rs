@@ -11,7 +11,7 @@ use tenancy::Write;
 use web::{Context, Error, Form};
 
 use crate::Authn;
-use crate::id_token::SKEW;
+use crate::id_token::{SKEW, is_identifier};
 use crate::provider::{ALGORITHMS, Metadata, Provider};
 use crate::session::{actor, busy};
 
@@ -131,7 +131,7 @@ impl Provider {
         };
         let issued = DateTime::from_timestamp(claims.iat, 0).ok_or("iat is no time")?;
         let expires = DateTime::from_timestamp(claims.exp, 0).ok_or("exp is no time")?;
-        let fits = |text: &Option<String>| text.as_ref().is_none_or(|text| (1..=255).contains(&text.len()));
+        let fits = |text: &Option<String>| text.as_ref().is_none_or(|text| is_identifier(text));
         if claims.iss != self.config.issuer {
             Err("another issuer")
         } else if !for_us {
@@ -146,8 +146,8 @@ impl Provider {
             Err("not the event of a sign-out")
         } else if claims.sub.is_none() && claims.sid.is_none() {
             Err("names neither a person nor a session")
-        } else if !fits(&claims.sub) || !fits(&claims.sid) || !(1..=255).contains(&claims.jti.len()) {
-            Err("an identifier that is empty or too long")
+        } else if !fits(&claims.sub) || !fits(&claims.sid) || !is_identifier(&claims.jti) {
+            Err("an identifier that is empty, too long, or has control characters")
         } else {
             Ok(Verified {
                 provider: key.to_owned(),

@@ -44,6 +44,12 @@ pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
     cookie::remove(headers, COOKIE);
 }
 
+/// The token a browser shows: 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
+    cookie::get(headers, COOKIE)
+        .filter(|token| token.len() == 43 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+}
+
 impl Authn {
     /// The live session behind the request's cookie and what it may see at `scope`, or [`Error::Unauthenticated`].
     ///
@@ -56,13 +62,7 @@ impl Authn {
     ) -> Result<(SignedIn, Tx<Read, P>, Entry), Error> {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
-        // A token is 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
-        let token = cookie::get(&parts.headers, COOKIE)
-            .filter(|token| {
-                token.len() == 43 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            })
-            .ok_or(Error::Unauthenticated)?;
-        let given = hash(token);
+        let given = token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
         let enter = || self.0.db.enter::<P>(&given, now, scope);
         let Some((mut tx, mut entry)) = enter().await.map_err(busy)? else {
@@ -173,6 +173,29 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         Ok((id, token))
+    }
+
+    /// Ends the session a browser had before it signed in again: nobody is left to end it, since its cookie is gone.
+    pub(crate) async fn end_replaced(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        session: Uuid,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let ended = sqlx::query!(
+            "update identity.sessions set ended_at = $2, ended_why = 'signed in again' where id = $1 and ended_at is null
+             returning user_id",
+            session,
+            self.0.clock.now(),
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        if let Some(ended) = ended {
+            let by = actor(context, Some(ended.user_id), Some(session));
+            let event = Event { kind: "session.replaced", target: format!("Session::{session}"), details: json!({}) };
+            event.record_personal(tx, &by).await?;
+        }
+        Ok(())
     }
 
     /// Ends one session. It is gone for the very next request.

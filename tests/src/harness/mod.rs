@@ -2,13 +2,14 @@
 
 mod client;
 mod database;
+mod evidence;
 pub(crate) mod log;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
+pub(crate) use evidence::Traces;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use authn::{Authn, Clock};
@@ -57,6 +58,11 @@ impl World {
 
     /// With settings other than the defaults, as `("HTTP__REQUEST_SECONDS", "1")`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_configured("", settings).await
+    }
+
+    /// The same with a configuration file below them, for what a variable cannot say, such as lists.
+    pub(crate) async fn start_configured(file: &str, settings: &[(&str, &str)]) -> Self {
         log::start();
         let database = Database::create().await;
         let idp_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -87,7 +93,11 @@ impl World {
         ];
         let given = settings.iter().map(|(key, value)| (*key, (*value).to_owned()));
         let variables = defaults.into_iter().chain(given).map(|(key, value)| (format!("HOLDFAST__{key}"), value));
-        let config = app::config::Config::from_parts(None::<&Path>, variables).unwrap();
+        let path = std::env::temp_dir().join(format!("holdfast-test-{}.toml", Uuid::now_v7().simple()));
+        std::fs::write(&path, file).unwrap();
+        let config = app::config::Config::from_parts(Some(&path), variables);
+        std::fs::remove_file(&path).unwrap();
+        let config = config.unwrap();
 
         let clock = Clock::standing_at(Utc::now());
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();

@@ -55,9 +55,11 @@ pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     Path(provider): Path<String>,
+    headers: HeaderMap,
     Form(ReturnTo { return_to }): Form<ReturnTo>,
 ) -> Result<Response> {
-    let started = match authn.start_sign_in(&provider, &LocalPath::or_home(&return_to)).await? {
+    let return_to = LocalPath::or_home(&return_to);
+    let started = match authn.start_sign_in(&provider, &return_to, &headers, &public.context).await? {
         Ok(started) => started,
         Err(failure) => return Ok(failed(failure, &public.context)),
     };

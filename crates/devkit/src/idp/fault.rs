@@ -128,6 +128,10 @@ deviations! {
         TokenError,
         /// `sub` has 300 characters; the specification allows 255.
         LongSubject,
+        /// `sid` holds NUL and a line break.
+        ControlCharsInSid,
+        /// *(display)* No `name`, and an `email` of 250 characters before the `@`.
+        LongEmailNoName,
         /// *(display)* `name` has 100 000 characters.
         HugeName,
         /// *(display)* `name` holds NUL, line breaks, an escape sequence and a right-to-left override.
@@ -166,6 +170,10 @@ deviations! {
         MissingJti,
         /// Neither `sub` nor `sid`.
         NoSubNoSid,
+        /// `sid` holds NUL and a line break.
+        ControlCharsInSid,
+        /// `jti` has 300 characters.
+        LongJti,
         /// A correct ID token in the place of the logout token.
         IdTokenInstead,
     }

@@ -73,6 +73,11 @@ fn distort(claims: &mut Claims, fault: Fault, now: i64) {
         Fault::MissingAcr => return drop(claims.remove("acr")),
         Fault::WrongAtHash => ("at_hash", json!(base64url(&[7; 16]))),
         Fault::LongSubject => ("sub", json!("s".repeat(300))),
+        Fault::ControlCharsInSid => ("sid", json!("a\u{0}b\r\nc")),
+        Fault::LongEmailNoName => {
+            claims.remove("name");
+            ("email", json!(format!("{}@example.com", "e".repeat(250))))
+        }
         Fault::HugeName => ("name", json!("N".repeat(100_000))),
         Fault::ControlCharsInName => ("name", json!("Ann\u{0}\r\nSet-Cookie: a=b\u{1b}[31m\u{202e}nnA")),
         _ => return,

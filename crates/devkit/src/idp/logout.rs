@@ -116,6 +116,8 @@ impl Idp {
             LogoutFault::Expired => drop(set("exp", json!(now - HOUR))),
             LogoutFault::OldIat => drop(set("iat", json!(now - HOUR))),
             LogoutFault::FutureIat => drop(set("iat", json!(now + HOUR))),
+            LogoutFault::ControlCharsInSid => drop(set("sid", json!("a\u{0}b\r\nc"))),
+            LogoutFault::LongJti => drop(set("jti", json!("j".repeat(300)))),
             LogoutFault::IdTokenInstead => {
                 set("nonce", json!(token()));
                 set("auth_time", json!(now));

@@ -14,7 +14,9 @@ fn comparable(token: &str, access_token: &str, now: i64) -> Claims {
                 *value = json!((value.as_i64().unwrap() - now + 1800).div_euclid(3600));
             }
             "at_hash" => *value = json!(value.as_str().unwrap() == Alg::Es256.at_hash(access_token)),
-            "sid" | "jti" => *value = json!(value.is_string()),
+            "sid" | "jti" => {
+                *value = json!(value.as_str().is_some_and(|text| text.len() < 64 && !text.contains(char::is_control)))
+            }
             _ => {}
         }
     }
@@ -65,6 +67,7 @@ async fn a_wrong_claim_is_the_only_wrong_claim() {
         (Fault::WrongAcr, "acr"),
         (Fault::MissingAcr, "acr"),
         (Fault::WrongAtHash, "at_hash"),
+        (Fault::ControlCharsInSid, "sid"),
         (Fault::HugeName, "name"),
         (Fault::ControlCharsInName, "name"),
     ] {
@@ -171,7 +174,7 @@ async fn a_logout_token_is_wrong_in_one_way() {
     let idp = provider().await;
     idp.set_key(Alg::Es256);
     let honest = idp.logout_token("app", Some("ann"), Some("sid-1"), LogoutFault::None);
-    assert_eq!(LogoutFault::ALL.len(), 15);
+    assert_eq!(LogoutFault::ALL.len(), 17);
     for &fault in LogoutFault::ALL {
         let token = idp.logout_token("app", Some("ann"), Some("sid-1"), fault);
         let now = idp.now();
@@ -182,7 +185,8 @@ async fn a_logout_token_is_wrong_in_one_way() {
             LogoutFault::WrongIssuer => &["iss"],
             LogoutFault::Expired => &["exp"],
             LogoutFault::OldIat | LogoutFault::FutureIat => &["iat"],
-            LogoutFault::MissingJti => &["jti"],
+            LogoutFault::MissingJti | LogoutFault::LongJti => &["jti"],
+            LogoutFault::ControlCharsInSid => &["sid"],
             LogoutFault::NoSubNoSid => &["sid", "sub"],
             LogoutFault::IdTokenInstead => &["events", "jti", "auth_time", "nonce"],
             _ => &[],

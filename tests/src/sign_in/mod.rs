@@ -1,0 +1,40 @@
+//! Coming in: the authorization request, the answer, the ID token, and everything a provider or a stranger can get wrong
+//! about them.
+
+mod answer;
+mod configuration;
+mod faults;
+mod good;
+mod login;
+mod people;
+mod provider;
+mod return_to;
+
+use crate::harness::{Answer, Client, World};
+
+/// The value of a parameter of an address. Panics unless it is there exactly once.
+fn parameter(url: &str, name: &str) -> String {
+    let url = url::Url::parse(url).or_else(|_| url::Url::parse(&format!("http://localhost{url}"))).unwrap();
+    let values: Vec<String> =
+        url.query_pairs().filter(|(known, _)| known == name).map(|(_, value)| value.into_owned()).collect();
+    assert_eq!(values.len(), 1, "{name} in {url}");
+    values[0].clone()
+}
+
+/// Goes all the way through a sign-in and gives the last answer, whatever it is. A provider that cannot even be started
+/// with ends it early.
+async fn try_to_sign_in(world: &World, client: &mut Client, subject: &str) -> Answer {
+    let started = client.post("/sign-in/dev", &[("return_to", "/account")]).await;
+    if started.status != 200 {
+        return started;
+    }
+    let location = world.idp.sign_in(&started.moves_on_to(), subject).await.unwrap();
+    client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await
+}
+
+/// No page of ours, whatever its status, holds a script or an element that came from outside.
+fn assert_is_a_plain_page(answer: &Answer) {
+    assert!(answer.header("content-type").starts_with("text/html"), "{}", answer.header("content-type"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(!answer.body.contains("<script") && !answer.body.contains("<img src=x"), "{}", answer.body);
+}
