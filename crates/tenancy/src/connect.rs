@@ -41,11 +41,18 @@ impl Db {
     /// cannot go round them.
     pub async fn connect(config: &Config, production: bool) -> Result<Self, Error> {
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
+        let options = options.statement_cache_capacity(config.statement_cache);
+        // A statement that is not cached is still prepared under a name (sqlx 0.9 gives every one a name), and behind a
+        // pooler names of one client meet the statements of another. So they go with the transaction.
+        let end = if config.statement_cache == 0 { "ROLLBACK; DEALLOCATE ALL" } else { "ROLLBACK" };
         let mut probe = PgConnection::connect_with(&options).await?;
+        // In one transaction, because a pooler may give each one another connection.
+        probe.execute("BEGIN READ ONLY").await?;
         check_version(&mut probe).await?;
         if production && too_powerful(&mut probe).await? {
             return Err(Error::LoginTooPowerful);
         }
+        probe.execute(end).await?;
         probe.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
@@ -53,15 +60,15 @@ impl Db {
             // sqlx checks each connection when it comes back; checking it again before use would cost a round trip in
             // front of every request.
             .test_before_acquire(false)
-            .after_release(|connection, _| {
+            .after_release(move |connection, _| {
                 Box::pin(async move {
                     // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
                     // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
-                    connection.execute("ROLLBACK").await?;
+                    connection.execute(end).await?;
                     Ok(true)
                 })
             })
-            .connect_with(options.statement_cache_capacity(config.statement_cache))
+            .connect_with(options)
             .await?;
         Ok(Self(pool))
     }
