@@ -1,11 +1,14 @@
 //! A world per test: its own database, identity provider and server.
 
+pub(crate) mod changes;
 mod client;
 mod database;
 pub(crate) mod log;
+mod pgbouncer;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
+pub(crate) use pgbouncer::PgBouncer;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +32,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) acme: Place,
     pub(crate) globex: Place,
-    decisions: audit::Decisions,
+    /// What records the decisions of the application.
+    pub(crate) decisions: audit::Decisions,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -57,8 +61,12 @@ impl World {
 
     /// With settings other than the defaults, as `("HTTP__REQUEST_SECONDS", "1")`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(Database::create().await, settings).await
+    }
+
+    /// On a database that a test has prepared.
+    pub(crate) async fn start_on(database: Database, settings: &[(&str, &str)]) -> Self {
         log::start();
-        let database = Database::create().await;
         let idp_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let idp = Idp::start(idp_listener, devkit::seed::people()).await.unwrap();
         devkit::seed::seed(&database.owner_url, &idp.issuer()).await.unwrap();
