@@ -22,7 +22,7 @@ pub enum Error {
     ServerTooOld(i32),
     /// The login could read round row-level security.
     #[error(
-        "the database login is a superuser, bypasses row-level security, owns tables or inherits rights; \
+        "the database login is a superuser, bypasses row-level security, inherits or has other rights, or owns something; \
          connect as the role `web` (see migrations/roles.sql)"
     )]
     LoginTooPowerful,
@@ -41,11 +41,18 @@ impl Db {
     /// cannot go round them.
     pub async fn connect(config: &Config, production: bool) -> Result<Self, Error> {
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
+        let options = options.statement_cache_capacity(config.statement_cache);
+        // A statement that is not cached is still prepared under a name (sqlx 0.9 gives every one a name), and behind a
+        // pooler names of one client meet the statements of another. So they go with the transaction.
+        let end = if config.statement_cache == 0 { "ROLLBACK; DEALLOCATE ALL" } else { "ROLLBACK" };
         let mut probe = PgConnection::connect_with(&options).await?;
+        // In one transaction, because a pooler may give each one another connection.
+        probe.execute("BEGIN READ ONLY").await?;
         check_version(&mut probe).await?;
         if production && too_powerful(&mut probe).await? {
             return Err(Error::LoginTooPowerful);
         }
+        probe.execute(end).await?;
         probe.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
@@ -53,15 +60,15 @@ impl Db {
             // sqlx checks each connection when it comes back; checking it again before use would cost a round trip in
             // front of every request.
             .test_before_acquire(false)
-            .after_release(|connection, _| {
+            .after_release(move |connection, _| {
                 Box::pin(async move {
                     // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
                     // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
-                    connection.execute("ROLLBACK").await?;
+                    connection.execute(end).await?;
                     Ok(true)
                 })
             })
-            .connect_with(options.statement_cache_capacity(config.statement_cache))
+            .connect_with(options)
             .await?;
         Ok(Self(pool))
     }
@@ -111,20 +118,59 @@ pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<(), E
     let version = sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#)
         .fetch_one(connection)
         .await?;
-    let safe = match SAFE_FROM.iter().find(|from| **from / 10_000 == version / 10_000) {
-        Some(from) => version >= *from,
-        None => version >= 180_000,
-    };
-    if safe { Ok(()) } else { Err(Error::ServerTooOld(version)) }
+    if keeps_policies(version) { Ok(()) } else { Err(Error::ServerTooOld(version)) }
 }
 
+/// Whether the release (as `server_version_num` has it) is one of [`SAFE_FROM`] or later of the same major version, or
+/// of a major version that never had these faults.
+fn keeps_policies(version: i32) -> bool {
+    match SAFE_FROM.iter().find(|from| **from / 10_000 == version / 10_000) {
+        Some(from) => version >= *from,
+        None => version >= 180_000,
+    }
+}
+
+/// Whether the login has a power of its own, may become anybody but the roles of the planes, or owns anything at all.
 async fn too_powerful(connection: &mut PgConnection) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
-        r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole
-                   or pg_has_role(r.oid, 'migrator', 'member')
-                   or exists (select from pg_class c where c.relowner = r.oid)) as "powerful!"
+        r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole or r.rolcreatedb or r.rolreplication
+                   or exists (select from pg_roles other
+                               where other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')
+                                 and other.rolname not in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows'))
+                   or exists (select from pg_shdepend d
+                               where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'))
+                  as "powerful!"
              from pg_roles r where r.rolname = session_user"#
     )
     .fetch_one(connection)
     .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keeps_policies;
+
+    // control: TEN-01
+    #[test]
+    fn a_server_with_known_faults_in_row_level_security_is_refused() {
+        let releases = [
+            (90_624, false),
+            (140_019, false),
+            (149_999, false),
+            (150_000, false),
+            (150_013, false),
+            (150_014, true),
+            (150_099, true),
+            (160_000, false),
+            (160_009, false),
+            (160_010, true),
+            (170_005, false),
+            (170_006, true),
+            (180_000, true),
+            (190_001, true),
+        ];
+        for (version, safe) in releases {
+            assert_eq!(keeps_policies(version), safe, "{version}");
+        }
+    }
 }

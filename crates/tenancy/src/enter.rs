@@ -70,6 +70,10 @@ pub struct WorkspaceFacts {
     pub name: String,
 }
 
+const COLUMNS: &str = "session_id, user_id, display_name, email, email_verified, issuer, subject, auth_time, methods, \
+     device, network, created_at, rotated_at, last_seen_at, expires_at, by_previous, tenant_id, organization_name, role, \
+     workspace_id, workspace_name";
+
 impl Db {
     /// Finds the session behind a cookie and binds a reading transaction to what it may see, in one round trip.
     ///
@@ -89,7 +93,7 @@ impl Db {
         let id = |id: Option<Uuid>| id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"));
         let sql = format!(
             "{}; SET LOCAL ROLE identity_rows; \
-             SELECT * FROM identity.enter('\\x{hash}', to_timestamp({}), {}, {}); \
+             SELECT {COLUMNS} FROM identity.enter('\\x{hash}', to_timestamp({}), {}, {}); \
              SET LOCAL ROLE {}",
             Read::BEGIN,
             now.timestamp(),

@@ -112,8 +112,9 @@ impl<P: Plane> Tx<Write, P> {
     /// Makes everything done in this transaction last.
     pub async fn commit(mut self) -> Result<(), Error> {
         // The pool rolls back what is open when a connection returns. A new, empty transaction to roll back is cheaper
-        // than telling the two cases apart.
-        self.connection.execute("COMMIT AND CHAIN").await?;
+        // than telling the two cases apart. The query in front fails where a statement has failed before: PostgreSQL
+        // would answer that COMMIT with a rollback and no error, and the caller would believe it was done.
+        self.connection.execute("SELECT; COMMIT AND CHAIN").await?;
         Ok(())
     }
 }

@@ -115,6 +115,36 @@ impl Answer {
         self.header("location")
     }
 
+    /// The id of the request, as records carry it.
+    pub(crate) fn request_id(&self) -> uuid::Uuid {
+        self.header("x-request-id").parse().unwrap()
+    }
+
+    /// The body without what is new in every answer: the nonce and the id of the request.
+    pub(crate) fn masked(&self) -> String {
+        let policy = self.header("content-security-policy");
+        let nonce = policy.split_once("'nonce-").and_then(|(_, rest)| rest.split('\'').next());
+        let body = nonce.map_or(self.body.clone(), |nonce| self.body.replace(nonce, "NONCE"));
+        body.replace(self.header("x-request-id"), "REQUEST")
+    }
+
+    /// The headers without what is new in every answer.
+    pub(crate) fn masked_headers(&self) -> BTreeMap<String, String> {
+        let plain = |(name, value): (&HeaderName, &HeaderValue)| {
+            let value = value.to_str().unwrap();
+            let value = match name.as_str() {
+                "date" | "x-request-id" => String::new(),
+                "content-security-policy" => {
+                    let parts = value.split('\'').map(|p| if p.starts_with("nonce-") { "NONCE" } else { p });
+                    parts.collect::<Vec<_>>().join("'")
+                }
+                _ => value.to_owned(),
+            };
+            (name.to_string(), value)
+        };
+        self.headers.iter().map(plain).collect()
+    }
+
     /// The words of a page, without its markup, for messages.
     pub(crate) fn text(&self) -> String {
         let mut inside = false;

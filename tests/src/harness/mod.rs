@@ -1,13 +1,16 @@
 //! A world per test: its own database, identity provider and server.
 
+pub(crate) mod changes;
 mod client;
 mod database;
 mod evidence;
 pub(crate) mod log;
+mod pgbouncer;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
 pub(crate) use evidence::Traces;
+pub(crate) use pgbouncer::PgBouncer;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,7 +33,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) acme: Place,
     pub(crate) globex: Place,
-    decisions: audit::Decisions,
+    /// What records the decisions of the application.
+    pub(crate) decisions: audit::Decisions,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -58,13 +62,13 @@ impl World {
 
     /// With settings other than the defaults, as `("HTTP__REQUEST_SECONDS", "1")`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::start_configured("", settings).await
+        Self::start_on(Database::create().await, "", settings).await
     }
 
-    /// The same with a configuration file below them, for what a variable cannot say, such as lists.
-    pub(crate) async fn start_configured(file: &str, settings: &[(&str, &str)]) -> Self {
+    /// On a database that a test has prepared, and with a configuration file below the settings, for what a variable
+    /// cannot say, such as lists.
+    pub(crate) async fn start_on(database: Database, file: &str, settings: &[(&str, &str)]) -> Self {
         log::start();
-        let database = Database::create().await;
         let idp_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let idp = Idp::start(idp_listener, devkit::seed::people()).await.unwrap();
         devkit::seed::seed(&database.owner_url, &idp.issuer()).await.unwrap();

@@ -3,7 +3,7 @@
 use devkit::idp::{Alg, Fault};
 
 use super::{assert_is_a_plain_page, try_to_sign_in};
-use crate::harness::{Answer, Traces, World};
+use crate::harness::{Answer, Database, Traces, World};
 
 /// Each sign-in asks for the metadata anew, and a failure does not keep the next one from asking.
 const ALWAYS_ASK: [(&str, &str); 1] = [("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0")];
@@ -102,7 +102,7 @@ fn assert_refused(fault: Fault, answer: &Answer, outcome: Outcome) {
 // control: IDN-03
 #[tokio::test]
 async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_noted() {
-    let world = World::start_configured(ACR, &ALWAYS_ASK).await;
+    let world = World::start_on(Database::create().await, ACR, &ALWAYS_ASK).await;
     world.idp.set_key(Alg::Es256);
     for &fault in Fault::ALL.iter().filter(|fault| expected(**fault) != Outcome::GivesUp) {
         world.change("delete from identity.logins").await;

@@ -3,7 +3,7 @@
 use devkit::idp::{Alg, Fault};
 
 use super::{assert_is_a_plain_page, try_to_sign_in};
-use crate::harness::{Traces, World};
+use crate::harness::{Database, Traces, World};
 
 const ALWAYS_ASK: (&str, &str) = ("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0");
 
@@ -123,7 +123,7 @@ async fn invented_keys_cause_no_storm_on_the_key_set() {
 #[tokio::test]
 async fn a_configured_authentication_context_is_asked_for_and_demanded() {
     let strong = "[authn.providers.dev]\nacr_values = [\"urn:holdfast:strong\", \"urn:holdfast:stronger\"]\n";
-    let world = World::start_configured(strong, &[]).await;
+    let world = World::start_on(Database::create().await, strong, &[]).await;
     let mut client = world.stranger();
     let url = client.post("/sign-in/dev", &[("return_to", "/")]).await.moves_on_to();
     assert_eq!(super::parameter(&url, "acr_values"), "urn:holdfast:strong urn:holdfast:stronger");

@@ -1,0 +1,164 @@
+//! Every route that changes something is in `harness/changes.rs`, and is recorded.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{refuse_rows, take_rows};
+use crate::harness::World;
+use crate::harness::changes::{CHANGES, Filled};
+
+/// Routes that are posted to and are not in the list. This list only shrinks.
+const EXCEPTIONS: [&str; 2] = [
+    // Prepares a sign-in and changes nothing that lasts; what comes of it is recorded at the callback.
+    "/sign-in/{provider}",
+    // Takes a signed message of a provider and no form; see `sign_out`.
+    "/sign-in/{provider}/back-channel-logout",
+];
+
+// control: OBS-02
+#[test]
+fn every_route_that_changes_something_has_a_case() {
+    let posted: BTreeSet<String> = app::table().into_iter().filter(|r| r.method == "POST").map(|r| r.path).collect();
+    let known: BTreeSet<String> =
+        CHANGES.iter().map(|change| change.path).chain(EXCEPTIONS).map(ToOwned::to_owned).collect();
+    assert_eq!(known.len(), CHANGES.len() + EXCEPTIONS.len(), "each of them once");
+    assert_eq!(posted, known, "harness/changes.rs says for each route what a successful request is");
+}
+
+fn guard(path: &str) -> &'static str {
+    app::table().iter().find(|row| row.method == "POST" && row.path == path).unwrap().guard
+}
+
+// control: OBS-02
+// control: POL-10
+#[tokio::test]
+async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (user, filled) = (world.user("olivia").await, Filled::of(&world, world.acme).await);
+    let mut owner = world.database.owner().await;
+    for change in CHANGES {
+        let answer = change.make(&mut olivia, &filled).await;
+        assert!(answer.status < 400, "{}: {}", change.path, answer.text());
+        let events: Vec<(String, Option<Uuid>, Option<Uuid>, String, String)> = sqlx::query_as(
+            "select kind, actor, tenant_id, network, xmin::text from audit.events where request_id = $1 order by id",
+        )
+        .bind(answer.request_id())
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| &*event.0).collect();
+        assert_eq!(kinds, change.events, "{}", change.path);
+        for (_, actor, tenant, network, _) in &events {
+            assert_eq!(*actor, Some(user), "{}", change.path);
+            assert_eq!(network, "127.0.0.0/24");
+            assert_eq!(tenant.is_some(), change.path != "/sign-out", "{}", change.path);
+            assert!(!change.path.starts_with("/o/") || *tenant == Some(filled.organization), "{}", change.path);
+        }
+        if change.path == "/sign-out" {
+            continue; // Nothing to decide: one's own session may always be ended.
+        }
+        let decisions: Vec<(Option<Uuid>, bool, Vec<String>, String)> = sqlx::query_as(
+            "select tenant_id, allowed, policies, xmin::text from audit.decisions where request_id = $1 and action = $2",
+        )
+        .bind(answer.request_id())
+        .bind(guard(change.path))
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+        let [(tenant, allowed, policies, transaction)] = &decisions[..] else {
+            panic!("{}: one decision, not {decisions:?}", change.path)
+        };
+        assert!(*allowed && !policies.is_empty(), "{}: {decisions:?}", change.path);
+        for event in &events {
+            assert_eq!((event.2, &event.4), (*tenant, transaction), "{}: one transaction", change.path);
+        }
+    }
+}
+
+/// Everything outside the audit log, as one number.
+async fn state(world: &World) -> String {
+    let sql = "select md5(concat(
+        (select string_agg(o::text, '' order by tenant_id) from tenant.organizations o),
+        (select string_agg(w::text, '' order by id) from tenant.workspaces w),
+        (select string_agg(m::text, '' order by tenant_id, user_id) from tenant.memberships m),
+        (select string_agg(c::text, '' order by id) from tenant.contacts c),
+        (select string_agg(s::text, '' order by id) from identity.sessions s)))";
+    sqlx::query_scalar(sql).fetch_one(&mut world.database.owner().await).await.unwrap()
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn a_change_whose_event_or_decision_cannot_be_recorded_does_not_happen() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let filled = Filled::of(&world, world.acme).await;
+    let mut owner = world.database.owner().await;
+    let before = state(&world).await;
+    let halves = [
+        ("audit.events", "select count(*) from audit.decisions where request_id = $1 and action = $2"),
+        ("audit.decisions", "select count(*) from audit.events where request_id = $1 and kind <> $2"),
+    ];
+    for (table, other) in halves {
+        refuse_rows(&mut owner, table).await;
+        for change in CHANGES {
+            if change.path == "/sign-out" && table == "audit.decisions" {
+                continue;
+            }
+            let answer = change.make(&mut olivia, &filled).await;
+            assert_eq!(answer.status, 500, "{} without {table}: {}", change.path, answer.text());
+            assert_eq!(state(&world).await, before, "{} without {table}", change.path);
+            let recorded: i64 = sqlx::query_scalar(other)
+                .bind(answer.request_id())
+                .bind(guard(change.path))
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
+            assert_eq!(recorded, 0, "{}: half of the record stayed", change.path);
+        }
+        take_rows(&mut owner, table).await;
+    }
+    // It was the record alone that was missing.
+    assert!(CHANGES[0].make(&mut olivia, &filled).await.status < 400);
+}
+
+// control: POL-12
+#[tokio::test]
+async fn a_change_of_permission_records_who_what_why_and_the_ticket() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let vera = world.user("vera").await;
+    let members = format!("{}/members/{vera}", world.acme.url());
+    let why = [("role", "editor"), ("reason", "She edits now"), ("ticket", "https://tickets.example/HF-7")];
+    let changed = olivia.post(&format!("{members}/role"), &why).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    let removed = olivia.post(&format!("{members}/remove"), &[("reason", "She has left")]).await;
+    assert_eq!(removed.status, 303, "{}", removed.text());
+
+    let mut owner = world.database.owner().await;
+    let mut recorded = Vec::new();
+    for answer in [&changed, &removed] {
+        let event: (Uuid, String, String, serde_json::Value) =
+            sqlx::query_as("select actor, kind, target, details from audit.events where request_id = $1")
+                .bind(answer.request_id())
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
+        recorded.push(event);
+    }
+    let (who, target) = (world.user("olivia").await, format!("Member::\"{vera}\""));
+    let details = serde_json::json!({
+        "from": "viewer", "to": "editor", "reason": "She edits now", "ticket": "https://tickets.example/HF-7"
+    });
+    assert_eq!(recorded[0], (who, "member.role_changed".to_owned(), target.clone(), details));
+    let details = serde_json::json!({ "role": "editor", "reason": "She has left" });
+    assert_eq!(recorded[1], (who, "member.removed".to_owned(), target, details));
+
+    // Without a reason nothing changes, and nothing is recorded.
+    let adam = format!("{}/members/{}/role", world.acme.url(), world.user("adam").await);
+    for reason in ["", "  ", "no"] {
+        assert_eq!(olivia.post(&adam, &[("role", "viewer"), ("reason", reason)]).await.status, 422, "{reason:?}");
+    }
+    assert_eq!(world.database.count("select count(*) from audit.events where kind like 'member.%'").await, 2);
+}

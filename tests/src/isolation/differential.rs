@@ -1,0 +1,42 @@
+//! Whatever one organization does, every page of another stays what it was.
+
+use std::collections::BTreeMap;
+
+use crate::harness::changes::{CHANGES, Filled};
+use crate::harness::{Client, World};
+
+/// Every page of the table of routes as somebody sees it.
+async fn pages(client: &mut Client, filled: &Filled) -> BTreeMap<String, (u16, String)> {
+    let mut seen = BTreeMap::new();
+    for row in app::table().iter().filter(|row| row.method == "GET") {
+        let answer = client.get(&filled.path(&row.path)).await;
+        if row.path.starts_with("/o/") {
+            assert_eq!(answer.status, 200, "the owner sees {}: {}", row.path, answer.text());
+        }
+        seen.insert(row.path.clone(), (answer.status, answer.masked()));
+    }
+    seen
+}
+
+// control: TEN-05
+#[tokio::test]
+async fn no_page_of_one_organization_changes_by_what_another_one_does() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let mut gus = world.sign_in("gus").await;
+    let (acme, globex) = (Filled::of(&world, world.acme).await, Filled::of(&world, world.globex).await);
+    let before = pages(&mut olivia, &acme).await;
+    assert_eq!(before, pages(&mut olivia, &acme).await, "what differs anyhow must be masked");
+    let theirs = pages(&mut gus, &globex).await;
+
+    for change in CHANGES {
+        let answer = change.make(&mut gus, &globex).await;
+        assert!(answer.status < 400, "{}: {}", change.path, answer.text());
+        let after = pages(&mut olivia, &acme).await;
+        for (path, page) in &before {
+            assert_eq!(page, &after[path], "{} in Globex shows in Acme at {path}", change.path);
+        }
+    }
+    let mut gus = world.sign_in("gus").await;
+    assert_ne!(gus.get(&world.globex.url()).await.masked(), theirs["/o/{organization}"].1, "Globex itself has changed");
+}

@@ -1,0 +1,102 @@
+//! The id of something foreign is answered like one that nobody has: nothing tells that it exists.
+
+use uuid::Uuid;
+
+use crate::harness::changes::{CHANGES, Filled, IDS};
+use crate::harness::{Answer, Client, World};
+
+impl Filled {
+    fn with(&self, parameter: &str, id: Uuid) -> Self {
+        let mut other = *self;
+        match parameter {
+            "{organization}" => other.organization = id,
+            "{workspace}" => other.workspace = id,
+            "{contact}" => other.contact = id,
+            "{member}" => other.member = id,
+            _ => panic!("no id: {parameter}"),
+        }
+        other
+    }
+}
+
+async fn ask(client: &mut Client, method: &str, pattern: &str, filled: &Filled) -> Answer {
+    if method == "GET" {
+        return client.get(&filled.path(pattern)).await;
+    }
+    let change = CHANGES.iter().find(|change| change.path == pattern);
+    change.unwrap_or_else(|| panic!("{pattern} is missing in harness/changes.rs")).make(client, filled).await
+}
+
+/// All that an organization has, as one number.
+async fn state(world: &World, organization: Uuid) -> String {
+    let sql = "select md5(concat(
+        (select string_agg(o::text, '' order by tenant_id) from tenant.organizations o where tenant_id = $1),
+        (select string_agg(w::text, '' order by id) from tenant.workspaces w where tenant_id = $1),
+        (select string_agg(m::text, '' order by user_id) from tenant.memberships m where tenant_id = $1),
+        (select string_agg(c::text, '' order by id) from tenant.contacts c where tenant_id = $1),
+        (select string_agg(e::text, '' order by id) from audit.events e where tenant_id = $1)))";
+    sqlx::query_scalar(sql).bind(organization).fetch_one(&mut world.database.owner().await).await.unwrap()
+}
+
+// control: TEN-05
+// control: TEN-02
+#[tokio::test]
+async fn a_foreign_id_is_answered_like_one_that_does_not_exist() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let own = Filled::of(&world, world.acme).await;
+    let mut globex = Filled::of(&world, world.globex).await;
+    globex.member = world.user("gus").await; // Adam, who only views there, is a member of Acme as well
+    let before = (state(&world, world.acme.organization).await, state(&world, world.globex.organization).await);
+
+    let mut compared = 0;
+    for row in app::table() {
+        for id in IDS.iter().filter(|id| row.path.contains(**id)) {
+            if row.method == "GET" {
+                let seen = ask(&mut olivia, row.method, &row.path, &own).await;
+                assert_eq!(seen.status, 200, "with the own id: {} {}", row.path, seen.text());
+            }
+            let random = Uuid::now_v7();
+            let foreign = ask(&mut olivia, row.method, &row.path, &own.with(id, globex.get(id))).await;
+            let nothing = ask(&mut olivia, row.method, &row.path, &own.with(id, random)).await;
+            let what = format!("{} {} with another {id}", row.method, row.path);
+            assert_eq!(foreign.status, 404, "{what}: {}", foreign.text());
+            assert_eq!(foreign.status, nothing.status, "{what}");
+            assert_eq!(foreign.masked_headers(), nothing.masked_headers(), "{what}");
+            let hide = |answer: &Answer, id: Uuid| answer.masked().replace(&id.to_string(), "ID");
+            assert_eq!(hide(&foreign, globex.get(id)), hide(&nothing, random), "{what}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 25, "{compared}");
+
+    // All of them foreign: the address of a page of Globex itself, as it would be found in a log.
+    for row in app::table().iter().filter(|row| row.path.starts_with("/o/")) {
+        assert_eq!(ask(&mut olivia, row.method, &row.path, &globex).await.status, 404, "{}", row.path);
+    }
+    let after = (state(&world, world.acme.organization).await, state(&world, world.globex.organization).await);
+    assert_eq!(before, after, "nothing was changed anywhere");
+}
+
+// control: TEN-02
+#[tokio::test]
+async fn an_organization_or_owner_named_in_a_body_or_header_is_refused_or_not_looked_at() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let globex = world.globex.organization.to_string();
+    let before = state(&world, world.globex.organization).await;
+    for field in ["tenant_id", "organization", "organization_id", "created_by", "owner", "workspace_id", "id"] {
+        let answer = olivia.post(&world.acme.contacts(), &[("name", "Ada"), (field, &globex)]).await;
+        assert_eq!(answer.status, 422, "{field}: {}", answer.text());
+    }
+    let page = world.acme.contacts();
+    for header in ["x-tenant-id", "x-organization", "x-forwarded-user", "x-user-id"] {
+        let plain = olivia.get(&page).await.masked();
+        let request =
+            olivia.request(reqwest::Method::GET, &page).header(header, &globex).header("sec-fetch-site", "same-origin");
+        assert_eq!(olivia.send(request).await.masked(), plain, "{header}");
+    }
+    assert_eq!(before, state(&world, world.globex.organization).await);
+    let named = world.database.count("select count(*) from tenant.contacts where name = 'Ada'").await;
+    assert_eq!(named, 0, "a body with an unknown field is refused as a whole");
+}

@@ -1,0 +1,134 @@
+//! How the policies are planned: once per query, anew for each tenant, and with an index that leads with the tenant.
+
+use std::path::Path;
+
+use sqlx::{Executor, PgConnection};
+
+use super::{TENANT_TABLES, bind, run, tenants};
+use crate::harness::World;
+
+// control: TEN-01
+#[tokio::test]
+async fn a_cached_plan_does_not_keep_the_organization_it_was_made_for() {
+    let world = World::start().await;
+    let mut web = world.database.web().await;
+    web.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    // Prepared once on this connection, under the same text, and executed for both in turn.
+    for _ in 0..3 {
+        for place in [world.acme, world.globex] {
+            bind(&mut web, place.organization).await;
+            for table in TENANT_TABLES {
+                assert_eq!(tenants(&mut web, table).await, [place.organization], "{table}");
+            }
+            web.execute("commit").await.unwrap();
+        }
+    }
+    let prepared: i64 = sqlx::query_scalar("select count(*) from pg_prepared_statements where generic_plans >= 6")
+        .fetch_one(&mut web)
+        .await
+        .unwrap();
+    assert_eq!(prepared, 5, "the plans were generic and kept");
+}
+
+// control: TEN-01
+#[tokio::test]
+async fn the_policies_read_the_setting_once_per_query() {
+    let world = World::start().await;
+    let mut web = world.database.web().await;
+    bind(&mut web, world.acme.organization).await;
+    for table in TENANT_TABLES.iter().chain(&["audit.decisions", "identity.users"]) {
+        let plan = explain(&mut web, &format!("select from {table}")).await;
+        assert!(plan.contains("InitPlan"), "{table}:\n{plan}");
+        assert!(!plan.contains("current_setting"), "{table} reads it for each row:\n{plan}");
+    }
+}
+
+// control: TEN-01
+#[tokio::test]
+async fn the_list_of_contacts_uses_the_index_that_leads_with_the_tenant() {
+    let world = World::start().await;
+    let mut owner = world.database.owner().await;
+    // 200 organizations with 100 contacts each, beside the seeded ones.
+    owner
+        .execute(
+            "insert into tenant.organizations (tenant_id, name)
+               select md5('o' || o)::uuid, 'Organization ' || o from generate_series(1, 200) o;
+             insert into tenant.workspaces (tenant_id, id, name)
+               select md5('o' || o)::uuid, md5('w' || o)::uuid, 'Main' from generate_series(1, 200) o;
+             insert into tenant.contacts (tenant_id, workspace_id, id, name, created_by)
+               select md5('o' || o)::uuid, md5('w' || o)::uuid, md5(o || ' ' || c)::uuid, md5(c::text), md5('u')::uuid
+                 from generate_series(1, 200) o, generate_series(1, 100) c;
+             analyze tenant.contacts",
+        )
+        .await
+        .unwrap();
+    let list = checked_queries().into_iter().find(|sql| sql.contains("order by name, id limit 21")).unwrap();
+    let mut web = world.database.web().await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        bind(&mut web, world.acme.organization).await;
+        run(&mut web, &format!("set local plan_cache_mode = {mode}")).await.unwrap();
+        run(&mut web, &format!("prepare list as {list}")).await.unwrap();
+        let asked = format!("execute list ('{}', '', '', '{}')", world.acme.workspace, uuid::Uuid::nil());
+        let plan = explain(&mut web, &asked).await;
+        assert!(plan.contains("Index Scan using contacts_by_name") && plan.contains("tenant_id = "), "{mode}:\n{plan}");
+        assert!(!plan.contains("Sort"), "{mode}: a page is read in its order:\n{plan}");
+        web.execute("rollback; deallocate all").await.unwrap();
+    }
+}
+
+// control: TEN-10
+#[tokio::test]
+async fn no_checked_query_selects_everything_or_touches_the_binding() {
+    let queries = checked_queries();
+    assert!(queries.len() > 30, "{}", queries.len());
+    for sql in queries {
+        let text = sql.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        for forbidden in ["select *", ".*", "set_config", "set local", "set session"] {
+            assert!(!text.contains(forbidden), "{forbidden}: {sql}");
+        }
+        let first = text.split(' ').next().unwrap();
+        assert!(["select", "with", "insert", "update", "delete"].contains(&first), "{sql}");
+    }
+}
+
+// control: TEN-10
+#[test]
+fn no_source_selects_everything_or_asks_an_unchecked_query() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let crates = ["app", "audit", "authn", "authz", "tenancy", "web"];
+    let mut folders: Vec<_> = crates.iter().map(|name| root.join("crates").join(name).join("src")).collect();
+    folders.push(root.join("migrations"));
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            let tenancy = path.components().any(|part| part.as_os_str() == "tenancy");
+            for forbidden in ["select *", "sqlx::query(", "sqlx::query_as(", "sqlx::query_scalar(", "QueryBuilder"] {
+                assert!(!text.to_lowercase().contains(&forbidden.to_lowercase()), "{forbidden} in {}", path.display());
+            }
+            assert!(tenancy || !text.contains("raw_sql"), "raw_sql in {}", path.display());
+        }
+    }
+    assert!(files > 60, "{files}");
+}
+
+/// The text of every query that the macros have checked.
+fn checked_queries() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["query"].as_str().unwrap().to_owned()
+    };
+    std::fs::read_dir(folder).unwrap().map(read).collect()
+}
+
+async fn explain(connection: &mut PgConnection, sql: &str) -> String {
+    let lines = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(format!("explain {sql}")));
+    lines.persistent(false).fetch_all(connection).await.unwrap().join("\n")
+}

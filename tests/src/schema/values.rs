@@ -1,0 +1,67 @@
+//! Identifiers: UUIDs of version 7, and nothing that counts.
+
+use super::{Rule, hold};
+use crate::harness::World;
+
+const IDS_ARE_UUIDS: Rule = Rule {
+    says: "is called an id and is no uuid",
+    offenders: "
+        select c.oid::regclass || '.' || a.attname from pg_attribute a
+          join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname in ('tenant', 'audit', 'identity') and c.relkind in ('r', 'p') and a.attnum > 0
+           and not a.attisdropped and a.attname ~ '(^|_)id$' and a.atttypid <> 'uuid'::regtype
+           -- given out by the authority, and text as it writes it
+           and c.oid::regclass || '.' || a.attname <> 'tenant.contacts.tax_id'",
+    broken_by: "alter table tenant.contacts add parent_id bigint",
+    names: "tenant.contacts.parent_id",
+};
+
+const NOTHING_COUNTS: Rule = Rule {
+    says: "counts, which tells outsiders how much there is",
+    offenders: "
+        select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind = 'S' and n.nspname not in ('pg_catalog', 'information_schema')",
+    broken_by: "alter table tenant.contacts add number bigint generated always as identity",
+    names: "tenant.contacts_number_seq",
+};
+
+// control: TEN-07
+#[tokio::test]
+async fn ids_are_uuids_and_nothing_counts() {
+    hold(&[IDS_ARE_UUIDS, NOTHING_COUNTS]).await;
+}
+
+// control: TEN-07
+#[tokio::test]
+async fn every_id_the_application_makes_is_of_version_7() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(olivia.post("/organizations", &[("name", "Initech")]).await.status, 303);
+    let contacts = world.acme.contacts();
+    assert_eq!(olivia.post(&contacts, &[("name", "Ada")]).await.status, 303);
+    assert_eq!(olivia.get(&contacts).await.status, 200);
+    world.settle_decisions().await;
+
+    let mut owner = world.database.owner().await;
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "select c.oid::regclass::text, a.attname::text from pg_attribute a
+           join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname in ('tenant', 'audit', 'identity') and c.relkind = 'r' and a.atttypid = 'uuid'::regtype",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(columns.len() >= 20, "{columns:?}");
+    let mut seen = 0;
+    for (table, column) in columns {
+        // Names from the catalog, quoted by it.
+        let sql = format!("select {column}::text from {table} where {column} is not null");
+        let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut owner).await.unwrap();
+        seen += ids.len();
+        for id in ids {
+            let version = uuid::Uuid::parse_str(&id).unwrap().get_version_num();
+            assert_eq!(version, 7, "{table}.{column}: {id}");
+        }
+    }
+    assert!(seen > 100, "only {seen} ids were looked at");
+}
