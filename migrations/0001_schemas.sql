@@ -4,7 +4,7 @@ create schema audit;
 
 alter default privileges revoke execute on functions from public;
 
--- Puts a table under row-level security for the tenant of the transaction, and is the only thing that grants.
+-- Puts a table under row-level security for the tenant of the transaction, and is the only thing that grants to `tenant_rows`.
 -- A table that nobody protected cannot be reached by the application at all.
 --
 -- The raising form: without a tenant this is an error, never "no rows". A sub-select, so that the planner evaluates it

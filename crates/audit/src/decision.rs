@@ -73,8 +73,9 @@ pub struct Overloaded;
 /// Records decisions that have no transaction of their own: those that allow reading, and refusals.
 ///
 /// They are written in batches by one task. The queue is bounded: while the database does not take them, requests wait
-/// and are then refused ([`Overloaded`]). Nothing is dropped; only a killed process loses what it had not yet written
-/// (at most [`GATHER`] old while the database is well).
+/// and are then refused ([`Overloaded`]). Nothing is dropped in silence: [`close`](Self::close) says what it could not
+/// write, and [`record_now`](Self::record_now) logs what the queue does not take. A killed process loses what it had not
+/// yet written (at most [`GATHER`] old while the database is well).
 #[derive(Clone, Debug)]
 pub struct Decisions {
     queue: Sender<Decision>,

@@ -53,7 +53,8 @@ pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
     cookie::remove(headers, COOKIE);
 }
 
-/// Why a sign-in came to nothing. Says what a person can be told; the reason is in the log and the audit trail.
+/// Why a sign-in came to nothing. Says what a person can be told. The reason is in the log, and for a sign-in that was
+/// under way in the audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFailure {
     /// Not started in this browser, used already, or more than ten minutes ago.
