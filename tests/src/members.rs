@@ -1,1 +1,234 @@
+//! Members: who changes whom, why it is on record, and that an organization keeps an owner.
 
+use serde_json::{Value, json};
+use sqlx::Executor;
+use uuid::Uuid;
+
+use crate::harness::World;
+
+async fn url(world: &World, subject: &str, what: &str) -> String {
+    format!("{}/members/{}/{what}", world.acme.url(), world.user(subject).await)
+}
+
+async fn role(world: &World, subject: &str) -> Option<String> {
+    sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
+        .bind(world.acme.organization)
+        .bind(world.user(subject).await)
+        .fetch_optional(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+// control: POL-12
+#[tokio::test]
+async fn a_change_of_role_records_who_what_whom_why_and_the_ticket() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let ticket = "https://tickets.example/HR-17?x=1";
+    let form = [("role", "editor"), ("reason", "Takes over from Erin.\r\nFor good."), ("ticket", ticket)];
+    let changed = adam.post(&url(&world, "vera", "role").await, &form).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    let removed = adam.post(&url(&world, "carl", "remove").await, &[("reason", "Left the company")]).await;
+    assert_eq!(removed.status, 303, "{}", removed.text());
+
+    let events: Vec<(String, String, Uuid, Uuid, Value)> = sqlx::query_as(
+        "select kind, target, actor, request_id, details from audit.events where kind like 'member.%' and tenant_id = $1
+          order by id",
+    )
+    .bind(world.acme.organization)
+    .fetch_all(&mut world.database.owner().await)
+    .await
+    .unwrap();
+    let (who, target) = (world.user("adam").await, |user: Uuid| format!("Member::\"{user}\""));
+    let why =
+        json!({ "from": "viewer", "to": "editor", "reason": "Takes over from Erin.\nFor good.", "ticket": ticket });
+    let left = json!({ "role": "creator", "reason": "Left the company" });
+    let (first, second) = (changed.request_id().parse().unwrap(), removed.request_id().parse().unwrap());
+    assert_eq!(
+        events,
+        [
+            ("member.role_changed".to_owned(), target(world.user("vera").await), who, first, why),
+            ("member.removed".to_owned(), target(world.user("carl").await), who, second, left),
+        ]
+    );
+    let activity = adam.get(&format!("{}/activity?action=member.role_changed", world.acme.url())).await;
+    for shown in ["Adam Admin", "Takes over from Erin.", "https://tickets.example/HR-17?x=1", "viewer", "editor"] {
+        assert!(activity.body.contains(shown), "{shown}: {}", activity.text());
+    }
+}
+
+// control: POL-12
+#[tokio::test]
+async fn without_a_reason_nothing_changes_and_the_field_says_so() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let before = world.state().await;
+    let (change, removal) = (url(&world, "vera", "role").await, url(&world, "vera", "remove").await);
+    for reason in ["", "  ", "no", "\u{202e}abc"] {
+        for (address, form) in
+            [(&change, vec![("role", "editor"), ("reason", reason)]), (&removal, vec![("reason", reason)])]
+        {
+            let page = olivia.post(address, &form).await;
+            assert_eq!(page.status, 422, "{reason:?}");
+            assert!(page.body.contains("id=\"f-reason-error\""), "{reason:?}: {}", page.text());
+        }
+    }
+    for ticket in ["HR-17", "http://tickets.example/1", "javascript:alert(1)", "https://", "https:///1", "https://a b/"]
+    {
+        let form = [("role", "editor"), ("reason", "A good one"), ("ticket", ticket)];
+        let page = olivia.post(&change, &form).await;
+        assert_eq!(page.status, 422, "{ticket}");
+        assert!(page.body.contains("id=\"f-ticket-error\"") && page.body.contains("A good one"), "{}", page.text());
+    }
+    for (role, form) in [("", ""), ("god", "A good one"), ("viewer", "A good one"), ("Owner", "A good one")] {
+        let page = olivia.post(&change, &[("role", role), ("reason", form)]).await;
+        assert_eq!(page.status, 422, "{role}: {}", page.text());
+        assert!(page.body.contains("id=\"f-role-error\""), "{role}: {}", page.text());
+    }
+    assert_eq!(olivia.post(&change, &[("role", "editor")]).await.status, 422, "no field at all");
+    assert_eq!(world.state().await, before);
+}
+
+// control: POL-04
+#[tokio::test]
+async fn admins_neither_touch_owners_nor_make_one() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let before = world.state().await;
+    let form = [("role", "viewer"), ("reason", "A good one")];
+    for what in ["role", "remove"] {
+        let address = url(&world, "olivia", what).await;
+        assert_eq!(adam.get(&address).await.status, 403);
+    }
+    assert_eq!(adam.post(&url(&world, "olivia", "role").await, &form).await.status, 403);
+    assert_eq!(adam.post(&url(&world, "olivia", "remove").await, &form[1..]).await.status, 403);
+    for whom in ["vera", "adam"] {
+        let offered = adam.get(&url(&world, whom, "role").await).await;
+        assert!(
+            offered.body.contains("value=\"editor\"") && !offered.body.contains("value=\"owner\""),
+            "{}",
+            offered.body
+        );
+        let owner = [("role", "owner"), ("reason", "A good one")];
+        assert_eq!(adam.post(&url(&world, whom, "role").await, &owner).await.status, 403, "{whom}");
+    }
+    assert_eq!(world.state().await, before);
+    let list = adam.get(&format!("{}/members", world.acme.url())).await;
+    let olivia = world.user("olivia").await.to_string();
+    assert!(list.body.contains("Olivia Owner") && !list.body.contains(&olivia), "no link to change her");
+
+    for subject in ["bella", "fiona", "carl", "erin", "vera"] {
+        let mut person = world.sign_in(subject).await;
+        let before = world.state().await;
+        assert_eq!(person.get(&format!("{}/members", world.acme.url())).await.status, 200, "{subject}");
+        for whom in ["vera", "olivia", subject] {
+            let owner = [("role", "owner"), ("reason", "A good one")];
+            assert_eq!(person.post(&url(&world, whom, "role").await, &owner).await.status, 403, "{subject} {whom}");
+            assert_eq!(person.post(&url(&world, whom, "remove").await, &owner[1..]).await.status, 403, "{subject}");
+        }
+        assert_eq!(world.state().await, before, "{subject}");
+    }
+    // Those of another organization are not even there.
+    let mut gus = world.sign_in("gus").await;
+    assert_eq!(gus.post(&url(&world, "vera", "role").await, &form).await.status, 404);
+    let elsewhere = format!("{}/members/{}/role", world.globex.url(), world.user("vera").await);
+    assert_eq!(gus.post(&elsewhere, &form).await.status, 404);
+}
+
+#[tokio::test]
+async fn the_last_owner_stays_and_a_second_one_frees_the_first() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (own_role, own_removal) = (url(&world, "olivia", "role").await, url(&world, "olivia", "remove").await);
+    let before = world.state().await;
+    let down = [("role", "viewer"), ("reason", "Stepping down")];
+    for refused in [olivia.post(&own_role, &down).await, olivia.post(&own_removal, &down[1..]).await] {
+        assert_eq!(refused.status, 409);
+        assert!(refused.body.contains("This is the last owner."), "{}", refused.text());
+    }
+    assert_eq!(world.state().await, before);
+    let up = [("role", "owner"), ("reason", "A second one")];
+    assert_eq!(olivia.post(&url(&world, "adam", "role").await, &up).await.status, 303);
+    assert_eq!(olivia.post(&own_role, &down).await.status, 303);
+    assert_eq!(role(&world, "olivia").await.as_deref(), Some("viewer"));
+    assert_eq!(olivia.post(&own_role, &up).await.status, 403, "from the very next request on");
+}
+
+#[tokio::test]
+async fn of_two_owners_who_remove_each_other_one_stays() {
+    for what in ["remove", "role"] {
+        let world = World::start().await;
+        let mut olivia = world.sign_in("olivia").await;
+        let up = [("role", "owner"), ("reason", "A second one")];
+        assert_eq!(olivia.post(&url(&world, "adam", "role").await, &up).await.status, 303);
+        let mut adam = world.sign_in("adam").await;
+        let (to_adam, to_olivia) = (url(&world, "adam", what).await, url(&world, "olivia", what).await);
+        let form: &[(&str, &str)] =
+            if what == "role" { &[("role", "viewer"), ("reason", "Out")] } else { &[("reason", "Out")] };
+        // Both are past their guards, and wait for the organization to be free, when the race begins.
+        let mut owner = world.database.owner().await;
+        owner.execute("begin; select from tenant.organizations for update").await.unwrap();
+        let both = async { tokio::join!(olivia.post(&to_adam, form), adam.post(&to_olivia, form)) };
+        let begin = async {
+            world.until_blocked(2).await;
+            owner.execute("rollback").await.unwrap();
+        };
+        let ((one, other), ()) = tokio::join!(both, begin);
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 409], "{what}: {} {}", one.text(), other.text());
+        let owners = "select count(*) from tenant.memberships m join tenant.organizations o using (tenant_id)
+                       where o.name = 'Acme' and m.role = 'owner'";
+        assert_eq!(world.database.count(owners).await, 1, "{what}");
+    }
+}
+
+// control: POL-04
+#[tokio::test]
+async fn a_new_role_counts_from_the_next_request_of_a_session_that_goes_on() {
+    let world = World::start().await;
+    let (mut olivia, mut vera) = (world.sign_in("olivia").await, world.sign_in("vera").await);
+    let contacts = world.acme.contacts();
+    assert_eq!(vera.post(&contacts, &[("name", "Too Early")]).await.status, 403);
+    let form = [("role", "editor"), ("reason", "Helps out")];
+    assert_eq!(olivia.post(&url(&world, "vera", "role").await, &form).await.status, 303);
+    assert_eq!(vera.post(&contacts, &[("name", "In Time")]).await.status, 303);
+    let form = [("role", "finance"), ("reason", "Back to figures")];
+    assert_eq!(olivia.post(&url(&world, "vera", "role").await, &form).await.status, 303);
+    assert_eq!(vera.get(&contacts).await.status, 404);
+
+    assert_eq!(olivia.post(&url(&world, "vera", "remove").await, &form[1..]).await.status, 303);
+    for address in [world.acme.url(), contacts, format!("{}/members", world.acme.url())] {
+        assert_eq!(vera.get(&address).await.status, 404, "{address}");
+    }
+    assert_eq!(vera.get("/account").await.status, 200, "still somebody");
+    assert_eq!(role(&world, "vera").await, None);
+    let list = olivia.get(&format!("{}/members", world.acme.url())).await;
+    assert!(!list.body.contains("Vera Viewer"), "{}", list.text());
+    assert_eq!(olivia.post(&url(&world, "vera", "remove").await, &form[1..]).await.status, 404, "gone");
+}
+
+#[tokio::test]
+async fn of_two_changes_to_one_membership_the_later_is_told_that_it_changed() {
+    let world = World::start().await;
+    let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
+    let address = url(&world, "vera", "role").await;
+    let mut owner = world.database.owner().await;
+    owner.execute("begin; select from tenant.memberships where role = 'viewer' for update").await.unwrap();
+    let change = |mut client: crate::harness::Client, role: &'static str| {
+        let address = address.clone();
+        async move { client.post(&address, &[("role", role), ("reason", "At once")]).await }
+    };
+    let both = async { tokio::join!(change(olivia, "editor"), change(adam, "creator")) };
+    let begin = async {
+        world.until_blocked(2).await;
+        owner.execute("rollback").await.unwrap();
+    };
+    let ((one, other), ()) = tokio::join!(both, begin);
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());
+    let kept = if one.status == 303 { "editor" } else { "creator" };
+    assert_eq!(role(&world, "vera").await.as_deref(), Some(kept));
+    assert_eq!(world.database.count("select count(*) from audit.events where kind = 'member.role_changed'").await, 1);
+}

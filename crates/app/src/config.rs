@@ -5,10 +5,14 @@
 
 use std::path::Path;
 
+use axum::http::uri::Authority;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::operations::SecurityContact;
+
+/// Keys whose values nobody may read, wherever they stand.
+const SECRETS: [&str; 2] = ["url", "client_secret"];
 
 /// Everything that can be configured.
 #[derive(Debug, Deserialize)]
@@ -47,12 +51,14 @@ pub struct Log {
 pub enum ConfigError {
     #[error("{0}: {1}")]
     File(String, std::io::Error),
-    #[error("{0} is no TOML: {1}")]
-    Toml(String, Box<toml::de::Error>),
+    #[error("{0}, line {1}: {2}")]
+    Toml(String, usize, String),
     #[error("{0}")]
     Value(Box<toml::de::Error>),
     #[error("{0}: set this, or set {0}_file, but not both")]
     Both(String),
+    #[error("{0}: this is a secret and must be text in quotes")]
+    Secret(String),
     #[error("profile production: {0}")]
     Unsafe(&'static str),
 }
@@ -79,10 +85,11 @@ impl Config {
         for (name, value) in variables {
             if let Some(path) = name.strip_prefix("HOLDFAST__") {
                 let path = path.to_ascii_lowercase();
-                set(&mut table, &path.split("__").collect::<Vec<_>>(), scalar(value));
+                set(&mut table, &path.split("__").collect::<Vec<_>>(), value);
             }
         }
         read_files(&mut table, "")?;
+        check_secrets(&table, "")?;
         let config: Self = Value::Table(table).try_into().map_err(|error| ConfigError::Value(Box::new(error)))?;
         config.check()?;
         Ok(config)
@@ -98,22 +105,36 @@ impl Config {
         if !self.production() {
             return Ok(());
         }
-        let url = &self.http.public_url;
-        if !url.starts_with("https://") || url.ends_with('/') {
-            return Err(ConfigError::Unsafe("http.public_url must be https:// and end without a slash"));
+        if !is_https_origin(&self.http.public_url) {
+            return Err(ConfigError::Unsafe("http.public_url must be https:// and a host, without a slash at the end"));
         }
         if self.authn.providers.is_empty() {
             return Err(ConfigError::Unsafe("authn.providers is empty; nobody could sign in"));
         }
-        if self.security.contact.ends_with("@example.com") {
+        let contact = &self.security.contact;
+        if contact.ends_with("@example.com") {
             return Err(ConfigError::Unsafe("security.contact is the placeholder; reports would go nowhere"));
+        }
+        if !contact.starts_with("mailto:") && !contact.starts_with("https://") {
+            return Err(ConfigError::Unsafe("security.contact must be a mailto: or https: address"));
         }
         Ok(())
     }
 }
 
+/// `https://host` or `https://host:port`, and nothing after it: what browsers send as `Origin`.
+fn is_https_origin(url: &str) -> bool {
+    url.strip_prefix("https://").is_some_and(|host| {
+        !host.contains('@') && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
+    })
+}
+
 fn parse(name: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse().map_err(|error| ConfigError::Toml(name.to_owned(), Box::new(error)))
+    text.parse().map_err(|error: toml::de::Error| {
+        // SECURITY: the error's own text quotes the line, and there may be a secret on it.
+        let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.split('\n').count());
+        ConfigError::Toml(name.to_owned(), line, error.message().to_owned())
+    })
 }
 
 /// Values of a later source stand; tables are merged.
@@ -128,31 +149,43 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-fn set(table: &mut Table, path: &[&str], value: Value) {
+fn set(table: &mut Table, path: &[&str], text: String) {
     match path {
         [] => {}
         [key] => {
+            let value = typed(key, table.get(*key), text);
             table.insert((*key).to_owned(), value);
         }
         [key, rest @ ..] => {
             let inner = table.entry(*key).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
-                set(inner, rest, value);
+                set(inner, rest, text);
             }
         }
     }
 }
 
-/// A variable is a number or a truth value where it reads like one, otherwise text.
-fn scalar(text: String) -> Value {
-    if let Ok(number) = text.parse::<i64>() {
-        return Value::Integer(number);
-    }
-    match text.as_str() {
-        "true" => Value::Boolean(true),
-        "false" => Value::Boolean(false),
+/// A variable is text, also if all of it is digits, as a secret may be. It is a number where the defaults have one, and
+/// where they cannot: those of a provider are all times and end in `_seconds`.
+fn typed(key: &str, default: Option<&Value>, text: String) -> Value {
+    let wants_number = matches!(default, Some(Value::Integer(_))) || key.ends_with("_seconds");
+    match text.parse() {
+        Ok(number) if wants_number => Value::Integer(number),
         _ => Value::String(text),
     }
+}
+
+/// SECURITY: a secret of another type would be quoted in the error that says so.
+fn check_secrets(table: &Table, path: &str) -> Result<(), ConfigError> {
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => check_secrets(inner, &format!("{path}{key}."))?,
+            Value::String(_) => {}
+            _ if SECRETS.contains(&key.as_str()) => return Err(ConfigError::Secret(format!("{path}{key}"))),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Replaces each `key_file` by `key` with the content of that file.

@@ -87,10 +87,8 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     if response.extensions().get::<Rendered>().is_none() && is_failure(&response) {
         response = render_failure(response, &asked, &context);
     }
-    if context.flash.is_some()
-        && response.status() == StatusCode::OK
-        && response.extensions().get::<Rendered>().is_some()
-    {
+    // Every page shows it, also one that tells of an error.
+    if context.flash.is_some() && response.extensions().get::<Rendered>().is_some() {
         Flash::clear(response.headers_mut());
     }
     headers::complete(response.headers_mut(), &context.nonce);

@@ -25,8 +25,9 @@ pub enum Error {
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
     Malformed(&'static str),
-    /// 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours.
-    Conflict(&'static str),
+    /// 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours. Holds the
+    /// page that keeps what was typed, where something was.
+    Conflict(&'static str, Option<Box<Response>>),
     /// 408. The body did not arrive in time.
     TooSlow,
     /// 413. The body is larger than the route takes.
@@ -52,7 +53,7 @@ impl Error {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

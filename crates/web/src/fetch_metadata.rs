@@ -6,15 +6,10 @@ use axum::http::{HeaderMap, Method};
 /// anything. A client that sends no such headers is no browser of today; what protects against an old one are the
 /// strict cookie and the check of `Origin`.
 pub(crate) fn allowed(method: &Method, headers: &HeaderMap) -> bool {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match header("sec-fetch-site") {
-        None | Some("same-origin" | "none") => true,
-        Some(_) => {
-            let navigates =
-                header("sec-fetch-mode") == Some("navigate") && header("sec-fetch-dest") == Some("document");
-            method == Method::GET && navigates
-        }
-    }
+    let is = |name, value: &str| headers.get(name).is_some_and(|sent| sent == value);
+    let ours =
+        !headers.contains_key("sec-fetch-site") || is("sec-fetch-site", "same-origin") || is("sec-fetch-site", "none");
+    ours || (method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"))
 }
 
 /// The request was started by another site, so the strict cookie was not sent even if there is one.
@@ -45,5 +40,8 @@ mod tests {
         assert!(!ask(Method::GET, "cross-site", "no-cors", "image"));
         assert!(!ask(Method::GET, "same-site", "cors", "empty"));
         assert!(!ask(Method::GET, "anything", "no-cors", "script"));
+        let mut headers = HeaderMap::new();
+        headers.insert("sec-fetch-site", axum::http::HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(!allowed(&Method::POST, &headers), "what cannot be read is not nothing");
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -17,8 +18,9 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// A form as it was sent: `T` is a struct of strings that refuses unknown fields.
 ///
-/// 415 for another content type, 413 for more than 64 KiB, 408 for one that takes longer than 10 s, 422 for unknown,
-/// repeated or missing fields. What the strings mean is for `T` to say; see [`FieldErrors`].
+/// 415 for another content type, 413 for more than 64 KiB, 408 for one that takes longer than 10 s, 400 for what is no
+/// encoded UTF-8, 422 for unknown, repeated or missing fields and for a query string beside the form. What the strings
+/// mean is for `T` to say; see [`FieldErrors`].
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
@@ -34,6 +36,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
             .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
         if !form || request.headers().contains_key(header::CONTENT_ENCODING) {
             return Err(Error::UnsupportedType);
+        }
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            // Fields come in the form. A second place for them would be one more to smuggle through.
+            return Err(unexpected("a query string beside the form"));
         }
         let bytes = tokio::time::timeout(ARRIVAL, to_bytes(request.into_body(), LARGEST))
             .await
@@ -60,13 +66,32 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    serde_urlencoded::from_bytes(bytes).map_err(|error| {
-        // serde names the field that is unknown, missing or repeated; the name came from the client and goes back to it
-        // escaped, as part of an answer that only it sees.
-        let mut errors = FieldErrors::default();
-        errors.add("form", format!("The fields sent are not the fields expected: {error}."));
-        Error::Invalid(errors, None)
-    })
+    let decoded = decode(bytes).ok_or(Error::Malformed("What was sent is not encoded as forms are."))?;
+    if decoded.contains('\0') {
+        // No text in the database can hold one, so nothing that is sought or stored has it.
+        return Err(unexpected("a NUL character"));
+    }
+    // serde names the field that is unknown, missing or repeated; the name came from the client and goes back to it
+    // escaped, as part of an answer that only it sees.
+    serde_urlencoded::from_bytes(bytes).map_err(unexpected)
+}
+
+fn unexpected(what: impl fmt::Display) -> Error {
+    let mut errors = FieldErrors::default();
+    errors.add("form", format!("The fields sent are not the fields expected: {what}."));
+    Error::Invalid(errors, None)
+}
+
+/// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_urlencoded` puts
+/// other characters in their place, and what is stored would not be what was sent.
+fn decode(bytes: &[u8]) -> Option<String> {
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        decoded.push(if *byte == b'%' { digit(rest.next())? << 4 | digit(rest.next())? } else { *byte });
+    }
+    String::from_utf8(decoded).ok()
 }
 
 /// What is wrong with which field.
@@ -132,5 +157,36 @@ impl QueryString {
             Ok(query) if !query.is_empty() => format!("{path}?{query}"),
             _ => path.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Name {
+        name: String,
+    }
+
+    fn read(text: &str) -> Result<String, u16> {
+        parse::<Name>(text.as_bytes()).map(|form| form.name).map_err(|error| error.status().as_u16())
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_sent() {
+        assert_eq!(read("name=Zo%C3%AB+%e2%98%83%2B").unwrap(), "Zoë ☃+");
+        assert_eq!(read("name=Zoë").unwrap(), "Zoë");
+        assert_eq!(read("name=").unwrap(), "");
+        for malformed in ["name=%", "name=%4", "name=%zz", "name=%ff", "name=%c3", "name=%ED%A0%80", "%fe=1"] {
+            assert_eq!(read(malformed), Err(400), "{malformed}");
+        }
+        for refused in ["", "name=a&name=b", "name=a&role=owner", "name=a%00", "na%00me=a", "{\"name\":\"a\"}"] {
+            assert_eq!(read(refused), Err(422), "{refused}");
+        }
+        assert_eq!(parse::<Name>(b"name=\xff").map_err(|error| error.status().as_u16()).unwrap_err(), 400);
     }
 }

@@ -43,7 +43,7 @@ impl Asked {
 pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, context: &Context) -> Response {
     match error {
         Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
-        Some(Error::Invalid(_, Some(page))) if asked.html => *page,
+        Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page))) if asked.html => *page,
         error => {
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
@@ -136,7 +136,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         ),
     };
     match error {
-        Some(Error::Conflict(text) | Error::Malformed(text)) => (heading, (*text).to_owned()),
+        Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
         _ => (heading, text.to_owned()),
     }
 }

@@ -32,6 +32,11 @@ impl Client {
         self
     }
 
+    /// The cookies as a request header carries them.
+    pub(crate) fn cookies(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies.get(&format!("__Host-Http-{name}")).map(String::as_str)
     }
@@ -80,7 +85,7 @@ impl Client {
 
     /// A request with nothing but the cookies, for tests that say the rest.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let cookies = self.cookies();
         let request = self
             .http
             .request(method, format!("http://localhost:{}{path}", self.port))
@@ -157,6 +162,11 @@ impl Answer {
             })
             .collect();
         format!("{} {}", self.status, words.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// The id that the response, its error page and the log share.
+    pub(crate) fn request_id(&self) -> &str {
+        self.header("x-request-id")
     }
 
     /// Where a page that moves on by itself leads.

@@ -48,6 +48,16 @@ impl Database {
         PgConnection::connect(&self.web_url).await.unwrap()
     }
 
+    /// Its name on the server.
+    pub(crate) fn name(&self) -> String {
+        Url::parse(&self.owner_url).unwrap().path().trim_start_matches('/').to_owned()
+    }
+
+    /// The superuser's connection to another database of the same server.
+    pub(crate) async fn elsewhere(&self) -> PgConnection {
+        PgConnection::connect(ONCE.get().unwrap().server.as_str()).await.unwrap()
+    }
+
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&mut self.owner().await).await.unwrap()
     }

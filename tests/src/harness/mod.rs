@@ -6,6 +6,7 @@ mod database;
 mod evidence;
 pub(crate) mod log;
 mod pgbouncer;
+mod raw;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
@@ -19,6 +20,7 @@ use authn::{Authn, Clock};
 use authz::Authorizer;
 use chrono::Utc;
 use devkit::idp::{Client as IdpClient, Idp};
+use sqlx::{Executor, PgConnection};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -176,6 +178,57 @@ impl World {
             .fetch_one(&mut self.database.owner().await)
             .await
             .unwrap()
+    }
+
+    /// An address that the path of a route stands for, in Acme, on things that exist there.
+    pub(crate) async fn address(&self, path: &str) -> String {
+        let parameters = [
+            ("{organization}", self.acme.organization.to_string()),
+            ("{workspace}", self.acme.workspace.to_string()),
+            ("{contact}", self.contact(self.acme).await.to_string()),
+            ("{member}", self.user("vera").await.to_string()),
+            ("{provider}", "dev".to_owned()),
+        ];
+        parameters.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+    }
+
+    /// Everything people can change, as one text: the same before and after means that nothing happened.
+    pub(crate) async fn state(&self) -> String {
+        let parts = [
+            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.organizations t",
+            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.workspaces t",
+            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.memberships t",
+            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.contacts t",
+            "select coalesce(string_agg(t.id::text, ';' order by t.id), '') from identity.sessions t where ended_at is null",
+            "select count(*)::text from audit.events",
+        ];
+        let mut owner = self.database.owner().await;
+        let mut state = Vec::new();
+        for part in parts {
+            state.push(sqlx::query_scalar::<_, String>(part).fetch_one(&mut owner).await.unwrap());
+        }
+        state.join("\n")
+    }
+
+    /// Keeps everybody from the contacts until what is returned is dropped.
+    pub(crate) async fn block_contacts(&self) -> PgConnection {
+        let mut owner = self.database.owner().await;
+        owner.execute("begin; lock table tenant.contacts in access exclusive mode").await.unwrap();
+        owner
+    }
+
+    /// Waits until this many queries wait for a lock.
+    pub(crate) async fn until_blocked(&self, queries: i64) {
+        let waiting =
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while self.database.count(waiting).await < queries {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Sends bytes as they are and reads until the server ends the connection.
+    pub(crate) async fn raw(&self, request: impl AsRef<[u8]>) -> raw::Raw {
+        raw::exchange(self.address, request.as_ref()).await
     }
 }
 

@@ -141,7 +141,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// Changes a contact that still is at `version`; somebody else's change in between is [`Error::Conflict`].
+/// Changes a contact that still is at `version`; `outdated` is the error where somebody else changed it in between.
 pub(super) async fn update(
     tx: &mut Tx<Write>,
     contact: &Contact,
@@ -150,6 +150,7 @@ pub(super) async fn update(
     restricted: Option<&Restricted<Line<0, 40>>>,
     by: &Actor,
     taken: impl FnOnce() -> Error,
+    outdated: impl FnOnce() -> Error,
 ) -> Result<()> {
     let changed = sqlx::query!(
         "update tenant.contacts
@@ -172,9 +173,7 @@ pub(super) async fn update(
     .await
     .on_constraint(SAME_EMAIL, taken)?;
     if changed.rows_affected() == 0 {
-        return Err(Error::Conflict(
-            "This contact was changed by somebody else meanwhile. Go back, reload and try again.",
-        ));
+        return Err(outdated());
     }
     let details =
         json!({ "workspace": contact.workspace.name, "name": *new.name, "restricted_fields": restricted.is_some() });

@@ -23,8 +23,8 @@ pub(super) struct ContactInput {
     notes: String,
     tax_id: Option<String>,
     bank_account: Option<String>,
-    #[serde(default)]
-    pub(super) version: i64,
+    /// The version a change starts from; a new contact has none.
+    pub(super) version: Option<i64>,
 }
 
 /// What the form parses into.
@@ -44,7 +44,7 @@ impl ContactInput {
             notes: contact.notes.clone(),
             tax_id,
             bank_account,
-            version: contact.version,
+            version: Some(contact.version),
         }
     }
 
@@ -86,6 +86,8 @@ struct ContactForm {
     phone: Field,
     company: Field,
     notes: Field,
+    /// Its error is that somebody else changed the contact meanwhile.
+    version: Field,
     has_errors: bool,
 }
 
@@ -123,6 +125,7 @@ impl FormPage {
                 phone: errors.field("phone", &*input.phone),
                 company: errors.field("company", &*input.company),
                 notes: errors.field("notes", &*input.notes),
+                version: errors.field("version", ""),
                 has_errors: !errors.is_empty(),
             },
             restricted: restricted.map(|(tax_id, bank_account)| Restricted {
@@ -158,7 +161,7 @@ impl FormPage {
             action_url: ok.on.url(),
             cancel_url: ok.on.url(),
             submit_label: "Save",
-            version: Some(input.version),
+            version: input.version,
             ..Self::with(ok, input, errors)
         }
     }
@@ -169,4 +172,14 @@ pub(super) fn taken(mut errors: FieldErrors, page: impl FnOnce(&FieldErrors) -> 
     errors.add("email", "Another contact of this workspace has this address.");
     let page = page(&errors);
     errors.on_page(page)
+}
+
+/// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
+/// version it began at: it cannot be saved over a change that nobody has looked at.
+pub(super) fn outdated(page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
+    const TEXT: &str =
+        "This contact was changed by somebody else meanwhile. What you typed is still here, and not saved.";
+    let mut errors = FieldErrors::default();
+    errors.add("version", TEXT);
+    Error::conflict_on_page(TEXT, page(&errors))
 }

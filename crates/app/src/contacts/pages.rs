@@ -1,10 +1,11 @@
 use askama::Template;
 use authz::{Authorized, Prepare};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
 
 use super::contact::{self, Restricted, list_url};
-use super::form::{ContactInput, FormPage, Parsed, taken};
+use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
 use crate::shell::{Nav, moment, shell};
 
@@ -70,6 +71,10 @@ pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<
         return Err(Error::Forbidden);
     }
     let mut errors = FieldErrors::default();
+    if input.version.is_some() {
+        errors.add("version", "A new contact has none.");
+        return Err(Error::Invalid(errors, None));
+    }
     let Some(Parsed { contact: new, .. }) = input.parse(&mut errors) else {
         let page = FormPage::new(&ok, &input, &errors);
         return Err(errors.on_page(page));
@@ -94,13 +99,19 @@ pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<Co
         return Err(Error::Forbidden);
     }
     let mut errors = FieldErrors::default();
+    let Some(version) = input.version else {
+        errors.add("version", "Say which version of the contact this changes.");
+        return Err(Error::Invalid(errors, None));
+    };
     let Some(Parsed { contact: new, restricted }) = input.parse(&mut errors) else {
         let page = FormPage::edit(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
     let mut tx = ok.begin().await?;
     let taken = || taken(errors, |errors| FormPage::edit(&ok, &input, errors));
-    contact::update(&mut tx, &ok.on, input.version, &new, restricted.as_ref(), &ok.who.actor(), taken).await?;
+    let outdated = || outdated(|errors| FormPage::edit(&ok, &input, errors));
+    let by = ok.who.actor();
+    contact::update(&mut tx, &ok.on, version, &new, restricted.as_ref(), &by, taken, outdated).await?;
     tx.commit().await?;
     Ok(see_other(&ok.on.url(), &format!("{} was saved.", new.name)))
 }
@@ -120,7 +131,12 @@ pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>) -> 
     Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on.name.clone(), action_url, cancel_url: url })
 }
 
-pub(super) async fn delete(mut ok: Authorized<DeleteContact>) -> Result<Response> {
+/// There is nothing to say besides the address.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoFields {}
+
+pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
     let mut tx = ok.begin().await?;
     contact::delete(&mut tx, &ok.on, &ok.who.actor()).await?;
     tx.commit().await?;

@@ -95,9 +95,11 @@ impl Why {
     }
 }
 
-const CHANGED: Error =
-    Error::Conflict("This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.");
-const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.");
+const CHANGED: Error = Error::Conflict(
+    "This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.",
+    None,
+);
+const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
 /// Gives `member` the role `to`, if they still have the role the decision was made on.
 pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, why: &Why, by: &Actor) -> Result<()> {

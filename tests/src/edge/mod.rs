@@ -1,0 +1,45 @@
+//! What stands around every route: headers, errors, limits, same-origin, and what happens to input nobody expects.
+
+mod errors;
+mod forms;
+mod fuzz;
+mod headers;
+mod limits;
+mod paths;
+mod same_origin;
+mod shutdown;
+
+use crate::harness::{Answer, World, log};
+
+/// The answer is told of in exactly one line of the log, which says the same.
+fn assert_one_line(answer: &Answer) {
+    let id = answer.request_id();
+    assert_eq!(id.len(), 36, "an id: {}", answer.text());
+    let lines: Vec<_> = log::lines_of(id).into_iter().filter(|line| line["message"] == "answered").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["status"], answer.status);
+}
+
+/// A form that the POST route would take.
+fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
+    match path {
+        "/organizations" | "/o/{organization}/workspaces" => vec![("name", "Smuggled in")],
+        "/o/{organization}/w/{workspace}/contacts" => vec![("name", "Smuggled in")],
+        "/o/{organization}/w/{workspace}/contacts/{contact}" => vec![("name", "Smuggled in"), ("version", "1")],
+        "/o/{organization}/members/{member}/role" => vec![("role", "admin"), ("reason", "No reason")],
+        "/o/{organization}/members/{member}/remove" => vec![("reason", "No reason")],
+        "/sign-in/{provider}" => vec![("return_to", "/account")],
+        "/sign-in/{provider}/back-channel-logout" => vec![("logout_token", "a.b.c")],
+        "/o/{organization}/w/{workspace}/contacts/{contact}/delete" | "/sign-out" => vec![],
+        _ => panic!("say what form {path} takes"),
+    }
+}
+
+/// The address of a stylesheet and an icon, as the front page names them.
+async fn assets(world: &World) -> Vec<String> {
+    let page = world.stranger().get("/").await;
+    let names = page.body.split('"').filter(|part| part.starts_with("/assets/"));
+    let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
+    names.dedup();
+    names
+}
