@@ -30,6 +30,15 @@ fn guard(path: &str) -> &'static str {
     app::table().iter().find(|row| row.method == "POST" && row.path == path).unwrap().guard
 }
 
+#[derive(sqlx::FromRow)]
+struct Recorded {
+    kind: String,
+    actor: Option<Uuid>,
+    tenant_id: Option<Uuid>,
+    network: String,
+    transaction: String,
+}
+
 // control: OBS-02
 // control: POL-10
 #[tokio::test]
@@ -41,16 +50,16 @@ async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction(
     for change in CHANGES {
         let answer = change.make(&mut olivia, &filled).await;
         assert!(answer.status < 400, "{}: {}", change.path, answer.text());
-        let events: Vec<(String, Option<Uuid>, Option<Uuid>, String, String)> = sqlx::query_as(
-            "select kind, actor, tenant_id, network, xmin::text from audit.events where request_id = $1 order by id",
+        let events: Vec<Recorded> = sqlx::query_as(
+            "select kind, actor, tenant_id, network, xmin::text as transaction from audit.events where request_id = $1 order by id",
         )
         .bind(answer.request_id())
         .fetch_all(&mut owner)
         .await
         .unwrap();
-        let kinds: Vec<&str> = events.iter().map(|event| &*event.0).collect();
+        let kinds: Vec<&str> = events.iter().map(|event| &*event.kind).collect();
         assert_eq!(kinds, change.events, "{}", change.path);
-        for (_, actor, tenant, network, _) in &events {
+        for Recorded { actor, tenant_id: tenant, network, .. } in &events {
             assert_eq!(*actor, Some(user), "{}", change.path);
             assert_eq!(network, "127.0.0.0/24");
             assert_eq!(tenant.is_some(), change.path != "/sign-out", "{}", change.path);
@@ -72,7 +81,12 @@ async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction(
         };
         assert!(*allowed && !policies.is_empty(), "{}: {decisions:?}", change.path);
         for event in &events {
-            assert_eq!((event.2, &event.4), (*tenant, transaction), "{}: one transaction", change.path);
+            assert_eq!(
+                (event.tenant_id, &event.transaction),
+                (*tenant, transaction),
+                "{}: one transaction",
+                change.path
+            );
         }
     }
 }
