@@ -186,7 +186,7 @@ mod tests {
         );
         assert!(matches!(load("permit"), Err(PolicyError::Syntax(..))));
         for wrong in [
-            r#"when { resource.onwer == principal };"#,
+            "when { resource.onwer == principal };",
             r#"when { context.place == "x" };"#, // optional: would err, and Cedar would skip the policy
             r#"when { resource.owner == "x" };"#,
         ] {

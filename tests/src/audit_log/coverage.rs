@@ -53,7 +53,7 @@ async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction(
         let events: Vec<Recorded> = sqlx::query_as(
             "select kind, actor, tenant_id, network, xmin::text as transaction from audit.events where request_id = $1 order by id",
         )
-        .bind(answer.request_id())
+        .bind(answer.request())
         .fetch_all(&mut owner)
         .await
         .unwrap();
@@ -71,7 +71,7 @@ async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction(
         let decisions: Vec<(Option<Uuid>, bool, Vec<String>, String)> = sqlx::query_as(
             "select tenant_id, allowed, policies, xmin::text from audit.decisions where request_id = $1 and action = $2",
         )
-        .bind(answer.request_id())
+        .bind(answer.request())
         .bind(guard(change.path))
         .fetch_all(&mut owner)
         .await
@@ -124,7 +124,7 @@ async fn a_change_whose_event_or_decision_cannot_be_recorded_does_not_happen() {
             assert_eq!(answer.status, 500, "{} without {table}: {}", change.path, answer.text());
             assert_eq!(state(&world).await, before, "{} without {table}", change.path);
             let recorded: i64 = sqlx::query_scalar(other)
-                .bind(answer.request_id())
+                .bind(answer.request())
                 .bind(guard(change.path))
                 .fetch_one(&mut owner)
                 .await
@@ -155,7 +155,7 @@ async fn a_change_of_permission_records_who_what_why_and_the_ticket() {
     for answer in [&changed, &removed] {
         let event: (Uuid, String, String, serde_json::Value) =
             sqlx::query_as("select actor, kind, target, details from audit.events where request_id = $1")
-                .bind(answer.request_id())
+                .bind(answer.request())
                 .fetch_one(&mut owner)
                 .await
                 .unwrap();

@@ -17,7 +17,7 @@ struct Recorded {
 async fn recorded(world: &World, answer: &Answer) -> Vec<Recorded> {
     let sql = "select tenant_id, principal, action, resource, allowed, policies from audit.decisions
                 where request_id = $1 order by action";
-    sqlx::query_as(sql).bind(answer.request_id()).fetch_all(&mut world.database.owner().await).await.unwrap()
+    sqlx::query_as(sql).bind(answer.request()).fetch_all(&mut world.database.owner().await).await.unwrap()
 }
 
 fn uid(kind: &str, id: Uuid) -> String {
@@ -95,7 +95,7 @@ async fn a_decision_names_the_policy_set_and_the_time_it_was_made_at() {
     for answer in [&read, &written] {
         let (set, at): (Vec<u8>, chrono::DateTime<chrono::Utc>) =
             sqlx::query_as("select policy_set, at from audit.decisions where request_id = $1")
-                .bind(answer.request_id())
+                .bind(answer.request())
                 .fetch_one(&mut owner)
                 .await
                 .unwrap();
@@ -113,7 +113,7 @@ async fn log_event_and_decision_of_a_request_carry_the_id_its_answer_shows() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let answer = olivia.post(&world.acme.contacts(), &[("name", "Ada")]).await;
-    let id = answer.request_id();
+    let id = answer.request();
     assert_eq!(recorded(&world, &answer).await.len(), 1);
     let events: i64 = sqlx::query_scalar("select count(*) from audit.events where request_id = $1")
         .bind(id)

@@ -47,7 +47,7 @@ async fn decisions_the_database_refuses_are_tried_again_until_it_takes_them() {
     for _ in 0..5 {
         let answer = olivia.get(&world.acme.contacts()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        requests.push(answer.request_id());
+        requests.push(answer.request());
     }
     attempted(&mut owner, 3).await;
     assert_eq!(world.database.count("select count(*) from audit.decisions").await, 0);

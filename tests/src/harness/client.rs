@@ -121,7 +121,7 @@ impl Answer {
     }
 
     /// The id of the request, as records carry it.
-    pub(crate) fn request_id(&self) -> uuid::Uuid {
+    pub(crate) fn request(&self) -> uuid::Uuid {
         self.header("x-request-id").parse().unwrap()
     }
 
