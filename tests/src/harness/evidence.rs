@@ -68,7 +68,8 @@ impl World {
         sqlx::query(sql).execute(&mut self.database.owner().await).await.unwrap().rows_affected()
     }
 
-    /// Moves the clocks of the application and of the provider.
+    /// Moves the clock of the application, and the provider's along with it: the first stands still between moves, so in
+    /// a long test the second runs away from it.
     pub(crate) fn wait(&self, seconds: i64) {
         self.clock.advance(chrono::Duration::seconds(seconds));
         self.idp.set_clock_offset((self.clock.now() - chrono::Utc::now()).num_seconds());
@@ -80,6 +81,6 @@ impl Answer {
     pub(crate) fn sets(&self, name: &str) -> Option<&str> {
         let start = format!("__Host-Http-{name}=");
         let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
-        lines.filter(|line| line.starts_with(&start)).last()
+        lines.filter(|line| line.starts_with(&start)).next_back()
     }
 }
