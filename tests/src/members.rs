@@ -203,6 +203,8 @@ async fn a_new_role_counts_from_the_next_request_of_a_session_that_goes_on() {
     }
     assert_eq!(vera.get("/account").await.status, 200, "still somebody");
     assert_eq!(role(&world, "vera").await, None);
+    let told = olivia.get(&format!("{}/members", world.acme.url())).await;
+    assert!(told.body.contains("Vera Viewer was removed."), "{}", told.text());
     let list = olivia.get(&format!("{}/members", world.acme.url())).await;
     assert!(!list.body.contains("Vera Viewer"), "{}", list.text());
     assert_eq!(olivia.post(&url(&world, "vera", "remove").await, &form[1..]).await.status, 404, "gone");

@@ -152,3 +152,80 @@ fn nonce() -> Result<String, getrandom::Error> {
     getrandom::fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::FieldErrors;
+
+    async fn ask(router: Router, path: &str, accept: &str) -> (StatusCode, axum::http::HeaderMap, String) {
+        let limits = Limits { concurrent_requests: 1, request_time: Duration::from_millis(50), proxies: 0 };
+        let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+        let (parts, body) = edge(router, limits).oneshot(request).await.unwrap().into_parts();
+        (parts.status, parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn whatever_happens_inside_the_answer_is_ours_and_tells_nothing() {
+        #[expect(clippy::panic, reason = "what the edge must live with")]
+        async fn panics() -> &'static str {
+            panic!("inside: SELECT secret")
+        }
+        let fails = |error: fn() -> Error| get(move || async move { error() });
+        let router = Router::new()
+            .route("/400", fails(|| Error::Malformed("A sentence.")))
+            .route("/401", fails(|| Error::Unauthenticated))
+            .route("/403", fails(|| Error::Forbidden))
+            .route("/404", fails(|| Error::NotFound))
+            .route("/408", fails(|| Error::TooSlow))
+            .route("/409", fails(|| Error::Conflict("A sentence.", None)))
+            .route("/413", fails(|| Error::TooLarge))
+            .route("/415", fails(|| Error::UnsupportedType))
+            .route("/422", fails(|| Error::Invalid(FieldErrors::default(), None)))
+            .route("/500", fails(|| Error::internal("inside: SELECT secret")))
+            .route("/500/panic", get(panics))
+            .route("/500/bare", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "inside: SELECT secret") }))
+            .route("/503", fails(|| Error::Unavailable))
+            .route("/503/late", get(|| async { tokio::time::sleep(Duration::from_secs(3600)).await }));
+        for path in [
+            "/400",
+            "/401",
+            "/403",
+            "/404",
+            "/408",
+            "/409",
+            "/413",
+            "/415",
+            "/422",
+            "/500",
+            "/500/panic",
+            "/500/bare",
+            "/503",
+            "/503/late",
+            "/404/none",
+        ] {
+            for (accept, kind) in [("*/*", "application/problem+json"), ("text/html", "text/html; charset=utf-8")] {
+                if (path, accept) == ("/401", "text/html") {
+                    continue;
+                }
+                let (status, headers, body) = ask(router.clone(), path, accept).await;
+                assert_eq!(status.as_str(), &path[1..4], "{path}");
+                assert_eq!(headers["content-type"], kind, "{path}");
+                assert!(!body.contains("inside") && !body.contains("SELECT"), "{path}: {body}");
+                assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+                assert!(headers.contains_key("strict-transport-security") && headers["cache-control"] == "no-store");
+                assert!(body.contains(headers["x-request-id"].to_str().unwrap()), "{path}: {body}");
+                assert_eq!(headers.contains_key("retry-after"), status == 503, "{path}");
+            }
+        }
+        let (status, headers, _) = ask(router, "/401", "text/html").await;
+        assert_eq!(
+            (status, &headers["location"]),
+            (StatusCode::SEE_OTHER, &"/sign-in?return_to=%2F401".parse().unwrap())
+        );
+    }
+}

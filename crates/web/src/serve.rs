@@ -59,6 +59,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(config.header_seconds))
+        .max_header_size(32 * 1024)
         .max_buf_size(32 * 1024)
         .max_headers(64);
     tokio::pin!(stop);

@@ -72,6 +72,7 @@ async fn a_database_that_cannot_be_reached_is_told_of_without_its_password() {
 #[tokio::test]
 async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
     let world = World::start().await;
+    let addresses = world.addresses().await;
     let mut answers = Vec::new();
     let mut olivia = world.stranger();
     let callback = world.click_at_provider(&mut olivia, "olivia").await;
@@ -105,7 +106,7 @@ async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
     answers.push(olivia.get(&format!("{}?CANARY-QUERY=1", world.acme.contacts())).await);
     answers.push(olivia.get("/CANARY-PATH").await);
     for row in app::table().iter().filter(|row| row.method == "GET") {
-        answers.push(olivia.get(&world.address(&row.path).await).await);
+        answers.push(olivia.get(&addresses.of(&row.path)).await);
     }
     let mut forged = world.stranger();
     forged.set_cookie("session", &"CANARYx".repeat(7)[..43]);

@@ -83,6 +83,7 @@ fn assert_plain(page: &str, nonce: &str) {
 #[tokio::test]
 async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
     let world = World::start().await;
+    let addresses = world.addresses().await;
     let (mut olivia, mut stranger) = (world.sign_in("olivia").await, world.stranger());
     let mut nonces = HashSet::new();
     let mut pages = 0;
@@ -101,7 +102,7 @@ async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
         assert!(nonces.insert(nonce), "a nonce came twice: {}", answer.text());
     };
     for row in app::table() {
-        let address = world.address(&row.path).await;
+        let address = addresses.of(&row.path);
         look(stranger.clone().get(&address).await);
         look(stranger.clone().program().get(&address).await);
         look(stranger.clone().post(&address, &[]).await);

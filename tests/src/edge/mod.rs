@@ -9,6 +9,8 @@ mod paths;
 mod same_origin;
 mod shutdown;
 
+use std::collections::BTreeSet;
+
 use crate::harness::{Answer, World, log};
 
 /// The answer is told of in exactly one line of the log, which says the same.
@@ -39,7 +41,5 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
 async fn assets(world: &World) -> Vec<String> {
     let page = world.stranger().get("/").await;
     let names = page.body.split('"').filter(|part| part.starts_with("/assets/"));
-    let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
-    names.dedup();
-    names
+    names.map(ToOwned::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }

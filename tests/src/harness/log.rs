@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Mutex, Once};
 
@@ -20,6 +21,17 @@ pub(super) fn start() {
 pub(crate) fn lines_of(request: &str) -> Vec<Value> {
     let lines = LINES.lock().unwrap();
     lines.iter().filter(|line| line.contains(request)).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How often each request was told to be answered, by its id: for tests that make too many to ask for one by one.
+pub(crate) fn answered() -> HashMap<String, usize> {
+    let lines = LINES.lock().unwrap().clone();
+    let mut answered = HashMap::new();
+    for line in lines.iter().filter(|line| line.contains("\"message\":\"answered\"")) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        *answered.entry(line["span"]["request"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    answered
 }
 
 /// Everything that was logged so far.

@@ -47,6 +47,15 @@ pub(crate) struct Place {
     pub(crate) workspace: Uuid,
 }
 
+/// Turns the path of a route into an address of something that exists, in Acme.
+pub(crate) struct Addresses([(&'static str, String); 5]);
+
+impl Addresses {
+    pub(crate) fn of(&self, path: &str) -> String {
+        self.0.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+    }
+}
+
 impl Place {
     pub(crate) fn url(&self) -> String {
         format!("/o/{}", self.organization)
@@ -180,16 +189,15 @@ impl World {
             .unwrap()
     }
 
-    /// An address that the path of a route stands for, in Acme, on things that exist there.
-    pub(crate) async fn address(&self, path: &str) -> String {
-        let parameters = [
+    /// What the parameters of a path stand for.
+    pub(crate) async fn addresses(&self) -> Addresses {
+        Addresses([
             ("{organization}", self.acme.organization.to_string()),
             ("{workspace}", self.acme.workspace.to_string()),
             ("{contact}", self.contact(self.acme).await.to_string()),
             ("{member}", self.user("vera").await.to_string()),
             ("{provider}", "dev".to_owned()),
-        ];
-        parameters.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+        ])
     }
 
     /// Everything people can change, as one text: the same before and after means that nothing happened.
