@@ -80,7 +80,7 @@ impl Answer {
     /// The `Set-Cookie` line for a cookie of ours.
     pub(crate) fn sets(&self, name: &str) -> Option<&str> {
         let start = format!("__Host-Http-{name}=");
-        let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
-        lines.filter(|line| line.starts_with(&start)).next_back()
+        let mut lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        lines.rfind(|line| line.starts_with(&start))
     }
 }

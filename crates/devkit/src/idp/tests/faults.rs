@@ -15,7 +15,7 @@ fn comparable(token: &str, access_token: &str, now: i64) -> Claims {
             }
             "at_hash" => *value = json!(value.as_str().unwrap() == Alg::Es256.at_hash(access_token)),
             "sid" | "jti" => {
-                *value = json!(value.as_str().is_some_and(|text| text.len() < 64 && !text.contains(char::is_control)))
+                *value = json!(value.as_str().is_some_and(|text| text.len() < 64 && !text.contains(char::is_control)));
             }
             _ => {}
         }
