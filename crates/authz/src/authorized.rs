@@ -4,6 +4,7 @@ use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use cedar_policy::Entities;
 use tenancy::{Entry, Membership, Mode, Plane, Read, Scope, Tenant, TenantId, Tx, WorkspaceFacts, Write};
 use web::{Error, Result};
 
@@ -38,6 +39,7 @@ pub struct Authorized<A: Action> {
     member: Option<Member>,
     principal: Entity,
     resource: Entity,
+    entities: Entities,
     decisions: ToRecord,
     seen: Option<Tx<Read, <A::On as Resource>::Plane>>,
     authorizer: Authorizer,
@@ -136,7 +138,11 @@ impl<A: Action> Authorized<A> {
     #[must_use]
     pub fn would_on<B: Action>(&self, resource: &B::On) -> bool {
         let entity = resource.entity();
-        let question = Question { resource: &entity, action: B::NAME, facts: resource.facts(), ..self.question::<A>() };
+        let known = entity.uid().is_some_and(|uid| self.entities.get(&uid).is_some());
+        let other = (!known).then(|| self.authorizer.entities(&self.principal, &entity));
+        let entities = other.as_ref().unwrap_or(&self.entities);
+        let question =
+            Question { resource: &entity, action: B::NAME, facts: resource.facts(), entities, ..self.question::<A>() };
         self.authorizer.ask(&question).allowed
     }
 
@@ -158,6 +164,7 @@ impl<A: Action> Authorized<A> {
             action: B::NAME,
             resource: &self.resource,
             facts: self.on.facts(),
+            entities: &self.entities,
         }
     }
 }
@@ -187,9 +194,17 @@ where
         let on = A::On::load(&mut tx, &entry, &path).await?.ok_or(Error::NotFound)?;
         let principal = principal(&who, member.as_ref());
         let resource = on.entity();
-        let question =
-            Question { who: &who, principal: &principal, action: A::NAME, resource: &resource, facts: on.facts() };
         let asked = Instant::now();
+        let entities = authorizer.entities(&principal, &resource);
+        let facts = on.facts();
+        let question = Question {
+            who: &who,
+            principal: &principal,
+            action: A::NAME,
+            resource: &resource,
+            facts,
+            entities: &entities,
+        };
         let answer = authorizer.ask(&question);
         tracing::Span::current().record("decision_micros", micros(asked));
         let tenant = member.as_ref().map(|member| member.membership.tenant);
@@ -208,7 +223,7 @@ where
             decisions.0.push(decision);
         }
         tracing::Span::current().record("guard_micros", micros(began));
-        Ok(Self { who, on, member, principal, resource, decisions, seen, authorizer })
+        Ok(Self { who, on, member, principal, resource, entities, decisions, seen, authorizer })
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Question<'a> {
     pub(crate) action: &'static str,
     pub(crate) resource: &'a Entity,
     pub(crate) facts: Facts,
+    /// Principal and resource with all they are inside of.
+    pub(crate) entities: &'a Entities,
 }
 
 impl Authorizer {
@@ -73,17 +75,29 @@ impl Authorizer {
         let context = self.situation(question)?;
         let request = Request::new(uid(question.principal)?, action, uid(question.resource)?, context, Some(schema))
             .map_err(text)?;
-        let mut entities = Vec::with_capacity(8);
-        question.principal.collect(&mut entities).ok_or("the principal is no entity")?;
-        question.resource.collect(&mut entities).ok_or("the resource is no entity")?;
-        let entities = Entities::from_entities(entities, Some(schema)).map_err(text)?;
-        let response = self.0.engine.is_authorized(&request, set, &entities);
+        let response = self.0.engine.is_authorized(&request, set, question.entities);
         if let Some(error) = response.diagnostics().errors().next() {
             return Err(error.to_string());
         }
         Ok(Answer {
             allowed: response.decision() == cedar_policy::Decision::Allow,
             policies: response.diagnostics().reason().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The entities of a question, checked against the schema. Several questions about the same ones share them: making
+    /// them costs more than an answer.
+    pub(crate) fn entities(&self, principal: &Entity, resource: &Entity) -> Entities {
+        let mut entities = Vec::with_capacity(8);
+        let made = [principal, resource]
+            .into_iter()
+            .try_for_each(|entity| entity.collect(&mut entities))
+            .ok_or_else(|| "the principal or the resource is no entity".to_owned())
+            .and_then(|()| Entities::from_entities(entities, Some(&self.0.policies.schema)).map_err(text));
+        made.unwrap_or_else(|error| {
+            // Without entities no policy can allow anything.
+            tracing::error!(error, "entities that do not fit the schema");
+            Entities::empty()
         })
     }
 
@@ -122,7 +136,8 @@ impl Authorizer {
     /// A refusal before any policy could be asked: the person has no part in what the path names.
     pub(crate) fn refusal(&self, who: &SignedIn, action: &'static str, resource: &Entity) -> Decision {
         let principal = Entity::new("User", who.user);
-        let question = Question { who, principal: &principal, action, resource, facts: Facts::default() };
+        let (facts, entities) = (Facts::default(), Entities::empty());
+        let question = Question { who, principal: &principal, action, resource, facts, entities: &entities };
         self.decision(&question, &Answer { allowed: false, policies: Vec::new() }, None)
     }
 
