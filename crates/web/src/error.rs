@@ -25,8 +25,8 @@ pub enum Error {
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
     Malformed(&'static str),
-    /// 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours. Holds the
-    /// page that keeps what was typed, where something was.
+    /// It is a 409: something changed in the meantime, or a rule of the data forbids it. The sentence is a constant of
+    /// ours; the page, where there is one, keeps what was typed.
     Conflict(&'static str, Option<Box<Response>>),
     /// 408. The body did not arrive in time.
     TooSlow,

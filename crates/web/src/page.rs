@@ -119,23 +119,23 @@ pub(crate) struct Rendered;
 impl FieldErrors {
     /// 422 with the page that shows the errors beside the fields; a problem document where no HTML is wanted.
     pub fn on_page(self, page: impl Template) -> Error {
-        Error::Invalid(self, Some(with_status(StatusCode::UNPROCESSABLE_ENTITY, page)))
+        Error::Invalid(self, Some(Box::new(with_status(StatusCode::UNPROCESSABLE_ENTITY, page))))
     }
 }
 
 impl Error {
     /// 409 with the page that keeps what was typed; a problem document where no HTML is wanted.
     pub fn conflict_on_page(text: &'static str, page: impl Template) -> Self {
-        Self::Conflict(text, Some(with_status(StatusCode::CONFLICT, page)))
+        Self::Conflict(text, Some(Box::new(with_status(StatusCode::CONFLICT, page))))
     }
 }
 
-fn with_status(status: StatusCode, page: impl Template) -> Box<Response> {
+fn with_status(status: StatusCode, page: impl Template) -> Response {
     let mut response = Page(page).into_response();
     if response.status().is_success() {
         *response.status_mut() = status;
     }
-    Box::new(response)
+    response
 }
 
 /// A page that moves on by itself, without script: the way back from another site, so that the next request is one our

@@ -141,7 +141,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// Changes a contact that still is at `version`; `outdated` is the error where somebody else changed it in between.
+/// Changes a contact that still is at `version`. `false` if somebody else changed it in between; then nothing is done.
 pub(super) async fn update(
     tx: &mut Tx<Write>,
     contact: &Contact,
@@ -150,8 +150,7 @@ pub(super) async fn update(
     restricted: Option<&Restricted<Line<0, 40>>>,
     by: &Actor,
     taken: impl FnOnce() -> Error,
-    outdated: impl FnOnce() -> Error,
-) -> Result<()> {
+) -> Result<bool> {
     let changed = sqlx::query!(
         "update tenant.contacts
             set name = $4, email = $5, phone = $6, company = $7, notes = $8,
@@ -173,12 +172,12 @@ pub(super) async fn update(
     .await
     .on_constraint(SAME_EMAIL, taken)?;
     if changed.rows_affected() == 0 {
-        return Err(outdated());
+        return Ok(false);
     }
     let details =
         json!({ "workspace": contact.workspace.name, "name": *new.name, "restricted_fields": restricted.is_some() });
     Event { kind: "contact.changed", target: contact.entity().to_string(), details }.record(tx, by).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Deletes a contact. One that is gone already is [`Error::NotFound`].

@@ -109,9 +109,10 @@ pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<Co
     };
     let mut tx = ok.begin().await?;
     let taken = || taken(errors, |errors| FormPage::edit(&ok, &input, errors));
-    let outdated = || outdated(|errors| FormPage::edit(&ok, &input, errors));
     let by = ok.who.actor();
-    contact::update(&mut tx, &ok.on, version, &new, restricted.as_ref(), &by, taken, outdated).await?;
+    if !contact::update(&mut tx, &ok.on, version, &new, restricted.as_ref(), &by, taken).await? {
+        return Err(outdated(|errors| FormPage::edit(&ok, &input, errors)));
+    }
     tx.commit().await?;
     Ok(see_other(&ok.on.url(), &format!("{} was saved.", new.name)))
 }
