@@ -1,5 +1,7 @@
 //! Stopping: what runs is finished, what comes is refused.
 
+use std::cell::Cell;
+
 use sqlx::Executor;
 use tokio::net::TcpStream;
 
@@ -15,14 +17,20 @@ async fn a_stopping_server_finishes_what_runs_and_refuses_what_comes() {
     let mut block = world.block_contacts().await;
     let running = tokio::spawn(async move { olivia.post(&contacts, &[("name", "Just in time")]).await });
     world.until_blocked(1).await;
+    let released = Cell::new(false);
     let release = async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         assert!(!running.is_finished(), "it still waits");
+        released.set(true);
         block.execute("rollback").await.unwrap();
     };
-    tokio::join!(world.stop(), release);
+    let stop = async {
+        world.stop().await;
+        assert!(released.get(), "it did not wait for what runs");
+    };
+    tokio::join!(stop, release);
     assert_eq!(running.await.unwrap().status, 303);
     assert_eq!(world.database.count("select count(*) from tenant.contacts where name = 'Just in time'").await, 1);
 }
