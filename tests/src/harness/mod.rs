@@ -229,9 +229,12 @@ impl World {
     pub(crate) async fn until_blocked(&self, queries: i64) {
         let waiting =
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-        while self.database.count(waiting).await < queries {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let blocked = async {
+            while self.database.count(waiting).await < queries {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), blocked).await.expect("nothing waits for the lock");
     }
 
     /// Sends bytes as they are and reads until the server ends the connection.
