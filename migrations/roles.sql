@@ -20,7 +20,10 @@ begin
       null; -- another database of this cluster was set up in the same moment
     end;
   end loop;
-  if not (select rolcanlogin and not rolinherit from pg_roles where rolname = 'web') then
+  if not (select rolcanlogin and not rolinherit
+                 and coalesce(rolconfig, '{}') @> array['statement_timeout=10s', 'lock_timeout=5s',
+                                                        'idle_in_transaction_session_timeout=30s']
+            from pg_roles where rolname = 'web') then
     alter role web login noinherit;
     -- A query or a forgotten transaction never holds a connection for long.
     alter role web set statement_timeout = '10s';

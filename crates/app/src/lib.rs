@@ -15,6 +15,8 @@ mod shell;
 mod sign_in;
 mod state;
 
+use std::sync::LazyLock;
+
 use authz::{PolicySource, Routes, Row};
 use axum::Router;
 use axum::middleware::from_fn;
@@ -72,5 +74,7 @@ fn routes() -> Routes<State> {
 }
 
 fn events() -> impl Iterator<Item = (&'static str, &'static str)> {
-    features().into_iter().flat_map(|feature| feature.events.iter().copied())
+    static ALL: LazyLock<Vec<(&str, &str)>> =
+        LazyLock::new(|| features().into_iter().flat_map(|feature| feature.events.iter().copied()).collect());
+    ALL.iter().copied()
 }

@@ -16,6 +16,8 @@ const WAITING: usize = 16_384;
 const BATCH: usize = 4_096;
 /// Time in which decisions gather into one batch.
 const GATHER: Duration = Duration::from_millis(200);
+/// Longest wait for the database to take a batch.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Longest wait for room in the queue; then the request is refused rather than answered unrecorded.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -129,7 +131,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
         tokio::select! {
             () = async {
                 if batch.is_empty() {
-                    waiting.recv_many(&mut batch, 1).await;
+                    batch.extend(waiting.recv().await.map(numbered));
                 }
                 sleep(GATHER).await;
             } => {
@@ -158,18 +160,27 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
     }
 }
 
-fn fill(batch: &mut Vec<Decision>, waiting: &mut Receiver<Decision>) {
+fn fill(batch: &mut Vec<(Uuid, Decision)>, waiting: &mut Receiver<Decision>) {
     while batch.len() < BATCH {
-        let Ok(decision) = waiting.try_recv() else {
-            return;
-        };
-        batch.push(decision);
+        let Ok(decision) = waiting.try_recv() else { return };
+        batch.push(numbered(decision));
     }
 }
 
-async fn insert(db: &Db, batch: &[Decision]) -> Result<(), tenancy::Error> {
+/// Gives a decision its id, once: a batch whose answer was lost is not written twice.
+fn numbered(decision: Decision) -> (Uuid, Decision) {
+    (Uuid::now_v7(), decision)
+}
+
+/// Writes a batch, and gives up where the database does not answer: the batch is kept and tried again.
+async fn insert(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::Error> {
+    timeout(ANSWER, insert_all(db, batch)).await.unwrap_or(Err(tenancy::Error::Busy))
+}
+
+async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::Error> {
     let mut tx = db.begin_audit().await?;
-    let ids: Vec<Uuid> = batch.iter().map(|_| Uuid::now_v7()).collect();
+    let ids: Vec<Uuid> = batch.iter().map(|(id, _)| *id).collect();
+    let batch: Vec<&Decision> = batch.iter().map(|(_, decision)| decision).collect();
     let tenants: Vec<Option<Uuid>> = batch.iter().map(|d| d.tenant.map(TenantId::uuid)).collect();
     let times: Vec<DateTime<Utc>> = batch.iter().map(|d| d.at).collect();
     let principals: Vec<String> = batch.iter().map(|d| d.principal.clone()).collect();
@@ -186,7 +197,8 @@ async fn insert(db: &Db, batch: &[Decision]) -> Result<(), tenancy::Error> {
            select id, tenant, at, principal, action, resource, allowed, string_to_array(policies, ','), policy_set, request
              from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
                          $8::text[], $9::bytea[], $10::uuid[])
-               as d (id, tenant, at, principal, action, resource, allowed, policies, policy_set, request)"#,
+               as d (id, tenant, at, principal, action, resource, allowed, policies, policy_set, request)
+           on conflict do nothing"#,
         &ids,
         &tenants as &[Option<Uuid>],
         &times,

@@ -173,7 +173,8 @@ fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]
 }
 
 impl LogoutNotice {
-    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`. A token seen before is refused.
+    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`, and with both also those of the person
+    /// for which the provider had named no session. A token seen before is refused.
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
         let now = authn.0.clock.now();
@@ -194,7 +195,8 @@ impl LogoutNotice {
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
               where issuer = $2 and provider = $3 and ended_at is null
-                and ($4::text is null or subject = $4) and ($5::text is null or upstream_sid = $5)
+                and ($4::text is null or subject = $4)
+                and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
              returning id, user_id",
             now,
             notice.issuer,

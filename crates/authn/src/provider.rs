@@ -143,7 +143,8 @@ impl Provider {
         let metadata = self.metadata(now).await?;
         let mut known = self.known.lock().await;
         if known.keys_at.is_some_and(|at| now - at < self.retry()) {
-            return Err(Unusable("its key set was fetched a moment ago".to_owned()));
+            // Perhaps by somebody who met the same new key: then it is there.
+            return Ok(known.metadata.as_ref().map_or(metadata, |(kept, _)| kept.clone()));
         }
         known.keys_at = Some(now);
         let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender())

@@ -99,6 +99,9 @@ impl Begin for Write {
 
     async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self>> {
         let tenant = ok.tenant().ok_or_else(|| Error::internal("nothing outside an organization is written here"))?;
+        if ok.decisions.0.is_empty() {
+            return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
+        }
         let mut tx = ok.authorizer.db().begin::<Write>(tenant).await.map_err(busy)?;
         for decision in std::mem::take(&mut ok.decisions.0) {
             decision.record(&mut tx).await?;
@@ -139,8 +142,15 @@ impl<A: Action> Authorized<A> {
     pub fn would_on<B: Action>(&self, resource: &B::On) -> bool {
         let entity = resource.entity();
         let known = entity.uid().is_some_and(|uid| self.entities.get(&uid).is_some());
-        let other = (!known).then(|| self.authorizer.entities(&self.principal, &entity));
-        let entities = other.as_ref().unwrap_or(&self.entities);
+        let other = if known { None } else { Some(self.authorizer.entities(&self.principal, &entity)) };
+        let entities = match &other {
+            None => &self.entities,
+            Some(Ok(entities)) => entities,
+            Some(Err(error)) => {
+                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
+                return false;
+            }
+        };
         let question =
             Question { resource: &entity, action: B::NAME, facts: resource.facts(), entities, ..self.question::<A>() };
         self.authorizer.ask(&question).allowed
@@ -195,7 +205,7 @@ where
         let principal = principal(&who, member.as_ref());
         let resource = on.entity();
         let asked = Instant::now();
-        let entities = authorizer.entities(&principal, &resource);
+        let entities = authorizer.entities(&principal, &resource)?;
         let facts = on.facts();
         let question = Question {
             who: &who,

@@ -4,6 +4,7 @@ use audit::{Decision, Decisions};
 use authn::{Authn, SignedIn};
 use cedar_policy::{Context, Entities, EntityUid, Request, RestrictedExpression};
 use tenancy::{Db, TenantId};
+use web::Error;
 
 use crate::entity::{Entity, Facts};
 use crate::policies::{Policies, PolicyError, PolicySource};
@@ -87,18 +88,13 @@ impl Authorizer {
 
     /// The entities of a question, checked against the schema. Several questions about the same ones share them: making
     /// them costs more than an answer.
-    pub(crate) fn entities(&self, principal: &Entity, resource: &Entity) -> Entities {
+    pub(crate) fn entities(&self, principal: &Entity, resource: &Entity) -> Result<Entities, Error> {
         let mut entities = Vec::with_capacity(8);
-        let made = [principal, resource]
+        [principal, resource]
             .into_iter()
             .try_for_each(|entity| entity.collect(&mut entities))
-            .ok_or_else(|| "the principal or the resource is no entity".to_owned())
-            .and_then(|()| Entities::from_entities(entities, Some(&self.0.policies.schema)).map_err(text));
-        made.unwrap_or_else(|error| {
-            // Without entities no policy can allow anything.
-            tracing::error!(error, "entities that do not fit the schema");
-            Entities::empty()
-        })
+            .ok_or_else(|| Error::internal(format!("{principal} or {resource} is no entity")))?;
+        Ok(Entities::from_entities(entities, Some(&self.0.policies.schema))?)
     }
 
     fn situation(&self, question: &Question<'_>) -> Result<Context, String> {

@@ -11,6 +11,9 @@ use crate::{Config, TenantId, Tx, UserId, Write, tx};
 /// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
 const SAFE_FROM: [i32; 3] = [150_014, 160_010, 170_006];
 
+/// Longest wait for a transaction to end when its connection returns.
+const END: Duration = Duration::from_secs(5);
+
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,8 +67,9 @@ impl Db {
                 Box::pin(async move {
                     // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
                     // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
-                    connection.execute(end).await?;
-                    Ok(true)
+                    // A connection that does not answer is closed instead of kept out of the pool for ever.
+                    let ended = tokio::time::timeout(END, connection.execute(end)).await;
+                    Ok(ended.is_ok_and(|ended| ended.is_ok()))
                 })
             })
             .connect_with(options)
