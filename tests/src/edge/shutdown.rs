@@ -1,6 +1,6 @@
 //! Stopping: what runs is finished, what comes is refused.
 
-use std::cell::Cell;
+use std::time::Duration;
 
 use sqlx::Executor;
 use tokio::net::TcpStream;
@@ -17,20 +17,20 @@ async fn a_stopping_server_finishes_what_runs_and_refuses_what_comes() {
     let mut block = world.block_contacts().await;
     let running = tokio::spawn(async move { olivia.post(&contacts, &[("name", "Just in time")]).await });
     world.until_blocked(1).await;
-    let released = Cell::new(false);
-    let release = async {
+    let mut stop = Box::pin(world.stop());
+    let refused = async {
         while TcpStream::connect(address).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(!running.is_finished(), "it still waits");
-        released.set(true);
-        block.execute("rollback").await.unwrap();
     };
-    let stop = async {
-        world.stop().await;
-        assert!(released.get(), "it did not wait for what runs");
-    };
-    tokio::join!(stop, release);
+    tokio::select! {
+        () = &mut stop => panic!("it stopped before what runs was done"),
+        () = refused => {}
+    }
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut stop).await;
+    assert!(early.is_err() && !running.is_finished(), "it waits for what runs");
+    block.execute("rollback").await.unwrap();
+    stop.await;
     assert_eq!(running.await.unwrap().status, 303);
     assert_eq!(world.database.count("select count(*) from tenant.contacts where name = 'Just in time'").await, 1);
 }
