@@ -45,8 +45,8 @@ impl Role {
         match self {
             Self::Owner => "Everything, including making others owners.",
             Self::Admin => "Members except owners, workspaces, all contacts and the activity record.",
-            Self::BillingAdmin => "Plans and payments. No contacts.",
-            Self::Finance => "Invoices and reports. No contacts.",
+            Self::BillingAdmin => "Sees the organization and its members, for work on plans and payments. No contacts.",
+            Self::Finance => "Sees the organization and its members, for work on invoices. No contacts.",
             Self::Creator => "Sees all contacts, adds new ones and changes their own.",
             Self::Editor => "Sees and changes all contacts, restricted fields can be seen.",
             Self::Viewer => "Sees contacts and changes nothing.",
