@@ -62,11 +62,17 @@ create table identity.sessions (
 create index sessions_user on identity.sessions (user_id);
 create index sessions_upstream on identity.sessions (issuer, subject, upstream_sid) where ended_at is null;
 
--- Logout tokens already acted on (OpenID Connect Back-Channel Logout 1.0, section 2.6), kept while they could return.
+-- Logout tokens already acted on (OpenID Connect Back-Channel Logout 1.0, section 2.6), kept while they could return, and
+-- for sign-ins that were between the provider and their session when they came.
 create table identity.logout_tokens (
   issuer text not null,
   jti text not null check (char_length(jti) between 1 and 255),
+  provider text not null,
+  subject text,
+  sid text,
+  issued_at timestamptz not null,
   expires_at timestamptz not null,
+  check (subject is not null or sid is not null),
   primary key (issuer, jti)
 );
 

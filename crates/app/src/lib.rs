@@ -66,7 +66,7 @@ pub fn table() -> Vec<Row> {
 /// The whole application.
 pub fn app(state: State, limits: Limits) -> Router {
     let routes = routes().into_router().layer(from_fn(authn::renew_cookie)).merge(web::assets());
-    web::edge(routes, limits).with_state(state)
+    web::edge(routes, limits, tenancy::is_temporary).with_state(state)
 }
 
 fn routes() -> Routes<State> {

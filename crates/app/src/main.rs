@@ -14,15 +14,15 @@ use tracing_subscriber::EnvFilter;
 type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage:
-  holdfast serve                 run the application (configuration: HOLDFAST_CONFIG, HOLDFAST__SECTION__KEY)
-  holdfast migrate <owner-url>   create roles and tables; the URL may also come on standard input, as `-`";
+  holdfast serve     run the application (configuration: HOLDFAST_CONFIG, HOLDFAST__SECTION__KEY)
+  holdfast migrate   create roles and tables; reads the URL of the database's owner from standard input";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => run().await,
-        ["migrate", url] => migrate(url).await,
+        ["migrate"] => migrate().await,
         _ => Err(USAGE.into()),
     };
     match result {
@@ -37,9 +37,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn migrate(url: &str) -> Result<(), Failure> {
-    let url = if url == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { url.to_owned() };
-    tenancy::migrate(&SecretString::from(url)).await?;
+/// The URL holds a password, and arguments stand in the list of processes.
+async fn migrate() -> Result<(), Failure> {
+    let url = std::io::read_to_string(std::io::stdin())?;
+    tenancy::migrate(&SecretString::from(url.trim())).await?;
     Ok(())
 }
 
@@ -48,6 +49,7 @@ async fn run() -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
+        .with_span_list(false)
         .with_env_filter(EnvFilter::try_new(&config.log.filter)?)
         .init();
     let production = config.production();

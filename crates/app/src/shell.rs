@@ -26,7 +26,7 @@ pub(crate) fn personal(who: &SignedIn) -> Shell {
 
 /// The layout of a page in an organization.
 pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
-    let mut shell = personal(&ok.who);
+    let mut shell = personal(ok.who());
     let Ok(member) = ok.member() else { return shell };
     let organization = Organization::of(&member.membership);
     let url = organization.url();
@@ -36,7 +36,7 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
         links.push(link(Nav::Contacts, format!("{url}/w/{}/contacts", workspace.id), "Contacts"));
     }
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
-    if ok.would_on::<ViewActivity>(&organization) {
+    if ok.would::<ViewActivity>(&organization) {
         links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));
     }
     shell.place = Some(Place {

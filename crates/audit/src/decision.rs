@@ -15,7 +15,7 @@ const WAITING: usize = 16_384;
 /// Most decisions of one insert.
 const BATCH: usize = 4_096;
 /// Time in which decisions gather into one batch.
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(50);
 /// Longest wait for the database to take a batch.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Longest wait for room in the queue; then the request is refused rather than answered unrecorded.
@@ -76,12 +76,25 @@ pub struct Overloaded;
 ///
 /// They are written in batches by one task. The queue is bounded: while the database does not take them, requests wait
 /// and are then refused ([`Overloaded`]). Nothing is dropped in silence: [`close`](Self::close) says what it could not
-/// write, and [`record_now`](Self::record_now) logs what the queue does not take. A killed process loses what it had not
+/// write, and what the queue does not take is in the error log. A killed process loses what it had not
 /// yet written (at most [`GATHER`] old while the database is well).
 #[derive(Clone, Debug)]
 pub struct Decisions {
     queue: Sender<Decision>,
     task: Arc<Mutex<Option<Task>>>,
+}
+
+/// A decision on its way into the queue. Where it does not get there, because there is no room or because the request was
+/// given up while it waited, it goes to the error log.
+#[derive(Debug)]
+struct Unrecorded(Option<Decision>);
+
+impl Drop for Unrecorded {
+    fn drop(&mut self) {
+        if let Some(decision) = &self.0 {
+            tracing::error!(?decision, "a policy decision stands only here");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -102,16 +115,18 @@ impl Decisions {
 
     /// Hands over a decision.
     pub async fn record(&self, decision: Decision) -> Result<(), Overloaded> {
-        match timeout(PATIENCE, self.queue.send(decision)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Overloaded),
+        let mut unrecorded = Unrecorded(Some(decision));
+        let Ok(Ok(place)) = timeout(PATIENCE, self.queue.reserve()).await else { return Err(Overloaded) };
+        if let Some(decision) = unrecorded.0.take() {
+            place.send(decision);
         }
+        Ok(())
     }
 
     /// Hands over a decision that nobody can wait for any more. Where the queue is full it goes to the error log.
     pub fn record_now(&self, decision: Decision) {
         if let Err(TrySendError::Full(decision) | TrySendError::Closed(decision)) = self.queue.try_send(decision) {
-            tracing::error!(?decision, "a policy decision stands only here");
+            drop(Unrecorded(Some(decision)));
         }
     }
 

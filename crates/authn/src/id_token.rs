@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use web::visible;
 
+use crate::Clock;
 use crate::provider::{ALGORITHMS, Metadata, Provider, chain};
 
 /// How far a provider's clock may be off.
@@ -47,6 +48,7 @@ pub(crate) struct Identity {
     pub(crate) auth_time: DateTime<Utc>,
     pub(crate) methods: Vec<String>,
     pub(crate) sid: Option<String>,
+    pub(crate) issued_at: DateTime<Utc>,
 }
 
 /// Why a code gave no identity. The text is for the log and the audit trail.
@@ -73,9 +75,9 @@ impl Provider {
         &self,
         code: String,
         expected: Expected<'_>,
-        now: DateTime<Utc>,
+        clock: &Clock,
     ) -> Result<Identity, Refused> {
-        let metadata = self.metadata(now).await.map_err(|error| Refused::Provider(error.0))?;
+        let metadata = self.metadata(clock).await.map_err(|error| Refused::Provider(error.0))?;
         let client = Client::<
             Extra,
             CoreAuthDisplay,
@@ -95,7 +97,7 @@ impl Provider {
             _,
             _,
         >::from_provider_metadata(
-            metadata.clone(), self.client_id.clone(), Some(self.client_secret.clone())
+            Metadata::clone(&metadata), self.client_id.clone(), Some(self.client_secret.clone())
         )
         .set_redirect_uri(self.redirect.clone());
         let response = client
@@ -116,11 +118,12 @@ impl Provider {
                     _ => Refused::Provider(reason),
                 }
             })?;
+        let now = clock.now();
         let token = response.id_token().ok_or_else(|| Refused::Token("there is none".to_owned()))?;
 
         let (claims, metadata) = match self.verify(token, &metadata, &expected, now) {
             Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) => {
-                let metadata = self.metadata_with_new_keys(now).await.map_err(|error| Refused::Provider(error.0))?;
+                let metadata = self.metadata_with_new_keys(clock).await.map_err(|error| Refused::Provider(error.0))?;
                 (self.verify(token, &metadata, &expected, now), metadata)
             }
             checked => (checked, metadata),
@@ -237,5 +240,6 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
             .auth_method_refs()
             .map_or_else(Vec::new, |methods| methods.iter().take(8).map(|method| visible(method, 32)).collect()),
         sid,
+        issued_at: claims.issue_time(),
     })
 }

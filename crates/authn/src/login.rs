@@ -11,9 +11,10 @@ use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
 
 use crate::id_token::{Expected, Identity, Refused};
+use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
-use crate::session::{actor, busy, token_of};
+use crate::session::{actor, token_of};
 use crate::{Authn, NewCookie};
 
 const COOKIE: &str = "login";
@@ -128,7 +129,7 @@ impl Authn {
     ) -> Result<Result<Started, SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
         let now = self.0.clock.now();
-        let metadata = match provider.metadata(now).await {
+        let metadata = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => metadata,
             Err(error) => {
                 tracing::error!(provider = key, %error, "identity provider unusable");
@@ -140,11 +141,12 @@ impl Authn {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         // The session of this browser, if it has one. Its strict cookie comes along now and not with the answer.
         let here = token_of(headers).map(hash);
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
-        // What nobody came back for, a bounded number at a time.
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        // What nobody came back for, a bounded number at a time. By one sign-in at a time: two would wait for each other.
         sqlx::query!(
             "delete from identity.logins where handle_hash in
-               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20)",
+               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20)
+               and (select pg_try_advisory_xact_lock(hashtextextended('identity.logins', 0)))",
             now,
         )
         .execute(&mut *tx)
@@ -213,10 +215,10 @@ impl Authn {
             }
             return Ok(Err(SignInFailure::NotUnderWay));
         };
-        match self.redeem(provider, answer, &login, now).await {
+        match self.redeem(provider, answer, &login).await {
             Ok(identity) => self.begin_session(key, identity, &login, context).await,
             Err((failure, reason)) => {
-                tracing::warn!(provider = key, reason, "sign-in failed");
+                tracing::warn!(provider = key, reason = %web::visible(&reason, 300), "sign-in failed");
                 self.record_failure(key, &reason, context).await?;
                 Ok(Err(failure))
             }
@@ -233,7 +235,7 @@ impl Authn {
         let (Some(handle), Some(state)) = (cookie::get(headers, COOKIE), &answer.state) else {
             return Ok(None);
         };
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
         let login = sqlx::query_as!(
             Login,
             "delete from identity.logins
@@ -254,7 +256,7 @@ impl Authn {
     /// what the right one can still finish.
     async fn waits_for_another_answer(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<bool, Error> {
         let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
         let row = sqlx::query!(
             "select from identity.logins where handle_hash = $1 and expires_at > $2",
             &hash(handle)[..],
@@ -270,12 +272,12 @@ impl Authn {
         provider: &Provider,
         answer: Answer,
         login: &Login,
-        now: DateTime<Utc>,
     ) -> Result<Identity, (SignInFailure, String)> {
         if answer.ambiguous {
             return Err((SignInFailure::Refused, "answer: a parameter came twice".to_owned()));
         }
-        let metadata = provider.metadata(now).await.map_err(|error| (SignInFailure::ProviderDown, error.0))?;
+        let metadata =
+            provider.metadata(&self.0.clock).await.map_err(|error| (SignInFailure::ProviderDown, error.0))?;
         // RFC 9207: which issuer answers. Checked before anything is sent anywhere, so that a code of one provider never
         // reaches another.
         let names_issuer = metadata.additional_metadata().authorization_response_iss_parameter_supported;
@@ -290,7 +292,7 @@ impl Authn {
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
         let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
         let expected = Expected { nonce: &login.nonce, pkce_verifier: &login.pkce_verifier, started: login.created_at };
-        provider.redeem(code, expected, now).await.map_err(|error| match &error {
+        provider.redeem(code, expected, &self.0.clock).await.map_err(|error| match &error {
             Refused::Provider(_) => (SignInFailure::ProviderDown, error.to_string()),
             Refused::Token(_) => (SignInFailure::Refused, error.to_string()),
         })
@@ -303,15 +305,21 @@ impl Authn {
         login: &Login,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
-        let (user, locked) = self.find_or_create_user(&mut tx, &identity).await?;
-        if locked {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
+        let (user, locked) = self.find_or_create_user(&mut tx, &identity, context).await?;
+        let refused = match (locked, signed_out) {
+            (true, _) => Some((SignInFailure::Locked, "the account is locked")),
+            (false, true) => Some((SignInFailure::Refused, "signed out at the provider meanwhile")),
+            (false, false) => None,
+        };
+        if let Some((failure, reason)) = refused {
             let by = actor(context, Some(user), None);
-            let details = json!({ "provider": key, "reason": "the account is locked" });
+            let details = json!({ "provider": key, "reason": reason });
             let event = Event { kind: "sign_in.failed", target: format!("User::{user}"), details };
             event.record_personal(&mut tx, &by).await?;
             tx.commit().await?;
-            return Ok(Err(SignInFailure::Locked));
+            return Ok(Err(failure));
         }
         if let Some(replaced) = login.replaces {
             self.end_replaced(&mut tx, replaced, context).await?;
@@ -331,6 +339,7 @@ impl Authn {
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         identity: &Identity,
+        context: &Context,
     ) -> Result<(Uuid, bool), Error> {
         let now = self.0.clock.now();
         // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
@@ -373,11 +382,14 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
+        let details = json!({ "issuer": identity.issuer });
+        let event = Event { kind: "account.created", target: format!("User::{id}"), details };
+        event.record_personal(tx, &actor(context, Some(id), None)).await?;
         Ok((id, false))
     }
 
     async fn record_failure(&self, key: &str, reason: &str, context: &Context) -> Result<(), Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
         let details = json!({ "provider": key, "reason": web::visible(reason, 300) });
         let event = Event { kind: "sign_in.failed", target: format!("Provider::{key}"), details };
         event.record_personal(&mut tx, &actor(context, None, None)).await?;

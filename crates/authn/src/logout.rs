@@ -42,7 +42,7 @@ impl Authn {
             return Ok(SignedOut { provider_url: None, state: None });
         };
         // The session has ended; a provider that is down must not make it look as if it had not.
-        let metadata = provider.metadata(self.0.clock.now()).await.ok();
+        let metadata = provider.metadata(&self.0.clock).await.ok();
         let Some(mut url) = metadata.and_then(|metadata| metadata.additional_metadata().end_session_endpoint.clone())
         else {
             return Ok(SignedOut { provider_url: None, state: None });

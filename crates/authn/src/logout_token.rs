@@ -7,13 +7,13 @@ use openidconnect::core::CoreJwsSigningAlgorithm;
 use openidconnect::{JsonWebKey, JsonWebKeyId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tenancy::Write;
-use web::{Context, Error, Form};
+use tenancy::{Identity as IdentityPlane, Tx, Write};
+use web::{Context, Error, Form, visible};
 
-use crate::Authn;
-use crate::id_token::{SKEW, is_identifier};
-use crate::provider::{ALGORITHMS, Metadata, Provider};
-use crate::session::{actor, busy};
+use crate::id_token::{Identity, SKEW, is_identifier};
+use crate::provider::{ALGORITHMS, Metadata, Provider, Unusable};
+use crate::session::actor;
+use crate::{Authn, Clock};
 
 /// A logout token is acted on at most this long after it was made.
 const FRESH: Duration = Duration::minutes(5);
@@ -32,7 +32,28 @@ struct Verified {
     subject: Option<String>,
     sid: Option<String>,
     jti: String,
+    issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+}
+
+/// Why a logout token is not acted on.
+enum Unverified {
+    /// It proves nothing.
+    Refused(String),
+    /// The provider, or its keys, cannot be asked. It may send the token again.
+    NotNow(Unusable),
+}
+
+impl From<&str> for Unverified {
+    fn from(reason: &str) -> Self {
+        Self::Refused(reason.to_owned())
+    }
+}
+
+impl From<Unusable> for Unverified {
+    fn from(reason: Unusable) -> Self {
+        Self::NotNow(reason)
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,51 +101,58 @@ where
         let (mut parts, body) = request.into_parts();
         let context = Context::from_request_parts(&mut parts, state).await?;
         let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
-        let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         let provider = authn.0.providers.get(&key).ok_or(Error::NotFound)?;
-        let now = authn.0.clock.now();
-        let verified = provider.verify_logout(&key, &logout_token, now).await.map_err(|reason| {
-            tracing::warn!(provider = key, reason, "logout token refused");
-            Error::Malformed("This logout token is not acceptable.")
-        })?;
-        Ok(Self(verified, authn, context))
+        let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
+        match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
+            Ok(verified) => Ok(Self(verified, authn, context)),
+            Err(Unverified::NotNow(reason)) => {
+                tracing::error!(provider = key, %reason, "a logout token could not be verified");
+                Err(Error::Unavailable)
+            }
+            Err(Unverified::Refused(reason)) => {
+                tracing::warn!(provider = key, reason = %visible(&reason, 300), "logout token refused");
+                Err(Error::Malformed("This logout token is not acceptable."))
+            }
+        }
     }
 }
 
 impl Provider {
-    async fn verify_logout(&self, key: &str, token: &str, now: DateTime<Utc>) -> Result<Verified, String> {
+    async fn verify_logout(&self, key: &str, token: &str, clock: &Clock) -> Result<Verified, Unverified> {
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err("not a signed token".to_owned());
+            return Err("not a signed token".into());
         };
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "not base64url".to_owned());
-        let head: Header = serde_json::from_slice(&decode(header)?).map_err(|error| error.to_string())?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Unverified::from("not base64url"));
+        let unreadable = |error: serde_json::Error| Unverified::Refused(error.to_string());
+        let head: Header = serde_json::from_slice(&decode(header)?).map_err(unreadable)?;
         // An ID token is no logout token, and the other way round.
         if !head.typ.as_ref().is_some_and(|typ| {
             let typ = typ.to_ascii_lowercase();
             typ == "logout+jwt" || typ == "application/logout+jwt"
         }) {
-            return Err("not of type logout+jwt".to_owned());
+            return Err("not of type logout+jwt".into());
         }
         if !ALGORITHMS.contains(&head.alg) {
-            return Err("an algorithm that does not count".to_owned());
+            return Err("an algorithm that does not count".into());
         }
         let signed = format!("{header}.{payload}");
         let signature = decode(signature)?;
-        let metadata = self.metadata(now).await.map_err(|error| error.0)?;
+        let metadata = self.metadata(clock).await?;
         if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
             let known = metadata.jwks().keys().iter().any(|key| key.key_id() == head.kid.as_ref());
             if known {
-                return Err("a wrong signature".to_owned());
+                return Err("a wrong signature".into());
             }
-            let metadata = self.metadata_with_new_keys(now).await.map_err(|error| error.0)?;
+            let metadata = self.metadata_with_new_keys(clock).await?;
             if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
-                return Err("a wrong signature or unknown key".to_owned());
+                return Err("a wrong signature or unknown key".into());
             }
         }
-        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|error| error.to_string())?;
+        let now = clock.now();
+        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(unreadable)?;
         let for_us = match &claims.aud {
             Audience::One(one) => one == self.client_id.as_str(),
             Audience::Many(many) => many.len() == 1 && many.iter().all(|one| one == self.client_id.as_str()),
@@ -155,10 +183,11 @@ impl Provider {
                 subject: claims.sub,
                 sid: claims.sid,
                 jti: claims.jti,
+                issued_at: issued,
                 expires_at: issued + FRESH + SKEW,
             })
         }
-        .map_err(str::to_owned)
+        .map_err(Unverified::from)
     }
 }
 
@@ -174,16 +203,26 @@ fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]
 
 impl LogoutNotice {
     /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`, and with both also those of the person
-    /// for which the provider had named no session. A token seen before is refused.
+    /// for which the provider had named no session. It stays, so that a sign-in that is just being finished does not begin
+    /// such a session ([`signed_out_meanwhile`]). A token seen before is refused.
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
         let now = authn.0.clock.now();
-        let mut tx = authn.0.db.begin_identity::<Write>().await.map_err(busy)?;
-        sqlx::query!("delete from identity.logout_tokens where expires_at < $1", now).execute(&mut *tx).await?;
+        let mut tx = authn.0.db.begin_identity::<Write>().await?;
+        // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", notice.issuer).execute(&mut *tx).await?;
+        sqlx::query!("delete from identity.logout_tokens where issuer = $1 and expires_at < $2", notice.issuer, now)
+            .execute(&mut *tx)
+            .await?;
         let first = sqlx::query!(
-            "insert into identity.logout_tokens (issuer, jti, expires_at) values ($1, $2, $3) on conflict do nothing",
+            "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
             notice.issuer,
             notice.jti,
+            notice.provider,
+            notice.subject,
+            notice.sid,
+            notice.issued_at,
             notice.expires_at,
         )
         .execute(&mut *tx)
@@ -216,4 +255,30 @@ impl LogoutNotice {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Whether the provider said, at or after the moment it vouched for this person, that they signed out. From here to the end
+/// of the transaction no notice of this issuer is acted on.
+pub(crate) async fn signed_out_meanwhile(
+    tx: &mut Tx<Write, IdentityPlane>,
+    provider: &str,
+    identity: &Identity,
+) -> Result<bool, Error> {
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1, 0))", identity.issuer)
+        .execute(&mut **tx)
+        .await?;
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+             select from identity.logout_tokens
+              where issuer = $1 and provider = $2 and issued_at >= $3
+                and (subject is null or subject = $4)
+                and (sid is null or sid = $5 or (subject is not null and $5::text is null))) as "is!""#,
+        identity.issuer,
+        provider,
+        identity.issued_at,
+        identity.subject,
+        identity.sid,
+    )
+    .fetch_one(&mut **tx)
+    .await?)
 }

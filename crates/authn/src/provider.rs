@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use openidconnect::core::{
@@ -12,11 +13,14 @@ use openidconnect::{
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::http_client::{HttpClient, HttpError, is_loopback, may_be_asked};
-use crate::{ConfigError, ProviderConfig};
+use crate::{Clock, ConfigError, ProviderConfig};
+
+/// Most requests that wait for one provider at a time.
+const WAITING: usize = 32;
 
 /// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
 pub(crate) const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
@@ -70,13 +74,47 @@ pub(crate) struct Provider {
     loopback: bool,
     http: HttpClient,
     known: Mutex<Known>,
+    /// Held by the request that asks, and places for those that wait for it.
+    asking: tokio::sync::Mutex<()>,
+    waiting: Semaphore,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    metadata: Option<(Metadata, DateTime<Utc>)>,
+    metadata: Option<(Arc<Metadata>, DateTime<Utc>)>,
     failed_at: Option<DateTime<Utc>>,
     keys_at: Option<DateTime<Utc>>,
+}
+
+impl Known {
+    /// The metadata, if it is good; `None` if it is time to ask.
+    fn fresh(&self, config: &ProviderConfig, clock: &Clock) -> Result<Option<Arc<Metadata>>, Unusable> {
+        let now = clock.now();
+        if let Some((metadata, at)) = &self.metadata
+            && now - *at < Duration::seconds(config.metadata_seconds.into())
+        {
+            return Ok(Some(Arc::clone(metadata)));
+        }
+        if self.failed_at.is_some_and(|at| now - at < Duration::seconds(config.retry_seconds.into())) {
+            return Err(Unusable("it failed a moment ago and is not asked again yet".to_owned()));
+        }
+        Ok(None)
+    }
+}
+
+/// Notes that asking failed, also where the request that asked was given up.
+struct Failure<'a> {
+    known: &'a Mutex<Known>,
+    clock: &'a Clock,
+    averted: bool,
+}
+
+impl Drop for Failure<'_> {
+    fn drop(&mut self) {
+        if !self.averted {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).failed_at = Some(self.clock.now());
+        }
+    }
 }
 
 impl Provider {
@@ -109,52 +147,65 @@ impl Provider {
             loopback,
             http,
             known: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(WAITING),
             config,
         })
     }
 
     /// What the provider says about itself, asked at most once per [`ProviderConfig::metadata_seconds`], and after a
-    /// failure not before [`ProviderConfig::retry_seconds`]: requests do not pile up behind a provider that is down.
-    pub(crate) async fn metadata(&self, now: DateTime<Utc>) -> Result<Metadata, Unusable> {
-        let mut known = self.known.lock().await;
-        if let Some((metadata, at)) = &known.metadata
-            && now - *at < Duration::seconds(self.config.metadata_seconds.into())
-        {
-            return Ok(metadata.clone());
+    /// failure not before [`ProviderConfig::retry_seconds`]. One request asks; a few wait for it, the others are refused at
+    /// once: requests do not pile up behind a provider that is slow or down.
+    pub(crate) async fn metadata(&self, clock: &Clock) -> Result<Arc<Metadata>, Unusable> {
+        if let Some(metadata) = self.known().fresh(&self.config, clock)? {
+            return Ok(metadata);
         }
-        if known.failed_at.is_some_and(|at| now - at < self.retry()) {
-            return Err(Unusable("it failed a moment ago and is not asked again yet".to_owned()));
+        let _turn = self.turn().await?;
+        if let Some(metadata) = self.known().fresh(&self.config, clock)? {
+            return Ok(metadata);
         }
-        match self.discover().await {
-            Ok(metadata) => {
-                *known = Known { metadata: Some((metadata.clone(), now)), failed_at: None, keys_at: known.keys_at };
-                Ok(metadata)
-            }
-            Err(error) => {
-                known.failed_at = Some(now);
-                Err(error)
-            }
-        }
+        let mut failure = Failure { known: &self.known, clock, averted: false };
+        let metadata = Arc::new(self.discover().await?);
+        failure.averted = true;
+        let mut known = self.known();
+        known.metadata = Some((Arc::clone(&metadata), clock.now()));
+        known.failed_at = None;
+        Ok(metadata)
     }
 
     /// The metadata with a key set just fetched, for a token whose key is not in the one we have: keys rotate. At most
     /// once per [`ProviderConfig::retry_seconds`], so that tokens with invented keys cause no storm.
-    pub(crate) async fn metadata_with_new_keys(&self, now: DateTime<Utc>) -> Result<Metadata, Unusable> {
-        let metadata = self.metadata(now).await?;
-        let mut known = self.known.lock().await;
-        if known.keys_at.is_some_and(|at| now - at < self.retry()) {
-            // Perhaps by somebody who met the same new key: then it is there.
-            return Ok(known.metadata.as_ref().map_or(metadata, |(kept, _)| kept.clone()));
+    pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, Unusable> {
+        let metadata = self.metadata(clock).await?;
+        let _turn = self.turn().await?;
+        let now = clock.now();
+        {
+            let mut known = self.known();
+            if known.keys_at.is_some_and(|at| now - at < Duration::seconds(self.config.retry_seconds.into())) {
+                // Perhaps by somebody who met the same new key: then it is there.
+                return Ok(known.metadata.as_ref().map_or(metadata, |(kept, _)| Arc::clone(kept)));
+            }
+            known.keys_at = Some(now);
         }
-        known.keys_at = Some(now);
         let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender())
             .await
             .map_err(|error| Unusable(format!("its key set: {}", chain(&error))))?;
-        let metadata = metadata.set_jwks(keys);
-        if let Some((kept, _)) = &mut known.metadata {
-            *kept = metadata.clone();
+        let metadata = Arc::new(Metadata::clone(&metadata).set_jwks(keys));
+        if let Some((kept, _)) = &mut self.known().metadata {
+            *kept = Arc::clone(&metadata);
         }
         Ok(metadata)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn to ask the provider.
+    async fn turn(&self) -> Result<(SemaphorePermit<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
+        let full = |_| Unusable("many requests wait for its answer already".to_owned());
+        let place = self.waiting.try_acquire().map_err(full)?;
+        Ok((place, self.asking.lock().await))
     }
 
     /// The HTTP client in the form the crate takes.
@@ -164,10 +215,6 @@ impl Provider {
             let http = http.clone();
             Box::pin(async move { http.send(request, loopback).await })
         }
-    }
-
-    fn retry(&self) -> Duration {
-        Duration::seconds(self.config.retry_seconds.into())
     }
 
     async fn discover(&self) -> Result<Metadata, Unusable> {

@@ -65,17 +65,42 @@ impl Authn {
         let given = token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
         let enter = || self.0.db.enter::<P>(&given, now, scope);
-        let Some((mut tx, mut entry)) = enter().await.map_err(busy)? else {
+        let Some((mut tx, mut entry)) = enter().await? else {
+            self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
         };
         if self.is_due(&entry.session, now) {
             // The connection goes back first: a request never holds two.
             drop(tx);
             self.note_use(&entry.session, given, now, parts).await?;
-            (tx, entry) = enter().await.map_err(busy)?.ok_or(Error::Unauthenticated)?;
+            (tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(entry.session.user));
         Ok((SignedIn::new(entry.session.clone(), context), tx, entry))
+    }
+
+    /// Ends a session whose replaced token is shown after the grace time. Its browser has the new one by then, so somebody
+    /// else may have had a copy of the old one, or may have taken the new one.
+    async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let ended = sqlx::query!(
+            "update identity.sessions set ended_at = $2, ended_why = 'a replaced token was shown'
+              where previous_hash = $1 and previous_until <= $2 and ended_at is null
+                and idle_expires_at > $2 and expires_at > $2
+             returning id, user_id",
+            &given[..],
+            now,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(ended) = ended {
+            let by = actor(context, Some(ended.user_id), Some(ended.id));
+            let target = format!("Session::{}", ended.id);
+            tracing::warn!(session = %ended.id, "a replaced token was shown; the session has ended");
+            Event { kind: "session.token_reused", target, details: json!({}) }.record_personal(&mut tx, &by).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     fn is_due(&self, session: &SessionFacts, now: DateTime<Utc>) -> bool {
@@ -96,10 +121,10 @@ impl Authn {
         parts: &request::Parts,
     ) -> Result<(), Error> {
         let idle = now + Duration::seconds(self.0.session.idle_seconds.into());
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
         sqlx::query!(
             "update identity.sessions set last_seen_at = $2, idle_expires_at = $3 where id = $1",
-            session.id,
+            session.session,
             now,
             idle,
         )
@@ -113,7 +138,7 @@ impl Authn {
                 "update identity.sessions
                     set token_hash = $3, previous_hash = token_hash, previous_until = $4, rotated_at = $5
                   where id = $1 and token_hash = $2",
-                session.id,
+                session.session,
                 &given[..],
                 &token.hash()[..],
                 grace,
@@ -200,7 +225,7 @@ impl Authn {
 
     /// Ends one session. It is gone for the very next request.
     pub(crate) async fn end_session(&self, who: &SignedIn) -> Result<(), Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await.map_err(busy)?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $2, ended_why = 'signed out' where id = $1 and ended_at is null",
             who.session,
@@ -216,13 +241,6 @@ impl Authn {
         }
         tx.commit().await?;
         Ok(())
-    }
-}
-
-pub(crate) fn busy(error: tenancy::Error) -> Error {
-    match error {
-        tenancy::Error::Busy => Error::Unavailable,
-        error => Error::from(error),
     }
 }
 

@@ -1,73 +1,48 @@
+use std::ops::Deref;
+
 use audit::Actor;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponseParts, ResponseParts};
-use chrono::{DateTime, Utc};
-use tenancy::{Account, Scope, SessionFacts, UserId};
-use uuid::Uuid;
+use tenancy::{Account, Scope, SessionFacts};
 use web::{Context, Error};
 
 use crate::Authn;
 use crate::secret::Token;
 
-/// Somebody with a live session, and what the session says of how they came. Nothing in it depends on an organization.
+/// Somebody with a live session, and what the session says of how they came (its [`SessionFacts`]). Nothing in it depends
+/// on an organization.
 ///
-/// It cannot be made by hand:
+/// It cannot be made by hand, nor turned to somebody else:
 ///
 /// ```compile_fail,E0451
-/// fn forge(who: authn::SignedIn) -> authn::SignedIn {
-///     authn::SignedIn { user: tenancy::UserId::new(), ..who }
+/// fn forge(who: authn::SignedIn, context: web::Context) -> authn::SignedIn {
+///     authn::SignedIn { context, ..who }
+/// }
+/// ```
+///
+/// ```compile_fail,E0594
+/// fn turn(mut who: authn::SignedIn) {
+///     who.user = tenancy::UserId::new();
 /// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct SignedIn {
-    /// The person.
-    pub user: UserId,
-    /// The session (its id, not its token).
-    pub session: Uuid,
-    /// Display name, as the provider gave it.
-    pub name: String,
-    /// E-mail address, as the provider gave it. Never a key.
-    pub email: String,
-    /// The provider says the address is theirs.
-    pub email_verified: bool,
-    /// Who vouches for them.
-    pub issuer: String,
-    /// Under which subject.
-    pub subject: String,
-    /// When they last proved who they are.
-    pub auth_time: DateTime<Utc>,
-    /// How: `oidc`, and what the provider says it did.
-    pub methods: Vec<String>,
-    /// Device family at sign-in.
-    pub device: String,
-    /// Network at sign-in.
-    pub network: String,
-    /// When the session began.
-    pub created_at: DateTime<Utc>,
-    /// When it ends at the latest.
-    pub expires_at: DateTime<Utc>,
+    facts: SessionFacts,
     context: Context,
 }
 
+impl Deref for SignedIn {
+    type Target = SessionFacts;
+
+    fn deref(&self) -> &SessionFacts {
+        &self.facts
+    }
+}
+
 impl SignedIn {
-    pub(crate) fn new(session: SessionFacts, context: Context) -> Self {
-        Self {
-            user: session.user,
-            session: session.id,
-            name: session.display_name,
-            email: session.email,
-            email_verified: session.email_verified,
-            issuer: session.issuer,
-            subject: session.subject,
-            auth_time: session.auth_time,
-            methods: session.methods,
-            device: session.device,
-            network: session.network,
-            created_at: session.created_at,
-            expires_at: session.expires_at,
-            context,
-        }
+    pub(crate) fn new(facts: SessionFacts, context: Context) -> Self {
+        Self { facts, context }
     }
 
     /// How unusual this session looks, 0 to 100, for policies. Nothing is measured yet, so nothing looks unusual.

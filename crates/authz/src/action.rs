@@ -13,6 +13,8 @@ pub trait Action: Send + Sync + 'static {
     const NAME: &'static str;
     /// The guard's name in the table of routes.
     const GUARD: &'static str = Self::NAME;
+    /// `public`, `internal` or `restricted`, where the action is about other data than its resource is in general.
+    const DATA: Option<&'static str> = None;
     /// Whether it may write. Decides which transaction its [`Authorized`](crate::Authorized) opens.
     type Mode: Begin;
     /// What it is done to.
@@ -73,6 +75,7 @@ pub struct Prepare<A>(PhantomData<fn() -> A>);
 impl<A: Action> Action for Prepare<A> {
     const NAME: &'static str = A::NAME;
     const GUARD: &'static str = A::NAME;
+    const DATA: Option<&'static str> = A::DATA;
     type Mode = Read;
     type On = A::On;
 }
@@ -94,12 +97,14 @@ impl<A: Action> Action for Prepare<A> {
 ///     ReadFolder: Read on Folder;
 ///     /// Throw it away.
 ///     DeleteFolder: Write on Folder;
+///     /// See who was paid what.
+///     ReadSalaries: Read on Folder, "restricted" data;
 /// }
-/// assert_eq!(ACTIONS, ["ReadFolder", "DeleteFolder"]);
+/// assert_eq!(ACTIONS, ["ReadFolder", "DeleteFolder", "ReadSalaries"]);
 /// ```
 #[macro_export]
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident: $mode:ident on $resource:ty;)+) => {
+    ($($(#[$doc:meta])* $name:ident: $mode:ident on $resource:ty $(, $data:literal data)?;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -107,6 +112,7 @@ macro_rules! actions {
 
             impl $crate::Action for $name {
                 const NAME: &'static str = stringify!($name);
+                $(const DATA: Option<&'static str> = Some($data);)?
                 type Mode = $crate::tenancy::$mode;
                 type On = $resource;
             }

@@ -4,21 +4,26 @@ use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use cedar_policy::Entities;
 use tenancy::{Entry, Membership, Mode, Plane, Read, Scope, Tenant, TenantId, Tx, WorkspaceFacts, Write};
 use web::{Error, Result};
 
 use crate::action::{Action, Path, Resource};
-use crate::authorizer::{Authorizer, Question};
-use crate::entity::Entity;
+use crate::authorizer::{Authorizer, Case};
+use crate::entity::{Entity, Facts};
 
 /// Proof that the policies allow `A` to this person on this resource, now. The only way to a transaction.
 ///
-/// It cannot be made by hand:
+/// It cannot be made by hand, nor turned to somebody or something else:
 ///
 /// ```compile_fail,E0451
 /// fn forge<A: authz::Action>(ok: authz::Authorized<A>, on: A::On) -> authz::Authorized<A> {
 ///     authz::Authorized { on, ..ok }
+/// }
+/// ```
+///
+/// ```compile_fail,E0070
+/// fn turn<A: authz::Action>(ok: &mut authz::Authorized<A>, on: A::On) {
+///     ok.on() = on;
 /// }
 /// ```
 ///
@@ -31,15 +36,11 @@ use crate::entity::Entity;
 /// ```
 #[derive(Debug)]
 pub struct Authorized<A: Action> {
-    /// Who.
-    pub who: SignedIn,
-    /// On what.
-    pub on: A::On,
+    who: SignedIn,
+    on: A::On,
     /// Their place in the organization of the path.
     member: Option<Member>,
-    principal: Entity,
-    resource: Entity,
-    entities: Entities,
+    case: Case,
     decisions: ToRecord,
     seen: Option<Tx<Read, <A::On as Resource>::Plane>>,
     authorizer: Authorizer,
@@ -102,7 +103,7 @@ impl Begin for Write {
         if ok.decisions.0.is_empty() {
             return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
         }
-        let mut tx = ok.authorizer.db().begin::<Write>(tenant).await.map_err(busy)?;
+        let mut tx = ok.authorizer.db().begin::<Write>(tenant).await?;
         for decision in std::mem::take(&mut ok.decisions.0) {
             decision.record(&mut tx).await?;
         }
@@ -117,12 +118,24 @@ impl<A: Action> Authorized<A> {
         A::Mode::begin(self).await
     }
 
+    /// Who.
+    #[must_use]
+    pub fn who(&self) -> &SignedIn {
+        &self.who
+    }
+
+    /// On what.
+    #[must_use]
+    pub fn on(&self) -> &A::On {
+        &self.on
+    }
+
     /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded like the first
     /// decision: before a write that is still to begin, in its transaction.
     pub async fn also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
-        let question = self.question::<B>();
-        let answer = self.authorizer.ask(&question);
-        let decision = self.authorizer.decision(&question, &answer, self.tenant());
+        let case = self.about::<B>(&self.on)?;
+        let answer = self.authorizer.ask(&case, B::NAME);
+        let decision = self.authorizer.decision(&case, B::NAME, &answer);
         if answer.allowed && !self.decisions.0.is_empty() {
             self.decisions.0.push(decision);
         } else {
@@ -131,29 +144,21 @@ impl<A: Action> Authorized<A> {
         Ok(answer.allowed)
     }
 
-    /// Whether it makes sense to offer `B`: for buttons. Allows nothing, so it is not recorded.
+    /// Whether it makes sense to offer `B`, on the same resource or on another one that the page shows, such as a row of a
+    /// list: for buttons. Allows nothing, so it is not recorded.
     #[must_use]
-    pub fn would<B: Action<On = A::On>>(&self) -> bool {
-        self.authorizer.ask(&self.question::<B>()).allowed
+    pub fn would<B: Action>(&self, resource: &B::On) -> bool {
+        match self.about::<B>(resource) {
+            Ok(case) => self.authorizer.ask(&case, B::NAME).allowed,
+            Err(error) => {
+                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
+                false
+            }
+        }
     }
 
-    /// The same for another resource that the page shows, such as a row of a list.
-    #[must_use]
-    pub fn would_on<B: Action>(&self, resource: &B::On) -> bool {
-        let entity = resource.entity();
-        let known = entity.uid().is_some_and(|uid| self.entities.get(&uid).is_some());
-        let other = if known { None } else { Some(self.authorizer.entities(&self.principal, &entity)) };
-        let entities = match &other {
-            None => &self.entities,
-            Some(Ok(entities)) => entities,
-            Some(Err(error)) => {
-                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                return false;
-            }
-        };
-        let question =
-            Question { resource: &entity, action: B::NAME, facts: resource.facts(), entities, ..self.question::<A>() };
-        self.authorizer.ask(&question).allowed
+    fn about<B: Action>(&self, resource: &B::On) -> Result<Case> {
+        self.authorizer.about(&self.case, &self.who, resource.entity(), facts::<B>(resource))
     }
 
     /// Their place in the organization. An account page has none: [`Error::NotFound`].
@@ -166,17 +171,12 @@ impl<A: Action> Authorized<A> {
     pub fn tenant(&self) -> Option<TenantId> {
         self.on.founds().or(self.member.as_ref().map(|member| member.membership.tenant))
     }
+}
 
-    fn question<B: Action<On = A::On>>(&self) -> Question<'_> {
-        Question {
-            who: &self.who,
-            principal: &self.principal,
-            action: B::NAME,
-            resource: &self.resource,
-            facts: self.on.facts(),
-            entities: &self.entities,
-        }
-    }
+/// What a decision on `A` should know of the resource.
+fn facts<A: Action>(on: &A::On) -> Facts {
+    let facts = on.facts();
+    Facts { data_classification: A::DATA.or(facts.data_classification), ..facts }
 }
 
 impl<A, S> FromRequestParts<S> for Authorized<A>
@@ -203,24 +203,14 @@ where
         };
         let on = A::On::load(&mut tx, &entry, &path).await?.ok_or(Error::NotFound)?;
         let principal = principal(&who, member.as_ref());
-        let resource = on.entity();
-        let asked = Instant::now();
-        let entities = authorizer.entities(&principal, &resource)?;
-        let facts = on.facts();
-        let question = Question {
-            who: &who,
-            principal: &principal,
-            action: A::NAME,
-            resource: &resource,
-            facts,
-            entities: &entities,
-        };
-        let answer = authorizer.ask(&question);
-        tracing::Span::current().record("decision_micros", micros(asked));
         let tenant = member.as_ref().map(|member| member.membership.tenant);
-        let decision = authorizer.decision(&question, &answer, tenant);
+        let asked = Instant::now();
+        let case = authorizer.case(&who, tenant, principal, on.entity(), facts::<A>(&on))?;
+        let answer = authorizer.ask(&case, A::NAME);
+        tracing::Span::current().record("decision_micros", micros(asked));
+        let decision = authorizer.decision(&case, A::NAME, &answer);
         if !answer.allowed {
-            let visible = authorizer.ask(&Question { action: <A::On as Resource>::VIEW, ..question }).allowed;
+            let visible = authorizer.ask(&case, <A::On as Resource>::VIEW).allowed;
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
             return Err(if visible { Error::Forbidden } else { Error::NotFound });
         }
@@ -233,7 +223,7 @@ where
             decisions.0.push(decision);
         }
         tracing::Span::current().record("guard_micros", micros(began));
-        Ok(Self { who, on, member, principal, resource, entities, decisions, seen, authorizer })
+        Ok(Self { who, on, member, case, decisions, seen, authorizer })
     }
 }
 
@@ -270,12 +260,5 @@ fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
                 .inside(Entity::new("Role", &membership.role))
                 .inside(organization)
         }
-    }
-}
-
-fn busy(error: tenancy::Error) -> Error {
-    match error {
-        tenancy::Error::Busy => Error::Unavailable,
-        error => Error::from(error),
     }
 }

@@ -1,20 +1,33 @@
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// An entity of the Cedar schema: type, id, what it is inside of, attributes. Built from typed values only: policy
 /// data made of somebody's JSON could smuggle entities in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
+    pub(crate) uid: Uid,
+    pub(crate) inside: Vec<Entity>,
+    pub(crate) attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// Type and id of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Uid {
     pub(crate) kind: &'static str,
     pub(crate) id: String,
-    pub(crate) inside: Vec<Entity>,
-    pub(crate) attributes: Vec<(&'static str, RestrictedExpression)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    Text(String),
+    Reference(Uid),
 }
 
 impl Entity {
     /// `kind::"id"`.
     #[must_use]
     pub fn new(kind: &'static str, id: impl std::fmt::Display + Copy) -> Self {
-        Self { kind, id: id.to_string(), inside: Vec::new(), attributes: Vec::new() }
+        Self { uid: Uid { kind, id: id.to_string() }, inside: Vec::new(), attributes: Vec::new() }
     }
 
     /// Puts it inside another entity, with whatever that one is inside of.
@@ -27,49 +40,81 @@ impl Entity {
     /// A text attribute.
     #[must_use]
     pub fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.attributes.push((name, RestrictedExpression::new_string(value.into())));
+        self.attributes.push((name, Attribute::Text(value.into())));
         self
     }
 
     /// An attribute that refers to another entity.
     #[must_use]
     pub fn reference(mut self, name: &'static str, to: &Entity) -> Self {
-        if let Some(uid) = to.uid() {
-            self.attributes.push((name, RestrictedExpression::new_entity_uid(uid)));
-        }
+        self.attributes.push((name, Attribute::Reference(to.uid.clone())));
         self
     }
 
-    /// `None` for a type name that is none; the schema check then refuses the request.
-    pub(crate) fn uid(&self) -> Option<EntityUid> {
-        let kind: EntityTypeName = self.kind.parse().ok()?;
-        Some(EntityUid::from_type_name_and_id(kind, EntityId::new(&self.id)))
+    /// Says nothing but which entity it is.
+    pub(crate) fn is_name_only(&self) -> bool {
+        self.inside.is_empty() && self.attributes.is_empty()
     }
 
-    /// The entity and everything it is inside of.
-    pub(crate) fn collect(&self, into: &mut Vec<cedar_policy::Entity>) -> Option<()> {
-        let uid = self.uid()?;
-        if into.iter().any(|known| known.uid() == uid) {
-            return Some(());
+    /// The entity and everything it is inside of. Of two that say of the same entity different things, one that is only
+    /// its name gives way; `Err` with the entity where neither is.
+    pub(crate) fn collect<'a>(&'a self, into: &mut BTreeMap<&'a Uid, &'a Entity>) -> Result<(), &'a Entity> {
+        match into.entry(&self.uid) {
+            Entry::Vacant(free) => {
+                free.insert(self);
+            }
+            Entry::Occupied(mut known) if known.get().is_name_only() => {
+                known.insert(self);
+            }
+            Entry::Occupied(known) if self.is_name_only() || *known.get() == self => return Ok(()),
+            Entry::Occupied(_) => return Err(self),
         }
-        let parents = self.inside.iter().map(Self::uid).collect::<Option<_>>()?;
-        let attributes = self.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        into.push(cedar_policy::Entity::new(uid, attributes, parents).ok()?);
         self.inside.iter().try_for_each(|parent| parent.collect(into))
     }
 }
 
-impl std::fmt::Display for Entity {
+impl std::fmt::Display for Uid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}::{:?}", self.kind, self.id)
     }
 }
 
+impl std::fmt::Display for Entity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.uid.fmt(f)
+    }
+}
+
 /// Facts about a resource that rules on sensitive actions look at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Money concerned, in minor units.
     pub amount: Option<i64>,
     /// `public`, `internal` or `restricted`.
     pub data_classification: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: POL-01
+    #[test]
+    fn what_is_known_of_an_entity_does_not_depend_on_who_names_it_first() {
+        let name = Entity::new("Organization", 1);
+        let told = name.clone().text("plan", "free");
+        let other = name.clone().text("plan", "paid");
+        let both = |first: &Entity, second: &Entity| {
+            let mut known = BTreeMap::new();
+            first.collect(&mut known).and_then(|()| second.collect(&mut known)).map_err(Clone::clone)?;
+            Ok::<_, Entity>(known.into_values().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(both(&name, &told), Ok(vec![told.clone()]));
+        assert_eq!(both(&told, &name), Ok(vec![told.clone()]));
+        assert_eq!(both(&told, &told), Ok(vec![told.clone()]));
+        assert_eq!(both(&told, &other), Err(other.clone()));
+        let member = Entity::new("Member", 1).inside(name);
+        assert_eq!(both(&member, &told), Ok(vec![member.clone(), told.clone()]));
+        assert_eq!(both(&told, &member), Ok(vec![member, told]));
+    }
 }

@@ -1,10 +1,13 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{
-    ActionConstraint, Effect, Entities, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Effect, Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use sha2::{Digest, Sha256};
+use web::Error;
+
+use crate::entity::{Attribute, Entity, Uid};
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +55,18 @@ pub enum PolicyError {
 /// Policies that were checked against the schema and the code.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    pub(crate) set: PolicySet,
     pub(crate) schema: Schema,
     pub(crate) hash: [u8; 32],
+    pub(crate) by_action: HashMap<String, Asked>,
+    types: HashMap<String, EntityTypeName>,
+}
+
+/// An action, and the policies whose head takes it. The engine looks at every policy it is given, so it is given those
+/// alone: the head is what it would look at first, and a policy whose head does not fit neither decides nor errs.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) uid: EntityUid,
+    pub(crate) set: PolicySet,
 }
 
 impl Policies {
@@ -89,8 +101,47 @@ impl Policies {
         if !report.validation_passed_without_warnings() {
             return Err(PolicyError::Validation(report.to_string()));
         }
-        same_actions(sources, &schema)?;
-        Ok(Self { set, schema, hash: hash.finalize().into() })
+        let actions = schema.action_entities().map_err(|error| PolicyError::Schema(error.to_string()))?;
+        same_actions(sources, &actions)?;
+        let by_action = actions
+            .iter()
+            .map(|action| {
+                let uid = action.uid();
+                let policies = set.policies().filter(|policy| takes(policy, &uid, &actions)).cloned();
+                let set = PolicySet::from_policies(policies).map_err(|error| PolicyError::Schema(error.to_string()))?;
+                Ok((uid.id().unescaped().to_owned(), Asked { uid, set }))
+            })
+            .collect::<Result<_, PolicyError>>()?;
+        let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
+        Ok(Self { schema, hash: hash.finalize().into(), by_action, types })
+    }
+
+    /// A name of our own as the engine's. Errors where the schema knows no such type.
+    pub(crate) fn uid(&self, uid: &Uid) -> Result<EntityUid, Error> {
+        let name = self.types.get(uid.kind).ok_or_else(|| Error::internal(format!("{uid}: no such type of entity")))?;
+        Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(&uid.id)))
+    }
+
+    pub(crate) fn entity(&self, entity: &Entity) -> Result<cedar_policy::Entity, Error> {
+        let mut attributes = HashMap::with_capacity(entity.attributes.len());
+        for (name, value) in &entity.attributes {
+            let value = match value {
+                Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
+                Attribute::Reference(to) => RestrictedExpression::new_entity_uid(self.uid(to)?),
+            };
+            attributes.insert((*name).to_owned(), value);
+        }
+        let parents = entity.inside.iter().map(|parent| self.uid(&parent.uid)).collect::<Result<HashSet<_>, _>>()?;
+        Ok(cedar_policy::Entity::new(self.uid(&entity.uid)?, attributes, parents)?)
+    }
+}
+
+/// Whether the head of the policy takes the action, by itself or by a group it is in.
+fn takes(policy: &Policy, action: &EntityUid, actions: &Entities) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(one) => one == *action,
+        ActionConstraint::In(some) => some.iter().any(|one| one == action || actions.is_ancestor_of(one, action)),
     }
 }
 
@@ -104,9 +155,10 @@ fn named(feature: &'static str, policy: &Policy) -> Result<Policy, PolicyError> 
     if good { Ok(policy.new_id(PolicyId::new(id))) } else { Err(PolicyError::Id(feature, id.to_owned())) }
 }
 
-/// A permit must say for whom, what, on what, and under which role or condition.
+/// A permit must say for whom, what, on what, and under which role or condition. A condition that looks at nothing, such
+/// as `when { true }`, is none.
 fn is_wildcard(policy: &Policy) -> bool {
-    let unconditional = !policy.has_non_scope_constraint();
+    let unconditional = !policy.to_json().is_ok_and(|json| names_a_variable(&json["conditions"]));
     match policy.principal_constraint() {
         PrincipalConstraint::Any => return true,
         PrincipalConstraint::Is(_) if unconditional => return true,
@@ -116,11 +168,21 @@ fn is_wildcard(policy: &Policy) -> bool {
         || matches!(policy.resource_constraint(), ResourceConstraint::Any)
 }
 
-fn same_actions(sources: &[PolicySource], schema: &Schema) -> Result<(), PolicyError> {
+/// Whether an expression of Cedar's JSON form (`{"Var": "principal"}`) looks at the question at all.
+fn names_a_variable(expression: &serde_json::Value) -> bool {
+    match expression {
+        serde_json::Value::Object(fields) => {
+            fields.iter().any(|(name, value)| (name == "Var" && value.is_string()) || names_a_variable(value))
+        }
+        serde_json::Value::Array(items) => items.iter().any(names_a_variable),
+        _ => false,
+    }
+}
+
+fn same_actions(sources: &[PolicySource], actions: &Entities) -> Result<(), PolicyError> {
     let code: BTreeSet<String> =
         sources.iter().flat_map(|source| source.actions).map(|name| (*name).to_owned()).collect();
-    let entities: Entities = schema.action_entities().map_err(|error| PolicyError::Schema(error.to_string()))?;
-    let known: BTreeSet<String> = entities.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
+    let known: BTreeSet<String> = actions.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
     if code == known {
         return Ok(());
     }
@@ -146,13 +208,44 @@ mod tests {
         Policies::load(&[PolicySource { policies, ..BASE }])
     }
 
+    /// The policies asked about an action.
+    fn ids(policies: &Policies, action: &str) -> Vec<String> {
+        let mut ids: Vec<String> = policies.by_action[action].set.policies().map(|p| p.id().to_string()).collect();
+        ids.sort();
+        ids
+    }
+
+    // control: POL-01
+    #[test]
+    fn an_action_is_asked_of_every_policy_that_takes_it() {
+        let loaded = Policies::load(&[PolicySource {
+            schema: "entity User; entity File { owner: User };\
+                     action Read, Write appliesTo { principal: [User], resource: [File] };\
+                     action Print in [Read] appliesTo { principal: [User], resource: [File] };",
+            policies: r#"
+                @id("base.any") forbid (principal, action, resource) unless { resource.owner == principal };
+                @id("base.eq") permit (principal is User, action == Action::"Read", resource is File)
+                  when { resource.owner == principal };
+                @id("base.in_group") permit (principal is User, action in Action::"Read", resource is File)
+                  when { resource.owner == principal };
+                @id("base.in_list") permit (principal is User, action in [Action::"Write", Action::"Print"], resource is File)
+                  when { resource.owner == principal };"#,
+            actions: &["Read", "Write", "Print"],
+            ..BASE
+        }])
+        .unwrap();
+        assert_eq!(ids(&loaded, "Read"), ["base.any", "base.eq", "base.in_group"]);
+        assert_eq!(ids(&loaded, "Write"), ["base.any", "base.in_list"]);
+        assert_eq!(ids(&loaded, "Print"), ["base.any", "base.in_group", "base.in_list"]);
+    }
+
     #[test]
     fn a_sound_policy_is_loaded_under_its_id() {
         let loaded = load(
             r#"@id("base.own") permit (principal is User, action == Action::"Read", resource is File) when { resource.owner == principal };"#,
         )
         .unwrap();
-        assert_eq!(loaded.set.policies().map(|policy| policy.id().to_string()).collect::<Vec<_>>(), ["base.own"]);
+        assert_eq!(ids(&loaded, "Read"), ["base.own"]);
     }
 
     // control: POL-14
@@ -163,6 +256,8 @@ mod tests {
             r#"@id("base.x") permit (principal is User, action, resource is File) when { resource.owner == principal };"#,
             r#"@id("base.x") permit (principal is User, action == Action::"Read", resource) when { resource.owner == principal };"#,
             r#"@id("base.x") permit (principal is User, action == Action::"Read", resource is File);"#,
+            r#"@id("base.x") permit (principal is User, action == Action::"Read", resource is File) when { true };"#,
+            r#"@id("base.x") permit (principal is User, action == Action::"Read", resource is File) when { [1].contains(1) };"#,
         ] {
             assert!(matches!(load(permit), Err(PolicyError::Wildcard(_))), "{permit}");
         }

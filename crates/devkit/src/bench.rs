@@ -43,6 +43,19 @@ struct Run {
     p99_ms: f64,
 }
 
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} requests/s, p99 {:.1} ms", self.per_second, self.p99_ms)
+    }
+}
+
+/// One turn of each: everything the product does; only its transaction and binding; the bare query.
+struct Runs {
+    product: Run,
+    bound: Run,
+    bare: Run,
+}
+
 /// Measures, or stops when asked to.
 pub(crate) async fn run(signals: &mut Signals) -> Result<ExitCode, String> {
     tokio::select! {
@@ -68,38 +81,42 @@ async fn measure() -> Result<ExitCode, Failure> {
     let log = home.join("app.log");
     let product_script = home.join("product.lua");
     let bare_script = home.join("bare.lua");
+    let bound_script = home.join("bound.lua");
     fs::write(&product_script, script(&requests, Request::product))?;
     fs::write(&bare_script, script(&requests, Request::bare))?;
+    fs::write(&bound_script, script(&requests, Request::bound))?;
+    let web = cluster.login("web").await?;
 
     let started = Instant::now();
-    let product = start_product(&clone, product_port, &cluster.login("web").await?, &log)?;
+    let product = start_product(&clone, product_port, &web, &log)?;
     ready(product_port).await?;
     let start_time = started.elapsed();
     let bare = Command::new(std::env::current_exe()?)
         .args(["bench-bare", &bare_port.to_string()])
         .env(bare::DATABASE, &owner)
+        .env(bare::WEB_DATABASE, &web)
         .kill_on_drop(true)
         .spawn()?;
     ready(bare_port).await?;
 
-    let (mut of_product, mut of_bare) = (Vec::new(), Vec::new());
+    let mut runs = Vec::new();
     for number in 0..=RUNS {
-        let (product, bare) = (wrk(product_port, &product_script).await?, wrk(bare_port, &bare_script).await?);
+        let run = Runs {
+            product: wrk(product_port, &product_script).await?,
+            bound: wrk(bare_port, &bound_script).await?,
+            bare: wrk(bare_port, &bare_script).await?,
+        };
         if number == 0 {
             say("Warmed up.");
             continue;
         }
-        say(&format!(
-            "Run {number} of {RUNS}: {:.0} requests/s, p99 {:.1} ms; bare {:.0} requests/s, p99 {:.1} ms",
-            product.per_second, product.p99_ms, bare.per_second, bare.p99_ms,
-        ));
-        of_product.push(product);
-        of_bare.push(bare);
+        say(&format!("Run {number} of {RUNS}: everything {}; bound {}; bare {}", run.product, run.bound, run.bare));
+        runs.push(run);
     }
     let memory = peak_memory_mb(&product)?;
     drop((product, bare));
     let costs = Costs::read(&log)?;
-    say(&table(&of_product, &of_bare, memory, start_time, &costs));
+    say(&table(&runs, memory, start_time, &costs));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,6 +130,10 @@ struct Request {
 impl Request {
     fn product(&self) -> (String, String) {
         (format!("/o/{}/w/{}/contacts", self.tenant, self.workspace), format!("__Host-Http-session={}", self.token))
+    }
+
+    fn bound(&self) -> (String, String) {
+        (format!("/bound/{}/{}", self.tenant, self.workspace), self.product().1)
     }
 
     fn bare(&self) -> (String, String) {
@@ -245,26 +266,31 @@ impl Costs {
     }
 }
 
-fn table(product: &[Run], bare: &[Run], memory: u64, start: Duration, costs: &Costs) -> String {
-    let rate = |runs: &[Run]| median(runs.iter().map(|run| run.per_second).collect());
-    let p99 = |runs: &[Run]| median(runs.iter().map(|run| run.p99_ms).collect());
+fn table(runs: &[Runs], memory: u64, start: Duration, costs: &Costs) -> String {
+    let of = |which: fn(&Runs) -> f64| median(runs.iter().map(which).collect());
     let percentile = |sorted: &[u64], part: usize| sorted.get(sorted.len() * part / 100).copied().unwrap_or(0);
     let mut lines = format!(
         "\nContacts list, 20 rows, {TENANTS} organizations x {CONTACTS} contacts, {CONNECTIONS} connections, median of {RUNS} runs\n\n"
     );
-    let mut row = |what: &str, product: String, bare: String, ratio: String, goal: &str| {
-        let _ = writeln!(lines, "  {what:24} {product:>12} {bare:>12} {ratio:>8}   {goal}");
+    let mut row = |what: &str, figures: [String; 5]| {
+        let [product, bound, bare, ratio, goal] = figures;
+        let _ = writeln!(lines, "  {what:26} {product:>12} {bound:>12} {bare:>12} {ratio:>8}   {goal}");
     };
-    row("", "everything".into(), "bare".into(), "ratio".into(), "wanted");
-    let (a, b) = (rate(product), rate(bare));
-    row("requests per second", format!("{a:.0}"), format!("{b:.0}"), format!("{:.2}", a / b), "at least 0.50");
-    let (a, b) = (p99(product), p99(bare));
-    row("p99", format!("{a:.1} ms"), format!("{b:.1} ms"), format!("{:.2}", a / b), "at most 2.00");
-    row("peak memory", format!("{memory} MB"), String::new(), String::new(), "at most 80 MB");
-    row("start to ready", format!("{} ms", start.as_millis()), String::new(), String::new(), "under 1000 ms");
+    row("", ["everything", "bound only", "bare", "ratio", "wanted"].map(str::to_owned));
+    let (product, bound, bare) = (of(|r| r.product.per_second), of(|r| r.bound.per_second), of(|r| r.bare.per_second));
+    let rate = |figure: f64| format!("{figure:.0}");
+    let ratio = format!("{:.2}", product / bare);
+    row("requests per second", [rate(product), rate(bound), rate(bare), ratio, "at least 0.50".into()]);
+    let (product, bound, bare) = (of(|r| r.product.p99_ms), of(|r| r.bound.p99_ms), of(|r| r.bare.p99_ms));
+    let time = |figure: f64| format!("{figure:.1} ms");
+    let ratio = format!("{:.2}", product / bare);
+    row("p99", [time(product), time(bound), time(bare), ratio, "at most 2.00".into()]);
+    let none = String::new;
+    row("peak memory", [format!("{memory} MB"), none(), none(), none(), "at most 80 MB".into()]);
+    row("start to ready", [format!("{} ms", start.as_millis()), none(), none(), none(), "under 1000 ms".into()]);
     for (what, sorted) in [("guard", &costs.guard), ("policy decision", &costs.decision)] {
         let (half, most) = (percentile(sorted, 50), percentile(sorted, 99));
-        row(&format!("{what}, p50 and p99"), format!("{half} us"), format!("{most} us"), String::new(), "");
+        row(&format!("{what}, p50 and p99"), [format!("{half} us"), format!("{most} us"), none(), none(), none()]);
     }
     lines
 }

@@ -25,13 +25,35 @@ pub enum Error {
     ServerTooOld(i32),
     /// The login could read round row-level security.
     #[error(
-        "the database login is a superuser, bypasses row-level security, inherits or has other rights, or owns something; \
-         connect as the role `web` (see migrations/roles.sql)"
+        "the database login, or a role it may become, is a superuser, bypasses row-level security, inherits or has rights of \
+         its own, or owns something; connect as the role `web` (see migrations/roles.sql)"
     )]
     LoginTooPowerful,
     /// Anything else the database or the way to it answered.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+/// Whether the same request may go well a moment later: the database, or the way to it, was not there, was restarting or
+/// full, or another transaction was in the way for too long.
+#[must_use]
+pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = match error.downcast_ref::<Error>() {
+        Some(Error::Busy) => return true,
+        Some(Error::Database(error)) => Some(error),
+        Some(_) => return false,
+        None => error.downcast_ref::<sqlx::Error>(),
+    };
+    match error {
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+        Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+            // PostgreSQL, appendix A: connection exceptions, out of resources, and (each) the server is going down or not
+            // up yet; a statement ran out of time, a lock, a deadlock, a serialization failure.
+            let (class, known) = (code.get(..2), ["57P01", "57P02", "57P03", "57014", "55P03", "40P01", "40001"]);
+            matches!(class, Some("08" | "53")) || known.contains(&&*code)
+        }),
+        _ => false,
+    }
 }
 
 /// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
@@ -134,15 +156,25 @@ fn keeps_policies(version: i32) -> bool {
     }
 }
 
-/// Whether the login has a power of its own, may become anybody but the roles of the planes, or owns anything at all.
+/// Whether the login has a power of its own, may become anybody but the roles of the planes, or owns anything at all; or
+/// one of those roles could go round row-level security.
 async fn too_powerful(connection: &mut PgConnection) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole or r.rolcreatedb or r.rolreplication
                    or exists (select from pg_roles other
                                where other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')
                                  and other.rolname not in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows'))
+                   -- Owns something, or was granted something itself (but to connect to a database).
                    or exists (select from pg_shdepend d
-                               where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'))
+                               where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
+                                 and (d.deptype = 'o' or d.deptype = 'a' and d.classid <> 'pg_database'::regclass))
+                   or exists (select from pg_roles plane
+                               where plane.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows')
+                                 and (plane.rolsuper or plane.rolbypassrls or plane.rolcreaterole or plane.rolcreatedb
+                                      or plane.rolreplication
+                                      or exists (select from pg_shdepend d
+                                                  where d.refclassid = 'pg_authid'::regclass and d.refobjid = plane.oid
+                                                    and d.deptype = 'o'))))
                   as "powerful!"
              from pg_roles r where r.rolname = session_user"#
     )

@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use sqlx::types::Json;
 use sqlx::{Executor, Row};
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ pub struct Scope {
 }
 
 /// A live session of an unlocked person, and what they are where the URL points.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Entry {
     /// The session and the person it belongs to.
     pub session: SessionFacts,
@@ -27,31 +29,45 @@ pub struct Entry {
     pub workspace: Option<WorkspaceFacts>,
 }
 
-/// A row of `identity.sessions` with its person.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each field is the column of its name")]
+/// What is stored of a live session and of its person.
+#[derive(Clone, Debug, Deserialize)]
 pub struct SessionFacts {
-    pub id: Uuid,
+    /// The person.
     pub user: UserId,
-    pub display_name: String,
+    /// The session (its id, not its token).
+    pub session: Uuid,
+    /// Display name, as the provider gave it.
+    pub name: String,
+    /// E-mail address, as the provider gave it. Never a key.
     pub email: String,
+    /// The provider says the address is theirs.
     pub email_verified: bool,
+    /// Who vouches for them.
     pub issuer: String,
+    /// Under which subject.
     pub subject: String,
+    /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,
+    /// How: `oidc`, and what the provider says it did.
     pub methods: Vec<String>,
+    /// Device family at sign-in.
     pub device: String,
+    /// Network at sign-in.
     pub network: String,
+    /// When the session began.
     pub created_at: DateTime<Utc>,
+    /// When its token was last replaced.
     pub rotated_at: DateTime<Utc>,
+    /// When its use was last noted.
     pub last_seen_at: DateTime<Utc>,
+    /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
     /// The cookie carried the token before the last rotation.
     pub by_previous: bool,
 }
 
 /// Membership of the person in the selected organization.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Membership {
     /// The organization.
     pub tenant: TenantId,
@@ -62,17 +78,13 @@ pub struct Membership {
 }
 
 /// The selected workspace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct WorkspaceFacts {
     /// Its id.
     pub id: WorkspaceId,
     /// Its name.
     pub name: String,
 }
-
-const COLUMNS: &str = "session_id, user_id, display_name, email, email_verified, issuer, subject, auth_time, methods, \
-     device, network, created_at, rotated_at, last_seen_at, expires_at, by_previous, tenant_id, organization_name, role, \
-     workspace_id, workspace_name";
 
 impl Db {
     /// Finds the session behind a cookie and binds a reading transaction to what it may see, in one round trip.
@@ -92,8 +104,7 @@ impl Db {
         }
         let id = |id: Option<Uuid>| id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"));
         let sql = format!(
-            "{}; SET LOCAL ROLE identity_rows; \
-             SELECT {COLUMNS} FROM identity.enter('\\x{hash}', to_timestamp({}), {}, {}); \
+            "{}; SET LOCAL ROLE identity_rows; SELECT identity.enter('\\x{hash}', to_timestamp({}), {}, {}); \
              SET LOCAL ROLE {}",
             Read::BEGIN,
             now.timestamp(),
@@ -104,40 +115,8 @@ impl Db {
         // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.
         // One simple message carries begin, the look-up and the role, because a round trip is what costs here.
         #[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
-        let found = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        let Some(row) = found else {
-            return Ok(None);
-        };
-        let membership = match row.try_get::<Option<Uuid>, _>("tenant_id")? {
-            Some(tenant) => Some(Membership {
-                tenant: tenant.into(),
-                organization: row.try_get("organization_name")?,
-                role: row.try_get("role")?,
-            }),
-            None => None,
-        };
-        let workspace = match row.try_get::<Option<Uuid>, _>("workspace_id")? {
-            Some(id) => Some(WorkspaceFacts { id: id.into(), name: row.try_get("workspace_name")? }),
-            None => None,
-        };
-        let session = SessionFacts {
-            id: row.try_get("session_id")?,
-            user: row.try_get::<Uuid, _>("user_id")?.into(),
-            display_name: row.try_get("display_name")?,
-            email: row.try_get("email")?,
-            email_verified: row.try_get("email_verified")?,
-            issuer: row.try_get("issuer")?,
-            subject: row.try_get("subject")?,
-            auth_time: row.try_get("auth_time")?,
-            methods: row.try_get("methods")?,
-            device: row.try_get("device")?,
-            network: row.try_get("network")?,
-            created_at: row.try_get("created_at")?,
-            rotated_at: row.try_get("rotated_at")?,
-            last_seen_at: row.try_get("last_seen_at")?,
-            expires_at: row.try_get("expires_at")?,
-            by_previous: row.try_get("by_previous")?,
-        };
-        Ok(Some((Tx::begun(connection), Entry { session, membership, workspace })))
+        let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        let entry: Option<Json<Entry>> = row.try_get(0)?;
+        Ok(entry.map(|Json(entry)| (Tx::begun(connection), entry)))
     }
 }

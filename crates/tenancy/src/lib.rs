@@ -12,7 +12,7 @@ mod migrate;
 mod tx;
 
 pub use config::Config;
-pub use connect::{Db, Error};
+pub use connect::{Db, Error, is_temporary};
 pub use enter::{Entry, Membership, Scope, SessionFacts, WorkspaceFacts};
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -34,11 +34,40 @@ pub struct Limits {
     pub proxies: usize,
 }
 
+/// Whether what went wrong inside will go well later. Asked of each internal error: such a one is answered 503.
+pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool;
+
 /// What stands around the application.
 #[derive(Debug)]
 pub struct Edge {
     limits: Limits,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    is_temporary: IsTemporary,
+}
+
+/// The place of a request among those worked on. It is given up while the client takes its time over a body: clients that
+/// send slowly keep nobody else out.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    slots: Arc<Semaphore>,
+    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Slot {
+    fn take(slots: &Arc<Semaphore>) -> Result<Self, Error> {
+        let slot = Self { slots: Arc::clone(slots), held: Arc::default() };
+        slot.take_again().map(|()| slot)
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn take_again(&self) -> Result<(), Error> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error::Unavailable)?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        Ok(())
+    }
 }
 
 /// The remote address of the connection, noted by [`serve`](crate::serve()).
@@ -46,8 +75,12 @@ pub struct Edge {
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Puts the edge around every route of `router`, its fallbacks included.
-pub fn edge<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: Limits) -> Router<S> {
-    let edge = Arc::new(Edge { limits, slots: Semaphore::new(limits.concurrent_requests) });
+pub fn edge<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    limits: Limits,
+    is_temporary: IsTemporary,
+) -> Router<S> {
+    let edge = Arc::new(Edge { limits, slots: Arc::new(Semaphore::new(limits.concurrent_requests)), is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -85,7 +118,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let mut response = edge.run(request, &route, next).instrument(span.clone()).await;
     let _entered = span.enter();
     if response.extensions().get::<Rendered>().is_none() && is_failure(&response) {
-        response = render_failure(response, &asked, &context);
+        response = edge.render_failure(response, &asked, &context);
     }
     // Every page shows it, also one that tells of an error.
     if context.flash.is_some() && response.extensions().get::<Rendered>().is_some() {
@@ -107,44 +140,48 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 }
 
 impl Edge {
-    async fn run(&self, request: Request, route: &str, next: Next) -> Response {
+    async fn run(&self, mut request: Request, route: &str, next: Next) -> Response {
         if !fetch_metadata::allowed(request.method(), request.headers()) {
             return Error::Forbidden.into_response();
         }
-        let _slot = if route == LIVENESS {
-            None
-        } else {
-            match self.slots.try_acquire() {
-                Ok(slot) => Some(slot),
-                Err(_) => return Error::Unavailable.into_response(),
-            }
+        let slot = match (route != LIVENESS).then(|| Slot::take(&self.slots)).transpose() {
+            Ok(slot) => slot,
+            Err(full) => return full.into_response(),
         };
+        // For whoever reads the body. Held here to the end.
+        if let Some(slot) = &slot {
+            request.extensions_mut().insert(slot.clone());
+        }
         tokio::time::timeout(self.limits.request_time, next.run(request)).await.unwrap_or_else(|_| {
             tracing::error!("took longer than a request may");
             Error::Unavailable.into_response()
         })
+    }
+
+    fn render_failure(&self, response: Response, asked: &Asked, context: &Context) -> Response {
+        let (parts, _) = response.into_parts();
+        let mut error = parts.extensions.get::<Failed>().and_then(|failed| failed.0.lock().ok()?.take());
+        let mut status = parts.status;
+        if let Some(Error::Internal(source)) = &error {
+            tracing::error!(error = source, "internal error");
+            if (self.is_temporary)(&**source) {
+                (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some(Error::Unavailable));
+            }
+        }
+        let mut rendered = render(status, error, asked, context);
+        // What the inside decided stays: cookies it set or removed, which methods it allows.
+        for (name, value) in &parts.headers {
+            if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {
+                rendered.headers_mut().append(name, value.clone());
+            }
+        }
+        rendered
     }
 }
 
 fn is_failure(response: &Response) -> bool {
     let status = response.status();
     status.is_client_error() || status.is_server_error()
-}
-
-fn render_failure(response: Response, asked: &Asked, context: &Context) -> Response {
-    let (parts, _) = response.into_parts();
-    let error = parts.extensions.get::<Failed>().and_then(|failed| failed.0.lock().ok()?.take());
-    if let Some(Error::Internal(source)) = &error {
-        tracing::error!(error = source, "internal error");
-    }
-    let mut rendered = render(parts.status, error, asked, context);
-    // What the inside decided stays: cookies it set or removed, which methods it allows.
-    for (name, value) in &parts.headers {
-        if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {
-            rendered.headers_mut().append(name, value.clone());
-        }
-    }
-    rendered
 }
 
 fn nonce() -> Result<String, getrandom::Error> {
@@ -165,7 +202,8 @@ mod tests {
     async fn ask(router: Router, path: &str, accept: &str) -> (StatusCode, axum::http::HeaderMap, String) {
         let limits = Limits { concurrent_requests: 1, request_time: Duration::from_millis(50), proxies: 0 };
         let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
-        let (parts, body) = edge(router, limits).oneshot(request).await.unwrap().into_parts();
+        let (parts, body) =
+            edge(router, limits, |error| error.to_string() == "later").oneshot(request).await.unwrap().into_parts();
         (parts.status, parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().into()).unwrap())
     }
 
@@ -189,6 +227,7 @@ mod tests {
             .route("/500/panic", get(panics))
             .route("/500/bare", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "inside: SELECT secret") }))
             .route("/503", fails(|| Error::Unavailable))
+            .route("/503/later", fails(|| Error::internal("later")))
             .route("/503/late", get(|| async { tokio::time::sleep(Duration::from_hours(1)).await }));
         for path in [
             "/400",
@@ -204,6 +243,7 @@ mod tests {
             "/500/panic",
             "/500/bare",
             "/503",
+            "/503/later",
             "/503/late",
             "/404/none",
         ] {

@@ -10,6 +10,7 @@ use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::edge::Slot;
 
 /// Largest form, in bytes. The longest field is 4,000 characters.
 const LARGEST: usize = 64 * 1024;
@@ -41,6 +42,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
             // Fields come in the form. A second place for them would be one more to smuggle through.
             return Err(unexpected("a query string beside the form"));
         }
+        let slot = request.extensions().get::<Slot>().cloned();
+        if let Some(slot) = &slot {
+            slot.give_up();
+        }
         let bytes = tokio::time::timeout(ARRIVAL, to_bytes(request.into_body(), LARGEST))
             .await
             .map_err(|_| Error::TooSlow)?
@@ -49,6 +54,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
                     std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
                 if too_large { Error::TooLarge } else { Error::Malformed("The form did not arrive whole.") }
             })?;
+        if let Some(slot) = &slot {
+            slot.take_again()?;
+        }
         parse(&bytes).map(Self)
     }
 }

@@ -20,7 +20,7 @@ mod text;
 
 pub use assets::assets;
 pub use client::Client;
-pub use edge::{Edge, Limits, edge};
+pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
 pub use form::{Field, FieldErrors, Form, Query, QueryString};

@@ -6,7 +6,7 @@ use audit::Decision;
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::World;
+use crate::harness::{World, log};
 
 /// Refuses every decision and counts the attempts; a sequence goes on counting whatever is rolled back.
 async fn refuse(owner: &mut PgConnection) {
@@ -84,6 +84,8 @@ async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_un
     let refused = olivia.get(&world.acme.contacts()).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(!refused.body.contains("Amara"), "nothing is shown unrecorded");
+    let told = log::lines_of(refused.request_id());
+    assert!(told.iter().any(|line| line["message"] == "a policy decision stands only here"), "{told:?}");
     assert_eq!(olivia.get("/healthz").await.status, 200, "a restart would lose what waits");
 
     owner.execute("drop trigger refuse on audit.decisions").await.unwrap();

@@ -1,6 +1,6 @@
 //! Too much, too large, too slow: answered or cut off, and never at the cost of others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Executor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,6 +98,34 @@ async fn a_request_that_takes_too_long_is_given_up_and_its_connection_serves_oth
 
 // control: API-05
 #[tokio::test]
+async fn what_will_go_well_later_is_answered_503_and_goes_well_later() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let contacts = world.acme.contacts();
+    let mut block = world.block_contacts().await;
+    // A server that is shut down ends its connections; a query that waits too long for a lock is given up.
+    for shut_down in [true, false] {
+        let waiting = tokio::spawn({
+            let (mut olivia, contacts) = (olivia.clone(), contacts.clone());
+            async move { olivia.get(&contacts).await }
+        });
+        world.until_blocked(1).await;
+        if shut_down {
+            let ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where wait_event_type = 'Lock'
+                            and datname = current_database()";
+            assert_eq!(world.database.count(ended).await, 1);
+        }
+        let answer = waiting.await.unwrap();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}", answer.text());
+        assert_guarded(&answer);
+        assert_one_line(&answer);
+    }
+    block.execute("rollback").await.unwrap();
+    assert_eq!(olivia.get(&contacts).await.status, 200);
+}
+
+// control: API-05
+#[tokio::test]
 async fn one_request_too_many_is_turned_away_at_once_and_liveness_is_not() {
     let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "1")]).await;
     let olivia = world.sign_in("olivia").await;
@@ -123,8 +151,8 @@ async fn one_request_too_many_is_turned_away_at_once_and_liveness_is_not() {
 
 // control: API-05
 #[tokio::test]
-async fn a_slow_form_holds_no_database_connection_and_no_form_is_waited_for_for_ever() {
-    let world = World::start_with(&[("DATABASE__MAX_CONNECTIONS", "1")]).await;
+async fn a_slow_form_keeps_nobody_out_and_no_form_is_waited_for_for_ever() {
+    let world = World::start_with(&[("DATABASE__MAX_CONNECTIONS", "1"), ("HTTP__MAX_CONCURRENT_REQUESTS", "1")]).await;
     let cookies = world.sign_in("olivia").await.cookies();
     let before = world.state().await;
     let mut slow = TcpStream::connect(world.address).await.unwrap();
@@ -134,13 +162,19 @@ async fn a_slow_form_holds_no_database_connection_and_no_form_is_waited_for_for_
         world.acme.contacts()
     );
     slow.write_all(head.as_bytes()).await.unwrap();
-    // While that one waits for its body, others use the one connection there is.
+    // While that one waits for its body, others use the one connection and the one place there are.
     let mut olivia = world.stranger();
     let (name, value) = cookies.split_once('=').unwrap();
     olivia.set_cookie(name.strip_prefix("__Host-Http-").unwrap(), value);
+    let began = Instant::now();
+    while olivia.get(&world.acme.contacts()).await.status == 503 {
+        assert!(began.elapsed() < Duration::from_secs(60), "its place is never free");
+    }
     for _ in 0..3 {
         assert_eq!(olivia.get(&world.acme.contacts()).await.status, 200);
     }
+    let nothing = slow.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(nothing, Err(std::io::ErrorKind::WouldBlock), "it is not answered yet");
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(60), slow.read_to_end(&mut answer)).await;
     ended.expect("it ends").unwrap();

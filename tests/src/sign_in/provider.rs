@@ -37,6 +37,28 @@ async fn a_slow_provider_is_given_up_on_with_a_page_of_ours() {
     }
 }
 
+/// A slow provider holds a few requests, and not all there can be.
+#[tokio::test]
+async fn few_wait_for_a_slow_provider_and_nobody_after_it_was_given_up_on() {
+    let world = World::start_with(&[ALWAYS_ASK, ("AUTHN__PROVIDERS__DEV__RETRY_SECONDS", "10")]).await;
+    world.idp.set_fault(Fault::DiscoverySlow);
+    let asked: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = world.stranger();
+            tokio::spawn(async move { client.post("/sign-in/dev", &[("return_to", "/")]).await.status })
+        })
+        .collect();
+    for one in asked {
+        assert_eq!(one.await.unwrap(), 502);
+    }
+    let reasons: Vec<_> =
+        world.events("sign_in.failed").await.iter().map(|e| e["details"]["reason"].to_string()).collect();
+    let because = |text: &str| reasons.iter().filter(|reason| reason.contains(text)).count();
+    assert_eq!(because("many requests wait"), 8, "{reasons:?}");
+    assert_eq!(because("it failed a moment ago"), 31, "those that waited");
+    assert_eq!((because("discovery: "), world.idp.counts().discovery), (1, 1), "one asked");
+}
+
 #[tokio::test]
 async fn a_provider_that_is_down_is_not_asked_again_at_once() {
     let world = World::start_with(&[ALWAYS_ASK, ("AUTHN__PROVIDERS__DEV__RETRY_SECONDS", "10")]).await;

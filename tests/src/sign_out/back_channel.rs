@@ -27,7 +27,7 @@ async fn a_sign_out_at_the_provider_ends_one_session_by_sid_and_all_of_a_person_
     let world = World::start().await;
     for alg in [Alg::Rs256, Alg::Es256, Alg::EdDsa] {
         world.idp.set_key(alg);
-        world.wait(0);
+        world.wait(120);
         let mut clients = Vec::new();
         for subject in ["olivia", "olivia", "olivia", "adam"] {
             clients.push(world.sign_in(subject).await);
@@ -93,6 +93,7 @@ async fn a_logout_token_works_once_even_if_it_comes_many_times_at_the_same_momen
     assert_eq!(statuses, [200, 400, 400, 400]);
     assert_eq!(world.events("session.ended_by_provider").await.len(), 1);
 
+    world.wait(120);
     let mut again = world.sign_in("olivia").await;
     for seconds in [0, 1, 299, 400, 86_400] {
         world.clock.advance(chrono::Duration::seconds(seconds));
@@ -174,4 +175,72 @@ async fn what_is_no_logout_token_is_refused_by_the_right_class() {
     }
     assert_eq!(service.get("/sign-in/dev/back-channel-logout").await.status, 405);
     assert_eq!(post(&world, &good).await.status, 200, "none of it used the good one up");
+}
+
+/// Between the code and the session there is a moment in which a sign-out finds nothing to end.
+// control: IDN-20
+#[tokio::test]
+async fn a_sign_out_that_overtakes_a_sign_in_ends_it() {
+    let world = World::start().await;
+    for by_person in [true, false] {
+        let mut client = world.stranger();
+        let callback = world.click_at_provider(&mut client, "olivia").await;
+        let at_provider = world.idp.sign_ins().pop().unwrap().sid;
+        // The code is redeemed, and the ID token made, a moment before the sign-out; it comes in a moment after.
+        world.wait(30);
+        let (subject, sid) = if by_person { (Some("olivia"), None) } else { (None, Some(&*at_provider)) };
+        let sent = world.idp.send_backchannel_logout("holdfast", subject, sid, LogoutFault::None);
+        assert_eq!(sent.await.unwrap(), 200);
+        world.wait(-30);
+        let answer = client.get_from_elsewhere(&callback).await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+        assert_eq!((client.cookie("session"), live(&world).await.len()), (None, 0));
+        let event = world.events("sign_in.failed").await.pop().unwrap();
+        assert_eq!(event["details"]["reason"], "signed out at the provider meanwhile");
+    }
+    world.wait(120);
+    world.sign_in("adam").await;
+    world.sign_in("olivia").await;
+    assert_eq!(live(&world).await.len(), 2, "it was one sign-out");
+}
+
+// control: IDN-20
+#[tokio::test]
+async fn a_sign_out_and_a_sign_in_in_the_same_moment_leave_no_session() {
+    let world = World::start().await;
+    let mut client = world.stranger();
+    let callback = world.click_at_provider(&mut client, "olivia").await;
+    let token = world.idp.logout_token("holdfast", Some("olivia"), None, LogoutFault::None);
+    let mut gate = world.database.owner().await;
+    sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))")
+        .bind(world.idp.issuer())
+        .execute(&mut gate)
+        .await
+        .unwrap();
+    let finishing = tokio::spawn(async move { client.get_from_elsewhere(&callback).await.status });
+    world.until_blocked(1).await;
+    let notice = async { assert_eq!(post(&world, &token).await.status, 200) };
+    let open = async {
+        world.until_blocked(2).await;
+        sqlx::query("select pg_advisory_unlock_all()").execute(&mut gate).await.unwrap();
+    };
+    tokio::join!(notice, open);
+    assert!([200, 403].contains(&finishing.await.unwrap()));
+    assert_eq!(live(&world).await.len(), 0);
+}
+
+// control: IDN-20
+#[tokio::test]
+async fn a_notice_that_cannot_be_verified_at_the_moment_may_come_again() {
+    let world = World::start_with(&[("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0")]).await;
+    world.sign_in("olivia").await;
+    let token = world.idp.logout_token("holdfast", Some("olivia"), None, LogoutFault::None);
+    world.idp.set_fault(Fault::DiscoveryDown);
+    let answer = post(&world, &token).await;
+    assert_eq!((answer.status, answer.header("content-type")), (503, "application/problem+json"), "{}", answer.body);
+    assert_eq!(live(&world).await.len(), 1);
+    world.idp.set_fault(Fault::None);
+    world.wait(10);
+    assert_eq!(post(&world, &token).await.status, 200);
+    assert_eq!(live(&world).await.len(), 0);
 }

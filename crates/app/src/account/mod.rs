@@ -67,7 +67,7 @@ struct Show {
 }
 
 async fn show(ok: Authorized<ViewAccount>) -> impl IntoResponse {
-    let who = &ok.who;
+    let who = ok.who();
     Page(Show {
         shell: personal(who),
         name: who.name.clone(),

@@ -53,7 +53,7 @@ pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<A
     let mut tx = ok.begin().await?;
     let mut events = find(&mut tx, &filter, PAGE + 1).await?;
     let people = people(&mut tx, filter.actor).await?;
-    let list_url = format!("{}/activity", ok.on.url());
+    let list_url = format!("{}/activity", ok.on().url());
     let next_url = (events.len() > PAGE).then(|| {
         events.truncate(PAGE);
         events.last().map(|last| asked.url(&list_url, &last.id.to_string()))

@@ -141,7 +141,7 @@ impl FormPage {
         input: &ContactInput,
         errors: &FieldErrors,
     ) -> Self {
-        let url = list_url(&ok.on);
+        let url = list_url(ok.on());
         Self {
             heading: "New contact".to_owned(),
             action_url: url.clone(),
@@ -157,9 +157,9 @@ impl FormPage {
         errors: &FieldErrors,
     ) -> Self {
         Self {
-            heading: format!("Edit {}", ok.on.name),
-            action_url: ok.on.url(),
-            cancel_url: ok.on.url(),
+            heading: format!("Edit {}", ok.on().name),
+            action_url: ok.on().url(),
+            cancel_url: ok.on().url(),
             submit_label: "Save",
             version: input.version,
             ..Self::with(ok, input, errors)

@@ -46,8 +46,8 @@ pub(super) struct Find {
 
 pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Find>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let mut found = select(&mut tx, &ok.on, &find).await?;
-    let list_url = list_url(&ok.on);
+    let mut found = select(&mut tx, ok.on(), &find).await?;
+    let list_url = list_url(ok.on());
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let next_url = found.last().filter(|_| more).map(|last| find.url(&list_url, &last.name, Some(last.id)));
@@ -59,9 +59,9 @@ pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Fi
     };
     Ok(Page(List {
         shell: shell(&ok, Nav::Contacts),
-        workspace: ok.on.name.clone(),
+        workspace: ok.on().name.clone(),
         contacts: found.into_iter().map(row).collect(),
-        may_create: ok.would::<CreateContact>(),
+        may_create: ok.would::<CreateContact>(ok.on()),
         new_url: format!("{list_url}/new"),
         next_url,
         first_url: (!find.after.is_empty()).then(|| find.url(&list_url, "", None)),

@@ -24,9 +24,9 @@ authz::actions! {
     /// Delete a contact.
     DeleteContact: Write on Contact;
     /// See tax id and bank account; asked in addition to `ViewContact`.
-    ViewRestrictedFields: Read on Contact;
+    ViewRestrictedFields: Read on Contact, "restricted" data;
     /// Change tax id and bank account; asked in addition to `EditContact`.
-    EditRestrictedFields: Write on Contact;
+    EditRestrictedFields: Write on Contact, "restricted" data;
 }
 
 pub(crate) fn feature() -> Feature {

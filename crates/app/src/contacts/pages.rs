@@ -36,13 +36,12 @@ struct ShownContact {
 pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let sees = ok.also::<ViewRestrictedFields>().await?;
-    let restricted = if sees { Some(contact::restricted(&mut tx, &ok.on).await?) } else { None };
-    let (may_edit, may_delete) = (ok.would::<EditContact>(), ok.would::<DeleteContact>());
-    let shell = shell(&ok, Nav::Contacts);
-    let url = ok.on.url();
-    let contact = ok.on;
+    let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
+    let (may_edit, may_delete) = (ok.would::<EditContact>(ok.on()), ok.would::<DeleteContact>(ok.on()));
+    let contact = ok.on();
+    let url = contact.url();
     Ok(Page(Show {
-        shell,
+        shell: shell(&ok, Nav::Contacts),
         restricted,
         may_edit,
         may_delete,
@@ -50,14 +49,14 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoRes
         delete_url: format!("{url}/delete"),
         list_url: list_url(&contact.workspace),
         contact: ShownContact {
+            name: contact.name.clone(),
+            email: contact.email.clone(),
+            phone: contact.phone.clone(),
+            company: contact.company.clone(),
+            notes: contact.notes.clone(),
             created_at: moment(contact.created_at),
             updated_at: moment(contact.updated_at),
-            created_by: contact.creator,
-            name: contact.name,
-            email: contact.email,
-            phone: contact.phone,
-            company: contact.company,
-            notes: contact.notes,
+            created_by: contact.creator.clone(),
         },
     }))
 }
@@ -81,16 +80,16 @@ pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<
     };
     let mut tx = ok.begin().await?;
     let taken = || taken(errors, |errors| FormPage::new(&ok, &input, errors));
-    let id = contact::insert(&mut tx, &ok.on, &new, &ok.who.actor(), taken).await?;
+    let id = contact::insert(&mut tx, ok.on(), &new, &ok.who().actor(), taken).await?;
     tx.commit().await?;
-    Ok(see_other(&format!("{}/{id}", list_url(&ok.on)), &format!("{} was added.", new.name)))
+    Ok(see_other(&format!("{}/{id}", list_url(ok.on())), &format!("{} was added.", new.name)))
 }
 
 pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let sees = ok.also::<EditRestrictedFields>().await?;
-    let restricted = if sees { Some(contact::restricted(&mut tx, &ok.on).await?) } else { None };
-    let input = ContactInput::of(&ok.on, restricted);
+    let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
+    let input = ContactInput::of(ok.on(), restricted);
     Ok(Page(FormPage::edit(&ok, &input, &FieldErrors::default())))
 }
 
@@ -109,12 +108,12 @@ pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<Co
     };
     let mut tx = ok.begin().await?;
     let taken = || taken(errors, |errors| FormPage::edit(&ok, &input, errors));
-    let by = ok.who.actor();
-    if !contact::update(&mut tx, &ok.on, version, &new, restricted.as_ref(), &by, taken).await? {
+    let by = ok.who().actor();
+    if !contact::update(&mut tx, ok.on(), version, &new, restricted.as_ref(), &by, taken).await? {
         return Err(outdated(|errors| FormPage::edit(&ok, &input, errors)));
     }
     tx.commit().await?;
-    Ok(see_other(&ok.on.url(), &format!("{} was saved.", new.name)))
+    Ok(see_other(&ok.on().url(), &format!("{} was saved.", new.name)))
 }
 
 #[derive(Template)]
@@ -127,9 +126,9 @@ struct Deletion {
 }
 
 pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>) -> impl IntoResponse {
-    let url = ok.on.url();
+    let url = ok.on().url();
     let action_url = format!("{url}/delete");
-    Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on.name.clone(), action_url, cancel_url: url })
+    Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on().name.clone(), action_url, cancel_url: url })
 }
 
 /// There is nothing to say besides the address.
@@ -139,7 +138,7 @@ pub(super) struct NoFields {}
 
 pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
     let mut tx = ok.begin().await?;
-    contact::delete(&mut tx, &ok.on, &ok.who.actor()).await?;
+    contact::delete(&mut tx, ok.on(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&ok.on.workspace), &format!("{} was deleted.", ok.on.name)))
+    Ok(see_other(&list_url(&ok.on().workspace), &format!("{} was deleted.", ok.on().name)))
 }

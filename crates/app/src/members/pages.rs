@@ -29,11 +29,11 @@ struct ListRow {
 pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let row = |member: Member| ListRow {
-        change_url: ok.would_on::<ChangeMemberRole>(&member).then(|| url(&ok.on, &member, "role")),
-        remove_url: ok.would_on::<RemoveMember>(&member).then(|| url(&ok.on, &member, "remove")),
+        change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
+        remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         role: Role::label_of(&member.role),
         since: moment(member.since),
-        is_you: member.user == ok.who.user,
+        is_you: member.user == ok.who().user,
         name: member.name,
         email: member.email,
     };
@@ -91,12 +91,12 @@ pub(super) struct RoleInput {
 
 impl EditRole {
     fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &RoleInput, errors: &FieldErrors) -> Self {
-        let may_grant_ownership = ok.would::<GrantOwnership>();
+        let may_grant_ownership = ok.would::<GrantOwnership>(ok.on());
         let offered = Role::ALL.into_iter().filter(|role| *role != Role::Owner || may_grant_ownership);
         Self {
             shell: shell(ok, Nav::Members),
-            member_name: ok.on.name.clone(),
-            current_role: Role::label_of(&ok.on.role),
+            member_name: ok.on().name.clone(),
+            current_role: Role::label_of(&ok.on().role),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
                 reason: errors.field("reason", &*input.reason),
@@ -105,14 +105,14 @@ impl EditRole {
             roles: offered
                 .map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() })
                 .collect(),
-            action_url: format!("{}/{}/role", list_url(&ok.on), ok.on.user),
-            cancel_url: list_url(&ok.on),
+            action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
+            cancel_url: list_url(ok.on()),
         }
     }
 }
 
 pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>) -> impl IntoResponse {
-    let input = RoleInput { role: ok.on.role.clone(), reason: String::new(), ticket: String::new() };
+    let input = RoleInput { role: ok.on().role.clone(), reason: String::new(), ticket: String::new() };
     Page(EditRole::page(&ok, &input, &FieldErrors::default()))
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn change_role(
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let role = errors.parse::<Role>("role", &input.role);
-    if role.is_some_and(|role| role.key() == ok.on.role) {
+    if role.is_some_and(|role| role.key() == ok.on().role) {
         errors.add("role", "They have this role already.");
     }
     let why = why(&mut errors, &input.reason, &input.ticket);
@@ -134,9 +134,9 @@ pub(super) async fn change_role(
         return Err(Error::Forbidden);
     }
     let mut tx = ok.begin().await?;
-    member::change_role(&mut tx, &ok.on, role, &why, &ok.who.actor()).await?;
+    member::change_role(&mut tx, ok.on(), role, &why, &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&ok.on), &format!("{} is now {}.", ok.on.name, role.label())))
+    Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
 }
 
 struct ReasonForm {
@@ -172,13 +172,13 @@ impl Removal {
     fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
         Self {
             shell: shell(ok, Nav::Members),
-            member_name: ok.on.name.clone(),
+            member_name: ok.on().name.clone(),
             form: ReasonForm {
                 reason: errors.field("reason", &*input.reason),
                 ticket: errors.field("ticket", &*input.ticket),
             },
-            action_url: format!("{}/{}/remove", list_url(&ok.on), ok.on.user),
-            cancel_url: list_url(&ok.on),
+            action_url: format!("{}/{}/remove", list_url(ok.on()), ok.on().user),
+            cancel_url: list_url(ok.on()),
         }
     }
 }
@@ -194,9 +194,9 @@ pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<R
         return Err(errors.on_page(page));
     };
     let mut tx = ok.begin().await?;
-    member::remove(&mut tx, &ok.on, &why, &ok.who.actor()).await?;
+    member::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&ok.on), &format!("{} was removed.", ok.on.name)))
+    Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
 }
 
 fn why(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Why> {

@@ -36,8 +36,8 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
         name: own.name,
         role: Role::label_of(&own.role),
     });
-    let may_create = ok.would_on::<CreateOrganization>(&NewOrganization::by(ok.who.user));
-    Ok(Page(List { shell: personal(&ok.who), organizations: organizations.collect(), may_create }))
+    let may_create = ok.would::<CreateOrganization>(&NewOrganization::by(ok.who().user));
+    Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), may_create }))
 }
 
 /// A form with nothing but a name.
@@ -75,17 +75,17 @@ impl New {
 }
 
 pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl IntoResponse {
-    Page(New::page(&ok.who, "", &FieldErrors::default()))
+    Page(New::page(ok.who(), "", &FieldErrors::default()))
 }
 
 pub(super) async fn create(mut ok: Authorized<CreateOrganization>, Form(input): Form<NameInput>) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let Some(name) = errors.parse::<Name>("name", &input.name) else {
-        let page = New::page(&ok.who, &input.name, &errors);
+        let page = New::page(ok.who(), &input.name, &errors);
         return Err(errors.on_page(page));
     };
     let mut tx = ok.begin().await?;
-    let id = organization::insert(&mut tx, &ok.on, &name, &ok.who.actor()).await?;
+    let id = organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;
     let made = Organization { id, name: name.to_string() };
     Ok(see_other(&made.url(), &format!("{name} is ready. You are its owner.")))
@@ -115,8 +115,8 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
     let mut tx = ok.begin().await?;
     let show_activity = ok.also::<ViewActivity>().await?;
     let row = |found: workspace::Counted| {
-        let workspace = Workspace { organization: ok.on.id, id: found.id, name: found.name };
-        let sees_contacts = ok.would_on::<ListContacts>(&workspace);
+        let workspace = Workspace { organization: ok.on().id, id: found.id, name: found.name };
+        let sees_contacts = ok.would::<ListContacts>(&workspace);
         WorkspaceRow {
             url: format!("{}/contacts", workspace.url()),
             contacts: sees_contacts.then_some(found.contacts),
@@ -126,14 +126,14 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
     let workspaces = workspace::all(&mut tx).await?.into_iter().map(row).collect();
     Ok(Page(Show {
         shell: shell(&ok, Nav::Overview),
-        organization: ok.on.name.clone(),
+        organization: ok.on().name.clone(),
         workspaces,
         member_count: organization::member_count(&mut tx).await?,
-        may_create_workspace: ok.would::<CreateWorkspace>(),
-        workspaces_url: format!("{}/workspaces", ok.on.url()),
+        may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
+        workspaces_url: format!("{}/workspaces", ok.on().url()),
         recent: if show_activity { recent(&mut tx).await? } else { Vec::new() },
         show_activity,
-        activity_url: format!("{}/activity", ok.on.url()),
+        activity_url: format!("{}/activity", ok.on().url()),
     }))
 }
 
@@ -151,8 +151,8 @@ impl NewWorkspace {
         Self {
             shell: shell(ok, Nav::Overview),
             form: NameForm::of(value, errors),
-            action_url: format!("{}/workspaces", ok.on.url()),
-            cancel_url: ok.on.url(),
+            action_url: format!("{}/workspaces", ok.on().url()),
+            cancel_url: ok.on().url(),
         }
     }
 }
@@ -174,10 +174,10 @@ pub(super) async fn create_workspace(
         return Err(refuse(&ok, errors));
     };
     let mut tx = ok.begin().await?;
-    workspace::insert(&mut tx, &name, &ok.who.actor()).await.on_constraint("workspaces_name_unique", || {
+    workspace::insert(&mut tx, &name, &ok.who().actor()).await.on_constraint("workspaces_name_unique", || {
         errors.add("name", "There is a workspace of this name.");
         refuse(&ok, errors)
     })?;
     tx.commit().await?;
-    Ok(see_other(&ok.on.url(), &format!("The workspace {name} is ready.")))
+    Ok(see_other(&ok.on().url(), &format!("The workspace {name} is ready.")))
 }

@@ -2,16 +2,20 @@ use std::process::ExitCode;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
+use secrecy::SecretString;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgExecutor;
 use sqlx::postgres::PgPoolOptions;
+use tenancy::{Db, Scope, Tenant};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// Where the bare server is told the address of the database.
+/// Where the bare server is told the address of the database: the owner's, and that of the login `web`.
 pub(crate) const DATABASE: &str = "BENCH_DATABASE_URL";
+pub(crate) const WEB_DATABASE: &str = "BENCH_WEB_DATABASE_URL";
 
 /// The pool, held by the handler itself: what the product does not do.
 #[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
@@ -25,19 +29,50 @@ struct Found {
     company: String,
 }
 
-/// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON.
+/// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON. And,
+/// under `/bound`, the same in the transaction of the product, which finds the session, the membership and the workspace
+/// and is bound to the tenant: so one sees what of the difference is the database's.
 pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
-    #[expect(clippy::disallowed_methods, reason = "a password does not stand in the list of processes")]
-    let url = std::env::var(DATABASE).map_err(|_| format!("{DATABASE} is not set; run bin/bench"))?;
     let failed = |error: &dyn std::error::Error| format!("the bare server failed: {error}");
-    let pool = PgPoolOptions::new().max_connections(super::CONNECTIONS).test_before_acquire(false).connect(&url).await;
-    let app = Router::new().route("/{tenant}/{workspace}", get(list)).with_state(pool.map_err(|error| failed(&error))?);
+    let pool = PgPoolOptions::new().max_connections(super::CONNECTIONS).test_before_acquire(false);
+    let pool = pool.connect(&address(DATABASE)?).await.map_err(|error| failed(&error))?;
+    let config = tenancy::Config {
+        url: SecretString::from(address(WEB_DATABASE)?),
+        max_connections: super::CONNECTIONS,
+        acquire_timeout_ms: 5_000,
+        statement_cache: 100,
+    };
+    let db = Db::connect(&config, true).await.map_err(|error| failed(&error))?;
+    let bare = Router::new().route("/{tenant}/{workspace}", get(list)).with_state(pool);
+    let bound = Router::new().route("/bound/{tenant}/{workspace}", get(bound_list)).with_state(db);
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.map_err(|error| failed(&error))?;
-    axum::serve(listener, app).await.map_err(|error| failed(&error))?;
+    axum::serve(listener, bare.merge(bound)).await.map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, Uuid)>) -> impl IntoResponse {
+fn address(name: &str) -> Result<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "a password does not stand in the list of processes")]
+    std::env::var(name).map_err(|_| format!("{name} is not set; run bin/bench"))
+}
+
+type Answer = Result<([(header::HeaderName, &'static str); 1], String), (StatusCode, String)>;
+
+async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, Uuid)>) -> Answer {
+    select(&pool, tenant, workspace).await
+}
+
+async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid, Uuid)>, headers: HeaderMap) -> Answer {
+    let token =
+        headers.get(header::COOKIE).and_then(|cookie| cookie.to_str().ok()?.split_once('=')).unwrap_or_default();
+    let scope = Scope { tenant: Some(tenant.into()), workspace: Some(workspace.into()) };
+    #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
+    let now = chrono::Utc::now();
+    let entered = db.enter::<Tenant>(&Sha256::digest(token.1).into(), now, scope).await;
+    let (mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
+    select(&mut *tx, tenant, workspace).await
+}
+
+async fn select(database: impl PgExecutor<'_>, tenant: Uuid, workspace: Uuid) -> Answer {
     let found: Vec<Found> = sqlx::query_as(
         "select id, name, email, company from tenant.contacts
           where tenant_id = $5 and workspace_id = $1
@@ -51,9 +86,13 @@ async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, U
     .bind("")
     .bind(Uuid::nil())
     .bind(tenant)
-    .fetch_all(&pool)
+    .fetch_all(database)
     .await
-    .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let json = serde_json::to_string(&found).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok::<_, (StatusCode, String)>(([(header::CONTENT_TYPE, "application/json")], json))
+    .map_err(internal)?;
+    let json = serde_json::to_string(&found).map_err(internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json))
+}
+
+fn internal(error: impl std::fmt::Display) -> (StatusCode, String) {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
