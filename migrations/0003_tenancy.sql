@@ -64,7 +64,6 @@ create policy colleagues on identity.users for select to tenant_rows
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = users.id));
 
 -- A person sees the own memberships, whichever organization they belong to, and the names of those organizations.
--- A person sees the own memberships, whichever organization they belong to, and the names of those organizations.
 create policy own_memberships on tenant.memberships for select to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid));
 create policy own_organizations on tenant.organizations for select to account_rows

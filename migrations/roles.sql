@@ -5,7 +5,7 @@
 --   web            the login of the application: NOINHERIT, owns nothing, no right of its own, may become the four below
 --   tenant_rows    rows of the one organization that the transaction names
 --   account_rows   what a person sees and does outside any organization, for the one person the transaction names
---   identity_rows  users, sessions and running sign-ins; only the authn crate becomes it
+--   identity_rows  users, sessions and running sign-ins, and where a person belongs; only the authn crate becomes it
 --   audit_rows     may append to the audit log, and nothing else
 do $$
 declare

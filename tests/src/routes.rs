@@ -6,31 +6,32 @@ use std::fmt::Write;
 use authz::Row;
 use uuid::Uuid;
 
-use crate::harness::{Client, Place, World};
+use crate::harness::{Client, Place, World, parameters as names};
 
 /// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
 /// them is a reviewed file, below.
 const OPEN: [&str; 3] = ["Public", "SignedIn", "LogoutNotice"];
 
 /// Values for the parameters of a path.
-struct Parameters(BTreeMap<&'static str, String>);
+struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     async fn of(world: &World, place: Place, member: &str) -> Self {
         let member = world.user(member).await;
         let contact = world.contact(place).await;
-        Self(BTreeMap::from([
+        let values = [
             ("organization", place.organization.to_string()),
             ("workspace", place.workspace.to_string()),
             ("contact", contact.to_string()),
             ("member", member.to_string()),
             ("provider", "dev".to_owned()),
-        ]))
+        ];
+        Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    fn with(&self, name: &'static str, value: &str) -> Self {
+    fn with(&self, name: &str, value: &str) -> Self {
         let mut all = self.0.clone();
-        all.insert(name, value.to_owned());
+        all.insert(name.to_owned(), value.to_owned());
         Self(all)
     }
 
@@ -57,13 +58,9 @@ fn guarded() -> Vec<Row> {
 }
 
 /// Everything that a refused request could have changed.
-async fn state(world: &World) -> Vec<(String, i64, i64)> {
-    let sql = "select 'contacts', count(*), coalesce(sum(version), 0)::bigint from tenant.contacts
-        union all select 'memberships', count(*), sum(hashtext(user_id::text || role))::bigint from tenant.memberships
-        union all select 'workspaces', count(*), 0 from tenant.workspaces
-        union all select 'organizations', count(*), 0 from tenant.organizations
-        union all select 'events', count(*), 0 from audit.events where tenant_id is not null";
-    sqlx::query_as(sql).fetch_all(&mut world.database.owner().await).await.unwrap()
+async fn state(world: &World) -> (String, i64) {
+    let events = "select count(*) from audit.events where tenant_id is not null";
+    (world.tenant_rows(None).await, world.database.count(events).await)
 }
 
 #[test]
@@ -113,16 +110,14 @@ async fn people_of_other_organizations_find_nothing() {
         assert_eq!(ask(&mut nora.clone(), row, &path).await, 404, "a stranger: {row:?}");
         assert_eq!(ask(&mut gus.clone(), row, &path).await, 404, "an owner elsewhere: {row:?}");
         // The own organization in the path, and something of the other one behind it.
-        for name in ["workspace", "contact", "member"] {
-            if row.path.contains(&format!("{{{name}}}")) {
-                let swapped = globex.with(name, &acme.0[name]).fill(row);
-                assert_eq!(ask(&mut gus.clone(), row, &swapped).await, 404, "a foreign {name}: {row:?}");
-                let unknown = globex.with(name, &Uuid::now_v7().to_string()).fill(row);
-                assert_eq!(ask(&mut gus.clone(), row, &unknown).await, 404, "an unknown {name}: {row:?}");
-            }
+        for name in names(&row.path).filter(|name| *name != "organization") {
+            let swapped = globex.with(name, &acme.0[name]).fill(row);
+            assert_eq!(ask(&mut gus.clone(), row, &swapped).await, 404, "a foreign {name}: {row:?}");
+            let unknown = globex.with(name, &Uuid::now_v7().to_string()).fill(row);
+            assert_eq!(ask(&mut gus.clone(), row, &unknown).await, 404, "an unknown {name}: {row:?}");
         }
         // Not vacuous: for somebody of the place it is there. (A deletion would really happen.)
-        if row.guard != "DeleteContact" || row.method == "GET" {
+        if !row.guard.starts_with("Delete") || row.method == "GET" {
             assert_ne!(ask(&mut gus.clone(), row, &globex.fill(row)).await, 404, "the owner at home: {row:?}");
         }
     }

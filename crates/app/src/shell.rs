@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use web::{Link, Person, Place, Shell};
 
 use crate::activity::ViewActivity;
+use crate::contacts::ListContacts;
 use crate::members::Role;
-use crate::organizations::Organization;
+use crate::organizations::{Organization, Workspace};
 
 /// The entry of the navigation that a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,9 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
     let url = organization.url();
     let link = |nav, href, label| Link { href, label, current: nav == current };
     let mut links = vec![link(Nav::Overview, url.clone(), "Overview")];
-    if let Some(workspace) = &member.workspace {
-        links.push(link(Nav::Contacts, format!("{url}/w/{}/contacts", workspace.id), "Contacts"));
+    let workspace = Workspace::of(Some(&member.membership), member.workspace.as_ref());
+    if let Some(workspace) = workspace.filter(|workspace| ok.would::<ListContacts>(workspace)) {
+        links.push(link(Nav::Contacts, format!("{}/contacts", workspace.url()), "Contacts"));
     }
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
     if ok.would::<ViewActivity>(&organization) {

@@ -162,7 +162,12 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
     }
     waiting.close();
     loop {
-        fill(&mut batch, &mut waiting);
+        // Until the last place that was given out is used or given back.
+        while batch.len() < BATCH
+            && let Some(decision) = waiting.recv().await
+        {
+            batch.push(numbered(decision));
+        }
         if batch.is_empty() {
             return 0;
         }

@@ -79,7 +79,7 @@ pub enum ConfigError {
     /// Lifetimes that make no session, or one that never ends.
     #[error(
         "authn.session: want 300 <= idle_seconds <= absolute_seconds <= 30 days, 60 <= rotate_seconds <= absolute_seconds, \
-         1 <= grace_seconds <= 300"
+         10 <= grace_seconds <= 300"
     )]
     Session,
     /// A provider key that does not fit into an address.
@@ -101,12 +101,12 @@ pub enum ConfigError {
 
 impl SessionConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        // Use is noted once a minute, so a shorter idle time would end sessions in use; and without a grace time the very
-        // request that replaces a token would find it gone.
+        // Use is noted once a minute, so a shorter idle time would end sessions in use; and with a short grace
+        // time requests sent side by side would pass for a thief's.
         let sound = (300..=self.absolute_seconds).contains(&self.idle_seconds)
             && self.absolute_seconds <= 30 * 86_400
             && (60..=self.absolute_seconds).contains(&self.rotate_seconds)
-            && (1..=300).contains(&self.grace_seconds);
+            && (10..=300).contains(&self.grace_seconds);
         if sound { Ok(()) } else { Err(ConfigError::Session) }
     }
 }

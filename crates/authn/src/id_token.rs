@@ -48,7 +48,6 @@ pub(crate) struct Identity {
     pub(crate) auth_time: DateTime<Utc>,
     pub(crate) methods: Vec<String>,
     pub(crate) sid: Option<String>,
-    pub(crate) issued_at: DateTime<Utc>,
 }
 
 /// Why a code gave no identity. The text is for the log and the audit trail.
@@ -100,6 +99,7 @@ impl Provider {
             Metadata::clone(&metadata), self.client_id.clone(), Some(self.client_secret.clone())
         )
         .set_redirect_uri(self.redirect.clone());
+        let place = self.place().map_err(|error| Refused::Provider(error.0))?;
         let response = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|error| Refused::Provider(chain(&error)))?
@@ -118,6 +118,7 @@ impl Provider {
                     _ => Refused::Provider(reason),
                 }
             })?;
+        drop(place);
         let now = clock.now();
         let token = response.id_token().ok_or_else(|| Refused::Token("there is none".to_owned()))?;
 
@@ -240,6 +241,5 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
             .auth_method_refs()
             .map_or_else(Vec::new, |methods| methods.iter().take(8).map(|method| visible(method, 32)).collect()),
         sid,
-        issued_at: claims.issue_time(),
     })
 }

@@ -19,7 +19,7 @@ use crate::{Authn, NewCookie};
 
 const COOKIE: &str = "login";
 /// Time to finish a sign-in at the provider.
-const LIFETIME: Duration = Duration::minutes(10);
+pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
 /// A provider people can choose.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use tenancy::{Identity as IdentityPlane, Tx, Write};
 use web::{Context, Error, Form, visible};
 
 use crate::id_token::{Identity, SKEW, is_identifier};
+use crate::login::LIFETIME;
 use crate::provider::{ALGORITHMS, Metadata, Provider, Unusable};
 use crate::session::actor;
 use crate::{Authn, Clock};
@@ -184,7 +185,7 @@ impl Provider {
                 sid: claims.sid,
                 jti: claims.jti,
                 issued_at: issued,
-                expires_at: issued + FRESH + SKEW,
+                expires_at: issued + LIFETIME + FRESH,
             })
         }
         .map_err(Unverified::from)
@@ -208,6 +209,8 @@ impl LogoutNotice {
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
         let now = authn.0.clock.now();
+        let provider = authn.0.providers.get(&notice.provider).ok_or(Error::NotFound)?;
+        let _turn = provider.notices.lock().await;
         let mut tx = authn.0.db.begin_identity::<Write>().await?;
         // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", notice.issuer).execute(&mut *tx).await?;
@@ -257,8 +260,8 @@ impl LogoutNotice {
     }
 }
 
-/// Whether the provider said, at or after the moment it vouched for this person, that they signed out. From here to the end
-/// of the transaction no notice of this issuer is acted on.
+/// Whether the provider said that the person signed out since they last proved to it who they are: then what it vouched for
+/// while this sign-in was under way has ended. From here to the end of the transaction no notice of this issuer is acted on.
 pub(crate) async fn signed_out_meanwhile(
     tx: &mut Tx<Write, IdentityPlane>,
     provider: &str,
@@ -275,7 +278,7 @@ pub(crate) async fn signed_out_meanwhile(
                 and (sid is null or sid = $5 or (subject is not null and $5::text is null))) as "is!""#,
         identity.issuer,
         provider,
-        identity.issued_at,
+        identity.auth_time,
         identity.subject,
         identity.sid,
     )

@@ -74,16 +74,19 @@ pub(crate) struct Provider {
     loopback: bool,
     http: HttpClient,
     known: Mutex<Known>,
-    /// Held by the request that asks, and places for those that wait for it.
+    /// Held by the request that asks the provider about itself, and places for all that wait for an answer.
     asking: tokio::sync::Mutex<()>,
     waiting: Semaphore,
+    /// Held by the notice that is acted on: in the database they wait for each other, each with a connection.
+    pub(crate) notices: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     metadata: Option<(Arc<Metadata>, DateTime<Utc>)>,
     failed_at: Option<DateTime<Utc>>,
-    keys_at: Option<DateTime<Utc>>,
+    /// When the key set was last asked for, and whether it came.
+    keys: Option<(DateTime<Utc>, bool)>,
 }
 
 impl Known {
@@ -99,21 +102,6 @@ impl Known {
             return Err(Unusable("it failed a moment ago and is not asked again yet".to_owned()));
         }
         Ok(None)
-    }
-}
-
-/// Notes that asking failed, also where the request that asked was given up.
-struct Failure<'a> {
-    known: &'a Mutex<Known>,
-    clock: &'a Clock,
-    averted: bool,
-}
-
-impl Drop for Failure<'_> {
-    fn drop(&mut self) {
-        if !self.averted {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).failed_at = Some(self.clock.now());
-        }
     }
 }
 
@@ -149,6 +137,7 @@ impl Provider {
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             waiting: Semaphore::new(WAITING),
+            notices: tokio::sync::Mutex::default(),
             config,
         })
     }
@@ -164,34 +153,39 @@ impl Provider {
         if let Some(metadata) = self.known().fresh(&self.config, clock)? {
             return Ok(metadata);
         }
-        let mut failure = Failure { known: &self.known, clock, averted: false };
-        let metadata = Arc::new(self.discover().await?);
-        failure.averted = true;
+        // A request that is given up meanwhile leaves no trace, and the next one asks: otherwise anybody could keep others
+        // from signing in by asking and hanging up.
+        let found = self.discover().await.map(Arc::new);
         let mut known = self.known();
-        known.metadata = Some((Arc::clone(&metadata), clock.now()));
-        known.failed_at = None;
-        Ok(metadata)
+        match &found {
+            Ok(metadata) => {
+                known.metadata = Some((Arc::clone(metadata), clock.now()));
+                known.failed_at = None;
+            }
+            Err(_) => known.failed_at = Some(clock.now()),
+        }
+        found
     }
 
-    /// The metadata with a key set just fetched, for a token whose key is not in the one we have: keys rotate. At most
-    /// once per [`ProviderConfig::retry_seconds`], so that tokens with invented keys cause no storm.
+    /// The metadata with a key set just fetched, for a token whose key is not in the one we have: keys rotate. Fetched at
+    /// most once per [`ProviderConfig::retry_seconds`], so that tokens with invented keys cause no storm.
     pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, Unusable> {
         let metadata = self.metadata(clock).await?;
         let _turn = self.turn().await?;
-        let now = clock.now();
+        let asked = self.known().keys;
+        if let Some((at, fetched)) = asked
+            && clock.now() - at < Duration::seconds(self.config.retry_seconds.into())
         {
-            let mut known = self.known();
-            if known.keys_at.is_some_and(|at| now - at < Duration::seconds(self.config.retry_seconds.into())) {
-                // Perhaps by somebody who met the same new key: then it is there.
-                return Ok(known.metadata.as_ref().map_or(metadata, |(kept, _)| Arc::clone(kept)));
-            }
-            known.keys_at = Some(now);
+            // Perhaps by somebody who met the same new key: then it is there.
+            let kept = self.known().metadata.as_ref().map_or(metadata, |(kept, _)| Arc::clone(kept));
+            return if fetched { Ok(kept) } else { Err(Unusable("its key set failed a moment ago".to_owned())) };
         }
-        let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender())
-            .await
-            .map_err(|error| Unusable(format!("its key set: {}", chain(&error))))?;
+        let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender()).await;
+        let mut known = self.known();
+        known.keys = Some((clock.now(), keys.is_ok()));
+        let keys = keys.map_err(|error| Unusable(format!("its key set: {}", chain(&error))))?;
         let metadata = Arc::new(Metadata::clone(&metadata).set_jwks(keys));
-        if let Some((kept, _)) = &mut self.known().metadata {
+        if let Some((kept, _)) = &mut known.metadata {
             *kept = Arc::clone(&metadata);
         }
         Ok(metadata)
@@ -201,11 +195,15 @@ impl Provider {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn to ask the provider.
-    async fn turn(&self) -> Result<(SemaphorePermit<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
+    /// A place among those that wait for the provider.
+    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Unusable> {
         let full = |_| Unusable("many requests wait for its answer already".to_owned());
-        let place = self.waiting.try_acquire().map_err(full)?;
-        Ok((place, self.asking.lock().await))
+        self.waiting.try_acquire().map_err(full)
+    }
+
+    /// The turn to ask the provider about itself.
+    async fn turn(&self) -> Result<(SemaphorePermit<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
+        Ok((self.place()?, self.asking.lock().await))
     }
 
     /// The HTTP client in the form the crate takes.

@@ -79,8 +79,8 @@ impl Authn {
         Ok((SignedIn::new(entry.session.clone(), context), tx, entry))
     }
 
-    /// Ends a session whose replaced token is shown after the grace time. Its browser has the new one by then, so somebody
-    /// else may have had a copy of the old one, or may have taken the new one.
+    /// Ends a session whose last replaced token is shown after the grace time: of those who have the old one and the new
+    /// one, one is not the browser it was given to. (Or the answer with the new one was lost; that looks the same.)
     async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(

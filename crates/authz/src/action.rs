@@ -26,7 +26,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// Where its rows are: in one organization, or with one person outside of any.
     type Plane: Plane;
     /// The action that says whether somebody may know that it exists. Refused this one, they get 404 instead of 403.
-    const VIEW: &'static str;
+    type View: Action;
 
     /// Loads it from what the path names, under row-level security. `None` is 404.
     fn load(
@@ -86,7 +86,7 @@ impl<A: Action> Action for Prepare<A> {
 /// # struct Folder;
 /// # impl authz::Resource for Folder {
 /// #     type Plane = tenancy::Tenant;
-/// #     const VIEW: &'static str = "ReadFolder";
+/// #     type View = ReadFolder;
 /// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::Path) -> web::Result<Option<Self>> {
 /// #         Ok(None)
 /// #     }

@@ -21,9 +21,15 @@ use crate::entity::{Entity, Facts};
 /// }
 /// ```
 ///
-/// ```compile_fail,E0070
+/// ```compile_fail,E0616
 /// fn turn<A: authz::Action>(ok: &mut authz::Authorized<A>, on: A::On) {
-///     ok.on() = on;
+///     ok.on = on;
+/// }
+/// ```
+///
+/// ```compile_fail,E0616
+/// fn turn<A: authz::Action>(ok: &mut authz::Authorized<A>, who: authn::SignedIn) {
+///     ok.who = who;
 /// }
 /// ```
 ///
@@ -210,7 +216,7 @@ where
         tracing::Span::current().record("decision_micros", micros(asked));
         let decision = authorizer.decision(&case, A::NAME, &answer);
         if !answer.allowed {
-            let visible = authorizer.ask(&case, <A::On as Resource>::VIEW).allowed;
+            let visible = authorizer.ask(&case, <<A::On as Resource>::View as Action>::NAME).allowed;
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
             return Err(if visible { Error::Forbidden } else { Error::NotFound });
         }

@@ -107,6 +107,9 @@ impl Policies {
             .iter()
             .map(|action| {
                 let uid = action.uid();
+                if uid.type_name().to_string() != "Action" {
+                    return Err(PolicyError::Schema(format!("{uid}: actions stand outside of namespaces")));
+                }
                 let policies = set.policies().filter(|policy| takes(policy, &uid, &actions)).cloned();
                 let set = PolicySet::from_policies(policies).map_err(|error| PolicyError::Schema(error.to_string()))?;
                 Ok((uid.id().unescaped().to_owned(), Asked { uid, set }))
@@ -299,6 +302,12 @@ mod tests {
     fn code_and_schema_know_the_same_actions() {
         let more_code = PolicySource { actions: &["Read", "Write"], ..BASE };
         assert!(matches!(Policies::load(&[more_code]), Err(PolicyError::Actions { code, .. }) if code == ["Write"]));
+        let namespaced = PolicySource {
+            schema: "entity User; entity File { owner: User };\
+                     namespace X { action Read appliesTo { principal: [User], resource: [File] }; }",
+            ..BASE
+        };
+        assert!(matches!(Policies::load(&[namespaced]), Err(PolicyError::Schema(_))), "names of actions are unique");
         let less_code = PolicySource { actions: &[], ..BASE };
         assert!(matches!(Policies::load(&[less_code]), Err(PolicyError::Actions { schema, .. }) if schema == ["Read"]));
     }

@@ -29,6 +29,10 @@ pub enum Error {
          its own, or owns something; connect as the role `web` (see migrations/roles.sql)"
     )]
     LoginTooPowerful,
+    /// The answer to a commit was an error, or did not come: whether the change was made is not known. To be told from
+    /// what may simply be tried again.
+    #[error("a commit failed, its outcome is not known: {0}")]
+    Commit(#[source] sqlx::Error),
     /// Anything else the database or the way to it answered.
     #[error(transparent)]
     Database(#[from] sqlx::Error),

@@ -45,7 +45,7 @@ pub enum Tenant {}
 /// What one person sees outside any organization.
 #[derive(Debug)]
 pub enum Account {}
-/// Users, sessions and running sign-ins.
+/// Users, sessions and running sign-ins, and where a person belongs.
 #[derive(Debug)]
 pub enum Identity {}
 /// Appending to the audit log.
@@ -114,7 +114,7 @@ impl<P: Plane> Tx<Write, P> {
         // The pool rolls back what is open when a connection returns. A new, empty transaction to roll back is cheaper
         // than telling the two cases apart. The query in front fails where a statement has failed before: PostgreSQL
         // would answer that COMMIT with a rollback and no error, and the caller would believe it was done.
-        self.connection.execute("SELECT; COMMIT AND CHAIN").await?;
+        self.connection.execute("SELECT; COMMIT AND CHAIN").await.map_err(Error::Commit)?;
         Ok(())
     }
 }

@@ -183,3 +183,40 @@ async fn a_slow_form_keeps_nobody_out_and_no_form_is_waited_for_for_ever() {
     assert!(answer.contains("content-security-policy: default-src 'none'"), "{answer}");
     assert_eq!(world.state().await, before);
 }
+
+// control: API-05
+#[tokio::test]
+async fn a_form_that_has_arrived_waits_for_no_place() {
+    let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "1")]).await;
+    let olivia = world.sign_in("olivia").await;
+    let before = world.state().await;
+    let mut form = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nCookie: {}\r\nContent-Length: 9\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\nname=",
+        world.acme.contacts(),
+        olivia.cookies()
+    );
+    form.write_all(head.as_bytes()).await.unwrap();
+    let mut block = world.block_contacts().await;
+    // Takes the one place, as soon as the form has given it up.
+    let taken = tokio::spawn({
+        let (mut olivia, contacts) = (olivia.clone(), world.acme.contacts());
+        async move {
+            loop {
+                let answer = olivia.get(&contacts).await;
+                if answer.status != 503 {
+                    return answer.status;
+                }
+            }
+        }
+    });
+    world.until_blocked(1).await;
+    form.write_all(b"Zora").await.unwrap();
+    let mut answer = String::new();
+    form.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    block.execute("rollback").await.unwrap();
+    assert_eq!(taken.await.unwrap(), 200);
+    assert_eq!(world.state().await, before);
+}

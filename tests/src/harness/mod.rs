@@ -47,12 +47,19 @@ pub(crate) struct Place {
     pub(crate) workspace: Uuid,
 }
 
+/// The names of the parameters of a route's path.
+pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|rest| rest.split('}').next())
+}
+
 /// Turns the path of a route into an address of something that exists, in Acme.
 pub(crate) struct Addresses([(&'static str, String); 5]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
-        self.0.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+        let address = self.0.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+        assert!(!address.contains('{'), "say in World::addresses what to fill in for {address}");
+        address
     }
 }
 
@@ -202,20 +209,28 @@ impl World {
 
     /// Everything people can change, as one text: the same before and after means that nothing happened.
     pub(crate) async fn state(&self) -> String {
-        let parts = [
-            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.organizations t",
-            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.workspaces t",
-            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.memberships t",
-            "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.contacts t",
-            "select coalesce(string_agg(t.id::text, ';' order by t.id), '') from identity.sessions t where ended_at is null",
-            "select count(*)::text from audit.events",
-        ];
+        let sessions =
+            "select coalesce(string_agg(id::text, ';' order by id), '') from identity.sessions where ended_at is null";
+        let sessions: String = sqlx::query_scalar(sessions).fetch_one(&mut self.database.owner().await).await.unwrap();
+        let events = self.database.count("select count(*) from audit.events").await;
+        format!("{}\n{sessions}\n{events}", self.tenant_rows(None).await)
+    }
+
+    /// Every row of every table of the schema `tenant`, of one organization or of all, as one text.
+    pub(crate) async fn tenant_rows(&self, organization: Option<Uuid>) -> String {
         let mut owner = self.database.owner().await;
-        let mut state = Vec::new();
-        for part in parts {
-            state.push(sqlx::query_scalar::<_, String>(part).fetch_one(&mut owner).await.unwrap());
+        let tables = "select tablename::text from pg_tables where schemaname = 'tenant' order by 1";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut owner).await.unwrap();
+        let mut rows = Vec::new();
+        for table in tables {
+            let sql = format!(
+                "select coalesce(string_agg(t::text, ';' order by t::text), '') from tenant.{table} t
+                  where $1 is null or tenant_id = $1"
+            );
+            let of_table = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql)).bind(organization);
+            rows.push(of_table.fetch_one(&mut owner).await.unwrap());
         }
-        state.join("\n")
+        rows.join("\n")
     }
 
     /// Keeps everybody from the contacts until what is returned is dropped.

@@ -3,7 +3,17 @@
 use sqlx::{Executor, Row};
 
 use super::{TENANT_TABLES, bind, refusal, run, tenants};
-use crate::harness::World;
+use crate::harness::{Database, World};
+
+/// The lists of these tests name every table there is.
+#[tokio::test]
+async fn no_table_is_left_out() {
+    let database = Database::create().await;
+    let tables = "select schemaname || '.' || tablename from pg_tables where schemaname = 'tenant' order by 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut database.owner().await).await.unwrap();
+    let left_out: Vec<&String> = tables.iter().filter(|table| !TENANT_TABLES.contains(&&***table)).collect();
+    assert!(left_out.is_empty(), "add to TENANT_TABLES: {left_out:?}");
+}
 
 // control: TEN-01
 // control: TEN-04

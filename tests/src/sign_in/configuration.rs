@@ -95,7 +95,7 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
         let config = read(&format!("{GOOD}[authn.session]\n{line}\n")).unwrap();
         Authn::new(config.authn, "https://app.example", true, db.clone(), Clock::standing_at(Utc::now())).map(|_| ())
     };
-    for sound in ["idle_seconds = 300", "grace_seconds = 1", "absolute_seconds = 2592000", "rotate_seconds = 60"] {
+    for sound in ["idle_seconds = 300", "grace_seconds = 10", "absolute_seconds = 2592000", "rotate_seconds = 60"] {
         assert!(start(sound).is_ok(), "{sound}");
     }
     for unsound in [
@@ -105,7 +105,7 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
         "absolute_seconds = 2592001",
         "rotate_seconds = 0",
         "rotate_seconds = 43201",
-        "grace_seconds = 0",
+        "grace_seconds = 9",
         "grace_seconds = 301",
     ] {
         assert!(start(unsound).is_err(), "{unsound}");

@@ -38,7 +38,7 @@ impl Account {
 
 impl Resource for Account {
     type Plane = tenancy::Account;
-    const VIEW: &'static str = "ViewAccount";
+    type View = ViewAccount;
 
     async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
         Ok(Some(Self { owner: entry.session.user }))

@@ -38,10 +38,11 @@ pub(super) fn list_url(workspace: &Workspace) -> String {
 
 impl Resource for Contact {
     type Plane = Tenant;
-    const VIEW: &'static str = "ViewContact";
+    type View = super::ViewContact;
 
     async fn load(tx: &mut Tx<Read>, entry: &Entry, path: &Path) -> Result<Option<Self>> {
-        let (Some(workspace), Some(id)) = (Workspace::of(entry), path.id::<Uuid>("contact")) else { return Ok(None) };
+        let workspace = Workspace::of(entry.membership.as_ref(), entry.workspace.as_ref());
+        let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
         let found = sqlx::query!(
             r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.created_by as "created_by: UserId",
                       coalesce(u.display_name, 'a former member') as "creator!", c.created_at, c.updated_at, c.version

@@ -21,7 +21,7 @@ pub(crate) struct Member {
 
 impl Resource for Member {
     type Plane = Tenant;
-    const VIEW: &'static str = "ViewMember";
+    type View = super::ViewMember;
 
     async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
         let Some(user) = path.id::<UserId>("member") else { return Ok(None) };

@@ -16,6 +16,8 @@ authz::actions! {
     CreateOrganization: Write on NewOrganization;
     /// See the overview of an organization.
     ViewOrganization: Read on Organization;
+    /// Know that a workspace is there. What is in it is for the features to say.
+    ViewWorkspace: Read on Workspace;
     /// Add a workspace to an organization.
     CreateWorkspace: Write on Organization;
 }

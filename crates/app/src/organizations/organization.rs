@@ -30,7 +30,7 @@ impl Organization {
 
 impl Resource for Organization {
     type Plane = Tenant;
-    const VIEW: &'static str = "ViewOrganization";
+    type View = super::ViewOrganization;
 
     async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
         Ok(entry.membership.as_ref().map(Self::of))
@@ -50,7 +50,7 @@ pub(crate) struct NewOrganization {
 
 impl Resource for NewOrganization {
     type Plane = tenancy::Account;
-    const VIEW: &'static str = "CreateOrganization";
+    type View = super::CreateOrganization;
 
     async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
         Ok(Some(Self::by(entry.session.user)))

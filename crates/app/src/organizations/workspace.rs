@@ -1,7 +1,7 @@
 use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
 use serde_json::json;
-use tenancy::{Entry, Read, Tenant, TenantId, Tx, WorkspaceId, Write};
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
 use web::Result;
 
 use super::Organization;
@@ -19,18 +19,19 @@ impl Workspace {
         format!("/o/{}/w/{}", self.organization, self.id)
     }
 
-    pub(crate) fn of(entry: &Entry) -> Option<Self> {
-        let (membership, workspace) = (entry.membership.as_ref()?, entry.workspace.as_ref()?);
+    /// The workspace of the path.
+    pub(crate) fn of(membership: Option<&Membership>, workspace: Option<&WorkspaceFacts>) -> Option<Self> {
+        let (membership, workspace) = (membership?, workspace?);
         Some(Self { organization: membership.tenant, id: workspace.id, name: workspace.name.clone() })
     }
 }
 
 impl Resource for Workspace {
     type Plane = Tenant;
-    const VIEW: &'static str = "ListContacts";
+    type View = super::ViewWorkspace;
 
     async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
-        Ok(Self::of(entry))
+        Ok(Self::of(entry.membership.as_ref(), entry.workspace.as_ref()))
     }
 
     fn entity(&self) -> Entity {
