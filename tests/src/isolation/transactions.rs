@@ -3,8 +3,9 @@
 use std::pin::pin;
 use std::task::Poll;
 
+use devkit::postgres::Cluster;
 use secrecy::SecretString;
-use sqlx::Executor;
+use sqlx::{Connection, Executor, PgConnection};
 use tenancy::{Db, Mode, Read, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 
@@ -186,6 +187,8 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
         ("grant migrator to {}", "revoke migrator from {}"),
         ("grant pg_read_all_data to {}", "revoke pg_read_all_data from {}"),
         ("grant pg_execute_server_program to {}", "revoke pg_execute_server_program from {}"),
+        ("grant select on tenant.contacts to {}", "revoke select on tenant.contacts from {}"),
+        ("grant usage on schema tenant to {}", "revoke usage on schema tenant from {}"),
         ("alter table tenant.contacts owner to {}", "alter table tenant.contacts owner to migrator"),
         ("alter schema tenant owner to {}", "alter schema tenant owner to migrator"),
         (
@@ -201,6 +204,29 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
     }
     assert!(connect(url.as_str(), true).await.is_ok());
     run(&mut owner, &format!("drop role {login}")).await.unwrap();
+}
+
+/// On a cluster of its own, because the planes belong to the whole cluster.
+// control: TEN-04
+#[tokio::test]
+async fn production_refuses_a_plane_that_can_go_round_the_policies() {
+    let cluster = Cluster::temporary().await.unwrap();
+    tenancy::migrate(&SecretString::from(cluster.owner_url())).await.unwrap();
+    let web = cluster.login("web").await.unwrap();
+    let mut owner = PgConnection::connect(&cluster.owner_url()).await.unwrap();
+    assert!(connect(&web, true).await.is_ok());
+    for (give, take) in [
+        ("alter role tenant_rows bypassrls", "alter role tenant_rows nobypassrls"),
+        ("alter role account_rows superuser", "alter role account_rows nosuperuser"),
+        ("alter role identity_rows createrole", "alter role identity_rows nocreaterole"),
+        ("alter table tenant.contacts owner to audit_rows", "alter table tenant.contacts owner to migrator"),
+    ] {
+        run(&mut owner, give).await.unwrap();
+        let result = connect(&web, true).await;
+        assert!(matches!(result, Err(tenancy::Error::LoginTooPowerful)), "{give}: {result:?}");
+        run(&mut owner, take).await.unwrap();
+    }
+    assert!(connect(&web, true).await.is_ok());
 }
 
 // control: TEN-01
