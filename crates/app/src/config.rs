@@ -57,6 +57,10 @@ pub enum ConfigError {
     Value(Box<toml::de::Error>),
     #[error("{0}: set this, or set {0}_file, but not both")]
     Both(String),
+    #[error("{0}: there is no such section")]
+    NoSection(String),
+    #[error("{0}: this names a file and must be text in quotes")]
+    FileName(String),
     #[error("{0}: this is a secret and must be text in quotes")]
     Secret(String),
     #[error("profile production: {0}")]
@@ -67,8 +71,11 @@ impl Config {
     /// Reads the embedded defaults, then the file `HOLDFAST_CONFIG` names, then `HOLDFAST__SECTION__KEY` variables.
     pub fn read() -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        let (file, variables) = (std::env::var("HOLDFAST_CONFIG").ok(), std::env::vars());
-        Self::from_parts(file.as_deref().map(Path::new), variables)
+        let (file, variables) = (std::env::var_os("HOLDFAST_CONFIG"), std::env::vars_os());
+        // A name that is no text is none of ours; a value that is none is refused where it is used.
+        let texts =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into())));
+        Self::from_parts(file.as_deref().map(Path::new), texts)
     }
 
     /// The same from given parts.
@@ -85,7 +92,8 @@ impl Config {
         for (name, value) in variables {
             if let Some(path) = name.strip_prefix("HOLDFAST__") {
                 let path = path.to_ascii_lowercase();
-                set(&mut table, &path.split("__").collect::<Vec<_>>(), value);
+                set(&mut table, &path.split("__").collect::<Vec<_>>(), value)
+                    .map_err(|_| ConfigError::NoSection(name.clone()))?;
             }
         }
         read_files(&mut table, "")?;
@@ -149,19 +157,19 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-fn set(table: &mut Table, path: &[&str], text: String) {
+/// Errs where the path leads through something that is no section.
+fn set(table: &mut Table, path: &[&str], text: String) -> Result<(), ()> {
     match path {
-        [] => {}
+        [] => Err(()),
         [key] => {
             let value = typed(key, table.get(*key), text);
             table.insert((*key).to_owned(), value);
+            Ok(())
         }
-        [key, rest @ ..] => {
-            let inner = table.entry(*key).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(inner) = inner {
-                set(inner, rest, text);
-            }
-        }
+        [key, rest @ ..] => match table.entry(*key).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(inner) => set(inner, rest, text),
+            _ => Err(()),
+        },
     }
 }
 
@@ -192,7 +200,9 @@ fn check_secrets(table: &Table, path: &str) -> Result<(), ConfigError> {
 fn read_files(table: &mut Table, path: &str) -> Result<(), ConfigError> {
     let named: Vec<String> = table.keys().filter(|key| key.ends_with("_file")).cloned().collect();
     for name in named {
-        let Some(Value::String(file)) = table.remove(&name) else { continue };
+        let Some(Value::String(file)) = table.remove(&name) else {
+            return Err(ConfigError::FileName(format!("{path}{name}")));
+        };
         let key = name.trim_end_matches("_file").to_owned();
         if table.contains_key(&key) {
             return Err(ConfigError::Both(format!("{path}{key}")));

@@ -61,6 +61,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     }
 }
 
+/// The form of something that is asked for by its address alone.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoFields {}
+
 /// A query string, by the same rules: unknown and repeated parameters are 422.
 #[derive(Debug)]
 pub struct Query<T>(pub T);

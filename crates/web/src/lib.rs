@@ -23,7 +23,7 @@ pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
-pub use form::{Field, FieldErrors, Form, Query, QueryString};
+pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString};
 pub use local_path::LocalPath;
 pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use serve::{Config, serve};

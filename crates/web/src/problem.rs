@@ -126,9 +126,10 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
         }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            ("Too busy at the moment", "Nothing was lost. Please try again in a few seconds.")
-        }
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "Too busy at the moment",
+            "Please try again in a few seconds. If you were saving, look first whether it is there.",
+        ),
         _ if status.is_client_error() => ("This request was refused", "It is not one this application takes."),
         _ => (
             "Something went wrong on our side",

@@ -17,7 +17,7 @@ pub struct Email(String);
 /// Characters that make text look like other text: controls, and marks that turn or hide what follows.
 fn deceives(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Text from elsewhere as it may be shown: without characters that deceive, at most `most` characters.

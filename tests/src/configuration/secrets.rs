@@ -24,6 +24,15 @@ fn a_secret_comes_from_a_file_or_the_environment_as_it_is() {
     }
 }
 
+#[test]
+fn a_setting_that_would_lead_nowhere_stops_the_start() {
+    let error = read(None, &[("LOG__FILTER__X", "info")]).unwrap_err();
+    assert_eq!(error, "HOLDFAST__LOG__FILTER__X: there is no such section");
+    let number = file("number.toml", "[database]\nurl_file = 7\n");
+    let error = read(Some(&number), &[("DATABASE__URL", "")]).unwrap_err();
+    assert_eq!(error, "database.url_file: this names a file and must be text in quotes");
+}
+
 // control: SUP-12
 #[test]
 fn no_secret_is_in_what_is_printed_of_the_configuration_or_of_what_is_wrong_with_it() {

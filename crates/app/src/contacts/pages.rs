@@ -1,8 +1,7 @@
 use askama::Template;
 use authz::{Authorized, Prepare};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
 
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
@@ -130,11 +129,6 @@ pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>) -> 
     let action_url = format!("{url}/delete");
     Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on().name.clone(), action_url, cancel_url: url })
 }
-
-/// There is nothing to say besides the address.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NoFields {}
 
 pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
     let mut tx = ok.begin().await?;

@@ -5,7 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Context, Error, Form, LocalPath, MovingOn, Page, Query, Result, Shell};
+use web::{Context, Error, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
 
 /// Addresses of the sign-in carry codes and states; no other site is told them.
 const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
@@ -102,7 +102,11 @@ pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCo
     Ok(StatusCode::OK)
 }
 
-pub(super) async fn sign_out(who: SignedIn, State(authn): State<Authn>) -> Result<Response> {
+pub(super) async fn sign_out(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
     let signed_out = authn.sign_out(&who).await?;
     let page = match &signed_out.provider_url {
         Some(url) => Page(MovingOn {
