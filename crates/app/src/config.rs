@@ -93,7 +93,7 @@ impl Config {
             if let Some(path) = name.strip_prefix("HOLDFAST__") {
                 let path = path.to_ascii_lowercase();
                 set(&mut table, &path.split("__").collect::<Vec<_>>(), value)
-                    .map_err(|_| ConfigError::NoSection(name.clone()))?;
+                    .map_err(|()| ConfigError::NoSection(name.clone()))?;
             }
         }
         read_files(&mut table, "")?;
