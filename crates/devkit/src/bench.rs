@@ -25,8 +25,10 @@ use uuid::Uuid;
 use crate::say;
 use crate::signals::Signals;
 
-/// Connections of each server to the database, and of `wrk` to each server.
-pub(crate) const CONNECTIONS: u32 = 16;
+/// Connections of `wrk` to each server.
+const CONNECTIONS: u32 = 16;
+/// Connections of each server to the database: as many as two cores can use. More of them only take turns.
+pub(crate) const DATABASE_CONNECTIONS: u32 = 6;
 const TENANTS: i32 = 1_000;
 const CONTACTS: i32 = 200;
 /// Organizations that are asked in turn, each with a session of its own.
@@ -213,7 +215,7 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         .env("HOLDFAST__HTTP__LISTEN", &address)
         .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://{address}"))
         .env("HOLDFAST__DATABASE__URL", database)
-        .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", CONNECTIONS.to_string())
+        .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS.to_string())
         .stdout(fs::File::create(log)?)
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -270,7 +272,7 @@ fn table(runs: &[Runs], memory: u64, start: Duration, costs: &Costs) -> String {
     let of = |which: fn(&Runs) -> f64| median(runs.iter().map(which).collect());
     let percentile = |sorted: &[u64], part: usize| sorted.get(sorted.len() * part / 100).copied().unwrap_or(0);
     let mut lines = format!(
-        "\nContacts list, 20 rows, {TENANTS} organizations x {CONTACTS} contacts, {CONNECTIONS} connections, median of {RUNS} runs\n\n"
+        "\nContacts list, 20 rows, {TENANTS} organizations x {CONTACTS} contacts, {CONNECTIONS} connections, {DATABASE_CONNECTIONS} to the database, median of {RUNS} runs\n\n"
     );
     let mut row = |what: &str, figures: [String; 5]| {
         let [product, bound, bare, ratio, goal] = figures;

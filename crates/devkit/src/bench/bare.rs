@@ -34,11 +34,11 @@ struct Found {
 /// and is bound to the tenant: so one sees what of the difference is the database's.
 pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
     let failed = |error: &dyn std::error::Error| format!("the bare server failed: {error}");
-    let pool = PgPoolOptions::new().max_connections(super::CONNECTIONS).test_before_acquire(false);
+    let pool = PgPoolOptions::new().max_connections(super::DATABASE_CONNECTIONS).test_before_acquire(false);
     let pool = pool.connect(&address(DATABASE)?).await.map_err(|error| failed(&error))?;
     let config = tenancy::Config {
         url: SecretString::from(address(WEB_DATABASE)?),
-        max_connections: super::CONNECTIONS,
+        max_connections: super::DATABASE_CONNECTIONS,
         acquire_timeout_ms: 5_000,
         statement_cache: 100,
     };
