@@ -1,10 +1,10 @@
 //! Members: who changes whom, why it is on record, and that an organization keeps an owner.
 
 use serde_json::{Value, json};
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::World;
+use crate::harness::{Answer, World};
 
 async fn url(world: &World, subject: &str, what: &str) -> String {
     format!("{}/members/{}/{what}", world.acme.url(), world.user(subject).await)
@@ -168,19 +168,30 @@ async fn of_two_owners_who_remove_each_other_one_stays() {
         // Both are past their guards, and wait for the organization to be free, when the race begins.
         let mut owner = world.database.owner().await;
         owner.execute("begin; select from tenant.organizations for update").await.unwrap();
-        let both = async { tokio::join!(olivia.post(&to_adam, form), adam.post(&to_olivia, form)) };
-        let begin = async {
-            world.until_blocked(2).await;
-            owner.execute("rollback").await.unwrap();
-        };
-        let ((one, other), ()) = tokio::join!(both, begin);
-        let mut statuses = [one.status, other.status];
-        statuses.sort_unstable();
-        assert_eq!(statuses, [303, 409], "{what}: {} {}", one.text(), other.text());
+        race(&world, owner, olivia.post(&to_adam, form), adam.post(&to_olivia, form)).await;
         let owners = "select count(*) from tenant.memberships m join tenant.organizations o using (tenant_id)
                        where o.name = 'Acme' and m.role = 'owner'";
         assert_eq!(world.database.count(owners).await, 1, "{what}");
     }
+}
+
+/// Lets two requests begin at once, when both wait for what `owner` has locked. One wins, the other is told that it came too
+/// late. Returns the status of the first.
+async fn race(
+    world: &World,
+    mut owner: PgConnection,
+    one: impl Future<Output = Answer>,
+    other: impl Future<Output = Answer>,
+) -> u16 {
+    let begin = async {
+        world.until_blocked(2).await;
+        owner.execute("rollback").await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(one, other, begin);
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());
+    one.status
 }
 
 // control: POL-04
@@ -221,16 +232,8 @@ async fn of_two_changes_to_one_membership_the_later_is_told_that_it_changed() {
         let address = address.clone();
         async move { client.post(&address, &[("role", role), ("reason", "At once")]).await }
     };
-    let both = async { tokio::join!(change(olivia, "editor"), change(adam, "creator")) };
-    let begin = async {
-        world.until_blocked(2).await;
-        owner.execute("rollback").await.unwrap();
-    };
-    let ((one, other), ()) = tokio::join!(both, begin);
-    let mut statuses = [one.status, other.status];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());
-    let kept = if one.status == 303 { "editor" } else { "creator" };
+    let one = race(&world, owner, change(olivia, "editor"), change(adam, "creator")).await;
+    let kept = if one == 303 { "editor" } else { "creator" };
     assert_eq!(role(&world, "vera").await.as_deref(), Some(kept));
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'member.role_changed'").await, 1);
 }

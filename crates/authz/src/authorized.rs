@@ -268,3 +268,42 @@ fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) struct File;
+
+    impl Resource for File {
+        type Plane = Tenant;
+        type View = ReadFile;
+
+        async fn load(_: &mut Tx<Read>, _: &Entry, _: &Path) -> Result<Option<Self>> {
+            Ok(None)
+        }
+
+        fn entity(&self) -> Entity {
+            Entity::new("File", 1)
+        }
+
+        fn facts(&self) -> Facts {
+            Facts { amount: Some(5), data_classification: Some("internal") }
+        }
+    }
+
+    crate::actions! {
+        ReadFile: Read on File;
+        ReadSalaries: Read on File, "restricted" data;
+    }
+
+    // control: POL-05
+    #[test]
+    fn an_action_on_more_sensitive_data_than_its_resource_is_asked_about_that() {
+        let of = |facts: Facts| (facts.amount, facts.data_classification);
+        assert_eq!(of(facts::<ReadFile>(&File)), (Some(5), Some("internal")));
+        assert_eq!(of(facts::<ReadSalaries>(&File)), (Some(5), Some("restricted")));
+        assert_eq!(of(facts::<crate::Prepare<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
+        assert_eq!(ACTIONS, ["ReadFile", "ReadSalaries"]);
+    }
+}
