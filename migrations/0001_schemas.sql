@@ -33,4 +33,4 @@ $$;
 
 grant usage on schema tenant to tenant_rows, account_rows, identity_rows;
 grant usage on schema identity to tenant_rows, account_rows, identity_rows;
-grant usage on schema audit to tenant_rows, identity_rows, audit_rows;
+grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows;

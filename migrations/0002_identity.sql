@@ -41,12 +41,16 @@ create table identity.sessions (
   -- The token before the last rotation, good for a moment so that parallel tabs are not signed out.
   previous_hash bytea unique check (octet_length(previous_hash) = 32),
   previous_until timestamptz,
-  provider text not null,
-  issuer text not null,
-  subject text not null,
+  -- Who vouched for the person; nobody did where they came with a passkey alone.
+  provider text,
+  issuer text,
+  subject text,
   upstream_sid text,
   auth_time timestamptz not null,
   methods text[] not null,
+  -- When a passkey was last proved in this session, and which.
+  passkey_at timestamptz,
+  passkey_id uuid,
   device text not null,
   network text not null,
   created_at timestamptz not null,
@@ -57,9 +61,13 @@ create table identity.sessions (
   ended_at timestamptz,
   ended_why text,
   check ((previous_hash is null) = (previous_until is null)),
-  check ((ended_at is null) = (ended_why is null))
+  check ((ended_at is null) = (ended_why is null)),
+  check (num_nulls(provider, issuer, subject) in (0, 3)),
+  check ((passkey_at is null) = (passkey_id is null)),
+  check (provider is not null or passkey_at is not null)
 );
 create index sessions_user on identity.sessions (user_id);
+create index sessions_passkey on identity.sessions (passkey_id) where ended_at is null;
 create index sessions_upstream on identity.sessions (issuer, subject, upstream_sid) where ended_at is null;
 
 -- Logout tokens already acted on (OpenID Connect Back-Channel Logout 1.0, section 2.6), kept while they could return, and

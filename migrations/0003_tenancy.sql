@@ -102,6 +102,8 @@ begin
              'email_verified', u.email_verified, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
              'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
+             'passkey_at', s.passkey_at, 'passkey_enrolled', exists (
+               select from identity.passkeys p where p.user_id = s.user_id and p.disabled_at is null),
              'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role) end,

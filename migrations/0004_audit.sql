@@ -24,6 +24,8 @@ create table audit.decisions (
   action text not null,
   resource text not null,
   allowed boolean not null,
+  -- Refused now, and allowed after a fresh passkey.
+  step_up boolean not null default false,
   policies text[] not null,
   policy_set bytea not null,
   request_id uuid not null
@@ -41,15 +43,18 @@ create policy tenant_append on audit.events for insert to tenant_rows
 create policy tenant_read on audit.events for select to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy identity_append on audit.events for insert to identity_rows with check (tenant_id is null);
+create policy own_append on audit.events for insert to account_rows
+  with check (tenant_id is null and actor = (select current_setting('app.user_id')::uuid));
 
 create policy tenant_append on audit.decisions for insert to tenant_rows
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy tenant_read on audit.decisions for select to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy own_append on audit.decisions for insert to account_rows with check (tenant_id is null);
 create policy append on audit.decisions for insert to audit_rows with check (true);
 
-grant insert on audit.events to tenant_rows, identity_rows;
-grant insert on audit.decisions to tenant_rows, audit_rows;
+grant insert on audit.events to tenant_rows, account_rows, identity_rows;
+grant insert on audit.decisions to tenant_rows, account_rows, audit_rows;
 grant select on audit.events, audit.decisions to tenant_rows;
 
 -- Grants keep the application out; this keeps out slips of whoever owns the tables.

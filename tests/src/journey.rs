@@ -16,30 +16,31 @@ async fn sign_in(page: &Page, world: &World, subject: &str) {
     page.wait_for_url("/organizations").await;
 }
 
+/// Makes a passkey on the page that asks for one, which then goes on by itself.
+async fn make_passkey(page: &Page) {
+    page.wait_for_url("/account/passkeys/new").await;
+    page.fill("#f-name", "This laptop").await;
+    page.loads(page.click_text("button", "Make the passkey")).await;
+}
+
 // control: IDN-04
 #[tokio::test]
-async fn somebody_signs_in_makes_an_organization_adds_a_contact_and_signs_out() {
+async fn somebody_works_without_script() {
     let world = World::start().await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
     page.disable_script(true).await;
 
-    sign_in(&page, &world, "nora").await;
-    assert!(page.text("main").await.contains("You are not in an organization yet"));
+    sign_in(&page, &world, "erin").await;
     let cookies = page.cookies().await;
     let session = cookies.iter().find(|cookie| cookie.name == "__Host-Http-session").expect("a session cookie");
     assert!(session.http_only && session.secure, "{session:?}");
     assert_eq!(session.same_site.as_deref(), Some("Strict"));
     assert!(!cookies.iter().any(|cookie| cookie.name == "__Host-Http-login"), "the login cookie is used up");
 
-    page.loads(page.click_text("a", "Create an organization")).await;
-    page.fill("#f-name", "Nora’s Nursery").await;
-    page.loads(page.click_text("button", "Create organization")).await;
-    assert_eq!(page.text("h1").await, "Nora’s Nursery");
-    assert!(page.text("[role=status]").await.contains("You are its owner"));
-
+    page.loads(page.click_text("a", "Acme")).await;
     page.loads(page.click_text("a", "Main")).await;
-    page.loads(page.click_text("a", "Add the first contact")).await;
+    page.loads(page.click_text("a", "New contact")).await;
     page.loads(page.click_text("button", "Add contact")).await;
     assert!(page.text("#f-name-error").await.contains("Fill in this field"), "an empty form says what is missing");
     page.fill("#f-name", "Ada <b>Lovelace</b>").await;
@@ -47,9 +48,11 @@ async fn somebody_signs_in_makes_an_organization_adds_a_contact_and_signs_out() 
     page.loads(page.click_text("button", "Add contact")).await;
     assert_eq!(page.text("h1").await, "Ada <b>Lovelace</b>");
 
-    page.loads(page.click_text("a", "Activity")).await;
-    let trail = page.text("table").await;
-    assert!(trail.contains("Added a contact") && trail.contains("Nora Newcomer"), "{trail}");
+    page.goto(&world.url("/account/passkeys/new")).await;
+    assert!(page.text("main").await.contains("Passkeys need JavaScript"), "what cannot work without says so");
+    page.fill("#f-name", "Nothing").await;
+    page.loads(page.click_text("button", "Make the passkey")).await;
+    assert!(page.text("[role=alert]").await.contains("No passkey was made"), "and tells of it");
 
     page.click_text("header button", "Sign out").await;
     page.wait_for_url("/end-session").await;
@@ -66,12 +69,90 @@ async fn somebody_signs_in_makes_an_organization_adds_a_contact_and_signs_out() 
     browser.close().await;
 }
 
+// control: IDN-08
+// control: IDN-09
+// control: IDN-10
+#[tokio::test]
+async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_change_of_role() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    let device = page.add_authenticator().await;
+
+    sign_in(&page, &world, "nora").await;
+    assert!(page.text("main").await.contains("You are not in an organization yet"));
+    page.loads(page.click_text("a", "Create an organization")).await;
+    page.fill("#f-name", "Nora’s Nursery").await;
+    page.loads(page.click_text("button", "Create organization")).await;
+    // An owner does nothing before there is a passkey, and then goes on to where she was going.
+    make_passkey(&page).await;
+    assert_eq!(page.text("h1").await, "Nora’s Nursery");
+    let credentials = device.credentials().await;
+    assert_eq!(credentials.len(), 1);
+    assert_eq!(credentials[0]["isResidentCredential"], true);
+    page.loads(page.click_text("a", "Activity")).await;
+    let trail = page.text("table").await;
+    assert!(trail.contains("Created the organization") && trail.contains("Nora Newcomer"), "{trail}");
+    page.click_text("header button", "Sign out").await;
+    page.wait_for_url("/end-session").await;
+
+    // The passkey alone.
+    page.goto(&world.url("/organizations")).await;
+    page.loads(page.click_text("button", "Sign in with a passkey")).await;
+    page.wait_for_url("/organizations").await;
+    page.loads(page.click_text("a", "Nora’s Nursery")).await;
+    assert_eq!(page.text("h1").await, "Nora’s Nursery");
+    let session = world.sessions().await.pop().unwrap();
+    assert_eq!(session["methods"], serde_json::json!(["passkey"]));
+
+    // A holder who is not verified is nobody.
+    page.loads(page.click_text("header button", "Sign out")).await;
+    page.goto(&world.url("/sign-in")).await;
+    device.verify_holder(false).await;
+    page.click_text("button", "Sign in with a passkey").await;
+    page.wait_for("[role=alert]:not([hidden])").await;
+    assert!(page.text("[role=alert]").await.contains("cancelled, or it took too long"));
+    assert!(page.url().ends_with("/sign-in"), "{}", page.url());
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
+// control: IDN-10
+#[tokio::test]
+async fn a_form_waits_while_its_sender_proves_a_passkey() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.add_authenticator().await;
+    sign_in(&page, &world, "olivia").await;
+    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    page.goto(&world.url(&role)).await;
+    make_passkey(&page).await;
+    page.wait_for_url("/role").await;
+    page.click("#f-role-editor").await;
+    page.fill("#f-reason", "She edits “now” & then").await;
+    world.wait(360);
+    page.loads(page.click_text("button", "Change role")).await;
+    assert!(page.text("main").await.contains("You asked to change member role. Nothing has been done yet."));
+    look(&page, "/step-up").await;
+    page.loads(page.click_text("button", "Use your passkey")).await;
+    page.wait_for_url("/members").await;
+    assert!(page.text("[role=status]").await.contains("Vera Viewer is now Editor."));
+    let event = world.events("member.role_changed").await.pop().unwrap();
+    assert_eq!(event["details"]["reason"], "She edits “now” & then");
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
 #[tokio::test]
 async fn a_link_on_another_site_finds_the_person_still_signed_in() {
     let world = World::start().await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
+    page.add_authenticator().await;
     sign_in(&page, &world, "olivia").await;
+    page.goto(&world.url(&world.acme.url())).await;
+    make_passkey(&page).await;
     // A page of the provider's site, with a link to us in it.
     page.goto(&format!("{}/end-session", world.idp.issuer())).await;
     let link = format!(
@@ -107,12 +188,24 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let world = World::start().await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
+    page.add_authenticator().await;
+    page.goto(&world.url("/sign-in")).await;
+    look(&page, "/sign-in").await;
     sign_in(&page, &world, "olivia").await;
+    page.goto(&world.url(&world.acme.url())).await;
+    look(&page, "/first-passkey").await;
+    make_passkey(&page).await;
+    let passkey = format!("/account/passkeys/{}", world.first_passkey("olivia").await);
     let contacts = world.acme.contacts();
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
     for path in [
         "/account",
+        "/account/passkeys",
+        "/account/passkeys/new",
+        &format!("{passkey}/rename"),
+        &format!("{passkey}/remove"),
+        "/step-up",
         "/organizations",
         "/organizations/new",
         &world.acme.url(),

@@ -22,6 +22,7 @@ mod isolation;
 mod journey;
 mod members;
 mod organizations;
+mod passkeys;
 mod policies;
 mod routes;
 mod schema;

@@ -14,6 +14,9 @@ async fn who_makes_an_organization_owns_it_and_finds_a_workspace_in_it() {
     let made = nora.post("/organizations", &[("name", "  Nora & Daughters ")]).await;
     assert_eq!(made.status, 303, "{}", made.text());
     let home = made.location().to_owned();
+    let asked = nora.get(&home).await;
+    assert!(asked.location().starts_with("/step-up?"), "an owner proves a passkey first: {}", asked.text());
+    world.prove(&mut nora, "nora").await;
     let organization: Uuid = home.strip_prefix("/o/").unwrap().parse().unwrap();
     let page = nora.get(&home).await;
     for shown in

@@ -23,13 +23,17 @@ impl Table {
         Self { schema: schema.parse().unwrap(), policies: policies.parse().unwrap() }
     }
 
-    fn allows(&self, principal: &str, action: &str, resource: &str, entities: &[Entity], risk: i64) -> bool {
-        let context = Context::from_pairs([
-            ("auth_age".to_owned(), RestrictedExpression::new_long(60)),
+    fn allows(&self, principal: &str, action: &str, resource: &str, entities: &[Entity], how: How) -> bool {
+        let long = RestrictedExpression::new_long;
+        let mut context = vec![
+            ("auth_age".to_owned(), long(60)),
+            ("session_age".to_owned(), long(how.session_age)),
+            ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(how.enrolled)),
             ("methods".to_owned(), RestrictedExpression::new_set([])),
-            ("risk_score".to_owned(), RestrictedExpression::new_long(risk)),
-        ])
-        .unwrap();
+            ("risk_score".to_owned(), long(how.risk)),
+        ];
+        context.extend(how.passkey_age.map(|age| ("passkey_age".to_owned(), long(age))));
+        let context = Context::from_pairs(context).unwrap();
         let action = format!("Action::\"{action}\"").parse().unwrap();
         let (principal, resource) = (principal.parse().unwrap(), resource.parse().unwrap());
         let request = Request::new(principal, action, resource, context, Some(&self.schema)).unwrap();
@@ -44,10 +48,30 @@ impl Table {
         self.schema.resources_for_action(action).unwrap().next().unwrap().to_string()
     }
 
+    /// Those that can be asked for: a group applies to nothing.
     fn actions(&self) -> BTreeSet<EntityUid> {
-        self.schema.actions().cloned().collect()
+        let asked = |action: &&EntityUid| self.schema.resources_for_action(action).unwrap().next().is_some();
+        self.schema.actions().filter(asked).cloned().collect()
     }
 }
+
+/// How somebody comes to ask.
+#[derive(Clone, Copy)]
+struct How {
+    session_age: i64,
+    enrolled: bool,
+    passkey_age: Option<i64>,
+    risk: i64,
+}
+
+/// A passkey proved just now, and nothing unusual.
+const PROVED: How = How { session_age: 60, enrolled: true, passkey_age: Some(10), risk: 0 };
+/// The same, and nothing more proved for an hour.
+const AN_HOUR_AGO: How = How { session_age: 7_200, passkey_age: Some(3_600), ..PROVED };
+/// A provider alone vouches for somebody who has no passkey.
+const NO_PASSKEY: How = How { enrolled: false, passkey_age: None, ..PROVED };
+/// A provider alone vouches for somebody who has one.
+const NOT_PROVED: How = How { passkey_age: None, ..PROVED };
 
 fn uid(text: &str) -> EntityUid {
     text.parse().unwrap()
@@ -74,10 +98,12 @@ fn contact(name: &str, workspace: &str, creator: &str) -> Entity {
 
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
-    let account = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
+    let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
     let mut entities = vec![
-        account("Account::\"mine\"", "User::\"me\""),
-        account("Account::\"theirs\"", "User::\"other\""),
+        owned("Account::\"mine\"", "User::\"me\""),
+        owned("Account::\"theirs\"", "User::\"other\""),
+        owned("Passkey::\"mine\"", "User::\"me\""),
+        owned("Passkey::\"theirs\"", "User::\"other\""),
         entity("Workspace::\"a\"", &["Organization::\"a\""], &[]),
         entity("Workspace::\"b\"", &["Organization::\"b\""], &[]),
         contact("Contact::\"mine\"", "Workspace::\"a\"", "Member::\"me\""),
@@ -94,6 +120,7 @@ fn world(role: &str) -> Vec<Entity> {
 fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
     match kind {
         "Account" => vec![("own", "Account::\"mine\""), ("somebody's", "Account::\"theirs\"")],
+        "Passkey" => vec![("own", "Passkey::\"mine\""), ("somebody's", "Passkey::\"theirs\"")],
         "Organization" => vec![("own", "Organization::\"a\""), ("foreign", "Organization::\"b\"")],
         "Workspace" => vec![("own", "Workspace::\"a\""), ("foreign", "Workspace::\"b\"")],
         "Member" => vec![
@@ -125,12 +152,18 @@ fn who_may_do_what_is_the_reviewed_table() {
     for action in table.actions() {
         let name = action.id().unescaped().to_owned();
         let kind = table.resource_type(&action);
-        let principal = if kind == "Account" { "User::\"me\"" } else { "Member::\"me\"" };
+        let principal = if matches!(&*kind, "Account" | "Passkey") { "User::\"me\"" } else { "Member::\"me\"" };
         for (which, resource) in resources(&kind) {
-            write!(text, "{name:22} {:26}", format!("{kind}: {which}").trim_start_matches("Account: ")).unwrap();
+            write!(text, "{name:22} {:26}", format!("{kind}: {which}")).unwrap();
             for role in ROLES {
-                let allowed = table.allows(principal, &name, resource, &world(role), 0);
-                write!(text, " {:13}", if allowed { "yes" } else { "-" }).unwrap();
+                let allows = |how| table.allows(principal, &name, resource, &world(role), how);
+                let answer = match (allows(PROVED), allows(AN_HOUR_AGO)) {
+                    (true, true) => "yes",
+                    (true, false) => "fresh passkey",
+                    (false, false) => "-",
+                    (false, true) => panic!("{name}: a fresh passkey takes a permission away"),
+                };
+                write!(text, " {answer:13}").unwrap();
             }
             text.truncate(text.trim_end().len());
             text.push('\n');
@@ -155,7 +188,7 @@ fn nobody_reaches_another_organization_whatever_else_is_permitted() {
         for (which, resource) in resources(&kind) {
             if which == "foreign" {
                 assert!(
-                    !table.allows("Member::\"me\"", action.id().unescaped(), resource, &world("owner"), 0),
+                    !table.allows("Member::\"me\"", action.id().unescaped(), resource, &world("owner"), PROVED),
                     "{action}"
                 );
                 asked += 1;
@@ -171,7 +204,8 @@ fn an_unusual_session_does_not_see_or_change_restricted_fields() {
     let table = Table::load();
     for action in ["ViewRestrictedFields", "EditRestrictedFields"] {
         for (risk, expected) in [(0, true), (30, true), (31, false), (100, false)] {
-            let allowed = table.allows("Member::\"me\"", action, "Contact::\"theirs\"", &world("owner"), risk);
+            let how = How { risk, ..PROVED };
+            let allowed = table.allows("Member::\"me\"", action, "Contact::\"theirs\"", &world("owner"), how);
             assert_eq!(allowed, expected, "{action} at {risk}");
         }
     }
@@ -189,10 +223,71 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
     for action in table.actions() {
         let kind = table.resource_type(&action);
         for (which, resource) in resources(&kind) {
-            if kind != "Account" && which != "made by oneself" {
-                let allowed = table.allows("Member::\"me\"", action.id().unescaped(), resource, &entities, 0);
+            if !matches!(&*kind, "Account" | "Passkey") && which != "made by oneself" {
+                let allowed = table.allows("Member::\"me\"", action.id().unescaped(), resource, &entities, PROVED);
                 assert!(!allowed, "{action} on {resource}");
             }
         }
+    }
+}
+
+/// The roles that may do nothing without a passkey.
+const PRIVILEGED: [&str; 4] = ["owner", "admin", "billing_admin", "finance"];
+
+// control: IDN-09
+#[test]
+fn privileged_roles_may_do_nothing_in_their_organization_until_they_have_proved_a_passkey() {
+    let table = Table::load();
+    for action in table.actions() {
+        for (_, resource) in resources(&table.resource_type(&action)) {
+            let principal =
+                if table.schema.principals_for_action(&action).unwrap().any(|kind| kind.to_string() == "User") {
+                    continue;
+                } else {
+                    "Member::\"me\""
+                };
+            for role in ROLES {
+                let allows = |how| table.allows(principal, action.id().unescaped(), resource, &world(role), how);
+                assert!(!allows(NOT_PROVED), "{role} {action} {resource}: has one, and has not proved it");
+                let without = allows(NO_PASSKEY);
+                assert!(!without || !PRIVILEGED.contains(&role), "{role} {action} {resource}");
+                // Those whose role does not ask for one lose nothing but what takes a fresh proof.
+                if !PRIVILEGED.contains(&role) {
+                    assert_eq!(without, allows(AN_HOUR_AGO), "{role} {action} {resource}");
+                }
+            }
+        }
+    }
+}
+
+// control: IDN-10
+#[test]
+fn a_proof_is_fresh_for_five_minutes() {
+    let table = Table::load();
+    let sensitive = [
+        ("ChangeMemberRole", "Member::\"me\"", "Member::\"viewer\""),
+        ("GrantOwnership", "Member::\"me\"", "Member::\"viewer\""),
+        ("RemoveMember", "Member::\"me\"", "Member::\"viewer\""),
+        ("RemovePasskey", "User::\"me\"", "Passkey::\"mine\""),
+        ("EnrolPasskey", "User::\"me\"", "Account::\"mine\""),
+    ];
+    for (action, principal, resource) in sensitive {
+        for (age, expected) in [(0, true), (300, true), (301, false), (40_000, false)] {
+            let how = How { passkey_age: Some(age), ..PROVED };
+            assert_eq!(table.allows(principal, action, resource, &world("owner"), how), expected, "{action} at {age}");
+        }
+        let how = NOT_PROVED;
+        assert!(!table.allows(principal, action, resource, &world("owner"), how), "{action} without any");
+    }
+}
+
+// control: IDN-09
+#[test]
+fn the_first_passkey_is_made_soon_after_sign_in() {
+    let table = Table::load();
+    for (session_age, expected) in [(0, true), (900, true), (901, false)] {
+        let how = How { session_age, ..NO_PASSKEY };
+        let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("viewer"), how);
+        assert_eq!(allowed, expected, "{session_age}");
     }
 }

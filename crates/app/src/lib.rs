@@ -11,15 +11,17 @@ mod home;
 mod members;
 mod operations;
 mod organizations;
+mod passkeys;
 mod shell;
 mod sign_in;
 mod state;
+mod step_up;
 
 use std::sync::LazyLock;
 
 use authz::{PolicySource, Routes, Row};
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use web::Limits;
 
 pub use state::State;
@@ -37,7 +39,9 @@ fn features() -> Vec<Feature> {
         operations::feature(),
         home::feature(),
         sign_in::feature(),
+        step_up::feature(),
         account::feature(),
+        passkeys::feature(),
         organizations::feature(),
         members::feature(),
         activity::feature(),
@@ -65,7 +69,9 @@ pub fn table() -> Vec<Row> {
 
 /// The whole application.
 pub fn app(state: State, limits: Limits) -> Router {
-    let routes = routes().into_router().layer(from_fn(authn::renew_cookie)).merge(web::assets());
+    let routes = routes().into_router().layer(from_fn(authn::renew_cookie));
+    let again = routes.clone().with_state(state.clone());
+    let routes = routes.layer(from_fn_with_state(again, authn::go_on)).merge(web::assets());
     web::edge(routes, limits, tenancy::is_temporary).with_state(state)
 }
 

@@ -19,10 +19,27 @@ pub(crate) enum Nav {
     Activity,
 }
 
+/// The entry of the account's navigation that a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccountNav {
+    Overview,
+    Passkeys,
+}
+
 /// The layout of a page outside any organization.
 pub(crate) fn personal(who: &SignedIn) -> Shell {
     let person = Person { name: who.name.clone(), email: who.email.clone() };
     Shell { person: Some(person), ..who.context().shell() }
+}
+
+/// The layout of a page about the person's own account.
+pub(crate) fn account(who: &SignedIn, current: AccountNav) -> Shell {
+    let link = |nav, href: &str, label| Link { href: href.to_owned(), label, current: nav == current };
+    let tabs = vec![
+        link(AccountNav::Overview, "/account", "Account"),
+        link(AccountNav::Passkeys, "/account/passkeys", "Passkeys"),
+    ];
+    Shell { tabs, ..personal(who) }
 }
 
 /// The layout of a page in an organization.
@@ -46,8 +63,8 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
         organization_url: url,
         role: Role::label_of(&member.membership.role).to_owned(),
         workspace_name: member.workspace.as_ref().map(|workspace| workspace.name.clone()),
-        links,
     });
+    shell.tabs = links;
     shell
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tenancy::{Db, TenantId, Tx, Write};
+use tenancy::{Db, Plane, TenantId, Tx, Write};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Mutex, oneshot};
@@ -36,6 +36,8 @@ pub struct Decision {
     pub resource: String,
     /// What was answered.
     pub allowed: bool,
+    /// Refused now, and allowed after a fresh passkey.
+    pub step_up: bool,
     /// `@id`s of the policies that determined it.
     pub policies: Vec<String>,
     /// SHA-256 of the policy set.
@@ -46,11 +48,11 @@ pub struct Decision {
 
 impl Decision {
     /// Records the decision in the transaction of the write it allows: neither exists without the other.
-    pub async fn record(&self, tx: &mut Tx<Write>) -> Result<(), sqlx::Error> {
+    pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.decisions
                (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id)
-             values ($1, current_setting('app.tenant_id')::uuid, $2, $3, $4, $5, $6, $7, $8, $9)",
+             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9)",
             Uuid::now_v7(),
             self.at,
             self.principal,
@@ -207,17 +209,19 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
     let actions: Vec<String> = batch.iter().map(|d| d.action.to_owned()).collect();
     let resources: Vec<String> = batch.iter().map(|d| d.resource.clone()).collect();
     let allowed: Vec<bool> = batch.iter().map(|d| d.allowed).collect();
+    let step_up: Vec<bool> = batch.iter().map(|d| d.step_up).collect();
     // An array of arrays cannot be unnested by row; policy ids contain no comma (checked when policies are loaded).
     let policies: Vec<String> = batch.iter().map(|d| d.policies.join(",")).collect();
     let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
     let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();
     sqlx::query!(
         r#"insert into audit.decisions
-             (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id)
-           select id, tenant, at, principal, action, resource, allowed, string_to_array(policies, ','), policy_set, request
+             (id, tenant_id, at, principal, action, resource, allowed, step_up, policies, policy_set, request_id)
+           select id, tenant, at, principal, action, resource, allowed, step_up, string_to_array(policies, ','),
+                  policy_set, request
              from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
-                         $8::text[], $9::bytea[], $10::uuid[])
-               as d (id, tenant, at, principal, action, resource, allowed, policies, policy_set, request)
+                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[])
+               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request)
            on conflict do nothing"#,
         &ids,
         &tenants as &[Option<Uuid>],
@@ -226,6 +230,7 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
         &actions,
         &resources,
         &allowed,
+        &step_up,
         &policies,
         &sets,
         &requests,

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use tenancy::{Identity, Tx, UserId, Write};
+use tenancy::{Plane, Tx, UserId, Write};
 use uuid::Uuid;
 
 /// Who did it, in which session and request, from which network.
@@ -27,30 +27,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// Records an event of one organization, in the transaction that makes it true.
-    pub async fn record(&self, tx: &mut Tx<Write>, by: &Actor) -> Result<(), sqlx::Error> {
+    /// Records it in the transaction that makes it true: as an event of the organization that the transaction is bound
+    /// to, or of none, such as a sign-in. The database refuses an event that belongs elsewhere.
+    pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>, by: &Actor) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details)
-             values ($1, current_setting('app.tenant_id')::uuid, $2, $3, $4, $5, $6, $7, $8)",
-            Uuid::now_v7(),
-            by.user.map(UserId::uuid),
-            self.kind,
-            self.target,
-            by.request,
-            by.session,
-            by.network,
-            self.details,
-        )
-        .execute(&mut **tx)
-        .await?;
-        Ok(())
-    }
-
-    /// Records an event that belongs to no organization, such as a sign-in, in the transaction that makes it true.
-    pub async fn record_personal(&self, tx: &mut Tx<Write, Identity>, by: &Actor) -> Result<(), sqlx::Error> {
-        sqlx::query!(
-            "insert into audit.events (id, actor, kind, target, request_id, session_id, network, details)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,

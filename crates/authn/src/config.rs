@@ -82,8 +82,13 @@ pub enum ConfigError {
          10 <= grace_seconds <= 300"
     )]
     Session,
+    /// An origin that passkeys cannot be bound to.
+    #[error("http.public_url: want an origin with a host name, which passkeys are bound to; not an IP address")]
+    PublicUrl,
     /// A provider key that does not fit into an address.
-    #[error("authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters")]
+    #[error(
+        "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, and not `passkey`, which is taken"
+    )]
     Key(String),
     /// An issuer that cannot be trusted.
     #[error(

@@ -1,7 +1,7 @@
 //! A `SignedIn` exists only for a live session of an unlocked user.
 //!
-//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) and are then
-//! known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and
+//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) or with a passkey
+//! ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and
 //! running sign-ins is private here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
 mod clock;
@@ -11,23 +11,28 @@ mod id_token;
 mod login;
 mod logout;
 mod logout_token;
+mod passkeys;
 mod provider;
 mod secret;
 mod session;
 mod signed_in;
+mod step_up;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tenancy::Db;
+use webauthn_rs::Webauthn;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, ProviderConfig, SessionConfig};
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
+pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
 pub use session::renew_cookie;
 pub use signed_in::{NewCookie, SignedIn};
+pub use step_up::{Kept, SteppedUp, go_on};
 
 use provider::Provider;
 
@@ -41,6 +46,7 @@ struct Inner {
     clock: Clock,
     session: SessionConfig,
     providers: BTreeMap<String, Provider>,
+    webauthn: Webauthn,
     public_url: String,
 }
 
@@ -55,8 +61,8 @@ impl Authn {
             let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
             providers.insert(key, provider);
         }
-        let session = config.session;
-        Ok(Self(Arc::new(Inner { db, clock, session, providers, public_url: public_url.to_owned() })))
+        let (session, webauthn) = (config.session, passkeys::relying_party(public_url)?);
+        Ok(Self(Arc::new(Inner { db, clock, session, providers, webauthn, public_url: public_url.to_owned() })))
     }
 
     /// The clock everything here goes by.

@@ -14,7 +14,7 @@ use crate::id_token::{Expected, Identity, Refused};
 use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
-use crate::session::{actor, token_of};
+use crate::session::{Arrival, actor};
 use crate::{Authn, NewCookie};
 
 const COOKIE: &str = "login";
@@ -139,9 +139,9 @@ impl Authn {
         };
         let (handle, state, nonce) = (Token::new()?, Token::new()?, Token::new()?);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        // The session of this browser, if it has one. Its strict cookie comes along now and not with the answer.
-        let here = token_of(headers).map(hash);
         let mut tx = self.0.db.begin_identity::<Write>().await?;
+        // Its strict cookie comes along now and not with the answer.
+        let here = self.session_here(&mut tx, headers).await?;
         // What nobody came back for, a bounded number at a time. By one sign-in at a time: two would wait for each other.
         sqlx::query!(
             "delete from identity.logins where handle_hash in
@@ -155,8 +155,7 @@ impl Authn {
             "insert into identity.logins
                (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at,
                 replaces)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-                     (select id from identity.sessions where token_hash = $10 or previous_hash = $10))",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             &handle.hash()[..],
             &state.hash()[..],
             key,
@@ -166,7 +165,7 @@ impl Authn {
             return_to.as_str(),
             now,
             now + LIFETIME,
-            here.as_ref().map(|hash| &hash[..]),
+            here,
         )
         .execute(&mut *tx)
         .await?;
@@ -317,18 +316,19 @@ impl Authn {
             let by = actor(context, Some(user), None);
             let details = json!({ "provider": key, "reason": reason });
             let event = Event { kind: "sign_in.failed", target: format!("User::{user}"), details };
-            event.record_personal(&mut tx, &by).await?;
+            event.record(&mut tx, &by).await?;
             tx.commit().await?;
             return Ok(Err(failure));
         }
         if let Some(replaced) = login.replaces {
             self.end_replaced(&mut tx, replaced, context).await?;
         }
-        let (session, token) = self.create_session(&mut tx, user, key, &identity, context).await?;
+        let arrival = Arrival::by_provider(key, &identity);
+        let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
         let by = actor(context, Some(user), Some(session));
         let details = json!({ "provider": key, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
-        event.record_personal(&mut tx, &by).await?;
+        event.record(&mut tx, &by).await?;
         tx.commit().await?;
         Ok(Ok((NewCookie::of(&token), LocalPath::or_home(&login.return_to))))
     }
@@ -384,7 +384,7 @@ impl Authn {
         .await?;
         let details = json!({ "issuer": identity.issuer });
         let event = Event { kind: "account.created", target: format!("User::{id}"), details };
-        event.record_personal(tx, &actor(context, Some(id), None)).await?;
+        event.record(tx, &actor(context, Some(id), None)).await?;
         Ok((id, false))
     }
 
@@ -392,7 +392,7 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let details = json!({ "provider": key, "reason": web::visible(reason, 300) });
         let event = Event { kind: "sign_in.failed", target: format!("Provider::{key}"), details };
-        event.record_personal(&mut tx, &actor(context, None, None)).await?;
+        event.record(&mut tx, &actor(context, None, None)).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Authn {
     /// as a hint; the provider asks the person.
     pub async fn sign_out(&self, who: &SignedIn) -> Result<SignedOut, Error> {
         self.end_session(who).await?;
-        let provider = self.0.providers.values().find(|provider| provider.config.issuer == who.issuer);
+        let provider = self.0.providers.values().find(|provider| who.issuer.as_ref() == Some(&provider.config.issuer));
         let Some(provider) = provider else {
             return Ok(SignedOut { provider_url: None, state: None });
         };

@@ -203,8 +203,8 @@ fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]
 }
 
 impl LogoutNotice {
-    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub`, and with both also those of the person
-    /// for which the provider had named no session. It stays, so that a sign-in that is just being finished does not begin
+    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub` (those begun with a passkey alone
+    /// included), and with both also those of the person for which the provider had named no session. It stays, so that a sign-in that is just being finished does not begin
     /// such a session ([`signed_out_meanwhile`]). A token seen before is refused.
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
@@ -236,9 +236,12 @@ impl LogoutNotice {
         }
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
-              where issuer = $2 and provider = $3 and ended_at is null
+              where ended_at is null and (
+                issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
+                or issuer is null and $5::text is null
+                and user_id = (select a.user_id from identity.accounts a where a.issuer = $2 and a.subject = $4))
              returning id, user_id",
             now,
             notice.issuer,
@@ -253,7 +256,7 @@ impl LogoutNotice {
             let details = json!({ "provider": notice.provider });
             let event =
                 Event { kind: "session.ended_by_provider", target: format!("Session::{}", session.id), details };
-            event.record_personal(&mut tx, &by).await?;
+            event.record(&mut tx, &by).await?;
         }
         tx.commit().await?;
         Ok(())

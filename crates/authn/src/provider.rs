@@ -113,7 +113,9 @@ impl Provider {
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
-        let fits = (1..=32).contains(&key.len())
+        // Next to /sign-in/{key} stands /sign-in/passkey.
+        let fits = key != "passkey"
+            && (1..=32).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !fits {
             return Err(ConfigError::Key(key.to_owned()));

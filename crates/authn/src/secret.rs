@@ -12,7 +12,7 @@ impl Token {
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+        Ok(Self(base64url(&bytes)))
     }
 
     /// For the cookie or the address, and nowhere else.
@@ -23,6 +23,10 @@ impl Token {
     pub(crate) fn hash(&self) -> Hash {
         hash(&self.0)
     }
+}
+
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 pub(crate) fn hash(text: &str) -> Hash {

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{Actor, Event};
 use axum::extract::Request;
-use axum::http::{HeaderMap, request};
+use axum::http::{HeaderMap, HeaderValue, request};
 use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
@@ -29,10 +29,17 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     let renewed = Renewed::default();
     request.extensions_mut().insert(renewed.clone());
     let mut response = next.run(request).await;
-    if let Some(token) = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    let token = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // A session that has just begun, ended or proved more has a token that is newer still.
+    if let (Some(token), None) = (token, cookie::given(response.headers(), COOKIE)) {
         set_cookie(response.headers_mut(), &token);
     }
     response
+}
+
+/// The session cookie that a response gives, as the next request shows it.
+pub(crate) fn given(headers: &HeaderMap) -> Option<HeaderValue> {
+    cookie::shown(COOKIE, cookie::given(headers, COOKIE)?)
 }
 
 pub(crate) fn set_cookie(headers: &mut HeaderMap, token: &str) {
@@ -97,7 +104,7 @@ impl Authn {
             let by = actor(context, Some(ended.user_id), Some(ended.id));
             let target = format!("Session::{}", ended.id);
             tracing::warn!(session = %ended.id, "a replaced token was shown; the session has ended");
-            Event { kind: "session.token_reused", target, details: json!({}) }.record_personal(&mut tx, &by).await?;
+            Event { kind: "session.token_reused", target, details: json!({}) }.record(&mut tx, &by).await?;
             tx.commit().await?;
         }
         Ok(())
@@ -160,35 +167,35 @@ impl Authn {
         Ok(())
     }
 
-    /// Creates the session of somebody a provider has just vouched for, in the caller's transaction. Always a new one
+    /// Creates the session of somebody who has just proved who they are, in the caller's transaction. Always a new one
     /// with a new token: what an attacker planted before sign-in is worth nothing after.
     pub(crate) async fn create_session(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         user: Uuid,
-        provider: &str,
-        identity: &Identity,
+        arrival: Arrival<'_>,
         context: &Context,
     ) -> Result<(Uuid, Token), Error> {
         let id = Uuid::now_v7();
         let token = Token::new()?;
         let now = self.0.clock.now();
-        let mut methods = vec!["oidc".to_owned()];
-        methods.extend(identity.methods.iter().cloned());
+        let Arrival { provider, auth_time, methods, passkey } = arrival;
         sqlx::query!(
             "insert into identity.sessions
-               (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, device, network,
-                created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12, $13, $14)",
+               (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
+                passkey_at, device, network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $14, $15, $16)",
             id,
             user,
             &token.hash()[..],
-            provider,
-            identity.issuer,
-            identity.subject,
-            identity.sid,
-            identity.auth_time,
+            provider.map(|(key, _)| key),
+            provider.map(|(_, identity)| &*identity.issuer),
+            provider.map(|(_, identity)| &*identity.subject),
+            provider.and_then(|(_, identity)| identity.sid.as_deref()),
+            auth_time,
             &methods,
+            passkey,
+            passkey.map(|_| auth_time),
             context.client.device,
             context.client.network,
             now,
@@ -198,6 +205,20 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         Ok((id, token))
+    }
+
+    /// The session of this browser, if it has one.
+    pub(crate) async fn session_here(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Uuid>, Error> {
+        let Some(here) = token_of(headers).map(hash) else { return Ok(None) };
+        let session = sqlx::query_scalar!(
+            "select id from identity.sessions where token_hash = $1 or previous_hash = $1",
+            &here[..]
+        );
+        Ok(session.fetch_optional(&mut **tx).await?)
     }
 
     /// Ends the session a browser had before it signed in again: nobody is left to end it, since its cookie is gone.
@@ -218,7 +239,7 @@ impl Authn {
         if let Some(ended) = ended {
             let by = actor(context, Some(ended.user_id), Some(session));
             let event = Event { kind: "session.replaced", target: format!("Session::{session}"), details: json!({}) };
-            event.record_personal(tx, &by).await?;
+            event.record(tx, &by).await?;
         }
         Ok(())
     }
@@ -237,10 +258,31 @@ impl Authn {
         if ended == 1 {
             let event =
                 Event { kind: "session.signed_out", target: format!("Session::{}", who.session), details: json!({}) };
-            event.record_personal(&mut tx, &who.actor()).await?;
+            event.record(&mut tx, &who.actor()).await?;
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// How somebody came.
+pub(crate) struct Arrival<'a> {
+    provider: Option<(&'a str, &'a Identity)>,
+    auth_time: DateTime<Utc>,
+    methods: Vec<String>,
+    passkey: Option<Uuid>,
+}
+
+impl<'a> Arrival<'a> {
+    pub(crate) fn by_provider(key: &'a str, identity: &'a Identity) -> Self {
+        let methods = std::iter::once("oidc".to_owned()).chain(identity.methods.iter().cloned()).collect();
+        Self { provider: Some((key, identity)), auth_time: identity.auth_time, methods, passkey: None }
+    }
+}
+
+impl Arrival<'static> {
+    pub(crate) fn by_passkey(passkey: Uuid, now: DateTime<Utc>) -> Self {
+        Self { provider: None, auth_time: now, methods: vec!["passkey".to_owned()], passkey: Some(passkey) }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use tenancy::{Entry, Plane, Read, TenantId, Tx};
+use tenancy::{Entry, Owned, Read, TenantId, Tx};
 use web::Result;
 
 use crate::authorized::Begin;
@@ -24,7 +24,7 @@ pub trait Action: Send + Sync + 'static {
 /// What an action is done to, as far as policies need to know it.
 pub trait Resource: Sized + Send + Sync + 'static {
     /// Where its rows are: in one organization, or with one person outside of any.
-    type Plane: Plane;
+    type Plane: Owned;
     /// The action that says whether somebody may know that it exists. Refused this one, they get 404 instead of 403.
     type View: Action;
 
@@ -43,8 +43,8 @@ pub trait Resource: Sized + Send + Sync + 'static {
         Facts::default()
     }
 
-    /// The organization it brings into being. Its transaction is bound to that one; any other to the organization of
-    /// the path.
+    /// The organization it brings into being. Its transaction is bound to that one; any other on the tenant plane to the
+    /// organization of the path.
     fn founds(&self) -> Option<TenantId> {
         None
     }

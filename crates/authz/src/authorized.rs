@@ -3,13 +3,17 @@ use std::time::Instant;
 use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::http::Method;
 use axum::http::request::Parts;
-use tenancy::{Entry, Membership, Mode, Plane, Read, Scope, Tenant, TenantId, Tx, WorkspaceFacts, Write};
-use web::{Error, Result};
+use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, WorkspaceFacts, Write};
+use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
-use crate::authorizer::{Authorizer, Case};
+use crate::authorizer::{Authorizer, Case, Verdict};
 use crate::entity::{Entity, Facts};
+
+/// Where a passkey is asked for.
+const STEP_UP: &str = "/step-up";
 
 /// Proof that the policies allow `A` to this person on this resource, now. The only way to a transaction.
 ///
@@ -74,16 +78,14 @@ pub struct Member {
     pub workspace: Option<WorkspaceFacts>,
 }
 
-/// The transaction an action opens.
-pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::Mode as Begin>::On<<<A as Action>::On as Resource>::Plane>>;
+/// The transaction an action opens: on the plane of what it is done to.
+pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plane>;
 
 /// How a mode begins a transaction: a reading one goes on with the transaction the decision was made in, so that what is
 /// read is what was decided on; a writing one begins with the record of the decision.
 pub trait Begin: Mode {
     #[doc(hidden)]
     const READS: bool;
-    /// The plane its transactions run on, for a resource on plane `P`.
-    type On<P: Plane>: Plane;
 
     #[doc(hidden)]
     fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> impl Future<Output = Result<TxOf<A>>> + Send
@@ -93,23 +95,22 @@ pub trait Begin: Mode {
 
 impl Begin for Read {
     const READS: bool = true;
-    type On<P: Plane> = P;
 
-    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self, <A::On as Resource>::Plane>> {
+    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<TxOf<A>> {
         ok.seen.take().ok_or_else(|| Error::internal("a reading proof begins once"))
     }
 }
 
 impl Begin for Write {
     const READS: bool = false;
-    type On<P: Plane> = Tenant;
 
-    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<Tx<Self>> {
-        let tenant = ok.tenant().ok_or_else(|| Error::internal("nothing outside an organization is written here"))?;
+    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<TxOf<A>> {
+        let owner = <A::On as Resource>::Plane::owner(ok.tenant(), ok.who.user);
+        let owner = owner.ok_or_else(|| Error::internal("what belongs to an organization, and none in the path"))?;
         if ok.decisions.0.is_empty() {
             return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
         }
-        let mut tx = ok.authorizer.db().begin::<Write>(tenant).await?;
+        let mut tx = ok.authorizer.db().begin(owner).await?;
         for decision in std::mem::take(&mut ok.decisions.0) {
             decision.record(&mut tx).await?;
         }
@@ -142,20 +143,21 @@ impl<A: Action> Authorized<A> {
         let case = self.about::<B>(&self.on)?;
         let answer = self.authorizer.ask(&case, B::NAME);
         let decision = self.authorizer.decision(&case, B::NAME, &answer);
-        if answer.allowed && !self.decisions.0.is_empty() {
+        let allowed = answer.verdict == Verdict::Allowed;
+        if allowed && !self.decisions.0.is_empty() {
             self.decisions.0.push(decision);
         } else {
             self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
         }
-        Ok(answer.allowed)
+        Ok(allowed)
     }
 
     /// Whether it makes sense to offer `B`, on the same resource or on another one that the page shows, such as a row of a
-    /// list: for buttons. Allows nothing, so it is not recorded.
+    /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
     pub fn would<B: Action>(&self, resource: &B::On) -> bool {
         match self.about::<B>(resource) {
-            Ok(case) => self.authorizer.ask(&case, B::NAME).allowed,
+            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict != Verdict::Refused,
             Err(error) => {
                 tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
                 false
@@ -215,10 +217,17 @@ where
         let answer = authorizer.ask(&case, A::NAME);
         tracing::Span::current().record("decision_micros", micros(asked));
         let decision = authorizer.decision(&case, A::NAME, &answer);
-        if !answer.allowed {
-            let visible = authorizer.ask(&case, <<A::On as Resource>::View as Action>::NAME).allowed;
+        if answer.verdict != Verdict::Allowed {
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-            return Err(if visible { Error::Forbidden } else { Error::NotFound });
+            let visible = || authorizer.ask(&case, <<A::On as Resource>::View as Action>::NAME).verdict;
+            let verdict = if answer.verdict == Verdict::StepUp { Verdict::StepUp } else { visible() };
+            // The connection goes back first: a request never holds two.
+            drop(tx);
+            return Err(match verdict {
+                Verdict::Allowed => Error::Forbidden,
+                Verdict::StepUp => step_up(&authorizer, parts, &who, A::NAME).await?,
+                Verdict::Refused => Error::NotFound,
+            });
         }
         let (mut decisions, mut seen) = (ToRecord(Vec::new(), authorizer.decisions().clone()), None);
         if A::Mode::READS {
@@ -231,6 +240,19 @@ where
         tracing::Span::current().record("guard_micros", micros(began));
         Ok(Self { who, on, member, case, decisions, seen, authorizer })
     }
+}
+
+/// Where a passkey is asked for, and what is done after: the page that was asked for, or the form that was sent, which is
+/// kept meanwhile. Programs get the challenge alone and ask again themselves.
+async fn step_up(authorizer: &Authorizer, parts: &Parts, who: &SignedIn, action: &'static str) -> Result<Error> {
+    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
+    let then = if parts.method == Method::GET || !web::wants_html(&parts.headers) {
+        format!("return_to={}", path.encoded())
+    } else {
+        let form = web::form_of_refused(parts).await?;
+        format!("kept={}", authorizer.authn().keep_form(who, action, path.as_str(), &form).await?)
+    };
+    Ok(Error::StepUp(LocalPath::or_home(&format!("{STEP_UP}?{then}"))))
 }
 
 fn micros(since: Instant) -> u64 {
@@ -271,6 +293,8 @@ fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
 
 #[cfg(test)]
 mod tests {
+    use tenancy::Tenant;
+
     use super::*;
 
     pub(crate) struct File;

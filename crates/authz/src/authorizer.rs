@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use audit::{Decision, Decisions};
+use audit::Decisions;
 use authn::{Authn, SignedIn};
-use cedar_policy::{Context, Entities, EntityUid, Request, RestrictedExpression};
+use cedar_policy::{Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression};
+use chrono::{DateTime, Utc};
 use tenancy::{Db, TenantId};
 use uuid::Uuid;
 use web::Error;
@@ -36,6 +37,7 @@ pub(crate) struct Case {
 /// What the questions of one request share: making it costs more than an answer.
 #[derive(Debug)]
 struct Known {
+    situation: Situation,
     principal: (Entity, EntityUid),
     resource: Entity,
     /// Principal and resource with all they are inside of.
@@ -44,11 +46,31 @@ struct Known {
     request: Uuid,
 }
 
+/// How the person comes to ask, as `Situation` of the schema has it.
+#[derive(Clone, Debug)]
+struct Situation {
+    auth_age: i64,
+    session_age: i64,
+    passkey_age: Option<i64>,
+    passkey_enrolled: bool,
+    methods: Vec<String>,
+    risk_score: i64,
+}
+
 /// The answer to one question.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) allowed: bool,
+    pub(crate) verdict: Verdict,
     policies: Vec<String>,
+}
+
+/// What the policies say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    /// Refused as it is, and allowed with a passkey proved now.
+    StepUp,
+    Refused,
 }
 
 impl Authorizer {
@@ -82,8 +104,10 @@ impl Authorizer {
         let entities = Entities::from_entities(entities, Some(&policies.schema))?;
         let (by, on) = (policies.uid(&principal.uid)?, policies.uid(&resource.uid)?);
         let request = who.context().request;
-        let known = Arc::new(Known { principal: (principal, by), resource, entities, tenant, request });
-        Ok(Case { known, resource: on, facts, context: self.situation(who, facts)? })
+        let situation = self.situation(who);
+        let context = situation.with(facts)?;
+        let known = Arc::new(Known { situation, principal: (principal, by), resource, entities, tenant, request });
+        Ok(Case { known, resource: on, facts, context })
     }
 
     /// What the same person may ask about another resource.
@@ -94,64 +118,65 @@ impl Authorizer {
         if !is_known {
             return self.case(who, known.tenant, known.principal.0.clone(), resource, facts);
         }
-        let context = if facts == case.facts { case.context.clone() } else { self.situation(who, facts)? };
+        let context = if facts == case.facts { case.context.clone() } else { known.situation.with(facts)? };
         Ok(Case { known: Arc::clone(known), resource: uid, facts, context })
     }
 
-    /// Asks the policies. Whatever cannot be asked or errs is a refusal and an error in the log: Cedar itself would skip
-    /// a policy that errs, also one that forbids.
+    /// Asks the policies, and where they refuse, whether a passkey proved now would change that. Whatever cannot be asked or
+    /// errs is a refusal and an error in the log: Cedar itself would skip a policy that errs, also one that forbids.
     pub(crate) fn ask(&self, case: &Case, action: &'static str) -> Answer {
-        match self.evaluate(case, action) {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(error, action, "a policy question failed; refused");
-                Answer { allowed: false, policies: Vec::new() }
-            }
-        }
-    }
-
-    fn evaluate(&self, case: &Case, action: &'static str) -> Result<Answer, String> {
-        let Policies { schema, by_action, .. } = &self.0.policies;
-        let asked = by_action.get(action).ok_or("no such action")?;
-        let Case { known, resource, context, .. } = case.clone();
-        let request = Request::new(known.principal.1.clone(), asked.uid.clone(), resource, context, Some(schema))
-            .map_err(|error| error.to_string())?;
-        let response = self.0.engine.is_authorized(&request, &asked.set, &known.entities);
-        if let Some(error) = response.diagnostics().errors().next() {
-            return Err(error.to_string());
-        }
-        Ok(Answer {
-            allowed: response.decision() == cedar_policy::Decision::Allow,
-            policies: response.diagnostics().reason().map(ToString::to_string).collect(),
+        self.evaluate(case, action).unwrap_or_else(|error| {
+            tracing::error!(error, action, "a policy question failed; refused");
+            Answer { verdict: Verdict::Refused, policies: Vec::new() }
         })
     }
 
-    fn situation(&self, who: &SignedIn, facts: Facts) -> Result<Context, Error> {
-        let age = self.0.authn.clock().now() - who.auth_time;
-        let methods = who.methods.iter().map(|method| RestrictedExpression::new_string(method.clone()));
-        let mut pairs = vec![
-            ("auth_age".to_owned(), RestrictedExpression::new_long(age.num_seconds().max(0))),
-            ("methods".to_owned(), RestrictedExpression::new_set(methods)),
-            ("risk_score".to_owned(), RestrictedExpression::new_long(who.risk_score())),
-        ];
-        if let Some(amount) = facts.amount {
-            pairs.push(("amount".to_owned(), RestrictedExpression::new_long(amount)));
+    fn evaluate(&self, case: &Case, action: &'static str) -> Result<Answer, String> {
+        let response = self.response(case, action, case.context.clone())?;
+        let policies = response.diagnostics().reason().map(ToString::to_string).collect();
+        if response.decision() == Decision::Allow {
+            return Ok(Answer { verdict: Verdict::Allowed, policies });
         }
-        if let Some(class) = facts.data_classification {
-            pairs.push(("data_classification".to_owned(), RestrictedExpression::new_string(class.to_owned())));
+        let fresh = case.known.situation.with_fresh_passkey().with(case.facts).map_err(|error| format!("{error:?}"))?;
+        let would = self.response(case, action, fresh)?.decision() == Decision::Allow;
+        Ok(Answer { verdict: if would { Verdict::StepUp } else { Verdict::Refused }, policies })
+    }
+
+    fn response(&self, case: &Case, action: &'static str, context: Context) -> Result<Response, String> {
+        let Policies { schema, by_action, .. } = &self.0.policies;
+        let asked = by_action.get(action).ok_or("no such action")?;
+        let Case { known, resource, .. } = case;
+        let (principal, uid) = (known.principal.1.clone(), asked.uid.clone());
+        let request =
+            Request::new(principal, uid, resource.clone(), context, Some(schema)).map_err(|error| error.to_string())?;
+        let response = self.0.engine.is_authorized(&request, &asked.set, &known.entities);
+        let failed = response.diagnostics().errors().next().map(ToString::to_string);
+        failed.map_or(Ok(response), Err)
+    }
+
+    fn situation(&self, who: &SignedIn) -> Situation {
+        let now = self.0.authn.clock().now();
+        let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
+        Situation {
+            auth_age: age(who.auth_time),
+            session_age: age(who.created_at),
+            passkey_age: who.passkey_at.map(age),
+            passkey_enrolled: who.passkey_enrolled,
+            methods: who.methods.clone(),
+            risk_score: who.risk_score(),
         }
-        Ok(Context::from_pairs(pairs)?)
     }
 
     /// The answer as a record.
-    pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> Decision {
-        Decision {
+    pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> audit::Decision {
+        audit::Decision {
             tenant: case.known.tenant,
             at: self.0.authn.clock().now(),
             principal: case.known.principal.1.to_string(),
             action,
             resource: case.resource.to_string(),
-            allowed: answer.allowed,
+            allowed: answer.verdict == Verdict::Allowed,
+            step_up: answer.verdict == Verdict::StepUp,
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
             request: case.known.request,
@@ -159,14 +184,15 @@ impl Authorizer {
     }
 
     /// A refusal before any policy could be asked: the person has no part in what the path names.
-    pub(crate) fn refusal(&self, who: &SignedIn, action: &'static str, resource: &Entity) -> Decision {
-        Decision {
+    pub(crate) fn refusal(&self, who: &SignedIn, action: &'static str, resource: &Entity) -> audit::Decision {
+        audit::Decision {
             tenant: None,
             at: self.0.authn.clock().now(),
             principal: Entity::new("User", who.user).to_string(),
             action,
             resource: resource.to_string(),
             allowed: false,
+            step_up: false,
             policies: Vec::new(),
             policy_set: self.0.policies.hash,
             request: who.context().request,
@@ -183,5 +209,35 @@ impl Authorizer {
 
     pub(crate) fn decisions(&self) -> &Decisions {
         &self.0.decisions
+    }
+}
+
+impl Situation {
+    /// The same, had they proved a passkey now.
+    fn with_fresh_passkey(&self) -> Self {
+        Self { passkey_age: Some(0), ..self.clone() }
+    }
+
+    /// The context of a question about a resource of which these facts are known.
+    fn with(&self, facts: Facts) -> Result<Context, Error> {
+        let long = RestrictedExpression::new_long;
+        let methods = self.methods.iter().map(|method| RestrictedExpression::new_string(method.clone()));
+        let mut pairs = vec![
+            ("auth_age".to_owned(), long(self.auth_age)),
+            ("session_age".to_owned(), long(self.session_age)),
+            ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.passkey_enrolled)),
+            ("methods".to_owned(), RestrictedExpression::new_set(methods)),
+            ("risk_score".to_owned(), long(self.risk_score)),
+        ];
+        if let Some(age) = self.passkey_age {
+            pairs.push(("passkey_age".to_owned(), long(age)));
+        }
+        if let Some(amount) = facts.amount {
+            pairs.push(("amount".to_owned(), long(amount)));
+        }
+        if let Some(class) = facts.data_classification {
+            pairs.push(("data_classification".to_owned(), RestrictedExpression::new_string(class.to_owned())));
+        }
+        Ok(Context::from_pairs(pairs)?)
     }
 }

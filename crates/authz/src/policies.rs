@@ -102,11 +102,13 @@ impl Policies {
             return Err(PolicyError::Validation(report.to_string()));
         }
         let actions = schema.action_entities().map_err(|error| PolicyError::Schema(error.to_string()))?;
-        same_actions(sources, &actions)?;
-        let by_action = actions
-            .iter()
-            .map(|action| {
-                let uid = action.uid();
+        // A group of actions applies to nothing: nobody can ask for it.
+        let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
+        let names: Vec<EntityUid> = actions.iter().map(cedar_policy::Entity::uid).filter(asked).collect();
+        same_actions(sources, &names)?;
+        let by_action = names
+            .into_iter()
+            .map(|uid| {
                 if uid.type_name().to_string() != "Action" {
                     return Err(PolicyError::Schema(format!("{uid}: actions stand outside of namespaces")));
                 }
@@ -182,10 +184,10 @@ fn names_a_variable(expression: &serde_json::Value) -> bool {
     }
 }
 
-fn same_actions(sources: &[PolicySource], actions: &Entities) -> Result<(), PolicyError> {
+fn same_actions(sources: &[PolicySource], actions: &[EntityUid]) -> Result<(), PolicyError> {
     let code: BTreeSet<String> =
         sources.iter().flat_map(|source| source.actions).map(|name| (*name).to_owned()).collect();
-    let known: BTreeSet<String> = actions.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
+    let known: BTreeSet<String> = actions.iter().map(|uid| uid.id().unescaped().to_owned()).collect();
     if code == known {
         return Ok(());
     }
@@ -223,10 +225,12 @@ mod tests {
     fn an_action_is_asked_of_every_policy_that_takes_it() {
         let loaded = Policies::load(&[PolicySource {
             schema: "entity User; entity File { owner: User };\
+                     action Any;\
                      action Read, Write appliesTo { principal: [User], resource: [File] };\
-                     action Print in [Read] appliesTo { principal: [User], resource: [File] };",
+                     action Print in [Read, Any] appliesTo { principal: [User], resource: [File] };",
             policies: r#"
                 @id("base.any") forbid (principal, action, resource) unless { resource.owner == principal };
+                @id("base.in_any") forbid (principal, action in Action::"Any", resource) unless { resource.owner == principal };
                 @id("base.eq") permit (principal is User, action == Action::"Read", resource is File)
                   when { resource.owner == principal };
                 @id("base.in_group") permit (principal is User, action in Action::"Read", resource is File)
@@ -239,7 +243,8 @@ mod tests {
         .unwrap();
         assert_eq!(ids(&loaded, "Read"), ["base.any", "base.eq", "base.in_group"]);
         assert_eq!(ids(&loaded, "Write"), ["base.any", "base.in_list"]);
-        assert_eq!(ids(&loaded, "Print"), ["base.any", "base.in_group", "base.in_list"]);
+        assert_eq!(ids(&loaded, "Print"), ["base.any", "base.in_any", "base.in_group", "base.in_list"]);
+        assert!(!loaded.by_action.contains_key("Any"), "a group is no action");
     }
 
     #[test]

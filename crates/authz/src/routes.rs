@@ -1,5 +1,6 @@
 use axum::Router;
 use axum::handler::Handler;
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, post};
 use tenancy::Read;
 use tower_http::csrf::CsrfLayer;
@@ -77,7 +78,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         T: Guarded + 'static,
     {
         let route = post(handler);
-        let route = if T::Guard::FROM_BROWSER { route.layer(CsrfLayer::new()) } else { route };
+        let route = if T::Guard::FROM_BROWSER {
+            let shared: MethodRouter<S> = route.layer(from_fn(web::share_body));
+            shared.layer(CsrfLayer::new())
+        } else {
+            route
+        };
         self.add::<T>("POST", path, route)
     }
 

@@ -180,10 +180,10 @@ async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
         let token = URL_SAFE_NO_PAD.encode(bytes);
         sqlx::query(
             "insert into identity.sessions
-               (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, device, network, created_at,
-                rotated_at, last_seen_at, idle_expires_at, expires_at)
-             values (gen_random_uuid(), $1, $2, 'bench', 'bench', 'bench', now(), '{oidc}', '', '', now(), now(), now(),
-                     now() + interval '1 hour', now() + interval '1 hour')",
+               (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, passkey_at, passkey_id, device,
+                network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+             values (gen_random_uuid(), $1, $2, 'bench', 'bench', 'bench', now(), '{oidc,passkey}', now(),
+                     gen_random_uuid(), '', '', now(), now(), now(), now() + interval '1 hour', now() + interval '1 hour')",
         )
         .bind(person)
         .bind(Sha256::digest(&token).to_vec())

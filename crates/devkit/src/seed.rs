@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
-use tenancy::{Db, TenantId, Tx, UserId, WorkspaceId, Write};
+use tenancy::{Db, Tenant, TenantId, Tx, UserId, WorkspaceId, Write};
 use uuid::Uuid;
 
 use crate::idp::Person;
@@ -135,7 +135,7 @@ async fn seed_people(db: &Db, issuer: &str) -> Result<Option<Vec<UserId>>, tenan
 
 async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId]) -> Result<(), tenancy::Error> {
     let (tenant, workspace) = (TenantId::new(), WorkspaceId::new());
-    let mut tx = db.begin::<Write>(tenant).await?;
+    let mut tx = db.begin::<Write, Tenant>(tenant).await?;
     sqlx::query!("insert into tenant.organizations (tenant_id, name) values ($1, $2)", tenant.uuid(), name)
         .execute(&mut *tx)
         .await?;

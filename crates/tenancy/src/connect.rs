@@ -4,8 +4,8 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, Postgres};
 
-use crate::tx::{Identity, Read};
-use crate::{Config, TenantId, Tx, UserId, Write, tx};
+use crate::tx::{Identity, Owned, Read};
+use crate::{Config, Tx, Write, tx};
 
 /// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
 /// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
@@ -103,14 +103,9 @@ impl Db {
         Ok(Self(pool))
     }
 
-    /// Begins a transaction bound to one organization.
-    pub async fn begin<M: crate::Mode>(&self, tenant: TenantId) -> Result<Tx<M>, Error> {
-        tx::begin(self.connection().await?, &[("app.tenant_id", tenant.uuid())]).await
-    }
-
-    /// Begins a transaction bound to one person, outside any organization.
-    pub async fn begin_account<M: crate::Mode>(&self, user: UserId) -> Result<Tx<M, tx::Account>, Error> {
-        tx::begin(self.connection().await?, &[("app.user_id", user.uuid())]).await
+    /// Begins a transaction bound to one organization, or to one person outside any.
+    pub async fn begin<M: crate::Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
+        tx::begin(self.connection().await?, &[(P::SETTING, owner.into())]).await
     }
 
     /// Begins a transaction on users, sessions and sign-ins. For `authn` alone.

@@ -42,14 +42,18 @@ pub struct SessionFacts {
     pub email: String,
     /// The provider says the address is theirs.
     pub email_verified: bool,
-    /// Who vouches for them.
-    pub issuer: String,
+    /// Who vouches for them. `None` where they came with a passkey alone.
+    pub issuer: Option<String>,
     /// Under which subject.
-    pub subject: String,
+    pub subject: Option<String>,
     /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,
-    /// How: `oidc`, and what the provider says it did.
+    /// How: `oidc` and what the provider says it did, `passkey`.
     pub methods: Vec<String>,
+    /// When they last proved a passkey in this session.
+    pub passkey_at: Option<DateTime<Utc>>,
+    /// They have a passkey that can be used.
+    pub passkey_enrolled: bool,
     /// Device family at sign-in.
     pub device: String,
     /// Network at sign-in.

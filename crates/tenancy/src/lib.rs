@@ -16,4 +16,4 @@ pub use connect::{Db, Error, is_temporary};
 pub use enter::{Entry, Membership, Scope, SessionFacts, WorkspaceFacts};
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};
-pub use tx::{Account, Audit, Identity, Mode, OnConstraint, Plane, Read, Tenant, Tx, Write};
+pub use tx::{Account, Audit, Identity, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};

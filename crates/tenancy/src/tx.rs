@@ -5,7 +5,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Executor, PgConnection, Postgres};
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, TenantId, UserId};
 
 mod sealed {
     pub trait Sealed {}
@@ -67,6 +67,34 @@ impl Plane for Identity {
 }
 impl Plane for Audit {
     const ROLE: &'static str = "audit_rows";
+}
+
+/// A plane whose rows have an owner, to whom its transactions are bound: one organization or one person.
+pub trait Owned: Plane {
+    /// Type of the owner.
+    type Owner: Copy + Into<Uuid> + Send + Sync;
+    #[doc(hidden)]
+    const SETTING: &'static str;
+
+    /// Whose rows a request reaches on this plane that `user` makes in `tenant`.
+    fn owner(tenant: Option<TenantId>, user: UserId) -> Option<Self::Owner>;
+}
+
+impl Owned for Tenant {
+    type Owner = TenantId;
+    const SETTING: &'static str = "app.tenant_id";
+
+    fn owner(tenant: Option<TenantId>, _: UserId) -> Option<TenantId> {
+        tenant
+    }
+}
+impl Owned for Account {
+    type Owner = UserId;
+    const SETTING: &'static str = "app.user_id";
+
+    fn owner(_: Option<TenantId>, user: UserId) -> Option<UserId> {
+        Some(user)
+    }
 }
 
 /// A transaction that is bound before anyone can use it. Dropped, it is rolled back.

@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const ICON: &str = include_str!("../assets/icon.svg");
+const PASSKEYS: &str = include_str!("../assets/passkeys.js");
 
 // The name carries a hash of the content: a browser may keep it for ever, and never shows a page with an old style.
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/style-{}.css", hash(STYLE)));
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon-{}.svg", hash(ICON)));
+static PASSKEYS_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/passkeys-{}.js", hash(PASSKEYS)));
 
 pub(crate) fn style_url() -> &'static str {
     &STYLE_URL
@@ -21,6 +23,12 @@ pub(crate) fn icon_url() -> &'static str {
     &ICON_URL
 }
 
+/// The module for pages on which a passkey is made or proved.
+#[must_use]
+pub fn passkeys_url() -> &'static str {
+    &PASSKEYS_URL
+}
+
 fn hash(content: &str) -> String {
     Sha256::digest(content).iter().take(6).fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -28,7 +36,7 @@ fn hash(content: &str) -> String {
     })
 }
 
-/// The style sheet and the icon, which anybody may fetch. There is nothing else that is static.
+/// The style sheet, the icon and the one module, which anybody may fetch. There is nothing else that is static.
 pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let serve = |content: &'static str, kind: &'static str| {
         get(move || async move {
@@ -39,4 +47,5 @@ pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(style_url(), serve(STYLE, "text/css; charset=utf-8"))
         .route(icon_url(), serve(ICON, "image/svg+xml"))
+        .route(passkeys_url(), serve(PASSKEYS, "text/javascript; charset=utf-8"))
 }

@@ -39,6 +39,21 @@ pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite
     }
 }
 
+/// The value that a response sets for `__Host-Http-{name}`, the first one; empty where it removes it.
+#[must_use]
+pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get_all(header::SET_COOKIE).iter().find_map(|cookie| {
+        let pair = cookie.to_str().ok()?.split(';').next()?;
+        pair.strip_prefix("__Host-Http-")?.strip_prefix(name)?.strip_prefix('=')
+    })
+}
+
+/// The request header that shows `__Host-Http-{name}`.
+#[must_use]
+pub fn shown(name: &str, value: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("__Host-Http-{name}={value}")).ok()
+}
+
 /// Removes `__Host-Http-{name}` from the browser.
 pub fn remove(headers: &mut HeaderMap, name: &str) {
     set(headers, name, "", SameSite::Strict, Some(0));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::FieldErrors;
+use crate::{FieldErrors, LocalPath};
 
 /// What a handler answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,6 +21,9 @@ pub enum Error {
     Forbidden,
     /// 401. No live session. A page sends the person to sign in and back.
     Unauthenticated,
+    /// Status 401. A passkey proved now would turn the refusal into a permission. Holds the address of the page that asks
+    /// for it and then goes on; programs get the challenge of RFC 9470.
+    StepUp(LocalPath),
     /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
@@ -50,7 +53,7 @@ impl Error {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::StepUp(_) => StatusCode::UNAUTHORIZED,
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,

@@ -1,11 +1,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
@@ -29,36 +35,79 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
-        if !form || request.headers().contains_key(header::CONTENT_ENCODING) {
-            return Err(Error::UnsupportedType);
-        }
-        if request.uri().query().is_some_and(|query| !query.is_empty()) {
-            // Fields come in the form. A second place for them would be one more to smuggle through.
-            return Err(unexpected("a query string beside the form"));
-        }
-        let slot = request.extensions().get::<Slot>().cloned();
-        if let Some(slot) = &slot {
-            slot.give_up();
-        }
-        let bytes = tokio::time::timeout(ARRIVAL, to_bytes(request.into_body(), LARGEST))
-            .await
-            .map_err(|_| Error::TooSlow)?
-            .map_err(|error| {
-                let too_large =
-                    std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
-                if too_large { Error::TooLarge } else { Error::Malformed("The form did not arrive whole.") }
-            })?;
-        if let Some(slot) = &slot {
-            slot.take_again()?;
-        }
-        parse(&bytes).map(Self)
+        let (parts, body) = request.into_parts();
+        parse(&read(&parts, body).await?).map(Self)
     }
+}
+
+/// Reads a form as it was sent, without looking at its fields.
+async fn read(parts: &Parts, body: Body) -> Result<Bytes, Error> {
+    let form = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    if !form || parts.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Error::UnsupportedType);
+    }
+    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        // Fields come in the form. A second place for them would be one more to smuggle through.
+        return Err(unexpected("a query string beside the form"));
+    }
+    let slot = parts.extensions.get::<Slot>();
+    if let Some(slot) = slot {
+        slot.give_up();
+    }
+    let bytes =
+        tokio::time::timeout(ARRIVAL, to_bytes(body, LARGEST)).await.map_err(|_| Error::TooSlow)?.map_err(|error| {
+            let too_large =
+                std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
+            if too_large { Error::TooLarge } else { Error::Malformed("The form did not arrive whole.") }
+        })?;
+    if let Some(slot) = slot {
+        slot.take_again()?;
+    }
+    Ok(bytes)
+}
+
+/// The body of a request, within reach of a guard that will not pass the request on.
+#[derive(Clone, Debug)]
+struct SharedBody(Arc<Mutex<Body>>);
+
+impl HttpBody for SharedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+/// Middleware that lets a guard read the form of a request that it refuses ([`form_of_refused`]).
+pub async fn share_body(mut request: Request, next: Next) -> Response {
+    let body = SharedBody(Arc::new(Mutex::new(std::mem::take(request.body_mut()))));
+    request.extensions_mut().insert(body.clone());
+    *request.body_mut() = Body::new(body);
+    next.run(request).await
+}
+
+/// The form of a request whose handler will not be called, by the same limits as [`Form`]. Its fields are not looked at.
+pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
+    let body = parts.extensions.get::<SharedBody>().cloned();
+    let body = body.ok_or_else(|| Error::internal("share_body is not around this route"))?;
+    read(parts, Body::new(body)).await
 }
 
 /// The form of something that is asked for by its address alone.

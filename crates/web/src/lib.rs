@@ -18,13 +18,14 @@ mod problem;
 mod serve;
 mod text;
 
-pub use assets::assets;
+pub use assets::{assets, passkeys_url};
 pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
-pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString};
+pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString, form_of_refused, share_body};
 pub use local_path::LocalPath;
 pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
+pub use problem::wants_html;
 pub use serve::{Config, serve};
 pub use text::{Email, Line, Paragraph, visible};

@@ -39,6 +39,7 @@ pub struct Shell {
     pub flash: Option<ShownFlash>,
     pub person: Option<Person>,
     pub place: Option<Place>,
+    pub tabs: Vec<Link>,
 }
 
 /// A flash as the layout shows it.
@@ -64,7 +65,6 @@ pub struct Place {
     pub organization_url: String,
     pub role: String,
     pub workspace_name: Option<String>,
-    pub links: Vec<Link>,
 }
 
 /// An entry of the navigation.
@@ -90,6 +90,7 @@ impl Context {
             }),
             person: None,
             place: None,
+            tabs: Vec::new(),
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::{Context, Error, LocalPath, MovingOn, Page, Shell};
 
 /// Where somebody without a session is sent.
 const SIGN_IN: &str = "/sign-in";
+/// RFC 9470, section 3. The age is that of the policy `base.fresh_passkey`.
+const STEP_UP_CHALLENGE: &str = "Session error=\"insufficient_user_authentication\", \
+     error_description=\"This needs a passkey proved just now\", acr_values=\"passkey\", max_age=\"300\"";
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -30,21 +33,29 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
-        let html = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.contains("text/html"));
-        Self { method: method.clone(), uri: uri.clone(), html, elsewhere: came_from_elsewhere(headers) }
+        let (html, elsewhere) = (wants_html(headers), came_from_elsewhere(headers));
+        Self { method: method.clone(), uri: uri.clone(), html, elsewhere }
     }
+}
+
+/// Whether a person is to read the answer. Everybody else gets documents.
+#[must_use]
+pub fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/html"))
 }
 
 /// Renders an error: a page for people, RFC 9457 for programs, and for a page that needs a session the way to get one.
 pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, context: &Context) -> Response {
     match error {
         Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
+        Some(Error::StepUp(page)) if asked.html => go_to(page.as_str()),
         Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page))) if asked.html => *page,
         error => {
+            let step_up = matches!(error, Some(Error::StepUp(_)));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
                 let page = ErrorPage {
@@ -62,7 +73,8 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
             *response.status_mut() = status;
             if status == StatusCode::UNAUTHORIZED {
                 // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session"));
+                let challenge = if step_up { STEP_UP_CHALLENGE } else { "Session" };
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
@@ -85,7 +97,10 @@ fn send_to_sign_in(asked: &Asked, context: &Context) -> Response {
         })
         .into_response();
     }
-    let location = format!("{SIGN_IN}?return_to={}", path.encoded());
+    go_to(&format!("{SIGN_IN}?return_to={}", path.encoded()))
+}
+
+fn go_to(location: &str) -> Response {
     match HeaderValue::try_from(location) {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
         Err(_) => StatusCode::UNAUTHORIZED.into_response(),
@@ -137,6 +152,9 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         ),
     };
     match error {
+        Some(Error::StepUp(_)) => {
+            ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
+        }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
         _ => (heading, text.to_owned()),
     }

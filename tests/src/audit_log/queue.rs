@@ -50,11 +50,15 @@ async fn decisions_the_database_refuses_are_tried_again_until_it_takes_them() {
         requests.push(answer.request());
     }
     attempted(&mut owner, 3).await;
-    assert_eq!(world.database.count("select count(*) from audit.decisions").await, 0);
+    let listed = "select count(*) from audit.decisions where action = 'ListContacts'";
+    assert_eq!(world.database.count(listed).await, 0);
     owner.execute("drop trigger refuse on audit.decisions").await.unwrap();
     world.settle_decisions().await;
     let recorded: Vec<Uuid> =
-        sqlx::query_scalar("select request_id from audit.decisions order by id").fetch_all(&mut owner).await.unwrap();
+        sqlx::query_scalar("select request_id from audit.decisions where action = 'ListContacts' order by id")
+            .fetch_all(&mut owner)
+            .await
+            .unwrap();
     assert_eq!(recorded, requests, "each of them once, in their order");
 }
 
@@ -72,6 +76,7 @@ async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_un
         action: "Fill",
         resource: "Test::\"queue\"".to_owned(),
         allowed: false,
+        step_up: false,
         policies: Vec::new(),
         policy_set: [7; 32],
         request: Uuid::now_v7(),

@@ -64,7 +64,11 @@ fn assert_plain(page: &str, nonce: &str) {
     let mut styled = false;
     for tag in tags.by_ref() {
         let name = tag.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-        assert!(!["script", "style", "iframe", "object", "embed", "base"].contains(&name.as_str()), "<{tag}>");
+        assert!(!["style", "iframe", "object", "embed", "base"].contains(&name.as_str()), "<{tag}>");
+        if name == "script" {
+            let ours = tag.starts_with("script type=\"module\" src=\"/assets/passkeys-");
+            assert!(ours && tag.ends_with(&format!(".js\" nonce=\"{nonce}\"")), "<{tag}>");
+        }
         // What is in quotes is somebody's text; what is between the quotes are attributes.
         for attribute in tag.split('"').step_by(2).flat_map(str::split_whitespace) {
             let attribute = attribute.to_ascii_lowercase();
@@ -94,7 +98,9 @@ async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
             assert_plain(&answer.body, &nonce);
             pages += 1;
         }
-        if answer.header("content-type").starts_with("text/css") || answer.header("content-type") == "image/svg+xml" {
+        if ["text/css; charset=utf-8", "text/javascript; charset=utf-8", "image/svg+xml"]
+            .contains(&answer.header("content-type"))
+        {
             assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
         } else {
             assert_eq!(answer.header("cache-control"), "no-store", "{}", answer.text());

@@ -31,6 +31,13 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/members/{member}/role" => vec![("role", "admin"), ("reason", "No reason")],
         "/o/{organization}/members/{member}/remove" => vec![("reason", "No reason")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],
+        "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
+        "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
+        "/account/passkeys/{passkey}/rename" => vec![("name", "Smuggled in")],
+        "/account/passkeys/options"
+        | "/account/passkeys/{passkey}/remove"
+        | "/sign-in/passkey/options"
+        | "/step-up/options" => vec![],
         "/sign-in/{provider}/back-channel-logout" => vec![("logout_token", "a.b.c")],
         "/o/{organization}/w/{workspace}/contacts/{contact}/delete" | "/sign-out" => vec![],
         _ => panic!("say what form {path} takes"),

@@ -1,6 +1,6 @@
 //! One request for every route that changes something.
 
-use super::{Answer, Client, Place, World};
+use super::{Answer, Client, Place, World, passkey};
 use uuid::Uuid;
 
 /// A request that succeeds for the owner of an organization, and the events it leaves.
@@ -8,7 +8,19 @@ pub(crate) struct Change {
     /// As in the table of routes.
     pub(crate) path: &'static str,
     pub(crate) form: &'static [(&'static str, &'static str)],
+    /// The field `credential`, if it takes one.
+    pub(crate) credential: Credential,
     pub(crate) events: &'static [&'static str],
+}
+
+/// What a passkey adds to a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    None,
+    /// A new one, on a new device.
+    Made,
+    /// The first one of the owner, proved.
+    Proved,
 }
 
 /// In an order in which they can follow each other, signing out last.
@@ -16,67 +28,132 @@ pub(crate) const CHANGES: &[Change] = &[
     Change {
         path: "/organizations",
         form: &[("name", "Initech")],
+        credential: Credential::None,
         events: &["organization.created", "workspace.created"],
     },
-    Change { path: "/o/{organization}/workspaces", form: &[("name", "Partners")], events: &["workspace.created"] },
+    Change {
+        path: "/o/{organization}/workspaces",
+        form: &[("name", "Partners")],
+        credential: Credential::None,
+        events: &["workspace.created"],
+    },
     Change {
         path: "/o/{organization}/w/{workspace}/contacts",
         form: &[("name", "Somebody New"), ("email", "new@example.com")],
+        credential: Credential::None,
         events: &["contact.created"],
     },
     Change {
         path: "/o/{organization}/w/{workspace}/contacts/{contact}",
         form: &[("name", "Changed"), ("tax_id", "XX1"), ("bank_account", "XX2"), ("version", "1")],
+        credential: Credential::None,
         events: &["contact.changed"],
     },
     Change {
         path: "/o/{organization}/w/{workspace}/contacts/{contact}/delete",
         form: &[],
+        credential: Credential::None,
         events: &["contact.deleted"],
     },
     Change {
         path: "/o/{organization}/members/{member}/role",
         form: &[("role", "editor"), ("reason", "They edit now"), ("ticket", "https://tickets.example/7")],
+        credential: Credential::None,
         events: &["member.role_changed"],
     },
     Change {
         path: "/o/{organization}/members/{member}/remove",
         form: &[("reason", "They have left")],
+        credential: Credential::None,
         events: &["member.removed"],
     },
-    Change { path: "/sign-out", form: &[], events: &["session.signed_out"] },
+    Change { path: "/account/passkeys/options", form: &[], credential: Credential::None, events: &[] },
+    Change {
+        path: "/account/passkeys",
+        form: &[("name", "Another device")],
+        credential: Credential::Made,
+        events: &["passkey.enrolled"],
+    },
+    Change {
+        path: "/account/passkeys/{passkey}/rename",
+        form: &[("name", "Old telephone")],
+        credential: Credential::None,
+        events: &["passkey.renamed"],
+    },
+    Change {
+        path: "/step-up",
+        form: &[("return_to", "/account")],
+        credential: Credential::Proved,
+        events: &["session.stepped_up"],
+    },
+    Change {
+        path: "/account/passkeys/{passkey}/remove",
+        form: &[],
+        credential: Credential::None,
+        events: &["passkey.removed"],
+    },
+    Change { path: "/sign-out", form: &[], credential: Credential::None, events: &["session.signed_out"] },
 ];
 
 impl Change {
-    /// Sends it.
-    pub(crate) async fn make(&self, client: &mut Client, filled: &Filled) -> Answer {
-        client.post(&filled.path(self.path), self.form).await
+    /// Sends it, as the owner of a place.
+    pub(crate) async fn make(&self, world: &World, client: &mut Client, filled: &Filled) -> Answer {
+        let form = self.form(world, client, filled).await;
+        self.send(client, filled, &form).await
+    }
+
+    /// The form, with a credential where it takes one.
+    pub(crate) async fn form(&self, world: &World, client: &mut Client, filled: &Filled) -> Vec<(&str, String)> {
+        let mut form: Vec<_> = self.form.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        match self.credential {
+            Credential::None => {}
+            Credential::Made => {
+                let options = passkey::options(client, "/account/passkeys/options").await;
+                form.push(("credential", passkey::Authenticator::new(world).create(&options).to_string()));
+            }
+            Credential::Proved => {
+                let options = passkey::options(client, "/step-up/options").await;
+                form.push(("credential", world.device_answers(filled.owner, &options).await.to_string()));
+            }
+        }
+        form
+    }
+
+    pub(crate) async fn send(&self, client: &mut Client, filled: &Filled, form: &[(&str, String)]) -> Answer {
+        let form: Vec<_> = form.iter().map(|(name, value)| (*name, &**value)).collect();
+        client.post(&filled.path(self.path), &form).await
     }
 }
 
 /// What the parameters of paths stand for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filled {
+    /// Subject of the owner of the place, whose passkey it is.
+    pub(crate) owner: &'static str,
     pub(crate) organization: Uuid,
     pub(crate) workspace: Uuid,
     pub(crate) contact: Uuid,
     pub(crate) member: Uuid,
+    pub(crate) passkey: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 4] = ["{organization}", "{workspace}", "{contact}", "{member}"];
+pub(crate) const IDS: [&str; 5] = ["{organization}", "{workspace}", "{contact}", "{member}", "{passkey}"];
 
 impl Filled {
-    /// With what a place has; its member is somebody who only views.
+    /// With what a place has; its member is somebody who only views, the passkey its owner's.
     pub(crate) async fn of(world: &World, place: Place) -> Self {
         let viewer = "select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer'";
         let member =
             sqlx::query_scalar(viewer).bind(place.organization).fetch_one(&mut world.database.owner().await).await;
+        let owner = if place.organization == world.acme.organization { "olivia" } else { "gus" };
         Self {
+            owner,
             organization: place.organization,
             workspace: place.workspace,
             contact: world.contact(place).await,
             member: member.unwrap(),
+            passkey: world.passkey(owner).await,
         }
     }
 
@@ -86,6 +163,7 @@ impl Filled {
             "{workspace}" => self.workspace,
             "{contact}" => self.contact,
             "{member}" => self.member,
+            "{passkey}" => self.passkey,
             other => panic!("say here what {other} stands for"),
         }
     }

@@ -97,7 +97,14 @@ impl Client {
     pub(crate) async fn send(&mut self, request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        for cookie in headers.get_all("set-cookie") {
+        let answer = Answer { status, headers, body: response.text().await.unwrap() };
+        self.take_cookies(&answer);
+        answer
+    }
+
+    /// Keeps the cookies of an answer, as a browser does.
+    pub(crate) fn take_cookies(&mut self, answer: &Answer) {
+        for cookie in answer.headers.get_all("set-cookie") {
             let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();
             if attributes.contains("Max-Age=0") {
@@ -106,7 +113,6 @@ impl Client {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        Answer { status, headers, body: response.text().await.unwrap() }
     }
 }
 

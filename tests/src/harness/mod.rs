@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod evidence;
 pub(crate) mod log;
+pub(crate) mod passkey;
 mod pgbouncer;
 mod raw;
 
@@ -13,6 +14,7 @@ pub(crate) use database::Database;
 pub(crate) use evidence::Traces;
 pub(crate) use pgbouncer::PgBouncer;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub(crate) struct World {
     pub(crate) globex: Place,
     /// What records the decisions of the application.
     pub(crate) decisions: audit::Decisions,
+    /// The authenticators of people, by subject.
+    devices: tokio::sync::Mutex<BTreeMap<String, passkey::Authenticator>>,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -53,7 +57,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 5]);
+pub(crate) struct Addresses([(&'static str, String); 6]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -135,7 +139,17 @@ impl World {
 
         let acme = place(&database, "Acme").await;
         let globex = place(&database, "Globex").await;
-        Self { database, idp, clock, address, acme, globex, decisions, server: Some((stop, server)) }
+        Self {
+            database,
+            idp,
+            clock,
+            address,
+            acme,
+            globex,
+            decisions,
+            devices: tokio::sync::Mutex::default(),
+            server: Some((stop, server)),
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -147,8 +161,8 @@ impl World {
         Client::new(self.address.port())
     }
 
-    /// A browser in which `subject` has signed in.
-    pub(crate) async fn sign_in(&self, subject: &str) -> Client {
+    /// A browser in which `subject` has signed in at the provider, and proved nothing else.
+    pub(crate) async fn sign_in_at_provider(&self, subject: &str) -> Client {
         let mut client = self.stranger();
         let callback = self.click_at_provider(&mut client, subject).await;
         let answer = client.get_from_elsewhere(&callback).await;
@@ -203,6 +217,7 @@ impl World {
             ("{workspace}", self.acme.workspace.to_string()),
             ("{contact}", self.contact(self.acme).await.to_string()),
             ("{member}", self.user("vera").await.to_string()),
+            ("{passkey}", self.passkey("olivia").await.to_string()),
             ("{provider}", "dev".to_owned()),
         ])
     }

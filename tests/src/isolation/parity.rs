@@ -13,18 +13,19 @@ impl Filled {
             "{workspace}" => other.workspace = id,
             "{contact}" => other.contact = id,
             "{member}" => other.member = id,
+            "{passkey}" => other.passkey = id,
             _ => panic!("no id: {parameter}"),
         }
         other
     }
 }
 
-async fn ask(client: &mut Client, method: &str, pattern: &str, filled: &Filled) -> Answer {
+async fn ask(world: &World, client: &mut Client, method: &str, pattern: &str, filled: &Filled) -> Answer {
     if method == "GET" {
         return client.get(&filled.path(pattern)).await;
     }
     let change = CHANGES.iter().find(|change| change.path == pattern);
-    change.unwrap_or_else(|| panic!("{pattern} is missing in harness/changes.rs")).make(client, filled).await
+    change.unwrap_or_else(|| panic!("{pattern} is missing in harness/changes.rs")).make(world, client, filled).await
 }
 
 /// All that an organization has.
@@ -50,12 +51,12 @@ async fn a_foreign_id_is_answered_like_one_that_does_not_exist() {
     for row in app::table() {
         for id in IDS.iter().filter(|id| row.path.contains(**id)) {
             if row.method == "GET" {
-                let seen = ask(&mut olivia, row.method, &row.path, &own).await;
+                let seen = ask(&world, &mut olivia, row.method, &row.path, &own).await;
                 assert_eq!(seen.status, 200, "with the own id: {} {}", row.path, seen.text());
             }
             let random = Uuid::now_v7();
-            let foreign = ask(&mut olivia, row.method, &row.path, &own.with(id, globex.get(id))).await;
-            let nothing = ask(&mut olivia, row.method, &row.path, &own.with(id, random)).await;
+            let foreign = ask(&world, &mut olivia, row.method, &row.path, &own.with(id, globex.get(id))).await;
+            let nothing = ask(&world, &mut olivia, row.method, &row.path, &own.with(id, random)).await;
             let what = format!("{} {} with another {id}", row.method, row.path);
             assert_eq!(foreign.status, 404, "{what}: {}", foreign.text());
             assert_eq!(foreign.status, nothing.status, "{what}");
@@ -69,7 +70,7 @@ async fn a_foreign_id_is_answered_like_one_that_does_not_exist() {
 
     // All of them foreign: the address of a page of Globex itself, as it would be found in a log.
     for row in app::table().iter().filter(|row| row.path.starts_with("/o/")) {
-        assert_eq!(ask(&mut olivia, row.method, &row.path, &globex).await.status, 404, "{}", row.path);
+        assert_eq!(ask(&world, &mut olivia, row.method, &row.path, &globex).await.status, 404, "{}", row.path);
     }
     let after = (state(&world, world.acme.organization).await, state(&world, world.globex.organization).await);
     assert_eq!(before, after, "nothing was changed anywhere");

@@ -1,7 +1,7 @@
 //! The same behind PgBouncer in transaction mode, where many clients share few connections to the database.
 
 use secrecy::SecretString;
-use tenancy::{Db, Read, TenantId};
+use tenancy::{Db, Read, Tenant, TenantId};
 use uuid::Uuid;
 
 use super::{TENANT_TABLES, bind, refusal, run, tenants};
@@ -84,7 +84,7 @@ async fn a_shared_connection_keeps_no_binding_of_another_client() {
     let mut plain = <sqlx::PgConnection as sqlx::Connection>::connect(&pooler.web_url).await.unwrap();
     for _ in 0..3 {
         for place in [world.acme, world.globex] {
-            let mut tx = db.begin::<Read>(TenantId::from(place.organization)).await.unwrap();
+            let mut tx = db.begin::<Read, Tenant>(TenantId::from(place.organization)).await.unwrap();
             for table in TENANT_TABLES {
                 assert_eq!(tenants(&mut tx, table).await, [place.organization], "{table}");
             }
@@ -116,6 +116,6 @@ async fn the_application_starts_again_and_again_behind_the_same_pooler() {
         };
         let db = Db::connect(&config, true).await.unwrap();
         db.ready().await.unwrap();
-        drop(db.begin::<Read>(TenantId::from(Uuid::now_v7())).await.unwrap());
+        drop(db.begin::<Read, Tenant>(TenantId::from(Uuid::now_v7())).await.unwrap());
     }
 }

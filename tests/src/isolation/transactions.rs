@@ -6,7 +6,7 @@ use std::task::Poll;
 use devkit::postgres::Cluster;
 use secrecy::SecretString;
 use sqlx::{Connection, Executor, PgConnection};
-use tenancy::{Db, Mode, Read, TenantId, Tx, UserId, Write};
+use tenancy::{Account, Db, Mode, Read, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 
 use super::run;
@@ -70,7 +70,7 @@ async fn a_dropped_transaction_leaves_nothing_behind() {
     assert_clean(&db, &world).await;
     drop(begin::<Read>(&db, world.acme).await);
     assert_clean(&db, &world).await;
-    drop(db.begin_account::<Read>(UserId::from(world.user("olivia").await)).await.unwrap());
+    drop(db.begin::<Read, Account>(UserId::from(world.user("olivia").await)).await.unwrap());
     assert_clean(&db, &world).await;
     assert_eq!(workspaces(&world).await, 2);
 }

@@ -39,7 +39,7 @@ async fn a_person_signs_in_with_each_algorithm_that_counts() {
     let world = World::start().await;
     for (alg, subject) in [(Alg::Rs256, "olivia"), (Alg::Es256, "adam"), (Alg::EdDsa, "nora")] {
         world.idp.set_key(alg);
-        let mut client = world.sign_in(subject).await;
+        let mut client = world.sign_in_at_provider(subject).await;
         let account = client.get("/account").await;
         assert!(account.status == 200 && account.body.contains(&format!("{subject}@example.com")), "{alg:?}");
         let sessions = world.sessions().await;

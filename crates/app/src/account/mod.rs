@@ -7,7 +7,7 @@ use tenancy::{Entry, Read, Tx, UserId};
 use web::{Page, Result, Shell};
 
 use crate::Feature;
-use crate::shell::{moment, personal};
+use crate::shell::{AccountNav, account, moment};
 
 authz::actions! {
     /// See the own account: who vouches for it, this session, the organizations one belongs to.
@@ -58,6 +58,7 @@ struct Show {
     email_verified: bool,
     issuer: String,
     subject: String,
+    by_passkey: bool,
     signed_in_at: String,
     methods: String,
     session_expires: String,
@@ -69,12 +70,13 @@ struct Show {
 async fn show(ok: Authorized<ViewAccount>) -> impl IntoResponse {
     let who = ok.who();
     Page(Show {
-        shell: personal(who),
+        shell: account(who, AccountNav::Overview),
         name: who.name.clone(),
         email: who.email.clone(),
         email_verified: who.email_verified,
-        issuer: who.issuer.clone(),
-        subject: who.subject.clone(),
+        issuer: who.issuer.clone().unwrap_or_default(),
+        subject: who.subject.clone().unwrap_or_default(),
+        by_passkey: who.issuer.is_none(),
         signed_in_at: moment(who.auth_time),
         methods: who.methods.join(", "),
         session_expires: moment(who.expires_at),

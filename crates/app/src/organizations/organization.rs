@@ -49,10 +49,10 @@ pub(crate) struct NewOrganization {
 }
 
 impl Resource for NewOrganization {
-    type Plane = tenancy::Account;
+    type Plane = Tenant;
     type View = super::CreateOrganization;
 
-    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
         Ok(Some(Self::by(entry.session.user)))
     }
 

@@ -1,4 +1,4 @@
-//! Coming in through an identity provider and going out again.
+//! Coming in, through an identity provider or with a passkey, and going out again.
 
 mod pages;
 
@@ -9,6 +9,8 @@ use crate::Feature;
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("/sign-in", pages::choose)
+        .post("/sign-in/passkey", pages::by_passkey)
+        .post("/sign-in/passkey/options", pages::passkey_options)
         .post("/sign-in/{provider}", pages::start)
         .get("/sign-in/{provider}/callback", pages::callback)
         .post("/sign-in/{provider}/back-channel-logout", pages::back_channel_logout)

@@ -1,9 +1,9 @@
 use askama::Template;
-use authn::{Authn, LogoutNotice, ProviderChoice, SignInFailure, SignedIn};
+use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, SignInFailure, SignedIn};
 use authz::Public;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{Context, Error, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
 
@@ -16,6 +16,20 @@ struct Choose {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
+    problem: &'static str,
+    passkeys_url: &'static str,
+}
+
+impl Choose {
+    fn page(authn: &Authn, context: &Context, return_to: &LocalPath, problem: &'static str) -> Self {
+        Self {
+            shell: context.shell(),
+            return_to: return_to.to_string(),
+            providers: authn.providers(),
+            problem,
+            passkeys_url: web::passkeys_url(),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -47,8 +61,41 @@ pub(super) async fn choose(
     State(authn): State<Authn>,
     Query(ReturnTo { return_to }): Query<ReturnTo>,
 ) -> impl IntoResponse {
-    let return_to = LocalPath::or_home(&return_to).to_string();
-    Page(Choose { shell: public.context.shell(), return_to, providers: authn.providers() })
+    Page(Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), ""))
+}
+
+pub(super) async fn passkey_options(
+    _: Public,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Challenge> {
+    authn.start_passkey_sign_in().await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasskeyAnswer {
+    credential: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn by_passkey(
+    public: Public,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(answer): Form<PasskeyAnswer>,
+) -> Result<Response> {
+    let return_to = LocalPath::or_home(&answer.return_to);
+    if answer.credential.is_empty() {
+        let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
+        let page = Page(Choose::page(&authn, &public.context, &return_to, problem));
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    Ok(match authn.finish_passkey_sign_in(&answer.credential, &headers, &public.context).await? {
+        Ok(cookie) => (cookie, Redirect::to(return_to.as_str())).into_response(),
+        Err(failure) => failed(failure, &public.context),
+    })
 }
 
 pub(super) async fn start(
@@ -145,7 +192,7 @@ fn failed(failure: SignInFailure, context: &Context) -> Response {
         SignInFailure::NotUnderWay => (
             StatusCode::BAD_REQUEST,
             "This sign-in is not under way",
-            "It was started in another browser, more than ten minutes ago, or used already. Please start again.",
+            "It was started in another browser, too long ago, or used already. Please start again.",
         ),
         SignInFailure::Declined => (
             StatusCode::FORBIDDEN,
@@ -160,7 +207,7 @@ fn failed(failure: SignInFailure, context: &Context) -> Response {
         SignInFailure::Refused => (
             StatusCode::FORBIDDEN,
             "This sign-in could not be verified",
-            "What the provider sent does not prove who you are, so you were not signed in. It has been noted.",
+            "What was sent does not prove who you are, so you were not signed in. It has been noted.",
         ),
         SignInFailure::Locked => {
             (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")

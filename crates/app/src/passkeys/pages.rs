@@ -1,0 +1,226 @@
+use askama::Template;
+use authn::{Authn, Challenge, PasskeyFailure, SignedIn};
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, see_other};
+
+use super::passkey::{self, Name, Passkey};
+use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey};
+use crate::shell::{AccountNav, account, moment};
+
+const LIST: &str = "/account/passkeys";
+
+#[derive(Template)]
+#[template(path = "passkeys/list.html")]
+struct List {
+    shell: Shell,
+    passkeys: Vec<ListRow>,
+    may_add: bool,
+}
+
+struct ListRow {
+    name: String,
+    added: String,
+    used: String,
+    disabled_why: Option<String>,
+    rename_url: String,
+    remove_url: Option<String>,
+}
+
+pub(super) async fn list(mut ok: Authorized<ListPasskeys>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let passkeys = passkey::all(&mut tx).await?;
+    let usable = passkeys.iter().filter(|passkey| passkey.disabled_why.is_none()).count();
+    let row = |passkey: Passkey| ListRow {
+        remove_url: (usable > 1 || passkey.disabled_why.is_some()).then(|| format!("{LIST}/{}/remove", passkey.id)),
+        added: moment(passkey.created_at),
+        used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), moment),
+        disabled_why: passkey.disabled_why,
+        rename_url: format!("{LIST}/{}/rename", passkey.id),
+        name: passkey.name,
+    };
+    let passkeys = passkeys.into_iter().map(row).collect();
+    let may_add = ok.would::<EnrolPasskey>(ok.on());
+    Ok(Page(List { shell: account(ok.who(), AccountNav::Passkeys), passkeys, may_add }))
+}
+
+#[derive(Template)]
+#[template(path = "passkeys/new.html")]
+struct New {
+    shell: Shell,
+    first: bool,
+    form: EnrolForm,
+    return_to: String,
+    passkeys_url: &'static str,
+}
+
+struct EnrolForm {
+    name: Field,
+    credential: Field,
+}
+
+impl New {
+    fn page(who: &SignedIn, name: &str, return_to: &LocalPath, errors: &FieldErrors) -> Self {
+        Self {
+            shell: account(who, AccountNav::Passkeys),
+            first: !who.passkey_enrolled,
+            form: EnrolForm { name: errors.field("name", name), credential: errors.field("credential", "") },
+            return_to: return_to.to_string(),
+            passkeys_url: web::passkeys_url(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default = "to_list")]
+    return_to: String,
+}
+
+fn to_list() -> String {
+    LIST.to_owned()
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<EnrolPasskey>>, Query(then): Query<Then>) -> impl IntoResponse {
+    let who = ok.who();
+    let name = &who.context().client.device;
+    Page(New::page(who, name, &LocalPath::or_home(&then.return_to), &FieldErrors::default()))
+}
+
+pub(super) async fn options(
+    mut ok: Authorized<EnrolPasskey>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Challenge> {
+    let mut tx = ok.begin().await?;
+    let challenge = authn.start_enrolment(&mut tx, ok.who()).await?;
+    tx.commit().await?;
+    Ok(challenge)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnrolInput {
+    name: String,
+    credential: String,
+    #[serde(default = "to_list")]
+    return_to: String,
+}
+
+pub(super) async fn enrol(
+    mut ok: Authorized<EnrolPasskey>,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(input): Form<EnrolInput>,
+) -> Result<Response> {
+    let return_to = LocalPath::or_home(&input.return_to);
+    let mut errors = FieldErrors::default();
+    let name = errors.parse::<Name>("name", &input.name);
+    if input.credential.is_empty() {
+        errors.add("credential", "No passkey was made. This needs a browser with passkeys and with JavaScript.");
+    }
+    let (Some(name), true) = (name, errors.is_empty()) else {
+        let page = New::page(ok.who(), &input.name, &return_to, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &input.credential).await?;
+    tx.commit().await?;
+    match outcome {
+        Ok(enrolled) => {
+            let cookie = authn.step_up_by_enrolment(ok.who(), &headers, enrolled).await?;
+            Ok((cookie, see_other(return_to.as_str(), &format!("{name} is ready to use."))).into_response())
+        }
+        Err(failure) => {
+            errors.add("credential", why_not(failure));
+            let page = New::page(ok.who(), &input.name, &return_to, &errors);
+            Err(errors.on_page(page))
+        }
+    }
+}
+
+fn why_not(failure: PasskeyFailure) -> &'static str {
+    match failure {
+        PasskeyFailure::NotUnderWay => "This took too long, or was sent twice. Please try again.",
+        PasskeyFailure::Known => "This passkey is registered already.",
+        PasskeyFailure::TooMany => "You have as many passkeys as an account can have. Remove one first.",
+        PasskeyFailure::Refused | PasskeyFailure::Cloned => {
+            "What the device sent could not be verified, so no passkey was added. Please try again."
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "passkeys/rename.html")]
+struct Rename {
+    shell: Shell,
+    form: NameForm,
+    action_url: String,
+    cancel_url: &'static str,
+}
+
+struct NameForm {
+    name: Field,
+}
+
+impl Rename {
+    fn page<A: Action<On = Passkey>>(ok: &Authorized<A>, name: &str, errors: &FieldErrors) -> Self {
+        Self {
+            shell: account(ok.who(), AccountNav::Passkeys),
+            form: NameForm { name: errors.field("name", name) },
+            action_url: format!("{LIST}/{}/rename", ok.on().id),
+            cancel_url: LIST,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NameInput {
+    name: String,
+}
+
+pub(super) async fn edit_name(ok: Authorized<Prepare<RenamePasskey>>) -> impl IntoResponse {
+    Page(Rename::page(&ok, &ok.on().name, &FieldErrors::default()))
+}
+
+pub(super) async fn rename(mut ok: Authorized<RenamePasskey>, Form(input): Form<NameInput>) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(name) = errors.parse::<Name>("name", &input.name) else {
+        let page = Rename::page(&ok, &input.name, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    passkey::rename(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(LIST, &format!("It is called {name} now.")))
+}
+
+#[derive(Template)]
+#[template(path = "passkeys/remove.html")]
+struct Removal {
+    shell: Shell,
+    name: String,
+    action_url: String,
+    cancel_url: &'static str,
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemovePasskey>>) -> impl IntoResponse {
+    Page(Removal {
+        shell: account(ok.who(), AccountNav::Passkeys),
+        name: ok.on().name.clone(),
+        action_url: format!("{LIST}/{}/remove", ok.on().id),
+        cancel_url: LIST,
+    })
+}
+
+pub(super) async fn remove(mut ok: Authorized<RemovePasskey>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    passkey::remove(&mut tx, ok.on(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(LIST, &format!("{} was removed.", ok.on().name)))
+}

@@ -1,0 +1,79 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tenancy::{Account, Entry, OnConstraint, Read, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Line, Result};
+
+/// A passkey of the person, as they see it. Its public key stays with `authn`.
+#[derive(Debug)]
+pub(crate) struct Passkey {
+    pub(super) id: Uuid,
+    pub(super) owner: UserId,
+    pub(super) name: String,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) last_used_at: Option<DateTime<Utc>>,
+    pub(super) disabled_why: Option<String>,
+}
+
+pub(super) type Name = Line<1, 60>;
+
+impl Resource for Passkey {
+    type Plane = Account;
+    type View = super::RenamePasskey;
+
+    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("passkey") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            Passkey,
+            r#"select id, user_id as "owner: UserId", name, created_at, last_used_at, disabled_why
+                 from identity.passkeys where id = $1"#,
+            id,
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Passkey", self.id).reference("owner", &Entity::new("User", self.owner))
+    }
+}
+
+/// All of the person's, the newest last.
+pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
+    Ok(sqlx::query_as!(
+        Passkey,
+        r#"select id, user_id as "owner: UserId", name, created_at, last_used_at, disabled_why
+             from identity.passkeys order by id"#
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+const GONE: Error = Error::Conflict("This passkey was removed meanwhile. Nothing was changed now.", None);
+const LAST: Error =
+    Error::Conflict("This is the only passkey you can use. Add another one first, then remove this one.", None);
+
+pub(super) async fn rename(tx: &mut Tx<Write, Account>, passkey: &Passkey, name: &Name, by: &Actor) -> Result<()> {
+    let renamed = sqlx::query!("update identity.passkeys set name = $2 where id = $1", passkey.id, &**name);
+    if renamed.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "from": passkey.name, "to": **name });
+    Event { kind: "passkey.renamed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;
+    Ok(())
+}
+
+pub(super) async fn remove(tx: &mut Tx<Write, Account>, passkey: &Passkey, by: &Actor) -> Result<()> {
+    let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("passkeys_keep_one", || LAST)?;
+    if removed.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "name": passkey.name });
+    Event { kind: "passkey.removed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;
+    Ok(())
+}

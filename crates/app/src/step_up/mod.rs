@@ -1,0 +1,15 @@
+//! Proving a passkey for what needs it, and then going on with exactly that.
+
+mod pages;
+
+use authz::Routes;
+
+use crate::Feature;
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("/step-up", pages::ask)
+        .post("/step-up", pages::accept)
+        .post("/step-up/options", pages::options);
+    Feature { routes, policies: None, events: &[] }
+}

@@ -1,0 +1,83 @@
+// Passkeys. A form with data-passkey="create" or "get" asks the server for a challenge (data-options), lets the browser
+// and its authenticator answer it, and is sent with the answer in its field `credential`.
+
+const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+
+const text = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+
+const named = (credentials) => (credentials ?? []).map((one) => ({ ...one, id: bytes(one.id) }));
+
+const ceremonies = {
+  create: async (options) => {
+    const user = { ...options.user, id: bytes(options.user.id) };
+    const challenge = bytes(options.challenge);
+    const excludeCredentials = named(options.excludeCredentials);
+    const made = await navigator.credentials.create({ publicKey: { ...options, user, challenge, excludeCredentials } });
+    return answer(made, {
+      attestationObject: text(made.response.attestationObject),
+      transports: made.response.getTransports?.(),
+    });
+  },
+  get: async (options) => {
+    const challenge = bytes(options.challenge);
+    const allowCredentials = named(options.allowCredentials);
+    const got = await navigator.credentials.get({ publicKey: { ...options, challenge, allowCredentials } });
+    return answer(got, {
+      authenticatorData: text(got.response.authenticatorData),
+      signature: text(got.response.signature),
+      userHandle: got.response.userHandle ? text(got.response.userHandle) : null,
+    });
+  },
+};
+
+const answer = (credential, response) => JSON.stringify({
+  id: credential.id,
+  rawId: text(credential.rawId),
+  type: credential.type,
+  response: { clientDataJSON: text(credential.response.clientDataJSON), ...response },
+});
+
+const problems = {
+  NotAllowedError: "That was cancelled, or it took too long. Nothing has changed. You can try again.",
+  InvalidStateError: "This device or key already holds a passkey for your account.",
+  SecurityError: "Passkeys cannot be used at this address. Ask the people who run this service.",
+  NotSupportedError: "This device cannot make a passkey of the kind that is needed. Try another device or a security key.",
+};
+
+const wire = (form) => {
+  const [button, problem] = [form.querySelector("button"), form.querySelector("[role=alert]")];
+  const say = (words) => {
+    problem.textContent = words;
+    problem.hidden = false;
+  };
+  if (!window.PublicKeyCredential || !navigator.credentials) {
+    button.disabled = true;
+    say("This browser cannot use passkeys. Use a current version of Chrome, Edge, Firefox or Safari.");
+    return;
+  }
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.disabled || !form.reportValidity()) return;
+    button.disabled = true;
+    problem.hidden = true;
+    try {
+      const headers = { accept: "application/json", "content-type": "application/x-www-form-urlencoded" };
+      const response = await fetch(form.dataset.options, { method: "POST", headers, body: "" });
+      if (response.status === 401) {
+        // The session has ended, or another proof is due first: the page itself leads there.
+        location.reload();
+        return;
+      }
+      if (!response.ok) throw new Error(`${response.status}`);
+      form.elements.credential.value = await ceremonies[form.dataset.passkey](await response.json());
+      form.submit();
+    } catch (error) {
+      say(problems[error.name] ?? "Something went wrong. Nothing has changed. Please try again in a moment.");
+    } finally {
+      button.disabled = false;
+    }
+  });
+};
+
+document.querySelectorAll("form[data-passkey]").forEach(wire);

@@ -1,0 +1,79 @@
+-- A passkey (WebAuthn credential) of a person.
+create table identity.passkeys (
+  id uuid primary key,
+  user_id uuid not null references identity.users (id),
+  credential_id bytea not null check (octet_length(credential_id) between 16 and 1023),
+  -- Public key, signature counter and flags, as the WebAuthn library keeps them.
+  credential jsonb not null,
+  name text not null check (char_length(name) between 1 and 60),
+  created_at timestamptz not null,
+  last_used_at timestamptz,
+  disabled_at timestamptz,
+  disabled_why text,
+  constraint passkeys_credential_unique unique (credential_id),
+  check ((disabled_at is null) = (disabled_why is null))
+);
+create index passkeys_user on identity.passkeys (user_id);
+
+-- Who has a passkey keeps one that can be used: the last is replaced, not removed. Of two that are removed in the same
+-- moment the second one waits for the first.
+create function identity.keep_a_passkey() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended(old.user_id::text, 0));
+  if not exists (select from identity.passkeys p where p.user_id = old.user_id and p.disabled_at is null) then
+    raise exception 'the last passkey stays'
+      using errcode = 'check_violation', constraint = 'passkeys_keep_one';
+  end if;
+  return null;
+end;
+$$;
+create trigger keep_a_passkey after delete on identity.passkeys
+  for each row when (old.disabled_at is null) execute function identity.keep_a_passkey();
+grant execute on function identity.keep_a_passkey() to account_rows;
+
+-- A challenge we gave out. Taken with DELETE .. RETURNING before the answer is looked at, so an answer works once.
+create table identity.ceremonies (
+  handle_hash bytea primary key check (octet_length(handle_hash) = 32),
+  kind text not null check (kind in ('enrol', 'sign_in', 'step_up')),
+  user_id uuid references identity.users (id),
+  session_id uuid references identity.sessions (id),
+  state jsonb not null,
+  expires_at timestamptz not null,
+  check (num_nulls(user_id, session_id) = case kind when 'sign_in' then 2 else 0 end)
+);
+create index ceremonies_expiry on identity.ceremonies (expires_at);
+
+-- A form that needs a fresh passkey before it is done, kept for the session that sent it. Taken once.
+create table identity.kept_requests (
+  id uuid primary key,
+  session_id uuid not null references identity.sessions (id),
+  action text not null,
+  path text not null check (path like '/%' and char_length(path) <= 2048),
+  body bytea not null check (octet_length(body) <= 65536),
+  expires_at timestamptz not null
+);
+create index kept_requests_session on identity.kept_requests (session_id);
+create index kept_requests_expiry on identity.kept_requests (expires_at);
+
+-- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.
+alter table identity.passkeys enable row level security;
+alter table identity.passkeys force row level security;
+create policy identity_plane on identity.passkeys to identity_rows using (true) with check (true);
+create policy own on identity.passkeys to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid))
+  with check (user_id = (select current_setting('app.user_id')::uuid));
+grant select, update (credential, last_used_at, disabled_at, disabled_why) on identity.passkeys to identity_rows;
+grant select, insert, update (name), delete on identity.passkeys to account_rows;
+
+alter table identity.ceremonies enable row level security;
+alter table identity.ceremonies force row level security;
+create policy identity_plane on identity.ceremonies to identity_rows using (true) with check (true);
+create policy own_enrolment on identity.ceremonies to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid) and kind = 'enrol')
+  with check (user_id = (select current_setting('app.user_id')::uuid) and kind = 'enrol');
+grant select, insert, delete on identity.ceremonies to identity_rows, account_rows;
+
+grant select, insert, delete on identity.kept_requests to identity_rows;

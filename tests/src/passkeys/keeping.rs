@@ -1,0 +1,132 @@
+//! The list of one's passkeys.
+
+use serde_json::{Value, json};
+
+use crate::harness::World;
+use crate::harness::passkey::{Authenticator, enrol, options};
+
+async fn stored(world: &World) -> Vec<Value> {
+    sqlx::query_scalar("select to_jsonb(p) from identity.passkeys p order by id")
+        .fetch_all(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn a_person_makes_several_passkeys_names_them_and_removes_one() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let none = erin.get("/account/passkeys").await;
+    assert!(none.body.contains("You have no passkey yet"), "{}", none.text());
+
+    let before = erin.cookie("session").unwrap().to_owned();
+    let (mut telephone, mut key) = (Authenticator::new(&world), Authenticator::new(&world));
+    let made = enrol(&mut erin, &mut telephone, "  My telephone ").await;
+    assert_eq!((made.status, made.location()), (303, "/account/passkeys"), "{}", made.text());
+    assert_ne!(erin.cookie("session"), Some(&*before), "a session that may more has another token");
+    let mut left = world.stranger();
+    left.set_cookie("session", &before);
+    assert_eq!(left.get("/account").await.status, 303, "the token from before is worth nothing");
+    assert_eq!(enrol(&mut erin, &mut key, "Key in the safe").await.status, 303);
+
+    let list = erin.get("/account/passkeys").await;
+    for shown in ["My telephone", "Key in the safe", "Not yet"] {
+        assert!(list.body.contains(shown), "{shown}: {}", list.text());
+    }
+    let passkeys = stored(&world).await;
+    let [first, second] = &passkeys[..] else { panic!("{passkeys:?}") };
+    assert_eq!((&first["name"], &second["name"]), (&json!("My telephone"), &json!("Key in the safe")));
+    let url = |passkey: &Value, what: &str| format!("/account/passkeys/{}/{what}", passkey["id"].as_str().unwrap());
+    let renamed = erin.post(&url(second, "rename"), &[("name", "Key at home")]).await;
+    assert_eq!(renamed.status, 303, "{}", renamed.text());
+    for name in ["", "  ", "a\u{202e}b", &"x".repeat(61)] {
+        assert_eq!(erin.post(&url(second, "rename"), &[("name", name)]).await.status, 422, "{name:?}");
+    }
+    assert_eq!(erin.post(&url(first, "remove"), &[]).await.status, 303);
+    let left = stored(&world).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["name"], "Key at home");
+
+    // The one that is left stays.
+    let last = erin.post(&url(second, "remove"), &[]).await;
+    assert_eq!(last.status, 409, "{}", last.text());
+    assert!(last.body.contains("Add another one first"), "{}", last.text());
+    assert_eq!(stored(&world).await.len(), 1);
+    let kinds = ["passkey.enrolled", "passkey.renamed", "passkey.removed"];
+    for (kind, times) in kinds.into_iter().zip([2, 1, 1]) {
+        assert_eq!(world.events(kind).await.len(), times, "{kind}");
+    }
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn of_two_passkeys_removed_in_the_same_moment_one_stays() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    for name in ["One", "Other"] {
+        assert_eq!(enrol(&mut erin, &mut Authenticator::new(&world), name).await.status, 303);
+    }
+    let passkeys = stored(&world).await;
+    let remove = |passkey: &Value| {
+        let (mut client, path) =
+            (erin.clone(), format!("/account/passkeys/{}/remove", passkey["id"].as_str().unwrap()));
+        async move { client.post(&path, &[]).await.status }
+    };
+    let mut statuses: [u16; 2] = tokio::join!(remove(&passkeys[0]), remove(&passkeys[1])).into();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409]);
+    assert_eq!(stored(&world).await.len(), 1);
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn the_browser_is_asked_for_verification_and_for_none_of_the_passkeys_there_are() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let mut device = Authenticator::new(&world);
+    assert_eq!(enrol(&mut erin, &mut device, "One").await.status, 303);
+    let asked = options(&mut erin, "/account/passkeys/options").await;
+    assert_eq!(asked["authenticatorSelection"]["userVerification"], "required");
+    assert_eq!(asked["authenticatorSelection"]["residentKey"], "preferred");
+    assert_eq!(asked["rp"]["id"], "localhost");
+    let excluded: Vec<_> =
+        asked["excludeCredentials"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    let step_up = options(&mut erin, "/step-up/options").await;
+    assert_eq!(step_up["userVerification"], "required");
+    let allowed: Vec<_> = step_up["allowCredentials"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    assert!(excluded.len() == 1 && excluded == allowed, "{excluded:?} {allowed:?}");
+    let anybody = options(&mut world.stranger(), "/sign-in/passkey/options").await;
+    assert_eq!(anybody["allowCredentials"], json!([]), "tells nobody who has one");
+    assert_eq!(anybody["userVerification"], "required");
+}
+
+// control: IDN-09
+#[tokio::test]
+async fn the_first_passkey_is_made_in_the_first_minutes_of_a_session() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    world.wait(960);
+    assert_eq!(erin.get("/account/passkeys/new").await.status, 403);
+    assert_eq!(erin.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
+    let list = erin.get("/account/passkeys").await;
+    assert!(list.body.contains("Sign in again") && !list.body.contains("/passkeys/new"), "{}", list.text());
+    let mut again = world.sign_in("erin").await;
+    assert_eq!(again.get("/account/passkeys/new").await.status, 200);
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn an_account_keeps_a_bounded_number_of_passkeys() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    assert_eq!(enrol(&mut erin, &mut Authenticator::new(&world), "First").await.status, 303);
+    let copies = "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at)
+                  select gen_random_uuid(), user_id, sha256(n::text::bytea), credential, 'Copy', created_at
+                    from identity.passkeys, generate_series(1, 19) n";
+    assert_eq!(world.change(copies).await, 19);
+    let refused = enrol(&mut erin, &mut Authenticator::new(&world), "One more").await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.body.contains("as many passkeys as"), "{}", refused.text());
+    assert_eq!(stored(&world).await.len(), 20);
+}
