@@ -51,8 +51,20 @@ create table identity.sessions (
   -- When a passkey was last proved in this session, and which.
   passkey_at timestamptz,
   passkey_id uuid,
+  -- Where it began, or where a passkey was last proved in it: what later requests are compared with.
   device text not null,
   network text not null,
+  -- A device this person had not come with before.
+  new_device boolean not null,
+  -- Where the last request came from, and the one before the last change; how often that changed, and went back, without
+  -- a pause.
+  seen_device text not null,
+  seen_network text not null,
+  left_device text not null default '',
+  left_network text not null default '',
+  changes int not null default 0,
+  returns int not null default 0,
+  changed_at timestamptz,
   created_at timestamptz not null,
   rotated_at timestamptz not null,
   last_seen_at timestamptz not null,
@@ -89,6 +101,17 @@ grant select, insert on identity.accounts to identity_rows;
 grant select, insert, delete on identity.logins to identity_rows;
 grant select, insert, update on identity.sessions to identity_rows;
 grant select, insert, delete on identity.logout_tokens to identity_rows;
+
+-- People see and end their own sessions. Tokens are no column they can see, not even as hashes.
+alter table identity.sessions enable row level security;
+alter table identity.sessions force row level security;
+create policy identity_plane on identity.sessions to identity_rows using (true) with check (true);
+create policy own on identity.sessions to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid))
+  with check (user_id = (select current_setting('app.user_id')::uuid));
+grant select (id, user_id, provider, methods, passkey_at, device, network, seen_device, seen_network, created_at,
+              last_seen_at, idle_expires_at, expires_at, ended_at),
+      update (ended_at, ended_why) on identity.sessions to account_rows;
 
 -- Names of people are seen by those who share an organization with them (policy in 0003) and by themselves.
 alter table identity.users enable row level security;

@@ -44,10 +44,16 @@ create trigger keep_an_owner after update of role or delete on tenant.membership
   for each row when (old.role = 'owner') execute function tenant.keep_an_owner();
 grant execute on function tenant.keep_an_owner() to tenant_rows;
 
+-- Whoever may decide about members may end their sessions.
+create policy members on identity.sessions to tenant_rows
+  using (exists (select from tenant.memberships m
+                  where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id));
+grant select (id, user_id, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
+
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
--- request. Runs as its owner, because nobody who writes memberships may touch sessions.
+-- request.
 create function tenant.renew_sessions() returns trigger
-language plpgsql security definer
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -104,6 +110,8 @@ begin
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
              'passkey_at', s.passkey_at, 'passkey_enrolled', exists (
                select from identity.passkeys p where p.user_id = s.user_id and p.disabled_at is null),
+             'new_device', s.new_device, 'seen_device', s.seen_device, 'seen_network', s.seen_network,
+             'changes', s.changes, 'returns', s.returns, 'changed_at', s.changed_at,
              'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role) end,

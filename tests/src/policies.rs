@@ -104,6 +104,8 @@ fn world(role: &str) -> Vec<Entity> {
         owned("Account::\"theirs\"", "User::\"other\""),
         owned("Passkey::\"mine\"", "User::\"me\""),
         owned("Passkey::\"theirs\"", "User::\"other\""),
+        owned("Session::\"mine\"", "User::\"me\""),
+        owned("Session::\"theirs\"", "User::\"other\""),
         entity("Workspace::\"a\"", &["Organization::\"a\""], &[]),
         entity("Workspace::\"b\"", &["Organization::\"b\""], &[]),
         contact("Contact::\"mine\"", "Workspace::\"a\"", "Member::\"me\""),
@@ -121,6 +123,7 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
     match kind {
         "Account" => vec![("own", "Account::\"mine\""), ("somebody's", "Account::\"theirs\"")],
         "Passkey" => vec![("own", "Passkey::\"mine\""), ("somebody's", "Passkey::\"theirs\"")],
+        "Session" => vec![("own", "Session::\"mine\""), ("somebody's", "Session::\"theirs\"")],
         "Organization" => vec![("own", "Organization::\"a\""), ("foreign", "Organization::\"b\"")],
         "Workspace" => vec![("own", "Workspace::\"a\""), ("foreign", "Workspace::\"b\"")],
         "Member" => vec![
@@ -152,7 +155,8 @@ fn who_may_do_what_is_the_reviewed_table() {
     for action in table.actions() {
         let name = action.id().unescaped().to_owned();
         let kind = table.resource_type(&action);
-        let principal = if matches!(&*kind, "Account" | "Passkey") { "User::\"me\"" } else { "Member::\"me\"" };
+        let principal =
+            if matches!(&*kind, "Account" | "Passkey" | "Session") { "User::\"me\"" } else { "Member::\"me\"" };
         for (which, resource) in resources(&kind) {
             write!(text, "{name:22} {:26}", format!("{kind}: {which}")).unwrap();
             for role in ROLES {
@@ -223,7 +227,7 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
     for action in table.actions() {
         let kind = table.resource_type(&action);
         for (which, resource) in resources(&kind) {
-            if !matches!(&*kind, "Account" | "Passkey") && which != "made by oneself" {
+            if !matches!(&*kind, "Account" | "Passkey" | "Session") && which != "made by oneself" {
                 let allowed = table.allows("Member::\"me\"", action.id().unescaped(), resource, &entities, PROVED);
                 assert!(!allowed, "{action} on {resource}");
             }
@@ -268,6 +272,7 @@ fn a_proof_is_fresh_for_five_minutes() {
         ("ChangeMemberRole", "Member::\"me\"", "Member::\"viewer\""),
         ("GrantOwnership", "Member::\"me\"", "Member::\"viewer\""),
         ("RemoveMember", "Member::\"me\"", "Member::\"viewer\""),
+        ("EndMemberSessions", "Member::\"me\"", "Member::\"viewer\""),
         ("RemovePasskey", "User::\"me\"", "Passkey::\"mine\""),
         ("EnrolPasskey", "User::\"me\"", "Account::\"mine\""),
     ];
@@ -276,8 +281,9 @@ fn a_proof_is_fresh_for_five_minutes() {
             let how = How { passkey_age: Some(age), ..PROVED };
             assert_eq!(table.allows(principal, action, resource, &world("owner"), how), expected, "{action} at {age}");
         }
-        let how = NOT_PROVED;
-        assert!(!table.allows(principal, action, resource, &world("owner"), how), "{action} without any");
+        for how in [NOT_PROVED, How { risk: 31, ..PROVED }] {
+            assert!(!table.allows(principal, action, resource, &world("owner"), how), "{action} without, or unusual");
+        }
     }
 }
 

@@ -19,13 +19,16 @@ impl Parameters {
     async fn of(world: &World, place: Place, member: &str) -> Self {
         let member = world.user(member).await;
         let contact = world.contact(place).await;
-        let passkey = world.passkey(if place.organization == world.acme.organization { "olivia" } else { "gus" }).await;
+        let owner = if place.organization == world.acme.organization { "olivia" } else { "gus" };
+        let passkey = world.passkey(owner).await;
+        let session = world.new_session(owner).await;
         let values = [
             ("organization", place.organization.to_string()),
             ("workspace", place.workspace.to_string()),
             ("contact", contact.to_string()),
             ("member", member.to_string()),
             ("passkey", passkey.to_string()),
+            ("session", session.to_string()),
             ("provider", "dev".to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

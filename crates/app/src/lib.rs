@@ -12,6 +12,7 @@ mod members;
 mod operations;
 mod organizations;
 mod passkeys;
+mod sessions;
 mod shell;
 mod sign_in;
 mod state;
@@ -42,6 +43,7 @@ fn features() -> Vec<Feature> {
         step_up::feature(),
         account::feature(),
         passkeys::feature(),
+        sessions::feature(),
         organizations::feature(),
         members::feature(),
         activity::feature(),

@@ -24,6 +24,7 @@ pub(crate) enum Nav {
 pub(crate) enum AccountNav {
     Overview,
     Passkeys,
+    Sessions,
 }
 
 /// The layout of a page outside any organization.
@@ -38,6 +39,7 @@ pub(crate) fn account(who: &SignedIn, current: AccountNav) -> Shell {
     let tabs = vec![
         link(AccountNav::Overview, "/account", "Account"),
         link(AccountNav::Passkeys, "/account/passkeys", "Passkeys"),
+        link(AccountNav::Sessions, "/account/sessions", "Sessions"),
     ];
     Shell { tabs, ..personal(who) }
 }

@@ -13,6 +13,7 @@ mod logout;
 mod logout_token;
 mod passkeys;
 mod provider;
+mod risk;
 mod secret;
 mod session;
 mod signed_in;

@@ -10,11 +10,11 @@ use serde_json::json;
 use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Context, Error};
+use web::{Client, Context, Error};
 
 use crate::id_token::Identity;
 use crate::secret::{Token, hash};
-use crate::{Authn, SignedIn};
+use crate::{Authn, SignedIn, risk};
 
 const COOKIE: &str = "session";
 /// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
@@ -76,14 +76,51 @@ impl Authn {
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
         };
-        if self.is_due(&entry.session, now) {
+        let moved = risk::has_moved(&entry.session, &context.client);
+        if moved || self.is_due(&entry.session, now) {
             // The connection goes back first: a request never holds two.
             drop(tx);
-            self.note_use(&entry.session, given, now, parts).await?;
+            self.note_use(&entry.session, given, now, parts, &context.client).await?;
             (tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(entry.session.user));
-        Ok((SignedIn::new(entry.session.clone(), context), tx, entry))
+        let risk = risk::score(&entry.session, &context.client, now);
+        if risk > risk::ENDS {
+            drop(tx);
+            self.end_unusual(&entry.session, risk, now, &context).await?;
+            return Err(Error::Unauthenticated);
+        }
+        Ok((SignedIn::new(entry.session.clone(), context, risk), tx, entry))
+    }
+
+    /// Ends a session whose requests come from another device than its person's, and from more than one place.
+    async fn end_unusual(
+        &self,
+        session: &SessionFacts,
+        risk: i64,
+        now: DateTime<Utc>,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let ended = sqlx::query!(
+            "update identity.sessions set ended_at = $2, ended_why = 'used from elsewhere'
+              where id = $1 and ended_at is null",
+            session.session,
+            now,
+        );
+        if ended.execute(&mut *tx).await?.rows_affected() == 1 {
+            let target = format!("Session::{}", session.session);
+            tracing::warn!(session = %session.session, risk, "used from elsewhere; the session has ended");
+            let details = json!({
+                "risk_score": risk,
+                "began": { "device": session.device, "network": session.network },
+                "used": { "device": context.client.device, "network": context.client.network },
+            });
+            let by = actor(context, Some(session.user.uuid()), Some(session.session));
+            Event { kind: "session.ended_for_risk", target, details }.record(&mut tx, &by).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// Ends a session whose last replaced token is shown after the grace time: of those who have the old one and the new
@@ -118,7 +155,7 @@ impl Authn {
         now - session.rotated_at >= Duration::seconds(self.0.session.rotate_seconds.into())
     }
 
-    /// Notes that the session is in use and replaces an old token. Of parallel requests with the same token one replaces
+    /// Notes that the session is in use, and from where, and replaces an old token. Of parallel requests with the same token one replaces
     /// it; the others go on with the one they have, which stays good for the grace time.
     async fn note_use(
         &self,
@@ -126,6 +163,7 @@ impl Authn {
         given: [u8; 32],
         now: DateTime<Utc>,
         parts: &request::Parts,
+        client: &Client,
     ) -> Result<(), Error> {
         let idle = now + Duration::seconds(self.0.session.idle_seconds.into());
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -133,10 +171,31 @@ impl Authn {
             "update identity.sessions set last_seen_at = $2, idle_expires_at = $3 where id = $1",
             session.session,
             now,
-            idle,
+            idle
         )
         .execute(&mut *tx)
         .await?;
+        if risk::has_moved(session, client) {
+            // Of parallel requests that saw the same move the first one counts it.
+            sqlx::query!(
+                "update identity.sessions
+                    set changes = case when changed_at > $6 then changes else 0 end + 1,
+                        returns = case when changed_at > $6 then returns else 0 end
+                                  + case when changed_at > $6 and left_device = $4 and left_network = $5 then 1 else 0 end,
+                        left_device = seen_device, left_network = seen_network,
+                        seen_device = $4, seen_network = $5, changed_at = $7
+                  where id = $1 and seen_device = $2 and seen_network = $3",
+                session.session,
+                session.seen_device,
+                session.seen_network,
+                client.device,
+                client.network,
+                now - risk::PAUSE,
+                now,
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
         let mut replaced = None;
         if self.is_old(session, now) && !session.by_previous {
             let token = Token::new()?;
@@ -183,8 +242,11 @@ impl Authn {
         sqlx::query!(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
-                passkey_at, device, network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $14, $15, $16)",
+                passkey_at, device, network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at,
+                idle_expires_at, expires_at)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $13,
+                    coalesce(bool_and(known.device <> $12), false), $14, $14, $14, $15, $16
+               from identity.sessions known where known.user_id = $2",
             id,
             user,
             &token.hash()[..],

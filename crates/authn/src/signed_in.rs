@@ -30,6 +30,7 @@ use crate::secret::Token;
 pub struct SignedIn {
     facts: SessionFacts,
     context: Context,
+    risk_score: i64,
 }
 
 impl Deref for SignedIn {
@@ -41,14 +42,14 @@ impl Deref for SignedIn {
 }
 
 impl SignedIn {
-    pub(crate) fn new(facts: SessionFacts, context: Context) -> Self {
-        Self { facts, context }
+    pub(crate) fn new(facts: SessionFacts, context: Context, risk_score: i64) -> Self {
+        Self { facts, context, risk_score }
     }
 
-    /// How unusual this session looks, 0 to 100, for policies. Nothing is measured yet, so nothing looks unusual.
+    /// How unusual this request looks for its session, 0 to 100, for policies.
     #[must_use]
     pub fn risk_score(&self) -> i64 {
-        0
+        self.risk_score
     }
 
     /// The request they are making.

@@ -134,7 +134,8 @@ impl Authn {
         Ok(Ok(SteppedUp { cookie, kept }))
     }
 
-    /// Notes a proof in the session and replaces its token at once: whoever had the old one does not get what it now may.
+    /// Notes a proof in the session, from where it was made, and replaces its token at once: whoever had the old one does
+    /// not get what it now may.
     /// Of two proofs that came with one token the second one finds it replaced.
     pub(crate) async fn note_proof(
         &self,
@@ -148,7 +149,8 @@ impl Authn {
         let noted = sqlx::query!(
             "update identity.sessions
                 set token_hash = $3, previous_hash = null, previous_until = null, rotated_at = $4, passkey_at = $4,
-                    passkey_id = $2,
+                    passkey_id = $2, device = $6, network = $7, seen_device = $6, seen_network = $7, new_device = false,
+                    changes = 0, returns = 0, changed_at = null,
                     methods = case when 'passkey' = any (methods) then methods else array_append(methods, 'passkey') end
               where id = $1 and (token_hash = $5 or previous_hash = $5) and ended_at is null",
             who.session,
@@ -156,6 +158,8 @@ impl Authn {
             &token.hash()[..],
             self.0.clock.now(),
             &given[..],
+            who.context().client.device,
+            who.context().client.network,
         )
         .execute(&mut **tx)
         .await?;

@@ -245,14 +245,20 @@ where
 /// Where a passkey is asked for, and what is done after: the page that was asked for, or the form that was sent, which is
 /// kept meanwhile. Programs get the challenge alone and ask again themselves.
 async fn step_up(authorizer: &Authorizer, parts: &Parts, who: &SignedIn, action: &'static str) -> Result<Error> {
-    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
-    let then = if parts.method == Method::GET || !web::wants_html(&parts.headers) {
-        format!("return_to={}", path.encoded())
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let page = if parts.method == Method::GET || !web::wants_html(&parts.headers) {
+        step_up_url(path)
     } else {
         let form = web::form_of_refused(parts).await?;
-        format!("kept={}", authorizer.authn().keep_form(who, action, path.as_str(), &form).await?)
+        format!("{STEP_UP}?kept={}", authorizer.authn().keep_form(who, action, path, &form).await?)
     };
-    Ok(Error::StepUp(LocalPath::or_home(&format!("{STEP_UP}?{then}"))))
+    Ok(Error::StepUp(LocalPath::or_home(&page)))
+}
+
+/// Where a passkey is asked for before the page `path` is shown.
+#[must_use]
+pub fn step_up_url(path: &str) -> String {
+    format!("{STEP_UP}?return_to={}", LocalPath::or_home(path).encoded())
 }
 
 fn micros(since: Instant) -> u64 {

@@ -213,9 +213,11 @@ impl Authorizer {
 }
 
 impl Situation {
-    /// The same, had they proved a passkey now.
+    /// The same, had they proved a passkey now. What was unusual before the proof is not unusual after it; but somebody
+    /// without a passkey would only make one, which proves nothing of the kind.
     fn with_fresh_passkey(&self) -> Self {
-        Self { passkey_age: Some(0), ..self.clone() }
+        let risk_score = if self.passkey_enrolled { 0 } else { self.risk_score };
+        Self { passkey_age: Some(0), risk_score, ..self.clone() }
     }
 
     /// The context of a question about a resource of which these facts are known.

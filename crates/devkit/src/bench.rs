@@ -181,9 +181,9 @@ async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
         sqlx::query(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, passkey_at, passkey_id, device,
-                network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+                network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
              values (gen_random_uuid(), $1, $2, 'bench', 'bench', 'bench', now(), '{oidc,passkey}', now(),
-                     gen_random_uuid(), '', '', now(), now(), now(), now() + interval '1 hour', now() + interval '1 hour')",
+                     gen_random_uuid(), 'Unknown device', '127.0.0.0/24', 'Unknown device', '127.0.0.0/24', false, now(), now(), now(), now() + interval '1 hour', now() + interval '1 hour')",
         )
         .bind(person)
         .bind(Sha256::digest(&token).to_vec())

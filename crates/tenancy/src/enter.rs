@@ -54,10 +54,22 @@ pub struct SessionFacts {
     pub passkey_at: Option<DateTime<Utc>>,
     /// They have a passkey that can be used.
     pub passkey_enrolled: bool,
-    /// Device family at sign-in.
+    /// Device family where the session began, or where a passkey was last proved in it.
     pub device: String,
-    /// Network at sign-in.
+    /// Network there.
     pub network: String,
+    /// The person had not come with this device family before.
+    pub new_device: bool,
+    /// Device family of the last request.
+    pub seen_device: String,
+    /// Network of the last request.
+    pub seen_network: String,
+    /// How often one of the two changed, without a pause between.
+    pub changes: i32,
+    /// How often they changed back to what they had just been.
+    pub returns: i32,
+    /// When they last changed.
+    pub changed_at: Option<DateTime<Utc>>,
     /// When the session began.
     pub created_at: DateTime<Utc>,
     /// When its token was last replaced.

@@ -29,7 +29,9 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/w/{workspace}/contacts" => vec![("name", "Smuggled in")],
         "/o/{organization}/w/{workspace}/contacts/{contact}" => vec![("name", "Smuggled in"), ("version", "1")],
         "/o/{organization}/members/{member}/role" => vec![("role", "admin"), ("reason", "No reason")],
-        "/o/{organization}/members/{member}/remove" => vec![("reason", "No reason")],
+        "/o/{organization}/members/{member}/remove" | "/o/{organization}/members/{member}/end-sessions" => {
+            vec![("reason", "No reason")]
+        }
         "/sign-in/{provider}" => vec![("return_to", "/account")],
         "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
         "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
@@ -37,6 +39,8 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/account/passkeys/options"
         | "/account/passkeys/{passkey}/remove"
         | "/sign-in/passkey/options"
+        | "/account/sessions/end-others"
+        | "/account/sessions/{session}/end"
         | "/step-up/options" => vec![],
         "/sign-in/{provider}/back-channel-logout" => vec![("logout_token", "a.b.c")],
         "/o/{organization}/w/{workspace}/contacts/{contact}/delete" | "/sign-out" => vec![],

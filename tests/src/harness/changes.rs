@@ -62,6 +62,12 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["member.role_changed"],
     },
     Change {
+        path: "/o/{organization}/members/{member}/end-sessions",
+        form: &[("reason", "Lost a telephone")],
+        credential: Credential::None,
+        events: &["member.sessions_ended"],
+    },
+    Change {
         path: "/o/{organization}/members/{member}/remove",
         form: &[("reason", "They have left")],
         credential: Credential::None,
@@ -91,6 +97,18 @@ pub(crate) const CHANGES: &[Change] = &[
         form: &[],
         credential: Credential::None,
         events: &["passkey.removed"],
+    },
+    Change {
+        path: "/account/sessions/{session}/end",
+        form: &[],
+        credential: Credential::None,
+        events: &["session.ended"],
+    },
+    Change {
+        path: "/account/sessions/end-others",
+        form: &[],
+        credential: Credential::None,
+        events: &["session.others_ended"],
     },
     Change { path: "/sign-out", form: &[], credential: Credential::None, events: &["session.signed_out"] },
 ];
@@ -135,18 +153,19 @@ pub(crate) struct Filled {
     pub(crate) contact: Uuid,
     pub(crate) member: Uuid,
     pub(crate) passkey: Uuid,
+    pub(crate) session: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 5] = ["{organization}", "{workspace}", "{contact}", "{member}", "{passkey}"];
+pub(crate) const IDS: [&str; 6] = ["{organization}", "{workspace}", "{contact}", "{member}", "{passkey}", "{session}"];
 
 impl Filled {
-    /// With what a place has; its member is somebody who only views, the passkey its owner's.
+    /// With what a place has; its member is somebody who only views; the passkey is its owner's first, the session one that no browser has.
     pub(crate) async fn of(world: &World, place: Place) -> Self {
         let viewer = "select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer'";
         let member =
             sqlx::query_scalar(viewer).bind(place.organization).fetch_one(&mut world.database.owner().await).await;
-        let owner = if place.organization == world.acme.organization { "olivia" } else { "gus" };
+        let owner: &str = if place.organization == world.acme.organization { "olivia" } else { "gus" };
         Self {
             owner,
             organization: place.organization,
@@ -154,6 +173,7 @@ impl Filled {
             contact: world.contact(place).await,
             member: member.unwrap(),
             passkey: world.passkey(owner).await,
+            session: world.new_session(owner).await,
         }
     }
 
@@ -164,6 +184,7 @@ impl Filled {
             "{contact}" => self.contact,
             "{member}" => self.member,
             "{passkey}" => self.passkey,
+            "{session}" => self.session,
             other => panic!("say here what {other} stands for"),
         }
     }

@@ -11,6 +11,9 @@ pub(crate) struct Client {
     port: u16,
     cookies: BTreeMap<String, String>,
     accept: &'static str,
+    agent: String,
+    /// What a proxy of ours would say it comes from.
+    address: Option<&'static str>,
 }
 
 /// What came back.
@@ -23,7 +26,26 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(port: u16) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { http, port, cookies: BTreeMap::new(), accept: "text/html,application/xhtml+xml,*/*;q=0.8" }
+        Self {
+            http,
+            port,
+            cookies: BTreeMap::new(),
+            accept: "text/html,application/xhtml+xml,*/*;q=0.8",
+            agent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0 Safari/537.36".to_owned(),
+            address: None,
+        }
+    }
+
+    /// The same, in another browser.
+    pub(crate) fn with_agent(mut self, agent: &str) -> Self {
+        agent.clone_into(&mut self.agent);
+        self
+    }
+
+    /// The same, behind a proxy that says it comes from `address`.
+    pub(crate) fn from_address(mut self, address: &'static str) -> Self {
+        self.address = Some(address);
+        self
     }
 
     /// The same, as a program that wants no pages.
@@ -90,7 +112,11 @@ impl Client {
             .http
             .request(method, format!("http://localhost:{}{path}", self.port))
             .header("accept", self.accept)
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0 Safari/537.36");
+            .header("user-agent", &self.agent);
+        let request = match self.address {
+            Some(address) => request.header("x-forwarded-for", address),
+            None => request,
+        };
         if cookies.is_empty() { request } else { request.header("cookie", cookies) }
     }
 

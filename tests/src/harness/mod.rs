@@ -57,7 +57,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 6]);
+pub(crate) struct Addresses([(&'static str, String); 7]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -201,6 +201,26 @@ impl World {
             .unwrap()
     }
 
+    /// A live session of a person that no browser has, so that ending it ends nothing else.
+    pub(crate) async fn new_session(&self, subject: &str) -> Uuid {
+        let id = Uuid::now_v7();
+        sqlx::query(
+            "insert into identity.sessions
+               (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, device, network, new_device,
+                seen_device, seen_network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+             select $1, user_id, sha256($1::text::bytea), 'dev', issuer, subject, $2, '{oidc}', '', '', false, '', '', $2, $2,
+                    $2, $2 + interval '1 hour', $2 + interval '1 hour'
+               from identity.accounts where subject = $3",
+        )
+        .bind(id)
+        .bind(self.clock.now())
+        .bind(subject)
+        .execute(&mut self.database.owner().await)
+        .await
+        .unwrap();
+        id
+    }
+
     /// The id of one of the contacts of a place.
     pub(crate) async fn contact(&self, place: Place) -> Uuid {
         sqlx::query_scalar("select id from tenant.contacts where tenant_id = $1 order by name, id limit 1")
@@ -218,6 +238,7 @@ impl World {
             ("{contact}", self.contact(self.acme).await.to_string()),
             ("{member}", self.user("vera").await.to_string()),
             ("{passkey}", self.passkey("olivia").await.to_string()),
+            ("{session}", self.new_session("olivia").await.to_string()),
             ("{provider}", "dev".to_owned()),
         ])
     }

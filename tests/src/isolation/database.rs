@@ -1,6 +1,7 @@
 //! What the database itself keeps apart, seen from the application's own login.
 
 use sqlx::{Executor, Row};
+use uuid::Uuid;
 
 use super::{TENANT_TABLES, bind, refusal, run, tenants};
 use crate::harness::{Database, World};
@@ -197,17 +198,20 @@ async fn each_role_reaches_its_own_tables_alone() {
     let mut web = world.database.web().await;
     let all = ["tenant.contacts", "identity.sessions", "identity.accounts", "identity.logins", "audit.events"];
     let reaches = [
-        ("tenant_rows", &["tenant.contacts", "audit.events"][..]),
-        ("account_rows", &[]),
+        ("tenant_rows", &["tenant.contacts", "identity.sessions", "audit.events"][..]),
+        ("account_rows", &["identity.sessions"]),
         ("identity_rows", &["identity.sessions", "identity.accounts", "identity.logins"]),
         ("audit_rows", &[]),
     ];
     for (role, own) in reaches {
         for table in all {
             web.execute("begin").await.unwrap();
-            run(&mut web, &format!("set local role {role}; set local app.tenant_id = '{}'", world.acme.organization))
-                .await
-                .unwrap();
+            let bound = format!(
+                "set local role {role}; set local app.tenant_id = '{}'; set local app.user_id = '{}'",
+                world.acme.organization,
+                Uuid::now_v7()
+            );
+            run(&mut web, &bound).await.unwrap();
             let seen = run(&mut web, &format!("select from {table}")).await;
             assert_eq!(seen.is_ok(), own.contains(&table), "{role}: {table}: {seen:?}");
             web.execute("rollback").await.unwrap();

@@ -14,6 +14,7 @@ impl Filled {
             "{contact}" => other.contact = id,
             "{member}" => other.member = id,
             "{passkey}" => other.passkey = id,
+            "{session}" => other.session = id,
             _ => panic!("no id: {parameter}"),
         }
         other

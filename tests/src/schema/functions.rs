@@ -11,13 +11,11 @@ const NOT_LEAKPROOF: Rule = Rule {
     names: "tenant.peek(uuid)",
 };
 
-/// Runs as its owner: `tenant.renew_sessions`, a trigger that takes nothing from its caller but the row.
 const AS_THE_CALLER: Rule = Rule {
-    says: "runs as its owner, and is not on the list of those that may",
+    says: "runs as its owner",
     offenders: "
         select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname not in ('pg_catalog', 'information_schema') and p.prosecdef
-           and p.oid::regprocedure::text <> 'tenant.renew_sessions()'",
+         where n.nspname not in ('pg_catalog', 'information_schema') and p.prosecdef",
     broken_by: "
         create function tenant.everything() returns bigint language sql security definer
           set search_path = pg_catalog, pg_temp as 'select count(*) from tenant.contacts'",

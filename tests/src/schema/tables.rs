@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.logins,identity.logout_tokens,identity.sessions,identity.kept_requests}')",
+               ('{identity.accounts,identity.logins,identity.logout_tokens,identity.kept_requests}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };
@@ -64,7 +64,7 @@ const NO_WIDE_POLICY: Rule = Rule {
            and (policyname, tablename, roles) not in
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
-                ('entry', 'workspaces', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'),
+                ('entry', 'workspaces', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",

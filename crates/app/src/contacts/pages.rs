@@ -1,5 +1,5 @@
 use askama::Template;
-use authz::{Authorized, Prepare};
+use authz::{Authorized, Prepare, step_up_url};
 use axum::response::{IntoResponse, Response};
 use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
 
@@ -14,6 +14,8 @@ struct Show {
     shell: Shell,
     contact: ShownContact,
     restricted: Option<Restricted>,
+    /// Where a passkey would bring them to light.
+    step_up_url: Option<String>,
     may_edit: bool,
     may_delete: bool,
     edit_url: String,
@@ -39,9 +41,11 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoRes
     let (may_edit, may_delete) = (ok.would::<EditContact>(ok.on()), ok.would::<DeleteContact>(ok.on()));
     let contact = ok.on();
     let url = contact.url();
+    let step_up_url = (!sees && ok.would::<ViewRestrictedFields>(contact)).then(|| step_up_url(&url));
     Ok(Page(Show {
         shell: shell(&ok, Nav::Contacts),
         restricted,
+        step_up_url,
         may_edit,
         may_delete,
         edit_url: format!("{url}/edit"),

@@ -120,6 +120,25 @@ pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, w
     Ok(())
 }
 
+/// Signs the member out everywhere.
+pub(super) async fn end_sessions(
+    tx: &mut Tx<Write>,
+    member: &Member,
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
+    let ended = sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
+          where user_id = $1 and ended_at is null",
+        member.user.uuid(),
+        now,
+    );
+    let details = why.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
+    Event { kind: "member.sessions_ended", target: member.entity().to_string(), details }.record(tx, by).await?;
+    Ok(())
+}
+
 /// Ends the membership, if it still is the one the decision was made on.
 pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, by: &Actor) -> Result<()> {
     let removed = sqlx::query!(

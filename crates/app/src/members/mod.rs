@@ -24,6 +24,8 @@ authz::actions! {
     GrantOwnership: Write on Member;
     /// End a membership.
     RemoveMember: Write on Member;
+    /// Sign somebody out everywhere.
+    EndMemberSessions: Write on Member;
 }
 
 pub(crate) fn feature() -> Feature {
@@ -33,6 +35,8 @@ pub(crate) fn feature() -> Feature {
         .post("/{member}/role", pages::change_role)
         .get("/{member}/remove", pages::confirm_removal)
         .post("/{member}/remove", pages::remove)
+        .get("/{member}/end-sessions", pages::confirm_end_of_sessions)
+        .post("/{member}/end-sessions", pages::end_sessions)
         .under("/o/{organization}/members");
     let policies = PolicySource {
         name: "members",
@@ -40,6 +44,10 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/members.cedar"),
         actions: ACTIONS,
     };
-    let events = &[("member.role_changed", "Changed a role"), ("member.removed", "Removed a member")];
+    let events = &[
+        ("member.role_changed", "Changed a role"),
+        ("member.removed", "Removed a member"),
+        ("member.sessions_ended", "Ended a member’s sessions"),
+    ];
     Feature { routes, policies: Some(policies), events }
 }

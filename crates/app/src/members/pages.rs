@@ -1,11 +1,13 @@
 use askama::Template;
+use authn::Authn;
 use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
 
 use super::member::{self, Member, Ticket, Why};
-use super::{ChangeMemberRole, GrantOwnership, ListMembers, RemoveMember, Role};
+use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role};
 use crate::organizations::Organization;
 use crate::shell::{Nav, moment, shell};
 
@@ -24,6 +26,7 @@ struct ListRow {
     is_you: bool,
     change_url: Option<String>,
     remove_url: Option<String>,
+    end_sessions_url: Option<String>,
 }
 
 pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoResponse> {
@@ -31,6 +34,7 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
     let row = |member: Member| ListRow {
         change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
+        end_sessions_url: ok.would::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
         role: Role::label_of(&member.role),
         since: moment(member.since),
         is_you: member.user == ok.who().user,
@@ -145,6 +149,10 @@ struct ReasonForm {
 }
 
 impl ReasonForm {
+    fn of(input: &ReasonInput, errors: &FieldErrors) -> Self {
+        Self { reason: errors.field("reason", &*input.reason), ticket: errors.field("ticket", &*input.ticket) }
+    }
+
     fn has_errors(&self) -> bool {
         self.reason.error.is_some() || self.ticket.error.is_some()
     }
@@ -173,10 +181,7 @@ impl Removal {
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
-            form: ReasonForm {
-                reason: errors.field("reason", &*input.reason),
-                ticket: errors.field("ticket", &*input.ticket),
-            },
+            form: ReasonForm::of(input, errors),
             action_url: format!("{}/{}/remove", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -197,6 +202,48 @@ pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<R
     member::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
+}
+
+#[derive(Template)]
+#[template(path = "members/end_sessions.html")]
+struct EndOfSessions {
+    shell: Shell,
+    member_name: String,
+    form: ReasonForm,
+    action_url: String,
+    cancel_url: String,
+}
+
+impl EndOfSessions {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
+        Self {
+            shell: shell(ok, Nav::Members),
+            member_name: ok.on().name.clone(),
+            form: ReasonForm::of(input, errors),
+            action_url: format!("{}/{}/end-sessions", list_url(ok.on()), ok.on().user),
+            cancel_url: list_url(ok.on()),
+        }
+    }
+}
+
+pub(super) async fn confirm_end_of_sessions(ok: Authorized<Prepare<EndMemberSessions>>) -> impl IntoResponse {
+    Page(EndOfSessions::page(&ok, &ReasonInput::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn end_sessions(
+    mut ok: Authorized<EndMemberSessions>,
+    State(authn): State<Authn>,
+    Form(input): Form<ReasonInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = why(&mut errors, &input.reason, &input.ticket) else {
+        let page = EndOfSessions::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(ok.on()), &format!("{} is signed out everywhere.", ok.on().name)))
 }
 
 fn why(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Why> {
