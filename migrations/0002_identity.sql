@@ -25,6 +25,8 @@ create table identity.logins (
   issuer text not null,
   nonce text not null,
   pkce_verifier text not null,
+  -- The person must have proved to the provider who they are since this began.
+  anew boolean not null,
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   created_at timestamptz not null,
   expires_at timestamptz not null,
@@ -110,7 +112,7 @@ create policy own on identity.sessions to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid))
   with check (user_id = (select current_setting('app.user_id')::uuid));
 grant select (id, user_id, provider, methods, passkey_at, device, network, seen_device, seen_network, created_at,
-              last_seen_at, idle_expires_at, expires_at, ended_at),
+              passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
       update (ended_at, ended_why) on identity.sessions to account_rows;
 
 -- Names of people are seen by those who share an organization with them (policy in 0003) and by themselves.

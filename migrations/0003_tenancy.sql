@@ -109,7 +109,7 @@ begin
              'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
              'passkey_at', s.passkey_at, 'passkey_enrolled', exists (
-               select from identity.passkeys p where p.user_id = s.user_id and p.disabled_at is null),
+               select from identity.passkeys p where p.user_id = s.user_id),
              'new_device', s.new_device, 'seen_device', s.seen_device, 'seen_network', s.seen_network,
              'changes', s.changes, 'returns', s.returns, 'changed_at', s.changed_at,
              'by_previous', s.token_hash <> given_hash),

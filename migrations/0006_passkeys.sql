@@ -6,6 +6,8 @@ create table identity.passkeys (
   -- Public key, signature counter and flags, as the WebAuthn library keeps them.
   credential jsonb not null,
   name text not null check (char_length(name) between 1 and 60),
+  -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
+  enrolled_with uuid,
   created_at timestamptz not null,
   last_used_at timestamptz,
   disabled_at timestamptz,
@@ -46,16 +48,19 @@ create table identity.ceremonies (
 );
 create index ceremonies_expiry on identity.ceremonies (expires_at);
 
--- A form that needs a fresh passkey before it is done, kept for the session that sent it. Taken once.
+-- A form that needs a fresh passkey before it is done, kept for the session and the browser that sent it. Taken once.
 create table identity.kept_requests (
   id uuid primary key,
+  user_id uuid not null references identity.users (id),
   session_id uuid not null references identity.sessions (id),
+  handle_hash bytea not null check (octet_length(handle_hash) = 32),
   action text not null,
   path text not null check (path like '/%' and char_length(path) <= 2048),
-  body bytea not null check (octet_length(body) <= 65536),
+  -- What was sent, sealed with a key that only the browser's cookie has.
+  sealed bytea not null check (octet_length(sealed) <= 65536 + 16),
   expires_at timestamptz not null
 );
-create index kept_requests_session on identity.kept_requests (session_id);
+create index kept_requests_user on identity.kept_requests (user_id);
 create index kept_requests_expiry on identity.kept_requests (expires_at);
 
 -- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.

@@ -26,8 +26,7 @@ impl Table {
     fn allows(&self, principal: &str, action: &str, resource: &str, entities: &[Entity], how: How) -> bool {
         let long = RestrictedExpression::new_long;
         let mut context = vec![
-            ("auth_age".to_owned(), long(60)),
-            ("session_age".to_owned(), long(how.session_age)),
+            ("auth_age".to_owned(), long(how.auth_age)),
             ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(how.enrolled)),
             ("methods".to_owned(), RestrictedExpression::new_set([])),
             ("risk_score".to_owned(), long(how.risk)),
@@ -58,16 +57,16 @@ impl Table {
 /// How somebody comes to ask.
 #[derive(Clone, Copy)]
 struct How {
-    session_age: i64,
+    auth_age: i64,
     enrolled: bool,
     passkey_age: Option<i64>,
     risk: i64,
 }
 
 /// A passkey proved just now, and nothing unusual.
-const PROVED: How = How { session_age: 60, enrolled: true, passkey_age: Some(10), risk: 0 };
+const PROVED: How = How { auth_age: 60, enrolled: true, passkey_age: Some(10), risk: 0 };
 /// The same, and nothing more proved for an hour.
-const AN_HOUR_AGO: How = How { session_age: 7_200, passkey_age: Some(3_600), ..PROVED };
+const AN_HOUR_AGO: How = How { auth_age: 7_200, passkey_age: Some(3_600), ..PROVED };
 /// A provider alone vouches for somebody who has no passkey.
 const NO_PASSKEY: How = How { enrolled: false, passkey_age: None, ..PROVED };
 /// A provider alone vouches for somebody who has one.
@@ -291,9 +290,9 @@ fn a_proof_is_fresh_for_five_minutes() {
 #[test]
 fn the_first_passkey_is_made_soon_after_sign_in() {
     let table = Table::load();
-    for (session_age, expected) in [(0, true), (900, true), (901, false)] {
-        let how = How { session_age, ..NO_PASSKEY };
+    for (auth_age, expected) in [(0, true), (900, true), (901, false)] {
+        let how = How { auth_age, ..NO_PASSKEY };
         let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("viewer"), how);
-        assert_eq!(allowed, expected, "{session_age}");
+        assert_eq!(allowed, expected, "{auth_age}");
     }
 }

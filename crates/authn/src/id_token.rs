@@ -64,6 +64,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) pkce_verifier: &'a str,
     pub(crate) started: DateTime<Utc>,
+    /// The person must have proved who they are since then.
+    pub(crate) anew: bool,
 }
 
 impl Provider {
@@ -168,6 +170,7 @@ impl Provider {
     ) -> IdTokenVerifier<'static, CoreJsonWebKey> {
         let started = expected.started;
         let max_age = Duration::seconds(self.config.max_age_seconds.into());
+        let earliest = if expected.anew { started } else { now - max_age } - SKEW;
         let acr_values = self.config.acr_values.clone();
         IdTokenVerifier::new_confidential_client(
             self.client_id.clone(),
@@ -186,7 +189,7 @@ impl Provider {
             }
         })
         .set_auth_time_verifier_fn(move |seen| match seen {
-            Some(seen) if (now - max_age - SKEW..=now + SKEW).contains(&seen) => Ok(()),
+            Some(seen) if (earliest..=now + SKEW).contains(&seen) => Ok(()),
             Some(_) => Err("the provider saw the person too long ago, or in the future".to_owned()),
             None => Err("max_age was asked for and there is no auth_time".to_owned()),
         })

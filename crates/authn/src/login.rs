@@ -2,7 +2,7 @@ use audit::Event;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::{DateTime, Duration, Utc};
-use openidconnect::core::CoreResponseType;
+use openidconnect::core::{CoreAuthPrompt, CoreResponseType};
 use openidconnect::{AuthenticationFlow, AuthorizationRequest, CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use serde_json::json;
 use tenancy::{Identity as IdentityPlane, Tx, Write};
@@ -106,6 +106,7 @@ struct Login {
     return_to: String,
     created_at: DateTime<Utc>,
     replaces: Option<Uuid>,
+    anew: bool,
 }
 
 impl Authn {
@@ -119,11 +120,13 @@ impl Authn {
         self.0.providers.iter().map(choice).collect()
     }
 
-    /// Starts a sign-in. [`Error::NotFound`] if there is no such provider; the inner error if it cannot be used now.
+    /// Starts a sign-in; `anew` where the provider must ask the person and not rely on its own session.
+    /// [`Error::NotFound`] if there is no such provider; the inner error if it cannot be used now.
     pub async fn start_sign_in(
         &self,
         key: &str,
         return_to: &LocalPath,
+        anew: bool,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
@@ -154,8 +157,8 @@ impl Authn {
         sqlx::query!(
             "insert into identity.logins
                (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at,
-                replaces)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                replaces, anew)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &handle.hash()[..],
             &state.hash()[..],
             key,
@@ -166,6 +169,7 @@ impl Authn {
             now,
             now + LIFETIME,
             here,
+            anew,
         )
         .execute(&mut *tx)
         .await?;
@@ -184,7 +188,11 @@ impl Authn {
         let mut request: AuthorizationRequest<'_, _, _, _> = client
             .authorize_url(flow, move || state, move || nonce)
             .set_pkce_challenge(challenge)
-            .set_max_age(std::time::Duration::from_secs(provider.config.max_age_seconds.into()));
+            .set_max_age(std::time::Duration::from_secs(if anew { 0 } else { provider.config.max_age_seconds.into() }));
+        if anew {
+            // For those that do not know `max_age`. What counts is the time in the token.
+            request = request.add_prompt(CoreAuthPrompt::Login);
+        }
         for scope in &provider.config.scopes {
             request = request.add_scope(Scope::new(scope.clone()));
         }
@@ -239,7 +247,7 @@ impl Authn {
             Login,
             "delete from identity.logins
               where handle_hash = $1 and state_hash = $2 and provider = $3 and expires_at > $4
-             returning issuer, nonce, pkce_verifier, return_to, created_at, replaces",
+             returning issuer, nonce, pkce_verifier, return_to, created_at, replaces, anew",
             &hash(handle)[..],
             &hash(state)[..],
             key,
@@ -290,7 +298,8 @@ impl Authn {
         }
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
         let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
-        let expected = Expected { nonce: &login.nonce, pkce_verifier: &login.pkce_verifier, started: login.created_at };
+        let Login { nonce, pkce_verifier, created_at: started, anew, .. } = login;
+        let expected = Expected { nonce, pkce_verifier, started: *started, anew: *anew };
         provider.redeem(code, expected, &self.0.clock).await.map_err(|error| match &error {
             Refused::Provider(_) => (SignInFailure::ProviderDown, error.to_string()),
             Refused::Token(_) => (SignInFailure::Refused, error.to_string()),

@@ -240,7 +240,7 @@ impl LogoutNotice {
                 issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
-                or issuer is null and $5::text is null
+                or issuer is null
                 and user_id = (select a.user_id from identity.accounts a where a.issuer = $2 and a.subject = $4))
              returning id, user_id",
             now,

@@ -19,7 +19,6 @@ use crate::secret::{Hash, Token, hash};
 use crate::session::{Arrival, actor};
 use crate::{Authn, ConfigError, NewCookie, SignInFailure, SignedIn};
 
-const COOKIE: &str = "ceremony";
 /// Time to answer a challenge.
 const LIFETIME: Duration = Duration::minutes(5);
 /// Most passkeys of one person: enough for every device, and a bound on what one account can store.
@@ -52,6 +51,7 @@ pub enum PasskeyFailure {
 /// cookie that ties the answer to this browser.
 #[derive(Debug)]
 pub struct Challenge {
+    kind: &'static str,
     options: Value,
     handle: String,
 }
@@ -61,7 +61,7 @@ impl IntoResponse for Challenge {
         let kind = HeaderValue::from_static("application/json");
         let mut response = ([(header::CONTENT_TYPE, kind)], self.options.to_string()).into_response();
         let seconds = LIFETIME.num_seconds().unsigned_abs();
-        cookie::set(response.headers_mut(), COOKIE, &self.handle, SameSite::Strict, Some(seconds));
+        cookie::set(response.headers_mut(), &cookie_of(self.kind), &self.handle, SameSite::Strict, Some(seconds));
         response
     }
 }
@@ -94,6 +94,9 @@ impl Authn {
         // So that it can sign in by itself where the device can keep it.
         options["authenticatorSelection"]["residentKey"] = json!("preferred");
         let handle = Token::new()?;
+        sqlx::query!("delete from identity.ceremonies where session_id = $1 and kind = 'enrol'", who.session)
+            .execute(&mut **tx)
+            .await?;
         sqlx::query!(
             "insert into identity.ceremonies (handle_hash, kind, user_id, session_id, state, expires_at)
              values ($1, 'enrol', $2, $3, $4, $5)",
@@ -105,7 +108,7 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        Ok(Challenge { options, handle: handle.reveal().to_owned() })
+        Ok(Challenge { kind: "enrol", options, handle: handle.reveal().to_owned() })
     }
 
     /// Enrols the passkey that answers the challenge of this browser and session. The challenge is used up with the
@@ -147,7 +150,7 @@ impl Authn {
         let state = sqlx::query_scalar!(
             r#"delete from identity.ceremonies where handle_hash = $1 and session_id = $2 and expires_at > $3
                returning state as "state: Json<PasskeyRegistration>""#,
-            &handle_of(headers)[..],
+            &handle_of(headers, "enrol")[..],
             who.session,
             now,
         )
@@ -160,20 +163,25 @@ impl Authn {
             Ok(passkey) => passkey,
             Err(error) => return Ok(Err((PasskeyFailure::Refused, error.to_string()))),
         };
+        if !(16..=1023).contains(&passkey.cred_id().len()) {
+            return Ok(Err((PasskeyFailure::Refused, "a credential id of a length no authenticator makes".to_owned())));
+        }
         let count = sqlx::query_scalar!(r#"select count(*) as "count!" from identity.passkeys"#);
         if count.fetch_one(&mut **tx).await? >= MOST {
             return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));
         }
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
-            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at)
-             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with)
+             select $1, $2, $3, $4, $5, $6, (select passkey_id from identity.sessions where id = $7)
+             on conflict do nothing",
             id,
             who.user.uuid(),
             passkey.cred_id().as_slice(),
             serde_json::to_value(&passkey)?,
             name,
             now,
+            who.session,
         )
         .execute(&mut **tx)
         .await?;
@@ -270,11 +278,18 @@ impl Authn {
         .await?;
         // The library's own list of credentials would be a snapshot; theirs is read again when the answer comes.
         let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
+        let mut state = serde_json::to_value(&state)?;
+        // A passkey of one device becomes one of several when its holder turns synchronization on. The library allows it
+        // where it knows the person beforehand.
+        state["ast"]["allow_backup_eligible_upgrade"] = json!(true);
         let mut options = serde_json::to_value(options)?["publicKey"].take();
         let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
         options["allowCredentials"] = allowed.iter().map(credential).collect();
         let handle = Token::new()?;
         let (kind, user, session) = purpose.columns();
+        sqlx::query!("delete from identity.ceremonies where session_id = $1 and kind = $2", session, kind)
+            .execute(&mut **tx)
+            .await?;
         sqlx::query!(
             "insert into identity.ceremonies (handle_hash, kind, user_id, session_id, state, expires_at)
              values ($1, $2, $3, $4, $5, $6)",
@@ -282,12 +297,12 @@ impl Authn {
             kind,
             user,
             session,
-            serde_json::to_value(&state)?,
+            state,
             now + LIFETIME,
         )
         .execute(&mut **tx)
         .await?;
-        Ok(Challenge { options, handle: handle.reveal().to_owned() })
+        Ok(Challenge { kind, options, handle: handle.reveal().to_owned() })
     }
 
     /// Checks an answer (WebAuthn Level 3, section 7.2). The challenge is taken first and the credential read anew under
@@ -319,7 +334,7 @@ impl Authn {
             r#"delete from identity.ceremonies
                 where handle_hash = $1 and kind = $2 and session_id is not distinct from $3 and expires_at > $4
                returning state as "state: Json<DiscoverableAuthentication>""#,
-            &handle_of(headers)[..],
+            &handle_of(headers, kind)[..],
             kind,
             session,
             now,
@@ -373,7 +388,8 @@ impl Authn {
         Ok(Ok(Proof { user: stored.user_id.into(), passkey: stored.id }))
     }
 
-    /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, and what it proved ends.
+    /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that
+    /// were made with it, and every session of the person ends. Which of them are the owner's nobody can say.
     async fn disable_cloned(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -382,22 +398,27 @@ impl Authn {
         context: &Context,
     ) -> Result<(), Error> {
         let now = self.0.clock.now();
-        sqlx::query!(
-            "update identity.passkeys set disabled_at = $2, disabled_why = 'its counter went back' where id = $1",
-            passkey,
-            now,
-        )
-        .execute(&mut **tx)
-        .await?;
-        let ended = sqlx::query_scalar!(
-            "update identity.sessions set ended_at = $2, ended_why = 'its passkey was copied'
-              where passkey_id = $1 and ended_at is null returning id",
+        let disabled = sqlx::query_scalar!(
+            "with recursive copied as (
+               select p.id from identity.passkeys p where p.id = $1
+               union select p.id from identity.passkeys p join copied c on p.enrolled_with = c.id)
+             update identity.passkeys p set disabled_at = $2, disabled_why = 'it was copied, or made with one that was'
+               from copied c where p.id = c.id and p.disabled_at is null returning p.id",
             passkey,
             now,
         )
         .fetch_all(&mut **tx)
         .await?;
-        let details = json!({ "reason": "the signature counter went back", "sessions_ended": ended });
+        let ended = sqlx::query_scalar!(
+            "update identity.sessions set ended_at = $2, ended_why = 'a passkey was copied'
+              where user_id = $1 and ended_at is null returning id",
+            user,
+            now,
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let reason = "the signature counter went back";
+        let details = json!({ "reason": reason, "disabled": disabled, "sessions_ended": ended });
         let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
         event.record(tx, &actor(context, Some(user), None)).await?;
         Ok(())
@@ -431,8 +452,13 @@ fn read<T: serde::de::DeserializeOwned>(answer: &str) -> Result<T, Error> {
 }
 
 /// The hash of the handle in the cookie; of nothing where there is none, which no row has.
-fn handle_of(headers: &HeaderMap) -> Hash {
-    cookie::get(headers, COOKIE).map(hash).unwrap_or_default()
+fn handle_of(headers: &HeaderMap, kind: &str) -> Hash {
+    cookie::get(headers, &cookie_of(kind)).map(hash).unwrap_or_default()
+}
+
+/// One for each kind, so that a tab that does one thing does not end what another one does.
+fn cookie_of(kind: &str) -> String {
+    format!("ceremony-{kind}")
 }
 
 async fn is_locked(tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {

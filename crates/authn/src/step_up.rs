@@ -2,7 +2,7 @@ use audit::Event;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Duration;
@@ -10,15 +10,16 @@ use serde_json::json;
 use tenancy::{Identity as IdentityPlane, Tx, Write};
 use tower::ServiceExt;
 use uuid::Uuid;
+use web::cookie::{self, SameSite};
 use web::{Context, Error};
 
 use crate::passkeys::PasskeyFailure;
-use crate::secret::{Token, hash};
+use crate::secret::{Token, hash, open_once, seal_once};
 use crate::{Authn, NewCookie, SignedIn, session};
 
 /// How long a form is kept for its proof.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Most forms kept for one session; the oldest gives way.
+/// Most forms kept for one person; the oldest gives way.
 const MOST: i64 = 5;
 
 /// A session whose passkey has just been proved: its new cookie, and what it was proved for.
@@ -46,50 +47,64 @@ impl IntoResponse for Kept {
 }
 
 impl Authn {
-    /// Keeps a form until its sender has proved a passkey, for the same session and once. Returns the id to ask for it by.
+    /// Keeps a form until its sender has proved a passkey, once, for the same session in the same browser. Returns the id
+    /// to ask for it by, and the cookie that stands for the browser: without it nobody can plant a form in a session that
+    /// they have got hold of, and have its owner confirm it.
     pub async fn keep_form(
         &self,
         who: &SignedIn,
         action: &'static str,
         path: &str,
         body: &[u8],
-    ) -> Result<Uuid, Error> {
-        let (id, now) = (Uuid::now_v7(), self.0.clock.now());
+    ) -> Result<(Uuid, HeaderValue), Error> {
+        let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
+        let sealed = seal_once(&token, body).map_err(|_| Error::internal("a form could not be sealed"))?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
+        // By one request of a person at a time, so that parallel ones do not add up to more.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", who.user.uuid())
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!(
             "delete from identity.kept_requests where id in (
-               select id from identity.kept_requests where session_id = $1 order by id desc offset $2)
+               select id from identity.kept_requests where user_id = $1 order by id desc offset $2)
              or id in (select id from identity.kept_requests where expires_at < $3 order by expires_at limit 20)
                and (select pg_try_advisory_xact_lock(hashtextextended('identity.kept_requests', 0)))",
-            who.session,
+            who.user.uuid(),
             MOST - 1,
             now,
         )
         .execute(&mut *tx)
         .await?;
         sqlx::query!(
-            "insert into identity.kept_requests (id, session_id, action, path, body, expires_at)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into identity.kept_requests (id, user_id, session_id, handle_hash, action, path, sealed, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
             id,
+            who.user.uuid(),
             who.session,
+            &token.hash()[..],
             action,
             path,
-            body,
+            sealed,
             now + LIFETIME,
         )
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(id)
+        let seconds = LIFETIME.num_seconds().unsigned_abs();
+        let cookie = cookie::line(&name(id), token.reveal(), SameSite::Strict, Some(seconds));
+        Ok((id, cookie.ok_or_else(|| Error::internal("no cookie"))?))
     }
 
-    /// The action that a kept form of this session asks for.
-    pub async fn kept_action(&self, who: &SignedIn, id: Uuid) -> Result<Option<String>, Error> {
+    /// The action that a form asks for that this session and this browser has sent.
+    pub async fn kept_action(&self, who: &SignedIn, headers: &HeaderMap, id: Uuid) -> Result<Option<String>, Error> {
+        let Some(token) = cookie::get(headers, &name(id)) else { return Ok(None) };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let action = sqlx::query_scalar!(
-            "select action from identity.kept_requests where id = $1 and session_id = $2 and expires_at > $3",
+            "select action from identity.kept_requests
+              where id = $1 and session_id = $2 and handle_hash = $3 and expires_at > $4",
             id,
             who.session,
+            &hash(token)[..],
             self.0.clock.now(),
         );
         Ok(action.fetch_optional(&mut *tx).await?)
@@ -117,21 +132,35 @@ impl Authn {
             }
         };
         let cookie = self.note_proof(&mut tx, who, headers, proof.passkey).await?;
-        let kept = sqlx::query_as!(
-            Kept,
-            "delete from identity.kept_requests where id = $1 and session_id = $2 and expires_at > $3
-             returning path, body",
-            kept,
-            who.session,
-            self.0.clock.now(),
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
+        let kept = match kept {
+            Some(id) => self.take_kept(&mut tx, who, headers, id).await?,
+            None => None,
+        };
         let details = json!({ "passkey": proof.passkey });
         let event = Event { kind: "session.stepped_up", target: format!("Session::{}", who.session), details };
         event.record(&mut tx, &who.actor()).await?;
         tx.commit().await?;
         Ok(Ok(SteppedUp { cookie, kept }))
+    }
+
+    async fn take_kept(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        id: Uuid,
+    ) -> Result<Option<Kept>, Error> {
+        let Some(token) = cookie::get(headers, &name(id)) else { return Ok(None) };
+        let row = sqlx::query!(
+            "delete from identity.kept_requests
+              where id = $1 and session_id = $2 and handle_hash = $3 and expires_at > $4 returning path, sealed",
+            id,
+            who.session,
+            &hash(token)[..],
+            self.0.clock.now(),
+        );
+        let row = row.fetch_optional(&mut **tx).await?;
+        Ok(row.and_then(|row| Some(Kept { body: open_once(token, &row.sealed)?, path: row.path })))
     }
 
     /// Notes a proof in the session, from where it was made, and replaces its token at once: whoever had the old one does
@@ -170,6 +199,11 @@ impl Authn {
     }
 }
 
+/// Name of the cookie that stands for the browser that sent a kept form.
+fn name(id: Uuid) -> String {
+    format!("kept-{}", id.simple())
+}
+
 /// Middleware around the whole application that does what a [`Kept`] form asked for, in the request that brought the
 /// proof: the same router, the same guards, the session with its new token. `router` is the application without this.
 pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -> Response {
@@ -196,8 +230,11 @@ pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -
     };
     again.extensions_mut().insert(context);
     let Ok(mut done) = router.oneshot(again).await;
-    for cookie in response.headers().get_all(header::SET_COOKIE) {
-        done.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    // Those of the proof first: what the form itself set is newer.
+    let newer: Vec<_> = done.headers().get_all(header::SET_COOKIE).iter().cloned().collect();
+    done.headers_mut().remove(header::SET_COOKIE);
+    for cookie in response.headers().get_all(header::SET_COOKIE).iter().cloned().chain(newer) {
+        done.headers_mut().append(header::SET_COOKIE, cookie);
     }
     done
 }

@@ -69,6 +69,17 @@ impl Drop for ToRecord {
     }
 }
 
+/// Whether it makes sense to offer something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It would be done.
+    Now,
+    /// It would be done once a passkey is proved.
+    AfterStepUp,
+    /// It would be refused.
+    No,
+}
+
 /// A person's place in the organization of the path.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -156,11 +167,19 @@ impl<A: Action> Authorized<A> {
     /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
     pub fn would<B: Action>(&self, resource: &B::On) -> bool {
-        match self.about::<B>(resource) {
-            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict != Verdict::Refused,
+        self.offer::<B>(resource) != Offer::No
+    }
+
+    /// The same, and whether it takes a fresh passkey first: for a page that leads there, or shows what `B` is about.
+    #[must_use]
+    pub fn offer<B: Action>(&self, resource: &B::On) -> Offer {
+        match self.about::<B>(resource).map(|case| self.authorizer.ask(&case, B::NAME).verdict) {
+            Ok(Verdict::Allowed) => Offer::Now,
+            Ok(Verdict::StepUp) => Offer::AfterStepUp,
+            Ok(Verdict::Refused) => Offer::No,
             Err(error) => {
                 tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                false
+                Offer::No
             }
         }
     }
@@ -246,19 +265,22 @@ where
 /// kept meanwhile. Programs get the challenge alone and ask again themselves.
 async fn step_up(authorizer: &Authorizer, parts: &Parts, who: &SignedIn, action: &'static str) -> Result<Error> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let page = if parts.method == Method::GET || !web::wants_html(&parts.headers) {
-        step_up_url(path)
-    } else {
-        let form = web::form_of_refused(parts).await?;
-        format!("{STEP_UP}?kept={}", authorizer.authn().keep_form(who, action, path, &form).await?)
-    };
-    Ok(Error::StepUp(LocalPath::or_home(&page)))
+    if parts.method != Method::POST || !web::wants_html(&parts.headers) {
+        return Ok(Error::StepUp(step_up_url(path), None));
+    }
+    let form = web::form_of_refused(parts).await?;
+    let (id, cookie) = authorizer.authn().keep_form(who, action, path, &form).await?;
+    Ok(Error::StepUp(format!("{STEP_UP}?kept={id}"), Some(cookie)))
 }
 
 /// Where a passkey is asked for before the page `path` is shown.
 #[must_use]
 pub fn step_up_url(path: &str) -> String {
-    format!("{STEP_UP}?return_to={}", LocalPath::or_home(path).encoded())
+    match LocalPath::or_home(path) {
+        // None, or one that is too long for an address.
+        home if home.as_str() == "/" => STEP_UP.to_owned(),
+        path => format!("{STEP_UP}?return_to={}", path.encoded()),
+    }
 }
 
 fn micros(since: Instant) -> u64 {

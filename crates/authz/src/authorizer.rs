@@ -50,7 +50,6 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Situation {
     auth_age: i64,
-    session_age: i64,
     passkey_age: Option<i64>,
     passkey_enrolled: bool,
     methods: Vec<String>,
@@ -159,7 +158,6 @@ impl Authorizer {
         let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
         Situation {
             auth_age: age(who.auth_time),
-            session_age: age(who.created_at),
             passkey_age: who.passkey_at.map(age),
             passkey_enrolled: who.passkey_enrolled,
             methods: who.methods.clone(),
@@ -226,7 +224,6 @@ impl Situation {
         let methods = self.methods.iter().map(|method| RestrictedExpression::new_string(method.clone()));
         let mut pairs = vec![
             ("auth_age".to_owned(), long(self.auth_age)),
-            ("session_age".to_owned(), long(self.session_age)),
             ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.passkey_enrolled)),
             ("methods".to_owned(), RestrictedExpression::new_set(methods)),
             ("risk_score".to_owned(), long(self.risk_score)),

@@ -16,7 +16,7 @@ mod policies;
 mod routes;
 
 pub use action::{Action, Path, Prepare, Resource};
-pub use authorized::{Authorized, Begin, Member, TxOf, step_up_url};
+pub use authorized::{Authorized, Begin, Member, Offer, TxOf, step_up_url};
 pub use authorizer::Authorizer;
 pub use entity::{Entity, Facts};
 pub use guard::{Guard, Guarded, Public};

@@ -31,6 +31,7 @@ pub struct Entry {
 
 /// What is stored of a live session and of its person.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are columns, and none excludes another")]
 pub struct SessionFacts {
     /// The person.
     pub user: UserId,
@@ -52,7 +53,7 @@ pub struct SessionFacts {
     pub methods: Vec<String>,
     /// When they last proved a passkey in this session.
     pub passkey_at: Option<DateTime<Utc>>,
-    /// They have a passkey that can be used.
+    /// They have a passkey, if only a disabled one.
     pub passkey_enrolled: bool,
     /// Device family where the session began, or where a passkey was last proved in it.
     pub device: String,

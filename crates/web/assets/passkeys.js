@@ -64,9 +64,14 @@ const wire = (form) => {
     try {
       const headers = { accept: "application/json", "content-type": "application/x-www-form-urlencoded" };
       const response = await fetch(form.dataset.options, { method: "POST", headers, body: "" });
-      if (response.status === 401) {
-        // The session has ended, or another proof is due first: the page itself leads there.
-        location.reload();
+      if (response.status === 401 || response.status === 403) {
+        // The session has ended, or another proof is due first: the page itself leads there. Not reload(): a page that
+        // answered a form would be sent again.
+        location.assign(form.dataset.page);
+        return;
+      }
+      if (response.status === 409) {
+        say("You have no passkey that can be used.");
         return;
       }
       if (!response.ok) throw new Error(`${response.status}`);
@@ -74,7 +79,6 @@ const wire = (form) => {
       form.submit();
     } catch (error) {
       say(problems[error.name] ?? "Something went wrong. Nothing has changed. Please try again in a moment.");
-    } finally {
       button.disabled = false;
     }
   });

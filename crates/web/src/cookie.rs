@@ -29,14 +29,20 @@ pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// Sets `__Host-Http-{name}`. `value` must be of characters a cookie may hold (base64url); `max_age` in seconds, `None`
 /// until the browser closes.
 pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) {
+    if let Some(cookie) = line(name, value, same_site, max_age) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// The line that [`set`] adds, for a response that is not there yet.
+#[must_use]
+pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) -> Option<HeaderValue> {
     let mut cookie = format!("__Host-Http-{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site:?}");
     if let Some(seconds) = max_age {
         cookie.push_str("; Max-Age=");
         cookie.push_str(&seconds.to_string());
     }
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        headers.append(header::SET_COOKIE, cookie);
-    }
+    HeaderValue::try_from(cookie).ok()
 }
 
 /// The value that a response sets for `__Host-Http-{name}`, the first one; empty where it removes it.

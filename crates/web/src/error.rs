@@ -1,10 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::{FieldErrors, LocalPath};
+use crate::FieldErrors;
 
 /// What a handler answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,8 +22,9 @@ pub enum Error {
     /// 401. No live session. A page sends the person to sign in and back.
     Unauthenticated,
     /// Status 401. A passkey proved now would turn the refusal into a permission. Holds the address of the page that asks
-    /// for it and then goes on; programs get the challenge of RFC 9470.
-    StepUp(LocalPath),
+    /// for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get the challenge of
+    /// RFC 9470.
+    StepUp(String, Option<HeaderValue>),
     /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
@@ -53,7 +54,7 @@ impl Error {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::Unauthenticated | Self::StepUp(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::StepUp(..) => StatusCode::UNAUTHORIZED,
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,
@@ -80,6 +81,9 @@ pub(crate) struct Failed(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
+        if let Self::StepUp(_, Some(cookie)) = &self {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        }
         response.extensions_mut().insert(Failed(Arc::new(std::sync::Mutex::new(Some(self)))));
         response
     }

@@ -52,10 +52,10 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
 pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, context: &Context) -> Response {
     match error {
         Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
-        Some(Error::StepUp(page)) if asked.html => go_to(page.as_str()),
+        Some(Error::StepUp(page, _)) if asked.html => go_to(&page),
         Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page))) if asked.html => *page,
         error => {
-            let step_up = matches!(error, Some(Error::StepUp(_)));
+            let step_up = matches!(error, Some(Error::StepUp(..)));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
                 let page = ErrorPage {
@@ -152,7 +152,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         ),
     };
     match error {
-        Some(Error::StepUp(_)) => {
+        Some(Error::StepUp(..)) => {
             ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
         }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),

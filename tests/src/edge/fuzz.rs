@@ -37,7 +37,8 @@ fn queried(path: &str) -> &'static [&'static str] {
     match path {
         "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
         "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
-        "/sign-in" | "/account/passkeys/new" => &["return_to"],
+        "/sign-in" => &["return_to", "anew"],
+        "/account/passkeys/new" => &["return_to"],
         "/step-up" => &["return_to", "kept"],
         "/sign-in/{provider}/callback" => &["state", "code", "iss", "error"],
         "/signed-out" => &["state"],

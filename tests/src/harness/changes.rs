@@ -93,12 +93,6 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["session.stepped_up"],
     },
     Change {
-        path: "/account/passkeys/{passkey}/remove",
-        form: &[],
-        credential: Credential::None,
-        events: &["passkey.removed"],
-    },
-    Change {
         path: "/account/sessions/{session}/end",
         form: &[],
         credential: Credential::None,
@@ -109,6 +103,12 @@ pub(crate) const CHANGES: &[Change] = &[
         form: &[],
         credential: Credential::None,
         events: &["session.others_ended"],
+    },
+    Change {
+        path: "/account/passkeys/{passkey}/remove",
+        form: &[],
+        credential: Credential::None,
+        events: &["passkey.removed"],
     },
     Change { path: "/sign-out", form: &[], credential: Credential::None, events: &["session.signed_out"] },
 ];

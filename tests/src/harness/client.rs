@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// The same, behind a proxy that says it comes from `address`.
-    pub(crate) fn from_address(mut self, address: &'static str) -> Self {
+    pub(crate) fn at_address(mut self, address: &'static str) -> Self {
         self.address = Some(address);
         self
     }

@@ -1,9 +1,10 @@
 //! The list of one's passkeys.
 
+use devkit::idp::Fault;
 use serde_json::{Value, json};
 
-use crate::harness::World;
-use crate::harness::passkey::{Authenticator, enrol, options};
+use crate::harness::passkey::{Authenticator, enrol, options, sign_in};
+use crate::harness::{Client, World};
 
 async fn stored(world: &World) -> Vec<Value> {
     sqlx::query_scalar("select to_jsonb(p) from identity.passkeys p order by id")
@@ -43,7 +44,11 @@ async fn a_person_makes_several_passkeys_names_them_and_removes_one() {
     for name in ["", "  ", "a\u{202e}b", &"x".repeat(61)] {
         assert_eq!(erin.post(&url(second, "rename"), &[("name", name)]).await.status, 422, "{name:?}");
     }
+    let mut holder = world.stranger();
+    assert_eq!(sign_in(&mut holder, &mut telephone).await.status, 303);
     assert_eq!(erin.post(&url(first, "remove"), &[]).await.status, 303);
+    assert_eq!(holder.get("/account").await.status, 303, "whoever held it is out");
+    assert_eq!(sign_in(&mut world.stranger(), &mut telephone).await.status, 403, "and stays out");
     let left = stored(&world).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["name"], "Key at home");
@@ -103,16 +108,36 @@ async fn the_browser_is_asked_for_verification_and_for_none_of_the_passkeys_ther
 
 // control: IDN-09
 #[tokio::test]
-async fn the_first_passkey_is_made_in_the_first_minutes_of_a_session() {
-    let world = World::start().await;
+async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is() {
+    let world = World::start_with(&[("AUTHN__PROVIDERS__DEV__MAX_AGE_SECONDS", "864000")]).await;
     let mut erin = world.sign_in("erin").await;
     world.wait(960);
-    assert_eq!(erin.get("/account/passkeys/new").await.status, 403);
     assert_eq!(erin.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
-    let list = erin.get("/account/passkeys").await;
-    assert!(list.body.contains("Sign in again") && !list.body.contains("/passkeys/new"), "{}", list.text());
-    let mut again = world.sign_in("erin").await;
-    assert_eq!(again.get("/account/passkeys/new").await.status, 200);
+    let page = erin.get("/account/passkeys/new?return_to=%2Forganizations").await;
+    assert!(page.status == 200 && page.body.contains("Sign in again first"), "{}", page.text());
+
+    // A provider that remembers her and does not ask: good enough to sign in, and for a first passkey it is not.
+    world.idp.set_fault(Fault::OldAuthTime);
+    let mut client = world.sign_in_at_provider("erin").await;
+    assert_eq!(client.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
+    let sign_in = client.get("/sign-in?anew=yes&return_to=%2Faccount%2Fpasskeys%2Fnew").await;
+    assert!(sign_in.body.contains("name=\"anew\" value=\"yes\""), "{}", sign_in.text());
+    let anew = [("return_to", "/account/passkeys/new"), ("anew", "yes")];
+    let started = client.post("/sign-in/dev", &anew).await;
+    let asked = started.moves_on_to();
+    assert!(asked.contains("max_age=0") && asked.contains("prompt=login"), "{asked}");
+    let finish = async |client: &mut Client, asked: &str| {
+        let back = world.idp.sign_in(asked, "erin").await.unwrap();
+        client.get_from_elsewhere(back.strip_prefix(&world.url("")).unwrap()).await
+    };
+    let refused = finish(&mut client, &asked).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+
+    world.idp.set_fault(Fault::None);
+    let asked = client.post("/sign-in/dev", &anew).await.moves_on_to();
+    let done = finish(&mut client, &asked).await;
+    assert_eq!(done.moves_on_to(), "/account/passkeys/new", "{}", done.text());
+    assert!(client.get("/account/passkeys/new").await.body.contains("Make the passkey"));
 }
 
 // control: IDN-08

@@ -13,8 +13,10 @@ use passkey::Passkey;
 authz::actions! {
     /// See the own passkeys.
     ListPasskeys: Read on Account;
-    /// Make a passkey.
+    /// Get a challenge to make a passkey with.
     EnrolPasskey: Write on Account;
+    /// Keep the passkey that was made with one.
+    StorePasskey: Write on Account;
     /// Give a passkey another name.
     RenamePasskey: Write on Passkey;
     /// Remove a passkey. The last one stays.

@@ -1,14 +1,14 @@
 use askama::Template;
 use authn::{Authn, Challenge, PasskeyFailure, SignedIn};
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, Offer, Prepare, step_up_url};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, see_other};
 
 use super::passkey::{self, Name, Passkey};
-use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey};
+use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey, StorePasskey};
 use crate::shell::{AccountNav, account, moment};
 
 const LIST: &str = "/account/passkeys";
@@ -18,7 +18,6 @@ const LIST: &str = "/account/passkeys";
 struct List {
     shell: Shell,
     passkeys: Vec<ListRow>,
-    may_add: bool,
 }
 
 struct ListRow {
@@ -43,8 +42,7 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>) -> Result<impl IntoRe
         name: passkey.name,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
-    let may_add = ok.would::<EnrolPasskey>(ok.on());
-    Ok(Page(List { shell: account(ok.who(), AccountNav::Passkeys), passkeys, may_add }))
+    Ok(Page(List { shell: account(ok.who(), AccountNav::Passkeys), passkeys }))
 }
 
 #[derive(Template)]
@@ -85,10 +83,26 @@ fn to_list() -> String {
     LIST.to_owned()
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<EnrolPasskey>>, Query(then): Query<Then>) -> impl IntoResponse {
-    let who = ok.who();
-    let name = &who.context().client.device;
-    Page(New::page(who, name, &LocalPath::or_home(&then.return_to), &FieldErrors::default()))
+#[derive(Template)]
+#[template(path = "passkeys/sign_in_first.html")]
+struct SignInFirst {
+    shell: Shell,
+    sign_in_url: String,
+}
+
+pub(super) async fn new(ok: Authorized<ListPasskeys>, Query(then): Query<Then>) -> Response {
+    let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
+    let here = format!("{LIST}/new?return_to={}", return_to.encoded());
+    match ok.offer::<EnrolPasskey>(ok.on()) {
+        Offer::Now => {
+            Page(New::page(who, &who.context().client.device, &return_to, &FieldErrors::default())).into_response()
+        }
+        Offer::AfterStepUp => Redirect::to(&step_up_url(&here)).into_response(),
+        Offer::No => {
+            let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
+            Page(SignInFirst { shell: account(who, AccountNav::Passkeys), sign_in_url }).into_response()
+        }
+    }
 }
 
 pub(super) async fn options(
@@ -112,7 +126,7 @@ pub(super) struct EnrolInput {
 }
 
 pub(super) async fn enrol(
-    mut ok: Authorized<EnrolPasskey>,
+    mut ok: Authorized<StorePasskey>,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Form(input): Form<EnrolInput>,
@@ -218,9 +232,13 @@ pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemovePasskey>>) -> i
     })
 }
 
-pub(super) async fn remove(mut ok: Authorized<RemovePasskey>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
+pub(super) async fn remove(
+    mut ok: Authorized<RemovePasskey>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
     let mut tx = ok.begin().await?;
-    passkey::remove(&mut tx, ok.on(), &ok.who().actor()).await?;
+    passkey::remove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(LIST, &format!("{} was removed.", ok.on().name)))
+    Ok(see_other(LIST, &format!("{} was removed, and your other sessions have ended.", ok.on().name)))
 }

@@ -65,7 +65,13 @@ pub(super) async fn rename(tx: &mut Tx<Write, Account>, passkey: &Passkey, name:
     Ok(())
 }
 
-pub(super) async fn remove(tx: &mut Tx<Write, Account>, passkey: &Passkey, by: &Actor) -> Result<()> {
+/// Removes it, and ends the person's other sessions: whoever holds it may have begun one of them.
+pub(super) async fn remove(
+    tx: &mut Tx<Write, Account>,
+    passkey: &Passkey,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
     let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
         .execute(&mut **tx)
         .await
@@ -73,7 +79,14 @@ pub(super) async fn remove(tx: &mut Tx<Write, Account>, passkey: &Passkey, by: &
     if removed.rows_affected() == 0 {
         return Err(GONE);
     }
-    let details = json!({ "name": passkey.name });
+    let ended = sqlx::query_scalar!(
+        "update identity.sessions set ended_at = $2, ended_why = 'a passkey was removed'
+          where id is distinct from $1 and ended_at is null returning id",
+        by.session,
+        now,
+    );
+    let ended = ended.fetch_all(&mut **tx).await?;
+    let details = json!({ "name": passkey.name, "sessions_ended": ended });
     Event { kind: "passkey.removed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;
     Ok(())
 }

@@ -16,6 +16,7 @@ struct Choose {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
+    anew: bool,
     problem: &'static str,
     passkeys_url: &'static str,
 }
@@ -26,6 +27,7 @@ impl Choose {
             shell: context.shell(),
             return_to: return_to.to_string(),
             providers: authn.providers(),
+            anew: false,
             problem,
             passkeys_url: web::passkeys_url(),
         }
@@ -54,14 +56,18 @@ struct SignedOutPage {
 pub(super) struct ReturnTo {
     #[serde(default)]
     return_to: String,
+    /// `yes`: the provider is to ask again who they are.
+    #[serde(default)]
+    anew: String,
 }
 
 pub(super) async fn choose(
     public: Public,
     State(authn): State<Authn>,
-    Query(ReturnTo { return_to }): Query<ReturnTo>,
+    Query(ReturnTo { return_to, anew }): Query<ReturnTo>,
 ) -> impl IntoResponse {
-    Page(Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), ""))
+    let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
+    Page(Choose { anew: anew == "yes", ..page })
 }
 
 pub(super) async fn passkey_options(
@@ -103,10 +109,10 @@ pub(super) async fn start(
     State(authn): State<Authn>,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    Form(ReturnTo { return_to }): Form<ReturnTo>,
+    Form(ReturnTo { return_to, anew }): Form<ReturnTo>,
 ) -> Result<Response> {
-    let return_to = LocalPath::or_home(&return_to);
-    let started = match authn.start_sign_in(&provider, &return_to, &headers, &public.context).await? {
+    let (return_to, anew) = (LocalPath::or_home(&return_to), anew == "yes");
+    let started = match authn.start_sign_in(&provider, &return_to, anew, &headers, &public.context).await? {
         Ok(started) => started,
         Err(failure) => return Ok(failed(failure, &public.context)),
     };

@@ -31,19 +31,30 @@ pub(super) struct Then {
     kept: String,
 }
 
-pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, Query(then): Query<Then>) -> Result<Response> {
+pub(super) async fn ask(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Query(then): Query<Then>,
+) -> Result<Response> {
     if !who.passkey_enrolled {
         // Nothing to prove yet: first comes a passkey, and then this again.
         let back = if then.kept.is_empty() { then.return_to } else { format!("/step-up?kept={}", then.kept) };
         let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
-    page(&authn, &who, &then, "").await
+    page(&authn, &who, &headers, &then, "").await
 }
 
-async fn page(authn: &Authn, who: &SignedIn, then: &Then, problem: &'static str) -> Result<Response> {
+async fn page(
+    authn: &Authn,
+    who: &SignedIn,
+    headers: &HeaderMap,
+    then: &Then,
+    problem: &'static str,
+) -> Result<Response> {
     let action = match then.kept.parse::<Uuid>() {
-        Ok(id) => authn.kept_action(who, id).await?.map(|name| in_words(&name)),
+        Ok(id) => authn.kept_action(who, headers, id).await?.map(|name| in_words(&name)),
         Err(_) => None,
     };
     Ok(Page(Ask {
@@ -93,8 +104,9 @@ pub(super) async fn accept(
     Form(Answer { credential, return_to, kept }): Form<Answer>,
 ) -> Result<Response> {
     let then = Then { return_to, kept };
-    let refuse =
-        async |status: StatusCode, problem| Ok((status, page(&authn, &who, &then, problem).await?).into_response());
+    let refuse = async |status: StatusCode, problem| {
+        Ok((status, page(&authn, &who, &headers, &then, problem).await?).into_response())
+    };
     if credential.is_empty() {
         let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem).await;
