@@ -4,7 +4,10 @@ create table identity.users (
   email text not null default '' check (char_length(email) <= 320),
   email_verified boolean not null default false,
   created_at timestamptz not null,
-  locked_at timestamptz
+  locked_at timestamptz,
+  -- Recovery codes tried since `recovery_tried_at`.
+  recovery_tries int not null default 0,
+  recovery_tried_at timestamptz
 );
 
 -- The key of a person is who vouches for them and under which subject, never an e-mail address.
@@ -53,6 +56,8 @@ create table identity.sessions (
   -- When a passkey was last proved in this session, and which.
   passkey_at timestamptz,
   passkey_id uuid,
+  -- When a recovery was accepted, which lets it make a passkey and nothing else.
+  recovered_at timestamptz,
   -- Where it began, or where a passkey was last proved in it: what later requests are compared with.
   device text not null,
   network text not null,

@@ -117,6 +117,42 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     browser.close().await;
 }
 
+// control: IDN-11
+#[tokio::test]
+async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.add_authenticator().await;
+    sign_in(&page, &world, "erin").await;
+    page.goto(&world.url("/account/passkeys/new")).await;
+    make_passkey(&page).await;
+    page.loads(page.click_text("a", "Recovery")).await;
+    page.loads(page.click_text("button", "Make recovery codes")).await;
+    let code = page.text(".codes code").await;
+    if let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") {
+        page.screenshot(&Path::new(&directory).join("page-codes.png")).await; // shown once, so not reloaded for colours
+    }
+
+    // Another browser, on a new device.
+    let page = browser.page().await;
+    page.add_authenticator().await;
+    page.goto(&world.url("/sign-in")).await;
+    page.click_text("button", "Continue with Development sign-in").await;
+    page.wait_for_url(&world.idp.issuer()).await;
+    page.click("[data-person=erin]").await;
+    page.wait_for_url("/step-up").await;
+    page.loads(page.click_text("a", "Lost your passkeys?")).await;
+    page.fill("#f-code", &code.to_lowercase()).await;
+    page.loads(page.click_text("button", "Use the code")).await;
+    make_passkey(&page).await;
+    page.wait_for_url("/account/passkeys").await;
+    page.goto(&world.url(&world.acme.contacts())).await;
+    page.wait_for("table").await;
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
 // control: IDN-10
 #[tokio::test]
 async fn a_form_waits_while_its_sender_proves_a_passkey() {
@@ -206,6 +242,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{passkey}/rename"),
         &format!("{passkey}/remove"),
         "/account/sessions",
+        "/account/recovery",
+        "/recovery",
         "/step-up",
         "/organizations",
         "/organizations/new",

@@ -24,6 +24,7 @@ mod members;
 mod organizations;
 mod passkeys;
 mod policies;
+mod recovery;
 mod routes;
 mod schema;
 mod sessions;

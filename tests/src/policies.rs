@@ -32,6 +32,7 @@ impl Table {
             ("risk_score".to_owned(), long(how.risk)),
         ];
         context.extend(how.passkey_age.map(|age| ("passkey_age".to_owned(), long(age))));
+        context.extend(how.recovery_age.map(|age| ("recovery_age".to_owned(), long(age))));
         let context = Context::from_pairs(context).unwrap();
         let action = format!("Action::\"{action}\"").parse().unwrap();
         let (principal, resource) = (principal.parse().unwrap(), resource.parse().unwrap());
@@ -60,11 +61,12 @@ struct How {
     auth_age: i64,
     enrolled: bool,
     passkey_age: Option<i64>,
+    recovery_age: Option<i64>,
     risk: i64,
 }
 
 /// A passkey proved just now, and nothing unusual.
-const PROVED: How = How { auth_age: 60, enrolled: true, passkey_age: Some(10), risk: 0 };
+const PROVED: How = How { auth_age: 60, enrolled: true, passkey_age: Some(10), recovery_age: None, risk: 0 };
 /// The same, and nothing more proved for an hour.
 const AN_HOUR_AGO: How = How { auth_age: 7_200, passkey_age: Some(3_600), ..PROVED };
 /// A provider alone vouches for somebody who has no passkey.
@@ -295,4 +297,27 @@ fn the_first_passkey_is_made_soon_after_sign_in() {
         let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("viewer"), how);
         assert_eq!(allowed, expected, "{auth_age}");
     }
+}
+
+// control: IDN-11
+#[test]
+fn a_recovery_lets_a_passkey_be_made_and_allows_nothing_else() {
+    let table = Table::load();
+    let how = |age| How { recovery_age: Some(age), ..NOT_PROVED };
+    for action in table.actions() {
+        let kind = table.resource_type(&action);
+        let own_account = table.schema.principals_for_action(&action).unwrap().any(|kind| kind.to_string() == "User");
+        let principal = if own_account { "User::\"me\"" } else { "Member::\"me\"" };
+        for (_, resource) in resources(&kind) {
+            for role in ROLES {
+                let name = action.id().unescaped();
+                let allowed = table.allows(principal, name, resource, &world(role), how(60));
+                let wanted =
+                    ["ListPasskeys", "EnrolPasskey", "StorePasskey"].contains(&name) && resource == "Account::\"mine\"";
+                assert_eq!(allowed, wanted, "{role} {name} {resource}");
+            }
+        }
+    }
+    let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("owner"), how(901));
+    assert!(!allowed, "for a quarter of an hour");
 }

@@ -12,6 +12,7 @@ mod members;
 mod operations;
 mod organizations;
 mod passkeys;
+mod recovery;
 mod sessions;
 mod shell;
 mod sign_in;
@@ -44,6 +45,7 @@ fn features() -> Vec<Feature> {
         account::feature(),
         passkeys::feature(),
         sessions::feature(),
+        recovery::feature(),
         organizations::feature(),
         members::feature(),
         activity::feature(),

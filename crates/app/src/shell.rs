@@ -25,6 +25,7 @@ pub(crate) enum AccountNav {
     Overview,
     Passkeys,
     Sessions,
+    Recovery,
 }
 
 /// The layout of a page outside any organization.
@@ -40,6 +41,7 @@ pub(crate) fn account(who: &SignedIn, current: AccountNav) -> Shell {
         link(AccountNav::Overview, "/account", "Account"),
         link(AccountNav::Passkeys, "/account/passkeys", "Passkeys"),
         link(AccountNav::Sessions, "/account/sessions", "Sessions"),
+        link(AccountNav::Recovery, "/account/recovery", "Recovery"),
     ];
     Shell { tabs, ..personal(who) }
 }

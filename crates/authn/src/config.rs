@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Life of sessions.
     pub session: SessionConfig,
+    /// Getting back in without a passkey.
+    pub recovery: RecoveryConfig,
     /// Identity providers by key. The key stands in their addresses: `/sign-in/{key}/callback`.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
@@ -26,6 +28,14 @@ pub struct SessionConfig {
     pub rotate_seconds: u32,
     /// How long the token before the last one still works, for tabs that were loading meanwhile.
     pub grace_seconds: u32,
+}
+
+/// `[authn.recovery]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryConfig {
+    /// How long a recovery waits where the person's role decides about people or money, in seconds.
+    pub privileged_wait_seconds: u32,
 }
 
 /// `[authn.providers.<key>]`.

@@ -13,6 +13,7 @@ mod logout;
 mod logout_token;
 mod passkeys;
 mod provider;
+mod recovery;
 mod risk;
 mod secret;
 mod session;
@@ -26,11 +27,12 @@ use tenancy::Db;
 use webauthn_rs::Webauthn;
 
 pub use clock::Clock;
-pub use config::{Config, ConfigError, ProviderConfig, SessionConfig};
+pub use config::{Config, ConfigError, ProviderConfig, RecoveryConfig, SessionConfig};
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
 pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
+pub use recovery::{Recovery, WaitingCookie};
 pub use session::renew_cookie;
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
@@ -46,6 +48,7 @@ struct Inner {
     db: Db,
     clock: Clock,
     session: SessionConfig,
+    recovery: RecoveryConfig,
     providers: BTreeMap<String, Provider>,
     webauthn: Webauthn,
     public_url: String,
@@ -62,8 +65,17 @@ impl Authn {
             let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
             providers.insert(key, provider);
         }
-        let (session, webauthn) = (config.session, passkeys::relying_party(public_url)?);
-        Ok(Self(Arc::new(Inner { db, clock, session, providers, webauthn, public_url: public_url.to_owned() })))
+        let (session, recovery) = (config.session, config.recovery);
+        let webauthn = passkeys::relying_party(public_url)?;
+        Ok(Self(Arc::new(Inner {
+            db,
+            clock,
+            session,
+            recovery,
+            providers,
+            webauthn,
+            public_url: public_url.to_owned(),
+        })))
     }
 
     /// The clock everything here goes by.

@@ -76,6 +76,7 @@ mod tests {
             auth_time: now,
             methods: Vec::new(),
             passkey_at: None,
+            recovered_at: None,
             passkey_enrolled: false,
             device: "Firefox on Linux".to_owned(),
             network: "192.0.2.0/24".to_owned(),

@@ -51,6 +51,7 @@ struct Known {
 struct Situation {
     auth_age: i64,
     passkey_age: Option<i64>,
+    recovery_age: Option<i64>,
     passkey_enrolled: bool,
     methods: Vec<String>,
     risk_score: i64,
@@ -159,6 +160,7 @@ impl Authorizer {
         Situation {
             auth_age: age(who.auth_time),
             passkey_age: who.passkey_at.map(age),
+            recovery_age: who.recovered_at.map(age),
             passkey_enrolled: who.passkey_enrolled,
             methods: who.methods.clone(),
             risk_score: who.risk_score(),
@@ -230,6 +232,9 @@ impl Situation {
         ];
         if let Some(age) = self.passkey_age {
             pairs.push(("passkey_age".to_owned(), long(age)));
+        }
+        if let Some(age) = self.recovery_age {
+            pairs.push(("recovery_age".to_owned(), long(age)));
         }
         if let Some(amount) = facts.amount {
             pairs.push(("amount".to_owned(), long(amount)));

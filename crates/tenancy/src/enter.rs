@@ -53,6 +53,8 @@ pub struct SessionFacts {
     pub methods: Vec<String>,
     /// When they last proved a passkey in this session.
     pub passkey_at: Option<DateTime<Utc>>,
+    /// When a recovery was accepted in this session.
+    pub recovered_at: Option<DateTime<Utc>>,
     /// They have a passkey, if only a disabled one.
     pub passkey_enrolled: bool,
     /// Device family where the session began, or where a passkey was last proved in it.

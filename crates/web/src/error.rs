@@ -38,6 +38,8 @@ pub enum Error {
     TooLarge,
     /// 415. The body is of a type the route does not take.
     UnsupportedType,
+    /// Status 429. Too many tries; holds the seconds after which another one may be made.
+    TooMany(u64),
     /// 503. Too much to do at the moment, or something this request needs is down. May be tried again.
     Unavailable,
     /// 500. A fault of ours, or of something we depend on.
@@ -61,6 +63,7 @@ impl Error {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

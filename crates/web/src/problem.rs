@@ -55,6 +55,7 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
         Some(Error::StepUp(page, _)) if asked.html => go_to(&page),
         Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page))) if asked.html => *page,
         error => {
+            let later = if let Some(Error::TooMany(seconds)) = error { Some(seconds) } else { None };
             let step_up = matches!(error, Some(Error::StepUp(..)));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
@@ -75,6 +76,9 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
                 // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
                 let challenge = if step_up { STEP_UP_CHALLENGE } else { "Session" };
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            if let Some(seconds) = later {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
@@ -140,6 +144,9 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("Unsupported content", "This page takes plain form fields only."),
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            ("Too many tries", "Please wait before you try again. The wait is the same whatever you entered.")
         }
         StatusCode::SERVICE_UNAVAILABLE => (
             "Too busy at the moment",

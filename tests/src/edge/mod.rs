@@ -36,7 +36,11 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
         "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
         "/account/passkeys/{passkey}/rename" => vec![("name", "Smuggled in")],
-        "/account/passkeys/options"
+        "/recovery" => vec![("code", "AAAA-BBBB-CCCC-DDDD")],
+        "/account/recovery/codes"
+        | "/account/recovery/cancel"
+        | "/recovery/continue"
+        | "/account/passkeys/options"
         | "/account/passkeys/{passkey}/remove"
         | "/sign-in/passkey/options"
         | "/account/sessions/end-others"

@@ -93,6 +93,12 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["session.stepped_up"],
     },
     Change {
+        path: "/account/recovery/codes",
+        form: &[],
+        credential: Credential::None,
+        events: &["recovery.codes_made"],
+    },
+    Change {
         path: "/account/sessions/{session}/end",
         form: &[],
         credential: Credential::None,

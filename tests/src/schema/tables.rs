@@ -65,7 +65,8 @@ const NO_WIDE_POLICY: Rule = Rule {
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
                 ('entry', 'workspaces', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
-                ('identity_plane', 'ceremonies', '{identity_rows}'))",
+                ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
+                ('identity_plane', 'recoveries', '{identity_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",
 };

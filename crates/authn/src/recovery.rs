@@ -1,0 +1,330 @@
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use audit::Event;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponseParts, ResponseParts};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Account, Identity as IdentityPlane, Tx, Write};
+use tokio::sync::Semaphore;
+use web::Error;
+use web::cookie::{self, SameSite};
+
+use crate::secret::{Token, hash};
+use crate::{Authn, SignedIn};
+
+const COOKIE: &str = "recovery";
+/// Codes of one person.
+const CODES: usize = 10;
+/// Tries of one person, within [`WINDOW`].
+const TRIES: i32 = 5;
+const WINDOW: Duration = Duration::hours(1);
+/// How long a recovery that has waited can be gone on with.
+const OPEN: Duration = Duration::days(7);
+/// Without I, L, O and U: what is written by hand is read by hand (Crockford's base 32).
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Characters that find a code, and characters in all: 20 and 80 bits.
+const SELECTOR: usize = 4;
+const LENGTH: usize = 16;
+
+/// Hashing takes 19 MiB each time (OWASP's first choice of parameters), so two at a time.
+static HASHING: Semaphore = Semaphore::const_new(2);
+
+/// What comes of a code that was accepted. As part of a response it ties a recovery that waits to this browser.
+#[derive(Debug)]
+pub enum Recovery {
+    /// A new passkey can be made in this session, for a quarter of an hour.
+    Now,
+    /// It can be gone on with from this browser, at the time given.
+    Waits(DateTime<Utc>, WaitingCookie),
+}
+
+/// The cookie of the browser that a recovery waits for.
+#[derive(Debug)]
+pub struct WaitingCookie(String);
+
+impl IntoResponseParts for WaitingCookie {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        let seconds = (OPEN + Duration::days(30)).num_seconds().unsigned_abs();
+        cookie::set(response.headers_mut(), COOKIE, &self.0, SameSite::Strict, Some(seconds));
+        Ok(response)
+    }
+}
+
+impl Authn {
+    /// Makes ten codes and forgets those there were. They are shown once and stored as hashes.
+    pub async fn make_recovery_codes(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Vec<String>, Error> {
+        let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
+        while shown.len() < CODES {
+            let code = new_code()?;
+            let (selector, secret) = code.split_at(SELECTOR);
+            if selectors.iter().any(|known| known == selector) {
+                continue;
+            }
+            shown.push(in_groups(&code));
+            selectors.push(selector.to_owned());
+            secrets.push(secret.to_owned());
+        }
+        let hashes = hashed(secrets).await?;
+        sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query!(
+            "insert into identity.recovery_codes (user_id, selector, hash, created_at)
+             select $1, selector, hash, $4 from unnest($2::text[], $3::text[]) as codes (selector, hash)",
+            who.user.uuid(),
+            &selectors,
+            &hashes,
+            self.0.clock.now(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        let target = format!("User::{}", who.user);
+        Event { kind: "recovery.codes_made", target, details: json!({ "codes": CODES }) }
+            .record(tx, &who.actor())
+            .await?;
+        Ok(shown)
+    }
+
+    /// Takes a code of the person who is signed in. It proves nothing but that they may make a new passkey: at once, or
+    /// after a wait where their role decides about people or money. [`Error::TooMany`] after five tries in an hour; the
+    /// inner `None` where the code is none of theirs, or used.
+    pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
+        let now = self.0.clock.now();
+        let code = normalized(code);
+        let (selector, secret) = code.split_at(code.len().min(SELECTOR));
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        self.count_try(&mut tx, who, now).await?;
+        let stored = sqlx::query_scalar!(
+            "select hash from identity.recovery_codes where user_id = $1 and selector = $2 and used_at is null",
+            who.user.uuid(),
+            selector,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        // Hashing takes its time; no connection waits for it.
+        tx.commit().await?;
+        let matches = matches(stored.clone(), secret.to_owned()).await?;
+
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let taken = sqlx::query!(
+            "update identity.recovery_codes set used_at = $4
+              where user_id = $1 and selector = $2 and hash = $3 and used_at is null and $5",
+            who.user.uuid(),
+            selector,
+            stored.unwrap_or_default(),
+            now,
+            matches,
+        );
+        if taken.execute(&mut *tx).await?.rows_affected() == 0 {
+            tracing::warn!(user = %who.user, "recovery code refused");
+            let target = format!("User::{}", who.user);
+            Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let recovery = self.begin_recovery(&mut tx, who, now).await?;
+        tx.commit().await?;
+        Ok(Some(recovery))
+    }
+
+    /// Counts a try before it is made, so that many at once are no more than one after the other.
+    async fn count_try(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let counted = sqlx::query!(
+            "update identity.users
+                set recovery_tries = case when recovery_tried_at > $2 then recovery_tries else 0 end + 1,
+                    recovery_tried_at = case when recovery_tried_at > $2 then recovery_tried_at else $3 end
+              where id = $1 and (recovery_tries < $4 or recovery_tried_at is null or recovery_tried_at <= $2)",
+            who.user.uuid(),
+            now - WINDOW,
+            now,
+            TRIES,
+        );
+        if counted.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(Error::TooMany(WINDOW.num_seconds().unsigned_abs()));
+        }
+        Ok(())
+    }
+
+    async fn begin_recovery(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        now: DateTime<Utc>,
+    ) -> Result<Recovery, Error> {
+        let target = format!("User::{}", who.user);
+        let privileged = sqlx::query_scalar!(
+            r#"update identity.users u set recovery_tries = 0 where u.id = $1
+               returning exists (select from tenant.memberships m
+                                  where m.user_id = u.id and m.role in ('owner', 'admin', 'billing_admin', 'finance'))
+                         as "privileged!""#,
+            who.user.uuid(),
+        )
+        .fetch_one(&mut **tx)
+        .await?;
+        let wait = Duration::seconds(self.0.recovery.privileged_wait_seconds.into());
+        if !privileged || wait.is_zero() {
+            self.note_recovery(tx, who, now).await?;
+            Event { kind: "recovery.code_used", target, details: json!({}) }.record(tx, &who.actor()).await?;
+            return Ok(Recovery::Now);
+        }
+        let (token, ready) = (Token::new()?, now + wait);
+        sqlx::query!(
+            "insert into identity.recoveries (user_id, handle_hash, ready_at, expires_at) values ($1, $2, $3, $4)
+             on conflict (user_id) do update set handle_hash = $2, ready_at = $3, expires_at = $4",
+            who.user.uuid(),
+            &token.hash()[..],
+            ready,
+            ready + OPEN,
+        )
+        .execute(&mut **tx)
+        .await?;
+        let details = json!({ "ready_at": ready });
+        Event { kind: "recovery.waits", target, details }.record(tx, &who.actor()).await?;
+        Ok(Recovery::Waits(ready, WaitingCookie(token.reveal().to_owned())))
+    }
+
+    /// When the recovery that waits for this browser is ready, if there is one.
+    pub async fn waiting_recovery(
+        &self,
+        who: &SignedIn,
+        headers: &HeaderMap,
+    ) -> Result<Option<(DateTime<Utc>, bool)>, Error> {
+        let Some(token) = cookie::get(headers, COOKIE) else { return Ok(None) };
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let ready = sqlx::query_scalar!(
+            "select ready_at from identity.recoveries where user_id = $1 and handle_hash = $2 and expires_at > $3",
+            who.user.uuid(),
+            &hash(token)[..],
+            now,
+        );
+        Ok(ready.fetch_optional(&mut *tx).await?.map(|ready| (ready, ready <= now)))
+    }
+
+    /// Goes on with a recovery that has waited long enough, once and in its browser. `false` where there is none.
+    pub async fn go_on_with_recovery(&self, who: &SignedIn, headers: &HeaderMap) -> Result<bool, Error> {
+        let Some(token) = cookie::get(headers, COOKIE) else { return Ok(false) };
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let waited = sqlx::query!(
+            "delete from identity.recoveries
+              where user_id = $1 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",
+            who.user.uuid(),
+            &hash(token)[..],
+            now,
+        );
+        if waited.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.note_recovery(&mut tx, who, now).await?;
+        let target = format!("User::{}", who.user);
+        Event { kind: "recovery.waited", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn note_recovery(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let noted = sqlx::query!(
+            "update identity.sessions set recovered_at = $2 where id = $1 and ended_at is null",
+            who.session,
+            now,
+        );
+        if noted.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(Error::Unauthenticated);
+        }
+        Ok(())
+    }
+}
+
+fn new_code() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; LENGTH];
+    getrandom::fill(&mut bytes)?;
+    // 256 is a multiple of 32: every character is as likely as the others.
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+}
+
+fn in_groups(code: &str) -> String {
+    code.as_bytes().chunks(SELECTOR).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
+}
+
+/// What somebody typed, as it was written down: without separators, and with the characters it must have meant.
+fn normalized(typed: &str) -> String {
+    let meant = |c: char| match c.to_ascii_uppercase() {
+        'O' => Some('0'),
+        'I' | 'L' => Some('1'),
+        c => c.is_ascii_alphanumeric().then_some(c),
+    };
+    typed.chars().filter_map(meant).take(2 * LENGTH).collect()
+}
+
+fn argon2() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+}
+
+async fn hashed(secrets: Vec<String>) -> Result<Vec<String>, Error> {
+    let _turn = HASHING.acquire().await?;
+    tokio::task::spawn_blocking(move || secrets.iter().map(|secret| hash_of(secret)).collect()).await?
+}
+
+fn hash_of(secret: &str) -> Result<String, Error> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt)?;
+    let unusable = |error: argon2::password_hash::Error| Error::internal(error);
+    let salt = SaltString::encode_b64(&salt).map_err(unusable)?;
+    Ok(argon2().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string())
+}
+
+/// Whether the secret is the one of the hash. Takes as long where there is no hash.
+async fn matches(stored: Option<String>, secret: String) -> Result<bool, Error> {
+    let _turn = HASHING.acquire().await?;
+    let checked = tokio::task::spawn_blocking(move || {
+        let Some(stored) = stored else {
+            return hash_of(&secret).map(|_| false);
+        };
+        let hash = PasswordHash::new(&stored).map_err(Error::internal)?;
+        Ok(argon2().verify_password(secret.as_bytes(), &hash).is_ok())
+    });
+    checked.await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: IDN-11
+    #[test]
+    fn a_code_is_read_as_it_was_meant() {
+        let code = new_code().unwrap();
+        assert_eq!(code.len(), LENGTH);
+        assert!(code.bytes().all(|byte| ALPHABET.contains(&byte)), "{code}");
+        let shown = in_groups(&code);
+        assert_eq!(shown.len(), LENGTH + 3);
+        assert_eq!(normalized(&shown), code);
+        assert_eq!(normalized(&format!(" {} ", shown.to_lowercase().replace('-', " "))), code);
+        assert_eq!(normalized("oil-OIL"), "011011");
+        assert!(normalized(&"A".repeat(10_000)).len() <= 2 * LENGTH);
+    }
+
+    // control: IDN-11
+    #[tokio::test]
+    async fn a_hash_is_argon2id_and_fits_its_secret_alone() {
+        let stored = hashed(vec!["SECRET".to_owned()]).await.unwrap().remove(0);
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(matches(Some(stored.clone()), "SECRET".to_owned()).await.unwrap());
+        assert!(!matches(Some(stored), "SECRETS".to_owned()).await.unwrap());
+        assert!(!matches(None, "SECRET".to_owned()).await.unwrap());
+    }
+}

@@ -1,0 +1,35 @@
+-- Single-use codes for who has lost every passkey. The first four characters find the row, Argon2id of the rest proves it.
+create table identity.recovery_codes (
+  user_id uuid not null references identity.users (id),
+  selector text not null check (char_length(selector) = 4),
+  hash text not null check (hash like '$argon2id$%'),
+  created_at timestamptz not null,
+  used_at timestamptz,
+  primary key (user_id, selector)
+);
+
+-- A recovery that waits, so that whoever the account belongs to can stop it. One for each person.
+create table identity.recoveries (
+  user_id uuid primary key references identity.users (id),
+  -- Of the browser that showed the code.
+  handle_hash bytea not null check (octet_length(handle_hash) = 32),
+  ready_at timestamptz not null,
+  expires_at timestamptz not null
+);
+
+alter table identity.recovery_codes enable row level security;
+alter table identity.recovery_codes force row level security;
+create policy identity_plane on identity.recovery_codes to identity_rows using (true) with check (true);
+create policy own on identity.recovery_codes to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid))
+  with check (user_id = (select current_setting('app.user_id')::uuid));
+grant select, update (used_at) on identity.recovery_codes to identity_rows;
+grant select (user_id, created_at, used_at), insert, delete on identity.recovery_codes to account_rows;
+
+alter table identity.recoveries enable row level security;
+alter table identity.recoveries force row level security;
+create policy identity_plane on identity.recoveries to identity_rows using (true) with check (true);
+create policy own on identity.recoveries to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid));
+grant select, insert, update, delete on identity.recoveries to identity_rows;
+grant select (user_id, ready_at, expires_at), delete on identity.recoveries to account_rows;
