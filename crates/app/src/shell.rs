@@ -72,6 +72,11 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
     shell
 }
 
+/// A day as people read it.
+pub(crate) fn day(time: DateTime<Utc>) -> String {
+    time.format("%-d %b %Y").to_string()
+}
+
 /// A moment as people read it.
 pub(crate) fn moment(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y, %H:%M UTC").to_string()

@@ -27,7 +27,7 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_a_session_from_elsewher
     let mut telephone = on(&world, "erin", IPHONE).await;
     let mut carl = world.sign_in("carl").await;
     let list = erin.get("/account/sessions").await;
-    for shown in ["Chrome on Linux", "This one", "Safari on iOS", "127.0.0.0/24", "Provider"] {
+    for shown in ["Chrome on Linux", "This one", "Safari on iOS", "127.0.0.0/24", "with a provider"] {
         assert!(list.body.contains(shown), "{shown}: {}", list.text());
     }
     let [ending] = &endings(&list)[..] else { panic!("one other: {}", list.text()) };

@@ -9,7 +9,7 @@ use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
 use super::member::{self, Member, Ticket, Why};
 use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role};
 use crate::organizations::Organization;
-use crate::shell::{Nav, moment, shell};
+use crate::shell::{Nav, day, shell};
 
 #[derive(Template)]
 #[template(path = "members/list.html")]
@@ -36,7 +36,7 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
         remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         end_sessions_url: ok.would::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
         role: Role::label_of(&member.role),
-        since: moment(member.since),
+        since: day(member.since),
         is_you: member.user == ok.who().user,
         name: member.name,
         email: member.email,

@@ -34,9 +34,9 @@ pub(super) async fn list(mut ok: Authorized<ListSessions>, State(authn): State<A
     let here: Uuid = ok.who().session;
     let row = |live: Live| ListRow {
         how: match (live.by_provider, live.by_passkey) {
-            (true, true) => "Provider and passkey",
-            (true, false) => "Provider",
-            (false, _) => "Passkey",
+            (true, true) => "with a provider and a passkey",
+            (true, false) => "with a provider",
+            (false, _) => "with a passkey",
         },
         began: moment(live.created_at),
         last_seen: moment(live.last_seen_at),
