@@ -4,10 +4,7 @@ create table identity.users (
   email text not null default '' check (char_length(email) <= 320),
   email_verified boolean not null default false,
   created_at timestamptz not null,
-  locked_at timestamptz,
-  -- Recovery codes tried since `recovery_tried_at`.
-  recovery_tries int not null default 0,
-  recovery_tried_at timestamptz
+  locked_at timestamptz
 );
 
 -- The key of a person is who vouches for them and under which subject, never an e-mail address.

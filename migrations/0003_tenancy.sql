@@ -108,10 +108,12 @@ begin
              'email_verified', u.email_verified, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
              'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
-             'passkey_at', s.passkey_at, 'recovered_at', s.recovered_at, 'passkey_enrolled', exists (
+             'passkey_at', s.passkey_at, 'recovered_at', s.recovered_at, 'passkey_enrolled', s.passkey_at is not null or exists (
                select from identity.passkeys p where p.user_id = s.user_id),
-             'new_device', s.new_device, 'seen_device', s.seen_device, 'seen_network', s.seen_network,
-             'changes', s.changes, 'returns', s.returns, 'changed_at', s.changed_at,
+             'drift', case when s.new_device or s.changed_at is not null then
+               json_build_object('new_device', s.new_device, 'seen_device', s.seen_device,
+                                 'seen_network', s.seen_network, 'changes', s.changes, 'returns', s.returns,
+                                 'changed_at', s.changed_at) end,
              'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role) end,

@@ -70,7 +70,16 @@ fn the_defaults_name_every_setting_there_is() {
     let named = keys(&every, "");
     // An unknown key is refused with the list of those that are known: that list is every field of the section.
     let mut known = BTreeSet::new();
-    for section in ["log", "http", "database", "authn.session", "authn.recovery", "authn.providers.acme", "security"] {
+    for section in [
+        "log",
+        "http",
+        "database",
+        "authn.session",
+        "authn.recovery",
+        "authn.limits",
+        "authn.providers.acme",
+        "security",
+    ] {
         let variable = format!("{}__NO_SUCH_KEY", section.to_uppercase().replace('.', "__"));
         let error = read(None, &[(&variable, "1")]).unwrap_err();
         let (_, expected) = error.split_once("expected ").unwrap_or_else(|| panic!("{section}: {error}"));

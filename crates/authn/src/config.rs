@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
+use chrono::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::limit::Limit;
 
 /// The `[authn]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -11,6 +14,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Getting back in without a passkey.
     pub recovery: RecoveryConfig,
+    /// How often people may try.
+    pub limits: LimitsConfig,
     /// Identity providers by key. The key stands in their addresses: `/sign-in/{key}/callback`.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
@@ -36,6 +41,26 @@ pub struct SessionConfig {
 pub struct RecoveryConfig {
     /// How long a recovery waits where the person's role decides about people or money, in seconds.
     pub privileged_wait_seconds: u32,
+}
+
+/// `[authn.limits]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Sign-ins that may be started or answered from one network in a minute.
+    pub sign_ins_per_minute: u32,
+}
+
+impl LimitsConfig {
+    pub(crate) fn check(self) -> Result<(), ConfigError> {
+        if (1..=60_000).contains(&self.sign_ins_per_minute) { Ok(()) } else { Err(ConfigError::Limits) }
+    }
+
+    /// What one network may do with sign-ins.
+    pub(crate) fn sign_in(self, name: &'static str) -> Limit {
+        let every = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
+        Limit { name, at_once: self.sign_ins_per_minute, every }
+    }
 }
 
 /// `[authn.providers.<key>]`.
@@ -95,6 +120,9 @@ pub enum ConfigError {
     /// An origin that passkeys cannot be bound to.
     #[error("http.public_url: want an origin with a host name, which passkeys are bound to; not an IP address")]
     PublicUrl,
+    /// A limit that lets nobody in, or everybody.
+    #[error("authn.limits.sign_ins_per_minute: want 1 to 60000")]
+    Limits,
     /// A provider key that does not fit into an address.
     #[error(
         "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, and not `passkey`, which is taken"

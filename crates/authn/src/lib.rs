@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod http_client;
 mod id_token;
+mod limit;
 mod login;
 mod logout;
 mod logout_token;
@@ -27,7 +28,7 @@ use tenancy::Db;
 use webauthn_rs::Webauthn;
 
 pub use clock::Clock;
-pub use config::{Config, ConfigError, ProviderConfig, RecoveryConfig, SessionConfig};
+pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig};
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
@@ -49,6 +50,7 @@ struct Inner {
     clock: Clock,
     session: SessionConfig,
     recovery: RecoveryConfig,
+    limits: LimitsConfig,
     providers: BTreeMap<String, Provider>,
     webauthn: Webauthn,
     public_url: String,
@@ -59,19 +61,21 @@ impl Authn {
     /// not keep the application from starting.
     pub fn new(config: Config, public_url: &str, production: bool, db: Db, clock: Clock) -> Result<Self, ConfigError> {
         config.session.check()?;
+        config.limits.check()?;
         let http = http_client::HttpClient::new()?;
         let mut providers = BTreeMap::new();
         for (key, provider) in config.providers {
             let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
             providers.insert(key, provider);
         }
-        let (session, recovery) = (config.session, config.recovery);
+        let (session, recovery, limits) = (config.session, config.recovery, config.limits);
         let webauthn = passkeys::relying_party(public_url)?;
         Ok(Self(Arc::new(Inner {
             db,
             clock,
             session,
             recovery,
+            limits,
             providers,
             webauthn,
             public_url: public_url.to_owned(),

@@ -15,12 +15,15 @@ use webauthn_rs::prelude::{
 };
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
+use crate::limit::Limit;
 use crate::secret::{Hash, Token, hash};
 use crate::session::{Arrival, actor};
 use crate::{Authn, ConfigError, NewCookie, SignInFailure, SignedIn};
 
 /// Time to answer a challenge.
 const LIFETIME: Duration = Duration::minutes(5);
+/// Challenges to one person who is signed in.
+const CHALLENGES: Limit = Limit { name: "challenge", at_once: 30, every: Duration::seconds(20) };
 /// Most passkeys of one person: enough for every device, and a bound on what one account can store.
 const MOST: i64 = 20;
 
@@ -192,7 +195,8 @@ impl Authn {
     }
 
     /// Begins a sign-in with a passkey alone: whose it is the browser tells.
-    pub async fn start_passkey_sign_in(&self) -> Result<Challenge, Error> {
+    pub async fn start_passkey_sign_in(&self, context: &Context) -> Result<Challenge, Error> {
+        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let challenge = self.challenge(&mut tx, Purpose::SignIn, &[]).await?;
         tx.commit().await?;
@@ -207,6 +211,7 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<NewCookie, SignInFailure>, Error> {
         let answer = read(answer)?;
+        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let proof = self.prove(&mut tx, Purpose::SignIn, &answer, headers, context).await?;
         let by = actor(context, proof.as_ref().ok().map(|proof| proof.user.uuid()), None);
@@ -244,6 +249,7 @@ impl Authn {
 
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
     pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
+        self.count(CHALLENGES, &who.user.to_string()).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let own = sqlx::query_scalar!(
             "select credential_id from identity.passkeys where user_id = $1 and disabled_at is null order by id",

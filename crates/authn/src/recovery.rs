@@ -10,15 +10,15 @@ use tokio::sync::Semaphore;
 use web::Error;
 use web::cookie::{self, SameSite};
 
+use crate::limit::Limit;
 use crate::secret::{Token, hash};
 use crate::{Authn, SignedIn};
 
 const COOKIE: &str = "recovery";
 /// Codes of one person.
 const CODES: usize = 10;
-/// Tries of one person, within [`WINDOW`].
-const TRIES: i32 = 5;
-const WINDOW: Duration = Duration::hours(1);
+/// Tries of one person.
+const TRIES: Limit = Limit { name: "recovery code", at_once: 5, every: Duration::minutes(12) };
 /// How long a recovery that has waited can be gone on with.
 const OPEN: Duration = Duration::days(7);
 /// Without I, L, O and U: what is written by hand is read by hand (Crockford's base 32).
@@ -89,14 +89,15 @@ impl Authn {
     }
 
     /// Takes a code of the person who is signed in. It proves nothing but that they may make a new passkey: at once, or
-    /// after a wait where their role decides about people or money. [`Error::TooMany`] after five tries in an hour; the
+    /// after a wait where their role decides about people or money. [`Error::TooMany`] after five tries at once, and then one
+    /// every twelve minutes; the
     /// inner `None` where the code is none of theirs, or used.
     pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
         let code = normalized(code);
         let (selector, secret) = code.split_at(code.len().min(SELECTOR));
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
-        self.count_try(&mut tx, who, now).await?;
+        self.count(TRIES, &who.user.to_string()).await?;
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let stored = sqlx::query_scalar!(
             "select hash from identity.recovery_codes where user_id = $1 and selector = $2 and used_at is null",
             who.user.uuid(),
@@ -105,7 +106,7 @@ impl Authn {
         .fetch_optional(&mut *tx)
         .await?;
         // Hashing takes its time; no connection waits for it.
-        tx.commit().await?;
+        drop(tx);
         let matches = matches(stored.clone(), secret.to_owned()).await?;
 
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -130,29 +131,6 @@ impl Authn {
         Ok(Some(recovery))
     }
 
-    /// Counts a try before it is made, so that many at once are no more than one after the other.
-    async fn count_try(
-        &self,
-        tx: &mut Tx<Write, IdentityPlane>,
-        who: &SignedIn,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        let counted = sqlx::query!(
-            "update identity.users
-                set recovery_tries = case when recovery_tried_at > $2 then recovery_tries else 0 end + 1,
-                    recovery_tried_at = case when recovery_tried_at > $2 then recovery_tried_at else $3 end
-              where id = $1 and (recovery_tries < $4 or recovery_tried_at is null or recovery_tried_at <= $2)",
-            who.user.uuid(),
-            now - WINDOW,
-            now,
-            TRIES,
-        );
-        if counted.execute(&mut **tx).await?.rows_affected() == 0 {
-            return Err(Error::TooMany(WINDOW.num_seconds().unsigned_abs()));
-        }
-        Ok(())
-    }
-
     async fn begin_recovery(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -161,10 +139,8 @@ impl Authn {
     ) -> Result<Recovery, Error> {
         let target = format!("User::{}", who.user);
         let privileged = sqlx::query_scalar!(
-            r#"update identity.users u set recovery_tries = 0 where u.id = $1
-               returning exists (select from tenant.memberships m
-                                  where m.user_id = u.id and m.role in ('owner', 'admin', 'billing_admin', 'finance'))
-                         as "privileged!""#,
+            r#"select exists (select from tenant.memberships
+                               where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance')) as "is!""#,
             who.user.uuid(),
         )
         .fetch_one(&mut **tx)

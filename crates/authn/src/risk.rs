@@ -29,25 +29,34 @@ const MOST: i64 = 45;
 pub(crate) fn score(session: &SessionFacts, client: &Client, now: DateTime<Utc>) -> i64 {
     let other_device = client.device != session.device;
     let mut score = 0;
-    if session.new_device && now - session.created_at < NEW_FOR {
-        score += NEW_DEVICE;
-    }
     if other_device {
         score += OTHER_DEVICE;
     }
     if differs(&client.network, &session.network) {
         score += OTHER_NETWORK;
     }
-    if session.changed_at.is_some_and(|at| now - at < PAUSE) {
-        score += (i64::from(session.changes - 2) * CHANGE).clamp(0, MOST);
-        score += (i64::from(session.returns) * RETURN).clamp(0, MOST);
+    if let Some(drift) = &session.drift {
+        if drift.new_device && now - session.created_at < NEW_FOR {
+            score += NEW_DEVICE;
+        }
+        if drift.changed_at.is_some_and(|at| now - at < PAUSE) {
+            score += ((i64::from(drift.changes) - 2) * CHANGE).clamp(0, MOST);
+            score += (i64::from(drift.returns) * RETURN).clamp(0, MOST);
+        }
     }
     if other_device { score.min(100) } else { score.min(ENDS) }
 }
 
+/// Where the last request of a session came from: device family and network.
+pub(crate) fn seen(session: &SessionFacts) -> (&str, &str) {
+    let drift = session.drift.as_ref();
+    drift.map_or((&session.device, &session.network), |drift| (&drift.seen_device, &drift.seen_network))
+}
+
 /// Whether the request comes from elsewhere than the one before it.
 pub(crate) fn has_moved(session: &SessionFacts, client: &Client) -> bool {
-    client.device != session.seen_device || differs(&client.network, &session.seen_network)
+    let (device, network) = seen(session);
+    client.device != device || differs(&client.network, network)
 }
 
 /// Whether two networks are different places. A browser with two kinds of addresses uses now one, now the other: between
@@ -58,7 +67,7 @@ fn differs(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::UserId;
+    use tenancy::{Drift, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -80,18 +89,24 @@ mod tests {
             passkey_enrolled: false,
             device: "Firefox on Linux".to_owned(),
             network: "192.0.2.0/24".to_owned(),
-            new_device: false,
-            seen_device: "Firefox on Linux".to_owned(),
-            seen_network: "192.0.2.0/24".to_owned(),
-            changes: 0,
-            returns: 0,
-            changed_at: Some(now),
+            drift: None,
             created_at: now,
             rotated_at: now,
             last_seen_at: now,
             expires_at: now,
             by_previous: false,
         }
+    }
+
+    fn drift(new_device: bool, changes: i32, returns: i32) -> Option<Drift> {
+        Some(Drift {
+            new_device,
+            seen_device: HERE.0.to_owned(),
+            seen_network: HERE.1.to_owned(),
+            changes,
+            returns,
+            changed_at: Some(DateTime::UNIX_EPOCH),
+        })
     }
 
     fn at(device: &str, network: &str) -> Client {
@@ -120,7 +135,7 @@ mod tests {
             (("Chrome on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
         ];
         for ((device, network), new_device, changes, returns, expected) in cases {
-            let session = SessionFacts { new_device, changes, returns, ..session() };
+            let session = SessionFacts { drift: drift(new_device, changes, returns), ..session() };
             let found = score(&session, &at(device, network), DateTime::UNIX_EPOCH);
             assert_eq!(found, expected, "{device}, {network}, {new_device}, {changes}, {returns}");
         }
@@ -129,7 +144,7 @@ mod tests {
     // control: IDN-07
     #[test]
     fn after_a_pause_changes_are_forgotten() {
-        let session = SessionFacts { new_device: true, changes: 9, returns: 9, ..session() };
+        let session = SessionFacts { drift: drift(true, 9, 9), ..session() };
         let (device, network) = HERE;
         for (minutes, expected) in [(9, 80), (10, 15), (24 * 60, 0)] {
             let now = DateTime::UNIX_EPOCH + Duration::minutes(minutes);
@@ -147,7 +162,10 @@ mod tests {
             (("Firefox on Linux", "2001:db8:1::/48"), false),
         ];
         for ((device, network), expected) in cases {
-            assert_eq!(has_moved(&session(), &at(device, network)), expected, "{device}, {network}");
+            for drift in [None, drift(false, 1, 0)] {
+                let session = SessionFacts { drift, ..session() };
+                assert_eq!(has_moved(&session, &at(device, network)), expected, "{device}, {network}");
+            }
         }
     }
 }

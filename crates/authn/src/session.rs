@@ -176,6 +176,7 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         if risk::has_moved(session, client) {
+            let (seen_device, seen_network) = risk::seen(session);
             // Of parallel requests that saw the same move the first one counts it.
             sqlx::query!(
                 "update identity.sessions
@@ -186,8 +187,8 @@ impl Authn {
                         seen_device = $4, seen_network = $5, changed_at = $7
                   where id = $1 and seen_device = $2 and seen_network = $3",
                 session.session,
-                session.seen_device,
-                session.seen_network,
+                seen_device,
+                seen_network,
                 client.device,
                 client.network,
                 now - risk::PAUSE,

@@ -213,7 +213,7 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         .arg("serve")
         .env("HOLDFAST_CONFIG", clone.join("config/dev.toml"))
         .env("HOLDFAST__HTTP__LISTEN", &address)
-        .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://{address}"))
+        .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://localhost:{port}"))
         .env("HOLDFAST__DATABASE__URL", database)
         .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS.to_string())
         .stdout(fs::File::create(log)?)

@@ -31,7 +31,6 @@ pub struct Entry {
 
 /// What is stored of a live session and of its person.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "they are columns, and none excludes another")]
 pub struct SessionFacts {
     /// The person.
     pub user: UserId,
@@ -61,6 +60,23 @@ pub struct SessionFacts {
     pub device: String,
     /// Network there.
     pub network: String,
+    /// What was unusual since. `None`: nothing, and the last request came from there.
+    pub drift: Option<Drift>,
+    /// When the session began.
+    pub created_at: DateTime<Utc>,
+    /// When its token was last replaced.
+    pub rotated_at: DateTime<Utc>,
+    /// When its use was last noted.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends at the latest.
+    pub expires_at: DateTime<Utc>,
+    /// The cookie carried the token before the last rotation.
+    pub by_previous: bool,
+}
+
+/// What was unusual about the requests of a session.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Drift {
     /// The person had not come with this device family before.
     pub new_device: bool,
     /// Device family of the last request.
@@ -73,16 +89,6 @@ pub struct SessionFacts {
     pub returns: i32,
     /// When they last changed.
     pub changed_at: Option<DateTime<Utc>>,
-    /// When the session began.
-    pub created_at: DateTime<Utc>,
-    /// When its token was last replaced.
-    pub rotated_at: DateTime<Utc>,
-    /// When its use was last noted.
-    pub last_seen_at: DateTime<Utc>,
-    /// When it ends at the latest.
-    pub expires_at: DateTime<Utc>,
-    /// The cookie carried the token before the last rotation.
-    pub by_previous: bool,
 }
 
 /// Membership of the person in the selected organization.

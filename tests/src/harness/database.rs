@@ -7,6 +7,7 @@ use uuid::Uuid;
 const TEMPLATE: &str = "holdfast_template";
 
 /// A database of its own, copied from one that was migrated and seeded once.
+#[derive(Clone)]
 pub(crate) struct Database {
     /// The superuser's way in, for looking at what the application did.
     pub(crate) owner_url: String,

@@ -5,6 +5,7 @@ mod answer;
 mod configuration;
 mod faults;
 mod good;
+mod limits;
 mod login;
 mod people;
 mod provider;

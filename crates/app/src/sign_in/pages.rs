@@ -71,11 +71,11 @@ pub(super) async fn choose(
 }
 
 pub(super) async fn passkey_options(
-    _: Public,
+    public: Public,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Challenge> {
-    authn.start_passkey_sign_in().await
+    authn.start_passkey_sign_in(&public.context).await
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,81 @@
+//! How often anybody may try to sign in.
+
+use crate::harness::passkey::options;
+use crate::harness::{Client, World};
+
+const PROXY: (&str, &str) = ("HTTP__PROXIES", "1");
+const FEW: (&str, &str) = ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "4");
+
+async fn start(client: &Client) -> (u16, String) {
+    let answer = client.clone().post("/sign-in/dev", &[("return_to", "/account")]).await;
+    (answer.status, answer.header("retry-after").to_owned())
+}
+
+// control: IDN-13
+// control: API-01
+#[tokio::test]
+async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other() {
+    let world = World::start_with(&[PROXY, FEW]).await;
+    let one = world.stranger().at_address("198.51.100.7");
+    let neighbour = world.stranger().at_address("198.51.100.200");
+    let (a, b, c, d, e, f) =
+        tokio::join!(start(&one), start(&one), start(&neighbour), start(&one), start(&one), start(&neighbour));
+    let mut statuses = [a.0, b.0, c.0, d.0, e.0, f.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429], "of one network together, however many at once");
+    assert_eq!(start(&one).await, (429, "15".to_owned()));
+    assert_eq!(start(&world.stranger().at_address("203.0.113.9")).await.0, 200, "others are not held up");
+    world.wait(14);
+    assert_eq!(start(&one).await.0, 429);
+    world.wait(1);
+    assert_eq!([start(&one).await.0, start(&one).await.0], [200, 429], "one more");
+    world.wait(600);
+    for expected in [200, 200, 200, 200, 429] {
+        assert_eq!(start(&one).await.0, expected, "never more at once, however long the pause");
+    }
+    // What was refused left nothing behind.
+    assert_eq!(world.traces().await.logins, 5, "those of the last ten minutes that were not refused");
+}
+
+// control: IDN-13
+// control: API-01
+#[tokio::test]
+async fn the_other_ways_in_are_limited_alike_and_say_the_same_to_everybody() {
+    let world = World::start_with(&[PROXY, FEW]).await;
+    let client = world.stranger().at_address("198.51.100.7");
+    for _ in 0..4 {
+        options(&mut client.clone(), "/sign-in/passkey/options").await;
+    }
+    let refused = client.clone().post("/sign-in/passkey/options", &[]).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.body.contains("Too many tries"), "{}", refused.text());
+    let program = client.clone().program().post("/sign-in/passkey/options", &[]).await;
+    assert_eq!((program.status, program.header("content-type")), (429, "application/problem+json"));
+    for _ in 0..4 {
+        let answer = client.clone().get_from_elsewhere("/sign-in/dev/callback?state=x&code=y").await;
+        assert_eq!(answer.status, 400);
+    }
+    let refused = client.clone().get_from_elsewhere("/sign-in/dev/callback?state=x&code=y").await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(client.clone().get("/sign-in").await.status, 200, "pages are shown all the same");
+}
+
+// control: API-01
+#[tokio::test]
+async fn limits_hold_across_instances_and_leave_few_rows() {
+    let world = World::start_with(&[FEW]).await;
+    let other = World::start_on(world.database.clone(), "", &[FEW]).await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(start(&world.stranger()).await.0);
+        statuses.push(start(&other.stranger()).await.0);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429]);
+    let stale = "insert into identity.limits (key, free_at)
+                 select sha256(n::text::bytea), '2020-01-01' from generate_series(1, 30) n";
+    assert_eq!(world.change(stale).await, 30);
+    for _ in 0..2 {
+        start(&world.stranger()).await;
+    }
+    assert_eq!(world.database.count("select count(*) from identity.limits").await, 1, "what is over goes");
+}
