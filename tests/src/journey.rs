@@ -96,7 +96,11 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     page.click_text("header button", "Sign out").await;
     page.wait_for_url("/end-session").await;
 
-    // The passkey alone.
+    // The passkey alone; also one whose holder has turned synchronization on since it was made.
+    let of_one_device =
+        "update identity.passkeys set credential = jsonb_set(credential, '{cred,backup_eligible}', 'false')
+                          where credential->'cred'->>'backup_eligible' = 'true'";
+    assert_eq!(world.change(of_one_device).await, 1);
     page.goto(&world.url("/organizations")).await;
     page.loads(page.click_text("button", "Sign in with a passkey")).await;
     page.wait_for_url("/organizations").await;

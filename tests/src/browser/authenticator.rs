@@ -13,6 +13,7 @@ impl Page {
             "hasUserVerification": true,
             "isUserVerified": true,
             "automaticPresenceSimulation": true,
+            "defaultBackupEligibility": true,
         });
         let id = self.send("WebAuthn.addVirtualAuthenticator", json!({ "options": options })).await;
         Authenticator { page: self, id: id["authenticatorId"].clone() }
