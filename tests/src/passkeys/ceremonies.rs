@@ -320,3 +320,16 @@ async fn who_is_signed_out_at_the_provider_everywhere_loses_sessions_by_passkey_
     assert_eq!(hers.get("/account").await.status, 303);
     assert_eq!(his.get("/account").await.status, 200);
 }
+
+// control: IDN-08
+#[tokio::test]
+async fn a_disabled_passkey_proves_nothing() {
+    let world = World::start().await;
+    let (mut erin, mut device) = with_passkey(&world, "erin").await;
+    assert_eq!(world.change("update identity.passkeys set disabled_at = now(), disabled_why = 'a test'").await, 1);
+    assert_eq!(sign_in(&mut world.stranger(), &mut device).await.status, 403);
+    assert_eq!(last_reason(&world, "sign_in.failed").await, "the passkey is disabled");
+    assert_eq!(erin.clone().program().post("/step-up/options", &[]).await.status, 409);
+    let list = erin.get("/account/passkeys").await;
+    assert!(list.body.contains("Disabled") && list.body.contains("a test"), "{}", list.text());
+}

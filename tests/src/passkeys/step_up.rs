@@ -287,3 +287,18 @@ async fn who_has_a_passkey_proves_it_after_the_provider() {
     world.wait(1_200);
     assert_eq!(again.get(&world.acme.contacts()).await.status, 200, "once in a session");
 }
+
+// control: IDN-05
+#[tokio::test]
+async fn a_proof_made_when_the_token_is_due_leaves_the_browser_with_the_newest_one() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    world.wait(800);
+    let asked = options(&mut olivia, "/step-up/options").await;
+    let credential = world.device_answers("olivia", &asked).await.to_string();
+    world.wait(150);
+    let done = olivia.post("/step-up", &[("credential", &credential), ("return_to", "/account")]).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    assert_eq!(olivia.get("/account").await.status, 200);
+    assert_eq!(olivia.get(&role_url(&world, "vera").await).await.status, 200);
+}
