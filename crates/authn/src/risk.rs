@@ -98,15 +98,15 @@ mod tests {
         }
     }
 
-    fn drift(new_device: bool, changes: i32, returns: i32) -> Option<Drift> {
-        Some(Drift {
+    fn drift(new_device: bool, changes: i32, returns: i32) -> Drift {
+        Drift {
             new_device,
             seen_device: HERE.0.to_owned(),
             seen_network: HERE.1.to_owned(),
             changes,
             returns,
             changed_at: Some(DateTime::UNIX_EPOCH),
-        })
+        }
     }
 
     fn at(device: &str, network: &str) -> Client {
@@ -135,7 +135,7 @@ mod tests {
             (("Chrome on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
         ];
         for ((device, network), new_device, changes, returns, expected) in cases {
-            let session = SessionFacts { drift: drift(new_device, changes, returns), ..session() };
+            let session = SessionFacts { drift: Some(drift(new_device, changes, returns)), ..session() };
             let found = score(&session, &at(device, network), DateTime::UNIX_EPOCH);
             assert_eq!(found, expected, "{device}, {network}, {new_device}, {changes}, {returns}");
         }
@@ -144,7 +144,7 @@ mod tests {
     // control: IDN-07
     #[test]
     fn after_a_pause_changes_are_forgotten() {
-        let session = SessionFacts { drift: drift(true, 9, 9), ..session() };
+        let session = SessionFacts { drift: Some(drift(true, 9, 9)), ..session() };
         let (device, network) = HERE;
         for (minutes, expected) in [(9, 80), (10, 15), (24 * 60, 0)] {
             let now = DateTime::UNIX_EPOCH + Duration::minutes(minutes);
@@ -162,7 +162,7 @@ mod tests {
             (("Firefox on Linux", "2001:db8:1::/48"), false),
         ];
         for ((device, network), expected) in cases {
-            for drift in [None, drift(false, 1, 0)] {
+            for drift in [None, Some(drift(false, 1, 0))] {
                 let session = SessionFacts { drift, ..session() };
                 assert_eq!(has_moved(&session, &at(device, network)), expected, "{device}, {network}");
             }
