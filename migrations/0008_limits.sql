@@ -2,8 +2,7 @@
 -- limited and for whom.
 create table identity.limits (
   key bytea primary key check (octet_length(key) = 32),
-  free_at timestamptz not null,
-  refused boolean not null default false
+  free_at timestamptz not null
 );
 create index limits_free on identity.limits (free_at);
 grant select, insert, update, delete on identity.limits to identity_rows;

@@ -7,7 +7,7 @@ use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, RestrictedExpression, Schema,
 };
 
-const ROLES: [&str; 7] = ["owner", "admin", "billing_admin", "finance", "creator", "editor", "viewer"];
+pub(crate) const ROLES: [&str; 7] = ["owner", "admin", "billing_admin", "finance", "creator", "editor", "viewer"];
 
 /// An engine of our own, so that the table does not depend on the one it judges.
 struct Table {
@@ -237,7 +237,7 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
 }
 
 /// The roles that may do nothing without a passkey.
-const PRIVILEGED: [&str; 4] = ["owner", "admin", "billing_admin", "finance"];
+pub(crate) const PRIVILEGED: [&str; 4] = ["owner", "admin", "billing_admin", "finance"];
 
 // control: IDN-09
 #[test]

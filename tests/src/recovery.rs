@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::harness::passkey::{Authenticator, enrol, step_up};
 use crate::harness::{Answer, Client, World};
+use crate::policies::{PRIVILEGED, ROLES};
 
 /// The codes on a page.
 fn codes(page: &Answer) -> Vec<String> {
@@ -111,6 +112,25 @@ async fn codes_are_tried_five_times_an_hour_and_a_right_one_is_not_used_up_meanw
     assert_eq!(try_code(&mut vera, &other[0]).await.status, 303, "others go on");
     world.wait(730);
     assert_eq!(try_code(&mut erin, &codes[0]).await.status, 303);
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn the_roles_that_cannot_act_without_a_passkey_are_those_that_wait() {
+    let world = World::start().await;
+    let (codes, mut erin) = lost(&world, "erin").await;
+    let erins = world.user("erin").await;
+    for (role, code) in ROLES.iter().zip(&codes) {
+        sqlx::query("update tenant.memberships set role = $1 where user_id = $2")
+            .bind(role)
+            .bind(erins)
+            .execute(&mut world.database.owner().await)
+            .await
+            .unwrap();
+        let waits = try_code(&mut erin, code).await.status == 200;
+        assert_eq!(waits, PRIVILEGED.contains(role), "{role}");
+        world.wait(730);
+    }
 }
 
 // control: IDN-11

@@ -1,8 +1,9 @@
 //! A `SignedIn` exists only for a live session of an unlocked user.
 //!
-//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) or with a passkey
-//! ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and
-//! running sign-ins is private here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
+//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) or with a
+//! passkey ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) and are then known by a random token in
+//! one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
+//! here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
 mod clock;
 mod config;
@@ -33,7 +34,7 @@ pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
 pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
-pub use recovery::{Recovery, WaitingCookie};
+pub use recovery::{Recovery, RecoveryCodes, WaitingCookie};
 pub use session::renew_cookie;
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};

@@ -20,41 +20,34 @@ impl Authn {
     ///
     /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
-    /// passed, and every try removes up to 20 such rows, so there are never more than tries within the longest limit.
+    /// passed, and every try that is counted removes up to 20 such rows, so there are never more than tries within the
+    /// longest limit. What is refused changes nothing.
     pub(crate) async fn count(&self, limit: Limit, whose: &str) -> Result<(), Error> {
         let now = self.0.clock.now();
         let key = Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize();
         let slack = limit.every * i32::try_from(limit.at_once.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = |time: Duration| time.as_seconds_f64();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        sqlx::query!(
-            "delete from identity.limits where key in
-               (select key from identity.limits where free_at < $1 order by free_at limit 20)
-               and (select pg_try_advisory_xact_lock(hashtextextended('identity.limits', 0)))",
-            now,
-        )
-        .execute(&mut *tx)
-        .await?;
         let counted = sqlx::query!(
-            "insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
-             on conflict (key) do update
-               set refused = known.free_at > $2::timestamptz + make_interval(secs => $4),
-                   free_at = case when known.free_at > $2::timestamptz + make_interval(secs => $4) then known.free_at
-                                  else greatest(known.free_at, $2) + make_interval(secs => $3) end
-             returning free_at, refused",
+            "with paid as (
+               delete from identity.limits where key in
+                 (select key from identity.limits where free_at < $2 and key <> $1 order by free_at limit 20)
+                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.limits', 0))))
+             insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
+             on conflict (key) do update set free_at = greatest(known.free_at, $2) + make_interval(secs => $3)
+               where known.free_at <= $2::timestamptz + make_interval(secs => $4)",
             &key[..],
             now,
             seconds(limit.every),
             seconds(slack),
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        if counted.refused {
-            let wait = (counted.free_at - slack - now).num_seconds().max(1);
+        );
+        if counted.execute(&mut *tx).await?.rows_affected() == 0 {
+            let free_at = sqlx::query_scalar!("select free_at from identity.limits where key = $1", &key[..]);
+            let wait = (free_at.fetch_one(&mut *tx).await? - slack - now).num_seconds().max(1);
             tracing::warn!(limit = limit.name, wait, "too many tries");
             return Err(Error::TooMany(wait.unsigned_abs()));
         }
+        tx.commit().await?;
         Ok(())
     }
 }

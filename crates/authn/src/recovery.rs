@@ -19,6 +19,8 @@ const COOKIE: &str = "recovery";
 const CODES: usize = 10;
 /// Tries of one person.
 const TRIES: Limit = Limit { name: "recovery code", at_once: 5, every: Duration::minutes(12) };
+/// New sets of codes for one person.
+const MADE: Limit = Limit { name: "recovery codes", at_once: 3, every: Duration::minutes(1) };
 /// How long a recovery that has waited can be gone on with.
 const OPEN: Duration = Duration::days(7);
 /// Without I, L, O and U: what is written by hand is read by hand (Crockford's base 32).
@@ -29,6 +31,13 @@ const LENGTH: usize = 16;
 
 /// Hashing takes 19 MiB each time (OWASP's first choice of parameters), so two at a time.
 static HASHING: Semaphore = Semaphore::const_new(2);
+
+/// New codes that nobody has seen and that are kept nowhere yet.
+pub struct RecoveryCodes {
+    shown: Vec<String>,
+    selectors: Vec<String>,
+    hashes: Vec<String>,
+}
 
 /// What comes of a code that was accepted. As part of a response it ties a recovery that waits to this browser.
 #[derive(Debug)]
@@ -54,8 +63,10 @@ impl IntoResponseParts for WaitingCookie {
 }
 
 impl Authn {
-    /// Makes ten codes and forgets those there were. They are shown once and stored as hashes.
-    pub async fn make_recovery_codes(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Vec<String>, Error> {
+    /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
+    /// transaction, because hashing takes its time and no connection should wait for it.
+    pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
+        self.count(MADE, &who.user.to_string()).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;
@@ -67,7 +78,16 @@ impl Authn {
             selectors.push(selector.to_owned());
             secrets.push(secret.to_owned());
         }
-        let hashes = hashed(secrets).await?;
+        Ok(RecoveryCodes { shown, selectors, hashes: hashed(secrets).await? })
+    }
+
+    /// Keeps new codes, as hashes, and forgets those there were. Returns them to be shown this once.
+    pub async fn keep_recovery_codes(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        codes: RecoveryCodes,
+    ) -> Result<Vec<String>, Error> {
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
             .execute(&mut **tx)
             .await?;
@@ -75,23 +95,21 @@ impl Authn {
             "insert into identity.recovery_codes (user_id, selector, hash, created_at)
              select $1, selector, hash, $4 from unnest($2::text[], $3::text[]) as codes (selector, hash)",
             who.user.uuid(),
-            &selectors,
-            &hashes,
+            &codes.selectors,
+            &codes.hashes,
             self.0.clock.now(),
         )
         .execute(&mut **tx)
         .await?;
         let target = format!("User::{}", who.user);
-        Event { kind: "recovery.codes_made", target, details: json!({ "codes": CODES }) }
-            .record(tx, &who.actor())
-            .await?;
-        Ok(shown)
+        let details = json!({ "codes": codes.shown.len() });
+        Event { kind: "recovery.codes_made", target, details }.record(tx, &who.actor()).await?;
+        Ok(codes.shown)
     }
 
     /// Takes a code of the person who is signed in. It proves nothing but that they may make a new passkey: at once, or
-    /// after a wait where their role decides about people or money. [`Error::TooMany`] after five tries at once, and then one
-    /// every twelve minutes; the
-    /// inner `None` where the code is none of theirs, or used.
+    /// after a wait where their role decides about people or money. `None` where the code is none of theirs, or used;
+    /// [`Error::TooMany`] after five tries at once, and then one every twelve minutes.
     pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
         let code = normalized(code);

@@ -155,8 +155,8 @@ impl Authn {
         now - session.rotated_at >= Duration::seconds(self.0.session.rotate_seconds.into())
     }
 
-    /// Notes that the session is in use, and from where, and replaces an old token. Of parallel requests with the same token one replaces
-    /// it; the others go on with the one they have, which stays good for the grace time.
+    /// Notes that the session is in use, and from where, and replaces an old token. Of parallel requests with the same
+    /// token one replaces it; the others go on with the one they have, which stays good for the grace time.
     async fn note_use(
         &self,
         session: &SessionFacts,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Error};
 
-use crate::passkeys::PasskeyFailure;
+use crate::passkeys::{PasskeyFailure, Purpose};
 use crate::secret::{Token, hash, open_once, seal_once};
 use crate::{Authn, NewCookie, SignedIn, session};
 
@@ -120,7 +120,7 @@ impl Authn {
         kept: Option<Uuid>,
     ) -> Result<Result<SteppedUp, PasskeyFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let proof = match self.prove_for_step_up(&mut tx, who, answer, headers).await? {
+        let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
             Ok(proof) => proof,
             Err((failure, reason)) => {
                 tracing::warn!(reason, "step-up failed");
@@ -164,8 +164,7 @@ impl Authn {
     }
 
     /// Notes a proof in the session, from where it was made, and replaces its token at once: whoever had the old one does
-    /// not get what it now may.
-    /// Of two proofs that came with one token the second one finds it replaced.
+    /// not get what it now may. Of two proofs that came with one token the second one finds it replaced.
     pub(crate) async fn note_proof(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

@@ -69,17 +69,6 @@ impl Drop for ToRecord {
     }
 }
 
-/// Whether it makes sense to offer something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// It would be done.
-    Now,
-    /// It would be done once a passkey is proved.
-    AfterStepUp,
-    /// It would be refused.
-    No,
-}
-
 /// A person's place in the organization of the path.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -167,19 +156,17 @@ impl<A: Action> Authorized<A> {
     /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
     pub fn would<B: Action>(&self, resource: &B::On) -> bool {
-        self.offer::<B>(resource) != Offer::No
+        self.verdict::<B>(resource) != Verdict::Refused
     }
 
     /// The same, and whether it takes a fresh passkey first: for a page that leads there, or shows what `B` is about.
     #[must_use]
-    pub fn offer<B: Action>(&self, resource: &B::On) -> Offer {
-        match self.about::<B>(resource).map(|case| self.authorizer.ask(&case, B::NAME).verdict) {
-            Ok(Verdict::Allowed) => Offer::Now,
-            Ok(Verdict::StepUp) => Offer::AfterStepUp,
-            Ok(Verdict::Refused) => Offer::No,
+    pub fn verdict<B: Action>(&self, resource: &B::On) -> Verdict {
+        match self.about::<B>(resource) {
+            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict,
             Err(error) => {
                 tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                Offer::No
+                Verdict::Refused
             }
         }
     }

@@ -66,10 +66,12 @@ pub(crate) struct Answer {
 
 /// What the policies say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// Allowed as it is.
     Allowed,
     /// Refused as it is, and allowed with a passkey proved now.
     StepUp,
+    /// Refused, with or without a passkey.
     Refused,
 }
 

@@ -74,6 +74,11 @@ const wire = (form) => {
         say("You have no passkey that can be used.");
         return;
       }
+      if (response.status === 429) {
+        say("That was tried too often. Please wait a minute, then try again.");
+        button.disabled = false;
+        return;
+      }
       if (!response.ok) throw new Error(`${response.status}`);
       form.elements.credential.value = await ceremonies[form.dataset.passkey](await response.json());
       form.submit();

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::SignedIn;
-use authz::{Authorized, Offer, Prepare};
+use authz::{Authorized, Prepare, Verdict};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tenancy::OnConstraint;
@@ -116,7 +116,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
     let show_activity = ok.also::<ViewActivity>().await?;
     let row = |found: workspace::Counted| {
         let workspace = Workspace { organization: ok.on().id, id: found.id, name: found.name };
-        let sees_contacts = ok.offer::<ListContacts>(&workspace) == Offer::Now;
+        let sees_contacts = ok.verdict::<ListContacts>(&workspace) == Verdict::Allowed;
         WorkspaceRow {
             url: format!("{}/contacts", workspace.url()),
             contacts: sees_contacts.then_some(found.contacts),

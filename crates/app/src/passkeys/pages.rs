@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Challenge, PasskeyFailure, SignedIn};
-use authz::{Action, Authorized, Offer, Prepare, step_up_url};
+use authz::{Action, Authorized, Prepare, Verdict, step_up_url};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -93,12 +93,12 @@ struct SignInFirst {
 pub(super) async fn new(ok: Authorized<ListPasskeys>, Query(then): Query<Then>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
     let here = format!("{LIST}/new?return_to={}", return_to.encoded());
-    match ok.offer::<EnrolPasskey>(ok.on()) {
-        Offer::Now => {
+    match ok.verdict::<EnrolPasskey>(ok.on()) {
+        Verdict::Allowed => {
             Page(New::page(who, &who.context().client.device, &return_to, &FieldErrors::default())).into_response()
         }
-        Offer::AfterStepUp => Redirect::to(&step_up_url(&here)).into_response(),
-        Offer::No => {
+        Verdict::StepUp => Redirect::to(&step_up_url(&here)).into_response(),
+        Verdict::Refused => {
             let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
             Page(SignInFirst { shell: account(who, AccountNav::Passkeys), sign_in_url }).into_response()
         }

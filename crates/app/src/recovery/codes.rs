@@ -45,8 +45,9 @@ pub(super) async fn make(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
+    let codes = authn.new_recovery_codes(ok.who()).await?;
     let mut tx = ok.begin().await?;
-    let new = authn.make_recovery_codes(&mut tx, ok.who()).await?;
+    let new = authn.keep_recovery_codes(&mut tx, ok.who(), codes).await?;
     tx.commit().await?;
     let made = Some(moment(authn.clock().now()));
     let left = i64::try_from(new.len())?;

@@ -1,0 +1,114 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use serde_json::json;
+use tenancy::{Account, Tx, Write};
+use uuid::Uuid;
+use web::Error;
+use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
+
+use super::{Challenge, PasskeyFailure, Purpose, read};
+use crate::{Authn, NewCookie, SignedIn};
+
+/// Most passkeys of one person: enough for every device, and a bound on what one account can store.
+const MOST: i64 = 20;
+
+/// Proof that its holder has just made a passkey, with their verification.
+#[derive(Debug)]
+pub struct Enrolled(Uuid);
+
+impl Authn {
+    /// Begins to enrol a passkey: user verification required, and none of those they have.
+    pub async fn start_enrolment(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Challenge, Error> {
+        let known = sqlx::query_scalar!("select credential_id from identity.passkeys").fetch_all(&mut **tx).await?;
+        let name = if who.email.is_empty() { &who.name } else { &who.email };
+        let (options, state) =
+            self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;
+        let mut options = serde_json::to_value(options)?["publicKey"].take();
+        // So that it can sign in by itself where the device can keep it.
+        options["authenticatorSelection"]["residentKey"] = json!("preferred");
+        self.give_out(tx, Purpose::enrol(who), options, serde_json::to_value(&state)?).await
+    }
+
+    /// Enrols the passkey that answers the challenge of this browser and session. The challenge is used up with the
+    /// caller's transaction, whatever comes of it.
+    pub async fn finish_enrolment(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        name: &str,
+        answer: &str,
+    ) -> Result<Result<Enrolled, PasskeyFailure>, Error> {
+        let answer: RegisterPublicKeyCredential = read(answer)?;
+        let outcome = self.enrol(tx, who, headers, name, &answer).await?;
+        let event = match &outcome {
+            Ok(passkey) => {
+                let target = format!("Passkey::{passkey}");
+                Event { kind: "passkey.enrolled", target, details: json!({ "name": name }) }
+            }
+            Err((_, reason)) => {
+                tracing::warn!(reason, "passkey not enrolled");
+                let details = json!({ "reason": reason });
+                Event { kind: "passkey.not_enrolled", target: format!("User::{}", who.user), details }
+            }
+        };
+        event.record(tx, &who.actor()).await?;
+        Ok(outcome.map(Enrolled).map_err(|(failure, _)| failure))
+    }
+
+    async fn enrol(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        name: &str,
+        answer: &RegisterPublicKeyCredential,
+    ) -> Result<Result<Uuid, (PasskeyFailure, String)>, Error> {
+        let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
+            return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
+        };
+        let passkey = match self.0.webauthn.finish_passkey_registration(answer, &state) {
+            Ok(passkey) => passkey,
+            Err(error) => return Ok(Err((PasskeyFailure::Refused, error.to_string()))),
+        };
+        if !(16..=1023).contains(&passkey.cred_id().len()) {
+            return Ok(Err((PasskeyFailure::Refused, "a credential id of a length no authenticator makes".to_owned())));
+        }
+        let count = sqlx::query_scalar!(r#"select count(*) as "count!" from identity.passkeys"#);
+        if count.fetch_one(&mut **tx).await? >= MOST {
+            return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));
+        }
+        let id = Uuid::now_v7();
+        let inserted = sqlx::query!(
+            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with)
+             select $1, $2, $3, $4, $5, $6, (select passkey_id from identity.sessions where id = $7)
+             on conflict do nothing",
+            id,
+            who.user.uuid(),
+            passkey.cred_id().as_slice(),
+            serde_json::to_value(&passkey)?,
+            name,
+            self.0.clock.now(),
+            who.session,
+        )
+        .execute(&mut **tx)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Ok(Err((PasskeyFailure::Known, "the credential is registered already".to_owned())));
+        }
+        Ok(Ok(id))
+    }
+
+    /// Counts a passkey that was made in this session as proved in it. The session gets a new token.
+    pub async fn step_up_by_enrolment(
+        &self,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        enrolled: Enrolled,
+    ) -> Result<NewCookie, Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let cookie = self.note_proof(&mut tx, who, headers, enrolled.0).await?;
+        tx.commit().await?;
+        Ok(cookie)
+    }
+}

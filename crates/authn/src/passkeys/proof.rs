@@ -1,0 +1,172 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use chrono::Duration;
+use serde_json::json;
+use sqlx::types::Json;
+use tenancy::{Identity as IdentityPlane, Tx, Write};
+use uuid::Uuid;
+use web::{Context, Error};
+use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredential, WebauthnError};
+
+use super::{Challenge, PasskeyFailure, Purpose, read};
+use crate::limit::Limit;
+use crate::session::actor;
+use crate::{Authn, SignedIn};
+
+/// Challenges to one person who is signed in.
+const CHALLENGES: Limit = Limit { name: "challenge", at_once: 30, every: Duration::seconds(20) };
+
+/// Somebody proved a passkey.
+pub(crate) struct Proof {
+    pub(crate) user: Uuid,
+    pub(crate) passkey: Uuid,
+    /// Their account is locked: the proof is good, and worth nothing.
+    pub(crate) locked: bool,
+}
+
+impl Authn {
+    /// Asks for one of the person's passkeys, for this session. `None` where they have none.
+    pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
+        self.count(CHALLENGES, &who.user.to_string()).await?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let own = sqlx::query_scalar!(
+            "select credential_id from identity.passkeys where user_id = $1 and disabled_at is null order by id",
+            who.user.uuid(),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let challenge = self.challenge(&mut tx, Purpose::step_up(who), &own).await?;
+        tx.commit().await?;
+        Ok(Some(challenge))
+    }
+
+    /// A challenge for one of the credentials `allowed`; none named: for whichever its holder chooses.
+    pub(super) async fn challenge(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        purpose: Purpose,
+        allowed: &[Vec<u8>],
+    ) -> Result<Challenge, Error> {
+        // What nobody answered, a bounded number at a time. By one request at a time: two would wait for each other.
+        sqlx::query!(
+            "delete from identity.ceremonies where handle_hash in
+               (select handle_hash from identity.ceremonies where expires_at < $1 order by expires_at limit 20)
+               and (select pg_try_advisory_xact_lock(hashtextextended('identity.ceremonies', 0)))",
+            self.0.clock.now(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        // The library's own list of credentials would be a snapshot; theirs is read again when the answer comes.
+        let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
+        let mut state = serde_json::to_value(&state)?;
+        // A passkey of one device becomes one of several when its holder turns synchronization on. The library allows it
+        // where it knows the person beforehand.
+        state["ast"]["allow_backup_eligible_upgrade"] = json!(true);
+        let mut options = serde_json::to_value(options)?["publicKey"].take();
+        let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
+        options["allowCredentials"] = allowed.iter().map(credential).collect();
+        self.give_out(tx, purpose, options, state).await
+    }
+
+    /// Checks an answer (WebAuthn Level 3, section 7.2). The challenge is taken first and the credential read anew under
+    /// a lock, so that of two answers to one challenge, or with one counter, one is accepted. The caller commits whatever
+    /// comes of it: the challenge is used up.
+    pub(crate) async fn prove(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        purpose: Purpose,
+        answer: &str,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Result<Proof, (PasskeyFailure, String)>, Error> {
+        let refused = |reason: &str| Ok(Err((PasskeyFailure::Refused, reason.to_owned())));
+        let now = self.0.clock.now();
+        let answer: PublicKeyCredential = read(answer)?;
+        let Some(state) = self.take::<_, DiscoverableAuthentication>(tx, purpose, headers).await? else {
+            return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and purpose".to_owned())));
+        };
+        let stored = sqlx::query!(
+            r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
+                      (u.locked_at is not null) as "locked!"
+                 from identity.passkeys p join identity.users u on u.id = p.user_id
+                where p.credential_id = $1 for update of p"#,
+            answer.get_credential_id(),
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        let Some(stored) = stored else {
+            return refused("no such credential");
+        };
+        // Whose credential it is must be whose it is said to be: by the session, or by the authenticator.
+        let named = answer.get_user_unique_id().map(Uuid::from_slice);
+        let agrees = match (purpose.asker().map(|asker| asker.user), named) {
+            (Some(user), None) => user == stored.user_id,
+            (Some(user), Some(named)) => user == stored.user_id && named == Ok(user),
+            (None, named) => named == Some(Ok(stored.user_id)),
+        };
+        if !agrees {
+            return refused("somebody else's credential");
+        }
+        if stored.disabled_at.is_some() {
+            return refused("the passkey is disabled");
+        }
+        let mut passkey = stored.credential.0;
+        let result = match self.0.webauthn.finish_discoverable_authentication_v2(&answer, state, &passkey) {
+            Ok(result) => result,
+            Err(WebauthnError::CredentialPossibleCompromise) => {
+                self.disable_cloned(tx, stored.id, stored.user_id, context).await?;
+                return Ok(Err((PasskeyFailure::Cloned, "the signature counter went back".to_owned())));
+            }
+            Err(error) => return refused(&error.to_string()),
+        };
+        passkey.update_credential(&result);
+        sqlx::query!(
+            "update identity.passkeys set credential = $2, last_used_at = $3 where id = $1",
+            stored.id,
+            serde_json::to_value(&passkey)?,
+            now,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked }))
+    }
+
+    /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that
+    /// were made with it, and every session of the person ends. Which of them are the owner's nobody can say.
+    async fn disable_cloned(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        passkey: Uuid,
+        user: Uuid,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let disabled = sqlx::query_scalar!(
+            "with recursive copied as (
+               select p.id from identity.passkeys p where p.id = $1
+               union select p.id from identity.passkeys p join copied c on p.enrolled_with = c.id)
+             update identity.passkeys p set disabled_at = $2, disabled_why = 'it was copied, or made with one that was'
+               from copied c where p.id = c.id and p.disabled_at is null returning p.id",
+            passkey,
+            now,
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let ended = sqlx::query_scalar!(
+            "update identity.sessions set ended_at = $2, ended_why = 'a passkey was copied'
+              where user_id = $1 and ended_at is null returning id",
+            user,
+            now,
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let reason = "the signature counter went back";
+        let details = json!({ "reason": reason, "disabled": disabled, "sessions_ended": ended });
+        let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
+        event.record(tx, &actor(context, Some(user), None)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use serde_json::json;
+use tenancy::Write;
+use web::{Context, Error};
+
+use super::{Challenge, PasskeyFailure, Purpose};
+use crate::session::{Arrival, actor};
+use crate::{Authn, NewCookie, SignInFailure};
+
+impl Authn {
+    /// Begins a sign-in with a passkey alone: whose it is the browser tells.
+    pub async fn start_passkey_sign_in(&self, context: &Context) -> Result<Challenge, Error> {
+        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let challenge = self.challenge(&mut tx, Purpose::SignIn, &[]).await?;
+        tx.commit().await?;
+        Ok(challenge)
+    }
+
+    /// Signs in whoever answers the challenge of this browser.
+    pub async fn finish_passkey_sign_in(
+        &self,
+        answer: &str,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Result<NewCookie, SignInFailure>, Error> {
+        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let (proof, whose) = match self.prove(&mut tx, Purpose::SignIn, answer, headers, context).await? {
+            Ok(proof) if proof.locked => {
+                (Err((SignInFailure::Locked, "the account is locked".to_owned())), Some(proof.user))
+            }
+            Ok(proof) => (Ok(proof), None),
+            Err((PasskeyFailure::NotUnderWay, reason)) => (Err((SignInFailure::NotUnderWay, reason)), None),
+            Err((_, reason)) => (Err((SignInFailure::Refused, reason)), None),
+        };
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err((failure, reason)) => {
+                tracing::warn!(reason, "sign-in with a passkey failed");
+                // An answer to no challenge of this browser is only in the log: anybody can send any number of them.
+                if failure != SignInFailure::NotUnderWay {
+                    let details = json!({ "provider": "passkey", "reason": reason });
+                    let event = Event { kind: "sign_in.failed", target: "Passkey".to_owned(), details };
+                    event.record(&mut tx, &actor(context, whose, None)).await?;
+                }
+                tx.commit().await?;
+                return Ok(Err(failure));
+            }
+        };
+        if let Some(here) = self.session_here(&mut tx, headers).await? {
+            self.end_replaced(&mut tx, here, context).await?;
+        }
+        let arrival = Arrival::by_passkey(proof.passkey, self.0.clock.now());
+        let (session, token) = self.create_session(&mut tx, proof.user, arrival, context).await?;
+        let by = actor(context, Some(proof.user), Some(session));
+        let details = json!({ "passkey": proof.passkey, "device": context.client.device });
+        let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
+        event.record(&mut tx, &by).await?;
+        tx.commit().await?;
+        Ok(Ok(NewCookie::of(&token)))
+    }
+}
