@@ -3,6 +3,12 @@ create table identity.users (
   display_name text not null check (char_length(display_name) between 1 and 200),
   email text not null default '' check (char_length(email) <= 320),
   email_verified boolean not null default false,
+  -- The address they have proved to us with a code, for when the provider does not vouch for it.
+  proved_email text not null default '',
+  -- The address that is known to be theirs, if it is, in one form: A to Z in small letters, and no letter that only
+  -- looks like one of them.
+  verified_email text generated always as (
+    case when email <> '' and (email_verified or email = proved_email) then lower(email collate "C") end) stored,
   created_at timestamptz not null,
   locked_at timestamptz
 );
@@ -34,6 +40,15 @@ create table identity.logins (
   replaces uuid
 );
 create index logins_expiry on identity.logins (expires_at);
+
+-- A code that was sent to an address, to prove that whoever is signed in reads what arrives there.
+create table identity.email_codes (
+  user_id uuid primary key references identity.users (id),
+  email text not null check (char_length(email) between 3 and 320),
+  code_hash bytea not null check (octet_length(code_hash) = 32),
+  tries_left int not null check (tries_left >= 0),
+  expires_at timestamptz not null
+);
 
 create table identity.sessions (
   id uuid primary key,
@@ -115,7 +130,7 @@ create policy own on identity.sessions to account_rows
   with check (user_id = (select current_setting('app.user_id')::uuid));
 grant select (id, user_id, provider, methods, passkey_at, device, network, seen_device, seen_network, created_at,
               passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
-      update (ended_at, ended_why) on identity.sessions to account_rows;
+      update (rotated_at, ended_at, ended_why) on identity.sessions to account_rows;
 
 -- Names of people are seen by those who share an organization with them (policy in 0003) and by themselves.
 alter table identity.users enable row level security;
@@ -123,4 +138,16 @@ alter table identity.users force row level security;
 create policy identity_plane on identity.users to identity_rows using (true) with check (true);
 create policy oneself on identity.users for select to account_rows
   using (id = (select current_setting('app.user_id')::uuid));
-grant select (id, display_name, email, email_verified, created_at) on identity.users to account_rows, tenant_rows;
+create policy prove_email on identity.users for update to account_rows
+  using (id = (select current_setting('app.user_id')::uuid))
+  with check (id = (select current_setting('app.user_id')::uuid));
+grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
+  to account_rows, tenant_rows;
+grant update (proved_email) on identity.users to account_rows;
+
+alter table identity.email_codes enable row level security;
+alter table identity.email_codes force row level security;
+create policy own on identity.email_codes to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid))
+  with check (user_id = (select current_setting('app.user_id')::uuid));
+grant select, insert, update, delete on identity.email_codes to account_rows;

@@ -20,7 +20,9 @@ create table tenant.memberships (
   user_id uuid not null references identity.users (id),
   role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   created_at timestamptz not null default now(),
-  primary key (tenant_id, user_id)
+  primary key (tenant_id, user_id),
+  -- For what depends on the role somebody has now.
+  unique (tenant_id, user_id, role)
 );
 create index memberships_user on tenant.memberships (user_id);
 select tenant.protect('tenant.memberships');
@@ -63,7 +65,7 @@ end;
 $$;
 create trigger renew_sessions after insert or update of role on tenant.memberships
   for each row execute function tenant.renew_sessions();
-grant execute on function tenant.renew_sessions() to tenant_rows;
+grant execute on function tenant.renew_sessions() to tenant_rows, account_rows;
 
 create policy colleagues on identity.users for select to tenant_rows
   using (exists (select from tenant.memberships m
@@ -105,7 +107,7 @@ begin
   select u.id, m.tenant_id, json_build_object(
            'session', json_build_object(
              'session', s.id, 'user', u.id, 'name', u.display_name, 'email', u.email,
-             'email_verified', u.email_verified, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
+             'email_verified', u.verified_email is not null, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
              'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
              'passkey_at', s.passkey_at, 'recovered_at', s.recovered_at, 'passkey_enrolled',

@@ -22,6 +22,7 @@ fn read(file: Option<&Path>, changes: &[(&str, &str)]) -> Result<Config, String>
     let whole = [
         ("HTTP__PUBLIC_URL", "https://app.acme.example"),
         ("DATABASE__URL", "postgres://web:secret@db.acme.example/holdfast"),
+        ("MAIL__URL", "smtps://holdfast:a-secret@mail.acme.example"),
         ("SECURITY__CONTACT", "mailto:security@acme.example"),
     ];
     let given = whole.iter().chain(&PROVIDER).filter(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
@@ -73,6 +74,7 @@ fn the_defaults_name_every_setting_there_is() {
     for section in [
         "log",
         "http",
+        "mail",
         "database",
         "authn.session",
         "authn.recovery",

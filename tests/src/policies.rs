@@ -48,6 +48,11 @@ impl Table {
         self.schema.resources_for_action(action).unwrap().next().unwrap().to_string()
     }
 
+    /// Whether it is for people outside of any organization.
+    fn takes_users(&self, action: &EntityUid) -> bool {
+        self.schema.principals_for_action(action).unwrap().any(|kind| kind.to_string() == "User")
+    }
+
     /// Those that can be asked for: a group applies to nothing.
     fn actions(&self) -> BTreeSet<EntityUid> {
         let asked = |action: &&EntityUid| self.schema.resources_for_action(action).unwrap().next().is_some();
@@ -97,6 +102,12 @@ fn contact(name: &str, workspace: &str, creator: &str) -> Entity {
     entity(name, &[workspace], &[("created_by", RestrictedExpression::new_entity_uid(uid(creator)))])
 }
 
+fn invitation(name: &str, organization: &str, email: &str, role: &str, inviter_role: &str) -> Entity {
+    let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
+    let attributes = [("email", text(email)), ("role", text(role)), ("inviter_role", text(inviter_role))];
+    entity(name, &[organization], &attributes)
+}
+
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
     let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
@@ -107,6 +118,13 @@ fn world(role: &str) -> Vec<Entity> {
         owned("Passkey::\"theirs\"", "User::\"other\""),
         owned("Session::\"mine\"", "User::\"me\""),
         owned("Session::\"theirs\"", "User::\"other\""),
+        entity("User::\"me\"", &[], &[("verified_email", RestrictedExpression::new_string("me@a".to_owned()))]),
+        invitation("Invitation::\"viewer\"", "Organization::\"a\"", "me@a", "viewer", "admin"),
+        invitation("Invitation::\"owner\"", "Organization::\"a\"", "me@a", "owner", "owner"),
+        invitation("Invitation::\"too much\"", "Organization::\"a\"", "me@a", "owner", "admin"),
+        invitation("Invitation::\"demoted\"", "Organization::\"a\"", "me@a", "viewer", "editor"),
+        invitation("Invitation::\"theirs\"", "Organization::\"a\"", "other@a", "viewer", "admin"),
+        invitation("Invitation::\"foreign\"", "Organization::\"b\"", "other@a", "viewer", "admin"),
         entity("Workspace::\"a\"", &["Organization::\"a\""], &[]),
         entity("Workspace::\"b\"", &["Organization::\"b\""], &[]),
         contact("Contact::\"mine\"", "Workspace::\"a\"", "Member::\"me\""),
@@ -139,6 +157,14 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("made by another", "Contact::\"theirs\""),
             ("foreign", "Contact::\"foreign\""),
         ],
+        "Invitation" => vec![
+            ("as a viewer", "Invitation::\"viewer\""),
+            ("as an owner", "Invitation::\"owner\""),
+            ("beyond inviter", "Invitation::\"too much\""),
+            ("by an editor", "Invitation::\"demoted\""),
+            ("not to oneself", "Invitation::\"theirs\""),
+            ("foreign", "Invitation::\"foreign\""),
+        ],
         other => panic!("{other}: say here which resources of this type a policy could tell apart"),
     }
 }
@@ -156,8 +182,7 @@ fn who_may_do_what_is_the_reviewed_table() {
     for action in table.actions() {
         let name = action.id().unescaped().to_owned();
         let kind = table.resource_type(&action);
-        let principal =
-            if matches!(&*kind, "Account" | "Passkey" | "Session") { "User::\"me\"" } else { "Member::\"me\"" };
+        let principal = if table.takes_users(&action) { "User::\"me\"" } else { "Member::\"me\"" };
         for (which, resource) in resources(&kind) {
             write!(text, "{name:22} {:26}", format!("{kind}: {which}")).unwrap();
             for role in ROLES {
@@ -188,7 +213,7 @@ fn nobody_reaches_another_organization_whatever_else_is_permitted() {
         .add(cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new("careless")), careless).unwrap())
         .unwrap();
     let mut asked = 0;
-    for action in table.actions() {
+    for action in table.actions().into_iter().filter(|action| !table.takes_users(action)) {
         let kind = table.resource_type(&action);
         for (which, resource) in resources(&kind) {
             if which == "foreign" {
@@ -228,7 +253,7 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
     for action in table.actions() {
         let kind = table.resource_type(&action);
         for (which, resource) in resources(&kind) {
-            if !matches!(&*kind, "Account" | "Passkey" | "Session") && which != "made by oneself" {
+            if !table.takes_users(&action) && which != "made by oneself" {
                 let allowed = table.allows("Member::\"me\"", action.id().unescaped(), resource, &entities, PROVED);
                 assert!(!allowed, "{action} on {resource}");
             }
@@ -245,12 +270,10 @@ fn privileged_roles_may_do_nothing_in_their_organization_until_they_have_proved_
     let table = Table::load();
     for action in table.actions() {
         for (_, resource) in resources(&table.resource_type(&action)) {
-            let principal =
-                if table.schema.principals_for_action(&action).unwrap().any(|kind| kind.to_string() == "User") {
-                    continue;
-                } else {
-                    "Member::\"me\""
-                };
+            if table.takes_users(&action) {
+                continue;
+            }
+            let principal = "Member::\"me\"";
             for role in ROLES {
                 let allows = |how| table.allows(principal, action.id().unescaped(), resource, &world(role), how);
                 assert!(!allows(NOT_PROVED), "{role} {action} {resource}: has one, and has not proved it");

@@ -23,6 +23,7 @@ pub struct Config {
     pub log: Log,
     pub http: web::Config,
     pub database: tenancy::Config,
+    pub mail: mail::Config,
     pub authn: authn::Config,
     pub security: SecurityContact,
 }

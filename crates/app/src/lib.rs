@@ -8,6 +8,7 @@ mod account;
 mod activity;
 mod contacts;
 mod home;
+mod invitations;
 mod members;
 mod operations;
 mod organizations;
@@ -18,6 +19,7 @@ mod shell;
 mod sign_in;
 mod state;
 mod step_up;
+mod why;
 
 use std::sync::LazyLock;
 
@@ -48,6 +50,7 @@ fn features() -> Vec<Feature> {
         recovery::feature(),
         organizations::feature(),
         members::feature(),
+        invitations::feature(),
         activity::feature(),
         contacts::feature(),
     ]

@@ -58,6 +58,7 @@ async fn run() -> Result<(), Failure> {
 
     let db = tenancy::Db::connect(&config.database, production).await?;
     let authn = Authn::new(config.authn, &config.http.public_url, production, db.clone(), Clock::system())?;
+    let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());
     let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies())?;
     let app = app::app(State::new(authn, authorizer, db.clone(), config.security), config.http.limits());
@@ -72,6 +73,7 @@ async fn run() -> Result<(), Failure> {
         tracing::info!("stopping");
     };
     web::serve(listener, app, &config.http, stop).await;
+    mail.close().await;
     let lost = decisions.close().await;
     db.close().await;
     if lost > 0 { Err(format!("{lost} policy decisions could not be recorded").into()) } else { Ok(()) }

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use tenancy::{Plane, Tx, UserId, Write};
+use tenancy::{Plane, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 
 /// Who did it, in which session and request, from which network.
@@ -30,9 +30,20 @@ impl Event {
     /// Records it in the transaction that makes it true: as an event of the organization that the transaction is bound
     /// to, or of none, such as a sign-in. The database refuses an event that belongs elsewhere.
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>, by: &Actor) -> Result<(), sqlx::Error> {
+        self.record_in(tx, None, by).await
+    }
+
+    /// The same for a transaction that is bound to no organization: as an event of the one named, where the database
+    /// lets this kind of event be recorded so.
+    pub async fn record_in<P: Plane>(
+        &self,
+        tx: &mut Tx<Write, P>,
+        tenant: Option<TenantId>,
+        by: &Actor,
+    ) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details)
-             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8)",
+             values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,
@@ -41,6 +52,7 @@ impl Event {
             by.session,
             by.network,
             self.details,
+            tenant.map(TenantId::uuid),
         )
         .execute(&mut **tx)
         .await?;

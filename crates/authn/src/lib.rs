@@ -7,12 +7,14 @@
 
 mod clock;
 mod config;
+mod email;
 mod http_client;
 mod id_token;
 mod limit;
 mod login;
 mod logout;
 mod logout_token;
+mod notices;
 mod passkeys;
 mod provider;
 mod recovery;
@@ -30,9 +32,12 @@ use webauthn_rs::Webauthn;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig};
+pub use email::EmailCode;
+pub use limit::Limit;
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
+pub use notices::Notice;
 pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
 pub use recovery::{Recovery, RecoveryCodes, WaitingCookie};
 pub use session::renew_cookie;

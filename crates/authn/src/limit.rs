@@ -8,11 +8,13 @@ use crate::Authn;
 /// How often something may be tried: so many at once, and then one whenever `every` has passed (the generic cell rate
 /// algorithm, ITU-T I.371, with one time for each key).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// What is limited.
-    pub(crate) name: &'static str,
-    pub(crate) at_once: u32,
-    pub(crate) every: Duration,
+    pub name: &'static str,
+    /// Tries that may come without a pause.
+    pub at_once: u32,
+    /// Time after which one more may.
+    pub every: Duration,
 }
 
 impl Authn {
@@ -22,7 +24,7 @@ impl Authn {
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
     /// passed, and every try that is counted removes up to 20 such rows, so there are never more than tries within the
     /// longest limit. What is refused changes nothing.
-    pub(crate) async fn count(&self, limit: Limit, whose: &str) -> Result<(), Error> {
+    pub async fn count(&self, limit: Limit, whose: &str) -> Result<(), Error> {
         let now = self.0.clock.now();
         let key = Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize();
         let slack = limit.every * i32::try_from(limit.at_once.saturating_sub(1)).unwrap_or(i32::MAX);

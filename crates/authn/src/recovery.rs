@@ -12,7 +12,7 @@ use web::cookie::{self, SameSite};
 
 use crate::limit::Limit;
 use crate::secret::{Token, hash};
-use crate::{Authn, SignedIn};
+use crate::{Authn, Notice, SignedIn};
 
 const COOKIE: &str = "recovery";
 /// Codes of one person.
@@ -104,6 +104,7 @@ impl Authn {
         let target = format!("User::{}", who.user);
         let details = json!({ "codes": codes.shown.len() });
         Event { kind: "recovery.codes_made", target, details }.record(tx, &who.actor()).await?;
+        self.tell(tx, who.user, &Notice::CodesMade, who.context()).await?;
         Ok(codes.shown)
     }
 
@@ -167,6 +168,7 @@ impl Authn {
         if !privileged || wait.is_zero() {
             self.note_recovery(tx, who, now).await?;
             Event { kind: "recovery.code_used", target, details: json!({}) }.record(tx, &who.actor()).await?;
+            self.tell(tx, who.user, &Notice::CodeUsed, who.context()).await?;
             return Ok(Recovery::Now);
         }
         let (token, ready) = (Token::new()?, now + wait);
@@ -182,6 +184,7 @@ impl Authn {
         .await?;
         let details = json!({ "ready_at": ready });
         Event { kind: "recovery.waits", target, details }.record(tx, &who.actor()).await?;
+        self.tell(tx, who.user, &Notice::RecoveryWaits(ready), who.context()).await?;
         Ok(Recovery::Waits(ready, WaitingCookie(token.reveal().to_owned())))
     }
 
@@ -221,6 +224,7 @@ impl Authn {
         self.note_recovery(&mut tx, who, now).await?;
         let target = format!("User::{}", who.user);
         Event { kind: "recovery.waited", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+        self.tell(&mut tx, who.user, &Notice::RecoveryGoesOn, who.context()).await?;
         tx.commit().await?;
         Ok(true)
     }

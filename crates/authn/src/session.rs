@@ -14,7 +14,7 @@ use web::{Client, Context, Error};
 
 use crate::id_token::Identity;
 use crate::secret::{Token, hash};
-use crate::{Authn, SignedIn, risk};
+use crate::{Authn, Notice, SignedIn, risk};
 
 const COOKIE: &str = "session";
 /// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
@@ -240,14 +240,15 @@ impl Authn {
         let token = Token::new()?;
         let now = self.0.clock.now();
         let Arrival { provider, auth_time, methods, passkey } = arrival;
-        sqlx::query!(
+        let new_device = sqlx::query_scalar!(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
                 passkey_at, device, network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at,
                 idle_expires_at, expires_at)
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $13,
                     coalesce(bool_and(known.device <> $12), false), $14, $14, $14, $15, $16
-               from identity.sessions known where known.user_id = $2",
+               from identity.sessions known where known.user_id = $2
+             returning new_device",
             id,
             user,
             &token.hash()[..],
@@ -265,8 +266,11 @@ impl Authn {
             now + Duration::seconds(self.0.session.idle_seconds.into()),
             now + Duration::seconds(self.0.session.absolute_seconds.into()),
         )
-        .execute(&mut **tx)
+        .fetch_one(&mut **tx)
         .await?;
+        if new_device {
+            self.tell(tx, user.into(), &Notice::NewDevice, context).await?;
+        }
         Ok((id, token))
     }
 

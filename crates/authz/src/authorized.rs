@@ -294,6 +294,9 @@ fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Enti
 
 fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
     match member {
+        None if who.email_verified => {
+            Entity::new("User", who.user).text("verified_email", who.email.to_ascii_lowercase())
+        }
         None => Entity::new("User", who.user),
         Some(Member { membership, .. }) => {
             let organization = Entity::new("Organization", membership.tenant);

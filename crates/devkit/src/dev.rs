@@ -117,6 +117,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
             ("HOLDFAST__HTTP__LISTEN", format!("127.0.0.1:{app_port}")),
             ("HOLDFAST__HTTP__PUBLIC_URL", public_url.clone()),
             ("HOLDFAST__DATABASE__URL", database.app_url().await?),
+            ("HOLDFAST__MAIL__URL", format!("smtp://{smtp_address}")),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__ISSUER", issuer.clone()),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),

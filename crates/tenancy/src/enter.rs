@@ -40,7 +40,7 @@ pub struct SessionFacts {
     pub name: String,
     /// E-mail address, as the provider gave it. Never a key.
     pub email: String,
-    /// The provider says the address is theirs.
+    /// The address is known to be theirs: the provider says so, or they have proved it to us.
     pub email_verified: bool,
     /// Who vouches for them. `None` where they came with a passkey alone.
     pub issuer: Option<String>,

@@ -16,4 +16,4 @@ pub use connect::{Db, Error, is_temporary};
 pub use enter::{Drift, Entry, Membership, Scope, SessionFacts, WorkspaceFacts};
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};
-pub use tx::{Account, Audit, Identity, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};
+pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};

@@ -51,11 +51,15 @@ pub enum Identity {}
 /// Appending to the audit log.
 #[derive(Debug)]
 pub enum Audit {}
+/// Mail that waits to be sent.
+#[derive(Debug)]
+pub enum Mail {}
 
 impl sealed::Sealed for Tenant {}
 impl sealed::Sealed for Account {}
 impl sealed::Sealed for Identity {}
 impl sealed::Sealed for Audit {}
+impl sealed::Sealed for Mail {}
 impl Plane for Tenant {
     const ROLE: &'static str = "tenant_rows";
 }
@@ -67,6 +71,9 @@ impl Plane for Identity {
 }
 impl Plane for Audit {
     const ROLE: &'static str = "audit_rows";
+}
+impl Plane for Mail {
+    const ROLE: &'static str = "mail_rows";
 }
 
 /// A plane whose rows have an owner, to whom its transactions are bound: one organization or one person.

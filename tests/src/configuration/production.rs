@@ -107,3 +107,31 @@ fn what_is_for_development_is_not_in_the_production_program() {
     }
     assert!(tree("devkit").contains("devkit"));
 }
+
+#[tokio::test]
+async fn production_takes_no_mail_server_without_tls_and_no_sender_who_is_nobody() {
+    let world = crate::harness::World::start().await;
+    let database = read(None, &[("DATABASE__URL", &world.database.web_url)]).unwrap().database;
+    let db = tenancy::Db::connect(&database, true).await.unwrap();
+    let start = |url: &str, from: &str, production| {
+        let config = read(None, &[("MAIL__URL", url), ("MAIL__FROM", from)]).unwrap();
+        mail::Sender::start(&config.mail, production, db.clone()).map(drop).map_err(|error| error.to_string())
+    };
+    let (smtps, from) = ("smtps://me:a-word@mail.acme.example", "Acme <no-reply@acme.example>");
+    assert_eq!(start(smtps, from, true), Ok(()));
+    assert_eq!(start("smtp://me:a-word@mail.acme.example:587?tls=required", from, true), Ok(()));
+    for url in [
+        "smtp://me:a-word@mail.acme.example",
+        "smtp://me:a-word@mail.acme.example?tls=opportunistic",
+        "http://me:a-word@mail.acme.example",
+        "smtps://",
+    ] {
+        let error = start(url, from, true).unwrap_err();
+        assert!(error.starts_with("mail.url: ") && !error.contains("a-word"), "{url}: {error}");
+    }
+    assert_eq!(start("smtp://127.0.0.1:2525", "Holdfast <no-reply@example.com>", false), Ok(()));
+    for (from, said) in [("nobody", "want `Name <address>`"), ("Holdfast <no-reply@example.com>", "the placeholder")] {
+        let error = start(smtps, from, true).unwrap_err();
+        assert!(error.starts_with("mail.from: ") && error.contains(said), "{from}: {error}");
+    }
+}

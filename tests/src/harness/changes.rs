@@ -73,6 +73,24 @@ pub(crate) const CHANGES: &[Change] = &[
         credential: Credential::None,
         events: &["member.removed"],
     },
+    Change {
+        path: "/o/{organization}/invitations",
+        form: &[("email", "New@Example.org"), ("role", "editor"), ("reason", "Helps with the move")],
+        credential: Credential::None,
+        events: &["invitation.made"],
+    },
+    Change {
+        path: "/o/{organization}/invitations/{invitation}/revoke",
+        form: &[],
+        credential: Credential::None,
+        events: &["invitation.revoked"],
+    },
+    Change {
+        path: "/invitations/{own_invitation}/accept",
+        form: &[],
+        credential: Credential::None,
+        events: &["member.joined"],
+    },
     Change { path: "/account/passkeys/options", form: &[], credential: Credential::None, events: &[] },
     Change {
         path: "/account/passkeys",
@@ -160,10 +178,21 @@ pub(crate) struct Filled {
     pub(crate) member: Uuid,
     pub(crate) passkey: Uuid,
     pub(crate) session: Uuid,
+    pub(crate) invitation: Uuid,
+    pub(crate) own_invitation: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 6] = ["{organization}", "{workspace}", "{contact}", "{member}", "{passkey}", "{session}"];
+pub(crate) const IDS: [&str; 8] = [
+    "{organization}",
+    "{workspace}",
+    "{contact}",
+    "{member}",
+    "{passkey}",
+    "{session}",
+    "{invitation}",
+    "{own_invitation}",
+];
 
 impl Filled {
     /// With what a place has; its member is somebody who only views; the passkey is its owner's first, the session one that no browser has.
@@ -180,6 +209,8 @@ impl Filled {
             member: member.unwrap(),
             passkey: world.passkey(owner).await,
             session: world.new_session(owner).await,
+            invitation: world.new_invitation(place).await,
+            own_invitation: world.new_invitation_to(owner).await,
         }
     }
 
@@ -191,6 +222,8 @@ impl Filled {
             "{member}" => self.member,
             "{passkey}" => self.passkey,
             "{session}" => self.session,
+            "{invitation}" => self.invitation,
+            "{own_invitation}" => self.own_invitation,
             other => panic!("say here what {other} stands for"),
         }
     }

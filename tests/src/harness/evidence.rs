@@ -48,7 +48,7 @@ impl World {
         let mut owner = self.database.owner().await;
         let tables: Vec<String> = sqlx::query_scalar(
             "select format('%I.%I', schemaname, tablename) from pg_tables
-              where schemaname in ('identity', 'tenant', 'audit') order by 1",
+              where schemaname in ('identity', 'tenant', 'audit', 'mail') order by 1",
         )
         .fetch_all(&mut owner)
         .await

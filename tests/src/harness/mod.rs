@@ -22,6 +22,7 @@ use authn::{Authn, Clock};
 use authz::Authorizer;
 use chrono::Utc;
 use devkit::idp::{Client as IdpClient, Idp};
+use devkit::mailbox::{Mailbox, Message};
 use sqlx::{Executor, PgConnection};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -32,6 +33,9 @@ use uuid::Uuid;
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) idp: Idp,
+    pub(crate) mailbox: Mailbox,
+    /// Address of the mailbox, as `MAIL__URL` has it.
+    pub(crate) smtp: String,
     pub(crate) clock: Clock,
     /// Where the application listens; people say `localhost`.
     pub(crate) address: SocketAddr,
@@ -57,7 +61,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 7]);
+pub(crate) struct Addresses([(&'static str, String); 9]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -95,6 +99,10 @@ impl World {
         let idp = Idp::start(idp_listener, devkit::seed::people()).await.unwrap();
         devkit::seed::seed(&database.owner_url, &idp.issuer()).await.unwrap();
 
+        let smtp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let smtp_url = format!("smtp://{}", smtp.local_addr().unwrap());
+        let mailbox = Mailbox::start(smtp, TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://localhost:{}", address.port());
@@ -111,6 +119,7 @@ impl World {
             ("HTTP__PUBLIC_URL", public_url.clone()),
             ("DATABASE__URL", database.web_url.clone()),
             ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
+            ("MAIL__URL", smtp_url.clone()),
             ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
             ("AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
@@ -130,6 +139,7 @@ impl World {
         let clock = Clock::standing_at(Utc::now());
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
         let authn = Authn::new(config.authn, &config.http.public_url, false, db.clone(), clock.clone()).unwrap();
+        let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
         let decisions = audit::Decisions::start(db.clone());
         let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies()).unwrap();
         let app = app::app(app::State::new(authn, authorizer, db, config.security), config.http.limits());
@@ -137,6 +147,7 @@ impl World {
         let http = config.http;
         let server = tokio::spawn(async move {
             web::serve(listener, app, &http, async { stopped.await.unwrap_or(()) }).await;
+            mail.close().await;
         });
 
         let acme = place(&database, "Acme").await;
@@ -144,6 +155,8 @@ impl World {
         Self {
             database,
             idp,
+            mailbox,
+            smtp: smtp_url,
             clock,
             address,
             acme,
@@ -223,6 +236,42 @@ impl World {
         id
     }
 
+    /// An invitation of somebody to a place, by one of its owners.
+    pub(crate) async fn new_invitation(&self, place: Place) -> Uuid {
+        let id = Uuid::now_v7();
+        self.invite(id, place.organization, &format!("{}@example.org", id.simple()), "viewer").await;
+        id
+    }
+
+    /// An invitation of a person of the seed to an organization of others.
+    pub(crate) async fn new_invitation_to(&self, subject: &str) -> Uuid {
+        let (id, organization) = (Uuid::now_v7(), Uuid::now_v7());
+        let mut owner = self.database.owner().await;
+        for sql in [
+            "insert into tenant.organizations (tenant_id, name) values ($1, 'Umbrella')",
+            "insert into tenant.memberships (tenant_id, user_id, role)
+             select $1, user_id, 'owner' from identity.accounts where subject = 'carl'",
+        ] {
+            sqlx::query(sql).bind(organization).execute(&mut owner).await.unwrap();
+        }
+        self.invite(id, organization, &format!("{subject}@example.com"), "viewer").await;
+        id
+    }
+
+    pub(crate) async fn invite(&self, id: Uuid, organization: Uuid, email: &str, role: &str) {
+        let sql = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at)
+                   select $2, $1, $3, $4, user_id, role, $5, $5 + interval '7 days'
+                     from tenant.memberships where tenant_id = $2 and memberships.role = 'owner' limit 1";
+        let invite = sqlx::query(sql).bind(id).bind(organization).bind(email).bind(role).bind(self.clock.now());
+        assert_eq!(invite.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);
+    }
+
+    /// The newest mail to an address, or the first to come.
+    pub(crate) async fn mail_to(&self, address: &str) -> Message {
+        let mail = self.mailbox.wait_for(address, Duration::from_secs(30)).await;
+        mail.unwrap_or_else(|| panic!("no mail to {address}"))
+    }
+
     /// The id of one of the contacts of a place.
     pub(crate) async fn contact(&self, place: Place) -> Uuid {
         sqlx::query_scalar("select id from tenant.contacts where tenant_id = $1 order by name, id limit 1")
@@ -242,6 +291,8 @@ impl World {
             ("{passkey}", self.passkey("olivia").await.to_string()),
             ("{session}", self.new_session("olivia").await.to_string()),
             ("{provider}", "dev".to_owned()),
+            ("{invitation}", self.new_invitation(self.acme).await.to_string()),
+            ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
         ])
     }
 

@@ -3,7 +3,7 @@
 use sqlx::{Executor, Row};
 use uuid::Uuid;
 
-use super::{TENANT_TABLES, bind, refusal, run, tenants};
+use super::{TENANT_TABLES, bind, full, refusal, run, tenants};
 use crate::harness::{Database, World};
 
 /// The lists of these tests name every table there is.
@@ -31,7 +31,7 @@ async fn without_a_role_the_login_reaches_nothing() {
 // control: TEN-01
 #[tokio::test]
 async fn bound_to_an_organization_a_transaction_sees_that_one_alone() {
-    let world = World::start().await;
+    let world = full(World::start().await).await;
     let mut web = world.database.web().await;
     for place in [world.acme, world.globex] {
         bind(&mut web, place.organization).await;
@@ -161,7 +161,7 @@ async fn no_role_empties_a_table_or_copies_into_it() {
     let mut web = world.database.web().await;
     let tables = TENANT_TABLES.iter().chain(&["audit.decisions", "identity.users", "identity.sessions"]);
     for table in tables {
-        for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows"] {
+        for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "mail_rows"] {
             let tried = run(&mut web, &format!("begin; set local role {role}; truncate {table}")).await;
             assert!(refusal(tried).starts_with("42501 permission denied"), "{role}: {table}");
             web.execute("rollback").await.unwrap();
@@ -196,12 +196,14 @@ async fn copying_out_gives_the_own_rows_alone() {
 async fn each_role_reaches_its_own_tables_alone() {
     let world = World::start().await;
     let mut web = world.database.web().await;
-    let all = ["tenant.contacts", "identity.sessions", "identity.accounts", "identity.logins", "audit.events"];
+    let all =
+        ["tenant.contacts", "identity.sessions", "identity.accounts", "identity.logins", "audit.events", "mail.outbox"];
     let reaches = [
         ("tenant_rows", &["tenant.contacts", "identity.sessions", "audit.events"][..]),
         ("account_rows", &["identity.sessions"]),
         ("identity_rows", &["identity.sessions", "identity.accounts", "identity.logins"]),
         ("audit_rows", &[]),
+        ("mail_rows", &["mail.outbox"]),
     ];
     for (role, own) in reaches {
         for table in all {

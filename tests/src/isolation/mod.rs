@@ -10,6 +10,8 @@ mod transactions;
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
+use crate::harness::World;
+
 /// Begins a transaction as the application does, for one organization.
 async fn bind(connection: &mut PgConnection, tenant: Uuid) {
     let sql = format!("begin; set local role tenant_rows; set local app.tenant_id = '{tenant}'");
@@ -35,5 +37,19 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 5] =
-    ["tenant.organizations", "tenant.workspaces", "tenant.memberships", "tenant.contacts", "audit.events"];
+const TENANT_TABLES: [&str; 6] = [
+    "tenant.organizations",
+    "tenant.workspaces",
+    "tenant.memberships",
+    "tenant.invitations",
+    "tenant.contacts",
+    "audit.events",
+];
+
+/// A world in which each of them has rows of both.
+async fn full(world: World) -> World {
+    for place in [world.acme, world.globex] {
+        world.new_invitation(place).await;
+    }
+    world
+}

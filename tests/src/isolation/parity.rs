@@ -15,6 +15,8 @@ impl Filled {
             "{member}" => other.member = id,
             "{passkey}" => other.passkey = id,
             "{session}" => other.session = id,
+            "{invitation}" => other.invitation = id,
+            "{own_invitation}" => other.own_invitation = id,
             _ => panic!("no id: {parameter}"),
         }
         other

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use sqlx::{Executor, PgConnection};
 
-use super::{TENANT_TABLES, bind, run, tenants};
+use super::{TENANT_TABLES, bind, full, run, tenants};
 use crate::harness::World;
 
 // control: TEN-01
 #[tokio::test]
 async fn a_cached_plan_does_not_keep_the_organization_it_was_made_for() {
-    let world = World::start().await;
+    let world = full(World::start().await).await;
     let mut web = world.database.web().await;
     web.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
     // Prepared once on this connection, under the same text, and executed for both in turn.
@@ -27,7 +27,7 @@ async fn a_cached_plan_does_not_keep_the_organization_it_was_made_for() {
         .fetch_one(&mut web)
         .await
         .unwrap();
-    assert_eq!(prepared, 5, "the plans were generic and kept");
+    assert_eq!(prepared, 6, "the plans were generic and kept");
 }
 
 // control: TEN-01
@@ -95,7 +95,7 @@ async fn no_checked_query_selects_everything_or_touches_the_binding() {
 #[test]
 fn no_source_selects_everything_or_asks_an_unchecked_query() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let crates = ["app", "audit", "authn", "authz", "tenancy", "web"];
+    let crates = ["app", "audit", "authn", "authz", "mail", "tenancy", "web"];
     let mut folders: Vec<_> = crates.iter().map(|name| root.join("crates").join(name).join("src")).collect();
     folders.push(root.join("migrations"));
     let mut files = 0;

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use tenancy::{Db, Read, Tenant, TenantId};
 use uuid::Uuid;
 
-use super::{TENANT_TABLES, bind, refusal, run, tenants};
+use super::{TENANT_TABLES, bind, full, refusal, run, tenants};
 use crate::harness::{Client, Database, PgBouncer, Place, World};
 
 async fn behind(connections: usize) -> (World, PgBouncer) {
@@ -72,7 +72,7 @@ async fn two_organizations_work_at_once_through_a_pooler_and_nothing_mixes() {
 async fn a_shared_connection_keeps_no_binding_of_another_client() {
     let database = Database::create().await;
     let pooler = PgBouncer::start(&database, 1).await;
-    let world = World::start_on(database, "", &[]).await;
+    let world = full(World::start_on(database, "", &[]).await).await;
     let one = |url: &str| SecretString::from(url.to_owned());
     let config = tenancy::Config {
         url: one(&pooler.web_url),

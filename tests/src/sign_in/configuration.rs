@@ -12,6 +12,9 @@ profile = "development"
 public_url = "http://localhost:1"
 [database]
 url = "postgres://web@localhost/none"
+
+[mail]
+url = "smtp://127.0.0.1:2525"
 [authn.providers.acme]
 name = "Acme"
 issuer = "https://id.acme.example"

@@ -1,5 +1,7 @@
 //! What is known about the person who is signed in, and about this session.
 
+mod email;
+
 use askama::Template;
 use authz::{Authorized, Entity, Path, PolicySource, Resource, Routes};
 use axum::response::IntoResponse;
@@ -12,6 +14,8 @@ use crate::shell::{AccountNav, account, moment};
 authz::actions! {
     /// See the own account: who vouches for it, this session, the organizations one belongs to.
     ViewAccount: Read on Account;
+    /// Show that the address which the provider gave is one's own.
+    ProveEmail: Write on Account;
 }
 
 pub(crate) fn feature() -> Feature {
@@ -21,7 +25,12 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/account.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes: Routes::new().get("/account", show), policies: Some(policies), events: &[] }
+    let routes = Routes::new()
+        .get("/account", show)
+        .get("/account/email", email::ask)
+        .post("/account/email", email::send)
+        .post("/account/email/confirm", email::confirm);
+    Feature { routes, policies: Some(policies), events: &[] }
 }
 
 /// What is a person's own, outside any organization.

@@ -1,12 +1,13 @@
 use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
-use web::{Error, Line, Paragraph, Result};
+use web::{Error, Result};
 
 use super::Role;
 use crate::organizations::Organization;
+use crate::why::Why;
 
 /// Somebody who belongs to the organization.
 #[derive(Debug)]
@@ -58,41 +59,6 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
     )
     .fetch_all(&mut **tx)
     .await?)
-}
-
-/// Why a membership changes. Kept with the record of the change.
-#[derive(Debug)]
-pub(super) struct Why {
-    pub(super) reason: Paragraph<3, 500>,
-    pub(super) ticket: Option<Ticket>,
-}
-
-/// A link to where the change was asked for.
-#[derive(Debug)]
-pub(super) struct Ticket(Line<1, 500>);
-
-impl TryFrom<&str> for Ticket {
-    type Error = String;
-
-    fn try_from(text: &str) -> Result<Self, String> {
-        let line = Line::try_from(text)?;
-        let host = line.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        if host.is_some_and(|host| !host.is_empty()) && !line.contains(char::is_whitespace) {
-            Ok(Self(line))
-        } else {
-            Err("Give the full address, beginning with https://".to_owned())
-        }
-    }
-}
-
-impl Why {
-    fn details(&self, mut facts: Value) -> Value {
-        facts["reason"] = json!(*self.reason);
-        if let Some(Ticket(link)) = &self.ticket {
-            facts["ticket"] = json!(**link);
-        }
-        facts
-    }
 }
 
 const CHANGED: Error = Error::Conflict(

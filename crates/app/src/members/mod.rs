@@ -9,7 +9,7 @@ use authz::{PolicySource, Routes};
 use crate::Feature;
 use crate::organizations::Organization;
 
-pub(crate) use role::Role;
+pub(crate) use role::{Role, RoleChoice};
 
 use member::Member;
 

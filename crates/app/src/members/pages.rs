@@ -6,16 +6,19 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
 
-use super::member::{self, Member, Ticket, Why};
-use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role};
+use super::member::{self, Member};
+use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role, RoleChoice};
+use crate::invitations::InviteMember;
 use crate::organizations::Organization;
 use crate::shell::{Nav, day, shell};
+use crate::why::{Why, WhyFields};
 
 #[derive(Template)]
 #[template(path = "members/list.html")]
 struct List {
     shell: Shell,
     members: Vec<ListRow>,
+    invitations_url: Option<String>,
 }
 
 struct ListRow {
@@ -42,7 +45,8 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
         email: member.email,
     };
     let members = member::all(&mut tx).await?.into_iter().map(row).collect();
-    Ok(Page(List { shell: shell(&ok, Nav::Members), members }))
+    let invitations_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url()));
+    Ok(Page(List { shell: shell(&ok, Nav::Members), members, invitations_url }))
 }
 
 fn url(organization: &Organization, member: &Member, what: &str) -> String {
@@ -55,20 +59,13 @@ fn list_url(member: &Member) -> String {
 
 struct RoleForm {
     role: Field,
-    reason: Field,
-    ticket: Field,
+    why: WhyFields,
 }
 
 impl RoleForm {
     fn has_errors(&self) -> bool {
-        [&self.role, &self.reason, &self.ticket].iter().any(|field| field.error.is_some())
+        self.role.error.is_some() || self.why.have_errors()
     }
-}
-
-struct RoleChoice {
-    key: &'static str,
-    label: &'static str,
-    about: &'static str,
 }
 
 #[derive(Template)]
@@ -95,20 +92,15 @@ pub(super) struct RoleInput {
 
 impl EditRole {
     fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &RoleInput, errors: &FieldErrors) -> Self {
-        let may_grant_ownership = ok.would::<GrantOwnership>(ok.on());
-        let offered = Role::ALL.into_iter().filter(|role| *role != Role::Owner || may_grant_ownership);
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             current_role: Role::label_of(&ok.on().role),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
-                reason: errors.field("reason", &*input.reason),
-                ticket: errors.field("ticket", &*input.ticket),
+                why: WhyFields::of(&input.reason, &input.ticket, errors),
             },
-            roles: offered
-                .map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() })
-                .collect(),
+            roles: Role::choices(ok.would::<GrantOwnership>(ok.on())),
             action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -129,7 +121,7 @@ pub(super) async fn change_role(
     if role.is_some_and(|role| role.key() == ok.on().role) {
         errors.add("role", "They have this role already.");
     }
-    let why = why(&mut errors, &input.reason, &input.ticket);
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
     let (Some(role), Some(why), true) = (role, why, errors.is_empty()) else {
         let page = EditRole::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
@@ -143,27 +135,12 @@ pub(super) async fn change_role(
     Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
 }
 
-struct ReasonForm {
-    reason: Field,
-    ticket: Field,
-}
-
-impl ReasonForm {
-    fn of(input: &ReasonInput, errors: &FieldErrors) -> Self {
-        Self { reason: errors.field("reason", &*input.reason), ticket: errors.field("ticket", &*input.ticket) }
-    }
-
-    fn has_errors(&self) -> bool {
-        self.reason.error.is_some() || self.ticket.error.is_some()
-    }
-}
-
 #[derive(Template)]
 #[template(path = "members/remove.html")]
 struct Removal {
     shell: Shell,
     member_name: String,
-    form: ReasonForm,
+    why: WhyFields,
     action_url: String,
     cancel_url: String,
 }
@@ -181,7 +158,7 @@ impl Removal {
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
-            form: ReasonForm::of(input, errors),
+            why: WhyFields::of(&input.reason, &input.ticket, errors),
             action_url: format!("{}/{}/remove", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -194,7 +171,7 @@ pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> im
 
 pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<ReasonInput>) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let Some(why) = why(&mut errors, &input.reason, &input.ticket) else {
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
         let page = Removal::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
@@ -209,7 +186,7 @@ pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<R
 struct EndOfSessions {
     shell: Shell,
     member_name: String,
-    form: ReasonForm,
+    why: WhyFields,
     action_url: String,
     cancel_url: String,
 }
@@ -219,7 +196,7 @@ impl EndOfSessions {
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
-            form: ReasonForm::of(input, errors),
+            why: WhyFields::of(&input.reason, &input.ticket, errors),
             action_url: format!("{}/{}/end-sessions", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -236,7 +213,7 @@ pub(super) async fn end_sessions(
     Form(input): Form<ReasonInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let Some(why) = why(&mut errors, &input.reason, &input.ticket) else {
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
         let page = EndOfSessions::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
@@ -244,10 +221,4 @@ pub(super) async fn end_sessions(
     member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out everywhere.", ok.on().name)))
-}
-
-fn why(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Why> {
-    let reason = errors.parse("reason", reason);
-    let ticket = if ticket.trim().is_empty() { Some(None) } else { errors.parse::<Ticket>("ticket", ticket).map(Some) };
-    Some(Why { reason: reason?, ticket: ticket? })
 }

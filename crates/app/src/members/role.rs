@@ -53,10 +53,23 @@ impl Role {
         }
     }
 
+    /// Those to choose from in a form.
+    pub(crate) fn choices(with_owner: bool) -> Vec<RoleChoice> {
+        let offered = Self::ALL.into_iter().filter(|role| with_owner || *role != Self::Owner);
+        offered.map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() }).collect()
+    }
+
     /// The label of a stored role.
     pub(crate) fn label_of(key: &str) -> &'static str {
         Self::try_from(key).map_or("Unknown", Self::label)
     }
+}
+
+/// A role in a form (`parts::roles`).
+pub(crate) struct RoleChoice {
+    pub(crate) key: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) about: &'static str,
 }
 
 impl TryFrom<&str> for Role {

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Challenge, PasskeyFailure, SignedIn};
+use authn::{Authn, Challenge, Notice, PasskeyFailure, SignedIn};
 use authz::{Action, Authorized, Prepare, Verdict, step_up_url};
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -239,6 +239,8 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let mut tx = ok.begin().await?;
     passkey::remove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
+    let notice = Notice::PasskeyRemoved(ok.on().name.clone());
+    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     Ok(see_other(LIST, &format!("{} was removed, and your other sessions have ended.", ok.on().name)))
 }

@@ -7,7 +7,7 @@ use web::Error;
 use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
 
 use super::{Challenge, PasskeyFailure, Purpose, read};
-use crate::{Authn, NewCookie, SignedIn};
+use crate::{Authn, NewCookie, Notice, SignedIn};
 
 /// Most passkeys of one person: enough for every device, and a bound on what one account can store.
 const MOST: i64 = 20;
@@ -53,6 +53,9 @@ impl Authn {
             }
         };
         event.record(tx, &who.actor()).await?;
+        if outcome.is_ok() {
+            self.tell(tx, who.user, &Notice::PasskeyAdded(name.to_owned()), who.context()).await?;
+        }
         Ok(outcome.map(Enrolled).map_err(|(failure, _)| failure))
     }
 

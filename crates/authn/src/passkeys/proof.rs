@@ -11,7 +11,7 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredent
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::limit::Limit;
 use crate::session::actor;
-use crate::{Authn, SignedIn};
+use crate::{Authn, Notice, SignedIn};
 
 /// Challenges to one person who is signed in.
 const CHALLENGES: Limit = Limit { name: "challenge", at_once: 30, every: Duration::seconds(20) };
@@ -167,6 +167,6 @@ impl Authn {
         let details = json!({ "reason": reason, "disabled": disabled, "sessions_ended": ended });
         let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
         event.record(tx, &actor(context, Some(user), None)).await?;
-        Ok(())
+        self.tell(tx, user.into(), &Notice::PasskeyCopied, context).await
     }
 }

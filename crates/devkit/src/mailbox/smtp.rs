@@ -138,6 +138,7 @@ impl Envelope {
             None | Some(("", _)) => "501 5.1.3 RCPT TO:<address>",
             Some((_, parameters)) if !parameters.is_empty() => UNKNOWN_PARAMETER,
             Some(_) if self.to.len() == MAX_RECIPIENTS => "452 4.5.3 too many recipients",
+            Some((to, _)) if to.ends_with(".invalid") => "550 5.1.2 there is no such host",
             Some((to, _)) => {
                 self.to.push(to.to_owned());
                 "250 2.1.5 recipient ok"

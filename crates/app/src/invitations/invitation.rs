@@ -1,0 +1,152 @@
+use audit::{Actor, Event};
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Email, Error, Result};
+
+use crate::members::Role;
+use crate::organizations::Organization;
+use crate::why::Why;
+
+/// Invitations that one organization may send: a team at once, and then one every two minutes, so that nobody sends
+/// unwanted mail in our name.
+pub(super) const SENT: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
+/// How long an invitation can be accepted.
+const LIFETIME: Duration = Duration::days(7);
+
+/// An invitation, as the organization sees it.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) email: String,
+    pub(super) role: String,
+    pub(super) inviter: String,
+    inviter_role: String,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+impl Resource for Invitation {
+    type Plane = Tenant;
+    type View = super::RevokeInvitation;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            Invitation,
+            r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                      i.inviter_role, i.expires_at
+                 from tenant.invitations i join identity.users u on u.id = i.invited_by
+                where i.id = $1"#,
+            id,
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        entity(self.organization, self.id, &self.email, &self.role, &self.inviter_role)
+    }
+}
+
+/// An invitation as policies see it.
+pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, inviter_role: &str) -> Entity {
+    Entity::new("Invitation", id)
+        .text("email", email)
+        .text("role", role)
+        .text("inviter_role", inviter_role)
+        .inside(Organization::as_entity(organization))
+}
+
+/// Those that can still be accepted.
+pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<Vec<Invitation>> {
+    Ok(sqlx::query_as!(
+        Invitation,
+        r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                  i.inviter_role, i.expires_at
+             from tenant.invitations i join identity.users u on u.id = i.invited_by
+            where i.expires_at > $1 order by i.email limit 500"#,
+        now,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.
+pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>) -> Result<Option<&'static str>> {
+    let known = sqlx::query!(
+        r#"select exists (select from tenant.memberships m join identity.users u on u.id = m.user_id
+                           where u.verified_email = $1) as "belongs!",
+                  exists (select from tenant.invitations where email = $1 and expires_at > $2) as "invited!""#,
+        email,
+        now,
+    );
+    let known = known.fetch_one(&mut **tx).await?;
+    Ok(if known.belongs {
+        Some("Somebody with this address belongs to the organization already.")
+    } else if known.invited {
+        Some("This address is invited already. To change the role, take that invitation back first.")
+    } else {
+        None
+    })
+}
+
+const CHANGED: Error =
+    Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
+
+/// Invites `email`, in small letters, as `role`. Returns until when.
+pub(super) async fn insert(
+    tx: &mut Tx<Write>,
+    (email, role): (&str, Role),
+    inviter: &Membership,
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<DateTime<Utc>> {
+    let (id, expires_at) = (Uuid::now_v7(), now + LIFETIME);
+    sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
+    sqlx::query!(
+        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        id,
+        email,
+        role.key(),
+        by.user.map(tenancy::UserId::uuid),
+        inviter.role,
+        now,
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+        Some("invitations_email_unique" | "invitations_inviter") => CHANGED,
+        _ => error.into(),
+    })?;
+    let details = why.details(json!({ "email": email, "role": role.key() }));
+    Event { kind: "invitation.made", target: format!("Invitation::{id}"), details }.record(tx, by).await?;
+    Ok(expires_at)
+}
+
+/// Takes it back: whoever was invited does not see it any more.
+pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, by: &Actor) -> Result<()> {
+    let revoked = sqlx::query!("delete from tenant.invitations where id = $1", invitation.id);
+    if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(Error::Conflict(
+            "This invitation was accepted or taken back meanwhile. Nothing was changed now.",
+            None,
+        ));
+    }
+    let details = json!({ "email": invitation.email, "role": invitation.role });
+    let event = Event { kind: "invitation.revoked", target: format!("Invitation::{}", invitation.id), details };
+    event.record(tx, by).await?;
+    Ok(())
+}
+
+/// An address in the one form that addresses are compared in: `A` to `Z` in small letters. Other letters stay as they
+/// are: some of them have small letters that are also those of `A` to `Z`.
+pub(super) fn normal(email: &Email) -> String {
+    email.to_ascii_lowercase()
+}

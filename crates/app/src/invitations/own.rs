@@ -1,0 +1,90 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tenancy::{Account, Entry, OnConstraint, Read, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::invitation;
+
+/// An invitation, as whoever is invited sees it. Row-level security shows those of the verified address of whoever asks.
+#[derive(Debug)]
+pub(crate) struct OwnInvitation {
+    pub(super) organization: TenantId,
+    pub(super) organization_name: String,
+    pub(super) id: Uuid,
+    email: String,
+    pub(super) role: String,
+    inviter_role: String,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+impl Resource for OwnInvitation {
+    type Plane = Account;
+    type View = super::AcceptInvitation;
+
+    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("own_invitation") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            OwnInvitation,
+            r#"select i.tenant_id as "organization: TenantId", o.name as organization_name, i.id, i.email, i.role,
+                      i.inviter_role, i.expires_at
+                 from tenant.invitations i join tenant.organizations o using (tenant_id) where i.id = $1"#,
+            id,
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        invitation::entity(self.organization, self.id, &self.email, &self.role, &self.inviter_role)
+    }
+}
+
+/// Those that can still be accepted.
+pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<Vec<OwnInvitation>> {
+    Ok(sqlx::query_as!(
+        OwnInvitation,
+        r#"select i.tenant_id as "organization: TenantId", o.name as organization_name, i.id, i.email, i.role,
+                  i.inviter_role, i.expires_at
+             from tenant.invitations i join tenant.organizations o using (tenant_id)
+            where i.expires_at > $1 order by lower(o.name), i.id limit 100"#,
+        now,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+const ENDED: Error = Error::Conflict("This invitation has ended, or was taken back. Ask for a new one.", None);
+const MEMBER: Error = Error::Conflict("You belong to this organization already.", None);
+
+/// Joins as the invitation says, which is used up: of two at once one finds it gone. The database lets nobody join who is
+/// not invited in that role.
+pub(super) async fn accept(
+    tx: &mut Tx<Write, Account>,
+    own: &OwnInvitation,
+    user: UserId,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
+    let joined = sqlx::query!(
+        "insert into tenant.memberships (tenant_id, user_id, role)
+         select tenant_id, $2, role from tenant.invitations where id = $1 and inviter_role = $3 and expires_at > $4",
+        own.id,
+        user.uuid(),
+        own.inviter_role,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("memberships_pkey", || MEMBER)?;
+    let gone = sqlx::query!("delete from tenant.invitations where id = $1", own.id).execute(&mut **tx).await?;
+    if (joined.rows_affected(), gone.rows_affected()) != (1, 1) {
+        return Err(ENDED);
+    }
+    let target = Entity::new("Member", user).to_string();
+    let details = json!({ "role": own.role, "invitation": own.id });
+    Event { kind: "member.joined", target, details }.record_in(tx, Some(own.organization), by).await?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare, Verdict};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use mail::Mail;
+use serde::Deserialize;
+use web::{Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
+
+use super::invitation::{self, Invitation};
+use super::own::{self, OwnInvitation};
+use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
+use crate::members::{Role, RoleChoice};
+use crate::organizations::Organization;
+use crate::shell::{Nav, day, moment, personal, shell};
+use crate::why::{Why, WhyFields};
+
+#[derive(Template)]
+#[template(path = "invitations/list.html")]
+struct List {
+    shell: Shell,
+    invitations: Vec<ListRow>,
+    new_url: Option<String>,
+}
+
+struct ListRow {
+    email: String,
+    role: &'static str,
+    inviter: String,
+    expires: String,
+    revoke_url: Option<String>,
+}
+
+fn list_url(organization: &Organization) -> String {
+    format!("{}/invitations", organization.url())
+}
+
+pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): State<Authn>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let url = list_url(ok.on());
+    let row = |invitation: Invitation| ListRow {
+        revoke_url: ok.would::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
+        role: Role::label_of(&invitation.role),
+        expires: moment(invitation.expires_at),
+        inviter: invitation.inviter,
+        email: invitation.email,
+    };
+    let invitations = invitation::all(&mut tx, authn.clock().now()).await?.into_iter().map(row).collect();
+    let new_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
+    Ok(Page(List { shell: shell(&ok, Nav::Members), invitations, new_url }))
+}
+
+#[derive(Template)]
+#[template(path = "invitations/new.html")]
+struct New {
+    shell: Shell,
+    organization: String,
+    form: InviteForm,
+    roles: Vec<RoleChoice>,
+    action_url: String,
+}
+
+struct InviteForm {
+    email: Field,
+    role: Field,
+    why: WhyFields,
+}
+
+impl InviteForm {
+    fn has_errors(&self) -> bool {
+        self.email.error.is_some() || self.role.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InviteInput {
+    email: String,
+    #[serde(default)]
+    role: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl New {
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, input: &InviteInput, errors: &FieldErrors) -> Self {
+        Self {
+            shell: shell(ok, Nav::Members),
+            organization: ok.on().name.clone(),
+            form: InviteForm {
+                email: errors.field("email", &*input.email),
+                role: errors.field("role", &*input.role),
+                why: WhyFields::of(&input.reason, &input.ticket, errors),
+            },
+            roles: Role::choices(ok.would::<InviteOwner>(ok.on())),
+            action_url: list_url(ok.on()),
+        }
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<InviteMember>>) -> impl IntoResponse {
+    Page(New::page(&ok, &InviteInput::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn invite(
+    mut ok: Authorized<InviteMember>,
+    State(authn): State<Authn>,
+    Form(input): Form<InviteInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let email = errors.parse::<Email>("email", &input.email).map(|email| invitation::normal(&email));
+    let role = errors.parse::<Role>("role", &input.role);
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(email), Some(role), Some(why)) = (email, role, why) else {
+        let page = New::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    if role == Role::Owner && !ok.also::<InviteOwner>().await? {
+        return Err(Error::Forbidden);
+    }
+    authn.count(invitation::SENT, &ok.on().id.to_string()).await?;
+    let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
+    let mut tx = ok.begin().await?;
+    let now = authn.clock().now();
+    if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
+        errors.add("email", obstacle);
+        let page = New::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    }
+    let until = invitation::insert(&mut tx, (&email, role), &inviter, &why, now, &by).await?;
+    mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(ok.on()), &format!("{email} is invited.")))
+}
+
+/// Nothing in it is secret: whoever it was not sent to can do nothing with it.
+fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Mail {
+    let (inviter, organization) = (web::visible(&ok.who().name, 60), &ok.on().name);
+    let text = format!(
+        "{inviter} invites you to join “{organization}” as {}.\n\n\
+         To accept, sign in with an account that has the address this was sent to:\n\
+         {url}\n\n\
+         The invitation ends on {until}. If you do not know {inviter}, there is nothing to do: without you nothing happens.\n",
+        role.label(),
+    );
+    Mail { kind: "invitation", subject: format!("Invitation to {organization}"), text }
+}
+
+pub(super) async fn revoke(
+    mut ok: Authorized<RevokeInvitation>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    invitation::revoke(&mut tx, ok.on(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    let to = format!("/o/{}/invitations", ok.on().organization);
+    Ok(see_other(&to, &format!("{} is not invited any more.", ok.on().email)))
+}
+
+#[derive(Template)]
+#[template(path = "invitations/own.html")]
+struct ListOwn {
+    shell: Shell,
+    invitations: Vec<OwnRow>,
+    email: String,
+    email_verified: bool,
+}
+
+struct OwnRow {
+    organization: String,
+    role: &'static str,
+    expires: String,
+    /// None where whoever invited them may not any more.
+    accept_url: Option<String>,
+}
+
+pub(super) async fn list_own(
+    mut ok: Authorized<ListOwnInvitations>,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let row = |own: OwnInvitation| OwnRow {
+        accept_url: (ok.verdict::<AcceptInvitation>(&own) != Verdict::Refused)
+            .then(|| format!("/invitations/{}/accept", own.id)),
+        role: Role::label_of(&own.role),
+        expires: moment(own.expires_at),
+        organization: own.organization_name,
+    };
+    let invitations = own::all(&mut tx, authn.clock().now()).await?.into_iter().map(row).collect();
+    let who = ok.who();
+    let (email, email_verified) = (who.email.clone(), who.email_verified);
+    Ok(Page(ListOwn { shell: personal(who), invitations, email, email_verified }))
+}
+
+pub(super) async fn accept(
+    mut ok: Authorized<AcceptInvitation>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    own::accept(&mut tx, ok.on(), ok.who().user, authn.clock().now(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    let own = ok.on();
+    Ok(see_other(&format!("/o/{}", own.organization), &format!("You belong to {} now.", own.organization_name)))
+}

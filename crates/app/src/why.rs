@@ -1,0 +1,64 @@
+//! Why a sensitive change is made: two fields of its form, kept with the record of the change.
+
+use serde_json::{Value, json};
+use web::{Field, FieldErrors, Line, Paragraph};
+
+/// A reason, and perhaps where the change was asked for.
+#[derive(Debug)]
+pub(crate) struct Why {
+    reason: Paragraph<3, 500>,
+    ticket: Option<Ticket>,
+}
+
+/// A link to where the change was asked for.
+#[derive(Debug)]
+struct Ticket(Line<1, 500>);
+
+impl TryFrom<&str> for Ticket {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let line = Line::try_from(text)?;
+        let host = line.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        if host.is_some_and(|host| !host.is_empty()) && !line.contains(char::is_whitespace) {
+            Ok(Self(line))
+        } else {
+            Err("Give the full address, beginning with https://".to_owned())
+        }
+    }
+}
+
+impl Why {
+    /// Reads the fields `reason` and `ticket`.
+    pub(crate) fn read(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Self> {
+        let reason = errors.parse("reason", reason);
+        let no_ticket = ticket.trim().is_empty();
+        let ticket = if no_ticket { Some(None) } else { errors.parse::<Ticket>("ticket", ticket).map(Some) };
+        Some(Self { reason: reason?, ticket: ticket? })
+    }
+
+    /// The details of an event, with the reason and the link.
+    pub(crate) fn details(&self, mut facts: Value) -> Value {
+        facts["reason"] = json!(*self.reason);
+        if let Some(Ticket(link)) = &self.ticket {
+            facts["ticket"] = json!(**link);
+        }
+        facts
+    }
+}
+
+/// The two fields, as a form shows them (`parts::reason`).
+pub(crate) struct WhyFields {
+    pub(crate) reason: Field,
+    pub(crate) ticket: Field,
+}
+
+impl WhyFields {
+    pub(crate) fn of(reason: &str, ticket: &str, errors: &FieldErrors) -> Self {
+        Self { reason: errors.field("reason", reason), ticket: errors.field("ticket", ticket) }
+    }
+
+    pub(crate) fn have_errors(&self) -> bool {
+        self.reason.error.is_some() || self.ticket.error.is_some()
+    }
+}

@@ -1,0 +1,106 @@
+use audit::Event;
+use chrono::Duration;
+use mail::Mail;
+use serde_json::json;
+use tenancy::{Account, Tx, Write};
+use web::Error;
+
+use crate::limit::Limit;
+use crate::secret::{Hash, hash};
+use crate::{Authn, SignedIn};
+
+/// Codes sent for one person.
+const SENT: Limit = Limit { name: "email code", at_once: 3, every: Duration::minutes(10) };
+/// How long a code works.
+const LIFETIME: Duration = Duration::minutes(15);
+/// Tries of one code. With the limit above that makes 30 an hour, of a hundred million.
+const TRIES: i32 = 5;
+const DIGITS: usize = 8;
+
+/// A code to prove an address with, which nobody has seen yet.
+pub struct EmailCode(String);
+
+impl Authn {
+    /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
+    /// minutes.
+    pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
+        self.count(SENT, &who.user.to_string()).await?;
+        let mut code = String::with_capacity(DIGITS);
+        while code.len() < DIGITS {
+            let mut byte = [0];
+            getrandom::fill(&mut byte)?;
+            // 250 is a multiple of ten: every digit is as likely as the others.
+            if byte[0] < 250 {
+                code.push(char::from(b'0' + byte[0] % 10));
+            }
+        }
+        Ok(EmailCode(code))
+    }
+
+    /// Sends a code to the address that the provider gave for the person. The one before ends.
+    pub async fn send_email_code(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        EmailCode(code): &EmailCode,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "insert into identity.email_codes (user_id, email, code_hash, tries_left, expires_at)
+             values ($1, $2, $3, $4, $5)
+             on conflict (user_id) do update set email = $2, code_hash = $3, tries_left = $4, expires_at = $5",
+            who.user.uuid(),
+            who.email,
+            &hash_of(who, code)[..],
+            TRIES,
+            self.0.clock.now() + LIFETIME,
+        )
+        .execute(&mut **tx)
+        .await?;
+        let (one, two) = code.split_at(DIGITS / 2);
+        let text = format!(
+            "Your code is {one} {two}. It works for {} minutes, in the browser that asked for it:\n{}\n\n\
+             If you did not ask for it, somebody may have given your address by mistake. Then there is nothing to do.\n\
+             Give the code to nobody: we never ask for it in a call or in a mail.\n",
+            LIFETIME.num_minutes(),
+            self.url("/account/email"),
+        );
+        let mail = Mail { kind: "email.code", subject: "Your code to confirm this address".to_owned(), text };
+        mail.queue_to_address(tx, &who.email, &who.actor()).await?;
+        let event = Event { kind: "email.code_sent", target: format!("User::{}", who.user), details: json!({}) };
+        event.record(tx, &who.actor()).await?;
+        Ok(())
+    }
+
+    /// Takes the code that was sent, once: the address is theirs from now on. `false` where it is not the code, which the
+    /// caller commits all the same: a try is a try.
+    pub async fn prove_email(&self, tx: &mut Tx<Write, Account>, who: &SignedIn, typed: &str) -> Result<bool, Error> {
+        let code: String = typed.chars().filter(char::is_ascii_digit).take(2 * DIGITS).collect();
+        let tried = sqlx::query!(
+            r#"update identity.email_codes set tries_left = tries_left - 1
+                where user_id = $1 and tries_left > 0 and expires_at > $2
+               returning email, (code_hash = $3) as "right!""#,
+            who.user.uuid(),
+            self.0.clock.now(),
+            &hash_of(who, &code)[..],
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        let Some(tried) = tried.filter(|tried| tried.right) else {
+            let event = Event { kind: "email.code_refused", target: format!("User::{}", who.user), details: json!({}) };
+            event.record(tx, &who.actor()).await?;
+            return Ok(false);
+        };
+        sqlx::query!("delete from identity.email_codes where user_id = $1", who.user.uuid()).execute(&mut **tx).await?;
+        sqlx::query!("update identity.users set proved_email = $2 where id = $1", who.user.uuid(), tried.email)
+            .execute(&mut **tx)
+            .await?;
+        let event = Event { kind: "email.proved", target: format!("User::{}", who.user), details: json!({}) };
+        event.record(tx, &who.actor()).await?;
+        Ok(true)
+    }
+}
+
+/// A code is of one person: the same digits are nothing to another.
+fn hash_of(who: &SignedIn, code: &str) -> Hash {
+    hash(&format!("{} {code}", who.user))
+}

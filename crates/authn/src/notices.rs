@@ -1,0 +1,121 @@
+use chrono::{DateTime, Utc};
+use mail::Mail;
+use tenancy::{Plane, Tx, UserId, Write};
+use web::{Context, Error};
+
+use crate::Authn;
+use crate::session::actor;
+
+/// What the owner of an account hears of by mail, whoever did it.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A passkey of this name can sign in from now on.
+    PasskeyAdded(String),
+    /// A passkey of this name cannot any more.
+    PasskeyRemoved(String),
+    /// A passkey was copied and is disabled.
+    PasskeyCopied,
+    /// They came with a device they had not come with before.
+    NewDevice,
+    /// There are new recovery codes.
+    CodesMade,
+    /// A recovery code lets somebody make a passkey now.
+    CodeUsed,
+    /// A recovery code will let somebody make a passkey at this time.
+    RecoveryWaits(DateTime<Utc>),
+    /// A recovery that waited is gone on with.
+    RecoveryGoesOn,
+}
+
+impl Notice {
+    /// Kind, subject, and what happened.
+    fn words(&self) -> (&'static str, &'static str, String) {
+        match self {
+            Self::PasskeyAdded(name) => (
+                "passkey.added",
+                "A passkey was added to your account",
+                format!("The passkey “{name}” was added to your account. Whoever holds it can sign in as you."),
+            ),
+            Self::PasskeyRemoved(name) => (
+                "passkey.removed",
+                "A passkey was removed from your account",
+                format!("The passkey “{name}” was removed from your account, and your other sessions have ended."),
+            ),
+            Self::PasskeyCopied => (
+                "passkey.disabled",
+                "A passkey of yours was copied",
+                "The counter of one of your passkeys went back, which means that there is a copy of it. It is disabled now, \
+                 so is every passkey that was added with it, and all your sessions have ended."
+                    .to_owned(),
+            ),
+            Self::NewDevice => (
+                "sign_in.new_device",
+                "A new device signed in to your account",
+                "A device signed in to your account that you had not used with it before.".to_owned(),
+            ),
+            Self::CodesMade => (
+                "recovery.codes_made",
+                "New recovery codes for your account",
+                "New recovery codes were made for your account. The ones before do not work any more.".to_owned(),
+            ),
+            Self::CodeUsed => (
+                "recovery.code_used",
+                "A recovery code for your account was used",
+                "A recovery code was used. Whoever used it can add a passkey to your account now.".to_owned(),
+            ),
+            Self::RecoveryWaits(ready) => (
+                "recovery.waits",
+                "Somebody is recovering your account",
+                format!(
+                    "A recovery code was used. Because your role decides about people or money, the recovery waits until \
+                     {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
+                     account, under Recovery.",
+                    moment(*ready)
+                ),
+            ),
+            Self::RecoveryGoesOn => (
+                "recovery.waited",
+                "The recovery of your account goes on",
+                "The wait is over, and whoever used the recovery code can add a passkey to your account now.".to_owned(),
+            ),
+        }
+    }
+}
+
+impl Authn {
+    /// Tells a person by mail what was done with their account, once `tx` is committed.
+    pub async fn tell<P: Plane>(
+        &self,
+        tx: &mut Tx<Write, P>,
+        user: UserId,
+        notice: &Notice,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let (kind, subject, what) = notice.words();
+        let text = format!(
+            "{what}\n\n\
+             When:    {}\n\
+             Device:  {}\n\
+             Network: {}\n\n\
+             If this was you, there is nothing to do.\n\n\
+             If it was not, look at your sessions and end those you do not know:\n\
+             {}\n",
+            moment(self.0.clock.now()),
+            context.client.device,
+            context.client.network,
+            self.url("/account/sessions"),
+        );
+        Mail { kind, subject: subject.to_owned(), text }.queue_to(tx, user, &actor(context, None, None)).await?;
+        Ok(())
+    }
+
+    /// The address of a page of ours, for mails.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0.public_url)
+    }
+}
+
+fn moment(time: DateTime<Utc>) -> String {
+    time.format("%-d %b %Y, %H:%M UTC").to_string()
+}

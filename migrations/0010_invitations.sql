@@ -1,0 +1,45 @@
+-- Somebody may join an organization. Whom it is for is an address: whoever is signed in with an account whose verified
+-- address this is sees the invitation and can accept it. So there is no secret in it, and none in the mail that tells of it.
+create table tenant.invitations (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  id uuid not null,
+  -- As `identity.users.verified_email`.
+  email text not null check (email = lower(email collate "C") and char_length(email) between 3 and 254),
+  role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
+  -- Who invited, and what they are now: it follows a change of their role, and goes when they go.
+  invited_by uuid not null,
+  inviter_role text not null,
+  created_at timestamptz not null,
+  expires_at timestamptz not null,
+  primary key (tenant_id, id),
+  -- One for each address.
+  constraint invitations_email_unique unique (tenant_id, email),
+  constraint invitations_inviter foreign key (tenant_id, invited_by, inviter_role) references tenant.memberships (tenant_id, user_id, role)
+    on update cascade on delete cascade
+);
+create index invitations_by_inviter on tenant.invitations (tenant_id, invited_by, inviter_role);
+create index invitations_email on tenant.invitations (email);
+select tenant.protect('tenant.invitations');
+
+-- Whoever is invited sees the invitation and the organization's name.
+create policy invited on tenant.invitations for select to account_rows
+  using (email = (select u.verified_email from identity.users u
+                   where u.id = (select current_setting('app.user_id')::uuid)));
+create policy use_up on tenant.invitations for delete to account_rows
+  using (email = (select u.verified_email from identity.users u
+                   where u.id = (select current_setting('app.user_id')::uuid)));
+create policy invited on tenant.organizations for select to account_rows
+  using (exists (select from tenant.invitations i where i.tenant_id = organizations.tenant_id));
+grant select, delete on tenant.invitations to account_rows;
+
+-- Nobody joins by themselves but as they were invited.
+create policy as_invited on tenant.memberships for insert to account_rows
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and exists (select from tenant.invitations i
+                           where i.tenant_id = memberships.tenant_id and i.role = memberships.role));
+grant insert (tenant_id, user_id, role) on tenant.memberships to account_rows;
+
+create policy joined on audit.events for insert to account_rows
+  with check (kind = 'member.joined' and actor = (select current_setting('app.user_id')::uuid)
+              and exists (select from tenant.memberships m
+                           where m.tenant_id = events.tenant_id and m.user_id = events.actor));

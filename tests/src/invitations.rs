@@ -1,0 +1,261 @@
+//! Inviting people, and joining.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::harness::{Answer, Client, World};
+
+const WHY: (&str, &str) = ("reason", "Joins the team");
+
+async fn invite(client: &mut Client, world: &World, email: &str, role: &str) -> Answer {
+    let form = [("email", email), ("role", role), WHY];
+    client.post(&format!("{}/invitations", world.acme.url()), &form).await
+}
+
+/// The id of the invitation of an address.
+async fn invitation(world: &World, email: &str) -> Uuid {
+    sqlx::query_scalar("select id from tenant.invitations where email = $1")
+        .bind(email)
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+async fn accept(client: &mut Client, id: Uuid) -> Answer {
+    client.post(&format!("/invitations/{id}/accept"), &[]).await
+}
+
+/// What somebody is in Acme.
+async fn role(world: &World, subject: &str) -> Option<String> {
+    sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
+        .bind(world.acme.organization)
+        .bind(world.user(subject).await)
+        .fetch_optional(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+// control: IDN-21
+// control: POL-12
+#[tokio::test]
+async fn somebody_who_is_invited_gets_a_mail_and_joins_as_what_was_said() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let invited = invite(&mut olivia, &world, " Nora@Example.com ", "editor").await;
+    assert_eq!(invited.status, 303, "{}", invited.text());
+    let listed = olivia.get(&format!("{}/invitations", world.acme.url())).await;
+    for shown in ["nora@example.com", "Editor", "Olivia Owner", "Take back"] {
+        assert!(listed.body.contains(shown), "{shown}: {}", listed.text());
+    }
+    let mail = world.mail_to("nora@example.com").await;
+    assert_eq!(mail.subject, "Invitation to Acme");
+    for said in ["Olivia Owner invites you to join “Acme” as Editor.", &*world.url("/invitations")] {
+        assert!(mail.text.contains(said), "{}", mail.text);
+    }
+
+    let mut nora = world.sign_in("nora").await;
+    let own = nora.get("/invitations").await;
+    assert!(own.body.contains("Acme") && own.body.contains("Editor"), "{}", own.text());
+    assert_eq!(nora.get(&world.acme.url()).await.status, 404, "not yet");
+    let joined = accept(&mut nora, invitation(&world, "nora@example.com").await).await;
+    assert_eq!((joined.status, joined.location()), (303, &*world.acme.url()), "{}", joined.text());
+    assert_eq!(nora.get(&world.acme.url()).await.status, 200);
+    assert_eq!(role(&world, "nora").await.as_deref(), Some("editor"));
+    assert!(!olivia.get(&format!("{}/invitations", world.acme.url())).await.body.contains("nora@"));
+
+    let activity = olivia.get(&format!("{}/activity", world.acme.url())).await;
+    for shown in ["Invited somebody", "Joined the organization", "Joins the team"] {
+        assert!(activity.body.contains(shown), "{shown}: {}", activity.text());
+    }
+    let details: serde_json::Value =
+        sqlx::query_scalar("select details from audit.events where kind = 'invitation.made'")
+            .fetch_one(&mut world.database.owner().await)
+            .await
+            .unwrap();
+    assert_eq!(details, json!({ "email": "nora@example.com", "role": "editor", "reason": "Joins the team" }));
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn an_invitation_is_for_its_verified_address_alone() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "editor").await.status, 303);
+    let id = invitation(&world, "nora@example.com").await;
+    let mut gus = world.sign_in("gus").await;
+    assert_eq!(accept(&mut gus, id).await.status, 404, "another address");
+    assert!(!gus.get("/invitations").await.body.contains("Acme"));
+
+    let mut nora = world.sign_in("nora").await;
+    // A Kelvin sign is no k, though its small letter is: nobody passes for somebody else with it.
+    for (email, verified) in [("nora@example.com", false), ("nora@example.com.evil.example", true), ("", true)] {
+        sqlx::query("update identity.users set email = $1, email_verified = $2 where id = $3")
+            .bind(email)
+            .bind(verified)
+            .bind(world.user("nora").await)
+            .execute(&mut world.database.owner().await)
+            .await
+            .unwrap();
+        assert_eq!(accept(&mut nora, id).await.status, 404, "{email}");
+        assert!(!nora.get("/invitations").await.body.contains("Acme"), "{email}");
+    }
+    assert_eq!(role(&world, "nora").await, None);
+    let kelvin = "update identity.users set email = 'nora@\u{212a}example.com', email_verified = true
+                   where id in (select user_id from identity.accounts where subject = 'nora')";
+    assert_eq!(world.change(kelvin).await, 1);
+    assert_eq!(invite(&mut olivia, &world, "nora@kexample.com", "editor").await.status, 303);
+    assert_eq!(accept(&mut nora, invitation(&world, "nora@kexample.com").await).await.status, 404);
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn an_invitation_works_once_and_for_seven_days() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 303);
+    let id = invitation(&world, "nora@example.com").await;
+    let nora = world.sign_in("nora").await;
+    let send = || {
+        let mut nora = nora.clone();
+        async move { accept(&mut nora, id).await.status }
+    };
+    let mut statuses: [u16; 3] = tokio::join!(send(), send(), send()).into();
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 303, "{statuses:?}");
+    assert!(statuses[1..].iter().all(|status| matches!(status, 404 | 409)), "{statuses:?}");
+    let joined = "select count(*) from audit.events where kind = 'member.joined'";
+    assert_eq!(world.database.count(joined).await, 1);
+
+    let mut gus = world.sign_in("gus").await;
+    assert_eq!(invite(&mut olivia, &world, "gus@example.com", "viewer").await.status, 303);
+    world.wait(7 * 86_400 - 60);
+    let mut gus_later = world.sign_in("gus").await;
+    assert!(gus_later.get("/invitations").await.body.contains("Acme"), "still there");
+    world.wait(60);
+    assert!(!gus_later.get("/invitations").await.body.contains("Acme"), "over");
+    let late = accept(&mut gus_later, invitation(&world, "gus@example.com").await).await;
+    assert_eq!(late.status, 409, "{}", late.text());
+    assert_eq!(role(&world, "gus").await, None);
+    assert_eq!(accept(&mut gus, id).await.status, 401, "that session is long over");
+    // One that has ended is in nobody's way.
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(invite(&mut olivia, &world, "gus@example.com", "viewer").await.status, 303);
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn an_invitation_that_is_taken_back_is_gone() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 303);
+    let again = invite(&mut olivia, &world, "NORA@example.com", "editor").await;
+    assert_eq!(again.status, 422, "{}", again.text());
+    assert!(again.body.contains("is invited already"), "{}", again.text());
+    let id = invitation(&world, "nora@example.com").await;
+    let revoke = format!("{}/invitations/{id}/revoke", world.acme.url());
+    assert_eq!(olivia.post(&revoke, &[]).await.status, 303);
+    assert_eq!(olivia.post(&revoke, &[]).await.status, 404);
+    assert_eq!(accept(&mut world.sign_in("nora").await, id).await.status, 404);
+    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "editor").await.status, 303, "and may be invited anew");
+    let member = invite(&mut olivia, &world, "vera@example.com", "editor").await;
+    assert!(member.status == 422 && member.body.contains("belongs to the organization already"), "{}", member.text());
+}
+
+// control: IDN-21
+// control: POL-04
+#[tokio::test]
+async fn what_is_granted_is_what_whoever_invited_could_still_grant() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    assert_eq!(invite(&mut adam, &world, "nora@example.com", "owner").await.status, 403, "admins make no owners");
+    assert_eq!(invite(&mut adam, &world, "nora@example.com", "editor").await.status, 303);
+    let id = invitation(&world, "nora@example.com").await;
+    let mut nora = world.sign_in("nora").await;
+    let adams = world.user("adam").await;
+    let become_a = |role: &'static str| {
+        let (database, organization) = (world.database.clone(), world.acme.organization);
+        async move {
+            sqlx::query("update tenant.memberships set role = $1 where tenant_id = $2 and user_id = $3")
+                .bind(role)
+                .bind(organization)
+                .bind(adams)
+                .execute(&mut database.owner().await)
+                .await
+                .unwrap();
+        }
+    };
+    become_a("editor").await;
+    assert_eq!(accept(&mut nora, id).await.status, 404, "he is no admin any more");
+    let listed = nora.get("/invitations").await;
+    assert!(listed.body.contains("Whoever invited you may not do so any more"), "{}", listed.text());
+    become_a("admin").await;
+    let olivias = "update tenant.invitations set role = 'owner'";
+    assert_eq!(world.change(olivias).await, 1);
+    assert_eq!(accept(&mut nora, id).await.status, 404, "and was never one to make owners");
+    assert_eq!(role(&world, "nora").await, None);
+
+    let gone = "delete from tenant.memberships m using identity.accounts a where m.user_id = a.user_id
+                and a.subject = 'adam' and m.role = 'admin'";
+    assert_eq!(world.change(gone).await, 1);
+    assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 0, "they go with him");
+}
+
+// control: TEN-01
+#[tokio::test]
+async fn the_database_lets_nobody_join_but_as_invited() {
+    let world = World::start().await;
+    let nora = world.user("nora").await;
+    let acme = world.acme.organization;
+    world.invite(Uuid::now_v7(), acme, "nora@example.com", "viewer").await;
+    let join = |role: &'static str, organization: Uuid, user: Uuid| {
+        let database = world.database.clone();
+        async move {
+            let mut owner = database.owner().await;
+            let sql = format!(
+                "begin; set local role account_rows; set local app.user_id = '{nora}';
+                 insert into tenant.memberships (tenant_id, user_id, role) values ('{organization}', '{user}', '{role}');
+                 rollback"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut owner).await.map(drop)
+        }
+    };
+    assert!(join("viewer", acme, nora).await.is_ok());
+    assert!(join("owner", acme, nora).await.is_err(), "another role");
+    assert!(join("viewer", world.globex.organization, nora).await.is_err(), "another organization");
+    assert!(join("viewer", acme, world.user("gus").await).await.is_err(), "somebody else");
+}
+
+// control: API-01
+#[tokio::test]
+async fn an_organization_sends_a_bounded_number_of_invitations() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    for number in 0..30 {
+        assert_eq!(invite(&mut olivia, &world, &format!("n{number}@example.org"), "viewer").await.status, 303);
+    }
+    let refused = invite(&mut olivia, &world, "one-more@example.org", "viewer").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "120"), "{}", refused.text());
+    assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 30);
+}
+
+#[tokio::test]
+async fn bad_forms_say_what_is_wrong_and_invite_nobody() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    for (email, role, field) in [
+        ("", "viewer", "f-email"),
+        ("nobody", "viewer", "f-email"),
+        ("a@b.example\r\nBcc: x@y.example", "viewer", "f-email"),
+        ("a@b.example", "", "f-role"),
+        ("a@b.example", "god", "f-role"),
+    ] {
+        let answer = invite(&mut olivia, &world, email, role).await;
+        assert_eq!(answer.status, 422, "{email:?} {role:?}");
+        assert!(answer.body.contains(&format!("{field}-error")), "{email:?} {role:?}: {}", answer.text());
+    }
+    let no_reason = [("email", "a@b.example"), ("role", "viewer"), ("reason", "")];
+    let answer = olivia.post(&format!("{}/invitations", world.acme.url()), &no_reason).await;
+    assert!(answer.status == 422 && answer.body.contains("f-reason-error"), "{}", answer.text());
+    assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 0);
+    assert_eq!(world.database.count("select count(*) from mail.outbox where kind = 'invitation'").await, 0);
+}

@@ -1,0 +1,176 @@
+//! Mail: sent for what happened, and only for that.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::harness::World;
+use crate::harness::passkey::{Authenticator, enrol};
+
+const WAITING: &str = "select count(*) from mail.outbox";
+
+/// A port that nobody listens on.
+async fn closed_port() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("smtp://{}", listener.local_addr().unwrap())
+}
+
+async fn until(world: &World, sql: &'static str, expected: i64) {
+    let seen = async {
+        while world.database.count(sql).await != expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+}
+
+async fn queue(world: &World, recipient: &str) {
+    sqlx::query(
+        "insert into mail.outbox (id, kind, recipient, subject, body, request_id)
+         values (gen_random_uuid(), 'test', $1, 'Grüße — ✓', E'A line.\\n.\\nÄnother line.\\n', gen_random_uuid())",
+    )
+    .bind(recipient)
+    .execute(&mut world.database.owner().await)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_mail_arrives_as_it_was_written_and_is_kept_nowhere() {
+    let world = World::start().await;
+    queue(&world, "ada@example.org").await;
+    let mail = world.mail_to("ada@example.org").await;
+    assert_eq!((&*mail.subject, mail.text.trim_end()), ("Grüße — ✓", "A line.\n.\nÄnother line."));
+    assert_eq!((&*mail.from, &mail.to[..]), ("no-reply@example.com", &["ada@example.org".to_owned()][..]));
+    let raw = String::from_utf8_lossy(&mail.raw);
+    assert!(raw.contains("Auto-Submitted: auto-generated\r\n"), "{raw}");
+    assert!(raw.contains("From: Holdfast <no-reply@example.com>\r\n"), "{raw}");
+    until(&world, WAITING, 0).await;
+}
+
+#[tokio::test]
+async fn a_mail_waits_for_its_server_and_is_sent_by_whoever_is_there_then() {
+    let down = closed_port().await;
+    let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
+    queue(&world, "ada@example.org").await;
+    until(
+        &world,
+        "select count(*) from mail.outbox where tries = 1 and next_try_at > now() + interval '30 seconds'",
+        1,
+    )
+    .await;
+    world.stop().await;
+    let next = World::start_on(world.database.clone(), "", &[]).await;
+    assert_eq!(world.change("update mail.outbox set next_try_at = now()").await, 1);
+    assert_eq!(next.mail_to("ada@example.org").await.subject, "Grüße — ✓");
+    until(&world, WAITING, 0).await;
+    assert_eq!(world.database.count("select count(*) from audit.events where kind = 'mail.undeliverable'").await, 0);
+}
+
+#[tokio::test]
+async fn a_mail_that_cannot_arrive_is_given_up_and_recorded() {
+    let world = World::start().await;
+    let undeliverable = "select count(*) from audit.events where kind = 'mail.undeliverable'";
+    for (number, recipient) in ["somebody@nowhere.invalid", "no address", "a@b@c"].into_iter().enumerate() {
+        queue(&world, recipient).await;
+        until(&world, undeliverable, i64::try_from(number).unwrap() + 1).await;
+    }
+    until(&world, WAITING, 0).await;
+
+    let down = closed_port().await;
+    let world = World::start_with(&[("MAIL__URL", &down)]).await;
+    queue(&world, "ada@example.org").await;
+    until(&world, "select count(*) from mail.outbox where tries = 1", 1).await;
+    let old = "update mail.outbox set created_at = now() - interval '73 hours', next_try_at = now()";
+    assert_eq!(world.change(old).await, 1);
+    until(&world, undeliverable, 1).await;
+    until(&world, WAITING, 0).await;
+}
+
+#[tokio::test]
+async fn two_processes_send_each_mail_once() {
+    let world = World::start().await;
+    let port = world.smtp.clone();
+    let _other = World::start_on(world.database.clone(), "", &[("MAIL__URL", &port)]).await;
+    for number in 0..40 {
+        queue(&world, &format!("n{number}@example.org")).await;
+    }
+    until(&world, WAITING, 0).await;
+    let sent: Vec<String> = world.mailbox.messages().into_iter().flat_map(|mail| mail.to).collect();
+    assert_eq!((sent.len(), sent.iter().collect::<BTreeSet<_>>().len()), (40, 40));
+}
+
+// control: IDN-11
+// control: OBS-02
+#[tokio::test]
+async fn people_hear_of_what_is_done_with_their_account() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    world.prove(&mut erin, "erin").await;
+    let heard = async |subject: &str| {
+        let mail = world.mail_to("erin@example.com").await;
+        assert_eq!(mail.subject, subject, "{}", mail.text);
+        assert!(
+            mail.text.contains("127.0.0.0/24") && mail.text.contains(&world.url("/account/sessions")),
+            "{}",
+            mail.text
+        );
+        world.mailbox.clear();
+    };
+    heard("A passkey was added to your account").await;
+    let made = erin.post("/account/recovery/codes", &[]).await;
+    heard("New recovery codes for your account").await;
+    let code = made.body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let mut elsewhere = world.sign_in_at_provider("erin").await;
+    assert_eq!(elsewhere.post("/recovery", &[("code", &code)]).await.status, 303);
+    heard("A recovery code for your account was used").await;
+    let mut new = Authenticator::new(&world);
+    assert_eq!(enrol(&mut elsewhere, &mut new, "Another").await.status, 303);
+    heard("A passkey was added to your account").await;
+    let remove = format!("/account/passkeys/{}/remove", world.first_passkey("erin").await);
+    assert_eq!(elsewhere.post(&remove, &[]).await.status, 303);
+    heard("A passkey was removed from your account").await;
+    let phone =
+        world.stranger().with_agent("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1");
+    let mut phone = phone;
+    let callback = world.click_at_provider(&mut phone, "erin").await;
+    assert_eq!(phone.get_from_elsewhere(&callback).await.status, 200);
+    heard("A new device signed in to your account").await;
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn the_owner_hears_of_a_recovery_that_waits() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let made = olivia.post("/account/recovery/codes", &[]).await;
+    let code = made.body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let mut thief = world.sign_in_at_provider("olivia").await;
+    assert_eq!(thief.post("/recovery", &[("code", &code)]).await.status, 200);
+    let waits = async {
+        loop {
+            let mails = world.mailbox.messages();
+            if let Some(mail) = mails.into_iter().find(|mail| mail.subject == "Somebody is recovering your account") {
+                return mail;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mail = tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap();
+    assert_eq!(mail.to, ["olivia@example.com"]);
+    assert!(mail.text.contains("Until then you can stop it"), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_verified_hears_nothing() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let unverified = "update identity.users set email_verified = false where email = 'erin@example.com'";
+    assert_eq!(world.change(unverified).await, 1);
+    world.prove(&mut erin, "erin").await;
+    assert_eq!(world.database.count("select count(*) from audit.events where kind = 'passkey.enrolled'").await, 1);
+    let queued = "select count(*) from mail.outbox where recipient = 'erin@example.com'";
+    assert_eq!(world.database.count(queued).await, 0);
+    queue(&world, "last@example.org").await;
+    world.mail_to("last@example.org").await;
+    assert!(world.mailbox.messages().iter().all(|mail| mail.to != ["erin@example.com"]));
+}
