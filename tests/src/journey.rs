@@ -184,6 +184,59 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     browser.close().await;
 }
 
+// control: IDN-20
+#[tokio::test]
+async fn a_session_that_is_ended_in_one_browser_is_over_in_another() {
+    let world = World::start().await;
+    let (here, there) = (Browser::launch().await, Browser::launch().await);
+    let (mine, lost) = (here.page().await, there.page().await);
+    sign_in(&lost, &world, "erin").await;
+    lost.goto(&world.url(&world.acme.contacts())).await;
+    lost.wait_for("table").await;
+    sign_in(&mine, &world, "erin").await;
+    mine.goto(&world.url("/account/sessions")).await;
+    mine.loads(mine.click_text("button", "End all others")).await;
+    mine.goto(&world.url(&world.acme.contacts())).await;
+    mine.wait_for("table").await;
+    lost.goto(&world.url(&world.acme.contacts())).await;
+    lost.wait_for_url("/sign-in").await;
+    assert!(!lost.text("main").await.contains("Contacts"));
+    here.close().await;
+    there.close().await;
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn somebody_is_invited_and_joins() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.add_authenticator().await;
+    sign_in(&page, &world, "olivia").await;
+    page.goto(&world.url(&format!("{}/invitations", world.acme.url()))).await;
+    make_passkey(&page).await;
+    page.wait_for_url("/invitations").await;
+    page.loads(page.click_text("a", "Invite somebody")).await;
+    page.fill("#f-email", "nora@example.com").await;
+    page.click("#f-role-editor").await;
+    page.fill("#f-reason", "Joins the team").await;
+    page.loads(page.click_text("button", "Send the invitation")).await;
+    assert!(page.text("[role=status]").await.contains("nora@example.com is invited."));
+    let mail = world.mail_to("nora@example.com").await;
+    let link = mail.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    sign_in(&page, &world, "nora").await;
+    page.goto(&link).await;
+    page.loads(page.click_text("button", "Join")).await;
+    assert!(page.text("[role=status]").await.contains("You belong to Acme now."));
+    assert!(page.text("main").await.contains("Acme"));
+    browser.close().await;
+}
+
 #[tokio::test]
 async fn a_link_on_another_site_finds_the_person_still_signed_in() {
     let world = World::start().await;
@@ -238,6 +291,9 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let passkey = format!("/account/passkeys/{}", world.first_passkey("olivia").await);
     let contacts = world.acme.contacts();
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
+    world.new_invitation(world.acme).await;
+    world.new_invitation_to("olivia").await;
+    let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
     for path in [
         "/account",
@@ -245,8 +301,10 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         "/account/passkeys/new",
         &format!("{passkey}/rename"),
         &format!("{passkey}/remove"),
+        "/account/email",
         "/account/sessions",
         "/account/recovery",
+        "/invitations",
         "/recovery",
         "/step-up",
         "/organizations",
@@ -254,6 +312,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &world.acme.url(),
         &format!("{}/workspaces/new", world.acme.url()),
         &format!("{}/members", world.acme.url()),
+        &invitations,
+        &format!("{invitations}/new"),
         &format!("{vera}/role"),
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),

@@ -5,7 +5,7 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// Longest wait for an answer of the server.
+/// Longest wait for one answer of the server.
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// The `[mail]` section of the configuration.

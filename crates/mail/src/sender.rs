@@ -8,7 +8,7 @@ use serde_json::json;
 use tenancy::{Db, TenantId};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::config::{Config, ConfigError, Server};
@@ -17,6 +17,9 @@ use crate::config::{Config, ConfigError, Server};
 const LOOK: Duration = Duration::from_secs(1);
 /// Mails on their way at the same time.
 const BATCH: i64 = 8;
+
+/// Longest time one mail may take, all commands together. Shorter than it is taken for, so that nobody else takes it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends what is in the outbox.
 ///
@@ -90,15 +93,18 @@ async fn send_due(db: &Db, server: &Server) -> Result<bool, tenancy::Error> {
     let more = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
     let mut sending = JoinSet::new();
     for mail in due {
-        let (db, server) = (db.clone(), server.clone());
+        let server = server.clone();
         sending.spawn(async move {
-            let outcome = send(&server, &mail).await;
-            if let Err(error) = finish(&db, &mail, outcome).await {
-                tracing::error!(%error, mail = %mail.id, "what became of a mail is not noted; it may be sent twice");
-            }
+            let outcome = timeout(PATIENCE, send(&server, &mail)).await;
+            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Server("it took too long".to_owned())));
+            (mail, outcome)
         });
     }
-    sending.join_all().await;
+    while let Some(Ok((mail, outcome))) = sending.join_next().await {
+        if let Err(error) = finish(db, &mail, outcome).await {
+            tracing::error!(%error, mail = %mail.id, "what became of a mail is not noted; it may be sent twice");
+        }
+    }
     Ok(more)
 }
 

@@ -32,6 +32,10 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/members/{member}/remove" | "/o/{organization}/members/{member}/end-sessions" => {
             vec![("reason", "No reason")]
         }
+        "/o/{organization}/invitations" => {
+            vec![("email", "smuggled@example.org"), ("role", "viewer"), ("reason", "No reason")]
+        }
+        "/account/email/confirm" => vec![("code", "12345678")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],
         "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
         "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
@@ -40,6 +44,9 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/account/recovery/codes"
         | "/account/recovery/cancel"
         | "/recovery/continue"
+        | "/account/email"
+        | "/o/{organization}/invitations/{invitation}/revoke"
+        | "/invitations/{own_invitation}/accept"
         | "/account/passkeys/options"
         | "/account/passkeys/{passkey}/remove"
         | "/sign-in/passkey/options"
