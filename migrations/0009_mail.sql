@@ -16,7 +16,9 @@ create table mail.outbox (
   request_id uuid not null,
   created_at timestamptz not null default now(),
   tries int not null default 0,
-  next_try_at timestamptz not null default now()
+  next_try_at timestamptz not null default now(),
+  -- When it is worth nothing any more, such as a code.
+  expires_at timestamptz
 );
 create index outbox_next on mail.outbox (next_try_at);
 
@@ -27,7 +29,7 @@ create policy tenant_append on mail.outbox for insert to tenant_rows
 create policy own_append on mail.outbox for insert to account_rows with check (tenant_id is null);
 create policy identity_append on mail.outbox for insert to identity_rows with check (tenant_id is null);
 create policy send on mail.outbox to mail_rows using (true) with check (true);
-grant insert (id, tenant_id, kind, recipient, subject, body, request_id) on mail.outbox
+grant insert (id, tenant_id, kind, recipient, subject, body, request_id, expires_at) on mail.outbox
   to tenant_rows, account_rows, identity_rows;
 grant select, update (tries, next_try_at), delete on mail.outbox to mail_rows;
 

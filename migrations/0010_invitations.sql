@@ -42,4 +42,4 @@ grant insert (tenant_id, user_id, role) on tenant.memberships to account_rows;
 create policy joined on audit.events for insert to account_rows
   with check (kind = 'member.joined' and actor = (select current_setting('app.user_id')::uuid)
               and exists (select from tenant.memberships m
-                           where m.tenant_id = events.tenant_id and m.user_id = events.actor));
+                           where m.tenant_id = events.tenant_id and m.user_id = events.actor and m.created_at = now()));

@@ -62,6 +62,7 @@ async fn a_code_is_of_its_person_and_is_tried_five_times() {
     let first = code(&world, &mut erin).await;
     let mut carl = world.sign_in("carl").await;
     assert_eq!(world.change("update identity.users set email_verified = false").await, 9);
+    assert_eq!(carl.post("/account/email", &[]).await.status, 303, "one of his own is out as well");
     assert_eq!(confirm(&mut carl, &first).await, 422, "somebody else's");
     let second = code(&world, &mut erin).await;
     assert_eq!(confirm(&mut erin, &first).await, 422, "an older one");
@@ -79,4 +80,28 @@ async fn a_code_is_of_its_person_and_is_tried_five_times() {
     assert_eq!(erin.post("/account/email", &[]).await.status, 303, "one more after ten minutes");
     let refused = erin.post("/account/email", &[]).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
+    // However many accounts give the address: it is written to no more often.
+    let same = "update identity.users set email = 'erin@example.com' where email = 'carl@example.com'";
+    assert_eq!(world.change(same).await, 1);
+    assert_eq!(carl.post("/account/email", &[]).await.status, 429);
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn an_address_that_changes_at_the_provider_is_told_so_and_no_proof_goes_over_to_another() {
+    let world = World::start().await;
+    let erin = world.sign_in("erin").await;
+    // What was stored when she signed in before; the provider gives erin@example.com.
+    let before = "update identity.users set email = 'erin@example.org', proved_email = 'erin@example.org',
+                  email_verified = false where email = 'erin@example.com'";
+    assert_eq!(world.change(before).await, 1);
+    drop(erin);
+    let mut erin = world.sign_in_at_provider("erin").await;
+    let mail = world.mail_to("erin@example.org").await;
+    assert_eq!(mail.subject, "We do not write to this address any more");
+    assert!(!erin.get("/account").await.body.contains("Not verified"), "the provider vouches for the new one");
+    assert_eq!(world.database.count("select count(*) from identity.users where proved_email <> ''").await, 0);
+    world.mailbox.clear();
+    world.sign_in_at_provider("erin").await;
+    assert_eq!(world.database.count("select count(*) from mail.outbox where kind = 'email.changed'").await, 0);
 }

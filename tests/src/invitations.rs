@@ -207,27 +207,58 @@ async fn the_database_lets_nobody_join_but_as_invited() {
     let nora = world.user("nora").await;
     let acme = world.acme.organization;
     world.invite(Uuid::now_v7(), acme, "nora@example.com", "viewer").await;
-    let join = |role: &'static str, organization: Uuid, user: Uuid| {
+    let join = |as_whom: Uuid, role: &'static str, organization: Uuid, user: Uuid| {
         let database = world.database.clone();
         async move {
             let mut owner = database.owner().await;
             let sql = format!(
-                "begin; set local role account_rows; set local app.user_id = '{nora}';
+                "begin; set local role account_rows; set local app.user_id = '{as_whom}';
                  insert into tenant.memberships (tenant_id, user_id, role) values ('{organization}', '{user}', '{role}');
                  rollback"
             );
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut owner).await.map(drop)
         }
     };
-    assert!(join("viewer", acme, nora).await.is_ok());
-    assert!(join("owner", acme, nora).await.is_err(), "another role");
-    assert!(join("viewer", world.globex.organization, nora).await.is_err(), "another organization");
-    assert!(join("viewer", acme, world.user("gus").await).await.is_err(), "somebody else");
+    let gus = world.user("gus").await;
+    assert!(join(nora, "viewer", acme, nora).await.is_ok());
+    assert!(join(nora, "owner", acme, nora).await.is_err(), "another role");
+    assert!(join(nora, "viewer", world.globex.organization, nora).await.is_err(), "another organization");
+    assert!(join(nora, "viewer", acme, gus).await.is_err(), "for somebody else");
+    assert!(join(gus, "viewer", acme, gus).await.is_err(), "by the invitation of somebody else");
+    let mut owner = world.database.owner().await;
+    let as_nora = |what: &str| {
+        let sql = format!("begin; set local role account_rows; set local app.user_id = '{nora}'; {what}; rollback");
+        sqlx::AssertSqlSafe(sql)
+    };
+    let joined = |kind: &str| {
+        format!(
+            "insert into audit.events (id, tenant_id, actor, kind, target)
+             values (gen_random_uuid(), '{acme}', '{nora}', '{kind}', 'Member')"
+        )
+    };
+    let member =
+        format!("insert into tenant.memberships (tenant_id, user_id, role) values ('{acme}', '{nora}', 'viewer')");
+    for (what, done) in [
+        (joined("member.joined"), false),
+        (format!("{member}; {}", joined("member.joined")), true),
+        (format!("{member}; {}", joined("member.removed")), false),
+        (
+            format!(
+                "insert into mail.outbox (id, tenant_id, kind, recipient, subject, body, request_id)
+                  values (gen_random_uuid(), '{acme}', 'x', 'a@b.example', 'x', 'x', gen_random_uuid())"
+            ),
+            false,
+        ),
+    ] {
+        let tried = sqlx::raw_sql(as_nora(&what)).execute(&mut owner).await;
+        assert_eq!(tried.is_ok(), done, "{what}: {tried:?}");
+        sqlx::raw_sql("rollback").execute(&mut owner).await.unwrap();
+    }
 }
 
 // control: API-01
 #[tokio::test]
-async fn an_organization_sends_a_bounded_number_of_invitations() {
+async fn a_person_makes_a_bounded_number_of_invitations_and_an_address_gets_a_bounded_number_of_mails() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     for number in 0..30 {
@@ -236,6 +267,79 @@ async fn an_organization_sends_a_bounded_number_of_invitations() {
     let refused = invite(&mut olivia, &world, "one-more@example.org", "viewer").await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, "120"), "{}", refused.text());
     assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 30);
+    let made = olivia.post("/organizations", &[("name", "Another")]).await;
+    let form = [("email", "one-more@example.org"), ("role", "viewer"), WHY];
+    let elsewhere = olivia.post(&format!("{}/invitations", made.location()), &form).await;
+    assert_eq!(elsewhere.status, 429, "in whatever organization");
+
+    world.wait(3_600);
+    let mut olivia = world.sign_in("olivia").await;
+    for _ in 0..7 {
+        assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 303);
+        let revoke =
+            format!("{}/invitations/{}/revoke", world.acme.url(), invitation(&world, "nora@example.com").await);
+        assert_eq!(olivia.post(&revoke, &[]).await.status, 303);
+    }
+    world.until("select count(*) from mail.outbox", 0).await;
+    let told = world.mailbox.messages().iter().filter(|mail| mail.to == ["nora@example.com"]).count();
+    assert_eq!(told, 5, "the others stand, and are told by no mail");
+    for number in 0..9 {
+        assert_eq!(olivia.post("/organizations", &[("name", &*format!("Org {number}"))]).await.status, 303);
+    }
+    assert_eq!(olivia.post("/organizations", &[("name", "One more")]).await.status, 303, "an hour has gone by");
+    assert_eq!(olivia.post("/organizations", &[("name", "Too many")]).await.status, 429);
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn of_joining_and_what_is_changed_in_the_same_moment_one_is_done() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let nora = world.sign_in("nora").await;
+    for change in [
+        "update tenant.memberships m set role = 'editor' from identity.accounts a
+          where a.user_id = m.user_id and a.subject = 'adam' and m.role = 'admin'",
+        "delete from tenant.invitations",
+    ] {
+        world.change("delete from tenant.invitations").await;
+        assert_eq!(invite(&mut adam, &world, "nora@example.com", "viewer").await.status, 303);
+        let id = invitation(&world, "nora@example.com").await;
+        let mut owner = world.database.owner().await;
+        let under_way = format!("begin; {change}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(under_way)).execute(&mut owner).await.unwrap();
+        let asked = tokio::spawn({
+            let mut nora = nora.clone();
+            async move { accept(&mut nora, id).await.status }
+        });
+        world.until_blocked(1).await;
+        sqlx::raw_sql("commit").execute(&mut owner).await.unwrap();
+        assert_eq!(asked.await.unwrap(), 409, "{change}");
+        assert_eq!(role(&world, "nora").await, None, "{change}");
+        let back = "update tenant.memberships m set role = 'admin' from identity.accounts a
+                     where a.user_id = m.user_id and a.subject = 'adam' and m.role = 'editor'";
+        world.change(back).await;
+    }
+}
+
+// control: IDN-21
+// control: POL-04
+#[tokio::test]
+async fn whoever_invites_and_then_is_no_admin_any_more_has_invited_nobody() {
+    let world = World::start().await;
+    let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
+    assert_eq!(invite(&mut adam, &world, "nora@example.com", "viewer").await.status, 303);
+    let id = invitation(&world, "nora@example.com").await;
+    let adams = format!("{}/members/{}", world.acme.url(), world.user("adam").await);
+    let down = [("role", "editor"), ("reason", "Other work")];
+    assert_eq!(olivia.post(&format!("{adams}/role"), &down).await.status, 303);
+    let mut nora = world.sign_in("nora").await;
+    assert_eq!(accept(&mut nora, id).await.status, 404, "while he is an editor");
+    let up = [("role", "admin"), ("reason", "Back again")];
+    assert_eq!(olivia.post(&format!("{adams}/role"), &up).await.status, 303);
+    assert_eq!(olivia.post(&format!("{adams}/remove"), &up[1..]).await.status, 303);
+    assert_eq!(accept(&mut nora, id).await.status, 404, "he is gone");
+    assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 0);
+    assert_eq!(role(&world, "nora").await, None);
 }
 
 #[tokio::test]

@@ -14,15 +14,6 @@ async fn closed_port() -> String {
     format!("smtp://{}", listener.local_addr().unwrap())
 }
 
-async fn until(world: &World, sql: &'static str, expected: i64) {
-    let seen = async {
-        while world.database.count(sql).await != expected {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), seen).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
-}
-
 async fn queue(world: &World, recipient: &str) {
     sqlx::query(
         "insert into mail.outbox (id, kind, recipient, subject, body, request_id)
@@ -44,7 +35,7 @@ async fn a_mail_arrives_as_it_was_written_and_is_kept_nowhere() {
     let raw = String::from_utf8_lossy(&mail.raw);
     assert!(raw.contains("Auto-Submitted: auto-generated\r\n"), "{raw}");
     assert!(raw.contains("From: Holdfast <no-reply@example.com>\r\n"), "{raw}");
-    until(&world, WAITING, 0).await;
+    world.until(WAITING, 0).await;
 }
 
 #[tokio::test]
@@ -52,17 +43,14 @@ async fn a_mail_waits_for_its_server_and_is_sent_by_whoever_is_there_then() {
     let down = closed_port().await;
     let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
-    until(
-        &world,
-        "select count(*) from mail.outbox where tries = 1 and next_try_at > now() + interval '30 seconds'",
-        1,
-    )
-    .await;
+    world
+        .until("select count(*) from mail.outbox where tries = 1 and next_try_at > now() + interval '4 minutes'", 1)
+        .await;
     world.stop().await;
     let next = World::start_on(world.database.clone(), "", &[]).await;
     assert_eq!(world.change("update mail.outbox set next_try_at = now()").await, 1);
     assert_eq!(next.mail_to("ada@example.org").await.subject, "Grüße — ✓");
-    until(&world, WAITING, 0).await;
+    world.until(WAITING, 0).await;
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'mail.undeliverable'").await, 0);
 }
 
@@ -72,18 +60,23 @@ async fn a_mail_that_cannot_arrive_is_given_up_and_recorded() {
     let undeliverable = "select count(*) from audit.events where kind = 'mail.undeliverable'";
     for (number, recipient) in ["somebody@nowhere.invalid", "no address", "a@b@c"].into_iter().enumerate() {
         queue(&world, recipient).await;
-        until(&world, undeliverable, i64::try_from(number).unwrap() + 1).await;
+        world.until(undeliverable, i64::try_from(number).unwrap() + 1).await;
     }
-    until(&world, WAITING, 0).await;
+    world.until(WAITING, 0).await;
 
+    // A refusal that may be about us, and no answer at all.
+    let world = World::start_with(&[("MAIL__FROM", "Holdfast <no-reply@here.invalid>")]).await;
+    queue(&world, "ada@example.org").await;
+    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
+    assert_eq!(world.database.count(undeliverable).await, 0);
     let down = closed_port().await;
     let world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
-    until(&world, "select count(*) from mail.outbox where tries = 1", 1).await;
+    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
     let old = "update mail.outbox set created_at = now() - interval '73 hours', next_try_at = now()";
     assert_eq!(world.change(old).await, 1);
-    until(&world, undeliverable, 1).await;
-    until(&world, WAITING, 0).await;
+    world.until(undeliverable, 1).await;
+    world.until(WAITING, 0).await;
 }
 
 #[tokio::test]
@@ -94,9 +87,25 @@ async fn two_processes_send_each_mail_once() {
     for number in 0..40 {
         queue(&world, &format!("n{number}@example.org")).await;
     }
-    until(&world, WAITING, 0).await;
+    world.until(WAITING, 0).await;
     let sent: Vec<String> = world.mailbox.messages().into_iter().flat_map(|mail| mail.to).collect();
     assert_eq!((sent.len(), sent.iter().collect::<BTreeSet<_>>().len()), (40, 40));
+}
+
+#[tokio::test]
+async fn what_is_worth_nothing_any_more_is_not_sent() {
+    let down = closed_port().await;
+    let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
+    queue(&world, "ada@example.org").await;
+    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
+    world.stop().await;
+    let over = "update mail.outbox set next_try_at = now(), expires_at = now() - interval '1 second'";
+    assert_eq!(world.change(over).await, 1);
+    let next = World::start_on(world.database.clone(), "", &[]).await;
+    world.until(WAITING, 0).await;
+    queue(&world, "last@example.org").await;
+    next.mail_to("last@example.org").await;
+    assert!(next.mailbox.messages().iter().all(|mail| mail.to != ["ada@example.org"]));
 }
 
 // control: IDN-11

@@ -238,3 +238,24 @@ async fn of_two_changes_to_one_membership_the_later_is_told_that_it_changed() {
     assert_eq!(role(&world, "vera").await.as_deref(), Some(kept));
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'member.role_changed'").await, 1);
 }
+
+#[tokio::test]
+async fn everybody_may_leave_and_the_last_owner_may_not() {
+    let world = World::start().await;
+    let mut vera = world.sign_in("vera").await;
+    world.prove(&mut vera, "vera").await;
+    let page = vera.get(&format!("{}/members", world.acme.url())).await;
+    assert!(page.body.contains(">Leave</a>") && !page.body.contains(">Remove<"), "{}", page.text());
+    let why = [("reason", "Found other work")];
+    assert_eq!(
+        vera.post(&url(&world, "erin", "remove").await, &why).await.status,
+        403,
+        "others are not hers to remove"
+    );
+    let left = vera.post(&url(&world, "vera", "remove").await, &why).await;
+    assert_eq!((left.status, left.location()), (303, "/organizations"), "{}", left.text());
+    assert_eq!(role(&world, "vera").await, None);
+    assert_eq!(vera.get(&world.acme.url()).await.status, 404);
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(olivia.post(&url(&world, "olivia", "remove").await, &why).await.status, 409);
+}

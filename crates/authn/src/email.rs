@@ -9,7 +9,7 @@ use crate::limit::Limit;
 use crate::secret::{Hash, hash};
 use crate::{Authn, SignedIn};
 
-/// Codes sent for one person.
+/// Codes sent for one person, and to one address.
 const SENT: Limit = Limit { name: "email code", at_once: 3, every: Duration::minutes(10) };
 /// How long a code works.
 const LIFETIME: Duration = Duration::minutes(15);
@@ -25,6 +25,7 @@ impl Authn {
     /// minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
         self.count(SENT, &who.user.to_string()).await?;
+        self.count(SENT, &who.email.to_ascii_lowercase()).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];
@@ -58,13 +59,18 @@ impl Authn {
         .await?;
         let (one, two) = code.split_at(DIGITS / 2);
         let text = format!(
-            "Your code is {one} {two}. It works for {} minutes, in the browser that asked for it:\n{}\n\n\
+            "Your code is {one} {two}. It works for {} minutes, for the account that asked for it:\n{}\n\n\
              If you did not ask for it, somebody may have given your address by mistake. Then there is nothing to do.\n\
              Give the code to nobody: we never ask for it in a call or in a mail.\n",
             LIFETIME.num_minutes(),
             self.url("/account/email"),
         );
-        let mail = Mail { kind: "email.code", subject: "Your code to confirm this address".to_owned(), text };
+        let mail = Mail {
+            kind: "email.code",
+            subject: "Your code to confirm this address".to_owned(),
+            text,
+            good_for: Some(LIFETIME),
+        };
         mail.queue_to_address(tx, &who.email, &who.actor()).await?;
         let event = Event { kind: "email.code_sent", target: format!("User::{}", who.user), details: json!({}) };
         event.record(tx, &who.actor()).await?;
@@ -85,11 +91,12 @@ impl Authn {
         )
         .fetch_optional(&mut **tx)
         .await?;
-        let Some(tried) = tried.filter(|tried| tried.right) else {
+        let Some(tried) = tried else { return Ok(false) };
+        if !tried.right {
             let event = Event { kind: "email.code_refused", target: format!("User::{}", who.user), details: json!({}) };
             event.record(tx, &who.actor()).await?;
             return Ok(false);
-        };
+        }
         sqlx::query!("delete from identity.email_codes where user_id = $1", who.user.uuid()).execute(&mut **tx).await?;
         sqlx::query!("update identity.users set proved_email = $2 where id = $1", who.user.uuid(), tried.email)
             .execute(&mut **tx)

@@ -11,7 +11,7 @@ use openidconnect::{
 };
 use serde::{Deserialize, Serialize};
 
-use web::visible;
+use web::{Email, visible};
 
 use crate::Clock;
 use crate::provider::{ALGORITHMS, Metadata, Provider, chain};
@@ -230,15 +230,18 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
     if !sid.as_ref().is_none_or(|sid| is_identifier(sid)) {
         return Err(Refused::Token("a session id of 1 to 255 characters without controls is required".to_owned()));
     }
-    let email = claims.email().map(|email| visible(email, 254)).unwrap_or_default();
+    // As it is or not at all: what is left of an address after a correction is another one, that nobody vouches for.
+    let email =
+        claims.email().map(|email| email.as_str()).filter(|email| Email::try_from(*email).is_ok_and(|e| *e == **email));
+    let email = email.unwrap_or_default().to_owned();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| visible(name, 120)).unwrap_or_default();
     let name = if name.is_empty() { visible(email.split('@').next().unwrap_or_default(), 120) } else { name };
     Ok(Identity {
         issuer: claims.issuer().as_str().to_owned(),
         subject: subject.to_owned(),
         name: if name.is_empty() { "Unnamed".to_owned() } else { name },
+        email_verified: !email.is_empty() && claims.email_verified().unwrap_or(false),
         email,
-        email_verified: claims.email_verified().unwrap_or(false),
         auth_time: claims.auth_time().ok_or_else(|| Refused::Token("there is no auth_time".to_owned()))?,
         methods: claims
             .auth_method_refs()

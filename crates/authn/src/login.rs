@@ -15,7 +15,7 @@ use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie};
+use crate::{Authn, NewCookie, Notice};
 
 const COOKIE: &str = "login";
 /// Time to finish a sign-in at the provider.
@@ -362,10 +362,16 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         let known = sqlx::query!(
-            r#"update identity.users u set display_name = $3, email = $4, email_verified = $5
-                 from identity.accounts a
-                where a.issuer = $1 and a.subject = $2 and u.id = a.user_id
-               returning u.id, (u.locked_at is not null) as "locked!""#,
+            r#"with before as (
+                 select u.id, u.email, u.verified_email from identity.users u join identity.accounts a on a.user_id = u.id
+                  where a.issuer = $1 and a.subject = $2 for update of u)
+               update identity.users u
+                  set display_name = $3, email = $4, email_verified = $5,
+                      proved_email = case when u.email = $4 then u.proved_email else '' end
+                 from before where u.id = before.id
+               returning u.id, (u.locked_at is not null) as "locked!",
+                         case when before.verified_email is distinct from u.verified_email then before.verified_email end
+                           as told"#,
             identity.issuer,
             identity.subject,
             identity.name,
@@ -375,6 +381,9 @@ impl Authn {
         .fetch_optional(&mut **tx)
         .await?;
         if let Some(user) = known {
+            if let Some(address) = user.told {
+                self.tell_address(tx, &address, &Notice::AddressChanged, context).await?;
+            }
             return Ok((user.id, user.locked));
         }
         let id = Uuid::now_v7();

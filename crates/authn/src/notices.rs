@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use mail::Mail;
-use tenancy::{Plane, Tx, UserId, Write};
+use tenancy::{Identity, Plane, Tx, UserId, Write};
 use web::{Context, Error};
 
 use crate::Authn;
@@ -17,6 +17,8 @@ pub enum Notice {
     PasskeyCopied,
     /// They came with a device they had not come with before.
     NewDevice,
+    /// Their provider gives another address for them, or does not vouch for it any more.
+    AddressChanged,
     /// There are new recovery codes.
     CodesMade,
     /// A recovery code lets somebody make a passkey now.
@@ -52,6 +54,13 @@ impl Notice {
                 "sign_in.new_device",
                 "A new device signed in to your account",
                 "A device signed in to your account that you had not used with it before.".to_owned(),
+            ),
+            Self::AddressChanged => (
+                "email.changed",
+                "We do not write to this address any more",
+                "Your sign-in provider gives another address for you now, or does not confirm this one any more. From now \
+                 on, what happens to your account is not told to this address."
+                    .to_owned(),
             ),
             Self::CodesMade => (
                 "recovery.codes_made",
@@ -91,6 +100,23 @@ impl Authn {
         notice: &Notice,
         context: &Context,
     ) -> Result<(), Error> {
+        self.mail(notice, context).queue_to(tx, user, &actor(context, None, None)).await?;
+        Ok(())
+    }
+
+    /// The same at an address that was theirs until now.
+    pub(crate) async fn tell_address(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        address: &str,
+        notice: &Notice,
+        context: &Context,
+    ) -> Result<(), Error> {
+        self.mail(notice, context).queue_to_address(tx, address, &actor(context, None, None)).await?;
+        Ok(())
+    }
+
+    fn mail(&self, notice: &Notice, context: &Context) -> Mail {
         let (kind, subject, what) = notice.words();
         let text = format!(
             "{what}\n\n\
@@ -105,8 +131,7 @@ impl Authn {
             context.client.network,
             self.url("/account/sessions"),
         );
-        Mail { kind, subject: subject.to_owned(), text }.queue_to(tx, user, &actor(context, None, None)).await?;
-        Ok(())
+        Mail { kind, subject: subject.to_owned(), text, good_for: None }
     }
 
     /// The address of a page of ours, for mails.

@@ -5,8 +5,8 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// Longest wait for one answer of the server.
-const ANSWER: Duration = Duration::from_secs(20);
+/// Longest wait for a connection to the server.
+const CONNECT: Duration = Duration::from_secs(20);
 
 /// The `[mail]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -57,6 +57,6 @@ impl Server {
             return Err(ConfigError::Placeholder);
         }
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| ConfigError::Url)?;
-        Ok(Self { transport: builder.timeout(Some(ANSWER)).build(), from })
+        Ok(Self { transport: builder.timeout(Some(CONNECT)).build(), from })
     }
 }

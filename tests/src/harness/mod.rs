@@ -266,6 +266,16 @@ impl World {
         assert_eq!(invite.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);
     }
 
+    /// Waits until a query counts as many as expected.
+    pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
+        let seen = async {
+            while self.database.count(sql).await != expected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), seen).await.unwrap_or_else(|_| panic!("never {expected}: {sql}"));
+    }
+
     /// The newest mail to an address, or the first to come.
     pub(crate) async fn mail_to(&self, address: &str) -> Message {
         let mail = self.mailbox.wait_for(address, Duration::from_secs(30)).await;

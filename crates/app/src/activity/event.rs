@@ -49,6 +49,8 @@ struct Stored {
     details: Value,
     request_id: Option<Uuid>,
     network: String,
+    /// The application did it by itself.
+    by_nobody: bool,
 }
 
 /// The newest few, for the overview.
@@ -61,7 +63,8 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
     let day = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
     let found = sqlx::query_as!(
         Stored,
-        r#"select e.id, e.at, u.display_name as "actor?", e.kind, e.target, e.details, e.request_id, e.network
+        r#"select e.id, e.at, u.display_name as "actor?", e.kind, e.target, e.details, e.request_id, e.network,
+                  (e.actor is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
             where ($1::text is null or e.kind = $1)
               and ($2::uuid is null or e.actor = $2)
@@ -89,7 +92,9 @@ impl EventRow {
         Self {
             id: event.id,
             at: moment(event.at),
-            actor: event.actor.unwrap_or_else(|| "Former member".to_owned()),
+            actor: event
+                .actor
+                .unwrap_or_else(|| if event.by_nobody { "The system" } else { "Former member" }.to_owned()),
             summary,
             target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })

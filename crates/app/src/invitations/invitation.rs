@@ -11,9 +11,11 @@ use crate::members::Role;
 use crate::organizations::Organization;
 use crate::why::Why;
 
-/// Invitations that one organization may send: a team at once, and then one every two minutes, so that nobody sends
-/// unwanted mail in our name.
-pub(super) const SENT: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
+/// Invitations that one person may make, in all their organizations: a team at once, and then one every two minutes, so
+/// that nobody sends unwanted mail in our name.
+pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
+/// Mails to one address about invitations, whoever makes them. One that is over that stands, and is told by no mail.
+pub(super) const TOLD: Limit = Limit { name: "invitation mail", at_once: 5, every: Duration::hours(4) };
 /// How long an invitation can be accepted.
 const LIFETIME: Duration = Duration::days(7);
 

@@ -49,6 +49,7 @@ pub(crate) fn feature() -> Feature {
         ("invitation.made", "Invited somebody"),
         ("invitation.revoked", "Took an invitation back"),
         ("member.joined", "Joined the organization"),
+        ("mail.undeliverable", "Could not deliver a mail"),
     ];
     Feature { routes, policies: Some(policies), events }
 }

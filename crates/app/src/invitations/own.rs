@@ -49,7 +49,7 @@ pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resul
         r#"select i.tenant_id as "organization: TenantId", o.name as organization_name, i.id, i.email, i.role,
                   i.inviter_role, i.expires_at
              from tenant.invitations i join tenant.organizations o using (tenant_id)
-            where i.expires_at > $1 order by lower(o.name), i.id limit 100"#,
+            where i.expires_at > $1 order by i.created_at desc, i.id limit 100"#,
         now,
     )
     .fetch_all(&mut **tx)
@@ -69,8 +69,9 @@ pub(super) async fn accept(
     by: &Actor,
 ) -> Result<()> {
     let joined = sqlx::query!(
-        "insert into tenant.memberships (tenant_id, user_id, role)
-         select tenant_id, $2, role from tenant.invitations where id = $1 and inviter_role = $3 and expires_at > $4",
+        "with used as (
+           delete from tenant.invitations where id = $1 and inviter_role = $3 and expires_at > $4 returning tenant_id, role)
+         insert into tenant.memberships (tenant_id, user_id, role) select tenant_id, $2, role from used",
         own.id,
         user.uuid(),
         own.inviter_role,
@@ -79,8 +80,7 @@ pub(super) async fn accept(
     .execute(&mut **tx)
     .await
     .on_constraint("memberships_pkey", || MEMBER)?;
-    let gone = sqlx::query!("delete from tenant.invitations where id = $1", own.id).execute(&mut **tx).await?;
-    if (joined.rows_affected(), gone.rows_affected()) != (1, 1) {
+    if joined.rows_affected() == 0 {
         return Err(ENDED);
     }
     let target = Entity::new("Member", user).to_string();

@@ -119,7 +119,12 @@ pub(super) async fn invite(
     if role == Role::Owner && !ok.also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
-    authn.count(invitation::SENT, &ok.on().id.to_string()).await?;
+    authn.count(invitation::MADE, &ok.who().user.to_string()).await?;
+    let told = match authn.count(invitation::TOLD, &email).await {
+        Ok(()) => true,
+        Err(Error::TooMany(_)) => false,
+        Err(error) => return Err(error),
+    };
     let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
     let mut tx = ok.begin().await?;
     let now = authn.clock().now();
@@ -129,14 +134,16 @@ pub(super) async fn invite(
         return Err(errors.on_page(page));
     }
     let until = invitation::insert(&mut tx, (&email, role), &inviter, &why, now, &by).await?;
-    mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+    if told {
+        mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+    }
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{email} is invited.")))
 }
 
 /// Nothing in it is secret: whoever it was not sent to can do nothing with it.
 fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Mail {
-    let (inviter, organization) = (web::visible(&ok.who().name, 60), &ok.on().name);
+    let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
     let text = format!(
         "{inviter} invites you to join “{organization}” as {}.\n\n\
          To accept, sign in with an account that has the address this was sent to:\n\
@@ -144,7 +151,28 @@ fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Ma
          The invitation ends on {until}. If you do not know {inviter}, there is nothing to do: without you nothing happens.\n",
         role.label(),
     );
-    Mail { kind: "invitation", subject: format!("Invitation to {organization}"), text }
+    Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, good_for: None }
+}
+
+/// A name that somebody chose, for a mail of ours: short, and with nothing that a mail program makes a link of.
+fn unlinked(name: &str) -> String {
+    let mut shown = String::new();
+    for c in web::visible(name, 60).chars() {
+        if shown.ends_with(['.', ':', '/', '@']) && !c.is_whitespace() {
+            shown.push(' ');
+        }
+        shown.push(c);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_is_no_link() {
+        assert_eq!(super::unlinked("Refund: https://evil.example/x"), "Refund: https: / / evil. example/ x");
+        assert_eq!(super::unlinked("St. Mary’s"), "St. Mary’s");
+    }
 }
 
 pub(super) async fn revoke(

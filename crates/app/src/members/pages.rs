@@ -140,6 +140,7 @@ pub(super) async fn change_role(
 struct Removal {
     shell: Shell,
     member_name: String,
+    leaving: bool,
     why: WhyFields,
     action_url: String,
     cancel_url: String,
@@ -157,6 +158,7 @@ impl Removal {
     fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
         Self {
             shell: shell(ok, Nav::Members),
+            leaving: ok.on().user == ok.who().user,
             member_name: ok.on().name.clone(),
             why: WhyFields::of(&input.reason, &input.ticket, errors),
             action_url: format!("{}/{}/remove", list_url(ok.on()), ok.on().user),
@@ -178,6 +180,9 @@ pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<R
     let mut tx = ok.begin().await?;
     member::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
+    if ok.on().user == ok.who().user {
+        return Ok(see_other("/organizations", "You have left the organization."));
+    }
     Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
 }
 

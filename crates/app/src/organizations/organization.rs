@@ -1,5 +1,7 @@
 use audit::{Actor, Event};
+use authn::Limit;
 use authz::{Entity, Path, Resource};
+use chrono::Duration;
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
 use web::{Line, Result};
@@ -72,6 +74,9 @@ impl NewOrganization {
 }
 
 pub(crate) type Name = Line<1, 80>;
+
+/// Organizations that one person may make.
+pub(super) const MADE: Limit = Limit { name: "organization", at_once: 10, every: Duration::hours(1) };
 
 /// Makes the organization, its owner and its first workspace.
 pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<TenantId> {

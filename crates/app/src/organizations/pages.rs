@@ -1,6 +1,7 @@
 use askama::Template;
-use authn::SignedIn;
+use authn::{Authn, SignedIn};
 use authz::{Authorized, Prepare, Verdict};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tenancy::OnConstraint;
@@ -78,12 +79,17 @@ pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl Int
     Page(New::page(ok.who(), "", &FieldErrors::default()))
 }
 
-pub(super) async fn create(mut ok: Authorized<CreateOrganization>, Form(input): Form<NameInput>) -> Result<Response> {
+pub(super) async fn create(
+    mut ok: Authorized<CreateOrganization>,
+    State(authn): State<Authn>,
+    Form(input): Form<NameInput>,
+) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let Some(name) = errors.parse::<Name>("name", &input.name) else {
         let page = New::page(ok.who(), &input.name, &errors);
         return Err(errors.on_page(page));
     };
+    authn.count(organization::MADE, &ok.who().user.to_string()).await?;
     let mut tx = ok.begin().await?;
     let id = organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;

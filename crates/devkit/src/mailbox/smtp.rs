@@ -129,6 +129,9 @@ impl Envelope {
                 _ => return UNKNOWN_PARAMETER,
             }
         }
+        if from.ends_with(".invalid") {
+            return "550 5.7.1 nobody sends from there";
+        }
         self.from = Some(from.to_owned());
         "250 2.1.0 sender ok"
     }
