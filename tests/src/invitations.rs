@@ -48,7 +48,7 @@ async fn somebody_who_is_invited_gets_a_mail_and_joins_as_what_was_said() {
         assert!(listed.body.contains(shown), "{shown}: {}", listed.text());
     }
     let mail = world.mail_to("nora@example.com").await;
-    assert_eq!(mail.subject, "Invitation to Acme");
+    assert_eq!(mail.subject, "You are invited to an organization");
     for said in ["Olivia Owner invites you to join “Acme” as Editor.", &*world.url("/invitations")] {
         assert!(mail.text.contains(said), "{}", mail.text);
     }

@@ -124,7 +124,10 @@ async fn admins_neither_touch_owners_nor_make_one() {
         for whom in ["vera", "olivia", subject] {
             let owner = [("role", "owner"), ("reason", "A good one")];
             assert_eq!(person.post(&url(&world, whom, "role").await, &owner).await.status, 403, "{subject} {whom}");
-            assert_eq!(person.post(&url(&world, whom, "remove").await, &owner[1..]).await.status, 403, "{subject}");
+            if whom != subject {
+                let removed = person.post(&url(&world, whom, "remove").await, &owner[1..]).await;
+                assert_eq!(removed.status, 403, "{subject} {whom}");
+            }
         }
         assert_eq!(world.state().await, before, "{subject}");
     }

@@ -98,3 +98,47 @@ async fn name_and_address_follow_the_provider_and_the_person_stays() {
     assert!(page.body.contains("Olivia Owner") && !page.body.contains("old@example.com"), "{}", page.text());
     assert_eq!(world.user("olivia").await, id);
 }
+
+// control: IDN-21
+#[tokio::test]
+async fn an_address_is_taken_as_it_is_or_not_at_all() {
+    let mut people = devkit::seed::people();
+    people.truncate(4);
+    let odd = ["no\u{200b}ra@example.com", "x", "nora@example.com, gus@example.com", " nora@example.com"];
+    for (person, email) in people.iter_mut().zip(odd) {
+        email.clone_into(&mut person.email);
+    }
+    let subjects: Vec<String> = people.iter().map(|person| person.subject.clone()).collect();
+    let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
+    let world = World::start_with(&[
+        ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),
+        ("AUTHN__PROVIDERS__OTHER__ISSUER", &other.issuer()),
+        ("AUTHN__PROVIDERS__OTHER__CLIENT_ID", "holdfast"),
+        ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
+    ])
+    .await;
+    other.register(IdpClient {
+        id: "holdfast".to_owned(),
+        secret: "another secret".to_owned(),
+        redirect_uris: vec![world.url("/sign-in/other/callback")],
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
+    });
+    for subject in subjects {
+        let mut client = world.stranger();
+        let started = client.post("/sign-in/other", &[("return_to", "/account")]).await;
+        let location = other.sign_in(&started.moves_on_to(), &subject).await.unwrap();
+        let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
+        assert_eq!(answer.status, 200, "{subject}: {}", answer.text());
+        let page = client.get("/account").await;
+        assert!(
+            page.body.contains("Not verified") && !page.body.contains("@example.com"),
+            "{subject}: {}",
+            page.text()
+        );
+        assert_eq!(client.post("/account/email", &[]).await.status, 409, "nowhere to send it");
+    }
+    let bad = "select count(*) from identity.users u join identity.accounts a on a.user_id = u.id
+                where a.issuer not in (select issuer from identity.accounts where subject = 'vera') and u.email <> ''";
+    assert_eq!(world.database.count(bad).await, 0);
+}
