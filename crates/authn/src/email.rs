@@ -6,7 +6,7 @@ use tenancy::{Account, Tx, Write};
 use web::Error;
 
 use crate::limit::Limit;
-use crate::secret::{Hash, hash};
+use crate::secret::hash;
 use crate::{Authn, SignedIn};
 
 /// Codes sent for one person, and to one address.
@@ -51,7 +51,7 @@ impl Authn {
              on conflict (user_id) do update set email = $2, code_hash = $3, tries_left = $4, expires_at = $5",
             who.user.uuid(),
             who.email,
-            &hash_of(who, code)[..],
+            &hash(code)[..],
             TRIES,
             self.0.clock.now() + LIFETIME,
         )
@@ -87,7 +87,7 @@ impl Authn {
                returning email, (code_hash = $3) as "right!""#,
             who.user.uuid(),
             self.0.clock.now(),
-            &hash_of(who, &code)[..],
+            &hash(&code)[..],
         )
         .fetch_optional(&mut **tx)
         .await?;
@@ -105,9 +105,4 @@ impl Authn {
         event.record(tx, &who.actor()).await?;
         Ok(true)
     }
-}
-
-/// A code is of one person: the same digits are nothing to another.
-fn hash_of(who: &SignedIn, code: &str) -> Hash {
-    hash(&format!("{} {code}", who.user))
 }

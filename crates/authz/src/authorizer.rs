@@ -57,6 +57,13 @@ struct Situation {
     risk_score: i64,
 }
 
+impl Case {
+    /// Whether a question about the one is a question about the other.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.known, &other.known) && self.resource == other.resource && self.facts == other.facts
+    }
+}
+
 /// The answer to one question.
 #[derive(Debug)]
 pub(crate) struct Answer {
