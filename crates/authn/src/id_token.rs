@@ -230,12 +230,11 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
     if !sid.as_ref().is_none_or(|sid| is_identifier(sid)) {
         return Err(Refused::Token("a session id of 1 to 255 characters without controls is required".to_owned()));
     }
+    let given = claims.email().map(|email| email.as_str()).unwrap_or_default();
     // As it is or not at all: what is left of an address after a correction is another one, that nobody vouches for.
-    let email =
-        claims.email().map(|email| email.as_str()).filter(|email| Email::try_from(*email).is_ok_and(|e| *e == **email));
-    let email = email.unwrap_or_default().to_owned();
+    let email = Email::try_from(given).ok().filter(|email| **email == *given).map_or("", |_| given).to_owned();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| visible(name, 120)).unwrap_or_default();
-    let name = if name.is_empty() { visible(email.split('@').next().unwrap_or_default(), 120) } else { name };
+    let name = if name.is_empty() { visible(given.split('@').next().unwrap_or_default(), 120) } else { name };
     Ok(Identity {
         issuer: claims.issuer().as_str().to_owned(),
         subject: subject.to_owned(),
