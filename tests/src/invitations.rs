@@ -25,16 +25,6 @@ async fn accept(client: &mut Client, id: Uuid) -> Answer {
     client.post(&format!("/invitations/{id}/accept"), &[]).await
 }
 
-/// What somebody is in Acme.
-async fn role(world: &World, subject: &str) -> Option<String> {
-    sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
-        .bind(world.acme.organization)
-        .bind(world.user(subject).await)
-        .fetch_optional(&mut world.database.owner().await)
-        .await
-        .unwrap()
-}
-
 // control: IDN-21
 // control: POL-12
 #[tokio::test]
@@ -60,7 +50,7 @@ async fn somebody_who_is_invited_gets_a_mail_and_joins_as_what_was_said() {
     let joined = accept(&mut nora, invitation(&world, "nora@example.com").await).await;
     assert_eq!((joined.status, joined.location()), (303, &*world.acme.url()), "{}", joined.text());
     assert_eq!(nora.get(&world.acme.url()).await.status, 200);
-    assert_eq!(role(&world, "nora").await.as_deref(), Some("editor"));
+    assert_eq!(world.role("nora").await.as_deref(), Some("editor"));
     assert!(!olivia.get(&format!("{}/invitations", world.acme.url())).await.body.contains("nora@"));
 
     let activity = olivia.get(&format!("{}/activity", world.acme.url())).await;
@@ -99,7 +89,7 @@ async fn an_invitation_is_for_its_verified_address_alone() {
         assert_eq!(accept(&mut nora, id).await.status, 404, "{email}");
         assert!(!nora.get("/invitations").await.body.contains("Acme"), "{email}");
     }
-    assert_eq!(role(&world, "nora").await, None);
+    assert_eq!(world.role("nora").await, None);
     let kelvin = "update identity.users set email = 'nora@\u{212a}example.com', email_verified = true
                    where id in (select user_id from identity.accounts where subject = 'nora')";
     assert_eq!(world.change(kelvin).await, 1);
@@ -135,7 +125,7 @@ async fn an_invitation_works_once_and_for_seven_days() {
     assert!(!gus_later.get("/invitations").await.body.contains("Acme"), "over");
     let late = accept(&mut gus_later, invitation(&world, "gus@example.com").await).await;
     assert_eq!(late.status, 409, "{}", late.text());
-    assert_eq!(role(&world, "gus").await, None);
+    assert_eq!(world.role("gus").await, None);
     assert_eq!(accept(&mut gus, id).await.status, 401, "that session is long over");
     // One that has ended is in nobody's way.
     let mut olivia = world.sign_in("olivia").await;
@@ -192,7 +182,7 @@ async fn what_is_granted_is_what_whoever_invited_could_still_grant() {
     let olivias = "update tenant.invitations set role = 'owner'";
     assert_eq!(world.change(olivias).await, 1);
     assert_eq!(accept(&mut nora, id).await.status, 404, "and was never one to make owners");
-    assert_eq!(role(&world, "nora").await, None);
+    assert_eq!(world.role("nora").await, None);
 
     let gone = "delete from tenant.memberships m using identity.accounts a where m.user_id = a.user_id
                 and a.subject = 'adam' and m.role = 'admin'";
@@ -314,7 +304,7 @@ async fn of_joining_and_what_is_changed_in_the_same_moment_one_is_done() {
         world.until_blocked(1).await;
         sqlx::raw_sql("commit").execute(&mut owner).await.unwrap();
         assert_eq!(asked.await.unwrap(), 409, "{change}");
-        assert_eq!(role(&world, "nora").await, None, "{change}");
+        assert_eq!(world.role("nora").await, None, "{change}");
         let back = "update tenant.memberships m set role = 'admin' from identity.accounts a
                      where a.user_id = m.user_id and a.subject = 'adam' and m.role = 'editor'";
         world.change(back).await;
@@ -339,7 +329,7 @@ async fn whoever_invites_and_then_is_no_admin_any_more_has_invited_nobody() {
     assert_eq!(olivia.post(&format!("{adams}/remove"), &up[1..]).await.status, 303);
     assert_eq!(accept(&mut nora, id).await.status, 404, "he is gone");
     assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 0);
-    assert_eq!(role(&world, "nora").await, None);
+    assert_eq!(world.role("nora").await, None);
 }
 
 #[tokio::test]

@@ -10,15 +10,6 @@ async fn url(world: &World, subject: &str, what: &str) -> String {
     format!("{}/members/{}/{what}", world.acme.url(), world.user(subject).await)
 }
 
-async fn role(world: &World, subject: &str) -> Option<String> {
-    sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
-        .bind(world.acme.organization)
-        .bind(world.user(subject).await)
-        .fetch_optional(&mut world.database.owner().await)
-        .await
-        .unwrap()
-}
-
 // control: POL-12
 #[tokio::test]
 async fn a_change_of_role_records_who_what_whom_why_and_the_ticket() {
@@ -153,7 +144,7 @@ async fn the_last_owner_stays_and_a_second_one_frees_the_first() {
     let up = [("role", "owner"), ("reason", "A second one")];
     assert_eq!(olivia.post(&url(&world, "adam", "role").await, &up).await.status, 303);
     assert_eq!(olivia.post(&own_role, &down).await.status, 303);
-    assert_eq!(role(&world, "olivia").await.as_deref(), Some("viewer"));
+    assert_eq!(world.role("olivia").await.as_deref(), Some("viewer"));
     assert_eq!(olivia.post(&own_role, &up).await.status, 403, "from the very next request on");
 }
 
@@ -217,7 +208,7 @@ async fn a_new_role_counts_from_the_next_request_of_a_session_that_goes_on() {
         assert_eq!(vera.get(&address).await.status, 404, "{address}");
     }
     assert_eq!(vera.get("/account").await.status, 200, "still somebody");
-    assert_eq!(role(&world, "vera").await, None);
+    assert_eq!(world.role("vera").await, None);
     let told = olivia.get(&format!("{}/members", world.acme.url())).await;
     assert!(told.body.contains("Vera Viewer was removed."), "{}", told.text());
     let list = olivia.get(&format!("{}/members", world.acme.url())).await;
@@ -238,7 +229,7 @@ async fn of_two_changes_to_one_membership_the_later_is_told_that_it_changed() {
     };
     let one = race(&world, owner, change(olivia, "editor"), change(adam, "creator")).await;
     let kept = if one == 303 { "editor" } else { "creator" };
-    assert_eq!(role(&world, "vera").await.as_deref(), Some(kept));
+    assert_eq!(world.role("vera").await.as_deref(), Some(kept));
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'member.role_changed'").await, 1);
 }
 
@@ -257,7 +248,7 @@ async fn everybody_may_leave_and_the_last_owner_may_not() {
     );
     let left = vera.post(&url(&world, "vera", "remove").await, &why).await;
     assert_eq!((left.status, left.location()), (303, "/organizations"), "{}", left.text());
-    assert_eq!(role(&world, "vera").await, None);
+    assert_eq!(world.role("vera").await, None);
     assert_eq!(vera.get(&world.acme.url()).await.status, 404);
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(olivia.post(&url(&world, "olivia", "remove").await, &why).await.status, 409);

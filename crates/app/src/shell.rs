@@ -1,8 +1,7 @@
-//! What is the same around every page: who is signed in, where they are, and how moments and roles read.
+//! What is the same around every page: who is signed in, and where they are.
 
 use authn::SignedIn;
 use authz::{Action, Authorized};
-use chrono::{DateTime, Utc};
 use web::{Link, Person, Place, Shell};
 
 use crate::activity::ViewActivity;
@@ -70,14 +69,4 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
     });
     shell.tabs = links;
     shell
-}
-
-/// A day as people read it.
-pub(crate) fn day(time: DateTime<Utc>) -> String {
-    time.format("%-d %b %Y").to_string()
-}
-
-/// A moment as people read it.
-pub(crate) fn moment(time: DateTime<Utc>) -> String {
-    time.format("%-d %b %Y, %H:%M UTC").to_string()
 }

@@ -363,7 +363,7 @@ impl Authn {
         .await?;
         let known = sqlx::query!(
             r#"with before as (
-                 select u.id, u.email, u.verified_email from identity.users u join identity.accounts a on a.user_id = u.id
+                 select u.id, u.verified_email from identity.users u join identity.accounts a on a.user_id = u.id
                   where a.issuer = $1 and a.subject = $2 for update of u)
                update identity.users u
                   set display_name = $3, email = $4, email_verified = $5,

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use mail::Mail;
 use tenancy::{Identity, Plane, Tx, UserId, Write};
-use web::{Context, Error};
+use web::{Context, Error, moment};
 
 use crate::Authn;
 use crate::session::actor;
@@ -139,8 +139,4 @@ impl Authn {
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.public_url)
     }
-}
-
-fn moment(time: DateTime<Utc>) -> String {
-    time.format("%-d %b %Y, %H:%M UTC").to_string()
 }

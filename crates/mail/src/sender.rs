@@ -121,7 +121,7 @@ async fn take(db: &Db) -> Result<Vec<Due>, tenancy::Error> {
     let mut tx = db.begin_mail().await?;
     let due = sqlx::query_as!(
         Due,
-        r#"with stale as (delete from mail.outbox where expires_at <= now()),
+        r#"with stale as (delete from mail.outbox where next_try_at <= now() and expires_at <= now()),
                 due as materialized (
                   select id from mail.outbox where next_try_at <= now() and coalesce(expires_at > now(), true)
                    order by next_try_at limit $1 for update skip locked)

@@ -28,4 +28,4 @@ pub use local_path::LocalPath;
 pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
 pub use serve::{Config, serve};
-pub use text::{Email, Line, Paragraph, visible};
+pub use text::{Email, Line, Paragraph, day, moment, visible};

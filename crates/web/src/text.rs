@@ -1,6 +1,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use chrono::{DateTime, Utc};
+
 /// One line of text: trimmed, `MIN` to `MAX` characters, no control or invisible direction characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line<const MIN: usize, const MAX: usize>(String);
@@ -25,6 +27,18 @@ fn deceives(c: char) -> bool {
 pub fn visible(text: &str, most: usize) -> String {
     let kept: String = text.chars().filter(|c| !deceives(*c)).take(most).collect();
     kept.trim().to_owned()
+}
+
+/// A day as people read it.
+#[must_use]
+pub fn day(time: DateTime<Utc>) -> String {
+    time.format("%-d %b %Y").to_string()
+}
+
+/// A moment as people read it.
+#[must_use]
+pub fn moment(time: DateTime<Utc>) -> String {
+    time.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
 fn sized(text: &str, min: usize, max: usize) -> Result<(), String> {

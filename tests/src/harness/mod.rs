@@ -216,6 +216,16 @@ impl World {
             .unwrap()
     }
 
+    /// What a person of the seed is in Acme.
+    pub(crate) async fn role(&self, subject: &str) -> Option<String> {
+        sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
+            .bind(self.acme.organization)
+            .bind(self.user(subject).await)
+            .fetch_optional(&mut self.database.owner().await)
+            .await
+            .unwrap()
+    }
+
     /// A live session of a person that no browser has, so that ending it ends nothing else.
     pub(crate) async fn new_session(&self, subject: &str) -> Uuid {
         let id = Uuid::now_v7();

@@ -1,8 +1,6 @@
 //! A sign-in under way: it works once, for ten minutes, in the browser that began it, with the provider it began with.
 
-use devkit::idp::{Client as IdpClient, Idp};
-use tokio::net::TcpListener;
-
+use super::with_other_provider;
 use crate::harness::{Client, World};
 
 /// A browser that comes back from the provider: itself, and the address it is sent to.
@@ -129,21 +127,7 @@ async fn without_its_cookie_an_answer_is_nothing() {
 // control: IDN-02
 #[tokio::test]
 async fn an_answer_counts_only_at_the_provider_it_was_asked_of() {
-    let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), devkit::seed::people()).await.unwrap();
-    let world = World::start_with(&[
-        ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),
-        ("AUTHN__PROVIDERS__OTHER__ISSUER", &other.issuer()),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_ID", "holdfast"),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
-    ])
-    .await;
-    other.register(IdpClient {
-        id: "holdfast".to_owned(),
-        secret: "another secret".to_owned(),
-        redirect_uris: vec![world.url("/sign-in/other/callback")],
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-    });
+    let (world, other) = with_other_provider(devkit::seed::people()).await;
     let (mut client, callback) = back_from_provider(&world, "nora").await;
     let elsewhere = callback.replace("/sign-in/dev/", "/sign-in/other/");
     assert_eq!(client.get_from_elsewhere(&elsewhere).await.status, 400);

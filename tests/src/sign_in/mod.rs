@@ -11,7 +11,30 @@ mod people;
 mod provider;
 mod return_to;
 
+use devkit::idp::{Client as IdpClient, Idp, Person};
+use tokio::net::TcpListener;
+
 use crate::harness::{Answer, Client, World};
+
+/// A world with a second provider, under the key `other`.
+async fn with_other_provider(people: Vec<Person>) -> (World, Idp) {
+    let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
+    let world = World::start_with(&[
+        ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),
+        ("AUTHN__PROVIDERS__OTHER__ISSUER", &other.issuer()),
+        ("AUTHN__PROVIDERS__OTHER__CLIENT_ID", "holdfast"),
+        ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
+    ])
+    .await;
+    other.register(IdpClient {
+        id: "holdfast".to_owned(),
+        secret: "another secret".to_owned(),
+        redirect_uris: vec![world.url("/sign-in/other/callback")],
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
+    });
+    (world, other)
+}
 
 /// The value of a parameter of an address. Panics unless it is there exactly once.
 fn parameter(url: &str, name: &str) -> String {

@@ -1,29 +1,12 @@
 //! Who somebody is: issuer and subject, and nothing else.
 
-use devkit::idp::{Client as IdpClient, Idp};
-use tokio::net::TcpListener;
-
-use super::try_to_sign_in;
+use super::{try_to_sign_in, with_other_provider};
 use crate::harness::{Traces, World};
 
 // control: TEN-02
 #[tokio::test]
 async fn the_same_address_at_two_providers_is_two_people() {
-    let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), devkit::seed::people()).await.unwrap();
-    let world = World::start_with(&[
-        ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),
-        ("AUTHN__PROVIDERS__OTHER__ISSUER", &other.issuer()),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_ID", "holdfast"),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
-    ])
-    .await;
-    other.register(IdpClient {
-        id: "holdfast".to_owned(),
-        secret: "another secret".to_owned(),
-        redirect_uris: vec![world.url("/sign-in/other/callback")],
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-    });
+    let (world, other) = with_other_provider(devkit::seed::people()).await;
     let choose = world.stranger().get("/sign-in").await;
     assert!(choose.body.contains("Continue with Other") && choose.body.contains("Continue with Development sign-in"));
 
@@ -109,21 +92,7 @@ async fn an_address_is_taken_as_it_is_or_not_at_all() {
         email.clone_into(&mut person.email);
     }
     let subjects: Vec<String> = people.iter().map(|person| person.subject.clone()).collect();
-    let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
-    let world = World::start_with(&[
-        ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),
-        ("AUTHN__PROVIDERS__OTHER__ISSUER", &other.issuer()),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_ID", "holdfast"),
-        ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
-    ])
-    .await;
-    other.register(IdpClient {
-        id: "holdfast".to_owned(),
-        secret: "another secret".to_owned(),
-        redirect_uris: vec![world.url("/sign-in/other/callback")],
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-    });
+    let (world, other) = with_other_provider(people).await;
     for subject in subjects {
         let mut client = world.stranger();
         let started = client.post("/sign-in/other", &[("return_to", "/account")]).await;

@@ -6,10 +6,10 @@ use askama::Template;
 use authz::{Authorized, Entity, Path, PolicySource, Resource, Routes};
 use axum::response::IntoResponse;
 use tenancy::{Entry, Read, Tx, UserId};
-use web::{Page, Result, Shell};
+use web::{Page, Result, Shell, moment};
 
 use crate::Feature;
-use crate::shell::{AccountNav, account, moment};
+use crate::shell::{AccountNav, account};
 
 authz::actions! {
     /// See the own account: who vouches for it, this session, the organizations one belongs to.

@@ -2,9 +2,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use tenancy::{Read, Tx, UserId};
 use uuid::Uuid;
-use web::Result;
-
-use crate::shell::moment;
+use web::{Result, moment};
 
 /// Events on one page.
 pub(super) const PAGE: usize = 50;

@@ -1,12 +1,12 @@
 use askama::Template;
 use authz::{Authorized, Prepare, step_up_url};
 use axum::response::{IntoResponse, Response};
-use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
+use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
-use crate::shell::{Nav, moment, shell};
+use crate::shell::{Nav, shell};
 
 #[derive(Template)]
 #[template(path = "contacts/show.html")]

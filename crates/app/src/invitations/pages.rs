@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mail::Mail;
 use serde::Deserialize;
-use web::{Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
+use web::{Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, day, moment, see_other};
 
 use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
 use crate::members::{Role, RoleChoice};
 use crate::organizations::Organization;
-use crate::shell::{Nav, day, moment, personal, shell};
+use crate::shell::{Nav, personal, shell};
 use crate::why::{Why, WhyFields};
 
 #[derive(Template)]

@@ -4,13 +4,13 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, day, see_other};
 
 use super::member::{self, Member};
 use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role, RoleChoice};
 use crate::invitations::InviteMember;
 use crate::organizations::Organization;
-use crate::shell::{Nav, day, shell};
+use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
 
 #[derive(Template)]

@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, see_other};
+use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, moment, see_other};
 
 use super::passkey::{self, Name, Passkey};
 use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey, StorePasskey};
-use crate::shell::{AccountNav, account, moment};
+use crate::shell::{AccountNav, account};
 
 const LIST: &str = "/account/passkeys";
 

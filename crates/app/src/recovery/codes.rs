@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tenancy::{Account, Read, Tx};
-use web::{Error, Form, NoFields, Page, Result, Shell, see_other};
+use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::{CancelRecovery, MakeRecoveryCodes, ViewRecovery};
-use crate::shell::{AccountNav, account, moment};
+use crate::shell::{AccountNav, account};
 
 #[derive(Template)]
 #[template(path = "recovery/codes.html")]

@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Error, Form, NoFields, Page, Result, Shell, see_other};
+use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
 
-use crate::shell::{moment, personal};
+use crate::shell::personal;
 
 const NEW_PASSKEY: &str = "/account/passkeys/new";
 

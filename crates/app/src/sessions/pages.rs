@@ -4,11 +4,11 @@ use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
-use web::{Form, NoFields, Page, Result, Shell, see_other};
+use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::session::{self, Live};
 use super::{EndOtherSessions, EndSession, ListSessions};
-use crate::shell::{AccountNav, account, moment};
+use crate::shell::{AccountNav, account};
 
 const LIST: &str = "/account/sessions";
 
