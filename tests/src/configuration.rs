@@ -23,6 +23,7 @@ fn read(file: Option<&Path>, changes: &[(&str, &str)]) -> Result<Config, String>
         ("HTTP__PUBLIC_URL", "https://app.acme.example"),
         ("DATABASE__URL", "postgres://web:secret@db.acme.example/holdfast"),
         ("MAIL__URL", "smtps://holdfast:a-secret@mail.acme.example"),
+        ("SEALING__KEY", "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="),
         ("SECURITY__CONTACT", "mailto:security@acme.example"),
     ];
     let given = whole.iter().chain(&PROVIDER).filter(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
@@ -76,6 +77,7 @@ fn the_defaults_name_every_setting_there_is() {
         "http",
         "mail",
         "database",
+        "sealing",
         "authn.session",
         "authn.recovery",
         "authn.limits",

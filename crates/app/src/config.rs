@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use crate::operations::SecurityContact;
 
 /// Keys whose values nobody may read, wherever they stand.
-const SECRETS: [&str; 2] = ["url", "client_secret"];
+const SECRETS: [&str; 4] = ["url", "client_secret", "key", "previous_key"];
 
 /// Everything that can be configured.
 #[derive(Debug, Deserialize)]
@@ -24,6 +24,7 @@ pub struct Config {
     pub http: web::Config,
     pub database: tenancy::Config,
     pub mail: mail::Config,
+    pub sealing: sealing::Config,
     pub authn: authn::Config,
     pub security: SecurityContact,
 }

@@ -56,8 +56,9 @@ async fn run() -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
 
+    let keys = sealing::Keys::new(&config.sealing)?;
     let db = tenancy::Db::connect(&config.database, production).await?;
-    let authn = Authn::new(config.authn, &config.http.public_url, production, db.clone(), Clock::system())?;
+    let authn = Authn::new(config.authn, &config.http.public_url, production, keys, db.clone(), Clock::system())?;
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());
     let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies())?;

@@ -27,6 +27,7 @@ mod step_up;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sealing::Keys;
 use tenancy::Db;
 use webauthn_rs::Webauthn;
 
@@ -59,13 +60,21 @@ struct Inner {
     limits: LimitsConfig,
     providers: BTreeMap<String, Provider>,
     webauthn: Webauthn,
+    keys: Keys,
     public_url: String,
 }
 
 impl Authn {
     /// Checks the configuration and keeps the door to the database. Providers are not asked yet: one that is down must
     /// not keep the application from starting.
-    pub fn new(config: Config, public_url: &str, production: bool, db: Db, clock: Clock) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: Config,
+        public_url: &str,
+        production: bool,
+        keys: Keys,
+        db: Db,
+        clock: Clock,
+    ) -> Result<Self, ConfigError> {
         config.session.check()?;
         config.limits.check()?;
         let http = http_client::HttpClient::new()?;
@@ -84,6 +93,7 @@ impl Authn {
             limits,
             providers,
             webauthn,
+            keys,
             public_url: public_url.to_owned(),
         })))
     }

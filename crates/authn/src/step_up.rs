@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Duration;
+use sealing::{open_once, seal_once};
 use serde_json::json;
 use tenancy::{Identity as IdentityPlane, Tx, Write};
 use tower::ServiceExt;
@@ -14,7 +15,7 @@ use web::cookie::{self, SameSite};
 use web::{Context, Error};
 
 use crate::passkeys::{PasskeyFailure, Purpose};
-use crate::secret::{Token, hash, open_once, seal_once};
+use crate::secret::{Token, hash};
 use crate::{Authn, NewCookie, SignedIn, session};
 
 /// How long a form is kept for its proof.
@@ -58,7 +59,7 @@ impl Authn {
         body: &[u8],
     ) -> Result<(Uuid, HeaderValue), Error> {
         let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
-        let sealed = seal_once(&token, body).map_err(|_| Error::internal("a form could not be sealed"))?;
+        let sealed = seal_once(token.reveal(), body);
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // By one request of a person at a time, so that parallel ones do not add up to more.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", who.user.uuid())

@@ -216,6 +216,7 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://localhost:{port}"))
         .env("HOLDFAST__DATABASE__URL", database)
         .env("HOLDFAST__MAIL__URL", "smtp://127.0.0.1:9") // nothing here sends any
+        .env("HOLDFAST__SEALING__KEY", devkit::seed::sealing_key()?)
         .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS.to_string())
         .stdout(fs::File::create(log)?)
         .stdin(Stdio::null())

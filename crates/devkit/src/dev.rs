@@ -118,6 +118,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
             ("HOLDFAST__HTTP__PUBLIC_URL", public_url.clone()),
             ("HOLDFAST__DATABASE__URL", database.app_url().await?),
             ("HOLDFAST__MAIL__URL", format!("smtp://{smtp_address}")),
+            ("HOLDFAST__SEALING__KEY", sealing_key(&home)?),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__ISSUER", issuer.clone()),
             ("HOLDFAST__AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
@@ -236,6 +237,26 @@ fn make_private(dir: &Path) -> Result<(), String> {
     fs::create_dir_all(dir)
         .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
         .map_err(|error| cannot("create", dir, &error))
+}
+
+/// The key of earlier runs, since the database of earlier runs is sealed with it, or a new one.
+fn sealing_key(home: &Path) -> Result<String, String> {
+    let path = home.join("sealing-key");
+    match fs::read_to_string(&path) {
+        Ok(key) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = seed::sealing_key().map_err(|error| failed("the app", &error))?;
+            let mut open = OpenOptions::new();
+            open.write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .and_then(|mut file| file.write_all(key.as_bytes()))
+                .map_err(|error| cannot("write", &path, &error))?;
+            Ok(key)
+        }
+        Err(error) => Err(cannot("read", &path, &error)),
+    }
 }
 
 fn personas(people: &[Person]) -> String {

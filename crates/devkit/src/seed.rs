@@ -1,6 +1,8 @@
 //! Organizations, people and contacts to look around with, written through the same doors as the application's own.
 
 use audit::{Actor, Event};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::json;
@@ -44,6 +46,13 @@ const NAMES: [&str; 14] = [
 ];
 
 const COMPANIES: [&str; 4] = ["Northwind Traders", "Fabrikam", "Contoso", "Tailspin Toys"];
+
+/// A new `sealing.key`.
+pub fn sealing_key() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(STANDARD.encode(bytes))
+}
 
 /// Who can sign in at the development provider.
 #[must_use]

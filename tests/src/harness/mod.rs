@@ -120,6 +120,7 @@ impl World {
             ("DATABASE__URL", database.web_url.clone()),
             ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
             ("MAIL__URL", smtp_url.clone()),
+            ("SEALING__KEY", devkit::seed::sealing_key().unwrap()),
             ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
             ("AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
@@ -137,8 +138,9 @@ impl World {
         let config = config.unwrap();
 
         let clock = Clock::standing_at(Utc::now());
+        let keys = sealing::Keys::new(&config.sealing).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
-        let authn = Authn::new(config.authn, &config.http.public_url, false, db.clone(), clock.clone()).unwrap();
+        let authn = Authn::new(config.authn, &config.http.public_url, false, keys, db.clone(), clock.clone()).unwrap();
         let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
         let decisions = audit::Decisions::start(db.clone());
         let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies()).unwrap();
