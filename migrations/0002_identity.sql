@@ -68,6 +68,8 @@ create table identity.sessions (
   -- When a passkey was last proved in this session, and which.
   passkey_at timestamptz,
   passkey_id uuid,
+  -- When a code of an authenticator app was last proved in it.
+  totp_at timestamptz,
   -- When a recovery was accepted, which lets it make a passkey and nothing else.
   recovered_at timestamptz,
   -- Where it began, or where a passkey was last proved in it: what later requests are compared with.

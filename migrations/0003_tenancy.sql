@@ -110,8 +110,10 @@ begin
              'email_verified', u.verified_email is not null, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
              'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
-             'passkey_at', s.passkey_at, 'recovered_at', s.recovered_at, 'passkey_enrolled',
-             s.passkey_at is not null or exists (select from identity.passkeys p where p.user_id = u.id),
+             'passkey_at', s.passkey_at, 'totp_at', s.totp_at, 'recovered_at', s.recovered_at,
+             'enrolled', json_build_object(
+               'passkey', s.passkey_at is not null or exists (select from identity.passkeys p where p.user_id = u.id),
+               'totp', exists (select from identity.totp t where t.user_id = u.id and t.confirmed_at is not null)),
              'drift', case when s.new_device or s.changed_at is not null then
                json_build_object('new_device', s.new_device, 'seen_device', s.seen_device,
                                  'seen_network', s.seen_network, 'changes', s.changes, 'returns', s.returns,

@@ -4,8 +4,14 @@ use std::path::Path;
 
 use crate::browser::{Browser, Page};
 use crate::harness::World;
+use crate::harness::totp::App;
 
 async fn sign_in(page: &Page, world: &World, subject: &str) {
+    sign_in_until(page, world, subject, "/organizations").await;
+}
+
+/// Signs in, up to the page that follows.
+async fn sign_in_until(page: &Page, world: &World, subject: &str, arrives: &str) {
     page.goto(&world.url("/")).await;
     page.loads(page.click_text("a", "Sign in")).await;
     page.click_text("button", "Continue with Development sign-in").await;
@@ -13,7 +19,7 @@ async fn sign_in(page: &Page, world: &World, subject: &str) {
     // would hide what happens to the strict cookie.
     page.wait_for_url(&world.idp.issuer()).await;
     page.click(&format!("[data-person={subject}]")).await;
-    page.wait_for_url("/organizations").await;
+    page.wait_for_url(arrives).await;
 }
 
 /// Makes a passkey on the page that asks for one, which then goes on by itself.
@@ -184,6 +190,37 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     browser.close().await;
 }
 
+// control: IDN-11
+#[tokio::test]
+async fn an_authenticator_app_is_set_up_and_its_code_lets_a_second_browser_in_without_script() {
+    let world = World::start().await;
+    let (here, there) = (Browser::launch().await, Browser::launch().await);
+    let (first, second) = (here.page().await, there.page().await);
+    sign_in(&first, &world, "erin").await;
+    first.goto(&world.url("/account/authenticator")).await;
+    first.loads(first.click_text("button", "Set up an app")).await;
+    look(&first, "/authenticator-add").await;
+    first.set_size(360, 800).await;
+    let wide = first.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+    assert_eq!(wide, 0, "scrolls sideways on a telephone");
+    let app = App::holding(&first.text("code").await);
+    first.fill("#f-code", &app.code(&world, 0)).await;
+    first.loads(first.click_text("button", "Confirm")).await;
+    assert!(first.text("[role=status]").await.contains("ready to use"));
+    look(&first, "/authenticator-used").await;
+
+    world.wait(30);
+    second.disable_script(true).await;
+    sign_in_until(&second, &world, "erin", "/step-up").await;
+    look(&second, "/step-up-code").await;
+    second.fill("#f-code", &app.code(&world, 0)).await;
+    second.loads(second.click_text("button", "Use the code")).await;
+    assert_eq!(second.text("h1").await, "Your organizations");
+    assert_eq!((first.console_errors(), second.console_errors()), (vec![], vec![]));
+    here.close().await;
+    there.close().await;
+}
+
 // control: IDN-20
 #[tokio::test]
 async fn a_session_that_is_ended_in_one_browser_is_over_in_another() {
@@ -269,7 +306,7 @@ async fn look(page: &Page, path: &str) {
         page.set_size(width, height).await;
         for (light, dark) in [("light", false), ("dark", true)] {
             page.set_dark(dark).await;
-            page.goto(&page.url()).await; // colours that are still changing are no picture
+            while page.eval("document.getAnimations().length").await != 0 {} // colours that are still changing
             page.screenshot(&Path::new(&directory).join(format!("page{name}-{size}-{light}.png"))).await;
         }
     }
@@ -304,6 +341,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         "/account/email",
         "/account/sessions",
         "/account/recovery",
+        "/account/authenticator",
         "/invitations",
         "/recovery",
         "/step-up",

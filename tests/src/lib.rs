@@ -15,6 +15,7 @@ mod harness;
 
 mod account;
 mod audit_log;
+mod authenticator;
 mod configuration;
 mod contacts;
 mod edge;

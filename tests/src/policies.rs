@@ -28,10 +28,11 @@ impl Table {
         let mut context = vec![
             ("auth_age".to_owned(), long(how.auth_age)),
             ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(how.enrolled)),
-            ("methods".to_owned(), RestrictedExpression::new_set([])),
+            ("totp_enrolled".to_owned(), RestrictedExpression::new_bool(how.totp_enrolled)),
             ("risk_score".to_owned(), long(how.risk)),
         ];
         context.extend(how.passkey_age.map(|age| ("passkey_age".to_owned(), long(age))));
+        context.extend(how.totp_age.map(|age| ("totp_age".to_owned(), long(age))));
         context.extend(how.recovery_age.map(|age| ("recovery_age".to_owned(), long(age))));
         let context = Context::from_pairs(context).unwrap();
         let action = format!("Action::\"{action}\"").parse().unwrap();
@@ -67,11 +68,21 @@ struct How {
     enrolled: bool,
     passkey_age: Option<i64>,
     recovery_age: Option<i64>,
+    totp_enrolled: bool,
+    totp_age: Option<i64>,
     risk: i64,
 }
 
 /// A passkey proved just now, and nothing unusual.
-const PROVED: How = How { auth_age: 60, enrolled: true, passkey_age: Some(10), recovery_age: None, risk: 0 };
+const PROVED: How = How {
+    auth_age: 60,
+    enrolled: true,
+    passkey_age: Some(10),
+    recovery_age: None,
+    totp_enrolled: false,
+    totp_age: None,
+    risk: 0,
+};
 /// The same, and nothing more proved for an hour.
 const AN_HOUR_AGO: How = How { auth_age: 7_200, passkey_age: Some(3_600), ..PROVED };
 /// A provider alone vouches for somebody who has no passkey.
@@ -345,4 +356,44 @@ fn a_recovery_lets_a_passkey_be_made_and_allows_nothing_else() {
     }
     let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("owner"), how(901));
     assert!(!allowed, "for a quarter of an hour");
+}
+
+// control: IDN-11
+#[test]
+fn a_code_is_a_second_factor_and_no_passkey() {
+    let table = Table::load();
+    for action in table.actions() {
+        let kind = table.resource_type(&action);
+        let of_user = table.takes_users(&action);
+        let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
+        for (_, resource) in resources(&kind) {
+            for role in ROLES {
+                let name = action.id().unescaped();
+                let allowed = |how| table.allows(principal, name, resource, &world(role), how);
+                let code = How { totp_enrolled: true, totp_age: Some(10), ..NOT_PROVED };
+                let wanted = allowed(AN_HOUR_AGO) && (of_user || !PRIVILEGED.contains(&role));
+                // What has just proved to be its owner makes a first factor, and with a passkey there is none to make.
+                let wanted = wanted && !["EnrolPasskey", "AddAuthenticator"].contains(&name);
+                assert_eq!(allowed(code), wanted, "{role} {name} {resource}");
+                let not_proved = How { totp_enrolled: true, ..NO_PASSKEY };
+                assert!(!allowed(not_proved), "who has an app proves it: {role} {name} {resource}");
+            }
+        }
+    }
+    for (name, age, passkey, expected) in [
+        ("RemoveAuthenticator", 300, false, true),
+        ("RemoveAuthenticator", 301, false, false),
+        ("RemoveAuthenticator", 10, true, false),
+        ("MakeRecoveryCodes", 300, false, true),
+        ("MakeRecoveryCodes", 10, true, false),
+        ("RemovePasskey", 10, false, false),
+    ] {
+        let how = How { enrolled: passkey, totp_enrolled: true, totp_age: Some(age), ..NO_PASSKEY };
+        let resource = if name == "RemovePasskey" { "Passkey::\"mine\"" } else { "Account::\"mine\"" };
+        assert_eq!(
+            table.allows("User::\"me\"", name, resource, &world("viewer"), how),
+            expected,
+            "{name} {age} {passkey}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ pub mod config;
 
 mod account;
 mod activity;
+mod authenticator;
 mod contacts;
 mod home;
 mod invitations;
@@ -46,6 +47,7 @@ fn features() -> Vec<Feature> {
         step_up::feature(),
         account::feature(),
         passkeys::feature(),
+        authenticator::feature(),
         sessions::feature(),
         recovery::feature(),
         organizations::feature(),

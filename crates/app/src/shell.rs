@@ -23,6 +23,7 @@ pub(crate) enum Nav {
 pub(crate) enum AccountNav {
     Overview,
     Passkeys,
+    Authenticator,
     Sessions,
     Recovery,
 }
@@ -39,6 +40,7 @@ pub(crate) fn account(who: &SignedIn, current: AccountNav) -> Shell {
     let tabs = vec![
         link(AccountNav::Overview, "/account", "Account"),
         link(AccountNav::Passkeys, "/account/passkeys", "Passkeys"),
+        link(AccountNav::Authenticator, "/account/authenticator", "Authenticator"),
         link(AccountNav::Sessions, "/account/sessions", "Sessions"),
         link(AccountNav::Recovery, "/account/recovery", "Recovery"),
     ];

@@ -23,6 +23,7 @@ mod secret;
 mod session;
 mod signed_in;
 mod step_up;
+mod totp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use recovery::{Recovery, RecoveryCodes, WaitingCookie};
 pub use session::renew_cookie;
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
+pub use totp::{ConfirmedTotp, TotpSecret};
 
 use provider::Provider;
 

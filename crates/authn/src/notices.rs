@@ -15,6 +15,10 @@ pub enum Notice {
     PasskeyRemoved(String),
     /// A passkey was copied and is disabled.
     PasskeyCopied,
+    /// An authenticator app is a second factor from now on.
+    TotpAdded,
+    /// It is none any more.
+    TotpRemoved,
     /// They came with a device they had not come with before.
     NewDevice,
     /// Their provider gives another address for them, or does not vouch for it any more.
@@ -50,6 +54,16 @@ impl Notice {
                  so is every passkey that was added with it, and all your sessions have ended."
                     .to_owned(),
             ),
+            Self::TotpAdded => (
+                "totp.added",
+                "An authenticator app was added to your account",
+                "An authenticator app was added to your account. Its codes are a second factor from now on.".to_owned(),
+            ),
+            Self::TotpRemoved => (
+                "totp.removed",
+                "The authenticator app was removed from your account",
+                "The authenticator app was removed from your account, and your other sessions have ended.".to_owned(),
+            ),
             Self::NewDevice => (
                 "sign_in.new_device",
                 "A new device signed in to your account",
@@ -69,14 +83,16 @@ impl Notice {
             ),
             Self::CodeUsed => (
                 "recovery.code_used",
-                "A recovery code for your account was used",
-                "A recovery code was used. Whoever used it can add a passkey to your account now.".to_owned(),
+                "A code was used to recover your account",
+                "A recovery code, or one of your authenticator app, was used. Whoever used it can add a passkey to your account \
+                 now."
+                    .to_owned(),
             ),
             Self::RecoveryWaits(ready) => (
                 "recovery.waits",
                 "Somebody is recovering your account",
                 format!(
-                    "A recovery code was used. Because your role decides about people or money, the recovery waits until \
+                    "A recovery code, or one of your authenticator app, was used. Because your role decides about people or money, the recovery waits until \
                      {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
                      account, under Recovery.",
                     moment(*ready)

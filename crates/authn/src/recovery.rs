@@ -12,13 +12,13 @@ use web::cookie::{self, SameSite};
 
 use crate::limit::Limit;
 use crate::secret::{Token, hash};
-use crate::{Authn, Notice, SignedIn};
+use crate::{Authn, Notice, SignedIn, totp};
 
 const COOKIE: &str = "recovery";
 /// Codes of one person.
 const CODES: usize = 10;
-/// Tries of one person.
-const TRIES: Limit = Limit { name: "recovery code", at_once: 5, every: Duration::minutes(12) };
+/// Codes one person may try, of any kind.
+pub(crate) const TRIES: Limit = Limit { name: "recovery code", at_once: 5, every: Duration::minutes(12) };
 /// New sets of codes for one person.
 const MADE: Limit = Limit { name: "recovery codes", at_once: 3, every: Duration::minutes(1) };
 /// How long a recovery that has waited can be gone on with.
@@ -108,14 +108,39 @@ impl Authn {
         Ok(codes.shown)
     }
 
-    /// Takes a code of the person who is signed in. It proves nothing but that they may make a new passkey: at once, or
+    /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that they may make a new passkey: at once, or
     /// after a wait where their role decides about people or money. `None` where the code is none of theirs, or used;
     /// [`Error::TooMany`] after five tries at once, and then one every twelve minutes.
     pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
-        let code = normalized(code);
-        let (selector, secret) = code.split_at(code.len().min(SELECTOR));
         self.count(TRIES, &who.user.to_string()).await?;
+        let (mut tx, taken) = if totp::is_code(code) {
+            let mut tx = self.0.db.begin_identity::<Write>().await?;
+            let taken = self.take_totp(&mut tx, who.user, code).await?;
+            (tx, taken)
+        } else {
+            self.take_code(who, &normalized(code), now).await?
+        };
+        if !taken {
+            tracing::warn!(user = %who.user, "recovery code refused");
+            let target = format!("User::{}", who.user);
+            Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let recovery = self.begin_recovery(&mut tx, who, now).await?;
+        tx.commit().await?;
+        Ok(Some(recovery))
+    }
+
+    /// Takes a recovery code. With the transaction in which it is used up, or would have been.
+    async fn take_code(
+        &self,
+        who: &SignedIn,
+        code: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Tx<Write, IdentityPlane>, bool), Error> {
+        let (selector, secret) = code.split_at(code.len().min(SELECTOR));
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let stored = sqlx::query_scalar!(
             "select hash from identity.recovery_codes where user_id = $1 and selector = $2 and used_at is null",
@@ -138,16 +163,8 @@ impl Authn {
             now,
             matches,
         );
-        if taken.execute(&mut *tx).await?.rows_affected() == 0 {
-            tracing::warn!(user = %who.user, "recovery code refused");
-            let target = format!("User::{}", who.user);
-            Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
-            tx.commit().await?;
-            return Ok(None);
-        }
-        let recovery = self.begin_recovery(&mut tx, who, now).await?;
-        tx.commit().await?;
-        Ok(Some(recovery))
+        let taken = taken.execute(&mut *tx).await?.rows_affected() == 1;
+        Ok((tx, taken))
     }
 
     async fn begin_recovery(

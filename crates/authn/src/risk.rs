@@ -67,7 +67,7 @@ fn differs(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::{Drift, UserId};
+    use tenancy::{Drift, Enrolled, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -86,7 +86,8 @@ mod tests {
             methods: Vec::new(),
             passkey_at: None,
             recovered_at: None,
-            passkey_enrolled: false,
+            totp_at: None,
+            enrolled: Enrolled { passkey: false, totp: false },
             device: "Firefox on Linux".to_owned(),
             network: "192.0.2.0/24".to_owned(),
             drift: None,

@@ -23,7 +23,7 @@ const LIFETIME: Duration = Duration::minutes(10);
 /// Most forms kept for one person; the oldest gives way.
 const MOST: i64 = 5;
 
-/// A session whose passkey has just been proved: its new cookie, and what it was proved for.
+/// A session in which a factor has just been proved: its new cookie, and what it was proved for.
 #[derive(Debug)]
 pub struct SteppedUp {
     /// The new cookie.
@@ -144,7 +144,7 @@ impl Authn {
         Ok(Ok(SteppedUp { cookie, kept }))
     }
 
-    async fn take_kept(
+    pub(crate) async fn take_kept(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         who: &SignedIn,
@@ -207,7 +207,7 @@ fn name(id: Uuid) -> String {
 /// Middleware around the whole application that does what a [`Kept`] form asked for, in the request that brought the
 /// proof: the same router, the same guards, the session with its new token. `router` is the application without this.
 pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || request.uri().path() != "/step-up" {
+    if request.method() != Method::POST || !["/step-up", "/step-up/code"].contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let (mut headers, context) = (request.headers().clone(), request.extensions().get::<Context>().cloned());

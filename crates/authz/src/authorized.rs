@@ -9,10 +9,10 @@ use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, Workspa
 use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
-use crate::authorizer::{Authorizer, Case, Verdict};
+use crate::authorizer::{Authorizer, Case, Factor, Verdict};
 use crate::entity::{Entity, Facts};
 
-/// Where a passkey is asked for.
+/// Where a factor is asked for.
 const STEP_UP: &str = "/step-up";
 
 /// Proof that the policies allow `A` to this person on this resource, now. The only way to a transaction.
@@ -228,12 +228,12 @@ where
         if answer.verdict != Verdict::Allowed {
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
             let visible = || authorizer.ask(&case, <<A::On as Resource>::View as Action>::NAME).verdict;
-            let verdict = if answer.verdict == Verdict::StepUp { Verdict::StepUp } else { visible() };
+            let verdict = if answer.verdict == Verdict::Refused { visible() } else { answer.verdict };
             // The connection goes back first: a request never holds two.
             drop(tx);
             return Err(match verdict {
                 Verdict::Allowed => Error::Forbidden,
-                Verdict::StepUp => step_up(&authorizer, parts, &who, A::NAME).await?,
+                Verdict::StepUp(factor) => step_up(&authorizer, parts, &who, A::NAME, factor).await?,
                 Verdict::Refused => Error::NotFound,
             });
         }
@@ -250,25 +250,38 @@ where
     }
 }
 
-/// Where a passkey is asked for, and what is done after: the page that was asked for, or the form that was sent, which is
+/// Where a factor is asked for, and what is done after: the page that was asked for, or the form that was sent, which is
 /// kept meanwhile. Programs get the challenge alone and ask again themselves.
-async fn step_up(authorizer: &Authorizer, parts: &Parts, who: &SignedIn, action: &'static str) -> Result<Error> {
+async fn step_up(
+    authorizer: &Authorizer,
+    parts: &Parts,
+    who: &SignedIn,
+    action: &'static str,
+    factor: Factor,
+) -> Result<Error> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     if parts.method != Method::POST || !web::wants_html(&parts.headers) {
-        return Ok(Error::StepUp(step_up_url(path), None));
+        return Ok(Error::StepUp(factor.url(path), None));
     }
     let form = web::form_of_refused(parts).await?;
     let (id, cookie) = authorizer.authn().keep_form(who, action, path, &form).await?;
-    Ok(Error::StepUp(format!("{STEP_UP}?kept={id}"), Some(cookie)))
+    Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
 }
 
-/// Where a passkey is asked for before the page `path` is shown.
-#[must_use]
-pub fn step_up_url(path: &str) -> String {
-    match LocalPath::or_home(path) {
-        // None, or one that is too long for an address.
-        home if home.as_str() == "/" => STEP_UP.to_owned(),
-        path => format!("{STEP_UP}?return_to={}", path.encoded()),
+impl Factor {
+    /// Where it is asked for before the page `path` is shown.
+    #[must_use]
+    pub fn url(self, path: &str) -> String {
+        // Home stands for none, and for one that is too long for an address.
+        format!("{STEP_UP}?return_to={}{}", LocalPath::or_home(path).encoded(), self.hint())
+    }
+
+    /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Passkey => "",
+            Self::PasskeyOrCode => "&by_code=yes",
+        }
     }
 }
 

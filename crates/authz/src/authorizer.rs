@@ -53,7 +53,8 @@ struct Situation {
     passkey_age: Option<i64>,
     recovery_age: Option<i64>,
     passkey_enrolled: bool,
-    methods: Vec<String>,
+    totp_age: Option<i64>,
+    totp_enrolled: bool,
     risk_score: i64,
 }
 
@@ -76,10 +77,19 @@ pub(crate) struct Answer {
 pub enum Verdict {
     /// Allowed as it is.
     Allowed,
-    /// Refused as it is, and allowed with a passkey proved now.
-    StepUp,
-    /// Refused, with or without a passkey.
+    /// Refused as it is, and allowed with a factor proved now.
+    StepUp(Factor),
+    /// Refused, whatever they prove.
     Refused,
+}
+
+/// What turns a refusal into a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// A passkey.
+    Passkey,
+    /// A passkey, or a code of the authenticator app that they have.
+    PasskeyOrCode,
 }
 
 impl Authorizer {
@@ -131,7 +141,7 @@ impl Authorizer {
         Ok(Case { known: Arc::clone(known), resource: uid, facts, context })
     }
 
-    /// Asks the policies, and where they refuse, whether a passkey proved now would change that. Whatever cannot be asked or
+    /// Asks the policies, and where they refuse, whether a factor proved now would change that. Whatever cannot be asked or
     /// errs is a refusal and an error in the log: Cedar itself would skip a policy that errs, also one that forbids.
     pub(crate) fn ask(&self, case: &Case, action: &'static str) -> Answer {
         self.evaluate(case, action).unwrap_or_else(|error| {
@@ -146,9 +156,19 @@ impl Authorizer {
         if response.decision() == Decision::Allow {
             return Ok(Answer { verdict: Verdict::Allowed, policies });
         }
-        let fresh = case.known.situation.with_fresh_passkey().with(case.facts).map_err(|error| format!("{error:?}"))?;
-        let would = self.response(case, action, fresh)?.decision() == Decision::Allow;
-        Ok(Answer { verdict: if would { Verdict::StepUp } else { Verdict::Refused }, policies })
+        let situation = &case.known.situation;
+        let would = |fresh: Situation| {
+            let context = fresh.with(case.facts).map_err(|error| format!("{error:?}"))?;
+            Ok::<_, String>(self.response(case, action, context)?.decision() == Decision::Allow)
+        };
+        let verdict = if situation.totp_enrolled && would(situation.with_fresh_code())? {
+            Verdict::StepUp(Factor::PasskeyOrCode)
+        } else if would(situation.with_fresh_passkey())? {
+            Verdict::StepUp(Factor::Passkey)
+        } else {
+            Verdict::Refused
+        };
+        Ok(Answer { verdict, policies })
     }
 
     fn response(&self, case: &Case, action: &'static str, context: Context) -> Result<Response, String> {
@@ -170,8 +190,9 @@ impl Authorizer {
             auth_age: age(who.auth_time),
             passkey_age: who.passkey_at.map(age),
             recovery_age: who.recovered_at.map(age),
-            passkey_enrolled: who.passkey_enrolled,
-            methods: who.methods.clone(),
+            passkey_enrolled: who.enrolled.passkey,
+            totp_age: who.totp_at.map(age),
+            totp_enrolled: who.enrolled.totp,
             risk_score: who.risk_score(),
         }
     }
@@ -185,7 +206,7 @@ impl Authorizer {
             action,
             resource: case.resource.to_string(),
             allowed: answer.verdict == Verdict::Allowed,
-            step_up: answer.verdict == Verdict::StepUp,
+            step_up: matches!(answer.verdict, Verdict::StepUp(_)),
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
             request: case.known.request,
@@ -229,18 +250,25 @@ impl Situation {
         Self { passkey_age: Some(0), risk_score, ..self.clone() }
     }
 
+    /// The same, had they proved a code now. What is unusual stays unusual: a code can be phished.
+    fn with_fresh_code(&self) -> Self {
+        Self { totp_age: Some(0), ..self.clone() }
+    }
+
     /// The context of a question about a resource of which these facts are known.
     fn with(&self, facts: Facts) -> Result<Context, Error> {
         let long = RestrictedExpression::new_long;
-        let methods = self.methods.iter().map(|method| RestrictedExpression::new_string(method.clone()));
         let mut pairs = vec![
             ("auth_age".to_owned(), long(self.auth_age)),
             ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.passkey_enrolled)),
-            ("methods".to_owned(), RestrictedExpression::new_set(methods)),
+            ("totp_enrolled".to_owned(), RestrictedExpression::new_bool(self.totp_enrolled)),
             ("risk_score".to_owned(), long(self.risk_score)),
         ];
         if let Some(age) = self.passkey_age {
             pairs.push(("passkey_age".to_owned(), long(age)));
+        }
+        if let Some(age) = self.totp_age {
+            pairs.push(("totp_age".to_owned(), long(age)));
         }
         if let Some(age) = self.recovery_age {
             pairs.push(("recovery_age".to_owned(), long(age)));

@@ -16,8 +16,8 @@ mod policies;
 mod routes;
 
 pub use action::{Action, Path, Prepare, Resource};
-pub use authorized::{Authorized, Begin, Member, TxOf, step_up_url};
-pub use authorizer::{Authorizer, Verdict};
+pub use authorized::{Authorized, Begin, Member, TxOf};
+pub use authorizer::{Authorizer, Factor, Verdict};
 pub use entity::{Entity, Facts};
 pub use guard::{Guard, Guarded, Public};
 pub use policies::{PolicyError, PolicySource};

@@ -54,8 +54,10 @@ pub struct SessionFacts {
     pub passkey_at: Option<DateTime<Utc>>,
     /// When a recovery was accepted in this session.
     pub recovered_at: Option<DateTime<Utc>>,
-    /// They have a passkey, if only a disabled one.
-    pub passkey_enrolled: bool,
+    /// When they last proved a code of an authenticator app in this session.
+    pub totp_at: Option<DateTime<Utc>>,
+    /// What they can prove.
+    pub enrolled: Enrolled,
     /// Device family where the session began, or where a passkey was last proved in it.
     pub device: String,
     /// Network there.
@@ -72,6 +74,15 @@ pub struct SessionFacts {
     pub expires_at: DateTime<Utc>,
     /// The cookie carried the token before the last rotation.
     pub by_previous: bool,
+}
+
+/// The factors a person has.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Enrolled {
+    /// They have a passkey, if only a disabled one.
+    pub passkey: bool,
+    /// They have an authenticator app.
+    pub totp: bool,
 }
 
 /// What was unusual about the requests of a session.

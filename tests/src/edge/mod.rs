@@ -36,12 +36,15 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
             vec![("email", "smuggled@example.org"), ("role", "viewer"), ("reason", "No reason")]
         }
         "/account/email/confirm" => vec![("code", "12345678")],
+        "/account/authenticator/confirm" | "/step-up/code" => vec![("code", "123456")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],
         "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
         "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
         "/account/passkeys/{passkey}/rename" => vec![("name", "Smuggled in")],
         "/recovery" => vec![("code", "AAAA-BBBB-CCCC-DDDD")],
-        "/account/recovery/codes"
+        "/account/authenticator"
+        | "/account/authenticator/remove"
+        | "/account/recovery/codes"
         | "/account/recovery/cancel"
         | "/recovery/continue"
         | "/account/email"

@@ -116,6 +116,7 @@ pub(crate) const CHANGES: &[Change] = &[
         credential: Credential::None,
         events: &["recovery.codes_made"],
     },
+    Change { path: "/account/authenticator", form: &[], credential: Credential::None, events: &[] },
     Change {
         path: "/account/sessions/{session}/end",
         form: &[],

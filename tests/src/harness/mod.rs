@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod passkey;
 mod pgbouncer;
 mod raw;
+pub(crate) mod totp;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
@@ -79,6 +80,12 @@ impl Place {
     pub(crate) fn contacts(&self) -> String {
         format!("/o/{}/w/{}/contacts", self.organization, self.workspace)
     }
+}
+
+/// Keys that nothing was sealed with.
+pub(crate) fn sealing_keys() -> sealing::Keys {
+    let key = devkit::seed::sealing_key().unwrap().into();
+    sealing::Keys::new(&sealing::Config { key, previous_key: None }).unwrap()
 }
 
 impl World {

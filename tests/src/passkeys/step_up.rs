@@ -79,7 +79,7 @@ async fn a_page_that_needs_a_fresh_passkey_opens_after_it() {
     // Too long to be kept in an address: asked for all the same.
     let mut stale = world.sign_in_at_provider("olivia").await;
     let long = stale.get(&format!("{}?q={}", world.acme.contacts(), "x".repeat(600))).await;
-    assert_eq!((long.status, long.location()), (303, "/step-up"));
+    assert_eq!((long.status, long.location()), (303, "/step-up?return_to=%2F"));
     for elsewhere in ["https://evil.example", "//evil.example"] {
         let page = olivia.get(&format!("/step-up?return_to={}", elsewhere.replace('/', "%2F"))).await;
         assert!(!page.body.contains("evil.example"), "{}", page.text());

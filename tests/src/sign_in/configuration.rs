@@ -4,7 +4,7 @@ use app::config::Config;
 use authn::{Authn, Clock};
 use chrono::Utc;
 
-use crate::harness::Database;
+use crate::harness::{Database, sealing_keys};
 
 const GOOD: &str = r#"
 profile = "development"
@@ -15,6 +15,9 @@ url = "postgres://web@localhost/none"
 
 [mail]
 url = "smtp://127.0.0.1:2525"
+[sealing]
+key = "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="
+
 [authn.providers.acme]
 name = "Acme"
 issuer = "https://id.acme.example"
@@ -62,9 +65,16 @@ async fn a_provider_that_cannot_be_trusted_stops_the_start() {
     let db = tenancy::Db::connect(&config.database, true).await.unwrap();
     let start = |file: String, production: bool| {
         let config = read(&file)?;
-        Authn::new(config.authn, "https://app.example", production, db.clone(), Clock::standing_at(Utc::now()))
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        Authn::new(
+            config.authn,
+            "https://app.example",
+            production,
+            sealing_keys(),
+            db.clone(),
+            Clock::standing_at(Utc::now()),
+        )
+        .map(|_| ())
+        .map_err(|error| error.to_string())
     };
     assert_eq!(start(GOOD.to_owned(), true), Ok(()));
     assert_eq!(start(GOOD.replace("https://id.acme.example", "http://127.0.0.1:8000"), false), Ok(()));
@@ -96,7 +106,15 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
     let db = tenancy::Db::connect(&config.database, true).await.unwrap();
     let start = |line: &str| {
         let config = read(&format!("{GOOD}[authn.session]\n{line}\n")).unwrap();
-        Authn::new(config.authn, "https://app.example", true, db.clone(), Clock::standing_at(Utc::now())).map(|_| ())
+        Authn::new(
+            config.authn,
+            "https://app.example",
+            true,
+            sealing_keys(),
+            db.clone(),
+            Clock::standing_at(Utc::now()),
+        )
+        .map(|_| ())
     };
     for sound in ["idle_seconds = 300", "grace_seconds = 10", "absolute_seconds = 2592000", "rotate_seconds = 60"] {
         assert!(start(sound).is_ok(), "{sound}");

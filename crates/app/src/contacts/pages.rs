@@ -1,5 +1,5 @@
 use askama::Template;
-use authz::{Authorized, Prepare, step_up_url};
+use authz::{Authorized, Prepare, Verdict};
 use axum::response::{IntoResponse, Response};
 use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
 
@@ -41,7 +41,10 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoRes
     let (may_edit, may_delete) = (ok.would::<EditContact>(ok.on()), ok.would::<DeleteContact>(ok.on()));
     let contact = ok.on();
     let url = contact.url();
-    let step_up_url = (!sees && ok.would::<ViewRestrictedFields>(contact)).then(|| step_up_url(&url));
+    let step_up_url = match ok.verdict::<ViewRestrictedFields>(contact) {
+        Verdict::StepUp(factor) => Some(factor.url(&url)),
+        Verdict::Allowed | Verdict::Refused => None,
+    };
     Ok(Page(Show {
         shell: shell(&ok, Nav::Contacts),
         restricted,

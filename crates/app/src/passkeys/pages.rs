@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Challenge, Notice, PasskeyFailure, SignedIn};
-use authz::{Action, Authorized, Prepare, Verdict, step_up_url};
+use authz::{Action, Authorized, Prepare, Verdict};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -64,7 +64,7 @@ impl New {
     fn page(who: &SignedIn, name: &str, return_to: &LocalPath, errors: &FieldErrors) -> Self {
         Self {
             shell: account(who, AccountNav::Passkeys),
-            first: !who.passkey_enrolled,
+            first: !who.enrolled.passkey,
             form: EnrolForm { name: errors.field("name", name), credential: errors.field("credential", "") },
             return_to: return_to.to_string(),
             passkeys_url: web::passkeys_url(),
@@ -97,7 +97,7 @@ pub(super) async fn new(ok: Authorized<ListPasskeys>, Query(then): Query<Then>) 
         Verdict::Allowed => {
             Page(New::page(who, &who.context().client.device, &return_to, &FieldErrors::default())).into_response()
         }
-        Verdict::StepUp => Redirect::to(&step_up_url(&here)).into_response(),
+        Verdict::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Verdict::Refused => {
             let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
             Page(SignInFirst { shell: account(who, AccountNav::Passkeys), sign_in_url }).into_response()

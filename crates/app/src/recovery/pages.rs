@@ -20,7 +20,7 @@ struct Ask {
 }
 
 pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
-    if !who.passkey_enrolled {
+    if !who.enrolled.passkey && !who.enrolled.totp {
         // There is nothing to recover from.
         return Ok(Redirect::to(NEW_PASSKEY).into_response());
     }
@@ -44,7 +44,7 @@ pub(super) async fn take(
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
     if code.trim().is_empty() {
-        return refuse("Enter one of your recovery codes.");
+        return refuse("Enter one of your codes.");
     }
     match authn.recover(&who, &code).await? {
         None => refuse("This is none of your codes, or it was used already."),

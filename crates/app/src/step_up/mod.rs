@@ -1,4 +1,4 @@
-//! Proving a passkey for what needs it, and then going on with exactly that.
+//! Proving a factor for what needs it, and then going on with exactly that.
 
 mod pages;
 
@@ -10,6 +10,7 @@ pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("/step-up", pages::ask)
         .post("/step-up", pages::accept)
+        .post("/step-up/code", pages::accept_code)
         .post("/step-up/options", pages::options);
     Feature { routes, policies: None, events: &[] }
 }

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Challenge, PasskeyFailure, SignedIn};
+use authn::{Authn, Challenge, PasskeyFailure, SignedIn, SteppedUp};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -18,6 +18,11 @@ struct Ask {
     return_to: String,
     kept: String,
     problem: &'static str,
+    /// They have a passkey to prove.
+    by_passkey: bool,
+    /// A code of their authenticator app does as well.
+    by_code: bool,
+    code_problem: &'static str,
     passkeys_url: &'static str,
 }
 
@@ -29,6 +34,16 @@ pub(super) struct Then {
     return_to: String,
     #[serde(default)]
     kept: String,
+    /// `yes`: a code of an authenticator app does as well.
+    #[serde(default)]
+    by_code: String,
+}
+
+/// Why what was tried did not do.
+#[derive(Default)]
+struct Problems {
+    passkey: &'static str,
+    code: &'static str,
 }
 
 pub(super) async fn ask(
@@ -37,22 +52,16 @@ pub(super) async fn ask(
     headers: HeaderMap,
     Query(then): Query<Then>,
 ) -> Result<Response> {
-    if !who.passkey_enrolled {
-        // Nothing to prove yet: first comes a passkey, and then this again.
+    if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
+        // Nothing to prove that would do: first comes a passkey, and then this again.
         let back = if then.kept.is_empty() { then.return_to } else { format!("/step-up?kept={}", then.kept) };
         let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
-    page(&authn, &who, &headers, &then, "").await
+    page(&authn, &who, &headers, &then, Problems::default()).await
 }
 
-async fn page(
-    authn: &Authn,
-    who: &SignedIn,
-    headers: &HeaderMap,
-    then: &Then,
-    problem: &'static str,
-) -> Result<Response> {
+async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
     let action = match then.kept.parse::<Uuid>() {
         Ok(id) => authn.kept_action(who, headers, id).await?.map(|name| in_words(&name)),
         Err(_) => None,
@@ -62,7 +71,10 @@ async fn page(
         action,
         return_to: LocalPath::or_home(&then.return_to).to_string(),
         kept: then.kept.clone(),
-        problem,
+        problem: problems.passkey,
+        by_passkey: who.enrolled.passkey,
+        by_code: who.enrolled.totp && then.by_code == "yes",
+        code_problem: problems.code,
         passkeys_url: web::passkeys_url(),
     })
     .into_response())
@@ -95,17 +107,20 @@ pub(super) struct Answer {
     return_to: String,
     #[serde(default)]
     kept: String,
+    #[serde(default)]
+    by_code: String,
 }
 
 pub(super) async fn accept(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Answer { credential, return_to, kept }): Form<Answer>,
+    Form(Answer { credential, return_to, kept, by_code }): Form<Answer>,
 ) -> Result<Response> {
-    let then = Then { return_to, kept };
-    let refuse = async |status: StatusCode, problem| {
-        Ok((status, page(&authn, &who, &headers, &then, problem).await?).into_response())
+    let then = Then { return_to, kept, by_code };
+    let refuse = async |status: StatusCode, passkey| {
+        let problems = Problems { passkey, ..Problems::default() };
+        Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
     };
     if credential.is_empty() {
         let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
@@ -115,7 +130,36 @@ pub(super) async fn accept(
         Ok(stepped_up) => stepped_up,
         Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
     };
-    let next = match stepped_up.kept {
+    Ok(go_on(stepped_up, &then))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Code {
+    code: String,
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    kept: String,
+}
+
+pub(super) async fn accept_code(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Code { code, return_to, kept }): Form<Code>,
+) -> Result<Response> {
+    let then = Then { return_to, kept, by_code: "yes".to_owned() };
+    if let Some(stepped_up) = authn.prove_totp(&who, &headers, &code, then.kept.parse().ok()).await? {
+        return Ok(go_on(stepped_up, &then));
+    }
+    let problems = Problems { code: "This is not the code your app shows now, or it was used.", ..Problems::default() };
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
+}
+
+/// What the proof was for.
+fn go_on(SteppedUp { cookie, kept }: SteppedUp, then: &Then) -> Response {
+    let next = match kept {
         Some(kept) => kept.into_response(),
         None if then.kept.is_empty() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
         None => {
@@ -123,7 +167,7 @@ pub(super) async fn accept(
             Error::Conflict(text, None).into_response()
         }
     };
-    Ok((stepped_up.cookie, next).into_response())
+    (cookie, next).into_response()
 }
 
 fn why_not(failure: PasskeyFailure) -> &'static str {

@@ -1,0 +1,22 @@
+use qrcode::{Color, EcLevel, QrCode};
+use web::Result;
+
+/// A text as a picture for cameras (QR code, ISO/IEC 18004), one unit for each square.
+pub(super) struct Picture {
+    /// Length of a side, with the quiet zone of four squares around.
+    pub(super) side: usize,
+    /// The dark squares, from the left and from the top.
+    pub(super) dark: Vec<(usize, usize)>,
+}
+
+const QUIET: usize = 4;
+
+impl Picture {
+    pub(super) fn of(text: &str) -> Result<Self> {
+        let code = QrCode::with_error_correction_level(text, EcLevel::M)?;
+        let width = code.width();
+        let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == Color::Dark);
+        let dark = dark.map(|(at, _)| (at % width + QUIET, at / width + QUIET)).collect();
+        Ok(Self { side: width + 2 * QUIET, dark })
+    }
+}

@@ -1,0 +1,288 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use chrono::Duration;
+use sealing::Place;
+use serde_json::json;
+use tenancy::{Account, Identity as IdentityPlane, Tx, UserId, Write};
+use totp_rs::{Algorithm, Builder, Secret, Totp};
+use uuid::Uuid;
+use web::Error;
+
+use crate::secret::{Token, hash};
+use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, recovery, session};
+
+/// Time to show the first code of a new app.
+const LIFETIME: Duration = Duration::minutes(15);
+/// Steps of 30 seconds that the clock of a telephone may be wrong.
+const SKEW: u16 = 1;
+
+/// The secret of an authenticator app that is being set up, for the page that shows it.
+pub struct TotpSecret {
+    /// As apps read it from a picture: `otpauth://totp/...`.
+    pub uri: String,
+    /// As people type it: base 32 in groups of four.
+    pub text: String,
+}
+
+/// Proof that a code of a new app came back.
+#[derive(Debug)]
+pub struct ConfirmedTotp(());
+
+impl Authn {
+    /// Makes the secret of an authenticator app, which proves nothing before [`confirm_totp`](Self::confirm_totp). One that
+    /// was never confirmed ends; where one is in use it is [`Error::Conflict`].
+    pub async fn new_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<TotpSecret, Error> {
+        let mut secret = [0; 20];
+        getrandom::fill(&mut secret)?;
+        let made = sqlx::query!(
+            "insert into identity.totp as known (user_id, secret, created_at, made_in) values ($1, $2, $3, $4)
+             on conflict (user_id) do update set secret = $2, created_at = $3, made_in = $4
+               where known.confirmed_at is null",
+            who.user.uuid(),
+            self.0.keys.seal(place(who.user), &secret)?,
+            self.0.clock.now(),
+            who.session,
+        );
+        if made.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(Error::Conflict("You have an authenticator app already. Remove it first.", None));
+        }
+        shown(&totp(&secret, who)?)
+    }
+
+    /// The secret this session is setting up, to be shown once more after a wrong code.
+    pub async fn unconfirmed_totp(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+    ) -> Result<Option<TotpSecret>, Error> {
+        let secret = self.unconfirmed(tx, who).await?;
+        secret.map(|secret| shown(&totp(&secret, who)?)).transpose()
+    }
+
+    /// Takes the first code of the app this session is setting up, and has the app prove from then on. `None` where the
+    /// code is wrong, or nothing was made in this session in the last quarter of an hour.
+    pub async fn confirm_totp(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        code: &str,
+    ) -> Result<Option<ConfirmedTotp>, Error> {
+        let Some(secret) = self.unconfirmed(tx, who).await? else { return Ok(None) };
+        let now = self.0.clock.now();
+        let Some(step) = step(&totp(&secret, who)?, code, now)? else { return Ok(None) };
+        let confirmed = sqlx::query!(
+            "update identity.totp set confirmed_at = $2, last_step = $3 where user_id = $1 and confirmed_at is null",
+            who.user.uuid(),
+            now,
+            step,
+        );
+        if confirmed.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let target = format!("User::{}", who.user);
+        Event { kind: "totp.enrolled", target, details: json!({}) }.record(tx, &who.actor()).await?;
+        self.tell(tx, who.user, &Notice::TotpAdded, who.context()).await?;
+        Ok(Some(ConfirmedTotp(())))
+    }
+
+    async fn unconfirmed(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Option<Vec<u8>>, Error> {
+        let sealed = sqlx::query_scalar!(
+            "select secret from identity.totp where made_in = $1 and confirmed_at is null and created_at > $2",
+            who.session,
+            self.0.clock.now() - LIFETIME,
+        );
+        let sealed = sealed.fetch_optional(&mut **tx).await?;
+        Ok(sealed.map(|sealed| self.0.keys.open(place(who.user), &sealed)).transpose()?.map(|secret| secret.to_vec()))
+    }
+
+    /// Takes the app away, and ends the person's other sessions. [`Error::Conflict`] where there is none.
+    pub async fn remove_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<(), Error> {
+        let removed = sqlx::query!("delete from identity.totp where confirmed_at is not null");
+        if removed.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(Error::Conflict("You have no authenticator app any more.", None));
+        }
+        // Whoever has it may have begun one of the other sessions.
+        let ended = sqlx::query_scalar!(
+            "update identity.sessions set ended_at = $2, ended_why = 'the authenticator app was removed'
+              where id <> $1 and ended_at is null returning id",
+            who.session,
+            self.0.clock.now(),
+        );
+        let ended = ended.fetch_all(&mut **tx).await?;
+        let target = format!("User::{}", who.user);
+        Event { kind: "totp.removed", target, details: json!({ "sessions_ended": ended }) }
+            .record(tx, &who.actor())
+            .await?;
+        self.tell(tx, who.user, &Notice::TotpRemoved, who.context()).await
+    }
+
+    /// Counts an app that was set up in this session as proved in it. The session gets a new token.
+    pub async fn step_up_by_new_totp(
+        &self,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        ConfirmedTotp(()): ConfirmedTotp,
+    ) -> Result<NewCookie, Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let cookie = self.note_code(&mut tx, who, headers).await?;
+        tx.commit().await?;
+        Ok(cookie)
+    }
+
+    /// Accepts a code of the person's authenticator app for this session, gives the session a new token, and takes what
+    /// was kept for it: all or nothing. `None` where it is none, or was used.
+    pub async fn prove_totp(
+        &self,
+        who: &SignedIn,
+        headers: &HeaderMap,
+        code: &str,
+        kept: Option<Uuid>,
+    ) -> Result<Option<SteppedUp>, Error> {
+        self.count(recovery::TRIES, &who.user.to_string()).await?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let target = format!("Session::{}", who.session);
+        if !self.take_totp(&mut tx, who.user, code).await? {
+            tracing::warn!(user = %who.user, "code of an authenticator app refused");
+            Event { kind: "totp.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let cookie = self.note_code(&mut tx, who, headers).await?;
+        let kept = match kept {
+            Some(id) => self.take_kept(&mut tx, who, headers, id).await?,
+            None => None,
+        };
+        Event { kind: "session.code_proved", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+        tx.commit().await?;
+        Ok(Some(SteppedUp { cookie, kept }))
+    }
+
+    /// Takes a code, once: of two that come with the same one, and after a later one, the second finds it used (RFC 6238,
+    /// section 5.2).
+    pub(crate) async fn take_totp(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        user: UserId,
+        code: &str,
+    ) -> Result<bool, Error> {
+        let sealed = sqlx::query_scalar!(
+            "select secret from identity.totp where user_id = $1 and confirmed_at is not null",
+            user.uuid()
+        );
+        let Some(sealed) = sealed.fetch_optional(&mut **tx).await? else { return Ok(false) };
+        let (secret, now) = (self.0.keys.open(place(user), &sealed)?, self.0.clock.now());
+        let Some(step) = step(&builder(&secret).build()?, code, now)? else { return Ok(false) };
+        // Sealed anew each time, so that a key of before gets out of use.
+        let taken = sqlx::query!(
+            "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
+              where user_id = $1 and secret = $5 and last_step < $3",
+            user.uuid(),
+            self.0.keys.seal(place(user), &secret)?,
+            step,
+            now,
+            sealed,
+        );
+        Ok(taken.execute(&mut **tx).await?.rows_affected() == 1)
+    }
+
+    /// Notes a code in the session and replaces its token at once, as [`note_proof`](Self::note_proof) does. A code can be
+    /// phished, so it makes nothing of what is unusual about the session usual.
+    async fn note_code(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        headers: &HeaderMap,
+    ) -> Result<NewCookie, Error> {
+        let token = Token::new()?;
+        let given = session::token_of(headers).map(hash).ok_or(Error::Unauthenticated)?;
+        let noted = sqlx::query!(
+            "update identity.sessions
+                set token_hash = $2, previous_hash = null, previous_until = null, rotated_at = $3, totp_at = $3,
+                    methods = case when 'totp' = any (methods) then methods else array_append(methods, 'totp') end
+              where id = $1 and (token_hash = $4 or previous_hash = $4) and ended_at is null",
+            who.session,
+            &token.hash()[..],
+            self.0.clock.now(),
+            &given[..],
+        );
+        if noted.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(Error::Unauthenticated);
+        }
+        Ok(NewCookie::of(&token))
+    }
+}
+
+/// Whether somebody typed the code of an app, and not one of the others.
+pub(crate) fn is_code(typed: &str) -> bool {
+    let code = without_spaces(typed);
+    code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn without_spaces(typed: &str) -> String {
+    typed.chars().filter(|c| !c.is_whitespace()).take(7).collect()
+}
+
+fn place(user: UserId) -> Place {
+    Place { column: "identity.totp.secret", row: user.uuid() }
+}
+
+/// What every app understands: SHA-1, six digits, 30 seconds (RFC 6238).
+fn builder(secret: &[u8]) -> Builder {
+    Builder::new()
+        .with_algorithm(Algorithm::SHA1)
+        .with_digits(6)
+        .with_skew(SKEW)
+        .with_step_duration(30)
+        .with_secret(Secret::new(secret.into()))
+        .with_account_name("account")
+}
+
+/// With the name the app shows.
+fn totp(secret: &[u8], who: &SignedIn) -> Result<Totp, Error> {
+    let name = if who.email.is_empty() { &who.name } else { &who.email };
+    Ok(builder(secret).with_account_name(name.replace(':', " ")).with_issuer(Some("Holdfast")).build()?)
+}
+
+fn shown(totp: &Totp) -> Result<TotpSecret, Error> {
+    let text = totp.secret().to_base32();
+    let groups: Vec<_> = text.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+    Ok(TotpSecret { uri: totp.to_url()?, text: groups.join(" ") })
+}
+
+/// The step a code is of, if it is of one about now.
+fn step(totp: &Totp, code: &str, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, Error> {
+    if !is_code(code) {
+        return Ok(None);
+    }
+    let step = totp.check(&without_spaces(code), now.timestamp().unsigned_abs());
+    Ok(step.map(i64::try_from).transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    // control: IDN-11
+    #[test]
+    fn codes_are_those_of_the_standard_and_hold_for_a_step_before_and_after() {
+        // RFC 6238, appendix B: the last six digits of what it gives for SHA-1.
+        let totp = builder(b"12345678901234567890").build().unwrap();
+        for (time, code) in
+            [(59, "287082"), (1_111_111_109, "081804"), (1_234_567_890, "005924"), (2_000_000_000, "279037")]
+        {
+            let at = |time| DateTime::from_timestamp(time, 0).unwrap();
+            let own = Some(time / 30);
+            assert_eq!(step(&totp, code, at(time)).unwrap(), own);
+            assert_eq!(step(&totp, &format!(" {} {} ", &code[..3], &code[3..]), at(time)).unwrap(), own);
+            assert_eq!(step(&totp, code, at(time / 30 * 30 - 30)).unwrap(), own);
+            assert_eq!(step(&totp, code, at(time / 30 * 30 + 59)).unwrap(), own);
+            assert_eq!(step(&totp, code, at(time / 30 * 30 + 60)).unwrap(), None);
+            assert_eq!(step(&totp, code, at(time / 30 * 30 - 31)).unwrap(), None);
+        }
+        for none in ["", "28708", "2870822", "28708a", "２８７０８２", "-28708"] {
+            assert_eq!(step(&totp, none, DateTime::from_timestamp(59, 0).unwrap()).unwrap(), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+-- An authenticator app (TOTP, RFC 6238), the second-best second factor. One of a person.
+create table identity.totp (
+  user_id uuid primary key references identity.users (id),
+  -- 160 bits, sealed for this row.
+  secret bytea not null check (octet_length(secret) between 56 and 200),
+  created_at timestamptz not null,
+  -- The session it was made in, which alone can confirm it.
+  made_in uuid not null references identity.sessions (id),
+  -- Until one of its codes has come back it proves nothing, and makes room for another one.
+  confirmed_at timestamptz,
+  -- The 30 seconds, counted since 1970, of the last code that was taken: it is not taken again, nor one before it.
+  last_step bigint not null default 0 check (last_step >= 0),
+  last_used_at timestamptz
+);
+
+alter table identity.totp enable row level security;
+alter table identity.totp force row level security;
+create policy identity_plane on identity.totp to identity_rows using (true) with check (true);
+create policy own on identity.totp to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid))
+  with check (user_id = (select current_setting('app.user_id')::uuid));
+grant select, update (secret, last_step, last_used_at) on identity.totp to identity_rows;
+grant select, insert, update (secret, created_at, made_in, confirmed_at, last_step), delete on identity.totp to account_rows;

@@ -1,0 +1,265 @@
+//! Authenticator apps: a second factor, and no more than that.
+
+use crate::harness::passkey::{Authenticator, enrol};
+use crate::harness::totp::{App, add};
+use crate::harness::{Answer, Client, World};
+
+/// Somebody with an app, and a browser in which only the provider vouches for them. A step later than the set-up.
+async fn second_browser(world: &World, subject: &str) -> (App, Client, Client) {
+    let mut first = world.sign_in(subject).await;
+    let app = add(world, &mut first).await;
+    world.wait(30);
+    (app, first, world.sign_in_at_provider(subject).await)
+}
+
+async fn send_code(client: &mut Client, code: &str) -> Answer {
+    client.post("/step-up/code", &[("code", code), ("return_to", "/account")]).await
+}
+
+async fn events(world: &World, like: &str) -> Vec<String> {
+    sqlx::query_scalar("select kind from audit.events where kind like $1 order by id")
+        .bind(like)
+        .fetch_all(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_code_is_the_second_factor_of_who_has_an_app() {
+    let world = World::start().await;
+    let (app, mut first, mut second) = second_browser(&world, "erin").await;
+    assert_eq!(first.get("/account").await.status, 200, "the app was proved here when it was set up");
+    assert_eq!(second.get(&world.acme.contacts()).await.location().split('?').next(), Some("/step-up"));
+    // What is sent without it waits, and is done as it was sent.
+    let asked = second.post(&world.acme.contacts(), &[("name", "Kept Meanwhile")]).await;
+    let page = second.get(asked.location()).await;
+    assert!(page.body.contains("action=\"/step-up/code\"") && page.body.contains("create contact"), "{}", page.text());
+    assert!(!page.body.contains("data-passkey"), "there is no passkey to use");
+    let (_, kept) = asked.location().split_once("kept=").unwrap();
+    let kept = kept.split('&').next().unwrap();
+    let before = second.clone();
+    let done = second.post("/step-up/code", &[("code", &app.code(&world, 0)), ("kept", kept)]).await;
+    assert!(done.status == 303 && done.location().contains("/contacts/"), "{} {}", done.status, done.text());
+    assert!(second.get(&world.acme.contacts()).await.body.contains("Kept Meanwhile"));
+    assert_eq!(before.clone().get("/account").await.status, 303, "the token from before the proof is worth nothing");
+    assert_eq!(events(&world, "session.code_proved").await.len(), 1);
+    let told = world.mail_to("erin@example.com").await;
+    assert!(told.subject.contains("authenticator app was added"), "{}", told.subject);
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_code_works_once_and_none_works_that_is_older_than_one_that_did() {
+    let world = World::start().await;
+    let (app, first, second) = second_browser(&world, "erin").await;
+    drop(first);
+    let others = [second, world.sign_in_at_provider("erin").await, world.sign_in_at_provider("erin").await];
+    let code = app.code(&world, 0);
+    let send = |client: &Client| {
+        let (mut client, code) = (client.clone(), code.clone());
+        async move { send_code(&mut client, &code).await.status }
+    };
+    let mut statuses: [u16; 3] = tokio::join!(send(&others[0]), send(&others[1]), send(&others[2])).into();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 422, 422], "three browsers at once");
+    let mut another = world.sign_in_at_provider("erin").await;
+    assert_eq!(send_code(&mut another, &app.code(&world, -1)).await.status, 422, "of the step before");
+    assert_eq!(send_code(&mut another, &app.code(&world, 1)).await.status, 303, "of the step after, by a fast clock");
+    let mut another = world.sign_in_at_provider("erin").await;
+    world.wait(740);
+    let code = app.code(&world, 0);
+    assert_eq!(send_code(&mut another, &format!(" {} {} ", &code[..3], &code[3..])).await.status, 303, "with spaces");
+    assert_eq!(events(&world, "totp.refused").await.len(), 3);
+}
+
+// control: IDN-11
+// control: IDN-13
+#[tokio::test]
+async fn codes_are_tried_five_times_and_a_right_one_is_not_used_up_meanwhile() {
+    let world = World::start().await;
+    let (app, _, second) = second_browser(&world, "erin").await;
+    let right = app.code(&world, 0);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    let tries = (0..8).map(|_| {
+        let mut client = second.clone();
+        async move { send_code(&mut client, wrong).await.status }
+    });
+    let mut statuses = futures_util::future::join_all(tries).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [422, 422, 422, 422, 422, 429, 429, 429], "many at once are no more");
+    let mut second = second;
+    assert_eq!(send_code(&mut second, &right).await.status, 429);
+    // A recovery code is a guess like any other.
+    assert_eq!(second.post("/recovery", &[("code", "AAAA-BBBB-CCCC-DDDD")]).await.status, 429);
+    world.wait(740);
+    assert_eq!(send_code(&mut second, &app.code(&world, 0)).await.status, 303);
+}
+
+// control: IDN-09
+// control: IDN-10
+// control: IDN-11
+#[tokio::test]
+async fn a_code_opens_nothing_that_takes_a_passkey() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let app = add(&world, &mut olivia).await;
+    world.wait(30);
+    let mut other = world.sign_in_at_provider("olivia").await;
+    let asked = other.get(&world.acme.contacts()).await;
+    assert!(asked.location().starts_with("/step-up?") && !asked.location().contains("by_code"), "{}", asked.location());
+    assert!(!other.get(asked.location()).await.body.contains("/step-up/code"), "a code is not asked for");
+    assert_eq!(send_code(&mut other, &app.code(&world, 0)).await.status, 303);
+    assert_eq!(other.get("/account").await.status, 200, "her own account needs a second factor only");
+    assert!(other.get(&world.acme.contacts()).await.location().starts_with("/step-up?"), "an owner proves a passkey");
+    for path in ["/account/passkeys/options", "/account/recovery/codes", "/account/authenticator/remove"] {
+        assert_eq!(other.clone().program().post(path, &[]).await.status, 401, "{path}");
+    }
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_code_of_the_app_recovers_as_a_recovery_code_does() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    world.prove(&mut erin, "erin").await;
+    let app = add(&world, &mut erin).await;
+    world.wait(30);
+    let mut lost = world.sign_in_at_provider("erin").await;
+    assert_eq!(lost.clone().program().post("/account/passkeys/options", &[]).await.status, 401);
+    let code = app.code(&world, 0);
+    let accepted = lost.post("/recovery", &[("code", &code)]).await;
+    assert_eq!((accepted.status, accepted.location()), (303, "/account/passkeys/new"), "{}", accepted.text());
+    assert!(
+        lost.get("/account").await.location().starts_with("/step-up"),
+        "it makes a passkey and proves nothing else"
+    );
+    assert_eq!(lost.post("/recovery", &[("code", &code)]).await.status, 422, "once");
+    assert_eq!(enrol(&mut lost, &mut Authenticator::new(&world), "New").await.status, 303);
+
+    let mut olivia = world.sign_in("olivia").await;
+    let app = add(&world, &mut olivia).await;
+    world.wait(30);
+    let mut lost = world.sign_in_at_provider("olivia").await;
+    let waits = lost.post("/recovery", &[("code", &app.code(&world, 0))]).await;
+    assert!(waits.body.contains("the recovery waits until"), "{}", waits.text());
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn who_has_no_passkey_keeps_codes_for_a_lost_app() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    add(&world, &mut erin).await;
+    let made = erin.post("/account/recovery/codes", &[]).await;
+    let code = made.body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let mut lost = world.sign_in_at_provider("erin").await;
+    assert!(lost.get("/step-up?by_code=yes").await.body.contains("Lost your app?"));
+    assert_eq!(lost.post("/recovery", &[("code", &code)]).await.location(), "/account/passkeys/new");
+    assert_eq!(enrol(&mut lost, &mut Authenticator::new(&world), "First").await.status, 303);
+    assert_eq!(lost.get("/account").await.status, 200);
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
+    let world = World::start().await;
+    // Without a passkey: soon after the provider vouched for them.
+    let mut erin = world.sign_in("erin").await;
+    world.wait(910);
+    let page = erin.get("/account/authenticator").await;
+    assert!(page.body.contains("/sign-in?anew=yes") && !page.body.contains("Set up an app"), "{}", page.text());
+    assert_eq!(erin.post("/account/authenticator", &[]).await.status, 403);
+    // With one: with a fresh one.
+    let mut olivia = world.sign_in("olivia").await;
+    world.wait(310);
+    assert!(olivia.post("/account/authenticator", &[]).await.location().starts_with("/step-up?kept="));
+    world.prove(&mut olivia, "olivia").await;
+    add(&world, &mut olivia).await;
+    let again = olivia.post("/account/authenticator", &[]).await;
+    assert!(again.status == 409 && again.body.contains("Remove it first"), "{}", again.text());
+    // Not in a session that looks unusual.
+    let mut vera = world.sign_in("vera").await.with_agent("Mozilla/5.0 (Windows NT 10.0) Chrome/140.0");
+    assert_eq!(vera.post("/account/authenticator", &[]).await.status, 403);
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_secret_is_shown_to_the_session_that_sets_it_up_and_to_nobody_after() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let shown = erin.post("/account/authenticator", &[]).await;
+    assert_eq!(shown.header("cache-control"), "no-store");
+    let app = App::of(&shown);
+    assert!(shown.body.contains("otpauth://totp/Holdfast:erin%40example.com?secret="), "{}", shown.body);
+    let mut elsewhere = world.sign_in_at_provider("erin").await;
+    for code in ["000000", &app.code(&world, 0)] {
+        let refused = elsewhere.post("/account/authenticator/confirm", &[("code", code)]).await;
+        assert!(refused.status == 409 && !refused.body.contains("otpauth"), "{}", refused.text());
+    }
+    let wrong = erin.post("/account/authenticator/confirm", &[("code", "12345")]).await;
+    assert!(wrong.status == 422 && App::of(&wrong).secret() == app.secret(), "shown again: {}", wrong.text());
+    // Not confirmed, it asks nothing of anybody.
+    assert_eq!(elsewhere.get("/account").await.status, 200);
+    assert_eq!(send_code(&mut elsewhere, &app.code(&world, 0)).await.status, 422);
+    world.wait(901);
+    assert_eq!(
+        erin.post("/account/authenticator/confirm", &[("code", &app.code(&world, 0))]).await.status,
+        409,
+        "late"
+    );
+
+    let mut erin = world.sign_in("erin").await;
+    let app = add(&world, &mut erin).await;
+    let page = erin.get("/account/authenticator").await;
+    assert!(page.body.contains("In use") && !page.body.contains("otpauth"), "{}", page.text());
+    let stored = world.everything_stored().await;
+    let hex: String = app.secret().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(stored.contains("totp.enrolled") && !stored.contains(&hex), "sealed");
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_secret_moved_to_somebody_else_does_not_open() {
+    let world = World::start().await;
+    let (_, _, mut erin) = second_browser(&world, "erin").await;
+    let mut vera = world.sign_in("vera").await;
+    let app = add(&world, &mut vera).await;
+    world.wait(30);
+    sqlx::query(
+        "update identity.totp set secret = (select secret from identity.totp where user_id = $1) where user_id = $2",
+    )
+    .bind(world.user("vera").await)
+    .bind(world.user("erin").await)
+    .execute(&mut world.database.owner().await)
+    .await
+    .unwrap();
+    assert_eq!(send_code(&mut erin, &app.code(&world, 0)).await.status, 500);
+    assert!(erin.get("/account").await.location().starts_with("/step-up"));
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn an_app_is_removed_with_a_fresh_factor_and_the_other_sessions_end() {
+    let world = World::start().await;
+    let (app, mut first, mut second) = second_browser(&world, "erin").await;
+    assert_eq!(send_code(&mut second, &app.code(&world, 0)).await.status, 303);
+    world.wait(310);
+    let asked = first.post("/account/authenticator/remove", &[]).await;
+    assert!(asked.location().contains("by_code=yes"), "{}", asked.location());
+    assert_eq!(send_code(&mut first, &app.code(&world, 0)).await.status, 303);
+    assert_eq!(first.get("/account/authenticator/remove").await.status, 200);
+    let send = || {
+        let mut first = first.clone();
+        async move { first.post("/account/authenticator/remove", &[]).await.status }
+    };
+    let mut statuses: [u16; 2] = tokio::join!(send(), send()).into();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409]);
+    assert_eq!(second.get("/account").await.status, 303, "signed out");
+    assert_eq!(first.get("/account").await.status, 200);
+    assert_eq!(events(&world, "totp.removed").await.len(), 1);
+    let mut fresh = world.sign_in_at_provider("erin").await;
+    assert_eq!(fresh.get("/account").await.status, 200, "nothing more to prove");
+    assert_eq!(send_code(&mut fresh, &app.code(&world, 1)).await.status, 422);
+}
