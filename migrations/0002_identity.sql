@@ -58,7 +58,7 @@ create table identity.sessions (
   -- The token before the last rotation, good for a moment so that parallel tabs are not signed out.
   previous_hash bytea unique check (octet_length(previous_hash) = 32),
   previous_until timestamptz,
-  -- Who vouched for the person; nobody did where they came with a passkey alone.
+  -- Who vouched for the person; nobody did where they came with a passkey or a link alone.
   provider text,
   issuer text,
   subject text,
@@ -97,7 +97,8 @@ create table identity.sessions (
   check ((ended_at is null) = (ended_why is null)),
   check (num_nulls(provider, issuer, subject) in (0, 3)),
   check ((passkey_at is null) = (passkey_id is null)),
-  check (provider is not null or passkey_at is not null)
+  -- Nobody vouches for who comes with a passkey, or with a link by mail.
+  check (provider is not null or passkey_at is not null or methods[1] = 'mail')
 );
 create index sessions_user on identity.sessions (user_id);
 create index sessions_passkey on identity.sessions (passkey_id) where ended_at is null;

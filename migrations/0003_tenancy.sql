@@ -120,7 +120,8 @@ begin
                                  'changed_at', s.changed_at) end,
              'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
-             json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role) end,
+             json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,
+                               'unaccepted', s.methods[1] = 'mail' and not o.mail_links) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_user, found_tenant, entry
     from identity.sessions s

@@ -190,6 +190,34 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     browser.close().await;
 }
 
+// control: IDN-12
+#[tokio::test]
+async fn a_link_that_arrives_by_mail_signs_in_without_script() {
+    let world = World::start().await;
+    world.sign_in("vera").await;
+    sqlx::query("update tenant.organizations set mail_links = true")
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.disable_script(true).await;
+    page.goto(&world.url("/sign-in")).await;
+    page.loads(page.click_text("a", "Sign in by e-mail")).await;
+    page.fill("#f-email", "vera@example.com").await;
+    page.loads(page.click_text("button", "Send the link")).await;
+    assert_eq!(page.text("h1").await, "Look into your mailbox");
+    look(&page, "/link-sent").await;
+    let mail = world.mail_to("vera@example.com").await;
+    page.goto(mail.text.lines().find(|line| line.starts_with("http")).unwrap()).await;
+    page.loads(page.click_text("button", "Sign in")).await;
+    assert_eq!(page.text("h1").await, "Your organizations");
+    page.goto(&world.url(&world.acme.contacts())).await;
+    page.wait_for("table").await;
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
 // control: IDN-11
 #[tokio::test]
 async fn an_authenticator_app_is_set_up_and_its_code_lets_a_second_browser_in_without_script() {
@@ -321,6 +349,11 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     page.add_authenticator().await;
     page.goto(&world.url("/sign-in")).await;
     look(&page, "/sign-in").await;
+    for path in ["/sign-in/link", "/sign-in/link/confirm?token=x"] {
+        page.goto(&world.url(path)).await;
+        assert_eq!(page.unlabeled_controls().await, Vec::<String>::new(), "{path}");
+        look(&page, path.split('?').next().unwrap()).await;
+    }
     sign_in(&page, &world, "olivia").await;
     page.goto(&world.url(&world.acme.url())).await;
     look(&page, "/first-passkey").await;
@@ -352,6 +385,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{}/members", world.acme.url()),
         &invitations,
         &format!("{invitations}/new"),
+        &format!("{}/settings", world.acme.url()),
+        &format!("{}/settings/sign-in", world.acme.url()),
         &format!("{vera}/role"),
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),

@@ -131,7 +131,7 @@ async fn people_hear_of_what_is_done_with_their_account() {
     let code = made.body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let mut elsewhere = world.sign_in_at_provider("erin").await;
     assert_eq!(elsewhere.post("/recovery", &[("code", &code)]).await.status, 303);
-    heard("A recovery code for your account was used").await;
+    heard("A code was used to recover your account").await;
     let mut new = Authenticator::new(&world);
     assert_eq!(enrol(&mut elsewhere, &mut new, "Another").await.status, 303);
     heard("A passkey was added to your account").await;

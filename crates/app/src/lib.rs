@@ -16,6 +16,7 @@ mod organizations;
 mod passkeys;
 mod recovery;
 mod sessions;
+mod settings;
 mod shell;
 mod sign_in;
 mod state;
@@ -53,6 +54,7 @@ fn features() -> Vec<Feature> {
         organizations::feature(),
         members::feature(),
         invitations::feature(),
+        settings::feature(),
         activity::feature(),
         contacts::feature(),
     ]

@@ -125,7 +125,7 @@ pub enum ConfigError {
     Limits,
     /// A provider key that does not fit into an address.
     #[error(
-        "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, and not `passkey`, which is taken"
+        "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, and not `passkey` or `link`, which are taken"
     )]
     Key(String),
     /// An issuer that cannot be trusted.

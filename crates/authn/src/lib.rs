@@ -1,8 +1,8 @@
 //! A `SignedIn` exists only for a live session of an unlocked user.
 //!
-//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]) or with a
-//! passkey ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) and are then known by a random token in
-//! one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
+//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]), with a
+//! passkey ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) or, where an organization allows it, with a
+//! link by mail ([`Authn::send_link`], [`Authn::finish_link`]), and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
 //! here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
 mod clock;
@@ -11,6 +11,7 @@ mod email;
 mod http_client;
 mod id_token;
 mod limit;
+mod link;
 mod login;
 mod logout;
 mod logout_token;
@@ -36,6 +37,7 @@ pub use clock::Clock;
 pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig};
 pub use email::EmailCode;
 pub use limit::Limit;
+pub use link::LinkCookie;
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;

@@ -113,8 +113,8 @@ impl Provider {
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
-        // Next to /sign-in/{key} stands /sign-in/passkey.
-        let fits = key != "passkey"
+        // Next to /sign-in/{key} stand these.
+        let fits = !["passkey", "link"].contains(&key)
             && (1..=32).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !fits {

@@ -351,6 +351,10 @@ impl Arrival<'static> {
     pub(crate) fn by_passkey(passkey: Uuid, now: DateTime<Utc>) -> Self {
         Self { provider: None, auth_time: now, methods: vec!["passkey".to_owned()], passkey: Some(passkey) }
     }
+
+    pub(crate) fn by_link(now: DateTime<Utc>) -> Self {
+        Self { provider: None, auth_time: now, methods: vec!["mail".to_owned()], passkey: None }
+    }
 }
 
 pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {

@@ -174,7 +174,7 @@ impl<A: Action> Authorized<A> {
     }
 
     fn about<B: Action>(&self, resource: &B::On) -> Result<Case> {
-        self.authorizer.about(&self.case, &self.who, resource.entity(), facts::<B>(resource))
+        self.authorizer.about(&self.case, resource.entity(), facts::<B>(resource))
     }
 
     /// Their place in the organization. An account page has none: [`Error::NotFound`].
@@ -219,9 +219,9 @@ where
         };
         let on = A::On::load(&mut tx, &entry, &path).await?.ok_or(Error::NotFound)?;
         let principal = principal(&who, member.as_ref());
-        let tenant = member.as_ref().map(|member| member.membership.tenant);
+        let membership = member.as_ref().map(|member| &member.membership);
         let asked = Instant::now();
-        let case = authorizer.case(&who, tenant, principal, on.entity(), facts::<A>(&on))?;
+        let case = authorizer.case(&who, membership, principal, on.entity(), facts::<A>(&on))?;
         let answer = authorizer.ask(&case, A::NAME);
         tracing::Span::current().record("decision_micros", micros(asked));
         let decision = authorizer.decision(&case, A::NAME, &answer);
@@ -234,6 +234,7 @@ where
             return Err(match verdict {
                 Verdict::Allowed => Error::Forbidden,
                 Verdict::StepUp(factor) => step_up(&authorizer, parts, &who, A::NAME, factor).await?,
+                Verdict::Refused if membership.is_some_and(|membership| membership.unaccepted) => another_way(parts),
                 Verdict::Refused => Error::NotFound,
             });
         }
@@ -266,6 +267,12 @@ async fn step_up(
     let form = web::form_of_refused(parts).await?;
     let (id, cookie) = authorizer.authn().keep_form(who, action, path, &form).await?;
     Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
+}
+
+/// Where somebody comes in anew whose organization does not take the way they came.
+fn another_way(parts: &Parts) -> Error {
+    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
+    Error::StepUp(format!("/sign-in?anew=yes&unaccepted=yes&return_to={}", path.encoded()), None)
 }
 
 impl Factor {

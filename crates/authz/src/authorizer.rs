@@ -5,7 +5,7 @@ use audit::Decisions;
 use authn::{Authn, SignedIn};
 use cedar_policy::{Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression};
 use chrono::{DateTime, Utc};
-use tenancy::{Db, TenantId};
+use tenancy::{Db, Enrolled, Membership, TenantId};
 use uuid::Uuid;
 use web::Error;
 
@@ -37,12 +37,19 @@ pub(crate) struct Case {
 /// What the questions of one request share: making it costs more than an answer.
 #[derive(Debug)]
 struct Known {
-    situation: Situation,
-    principal: (Entity, EntityUid),
+    asker: Asker,
+    principal: EntityUid,
     resource: Entity,
     /// Principal and resource with all they are inside of.
     entities: Entities,
+}
+
+/// Who asks, the same in every question of one request.
+#[derive(Clone, Debug)]
+struct Asker {
+    principal: Entity,
     tenant: Option<TenantId>,
+    situation: Situation,
     request: Uuid,
 }
 
@@ -52,9 +59,10 @@ struct Situation {
     auth_age: i64,
     passkey_age: Option<i64>,
     recovery_age: Option<i64>,
-    passkey_enrolled: bool,
     totp_age: Option<i64>,
-    totp_enrolled: bool,
+    enrolled: Enrolled,
+    by_link: bool,
+    unaccepted: bool,
     risk_score: i64,
 }
 
@@ -109,35 +117,43 @@ impl Authorizer {
     pub(crate) fn case(
         &self,
         who: &SignedIn,
-        tenant: Option<TenantId>,
+        membership: Option<&Membership>,
         principal: Entity,
         resource: Entity,
         facts: Facts,
     ) -> Result<Case, Error> {
+        let asker = Asker {
+            principal,
+            tenant: membership.map(|membership| membership.tenant),
+            situation: self.situation(who, membership),
+            request: who.context().request,
+        };
+        self.case_of(asker, resource, facts)
+    }
+
+    fn case_of(&self, asker: Asker, resource: Entity, facts: Facts) -> Result<Case, Error> {
         let policies = &self.0.policies;
         let mut known = BTreeMap::new();
-        for entity in [&principal, &resource] {
+        for entity in [&asker.principal, &resource] {
             entity.collect(&mut known).map_err(|twice| Error::internal(format!("{twice} is told of in two ways")))?;
         }
         let entities = known.into_values().map(|entity| policies.entity(entity)).collect::<Result<Vec<_>, _>>()?;
         let entities = Entities::from_entities(entities, Some(&policies.schema))?;
-        let (by, on) = (policies.uid(&principal.uid)?, policies.uid(&resource.uid)?);
-        let request = who.context().request;
-        let situation = self.situation(who);
-        let context = situation.with(facts)?;
-        let known = Arc::new(Known { situation, principal: (principal, by), resource, entities, tenant, request });
+        let (principal, on) = (policies.uid(&asker.principal.uid)?, policies.uid(&resource.uid)?);
+        let context = asker.situation.with(facts)?;
+        let known = Arc::new(Known { asker, principal, resource, entities });
         Ok(Case { known, resource: on, facts, context })
     }
 
     /// What the same person may ask about another resource.
-    pub(crate) fn about(&self, case: &Case, who: &SignedIn, resource: Entity, facts: Facts) -> Result<Case, Error> {
+    pub(crate) fn about(&self, case: &Case, resource: Entity, facts: Facts) -> Result<Case, Error> {
         let Case { known, .. } = case;
         let uid = self.0.policies.uid(&resource.uid)?;
         let is_known = resource == known.resource || (resource.is_name_only() && known.entities.get(&uid).is_some());
         if !is_known {
-            return self.case(who, known.tenant, known.principal.0.clone(), resource, facts);
+            return self.case_of(known.asker.clone(), resource, facts);
         }
-        let context = if facts == case.facts { case.context.clone() } else { known.situation.with(facts)? };
+        let context = if facts == case.facts { case.context.clone() } else { known.asker.situation.with(facts)? };
         Ok(Case { known: Arc::clone(known), resource: uid, facts, context })
     }
 
@@ -156,12 +172,12 @@ impl Authorizer {
         if response.decision() == Decision::Allow {
             return Ok(Answer { verdict: Verdict::Allowed, policies });
         }
-        let situation = &case.known.situation;
+        let situation = &case.known.asker.situation;
         let would = |fresh: Situation| {
             let context = fresh.with(case.facts).map_err(|error| format!("{error:?}"))?;
             Ok::<_, String>(self.response(case, action, context)?.decision() == Decision::Allow)
         };
-        let verdict = if situation.totp_enrolled && would(situation.with_fresh_code())? {
+        let verdict = if situation.enrolled.totp && would(situation.with_fresh_code())? {
             Verdict::StepUp(Factor::PasskeyOrCode)
         } else if would(situation.with_fresh_passkey())? {
             Verdict::StepUp(Factor::Passkey)
@@ -175,7 +191,7 @@ impl Authorizer {
         let Policies { schema, by_action, .. } = &self.0.policies;
         let asked = by_action.get(action).ok_or("no such action")?;
         let Case { known, resource, .. } = case;
-        let (principal, uid) = (known.principal.1.clone(), asked.uid.clone());
+        let (principal, uid) = (known.principal.clone(), asked.uid.clone());
         let request =
             Request::new(principal, uid, resource.clone(), context, Some(schema)).map_err(|error| error.to_string())?;
         let response = self.0.engine.is_authorized(&request, &asked.set, &known.entities);
@@ -183,16 +199,17 @@ impl Authorizer {
         failed.map_or(Ok(response), Err)
     }
 
-    fn situation(&self, who: &SignedIn) -> Situation {
+    fn situation(&self, who: &SignedIn, membership: Option<&Membership>) -> Situation {
         let now = self.0.authn.clock().now();
         let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
         Situation {
             auth_age: age(who.auth_time),
             passkey_age: who.passkey_at.map(age),
             recovery_age: who.recovered_at.map(age),
-            passkey_enrolled: who.enrolled.passkey,
             totp_age: who.totp_at.map(age),
-            totp_enrolled: who.enrolled.totp,
+            enrolled: who.enrolled,
+            by_link: who.methods.first().is_some_and(|method| method == "mail"),
+            unaccepted: membership.is_some_and(|membership| membership.unaccepted),
             risk_score: who.risk_score(),
         }
     }
@@ -200,16 +217,16 @@ impl Authorizer {
     /// The answer as a record.
     pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> audit::Decision {
         audit::Decision {
-            tenant: case.known.tenant,
+            tenant: case.known.asker.tenant,
             at: self.0.authn.clock().now(),
-            principal: case.known.principal.1.to_string(),
+            principal: case.known.principal.to_string(),
             action,
             resource: case.resource.to_string(),
             allowed: answer.verdict == Verdict::Allowed,
             step_up: matches!(answer.verdict, Verdict::StepUp(_)),
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
-            request: case.known.request,
+            request: case.known.asker.request,
         }
     }
 
@@ -246,7 +263,7 @@ impl Situation {
     /// The same, had they proved a passkey now. What was unusual before the proof is not unusual after it; but somebody
     /// without a passkey would only make one, which proves nothing of the kind.
     fn with_fresh_passkey(&self) -> Self {
-        let risk_score = if self.passkey_enrolled { 0 } else { self.risk_score };
+        let risk_score = if self.enrolled.passkey { 0 } else { self.risk_score };
         Self { passkey_age: Some(0), risk_score, ..self.clone() }
     }
 
@@ -260,12 +277,17 @@ impl Situation {
         let long = RestrictedExpression::new_long;
         let mut pairs = vec![
             ("auth_age".to_owned(), long(self.auth_age)),
-            ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.passkey_enrolled)),
-            ("totp_enrolled".to_owned(), RestrictedExpression::new_bool(self.totp_enrolled)),
+            ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.enrolled.passkey)),
+            ("totp_enrolled".to_owned(), RestrictedExpression::new_bool(self.enrolled.totp)),
             ("risk_score".to_owned(), long(self.risk_score)),
         ];
         if let Some(age) = self.passkey_age {
             pairs.push(("passkey_age".to_owned(), long(age)));
+        }
+        for (name, is) in [("by_link", self.by_link), ("unaccepted", self.unaccepted)] {
+            if is {
+                pairs.push((name.to_owned(), RestrictedExpression::new_bool(true)));
+            }
         }
         if let Some(age) = self.totp_age {
             pairs.push(("totp_age".to_owned(), long(age)));

@@ -111,6 +111,8 @@ pub struct Membership {
     pub organization: String,
     /// One of the seven roles, as stored.
     pub role: String,
+    /// The organization does not take the way the session began.
+    pub unaccepted: bool,
 }
 
 /// The selected workspace.

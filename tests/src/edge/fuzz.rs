@@ -37,9 +37,11 @@ fn queried(path: &str) -> &'static [&'static str] {
     match path {
         "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
         "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
-        "/sign-in" => &["return_to", "anew"],
+        "/sign-in" => &["return_to", "anew", "unaccepted"],
+        "/sign-in/link" => &["return_to"],
+        "/sign-in/link/confirm" => &["token"],
         "/account/passkeys/new" => &["return_to"],
-        "/step-up" => &["return_to", "kept"],
+        "/step-up" => &["return_to", "kept", "by_code"],
         "/sign-in/{provider}/callback" => &["state", "code", "iss", "error"],
         "/signed-out" => &["state"],
         _ => &["no-such"],

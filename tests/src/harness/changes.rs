@@ -56,6 +56,16 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["contact.deleted"],
     },
     Change {
+        path: "/o/{organization}/settings/sign-in",
+        form: &[
+            ("mail_links", "yes"),
+            ("reason", "Not everybody has a provider at hand"),
+            ("ticket", "https://tickets.example/8"),
+        ],
+        credential: Credential::None,
+        events: &["organization.sign_in_changed"],
+    },
+    Change {
         path: "/o/{organization}/members/{member}/role",
         form: &[("role", "editor"), ("reason", "They edit now"), ("ticket", "https://tickets.example/7")],
         credential: Credential::None,

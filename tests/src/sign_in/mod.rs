@@ -6,6 +6,7 @@ mod configuration;
 mod faults;
 mod good;
 mod limits;
+mod link;
 mod login;
 mod people;
 mod provider;

@@ -14,6 +14,7 @@ use crate::account::ViewAccount;
 use crate::activity::{EventRow, ViewActivity, recent};
 use crate::contacts::ListContacts;
 use crate::members::Role;
+use crate::settings::ViewSettings;
 use crate::shell::{Nav, personal, shell};
 
 #[derive(Template)]
@@ -104,6 +105,7 @@ struct Show {
     organization: String,
     workspaces: Vec<WorkspaceRow>,
     member_count: i64,
+    settings_url: Option<String>,
     may_create_workspace: bool,
     workspaces_url: String,
     recent: Vec<EventRow>,
@@ -136,6 +138,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
         workspaces,
         member_count: organization::member_count(&mut tx).await?,
         may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
+        settings_url: ok.would::<ViewSettings>(ok.on()).then(|| format!("{}/settings", ok.on().url())),
         workspaces_url: format!("{}/workspaces", ok.on().url()),
         recent: if show_activity { recent(&mut tx).await? } else { Vec::new() },
         show_activity,

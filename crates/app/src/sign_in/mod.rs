@@ -1,5 +1,6 @@
-//! Coming in, through an identity provider or with a passkey, and going out again.
+//! Coming in, through an identity provider, with a passkey or with a link by mail, and going out again.
 
+mod link;
 mod pages;
 
 use authz::Routes;
@@ -11,6 +12,10 @@ pub(crate) fn feature() -> Feature {
         .get("/sign-in", pages::choose)
         .post("/sign-in/passkey", pages::by_passkey)
         .post("/sign-in/passkey/options", pages::passkey_options)
+        .get("/sign-in/link", link::ask)
+        .post("/sign-in/link", link::send)
+        .get("/sign-in/link/confirm", link::confirm)
+        .post("/sign-in/link/confirm", link::accept)
         .post("/sign-in/{provider}", pages::start)
         .get("/sign-in/{provider}/callback", pages::callback)
         .post("/sign-in/{provider}/back-channel-logout", pages::back_channel_logout)

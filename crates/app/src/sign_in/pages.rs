@@ -8,7 +8,7 @@ use serde::Deserialize;
 use web::{Context, Error, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
 
 /// Addresses of the sign-in carry codes and states; no other site is told them.
-const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
+pub(super) const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
 
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
@@ -18,6 +18,9 @@ struct Choose {
     providers: Vec<ProviderChoice>,
     anew: bool,
     problem: &'static str,
+    /// They are signed in, in a way that an organization does not take.
+    elsewhere: bool,
+    link_url: String,
     passkeys_url: &'static str,
 }
 
@@ -29,6 +32,8 @@ impl Choose {
             providers: authn.providers(),
             anew: false,
             problem,
+            elsewhere: false,
+            link_url: format!("/sign-in/link?return_to={}", return_to.encoded()),
             passkeys_url: web::passkeys_url(),
         }
     }
@@ -61,13 +66,25 @@ pub(super) struct ReturnTo {
     anew: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    anew: String,
+    /// `yes`: the organization does not take the way they came.
+    #[serde(default)]
+    unaccepted: String,
+}
+
 pub(super) async fn choose(
     public: Public,
     State(authn): State<Authn>,
-    Query(ReturnTo { return_to, anew }): Query<ReturnTo>,
+    Query(Reason { return_to, anew, unaccepted }): Query<Reason>,
 ) -> impl IntoResponse {
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
-    Page(Choose { anew: anew == "yes", ..page })
+    Page(Choose { anew: anew == "yes", elsewhere: unaccepted == "yes", ..page })
 }
 
 pub(super) async fn passkey_options(
@@ -193,7 +210,7 @@ pub(super) async fn signed_out(
     Ok(Page(SignedOutPage { shell: public.context.shell(), by_provider }).into_response())
 }
 
-fn failed(failure: SignInFailure, context: &Context) -> Response {
+pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
     let (status, heading, text) = match failure {
         SignInFailure::NotUnderWay => (
             StatusCode::BAD_REQUEST,

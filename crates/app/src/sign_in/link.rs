@@ -1,0 +1,99 @@
+use askama::Template;
+use authn::Authn;
+use authz::Public;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use web::{Email, Field, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+
+use super::pages::{NO_REFERRER, failed};
+
+#[derive(Template)]
+#[template(path = "sign_in/link.html")]
+struct Ask {
+    shell: Shell,
+    form: EmailForm,
+    return_to: String,
+}
+
+struct EmailForm {
+    email: Field,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/link_sent.html")]
+struct Sent {
+    shell: Shell,
+    email: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/link_confirm.html")]
+struct Confirm {
+    shell: Shell,
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
+    Page(Ask {
+        shell: public.context.shell(),
+        form: EmailForm { email: FieldErrors::default().field("email", "") },
+        return_to: LocalPath::or_home(&return_to).to_string(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whom {
+    email: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn send(
+    public: Public,
+    State(authn): State<Authn>,
+    Form(Whom { email: given, return_to }): Form<Whom>,
+) -> Result<Response> {
+    let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
+    let Some(email) = errors.parse::<Email>("email", &given) else {
+        let form = EmailForm { email: errors.field("email", &*given) };
+        let page = Ask { shell: public.context.shell(), form, return_to: return_to.to_string() };
+        return Err(errors.on_page(page));
+    };
+    let cookie = authn.send_link(&email, &return_to, &public.context).await?;
+    let page = Sent { shell: public.context.shell(), email: email.to_string() };
+    Ok((cookie, Page(page)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// A page with a button, and not yet the sign-in: what looks at mail before its reader does must not use the link up.
+pub(super) async fn confirm(public: Public, Query(Link { token }): Query<Link>) -> impl IntoResponse {
+    (NO_REFERRER, Page(Confirm { shell: public.context.shell(), token }))
+}
+
+pub(super) async fn accept(
+    public: Public,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Link { token }): Form<Link>,
+) -> Result<Response> {
+    Ok(match authn.finish_link(&token, &headers, &public.context).await? {
+        Ok((cookie, return_to)) => (NO_REFERRER, cookie, Redirect::to(return_to.as_str())).into_response(),
+        Err(failure) => failed(failure, &public.context),
+    })
+}

@@ -1,0 +1,179 @@
+use audit::Event;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponseParts, ResponseParts};
+use chrono::Duration;
+use mail::Mail;
+use serde_json::json;
+use tenancy::{Identity as IdentityPlane, Tx, UserId, Write};
+use uuid::Uuid;
+use web::cookie::{self, SameSite};
+use web::{Context, Email, Error, LocalPath};
+
+use crate::limit::Limit;
+use crate::secret::{Hash, Token, hash};
+use crate::session::{Arrival, actor};
+use crate::{Authn, NewCookie, SignInFailure};
+
+const COOKIE: &str = "link";
+/// How long a link works.
+const LIFETIME: Duration = Duration::minutes(10);
+/// Links to one address, whether or not anybody has it.
+const SENT: Limit = Limit { name: "sign-in link", at_once: 3, every: Duration::minutes(10) };
+
+/// The cookie of the browser that asked for a link, which alone can use it.
+#[derive(Debug)]
+pub struct LinkCookie(String);
+
+impl IntoResponseParts for LinkCookie {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        // Strict: it is wanted only when our own page sends the form.
+        cookie::set(
+            response.headers_mut(),
+            COOKIE,
+            &self.0,
+            SameSite::Strict,
+            Some(LIFETIME.num_seconds().unsigned_abs()),
+        );
+        Ok(response)
+    }
+}
+
+impl Authn {
+    /// Sends a link to whoever may come in with one: the one account with this verified address, if it is in an
+    /// organization that allows it and nowhere decides about people or money. The answer, and the work, is the same where
+    /// there is none.
+    pub async fn send_link(
+        &self,
+        email: &Email,
+        return_to: &LocalPath,
+        context: &Context,
+    ) -> Result<LinkCookie, Error> {
+        let address = email.to_ascii_lowercase();
+        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
+        self.count(SENT, &address).await?;
+        let (handle, token, now) = (Token::new()?, Token::new()?, self.0.clock.now());
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        // What nobody used, a bounded number at a time. By one request at a time: two would wait for each other.
+        sqlx::query!(
+            "delete from identity.links where token_hash in
+               (select token_hash from identity.links where expires_at < $1 order by expires_at limit 20)
+               and (select pg_try_advisory_xact_lock(hashtextextended('identity.links', 0)))",
+            now,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let found = sqlx::query_scalar!(
+            r#"select id as "id: UserId" from identity.users where verified_email = $1 limit 2"#,
+            address,
+        );
+        let found = found.fetch_all(&mut *tx).await?;
+        // Two accounts with one address: which of them is meant nobody can tell.
+        let user = if let [user] = found[..] { user } else { UserId::new() };
+        let kept = sqlx::query!(
+            "insert into identity.links (token_hash, handle_hash, user_id, return_to, expires_at)
+             select $1, $2, $3, $4, $5 where $6",
+            &token.hash()[..],
+            &handle.hash()[..],
+            user.uuid(),
+            return_to.as_str(),
+            now + LIFETIME,
+            self.takes_links(&mut tx, user).await?,
+        );
+        let allowed = kept.execute(&mut *tx).await?.rows_affected() == 1;
+        let by = actor(context, None, None);
+        let recipient = if allowed { user } else { UserId::new() };
+        self.link_mail(&token, context).queue_to(&mut tx, recipient, &by).await?;
+        tx.commit().await?;
+        Ok(LinkCookie(handle.reveal().to_owned()))
+    }
+
+    fn link_mail(&self, token: &Token, context: &Context) -> Mail {
+        let text = format!(
+            "Open this address in the browser in which you asked for it:\n\n{}\n\n\
+             It works once, and for ten minutes.\n\n\
+             Device:  {}\n\
+             Network: {}\n\n\
+             If you did not ask for it, there is nothing to do. Do not pass it on: nobody of ours will ask you for it.\n",
+            self.url(&format!("/sign-in/link/confirm?token={}", token.reveal())),
+            context.client.device,
+            context.client.network,
+        );
+        Mail { kind: "sign_in.link", subject: "Your link to sign in".to_owned(), text, good_for: Some(LIFETIME) }
+    }
+
+    /// Whether somebody may come in with a link, now.
+    async fn takes_links(&self, tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {
+        let takes = sqlx::query_scalar!(
+            r#"select coalesce(bool_or(o.mail_links)
+                               and not bool_or(m.role in ('owner', 'admin', 'billing_admin', 'finance')), false) as "takes!"
+                 from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
+                where m.user_id = $1"#,
+            user.uuid(),
+        );
+        Ok(takes.fetch_one(&mut **tx).await?)
+    }
+
+    /// Signs in whoever uses a link in the browser that asked for it: once, within ten minutes, and if they still may.
+    pub async fn finish_link(
+        &self,
+        token: &str,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
+        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
+        let now = self.0.clock.now();
+        let handle: Hash = cookie::get(headers, COOKIE).map(hash).unwrap_or_default();
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let link = sqlx::query!(
+            r#"delete from identity.links l using identity.users u
+                where l.token_hash = $1 and l.handle_hash = $2 and l.expires_at > $3 and u.id = l.user_id
+               returning l.user_id, l.return_to, (u.locked_at is not null) as "locked!""#,
+            &hash(token)[..],
+            &handle[..],
+            now,
+        );
+        let Some(link) = link.fetch_optional(&mut *tx).await? else {
+            tracing::warn!("sign-in: no such link for this browser");
+            return Ok(Err(SignInFailure::NotUnderWay));
+        };
+        let refused = if link.locked {
+            Some((SignInFailure::Locked, "the account is locked"))
+        } else if self.takes_links(&mut tx, link.user_id.into()).await? {
+            None
+        } else {
+            Some((SignInFailure::Refused, "no links for this person any more"))
+        };
+        if let Some((failure, reason)) = refused {
+            tracing::warn!(reason, "sign-in with a link failed");
+            let target = format!("User::{}", link.user_id);
+            let event =
+                Event { kind: "sign_in.failed", target, details: json!({ "provider": "link", "reason": reason }) };
+            event.record(&mut tx, &actor(context, Some(link.user_id), None)).await?;
+            tx.commit().await?;
+            return Ok(Err(failure));
+        }
+        let cookie = self.begin_by_link(&mut tx, link.user_id, headers, context).await?;
+        tx.commit().await?;
+        Ok(Ok((cookie, LocalPath::or_home(&link.return_to))))
+    }
+
+    async fn begin_by_link(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        user: Uuid,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<NewCookie, Error> {
+        if let Some(here) = self.session_here(tx, headers).await? {
+            self.end_replaced(tx, here, context).await?;
+        }
+        let arrival = Arrival::by_link(self.0.clock.now());
+        let (session, token) = self.create_session(tx, user, arrival, context).await?;
+        let details = json!({ "provider": "link", "device": context.client.device });
+        let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
+        event.record(tx, &actor(context, Some(user), Some(session))).await?;
+        Ok(NewCookie::of(&token))
+    }
+}

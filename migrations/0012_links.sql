@@ -1,0 +1,16 @@
+-- Signing in with a link that arrives by mail, for members of organizations that allow it.
+alter table tenant.organizations add column mail_links boolean not null default false;
+grant select (mail_links) on tenant.organizations to identity_rows;
+
+-- A link that was sent. Taken with DELETE .. RETURNING, so it works once.
+create table identity.links (
+  token_hash bytea primary key check (octet_length(token_hash) = 32),
+  -- Of the browser that asked for it.
+  handle_hash bytea not null check (octet_length(handle_hash) = 32),
+  user_id uuid not null references identity.users (id),
+  return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
+  expires_at timestamptz not null
+);
+create index links_expiry on identity.links (expires_at);
+create index users_verified_email on identity.users (verified_email);
+grant select, insert, delete on identity.links to identity_rows;
