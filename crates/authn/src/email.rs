@@ -24,8 +24,8 @@ impl Authn {
     /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
     /// minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
-        self.count(SENT, &who.user.to_string()).await?;
-        self.count(SENT, &who.email.to_ascii_lowercase()).await?;
+        self.count(SENT, &who.user.to_string(), who.context()).await?;
+        self.count_untold(SENT, &who.email.to_ascii_lowercase()).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];

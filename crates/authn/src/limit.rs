@@ -1,7 +1,7 @@
 use chrono::Duration;
 use sha2::{Digest, Sha256};
 use tenancy::Write;
-use web::Error;
+use web::{Context, Error, Quota};
 
 use crate::Authn;
 
@@ -17,39 +17,103 @@ pub struct Limit {
     pub every: Duration,
 }
 
+impl Limit {
+    fn micros(self) -> i64 {
+        self.every.num_microseconds().unwrap_or(i64::MAX)
+    }
+
+    /// What is left where everything tried so far is paid for in `debt` microseconds from now.
+    fn left(self, debt: i64) -> Quota {
+        let every = self.micros().max(1);
+        let whole = every.saturating_mul(self.at_once.into());
+        let left = (whole.saturating_sub(debt) / every).clamp(0, self.at_once.into());
+        // One more when so much is paid that it fits below the whole.
+        let more = debt.saturating_add(every.saturating_mul(left + 1)).saturating_sub(whole);
+        Quota {
+            name: self.name,
+            quota: self.at_once,
+            window: seconds(whole),
+            left: u32::try_from(left).unwrap_or(u32::MAX),
+            more_in: seconds(more),
+        }
+    }
+}
+
+/// Whole seconds, after which so many microseconds have passed.
+fn seconds(micros: i64) -> u64 {
+    micros.max(1).unsigned_abs().div_ceil(1_000_000)
+}
+
 impl Authn {
-    /// Counts a try of `whose`, or refuses it with [`Error::TooMany`].
+    /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
     ///
     /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
     /// passed, and every try that is counted removes up to 20 such rows, so there are never more than tries within the
     /// longest limit. What is refused changes nothing.
-    pub async fn count(&self, limit: Limit, whose: &str) -> Result<(), Error> {
+    pub async fn count(&self, limit: Limit, whose: &str, context: &Context) -> Result<(), Error> {
+        let (counted, quota) = self.spend(limit, whose).await?;
+        context.tell(quota);
+        if counted { Ok(()) } else { Err(Error::TooMany(quota.more_in)) }
+    }
+
+    /// The same where `whose` is not who asks, such as the address of somebody else: what others have done with it stands
+    /// in no header.
+    pub async fn count_untold(&self, limit: Limit, whose: &str) -> Result<(), Error> {
+        let (counted, quota) = self.spend(limit, whose).await?;
+        if counted { Ok(()) } else { Err(Error::TooMany(quota.more_in)) }
+    }
+
+    async fn spend(&self, limit: Limit, whose: &str) -> Result<(bool, Quota), Error> {
         let now = self.0.clock.now();
         let key = Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize();
         let slack = limit.every * i32::try_from(limit.at_once.saturating_sub(1)).unwrap_or(i32::MAX);
-        let seconds = |time: Duration| time.as_seconds_f64();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let counted = sqlx::query!(
-            "with paid as (
+        let debt = sqlx::query_scalar!(
+            r#"with paid as (
                delete from identity.limits where key in
                  (select key from identity.limits where free_at < $2 and key <> $1 order by free_at limit 20)
                  and (select pg_try_advisory_xact_lock(hashtextextended('identity.limits', 0))))
              insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
              on conflict (key) do update set free_at = greatest(known.free_at, $2) + make_interval(secs => $3)
-               where known.free_at <= $2::timestamptz + make_interval(secs => $4)",
+               where known.free_at <= $2::timestamptz + make_interval(secs => $4)
+             returning (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!""#,
             &key[..],
             now,
-            seconds(limit.every),
-            seconds(slack),
+            limit.every.as_seconds_f64(),
+            slack.as_seconds_f64(),
         );
-        if counted.execute(&mut *tx).await?.rows_affected() == 0 {
-            let free_at = sqlx::query_scalar!("select free_at from identity.limits where key = $1", &key[..]);
-            let wait = (free_at.fetch_one(&mut *tx).await? - slack - now).num_seconds().max(1);
-            tracing::warn!(limit = limit.name, wait, "too many tries");
-            return Err(Error::TooMany(wait.unsigned_abs()));
+        if let Some(debt) = debt.fetch_optional(&mut *tx).await? {
+            tx.commit().await?;
+            return Ok((true, limit.left(debt)));
         }
-        tx.commit().await?;
-        Ok(())
+        let debt = sqlx::query_scalar!(
+            r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
+            &key[..],
+            now,
+        );
+        let quota = limit.left(debt.fetch_one(&mut *tx).await?);
+        tracing::warn!(limit = limit.name, wait = quota.more_in, "too many tries");
+        Ok((false, quota))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: API-01
+    #[test]
+    fn what_is_left_and_when_there_is_more_is_told_in_whole_seconds() {
+        let limit = Limit { name: "start", at_once: 4, every: Duration::seconds(15) };
+        let told = |millis: i64| {
+            let Quota { left, more_in, window, .. } = limit.left(millis * 1000);
+            (left, more_in, window)
+        };
+        assert_eq!(told(15_000), (3, 15, 60), "after the first one");
+        assert_eq!(told(14_100), (3, 15, 60), "never too early");
+        assert_eq!(told(30_000), (2, 15, 60));
+        assert_eq!(told(45_001), (0, 1, 60), "the fourth is not there yet");
+        assert_eq!(told(60_000), (0, 15, 60));
     }
 }

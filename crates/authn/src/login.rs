@@ -131,7 +131,7 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
-        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
+        self.count(self.0.limits.sign_in("start"), &context.client.network, context).await?;
         let now = self.0.clock.now();
         let metadata = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => metadata,
@@ -214,7 +214,7 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
-        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
+        self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let now = self.0.clock.now();
         let answer = Answer::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {

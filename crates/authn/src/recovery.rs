@@ -66,7 +66,7 @@ impl Authn {
     /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
     /// transaction, because hashing takes its time and no connection should wait for it.
     pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
-        self.count(MADE, &who.user.to_string()).await?;
+        self.count(MADE, &who.user.to_string(), who.context()).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;
@@ -113,7 +113,7 @@ impl Authn {
     /// [`Error::TooMany`] after five tries at once, and then one every twelve minutes.
     pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
-        self.count(TRIES, &who.user.to_string()).await?;
+        self.count(TRIES, &who.user.to_string(), who.context()).await?;
         let (mut tx, taken) = if totp::is_code(code) {
             let mut tx = self.0.db.begin_identity::<Write>().await?;
             let taken = self.take_totp(&mut tx, who.user, code).await?;

@@ -138,7 +138,7 @@ impl Authn {
         code: &str,
         kept: Option<Uuid>,
     ) -> Result<Option<SteppedUp>, Error> {
-        self.count(recovery::TRIES, &who.user.to_string()).await?;
+        self.count(recovery::TRIES, &who.user.to_string(), who.context()).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let target = format!("Session::{}", who.session);
         if !self.take_totp(&mut tx, who.user, code).await? {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::error::Failed;
 use crate::page::Rendered;
 use crate::problem::{Asked, render};
+use crate::quota::Quotas;
 use crate::{Client, Context, Error, Flash, fetch_metadata, headers};
 
 /// Liveness is answered however much there is to do; a busy process must not be restarted.
@@ -95,6 +96,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             client: Client::of(peer, request.headers(), edge.limits.proxies),
             nonce: nonce.into(),
             flash: Flash::take(request.headers()),
+            quotas: Quotas::default(),
         },
         Err(error) => {
             // Without randomness nothing here is safe; nothing is served.
@@ -125,6 +127,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         Flash::clear(response.headers_mut());
     }
     headers::complete(response.headers_mut(), &context.nonce);
+    context.quotas.tell(response.headers_mut());
     if let Ok(id) = HeaderValue::try_from(context.request.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -15,6 +15,7 @@ mod headers;
 mod local_path;
 mod page;
 mod problem;
+mod quota;
 mod serve;
 mod text;
 
@@ -27,5 +28,6 @@ pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString, form_of_r
 pub use local_path::LocalPath;
 pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
+pub use quota::Quota;
 pub use serve::{Config, serve};
 pub use text::{Email, Line, Paragraph, day, moment, visible};

@@ -7,7 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use crate::{Client, Error, FieldErrors, Flash, Tone, assets};
+use crate::quota::Quotas;
+use crate::{Client, Error, FieldErrors, Flash, Quota, Tone, assets};
 
 /// What the edge knows about a request, for handlers and pages.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Context {
     /// The nonce of this response's content security policy.
     pub(crate) nonce: Arc<str>,
     pub(crate) flash: Option<Flash>,
+    pub(crate) quotas: Quotas,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -77,6 +79,11 @@ pub struct Link {
 }
 
 impl Context {
+    /// Has the answer say what is left of a limit, whatever comes of the request.
+    pub fn tell(&self, quota: Quota) {
+        self.quotas.note(quota);
+    }
+
     /// The layout for somebody who is not signed in.
     #[must_use]
     pub fn shell(&self) -> Shell {

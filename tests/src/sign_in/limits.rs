@@ -1,7 +1,7 @@
 //! How often anybody may try to sign in.
 
 use crate::harness::passkey::options;
-use crate::harness::{Client, World};
+use crate::harness::{Answer, Client, World};
 
 const PROXY: (&str, &str) = ("HTTP__PROXIES", "1");
 const FEW: (&str, &str) = ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "4");
@@ -35,6 +35,46 @@ async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other(
     }
     // What was refused left nothing behind.
     assert_eq!(world.traces().await.logins, 5, "those of the last ten minutes that were not refused");
+}
+
+// control: API-01
+#[tokio::test]
+async fn an_answer_says_what_is_left_and_when_there_is_more() {
+    let world = World::start_with(&[PROXY, FEW]).await;
+    let mut client = world.stranger().at_address("198.51.100.7");
+    let told = |answer: &Answer| {
+        let fields = ["ratelimit-policy", "ratelimit", "retry-after"].map(|name| answer.header(name).to_owned());
+        fields.join(" | ")
+    };
+    let started = client.post("/sign-in/dev", &[]).await;
+    assert_eq!(told(&started), "\"start\";q=4;w=60 | \"start\";r=3;t=15 | ");
+    world.wait(5);
+    let options = client.clone().program().post("/sign-in/passkey/options", &[]).await;
+    assert_eq!(told(&options), "\"start\";q=4;w=60 | \"start\";r=2;t=10 | ");
+    for left in [1, 0] {
+        let started = client.post("/sign-in/dev", &[]).await;
+        assert_eq!(started.header("ratelimit"), format!("\"start\";r={left};t=10"));
+    }
+    for mut refused in [client.clone(), client.clone().program()] {
+        let refused = refused.post("/sign-in/dev", &[]).await;
+        assert_eq!(told(&refused), "\"start\";q=4;w=60 | \"start\";r=0;t=10 | 10");
+    }
+    world.wait(10);
+    let answer = client.get_from_elsewhere("/sign-in/dev/callback?state=x&code=y").await;
+    assert_eq!(told(&answer), "\"answer\";q=4;w=60 | \"answer\";r=3;t=15 | ", "also an answer that is an error");
+    let started = client.post("/sign-in/dev", &[]).await;
+    assert_eq!(told(&started), "\"start\";q=4;w=60 | \"start\";r=0;t=15 | ", "one more, as was said");
+    assert_eq!(told(&client.get("/sign-in").await), " |  | ", "where nothing is counted");
+}
+
+// control: API-01
+#[tokio::test]
+async fn what_others_have_done_with_an_address_is_told_to_nobody() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let form = [("email", "new@example.org"), ("role", "viewer"), ("reason", "Helps with the move")];
+    let invited = olivia.post(&format!("{}/invitations", world.acme.url()), &form).await;
+    assert_eq!(invited.header("ratelimit"), "\"invitation\";r=29;t=120", "{}", invited.text());
 }
 
 // control: IDN-13

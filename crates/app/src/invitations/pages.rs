@@ -119,8 +119,8 @@ pub(super) async fn invite(
     if role == Role::Owner && !ok.also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
-    authn.count(invitation::MADE, &ok.who().user.to_string()).await?;
-    let told = match authn.count(invitation::TOLD, &email).await {
+    authn.count(invitation::MADE, &ok.who().user.to_string(), ok.who().context()).await?;
+    let told = match authn.count_untold(invitation::TOLD, &email).await {
         Ok(()) => true,
         Err(Error::TooMany(_)) => false,
         Err(error) => return Err(error),

@@ -90,7 +90,7 @@ pub(super) async fn create(
         let page = New::page(ok.who(), &input.name, &errors);
         return Err(errors.on_page(page));
     };
-    authn.count(organization::MADE, &ok.who().user.to_string()).await?;
+    authn.count(organization::MADE, &ok.who().user.to_string(), ok.who().context()).await?;
     let mut tx = ok.begin().await?;
     let id = organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;

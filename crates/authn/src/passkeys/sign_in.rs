@@ -11,7 +11,7 @@ use crate::{Authn, NewCookie, SignInFailure};
 impl Authn {
     /// Begins a sign-in with a passkey alone: whose it is the browser tells.
     pub async fn start_passkey_sign_in(&self, context: &Context) -> Result<Challenge, Error> {
-        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
+        self.count(self.0.limits.sign_in("start"), &context.client.network, context).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let challenge = self.challenge(&mut tx, Purpose::SignIn, &[]).await?;
         tx.commit().await?;
@@ -25,7 +25,7 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<NewCookie, SignInFailure>, Error> {
-        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
+        self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let (proof, whose) = match self.prove(&mut tx, Purpose::SignIn, answer, headers, context).await? {
             Ok(proof) if proof.locked => {
