@@ -11,6 +11,7 @@ use tenancy::{Identity as IdentityPlane, Tx, Write};
 use web::{Context, Error, Form, visible};
 
 use crate::id_token::{Identity, SKEW, is_identifier};
+use crate::limit::Limit;
 use crate::login::LIFETIME;
 use crate::provider::{ALGORITHMS, Metadata, Provider, Unusable};
 use crate::session::actor;
@@ -18,6 +19,8 @@ use crate::{Authn, Clock};
 
 /// A logout token is acted on at most this long after it was made.
 const FRESH: Duration = Duration::minutes(5);
+/// Notices of one network. A provider at which a whole company signs out sends thousands, and perhaps none a second time.
+const NOTICES: Limit = Limit { name: "logout notice", at_once: 6_000, every: Duration::milliseconds(10) };
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// A provider's word that a person signed out there. It exists only if the logout token was verified: type, algorithm,
@@ -104,6 +107,7 @@ where
         let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
         let provider = authn.0.providers.get(&key).ok_or(Error::NotFound)?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
+        authn.count(NOTICES, &context.client.network, &context).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
             Ok(verified) => Ok(Self(verified, authn, context)),
             Err(Unverified::NotNow(reason)) => {

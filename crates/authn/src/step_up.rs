@@ -120,6 +120,7 @@ impl Authn {
         answer: &str,
         kept: Option<Uuid>,
     ) -> Result<Result<SteppedUp, PasskeyFailure>, Error> {
+        self.count_answer(who).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
             Ok(proof) => proof,

@@ -67,6 +67,45 @@ async fn an_answer_says_what_is_left_and_when_there_is_more() {
     assert_eq!(told(&client.get("/sign-in").await), " |  | ", "where nothing is counted");
 }
 
+// control: IDN-13
+#[tokio::test]
+async fn somebody_signed_in_proves_passkeys_so_often_at_once() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let answers: [(_, &[_]); 2] =
+        [("/step-up", &[("credential", "{}")]), ("/account/passkeys", &[("credential", "{}"), ("name", "One")])];
+    for number in 0..30 {
+        let (path, form) = answers[number % 2];
+        let answer = erin.post(path, form).await;
+        assert_eq!(answer.status, 400, "{number}: {}", answer.text());
+    }
+    for (path, form) in answers {
+        let refused = erin.post(path, form).await;
+        assert_eq!((refused.status, refused.header("ratelimit")), (429, "\"proof\";r=0;t=20"), "{path}");
+    }
+    for number in 0..30 {
+        let path = ["/step-up/options", "/account/passkeys/options"][number % 2];
+        let asked = erin.clone().program().post(path, &[]).await;
+        assert_ne!(asked.status, 429, "{number}");
+    }
+    for path in ["/step-up/options", "/account/passkeys/options"] {
+        assert_eq!(erin.clone().program().post(path, &[]).await.status, 429, "{path}");
+    }
+    let mut vera = world.sign_in("vera").await;
+    assert_eq!(vera.post("/step-up", &[("credential", "{}")]).await.status, 400, "others go on");
+}
+
+// control: API-01
+#[tokio::test]
+async fn a_network_sends_so_many_logout_notices() {
+    let world = World::start().await;
+    let notice = async || world.stranger().post("/sign-in/dev/back-channel-logout", &[("logout_token", "x.y.z")]).await;
+    let first = notice().await;
+    assert_eq!((first.status, first.header("ratelimit")), (400, "\"logout notice\";r=5999;t=1"));
+    assert_eq!(world.change("update identity.limits set free_at = free_at + interval '1 minute'").await, 1);
+    assert_eq!(notice().await.status, 429);
+}
+
 // control: API-01
 #[tokio::test]
 async fn what_others_have_done_with_an_address_is_told_to_nobody() {

@@ -110,6 +110,7 @@ pub(super) async fn options(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Challenge> {
+    authn.count_challenge(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let challenge = authn.start_enrolment(&mut tx, ok.who()).await?;
     tx.commit().await?;
@@ -141,6 +142,7 @@ pub(super) async fn enrol(
         let page = New::page(ok.who(), &input.name, &return_to, &errors);
         return Err(errors.on_page(page));
     };
+    authn.count_answer(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &input.credential).await?;
     tx.commit().await?;

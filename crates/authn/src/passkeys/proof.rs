@@ -15,6 +15,8 @@ use crate::{Authn, Notice, SignedIn};
 
 /// Challenges to one person who is signed in.
 const CHALLENGES: Limit = Limit { name: "challenge", at_once: 30, every: Duration::seconds(20) };
+/// Answers of theirs, each of which leaves an event.
+const ANSWERS: Limit = Limit { name: "proof", ..CHALLENGES };
 
 /// Somebody proved a passkey.
 pub(crate) struct Proof {
@@ -25,9 +27,20 @@ pub(crate) struct Proof {
 }
 
 impl Authn {
+    /// Counts a challenge to somebody who is signed in, for a passkey made or proved. Before the transaction it is given
+    /// out in: a request never holds two connections.
+    pub async fn count_challenge(&self, who: &SignedIn) -> Result<(), Error> {
+        self.count(CHALLENGES, &who.user.to_string(), who.context()).await
+    }
+
+    /// Counts an answer of theirs, in the same way.
+    pub async fn count_answer(&self, who: &SignedIn) -> Result<(), Error> {
+        self.count(ANSWERS, &who.user.to_string(), who.context()).await
+    }
+
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
     pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
-        self.count(CHALLENGES, &who.user.to_string(), who.context()).await?;
+        self.count_challenge(who).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let own = sqlx::query_scalar!(
             "select credential_id from identity.passkeys where user_id = $1 and disabled_at is null order by id",
