@@ -6,3 +6,19 @@ create table identity.limits (
 );
 create index limits_free on identity.limits (free_at);
 grant select, insert, update, delete on identity.limits to identity_rows;
+
+-- Wrong codes of a person since the last right one, and until when no further one is looked at.
+create table identity.lockouts (
+  user_id uuid primary key references identity.users (id),
+  failures int not null check (failures > 0),
+  free_at timestamptz not null,
+  -- When the owner was last told.
+  told_at timestamptz
+);
+
+alter table identity.lockouts enable row level security;
+alter table identity.lockouts force row level security;
+create policy identity_plane on identity.lockouts to identity_rows using (true) with check (true);
+create policy own on identity.lockouts to account_rows using (user_id = (select current_setting('app.user_id')::uuid));
+grant select, insert, update, delete on identity.lockouts to identity_rows;
+grant select (user_id), delete on identity.lockouts to account_rows;

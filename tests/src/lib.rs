@@ -22,6 +22,7 @@ mod edge;
 mod invitations;
 mod isolation;
 mod journey;
+mod lockout;
 mod mail;
 mod members;
 mod organizations;

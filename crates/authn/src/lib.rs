@@ -12,6 +12,7 @@ mod http_client;
 mod id_token;
 mod limit;
 mod link;
+mod lockout;
 mod login;
 mod logout;
 mod logout_token;

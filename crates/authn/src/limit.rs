@@ -40,7 +40,7 @@ impl Limit {
 }
 
 /// Whole seconds, after which so many microseconds have passed.
-fn seconds(micros: i64) -> u64 {
+pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
 

@@ -31,6 +31,8 @@ pub enum Notice {
     RecoveryWaits(DateTime<Utc>),
     /// A recovery that waited is gone on with.
     RecoveryGoesOn,
+    /// Wrong codes were tried, and none is looked at until this time.
+    LockedOut(DateTime<Utc>),
 }
 
 impl Notice {
@@ -96,6 +98,15 @@ impl Notice {
                      {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
                      account, under Recovery.",
                     moment(*ready)
+                ),
+            ),
+            Self::LockedOut(until) => (
+                "account.locked_out",
+                "Wrong codes were tried for your account",
+                format!(
+                    "Somebody who is signed in as you has tried several wrong codes. Until {} no code is looked at. A passkey \
+                     works meanwhile, and ends the wait.",
+                    moment(*until)
                 ),
             ),
             Self::RecoveryGoesOn => (

@@ -11,14 +11,13 @@ use web::Error;
 use web::cookie::{self, SameSite};
 
 use crate::limit::Limit;
+use crate::lockout::forget_failures;
 use crate::secret::{Token, hash};
 use crate::{Authn, Notice, SignedIn, totp};
 
 const COOKIE: &str = "recovery";
 /// Codes of one person.
 const CODES: usize = 10;
-/// Codes one person may try, of any kind.
-pub(crate) const TRIES: Limit = Limit { name: "recovery code", at_once: 5, every: Duration::minutes(12) };
 /// New sets of codes for one person.
 const MADE: Limit = Limit { name: "recovery codes", at_once: 3, every: Duration::minutes(1) };
 /// How long a recovery that has waited can be gone on with.
@@ -91,6 +90,7 @@ impl Authn {
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
             .execute(&mut **tx)
             .await?;
+        forget_failures(tx, who.user).await?;
         sqlx::query!(
             "insert into identity.recovery_codes (user_id, selector, hash, created_at)
              select $1, selector, hash, $4 from unnest($2::text[], $3::text[]) as codes (selector, hash)",
@@ -108,12 +108,12 @@ impl Authn {
         Ok(codes.shown)
     }
 
-    /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that they may make a new passkey: at once, or
-    /// after a wait where their role decides about people or money. `None` where the code is none of theirs, or used;
-    /// [`Error::TooMany`] after five tries at once, and then one every twelve minutes.
+    /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that
+    /// they may make a new passkey: at once, or after a wait where their role decides about people or money. `None` where
+    /// the code is none of theirs, or used; [`Error::TooMany`] after too many wrong ones.
     pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
-        self.count(TRIES, &who.user.to_string(), who.context()).await?;
+        let attempt = self.attempt(who).await?;
         let (mut tx, taken) = if totp::is_code(code) {
             let mut tx = self.0.db.begin_identity::<Write>().await?;
             let taken = self.take_totp(&mut tx, who.user, code).await?;
@@ -125,9 +125,11 @@ impl Authn {
             tracing::warn!(user = %who.user, "recovery code refused");
             let target = format!("User::{}", who.user);
             Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+            self.attempt_failed(&mut tx, who, attempt).await?;
             tx.commit().await?;
             return Ok(None);
         }
+        attempt.succeeded(&mut tx).await?;
         let recovery = self.begin_recovery(&mut tx, who, now).await?;
         tx.commit().await?;
         Ok(Some(recovery))

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use web::Error;
 
 use crate::secret::{Token, hash};
-use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, recovery, session};
+use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session};
 
 /// Time to show the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
@@ -138,15 +138,17 @@ impl Authn {
         code: &str,
         kept: Option<Uuid>,
     ) -> Result<Option<SteppedUp>, Error> {
-        self.count(recovery::TRIES, &who.user.to_string(), who.context()).await?;
+        let attempt = self.attempt(who).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let target = format!("Session::{}", who.session);
         if !self.take_totp(&mut tx, who.user, code).await? {
             tracing::warn!(user = %who.user, "code of an authenticator app refused");
             Event { kind: "totp.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+            self.attempt_failed(&mut tx, who, attempt).await?;
             tx.commit().await?;
             return Ok(None);
         }
+        attempt.succeeded(&mut tx).await?;
         let cookie = self.note_code(&mut tx, who, headers).await?;
         let kept = match kept {
             Some(id) => self.take_kept(&mut tx, who, headers, id).await?,

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::fetch_metadata::came_from_elsewhere;
+use crate::text::duration;
 use crate::{Context, Error, LocalPath, MovingOn, Page, Shell};
 
 /// Where somebody without a session is sent.
@@ -145,9 +146,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
         }
-        StatusCode::TOO_MANY_REQUESTS => {
-            ("Too many tries", "Please wait before you try again. The wait is the same whatever you entered.")
-        }
+        StatusCode::TOO_MANY_REQUESTS => ("Too many tries", "The wait is the same whatever you entered."),
         StatusCode::SERVICE_UNAVAILABLE => (
             "Too busy at the moment",
             "Please try again in a few seconds. If you were saving, look first whether it is there.",
@@ -163,6 +162,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
         }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
+        Some(Error::TooMany(seconds)) => (heading, format!("You can try again in {}. {text}", duration(*seconds))),
         _ => (heading, text.to_owned()),
     }
 }

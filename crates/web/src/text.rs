@@ -41,6 +41,16 @@ pub fn moment(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// A wait as people read it, never shorter than it is.
+pub(crate) fn duration(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..=90 => (seconds, "second"),
+        91..=5400 => (seconds.div_ceil(60), "minute"),
+        _ => (seconds.div_ceil(3600), "hour"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 fn sized(text: &str, min: usize, max: usize) -> Result<(), String> {
     let count = text.chars().count();
     if count == 0 && min > 0 {

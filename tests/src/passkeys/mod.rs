@@ -16,7 +16,7 @@ async fn live_sessions(world: &World, subject: &str) -> i64 {
 }
 
 /// Changes a field of an answer that is bytes in base64url, as somebody in between would.
-fn tampered(answer: &Value, field: &str, change: impl FnOnce(&mut Vec<u8>)) -> Value {
+pub(crate) fn tampered(answer: &Value, field: &str, change: impl FnOnce(&mut Vec<u8>)) -> Value {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let mut answer = answer.clone();

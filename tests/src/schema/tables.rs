@@ -66,7 +66,7 @@ const NO_WIDE_POLICY: Rule = Rule {
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
                 ('entry', 'workspaces', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
-                ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
+                ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",
 };

@@ -10,6 +10,7 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredent
 
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::limit::Limit;
+use crate::lockout::forget_failures;
 use crate::session::actor;
 use crate::{Authn, Notice, SignedIn};
 
@@ -144,6 +145,8 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
+        // Whoever guesses codes must not keep out whoever has more.
+        forget_failures(tx, stored.user_id.into()).await?;
         Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked }))
     }
 

@@ -1,0 +1,98 @@
+use audit::Event;
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Identity as IdentityPlane, Plane, Tx, UserId, Write};
+use web::Error;
+
+use crate::limit::seconds;
+use crate::{Authn, Notice, SignedIn};
+
+/// Wrong codes that cost no wait.
+const FREE: i32 = 5;
+/// The owner hears of it at most this often.
+const TELL_EVERY: Duration = Duration::days(1);
+
+/// A code of a person that may be looked at now. It counts as a wrong one, until [`succeeded`](Self::succeeded).
+#[derive(Debug)]
+#[must_use = "what comes of the code is for it to say"]
+pub(crate) struct Attempt {
+    user: UserId,
+    failures: i32,
+    /// If it is a wrong one: when the next one will be looked at.
+    free_at: DateTime<Utc>,
+}
+
+impl Attempt {
+    /// The code was right: what was wrong before is forgotten.
+    pub(crate) async fn succeeded<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
+        forget_failures(tx, self.user).await
+    }
+}
+
+/// Forgets what was tried with codes of a person, who has proved more than a code.
+pub(crate) async fn forget_failures<P: Plane>(tx: &mut Tx<Write, P>, user: UserId) -> Result<(), Error> {
+    sqlx::query!("delete from identity.lockouts where user_id = $1", user.uuid()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl Authn {
+    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]. Five wrong ones cost nothing; after
+    /// the next one they wait a minute, and after each further one twice as long, at most a day.
+    ///
+    /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
+    /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.
+    pub(crate) async fn attempt(&self, who: &SignedIn) -> Result<Attempt, Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let counted = sqlx::query_as!(
+            Attempt,
+            r#"insert into identity.lockouts as known (user_id, failures, free_at) values ($1, 1, $2)
+               on conflict (user_id) do update
+                 set failures = known.failures + 1,
+                     free_at = $2 + case when known.failures >= $3
+                       then least(interval '1 minute' * power(2, least(known.failures - $3, 11)), interval '1 day')
+                       else interval '0' end
+                 where known.free_at <= $2
+               returning user_id as "user", failures, free_at"#,
+            who.user.uuid(),
+            now,
+            FREE,
+        );
+        if let Some(attempt) = counted.fetch_optional(&mut *tx).await? {
+            tx.commit().await?;
+            return Ok(attempt);
+        }
+        let free_at = sqlx::query_scalar!("select free_at from identity.lockouts where user_id = $1", who.user.uuid());
+        // None where it was forgotten in this moment.
+        let wait = free_at.fetch_optional(&mut *tx).await?.and_then(|free_at| (free_at - now).num_microseconds());
+        let wait = seconds(wait.unwrap_or_default());
+        tracing::warn!(user = %who.user, wait, "locked: too many wrong codes");
+        Err(Error::TooMany(wait))
+    }
+
+    /// The code was wrong. If that locks the person, it is recorded, and they are told, once a day.
+    pub(crate) async fn attempt_failed(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        who: &SignedIn,
+        attempt: Attempt,
+    ) -> Result<(), Error> {
+        if attempt.failures <= FREE {
+            return Ok(());
+        }
+        let now = self.0.clock.now();
+        let details = json!({ "failures": attempt.failures, "until": attempt.free_at });
+        let event = Event { kind: "account.locked_out", target: format!("User::{}", attempt.user), details };
+        event.record(tx, &who.actor()).await?;
+        let due = sqlx::query!(
+            "update identity.lockouts set told_at = $2 where user_id = $1 and (told_at is null or told_at <= $3)",
+            attempt.user.uuid(),
+            now,
+            now - TELL_EVERY,
+        );
+        if due.execute(&mut **tx).await?.rows_affected() == 1 {
+            self.tell(tx, attempt.user, &Notice::LockedOut(attempt.free_at), who.context()).await?;
+        }
+        Ok(())
+    }
+}
