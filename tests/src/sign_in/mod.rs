@@ -1,6 +1,7 @@
 //! Coming in: the authorization request, the answer, the ID token, and everything a provider or a stranger can get wrong
 //! about them.
 
+mod alike;
 mod answer;
 mod configuration;
 mod faults;
