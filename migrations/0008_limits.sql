@@ -7,6 +7,14 @@ create table identity.limits (
 create index limits_free on identity.limits (free_at);
 grant select, insert, update, delete on identity.limits to identity_rows;
 
+-- Proofs of work that were used, as long as they could be shown again.
+create table identity.solutions (
+  mark bytea primary key check (octet_length(mark) = 32),
+  expires_at timestamptz not null
+);
+create index solutions_expired on identity.solutions (expires_at);
+grant select, insert, delete on identity.solutions to identity_rows;
+
 -- Wrong codes of a person since the last right one, and until when no further one is looked at.
 create table identity.lockouts (
   user_id uuid primary key references identity.users (id),

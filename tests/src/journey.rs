@@ -1,6 +1,7 @@
 //! What a person does, in a real Chromium: the application on one site, the identity provider on another, script off.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::browser::{Browser, Page};
 use crate::harness::World;
@@ -160,6 +161,43 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
     page.goto(&world.url(&world.acme.contacts())).await;
     page.wait_for("table").await;
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
+// control: IDN-13
+#[tokio::test]
+async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
+    let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__UNASKED_PERCENT", "25")];
+    let world = World::start_with(&few).await;
+    for _ in 0..2 {
+        assert_eq!(world.stranger().post("/sign-in/dev", &[]).await.status, 200);
+    }
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    let device = page.add_authenticator().await;
+    sign_in(&page, &world, "erin").await;
+    page.goto(&world.url("/account/passkeys/new")).await;
+    make_passkey(&page).await;
+    assert_eq!(device.credentials().await.len(), 1);
+    page.click_text("header button", "Sign out").await;
+    page.wait_for_url("/end-session").await;
+    page.goto(&world.url("/sign-in")).await;
+    page.loads(page.click_text("button", "Sign in with a passkey")).await;
+    page.wait_for_url("/organizations").await;
+    assert_eq!(world.database.count("select count(*) from identity.solutions").await, 2);
+    let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("429")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+
+    // Without script it says how long to wait.
+    let page = browser.page().await;
+    page.disable_script(true).await;
+    page.goto(&world.url("/sign-in")).await;
+    page.loads(page.click_text("button", "Continue with Development sign-in")).await;
+    assert!(page.text("main").await.contains("try again in 23 seconds"), "{}", page.text("main").await);
+    picture(&page, "/work").await;
+    world.wait(23);
+    page.click_text("button", "Try again").await;
+    page.wait_for_url(&world.idp.issuer()).await;
     browser.close().await;
 }
 
@@ -336,6 +374,21 @@ async fn look(page: &Page, path: &str) {
             page.set_dark(dark).await;
             while page.eval("document.getAnimations().length").await != 0 {} // colours that are still changing
             page.screenshot(&Path::new(&directory).join(format!("page{name}-{size}-{light}.png"))).await;
+        }
+    }
+    page.set_dark(false).await;
+}
+
+/// The same of a page that answered a form, and so cannot be loaded again.
+async fn picture(page: &Page, name: &str) {
+    let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") else { return };
+    for (size, (width, height)) in [("narrow", (360, 800)), ("wide", (1280, 900))] {
+        page.set_size(width, height).await;
+        for (light, dark) in [("light", false), ("dark", true)] {
+            page.set_dark(dark).await;
+            tokio::time::sleep(Duration::from_millis(300)).await; // for colours that change
+            page.screenshot(&Path::new(&directory).join(format!("page{}-{size}-{light}.png", name.replace('/', "-"))))
+                .await;
         }
     }
     page.set_dark(false).await;

@@ -49,17 +49,25 @@ pub struct RecoveryConfig {
 pub struct LimitsConfig {
     /// Sign-ins that may be started or answered from one network in a minute.
     pub sign_ins_per_minute: u32,
+    /// How much of that, in percent, is let in without a proof of work.
+    pub unasked_percent: u32,
 }
 
 impl LimitsConfig {
     pub(crate) fn check(self) -> Result<(), ConfigError> {
-        if (1..=60_000).contains(&self.sign_ins_per_minute) { Ok(()) } else { Err(ConfigError::Limits) }
+        let sound = (1..=60_000).contains(&self.sign_ins_per_minute) && (1..=100).contains(&self.unasked_percent);
+        if sound { Ok(()) } else { Err(ConfigError::Limits) }
     }
 
     /// What one network may do with sign-ins.
     pub(crate) fn sign_in(self, name: &'static str) -> Limit {
         let every = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
         Limit { name, at_once: self.sign_ins_per_minute, every }
+    }
+
+    /// How many of them are let in at once without a proof of work.
+    pub(crate) fn unasked(self) -> u32 {
+        (self.sign_ins_per_minute * self.unasked_percent / 100).max(1)
     }
 }
 
@@ -121,7 +129,7 @@ pub enum ConfigError {
     #[error("http.public_url: want an origin with a host name, which passkeys are bound to; not an IP address")]
     PublicUrl,
     /// A limit that lets nobody in, or everybody.
-    #[error("authn.limits.sign_ins_per_minute: want 1 to 60000")]
+    #[error("authn.limits: want sign_ins_per_minute from 1 to 60000, unasked_percent from 1 to 100")]
     Limits,
     /// A provider key that does not fit into an address.
     #[error(

@@ -26,6 +26,7 @@ mod session;
 mod signed_in;
 mod step_up;
 mod totp;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use session::renew_cookie;
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
 pub use totp::{ConfirmedTotp, TotpSecret};
+pub use work::Solution;
 
 use provider::Provider;
 

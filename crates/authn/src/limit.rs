@@ -1,6 +1,6 @@
 use chrono::Duration;
 use sha2::{Digest, Sha256};
-use tenancy::Write;
+use tenancy::{Identity as IdentityPlane, Tx, Write};
 use web::{Context, Error, Quota};
 
 use crate::Authn;
@@ -23,7 +23,7 @@ impl Limit {
     }
 
     /// What is left where everything tried so far is paid for in `debt` microseconds from now.
-    fn left(self, debt: i64) -> Quota {
+    pub(crate) fn left(self, debt: i64) -> Quota {
         let every = self.micros().max(1);
         let whole = every.saturating_mul(self.at_once.into());
         let left = (whole.saturating_sub(debt) / every).clamp(0, self.at_once.into());
@@ -44,6 +44,11 @@ pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
 
+pub(crate) fn too_many(quota: Quota) -> Error {
+    tracing::warn!(limit = quota.name, wait = quota.more_in, "too many tries");
+    Error::TooMany(quota.more_in)
+}
+
 impl Authn {
     /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
     ///
@@ -54,21 +59,36 @@ impl Authn {
     pub async fn count(&self, limit: Limit, whose: &str, context: &Context) -> Result<(), Error> {
         let (counted, quota) = self.spend(limit, whose).await?;
         context.tell(quota);
-        if counted { Ok(()) } else { Err(Error::TooMany(quota.more_in)) }
+        if counted { Ok(()) } else { Err(too_many(quota)) }
     }
 
     /// The same where `whose` is not who asks, such as the address of somebody else: what others have done with it stands
     /// in no header.
     pub async fn count_untold(&self, limit: Limit, whose: &str) -> Result<(), Error> {
         let (counted, quota) = self.spend(limit, whose).await?;
-        if counted { Ok(()) } else { Err(Error::TooMany(quota.more_in)) }
+        if counted { Ok(()) } else { Err(too_many(quota)) }
     }
 
     async fn spend(&self, limit: Limit, whose: &str) -> Result<(bool, Quota), Error> {
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let (counted, debt) = self.spend_in(&mut tx, limit, limit.at_once, whose).await?;
+        if counted {
+            tx.commit().await?;
+        }
+        Ok((counted, limit.left(debt)))
+    }
+
+    /// Counts a try as long as there are fewer than `at_once` of the limit. Returns whether, and the debt in microseconds.
+    pub(crate) async fn spend_in(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        limit: Limit,
+        at_once: u32,
+        whose: &str,
+    ) -> Result<(bool, i64), Error> {
         let now = self.0.clock.now();
         let key = Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize();
-        let slack = limit.every * i32::try_from(limit.at_once.saturating_sub(1)).unwrap_or(i32::MAX);
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let slack = limit.every * i32::try_from(at_once.saturating_sub(1)).unwrap_or(i32::MAX);
         let debt = sqlx::query_scalar!(
             r#"with paid as (
                delete from identity.limits where key in
@@ -83,18 +103,15 @@ impl Authn {
             limit.every.as_seconds_f64(),
             slack.as_seconds_f64(),
         );
-        if let Some(debt) = debt.fetch_optional(&mut *tx).await? {
-            tx.commit().await?;
-            return Ok((true, limit.left(debt)));
+        if let Some(debt) = debt.fetch_optional(&mut **tx).await? {
+            return Ok((true, debt));
         }
         let debt = sqlx::query_scalar!(
             r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
             &key[..],
             now,
         );
-        let quota = limit.left(debt.fetch_one(&mut *tx).await?);
-        tracing::warn!(limit = limit.name, wait = quota.more_in, "too many tries");
-        Ok((false, quota))
+        Ok((false, debt.fetch_one(&mut **tx).await?))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie, Notice};
+use crate::{Authn, NewCookie, Notice, Solution};
 
 const COOKIE: &str = "login";
 /// Time to finish a sign-in at the provider.
@@ -127,11 +127,12 @@ impl Authn {
         key: &str,
         return_to: &LocalPath,
         anew: bool,
+        solution: &Solution,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
         let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
-        self.count(self.0.limits.sign_in("start"), &context.client.network, context).await?;
+        self.admit(key, solution, context).await?;
         let now = self.0.clock.now();
         let metadata = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => metadata,

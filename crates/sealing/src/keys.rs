@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hkdf::Hkdf;
+use hkdf::hmac::{self, Hmac, KeyInit, Mac};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use sha2::{Digest, Sha256};
@@ -78,6 +79,22 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// A mark on a text, for one purpose, that nobody else can make: HMAC-SHA-256 (RFC 2104) under a key of its own.
+    #[must_use]
+    pub fn mark(&self, purpose: &'static str, text: &[u8]) -> [u8; 32] {
+        marking(&self.0.current, purpose).chain_update(text).finalize().into_bytes().into()
+    }
+
+    /// Whether the mark is ours, under the configured key or the one before it. Compares in constant time.
+    #[must_use]
+    pub fn is_marked(&self, purpose: &'static str, text: &[u8], mark: &[u8; 32]) -> bool {
+        let Ring { current, previous } = &*self.0;
+        let ours = |key: &Key| marking(key, purpose).chain_update(text).verify(&(*mark).into()).is_ok();
+        [Some(current), previous.as_ref()].into_iter().flatten().any(ours)
+    }
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys")
@@ -103,6 +120,14 @@ fn own_key(key: &SecretBox<[u8; 32]>, salt: &[u8], Place { column, row }: Place)
         .expand_multi_info(&[column.as_bytes(), b"\0", row.as_bytes()], &mut own[..]);
     debug_assert!(expanded.is_ok(), "HKDF makes up to 8160 bytes");
     own
+}
+
+fn marking(key: &Key, purpose: &'static str) -> Hmac<Sha256> {
+    let mut own = hmac::digest::Key::<Hmac<Sha256>>::default();
+    // Another salt than any secret is sealed with: those have 32 bytes.
+    let expanded = Hkdf::<Sha256>::new(Some(b"mark"), key.bytes.expose_secret()).expand(purpose.as_bytes(), &mut own);
+    debug_assert!(expanded.is_ok(), "HKDF makes up to 8160 bytes");
+    Hmac::new(&own)
 }
 
 #[cfg(test)]
@@ -151,6 +176,20 @@ mod tests {
         let sealed = both.seal(place(1), b"a secret").unwrap();
         assert_eq!(new.open(place(1), &sealed).unwrap().as_slice(), b"a secret");
         assert_eq!(old.open(place(1), &sealed), Err(NotOpened));
+    }
+
+    // control: IDN-13
+    #[test]
+    fn a_mark_is_for_its_text_and_purpose_alone() {
+        let (old, both, new) = (keys(1, None), keys(2, Some(1)), keys(2, None));
+        let mark = old.mark("work", b"text");
+        assert!(old.is_marked("work", b"text", &mark));
+        assert!(!old.is_marked("work", b"texts", &mark), "another text");
+        assert!(!old.is_marked("other", b"text", &mark), "another purpose");
+        assert!(both.is_marked("work", b"text", &mark) && !new.is_marked("work", b"text", &mark));
+        let mut changed = mark;
+        changed[31] ^= 1;
+        assert!(!old.is_marked("work", b"text", &changed));
     }
 
     // control: SUP-12

@@ -1,6 +1,8 @@
 // Passkeys. A form with data-passkey="create" or "get" asks the server for a challenge (data-options), lets the browser
 // and its authenticator answer it, and is sent with the answer in its field `credential`.
 
+import { solve } from "./work.js";
+
 const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 
 const text = (buffer) =>
@@ -45,6 +47,15 @@ const problems = {
   NotSupportedError: "This device cannot make a passkey of the kind that is needed. Try another device or a security key.",
 };
 
+const ask = async (url, body) => {
+  const headers = { accept: "application/json", "content-type": "application/x-www-form-urlencoded" };
+  const response = await fetch(url, { method: "POST", headers, body: new URLSearchParams(body) });
+  if (response.status !== 429 || body.solution) return response;
+  // Many have come from this network: after some work it goes on.
+  const { challenge, bits } = (await response.json()).proof_of_work ?? {};
+  return challenge ? ask(url, { challenge, solution: await solve(challenge, bits) }) : response;
+};
+
 const wire = (form) => {
   const [button, problem] = [form.querySelector("button"), form.querySelector("[role=alert]")];
   const say = (words) => {
@@ -62,8 +73,7 @@ const wire = (form) => {
     button.disabled = true;
     problem.hidden = true;
     try {
-      const headers = { accept: "application/json", "content-type": "application/x-www-form-urlencoded" };
-      const response = await fetch(form.dataset.options, { method: "POST", headers, body: "" });
+      const response = await ask(form.dataset.options, {});
       if (response.status === 401 || response.status === 403) {
         // The session has ended, or another proof is due first: the page itself leads there. Not reload(): a page that
         // answered a form would be sent again.

@@ -8,12 +8,15 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const ICON: &str = include_str!("../assets/icon.svg");
-const PASSKEYS: &str = include_str!("../assets/passkeys.js");
+const WORK: &str = include_str!("../assets/work.js");
 
 // The name carries a hash of the content: a browser may keep it for ever, and never shows a page with an old style.
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/style-{}.css", hash(STYLE)));
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon-{}.svg", hash(ICON)));
-static PASSKEYS_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/passkeys-{}.js", hash(PASSKEYS)));
+static WORK_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/work-{}.js", hash(WORK)));
+static PASSKEYS: LazyLock<String> =
+    LazyLock::new(|| include_str!("../assets/passkeys.js").replace("./work.js", &WORK_URL));
+static PASSKEYS_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/passkeys-{}.js", hash(&PASSKEYS)));
 
 pub(crate) fn style_url() -> &'static str {
     &STYLE_URL
@@ -21,6 +24,10 @@ pub(crate) fn style_url() -> &'static str {
 
 pub(crate) fn icon_url() -> &'static str {
     &ICON_URL
+}
+
+pub(crate) fn work_url() -> &'static str {
+    &WORK_URL
 }
 
 /// The module for pages on which a passkey is made or proved.
@@ -36,7 +43,7 @@ fn hash(content: &str) -> String {
     })
 }
 
-/// The style sheet, the icon and the one module, which anybody may fetch. There is nothing else that is static.
+/// The style sheet, the icon and the two modules, which anybody may fetch. There is nothing else that is static.
 pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let serve = |content: &'static str, kind: &'static str| {
         get(move || async move {
@@ -47,5 +54,6 @@ pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(style_url(), serve(STYLE, "text/css; charset=utf-8"))
         .route(icon_url(), serve(ICON, "image/svg+xml"))
-        .route(passkeys_url(), serve(PASSKEYS, "text/javascript; charset=utf-8"))
+        .route(work_url(), serve(WORK, "text/javascript; charset=utf-8"))
+        .route(passkeys_url(), serve(&PASSKEYS, "text/javascript; charset=utf-8"))
 }

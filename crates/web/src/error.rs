@@ -4,7 +4,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::FieldErrors;
+use crate::{FieldErrors, ProofOfWork};
 
 /// What a handler answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -40,6 +40,9 @@ pub enum Error {
     UnsupportedType,
     /// Status 429. Too many tries; holds the seconds after which another one may be made.
     TooMany(u64),
+    /// Status 429. Many have come from their network: they may go on at once after some work, or later without. With it the
+    /// page that has a browser do it.
+    ProofOfWork(ProofOfWork, Option<Box<Response>>),
     /// 503. Too much to do at the moment, or something this request needs is down. May be tried again.
     Unavailable,
     /// 500. A fault of ours, or of something we depend on.
@@ -63,7 +66,7 @@ impl Error {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::ProofOfWork(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

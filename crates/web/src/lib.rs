@@ -18,6 +18,7 @@ mod problem;
 mod quota;
 mod serve;
 mod text;
+mod work;
 
 pub use assets::{assets, passkeys_url};
 pub use client::Client;
@@ -31,3 +32,4 @@ pub use problem::wants_html;
 pub use quota::Quota;
 pub use serve::{Config, serve};
 pub use text::{Email, Line, Paragraph, day, moment, visible};
+pub use work::ProofOfWork;

@@ -138,7 +138,7 @@ impl Error {
     }
 }
 
-fn with_status(status: StatusCode, page: impl Template) -> Response {
+pub(crate) fn with_status(status: StatusCode, page: impl Template) -> Response {
     let mut response = Page(page).into_response();
     if response.status().is_success() {
         *response.status_mut() = status;

@@ -54,9 +54,17 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
     match error {
         Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
         Some(Error::StepUp(page, _)) if asked.html => go_to(&page),
-        Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page))) if asked.html => *page,
+        Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page)) | Error::ProofOfWork(_, Some(page)))
+            if asked.html =>
+        {
+            *page
+        }
         error => {
-            let later = if let Some(Error::TooMany(seconds)) = error { Some(seconds) } else { None };
+            let later = match &error {
+                Some(Error::TooMany(seconds)) => Some(*seconds),
+                Some(Error::ProofOfWork(work, _)) => Some(work.wait),
+                _ => None,
+            };
             let step_up = matches!(error, Some(Error::StepUp(..)));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
@@ -123,6 +131,9 @@ fn document(status: StatusCode, title: &str, detail: &str, error: Option<&Error>
     if let Some(Error::Invalid(errors, _)) = error {
         body["errors"] = errors.iter().map(|(field, message)| json!({ "field": field, "message": message })).collect();
     }
+    if let Some(Error::ProofOfWork(work, _)) = error {
+        body["proof_of_work"] = json!({ "challenge": work.challenge, "bits": work.bits });
+    }
     let kind = HeaderValue::from_static("application/problem+json");
     ([(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
 }
@@ -162,6 +173,10 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
         }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
+        Some(Error::ProofOfWork(work, _)) => (
+            "Many come from your network",
+            format!("Do the work that is asked for, or try again in {}.", duration(work.wait)),
+        ),
         Some(Error::TooMany(seconds)) => (heading, format!("You can try again in {}. {text}", duration(*seconds))),
         _ => (heading, text.to_owned()),
     }

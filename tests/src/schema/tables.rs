@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity', 'mail')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits}')",
+               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };

@@ -12,6 +12,7 @@ mod login;
 mod people;
 mod provider;
 mod return_to;
+mod work;
 
 use devkit::idp::{Client as IdpClient, Idp, Person};
 use tokio::net::TcpListener;

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, SignInFailure, SignedIn};
+use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, SignInFailure, SignedIn, Solution};
 use authz::Public;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -87,12 +87,21 @@ pub(super) async fn choose(
     Page(Choose { anew: anew == "yes", elsewhere: unaccepted == "yes", ..page })
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Work {
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
+}
+
 pub(super) async fn passkey_options(
     public: Public,
     State(authn): State<Authn>,
-    Form(NoFields {}): Form<NoFields>,
+    Form(Work { challenge, solution }): Form<Work>,
 ) -> Result<Challenge> {
-    authn.start_passkey_sign_in(&public.context).await
+    authn.start_passkey_sign_in(&Solution { challenge, solution }, &public.context).await
 }
 
 #[derive(Deserialize)]
@@ -121,15 +130,33 @@ pub(super) async fn by_passkey(
     })
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    anew: String,
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
+}
+
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    Form(ReturnTo { return_to, anew }): Form<ReturnTo>,
+    Form(Start { return_to, anew, challenge, solution }): Form<Start>,
 ) -> Result<Response> {
-    let (return_to, anew) = (LocalPath::or_home(&return_to), anew == "yes");
-    let started = match authn.start_sign_in(&provider, &return_to, anew, &headers, &public.context).await? {
+    let (to, solution) = (LocalPath::or_home(&return_to), Solution { challenge, solution });
+    let started = authn.start_sign_in(&provider, &to, anew == "yes", &solution, &headers, &public.context).await;
+    let started = started.map_err(|error| {
+        let fields = [("return_to", &*return_to), ("anew", &*anew)];
+        error.with_work_page(&public.context, &format!("/sign-in/{provider}"), &fields)
+    })?;
+    let started = match started {
         Ok(started) => started,
         Err(failure) => return Ok(failed(failure, &public.context)),
     };

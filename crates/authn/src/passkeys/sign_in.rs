@@ -6,12 +6,12 @@ use web::{Context, Error};
 
 use super::{Challenge, PasskeyFailure, Purpose};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie, SignInFailure};
+use crate::{Authn, NewCookie, SignInFailure, Solution};
 
 impl Authn {
     /// Begins a sign-in with a passkey alone: whose it is the browser tells.
-    pub async fn start_passkey_sign_in(&self, context: &Context) -> Result<Challenge, Error> {
-        self.count(self.0.limits.sign_in("start"), &context.client.network, context).await?;
+    pub async fn start_passkey_sign_in(&self, solution: &Solution, context: &Context) -> Result<Challenge, Error> {
+        self.admit("passkey", solution, context).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let challenge = self.challenge(&mut tx, Purpose::SignIn, &[]).await?;
         tx.commit().await?;

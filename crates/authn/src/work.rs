@@ -1,0 +1,129 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Duration, Utc};
+use sha2::{Digest, Sha256};
+use tenancy::{Identity as IdentityPlane, Tx, Write};
+use web::{Context, Error, ProofOfWork};
+
+use crate::Authn;
+use crate::limit::{Limit, too_many};
+use crate::secret::{Hash, base64url};
+
+/// Tries, as a power of two: on average 0.5 s in Chromium on a server of two cores, and 70 ms of OpenSSL on one of them.
+const BITS: u32 = 18;
+/// How long a challenge can be answered.
+const LIFETIME: Duration = Duration::minutes(5);
+/// Parts of a challenge: the second at which it ends, random bytes, our mark.
+const TIME: usize = 8;
+const RANDOM: usize = 16;
+const MARK: usize = 32;
+/// What our marks on challenges are for.
+const PURPOSE: &str = "challenge to work";
+
+/// The work that was asked for, as a form brings it back. Empty where none was.
+#[derive(Clone, Debug, Default)]
+pub struct Solution {
+    /// The challenge as it was given.
+    pub challenge: String,
+    /// The number that solves it.
+    pub solution: String,
+}
+
+impl Authn {
+    /// Lets somebody in a network begin to sign in at `endpoint`, or refuses.
+    ///
+    /// The first part of the limit is for everybody. After it comes [`Error::ProofOfWork`], which whoever brings a solution
+    /// passes, and at the end [`Error::TooMany`] for all. A solution is for one network and endpoint, and counts once: it is
+    /// used up in the transaction of the count. What is refused changes nothing.
+    pub(crate) async fn admit(&self, endpoint: &str, solution: &Solution, context: &Context) -> Result<(), Error> {
+        let (limit, unasked, network) =
+            (self.0.limits.sign_in("start"), self.0.limits.unasked(), &context.client.network);
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let solved = match self.solved(endpoint, network, solution) {
+            Some((mark, until)) => self.use_up(&mut tx, &mark, until).await?,
+            None => false,
+        };
+        let at_once = if solved { limit.at_once } else { unasked };
+        let (counted, debt) = self.spend_in(&mut tx, limit, at_once, network).await?;
+        let quota = limit.left(debt);
+        context.tell(quota);
+        if counted {
+            tx.commit().await?;
+            return Ok(());
+        }
+        if quota.left == 0 {
+            return Err(too_many(quota));
+        }
+        let wait = Limit { at_once: unasked, ..limit }.left(debt).more_in;
+        let challenge = self.challenge_for(endpoint, network)?;
+        Err(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
+    }
+
+    fn challenge_for(&self, endpoint: &str, network: &str) -> Result<String, Error> {
+        let mut challenge = [0; TIME + RANDOM + MARK];
+        challenge[..TIME].copy_from_slice(&(self.0.clock.now() + LIFETIME).timestamp().to_be_bytes());
+        getrandom::fill(&mut challenge[TIME..TIME + RANDOM])?;
+        let (begin, mark) = challenge.split_at_mut(TIME + RANDOM);
+        mark.copy_from_slice(&self.0.keys.mark(PURPOSE, &marked(endpoint, network, begin)));
+        Ok(base64url(&challenge))
+    }
+
+    /// The mark of a challenge of ours that was solved in time, and when it ends.
+    fn solved(&self, endpoint: &str, network: &str, given: &Solution) -> Option<(Hash, DateTime<Utc>)> {
+        let challenge: [u8; TIME + RANDOM + MARK] = URL_SAFE_NO_PAD.decode(&given.challenge).ok()?.try_into().ok()?;
+        let (begin, mark) = challenge.split_first_chunk::<{ TIME + RANDOM }>()?;
+        let mark: Hash = mark.try_into().ok()?;
+        let until = DateTime::from_timestamp(i64::from_be_bytes(*begin.first_chunk()?), 0)?;
+        let ours = self.0.keys.is_marked(PURPOSE, &marked(endpoint, network, begin), &mark);
+        let number: u32 = given.solution.parse().ok()?;
+        let worked = zeros(Sha256::new().chain_update(mark).chain_update(number.to_be_bytes()).finalize().into());
+        (ours && until > self.0.clock.now() && worked >= BITS).then_some((mark, until))
+    }
+
+    /// Uses up a solution. `false` where it was before.
+    async fn use_up(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        mark: &Hash,
+        until: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let used = sqlx::query!(
+            "with old as (
+               delete from identity.solutions where mark in
+                 (select mark from identity.solutions where expires_at < $3 order by expires_at limit 20)
+                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.solutions', 0))))
+             insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
+            &mark[..],
+            until,
+            self.0.clock.now(),
+        );
+        Ok(used.execute(&mut **tx).await?.rows_affected() == 1)
+    }
+}
+
+fn marked(endpoint: &str, network: &str, begin: &[u8]) -> Vec<u8> {
+    // Neither holds a NUL, and what follows has one length.
+    [endpoint.as_bytes(), b"\0", network.as_bytes(), b"\0", begin].concat()
+}
+
+fn zeros(hash: Hash) -> u32 {
+    let whole = hash.iter().take_while(|byte| **byte == 0).count();
+    let bits = 8 * whole + hash.get(whole).map_or(0, |byte| byte.leading_zeros() as usize);
+    u32::try_from(bits).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_zeros_are_counted_in_bits() {
+        let hash = |begin: &[u8]| {
+            let mut hash = [0xff; 32];
+            hash[..begin.len()].copy_from_slice(begin);
+            hash
+        };
+        assert_eq!([zeros(hash(&[])), zeros(hash(&[0, 0x20])), zeros(hash(&[0, 0, 0x7f]))], [0, 10, 17]);
+        assert_eq!(zeros([0; 32]), 256);
+    }
+}

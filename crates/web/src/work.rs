@@ -1,0 +1,52 @@
+use askama::Template;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+
+use crate::page::with_status;
+use crate::text::duration;
+use crate::{Context, Error, Shell, assets};
+
+/// Work that a client is asked for: a number below 2^32 which, as four bytes after the last 32 bytes of the challenge, makes
+/// a SHA-256 that begins with so many zero bits. It comes back in the fields `challenge` and `solution` of the same form.
+#[derive(Clone, Debug)]
+pub struct ProofOfWork {
+    /// What the work is done for, in base64url.
+    pub challenge: String,
+    /// Zero bits: 2^bits tries on average.
+    pub bits: u32,
+    /// Seconds after which the same is possible without.
+    pub wait: u64,
+}
+
+#[derive(Template)]
+#[template(path = "work.html")]
+struct Work<'a> {
+    shell: Shell,
+    action: &'a str,
+    fields: &'a [(&'static str, &'a str)],
+    challenge: &'a str,
+    bits: u32,
+    wait: String,
+    module_url: &'static str,
+}
+
+impl Error {
+    /// Where work is asked for: with a page that has the browser do it and then send the form once more to `action`, with
+    /// these fields. Without script it says how long to wait. Every other error stays as it is.
+    #[must_use]
+    pub fn with_work_page(self, context: &Context, action: &str, fields: &[(&'static str, &str)]) -> Self {
+        let Self::ProofOfWork(work, _) = self else { return self };
+        let page = Work {
+            shell: context.shell(),
+            action,
+            fields,
+            challenge: &work.challenge,
+            bits: work.bits,
+            wait: duration(work.wait),
+            module_url: assets::work_url(),
+        };
+        let mut page = with_status(StatusCode::TOO_MANY_REQUESTS, page);
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(work.wait));
+        Self::ProofOfWork(work, Some(Box::new(page)))
+    }
+}
