@@ -12,7 +12,7 @@ use web::{Context, Email, Error, LocalPath};
 use crate::limit::Limit;
 use crate::secret::{Hash, Token, hash};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie, SignInFailure};
+use crate::{Authn, NewCookie, SignInFailure, Solution};
 
 const COOKIE: &str = "link";
 /// How long a link works.
@@ -48,11 +48,12 @@ impl Authn {
         &self,
         email: &Email,
         return_to: &LocalPath,
+        solution: &Solution,
         context: &Context,
     ) -> Result<LinkCookie, Error> {
         let address = email.to_ascii_lowercase();
-        self.count(self.0.limits.sign_in("start"), &context.client.network).await?;
-        self.count(SENT, &address).await?;
+        self.admit("link", solution, context).await?;
+        self.count_untold(SENT, &address).await?;
         let (handle, token, now) = (Token::new()?, Token::new()?, self.0.clock.now());
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // What nobody used, a bounded number at a time. By one request at a time: two would wait for each other.
@@ -122,7 +123,7 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        self.count(self.0.limits.sign_in("answer"), &context.client.network).await?;
+        self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let now = self.0.clock.now();
         let handle: Hash = cookie::get(headers, COOKIE).map(hash).unwrap_or_default();
         let mut tx = self.0.db.begin_identity::<Write>().await?;

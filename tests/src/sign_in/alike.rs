@@ -15,7 +15,7 @@ fn seen(answer: &Answer) -> (u16, BTreeSet<String>, String) {
     (answer.status, answer.headers.keys().map(ToString::to_string).collect(), answer.masked())
 }
 
-// control: IDN-14
+// control: IDN-13
 #[tokio::test]
 async fn a_sign_in_with_a_passkey_asks_everybody_the_same() {
     let world = World::start().await;
@@ -31,7 +31,7 @@ async fn a_sign_in_with_a_passkey_asks_everybody_the_same() {
     assert_eq!(ask(&known).await, asked);
 }
 
-// control: IDN-14
+// control: IDN-13
 #[tokio::test]
 async fn a_passkey_that_is_not_known_is_refused_like_one_that_is() {
     let world = World::start().await;
@@ -58,7 +58,7 @@ async fn a_passkey_that_is_not_known_is_refused_like_one_that_is() {
     assert_eq!(answers[2], answers[0], "disabled");
 }
 
-// control: IDN-14
+// control: IDN-13
 #[tokio::test]
 async fn a_recovery_code_that_is_none_is_refused_like_one_that_is_nearly_right() {
     let world = World::start().await;
@@ -81,7 +81,7 @@ async fn a_recovery_code_that_is_none_is_refused_like_one_that_is_nearly_right()
 
 /// Argon2id is what takes the time (30 of 40 ms), and it runs where there is no such code too. The fastest of three, because
 /// tests run side by side.
-// control: IDN-14
+// control: IDN-13
 #[tokio::test]
 async fn a_code_that_is_not_known_takes_as_long_as_one_that_is() {
     let world = World::start().await;

@@ -52,7 +52,7 @@ async fn busy() -> (World, Client) {
     (world, client)
 }
 
-// control: IDN-13
+// control: IDN-14
 #[tokio::test]
 async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() {
     let (world, mut client) = busy().await;
@@ -84,7 +84,7 @@ async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() 
     assert_eq!(send(&client, works[3].0, &works[3].1).await.status, 200, "what was refused is not used up");
 }
 
-// control: IDN-13
+// control: IDN-14
 #[tokio::test]
 async fn a_solution_counts_once_however_it_is_written() {
     let (world, client) = busy().await;
@@ -109,7 +109,7 @@ async fn a_solution_counts_once_however_it_is_written() {
     assert_eq!(world.database.count("select count(*) from identity.solutions").await, 1);
 }
 
-// control: IDN-13
+// control: IDN-14
 #[tokio::test]
 async fn a_solution_is_for_its_network_its_endpoint_and_five_minutes() {
     let (world, client) = busy().await;
@@ -147,7 +147,7 @@ async fn a_solution_is_for_its_network_its_endpoint_and_five_minutes() {
     assert_eq!(world.database.count("select count(*) from identity.solutions").await, 1);
 }
 
-// control: IDN-13
+// control: IDN-14
 #[tokio::test]
 async fn without_script_somebody_waits_and_sends_the_same_form() {
     let (world, mut client) = busy().await;
@@ -168,4 +168,21 @@ async fn work_is_asked_of_nobody_where_it_is_turned_off() {
     }
     let refused = client.clone().program().post("/sign-in/dev", &[]).await;
     assert!(refused.status == 429 && !refused.body.contains("proof_of_work"), "{}", refused.body);
+}
+
+// control: IDN-14
+#[tokio::test]
+async fn a_link_by_mail_takes_the_work_as_well() {
+    let (_world, mut client) = busy().await;
+    let page = client.post("/sign-in/link", &[("email", "vera@example.com"), ("return_to", "/account")]).await;
+    assert_eq!(page.status, 429, "{}", page.text());
+    for part in ["action=\"/sign-in/link\"", "name=\"email\" value=\"vera@example.com\""] {
+        assert!(page.body.contains(part), "{part}: {}", page.body);
+    }
+    let challenge =
+        page.body.split("name=\"challenge\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let solution = solve(&challenge, 18, true);
+    let fields = [("email", "vera@example.com"), ("challenge", &*challenge), ("solution", &*solution)];
+    assert_eq!(client.clone().post("/sign-in/dev", &[fields[1], fields[2]]).await.status, 429, "it is for the link");
+    assert_eq!(client.post("/sign-in/link", &fields).await.status, 200);
 }

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::Authn;
+use authn::{Authn, Solution};
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -56,20 +56,28 @@ pub(super) struct Whom {
     email: String,
     #[serde(default)]
     return_to: String,
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
 }
 
 pub(super) async fn send(
     public: Public,
     State(authn): State<Authn>,
-    Form(Whom { email: given, return_to }): Form<Whom>,
+    Form(Whom { email: given, return_to, challenge, solution }): Form<Whom>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
+    let solution = Solution { challenge, solution };
     let Some(email) = errors.parse::<Email>("email", &given) else {
         let form = EmailForm { email: errors.field("email", &*given) };
         let page = Ask { shell: public.context.shell(), form, return_to: return_to.to_string() };
         return Err(errors.on_page(page));
     };
-    let cookie = authn.send_link(&email, &return_to, &public.context).await?;
+    let cookie = authn.send_link(&email, &return_to, &solution, &public.context).await.map_err(|error| {
+        let fields = [("email", &*given), ("return_to", return_to.as_str())];
+        error.with_work_page(&public.context, "/sign-in/link", &fields)
+    })?;
     let page = Sent { shell: public.context.shell(), email: email.to_string() };
     Ok((cookie, Page(page)).into_response())
 }

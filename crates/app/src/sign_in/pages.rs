@@ -58,16 +58,6 @@ struct SignedOutPage {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReturnTo {
-    #[serde(default)]
-    return_to: String,
-    /// `yes`: the provider is to ask again who they are.
-    #[serde(default)]
-    anew: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Reason {
     #[serde(default)]
     return_to: String,
