@@ -63,6 +63,8 @@ create table identity.sessions (
   issuer text,
   subject text,
   upstream_sid text,
+  -- The organization whose own provider that was.
+  sign_on uuid,
   auth_time timestamptz not null,
   methods text[] not null,
   -- When a passkey was last proved in this session, and which.
@@ -101,6 +103,7 @@ create table identity.sessions (
   check (provider is not null or passkey_at is not null or methods[1] = 'mail')
 );
 create index sessions_user on identity.sessions (user_id);
+create index sessions_sign_on on identity.sessions (sign_on) where ended_at is null and sign_on is not null;
 create index sessions_passkey on identity.sessions (passkey_id) where ended_at is null;
 create index sessions_upstream on identity.sessions (issuer, subject, upstream_sid) where ended_at is null;
 

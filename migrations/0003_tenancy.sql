@@ -50,7 +50,7 @@ grant execute on function tenant.keep_an_owner() to tenant_rows;
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id));
-grant select (id, user_id, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
+grant select (id, user_id, sign_on, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
 
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
 -- request.
@@ -118,10 +118,14 @@ begin
                json_build_object('new_device', s.new_device, 'seen_device', s.seen_device,
                                  'seen_network', s.seen_network, 'changes', s.changes, 'returns', s.returns,
                                  'changed_at', s.changed_at) end,
-             'by_previous', s.token_hash <> given_hash),
+             'sign_on', s.sign_on, 'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,
-                               'unaccepted', s.methods[1] = 'mail' and not o.mail_links) end,
+                               'unaccepted', case
+                                 when s.methods[1] = 'mail' and not o.mail_links then 'link'
+                                 when s.sign_on <> m.tenant_id then 'elsewhere'
+                                 when o.enforces_sign_on and s.sign_on is null
+                                      and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_user, found_tenant, entry
     from identity.sessions s

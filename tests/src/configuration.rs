@@ -81,6 +81,7 @@ fn the_defaults_name_every_setting_there_is() {
         "authn.session",
         "authn.recovery",
         "authn.limits",
+        "authn.sign_on",
         "authn.providers.acme",
         "security",
     ] {

@@ -402,7 +402,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     page.add_authenticator().await;
     page.goto(&world.url("/sign-in")).await;
     look(&page, "/sign-in").await;
-    for path in ["/sign-in/link", "/sign-in/link/confirm?token=x"] {
+    for path in ["/sign-in/organization", "/sign-in/link", "/sign-in/link/confirm?token=x"] {
         page.goto(&world.url(path)).await;
         assert_eq!(page.unlabeled_controls().await, Vec::<String>::new(), "{path}");
         look(&page, path.split('?').next().unwrap()).await;
@@ -415,6 +415,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let contacts = world.acme.contacts();
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
     world.new_invitation(world.acme).await;
+    world.new_domain(world.acme).await;
+    world.new_provider(world.acme).await;
     world.new_invitation_to("olivia").await;
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
@@ -440,6 +442,9 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{invitations}/new"),
         &format!("{}/settings", world.acme.url()),
         &format!("{}/settings/sign-in", world.acme.url()),
+        &format!("{}/settings/provider", world.acme.url()),
+        &format!("{}/settings/provider/remove", world.acme.url()),
+        &format!("{}/settings/domains/new", world.acme.url()),
         &format!("{vera}/role"),
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),

@@ -33,4 +33,5 @@ mod routes;
 mod schema;
 mod sessions;
 mod sign_in;
+mod sign_on;
 mod sign_out;

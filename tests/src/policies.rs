@@ -136,6 +136,8 @@ fn world(role: &str) -> Vec<Entity> {
         invitation("Invitation::\"demoted\"", "Organization::\"a\"", "me@a", "viewer", "editor"),
         invitation("Invitation::\"theirs\"", "Organization::\"a\"", "other@a", "viewer", "admin"),
         invitation("Invitation::\"foreign\"", "Organization::\"b\"", "other@a", "viewer", "admin"),
+        entity("Domain::\"a\"", &["Organization::\"a\""], &[]),
+        entity("Domain::\"b\"", &["Organization::\"b\""], &[]),
         entity("Workspace::\"a\"", &["Organization::\"a\""], &[]),
         entity("Workspace::\"b\"", &["Organization::\"b\""], &[]),
         contact("Contact::\"mine\"", "Workspace::\"a\"", "Member::\"me\""),
@@ -155,6 +157,7 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
         "Passkey" => vec![("own", "Passkey::\"mine\""), ("somebody's", "Passkey::\"theirs\"")],
         "Session" => vec![("own", "Session::\"mine\""), ("somebody's", "Session::\"theirs\"")],
         "Organization" => vec![("own", "Organization::\"a\""), ("foreign", "Organization::\"b\"")],
+        "Domain" => vec![("own", "Domain::\"a\""), ("foreign", "Domain::\"b\"")],
         "Workspace" => vec![("own", "Workspace::\"a\""), ("foreign", "Workspace::\"b\"")],
         "Member" => vec![
             ("oneself", "Member::\"me\""),

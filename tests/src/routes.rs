@@ -30,6 +30,7 @@ impl Parameters {
             ("passkey", passkey.to_string()),
             ("session", session.to_string()),
             ("invitation", world.new_invitation(place).await.to_string()),
+            ("domain", world.new_domain(place).await.to_string()),
             ("own_invitation", world.new_invitation_to(owner).await.to_string()),
             ("provider", "dev".to_owned()),
         ];
@@ -124,7 +125,8 @@ async fn people_of_other_organizations_find_nothing() {
             assert_eq!(ask(&mut gus.clone(), row, &unknown).await, 404, "an unknown {name}: {row:?}");
         }
         // Not vacuous: for somebody of the place it is there. (What takes no field would really happen.)
-        let happens = ["DeleteContact", "RevokeInvitation", "AcceptInvitation"].contains(&row.guard);
+        let happens = ["DeleteContact", "RevokeInvitation", "AcceptInvitation", "ProveDomain", "RemoveDomain"]
+            .contains(&row.guard);
         if !happens || row.method == "GET" {
             assert_ne!(ask(&mut gus.clone(), row, &globex.fill(row)).await, 404, "the owner at home: {row:?}");
         }
@@ -150,7 +152,9 @@ async fn each_role_gets_what_the_reviewed_table_says() {
             // A contact of its own for each deletion; an empty form otherwise, which is refused with 422 after the guard.
             let contact = new_contact(&world).await.to_string();
             let invitation = world.new_invitation(world.acme).await.to_string();
-            let path = parameters.with("contact", &contact).with("invitation", &invitation).fill(row);
+            let domain = world.new_domain(world.acme).await.to_string();
+            let parameters = parameters.with("contact", &contact).with("invitation", &invitation);
+            let path = parameters.with("domain", &domain).fill(row);
             write!(text, " {:6}", ask(client, row, &path).await).unwrap();
         }
         text.truncate(text.trim_end().len());

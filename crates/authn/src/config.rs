@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use chrono::Duration;
 use secrecy::SecretString;
@@ -16,6 +17,8 @@ pub struct Config {
     pub recovery: RecoveryConfig,
     /// How often people may try.
     pub limits: LimitsConfig,
+    /// Providers that organizations bring.
+    pub sign_on: SignOnConfig,
     /// Identity providers by key. The key stands in their addresses: `/sign-in/{key}/callback`.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
@@ -41,6 +44,14 @@ pub struct SessionConfig {
 pub struct RecoveryConfig {
     /// How long a recovery waits where the person's role decides about people or money, in seconds.
     pub privileged_wait_seconds: u32,
+}
+
+/// `[authn.sign_on]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignOnConfig {
+    /// The DNS server that domains are proved with. `None`: those of this machine.
+    pub resolver: Option<SocketAddr>,
 }
 
 /// `[authn.limits]`.
@@ -100,6 +111,23 @@ pub struct ProviderConfig {
     pub retry_seconds: u32,
 }
 
+impl ProviderConfig {
+    /// With the defaults, for one that an organization brings.
+    pub(crate) fn of_organization(issuer: &str, client_id: &str, client_secret: &SecretString) -> Self {
+        Self {
+            name: "your organization".to_owned(),
+            issuer: issuer.to_owned(),
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.clone(),
+            scopes: profile_and_email(),
+            max_age_seconds: eight_hours(),
+            acr_values: Vec::new(),
+            metadata_seconds: one_hour(),
+            retry_seconds: ten(),
+        }
+    }
+}
+
 fn profile_and_email() -> Vec<String> {
     vec!["profile".to_owned(), "email".to_owned()]
 }
@@ -133,7 +161,8 @@ pub enum ConfigError {
     Limits,
     /// A provider key that does not fit into an address.
     #[error(
-        "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, and not `passkey` or `link`, which are taken"
+        "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, not `passkey`, `link` or \
+         `organization`, which are taken, and does not begin with `o-`"
     )]
     Key(String),
     /// An issuer that cannot be trusted.
@@ -145,6 +174,9 @@ pub enum ConfigError {
     /// A client without a secret.
     #[error("authn.providers.{0}: client_id and client_secret must not be empty")]
     Client(String),
+    /// No DNS.
+    #[error("authn.sign_on.resolver: this machine says of no DNS server ({0}); name one as address:port")]
+    Resolver(String),
     /// The HTTP client cannot be built, for example because the machine has no certificates.
     #[error("no HTTP client: {0}")]
     HttpClient(reqwest::Error),

@@ -1,9 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use openidconnect::{HttpRequest, HttpResponse};
 use url::{Host, Url};
 
 use crate::ConfigError;
+use crate::dns::Dns;
 
 /// Largest answer of a provider that is read.
 const LARGEST: usize = 256 * 1024;
@@ -11,14 +13,40 @@ const LARGEST: usize = 256 * 1024;
 /// Asks providers: no redirects (an answer that sends us elsewhere is how a server is made to fetch what it must not),
 /// no proxy from the environment, limits on time and size.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpClient(
-    #[expect(clippy::disallowed_types, reason = "the one place that holds an HTTP client")] reqwest::Client,
-);
+#[expect(clippy::disallowed_types, reason = "the one place that holds HTTP clients")]
+pub(crate) struct HttpClient {
+    anywhere: reqwest::Client,
+    public: reqwest::Client,
+}
+
+/// Where a provider may be, by whose word it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The operator's: https, on whatever network.
+    Https,
+    /// An organization's: https, at the usual port of a name that has public addresses, which alone are connected to.
+    Public,
+    /// In development: on loopback only.
+    Loopback,
+}
+
+impl Reach {
+    /// Whether an address of a provider may be asked.
+    pub(crate) fn covers(self, url: &Url) -> bool {
+        let plain = url.username().is_empty() && url.password().is_none();
+        plain
+            && match self {
+                Self::Https => url.scheme() == "https",
+                Self::Public => url.scheme() == "https" && url.domain().is_some() && url.port().is_none(),
+                Self::Loopback => is_loopback(url),
+            }
+    }
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("the address is neither https nor, for a provider on loopback, on loopback")]
+    #[error("the address is not one that this provider may be at")]
     Address,
     #[error("the answer is larger than {LARGEST} bytes")]
     TooLarge,
@@ -29,30 +57,35 @@ pub(crate) enum HttpError {
 }
 
 impl HttpClient {
-    pub(crate) fn new() -> Result<Self, ConfigError> {
+    pub(crate) fn new(dns: &Dns) -> Result<Self, ConfigError> {
         // Already there when another part of the process chose it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         #[expect(
             clippy::disallowed_methods,
             clippy::disallowed_types,
-            reason = "the one place that builds an HTTP client"
+            reason = "the one place that builds HTTP clients"
         )]
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(Duration::from_secs(8))
-            .build()
-            .map(Self)
-            .map_err(ConfigError::HttpClient)
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(3))
+                .timeout(Duration::from_secs(8))
+        };
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(ConfigError::HttpClient);
+        Ok(Self {
+            anywhere: build(builder())?,
+            public: build(builder().https_only(true).dns_resolver(Arc::new(dns.clone())))?,
+        })
     }
 
-    pub(crate) async fn send(&self, request: HttpRequest, loopback: bool) -> Result<HttpResponse, HttpError> {
+    pub(crate) async fn send(&self, request: HttpRequest, reach: Reach) -> Result<HttpResponse, HttpError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| HttpError::Address)?;
-        if !may_be_asked(&url, loopback) {
+        if !reach.covers(&url) {
             return Err(HttpError::Address);
         }
-        let mut response = self.0.execute(reqwest::Request::try_from(request)?).await?;
+        let client = if reach == Reach::Public { &self.public } else { &self.anywhere };
+        let mut response = client.execute(reqwest::Request::try_from(request)?).await?;
         let mut answer = axum::http::Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
             headers.clone_from(response.headers());
@@ -66,12 +99,6 @@ impl HttpClient {
         }
         Ok(answer.body(body)?)
     }
-}
-
-/// A provider is asked over https. One whose issuer is on loopback, which only development has, is asked there only.
-pub(crate) fn may_be_asked(url: &Url, loopback: bool) -> bool {
-    let plain = url.username().is_empty() && url.password().is_none();
-    plain && if loopback { is_loopback(url) } else { url.scheme() == "https" }
 }
 
 pub(crate) fn is_loopback(url: &Url) -> bool {

@@ -7,6 +7,7 @@
 
 mod clock;
 mod config;
+mod dns;
 mod email;
 mod http_client;
 mod id_token;
@@ -23,6 +24,7 @@ mod recovery;
 mod risk;
 mod secret;
 mod session;
+mod sign_on;
 mod signed_in;
 mod step_up;
 mod totp;
@@ -36,7 +38,7 @@ use tenancy::Db;
 use webauthn_rs::Webauthn;
 
 pub use clock::Clock;
-pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig};
+pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
 pub use email::EmailCode;
 pub use limit::Limit;
 pub use link::LinkCookie;
@@ -47,12 +49,16 @@ pub use notices::Notice;
 pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
 pub use recovery::{Recovery, RecoveryCodes, WaitingCookie};
 pub use session::renew_cookie;
+pub use sign_on::{SignOn, SignOnProblem, domain_record};
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
 pub use totp::{ConfirmedTotp, TotpSecret};
 pub use work::Solution;
 
+use dns::Dns;
+use http_client::HttpClient;
 use provider::Provider;
+use sign_on::Organizations;
 
 /// Who is asking. Holds the way to users, sessions and providers; cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,7 +71,11 @@ struct Inner {
     session: SessionConfig,
     recovery: RecoveryConfig,
     limits: LimitsConfig,
-    providers: BTreeMap<String, Provider>,
+    providers: BTreeMap<String, Arc<Provider>>,
+    organizations: Organizations,
+    http: HttpClient,
+    dns: Dns,
+    production: bool,
     webauthn: Webauthn,
     keys: Keys,
     public_url: String,
@@ -84,11 +94,12 @@ impl Authn {
     ) -> Result<Self, ConfigError> {
         config.session.check()?;
         config.limits.check()?;
-        let http = http_client::HttpClient::new()?;
+        let dns = Dns::new(config.sign_on.resolver)?;
+        let http = HttpClient::new(&dns)?;
         let mut providers = BTreeMap::new();
         for (key, provider) in config.providers {
             let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
-            providers.insert(key, provider);
+            providers.insert(key, Arc::new(provider));
         }
         let (session, recovery, limits) = (config.session, config.recovery, config.limits);
         let webauthn = passkeys::relying_party(public_url)?;
@@ -99,6 +110,10 @@ impl Authn {
             recovery,
             limits,
             providers,
+            organizations: Organizations::default(),
+            http,
+            dns,
+            production,
             webauthn,
             keys,
             public_url: public_url.to_owned(),

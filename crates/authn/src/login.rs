@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use audit::Event;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
@@ -5,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use openidconnect::core::{CoreAuthPrompt, CoreResponseType};
 use openidconnect::{AuthenticationFlow, AuthorizationRequest, CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use serde_json::json;
-use tenancy::{Identity as IdentityPlane, Tx, Write};
+use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
@@ -113,7 +115,7 @@ impl Authn {
     /// The providers people can choose from.
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderChoice> {
-        let choice = |(key, provider): (&String, &Provider)| ProviderChoice {
+        let choice = |(key, provider): (&String, &Arc<Provider>)| ProviderChoice {
             key: key.clone(),
             name: provider.config.name.clone(),
         };
@@ -131,7 +133,7 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
-        let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
+        let provider = self.provider(key).await?;
         self.admit(key, solution, context).await?;
         let now = self.0.clock.now();
         let metadata = match provider.metadata(&self.0.clock).await {
@@ -214,7 +216,7 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        let provider = self.0.providers.get(key).ok_or(Error::NotFound)?;
+        let provider = self.provider(key).await?;
         self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let now = self.0.clock.now();
         let answer = Answer::parse(query);
@@ -225,8 +227,8 @@ impl Authn {
             }
             return Ok(Err(SignInFailure::NotUnderWay));
         };
-        match self.redeem(provider, answer, &login).await {
-            Ok(identity) => self.begin_session(key, identity, &login, context).await,
+        match self.redeem(&provider, answer, &login).await {
+            Ok(identity) => self.begin_session(key, provider.organization, identity, &login, context).await,
             Err((failure, reason)) => {
                 tracing::warn!(provider = key, reason = %web::visible(&reason, 300), "sign-in failed");
                 self.record_failure(key, &reason, context).await?;
@@ -312,11 +314,17 @@ impl Authn {
     async fn begin_session(
         &self,
         key: &str,
-        identity: Identity,
+        organization: Option<TenantId>,
+        mut identity: Identity,
         login: &Login,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
+        if let Some(tenant) = organization
+            && identity.email_verified
+        {
+            identity.email_verified = self.vouches_for(&mut tx, tenant, &identity.email).await?;
+        }
         let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
         let (user, locked) = self.find_or_create_user(&mut tx, &identity, context).await?;
         let refused = match (locked, signed_out) {
@@ -335,7 +343,7 @@ impl Authn {
         if let Some(replaced) = login.replaces {
             self.end_replaced(&mut tx, replaced, context).await?;
         }
-        let arrival = Arrival::by_provider(key, &identity);
+        let arrival = Arrival::by_provider(key, organization, &identity);
         let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
         let by = actor(context, Some(user), Some(session));
         let details = json!({ "provider": key, "device": context.client.device });

@@ -1,9 +1,13 @@
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponseParts, ResponseParts};
 use web::Error;
 use web::cookie::{self, SameSite};
 
+use crate::provider::Provider;
 use crate::secret::Token;
+use crate::sign_on::PREFIX;
 use crate::{Authn, SignedIn};
 
 const COOKIE: &str = "logout";
@@ -37,8 +41,7 @@ impl Authn {
     /// as a hint; the provider asks the person.
     pub async fn sign_out(&self, who: &SignedIn) -> Result<SignedOut, Error> {
         self.end_session(who).await?;
-        let provider = self.0.providers.values().find(|provider| who.issuer.as_ref() == Some(&provider.config.issuer));
-        let Some(provider) = provider else {
+        let Some(provider) = self.provider_of_session(who).await? else {
             return Ok(SignedOut { provider_url: None, state: None });
         };
         // The session has ended; a provider that is down must not make it look as if it had not.
@@ -53,6 +56,19 @@ impl Authn {
             .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", self.0.public_url))
             .append_pair("state", state.reveal());
         Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()) })
+    }
+
+    async fn provider_of_session(&self, who: &SignedIn) -> Result<Option<Arc<Provider>>, Error> {
+        let Some(tenant) = who.sign_on else {
+            let of_issuer = |provider: &&Arc<Provider>| who.issuer.as_ref() == Some(&provider.config.issuer);
+            return Ok(self.0.providers.values().find(of_issuer).map(Arc::clone));
+        };
+        match self.provider(&format!("{PREFIX}{tenant}")).await {
+            Ok(provider) => Ok(Some(provider)),
+            // The organization has taken it away meanwhile.
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether somebody who arrives from the provider's sign-out started it in this browser. Nothing depends on it but

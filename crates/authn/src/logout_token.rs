@@ -105,7 +105,7 @@ where
         let (mut parts, body) = request.into_parts();
         let context = Context::from_request_parts(&mut parts, state).await?;
         let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
-        let provider = authn.0.providers.get(&key).ok_or(Error::NotFound)?;
+        let provider = authn.provider(&key).await?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         authn.count(NOTICES, &context.client.network, &context).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
@@ -213,7 +213,7 @@ impl LogoutNotice {
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
         let now = authn.0.clock.now();
-        let provider = authn.0.providers.get(&notice.provider).ok_or(Error::NotFound)?;
+        let provider = authn.provider(&notice.provider).await?;
         let _turn = provider.notices.lock().await;
         let mut tx = authn.0.db.begin_identity::<Write>().await?;
         // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.

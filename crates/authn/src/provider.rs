@@ -13,10 +13,12 @@ use openidconnect::{
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use tenancy::TenantId;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use crate::http_client::{HttpClient, HttpError, is_loopback, may_be_asked};
+use crate::http_client::{HttpClient, HttpError, Reach, is_loopback};
+use crate::sign_on::PREFIX;
 use crate::{Clock, ConfigError, ProviderConfig};
 
 /// Most requests that wait for one provider at a time.
@@ -63,7 +65,7 @@ type Asking = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Sen
 #[error("{0}")]
 pub(crate) struct Unusable(pub(crate) String);
 
-/// An identity provider of the configuration.
+/// An identity provider, of the configuration or an organization's own.
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) config: ProviderConfig,
@@ -71,7 +73,9 @@ pub(crate) struct Provider {
     pub(crate) client_secret: ClientSecret,
     pub(crate) issuer: IssuerUrl,
     pub(crate) redirect: RedirectUrl,
-    loopback: bool,
+    /// The organization whose own it is.
+    pub(crate) organization: Option<TenantId>,
+    reach: Reach,
     http: HttpClient,
     known: Mutex<Known>,
     /// Held by the request that asks the provider about itself, and places for all that wait for an answer.
@@ -114,19 +118,43 @@ impl Provider {
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
         // Next to /sign-in/{key} stand these.
-        let fits = !["passkey", "link"].contains(&key)
+        let fits = !["passkey", "link", "organization"].contains(&key)
+            && !key.starts_with(PREFIX)
             && (1..=32).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !fits {
             return Err(ConfigError::Key(key.to_owned()));
         }
+        Self::at(key, config, public_url, (None, Reach::Https), production, http)
+    }
+
+    /// One that an organization brings. Its addresses are somebody else's choice.
+    pub(crate) fn of_organization(
+        tenant: TenantId,
+        config: ProviderConfig,
+        public_url: &str,
+        production: bool,
+        http: HttpClient,
+    ) -> Result<Self, ConfigError> {
+        Self::at(&format!("{PREFIX}{tenant}"), config, public_url, (Some(tenant), Reach::Public), production, http)
+    }
+
+    fn at(
+        key: &str,
+        config: ProviderConfig,
+        public_url: &str,
+        (organization, reach): (Option<TenantId>, Reach),
+        production: bool,
+        http: HttpClient,
+    ) -> Result<Self, ConfigError> {
         if config.client_id.is_empty() || config.client_secret.expose_secret().is_empty() {
             return Err(ConfigError::Client(key.to_owned()));
         }
         let no_issuer = || ConfigError::Issuer(key.to_owned());
         let url = Url::parse(&config.issuer).map_err(|_| no_issuer())?;
         let loopback = !production && url.scheme() == "http" && is_loopback(&url);
-        if !may_be_asked(&url, loopback) || url.query().is_some() || url.fragment().is_some() {
+        let reach = if loopback { Reach::Loopback } else { reach };
+        if !reach.covers(&url) || url.query().is_some() || url.fragment().is_some() {
             return Err(no_issuer());
         }
         Ok(Self {
@@ -134,7 +162,8 @@ impl Provider {
             client_secret: ClientSecret::new(config.client_secret.expose_secret().to_owned()),
             issuer: IssuerUrl::new(config.issuer.clone()).map_err(|_| no_issuer())?,
             redirect: RedirectUrl::new(format!("{public_url}/sign-in/{key}/callback")).map_err(|_| no_issuer())?,
-            loopback,
+            organization,
+            reach,
             http,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -210,10 +239,10 @@ impl Provider {
 
     /// The HTTP client in the form the crate takes.
     pub(crate) fn sender(&self) -> impl Fn(HttpRequest) -> Asking + use<> {
-        let (http, loopback) = (self.http.clone(), self.loopback);
+        let (http, reach) = (self.http.clone(), self.reach);
         move |request| {
             let http = http.clone();
-            Box::pin(async move { http.send(request, loopback).await })
+            Box::pin(async move { http.send(request, reach).await })
         }
     }
 
@@ -236,8 +265,8 @@ impl Provider {
             Some(metadata.jwks_uri().url()),
             extra.end_session_endpoint.as_ref(),
         ];
-        if token_endpoint.is_none() || !addresses.into_iter().flatten().all(|url| may_be_asked(url, self.loopback)) {
-            return Err(Unusable("discovery: an endpoint is missing or not https".to_owned()));
+        if token_endpoint.is_none() || !addresses.into_iter().flatten().all(|url| self.reach.covers(url)) {
+            return Err(Unusable("discovery: an endpoint is missing or where it may not be".to_owned()));
         }
         Ok(metadata)
     }

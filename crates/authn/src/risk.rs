@@ -82,6 +82,7 @@ mod tests {
             email_verified: false,
             issuer: None,
             subject: None,
+            sign_on: None,
             auth_time: now,
             methods: Vec::new(),
             passkey_at: None,

@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, Tx, Write};
+use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Client, Context, Error};
@@ -239,14 +239,14 @@ impl Authn {
         let id = Uuid::now_v7();
         let token = Token::new()?;
         let now = self.0.clock.now();
-        let Arrival { provider, auth_time, methods, passkey } = arrival;
+        let Arrival { provider, organization, auth_time, methods, passkey } = arrival;
         let new_device = sqlx::query_scalar!(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
                 passkey_at, device, network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at,
-                idle_expires_at, expires_at)
+                idle_expires_at, expires_at, sign_on)
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $13,
-                    coalesce(bool_and(known.device <> $12), false), $14, $14, $14, $15, $16
+                    coalesce(bool_and(known.device <> $12), false), $14, $14, $14, $15, $16, $17
                from identity.sessions known where known.user_id = $2
              returning new_device",
             id,
@@ -265,6 +265,7 @@ impl Authn {
             now,
             now + Duration::seconds(self.0.session.idle_seconds.into()),
             now + Duration::seconds(self.0.session.absolute_seconds.into()),
+            organization.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_one(&mut **tx)
         .await?;
@@ -335,25 +336,33 @@ impl Authn {
 /// How somebody came.
 pub(crate) struct Arrival<'a> {
     provider: Option<(&'a str, &'a Identity)>,
+    /// The organization whose own provider it is.
+    organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,
     passkey: Option<Uuid>,
 }
 
 impl<'a> Arrival<'a> {
-    pub(crate) fn by_provider(key: &'a str, identity: &'a Identity) -> Self {
+    pub(crate) fn by_provider(key: &'a str, organization: Option<TenantId>, identity: &'a Identity) -> Self {
         let methods = std::iter::once("oidc".to_owned()).chain(identity.methods.iter().cloned()).collect();
-        Self { provider: Some((key, identity)), auth_time: identity.auth_time, methods, passkey: None }
+        Self { provider: Some((key, identity)), organization, auth_time: identity.auth_time, methods, passkey: None }
     }
 }
 
 impl Arrival<'static> {
     pub(crate) fn by_passkey(passkey: Uuid, now: DateTime<Utc>) -> Self {
-        Self { provider: None, auth_time: now, methods: vec!["passkey".to_owned()], passkey: Some(passkey) }
+        Self {
+            provider: None,
+            organization: None,
+            auth_time: now,
+            methods: vec!["passkey".to_owned()],
+            passkey: Some(passkey),
+        }
     }
 
     pub(crate) fn by_link(now: DateTime<Utc>) -> Self {
-        Self { provider: None, auth_time: now, methods: vec!["mail".to_owned()], passkey: None }
+        Self { provider: None, organization: None, auth_time: now, methods: vec!["mail".to_owned()], passkey: None }
     }
 }
 

@@ -5,7 +5,7 @@ use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::Method;
 use axum::http::request::Parts;
-use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, WorkspaceFacts, Write};
+use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
 use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
@@ -234,8 +234,10 @@ where
             return Err(match verdict {
                 Verdict::Allowed => Error::Forbidden,
                 Verdict::StepUp(factor) => step_up(&authorizer, parts, &who, A::NAME, factor).await?,
-                Verdict::Refused if membership.is_some_and(|membership| membership.unaccepted) => another_way(parts),
-                Verdict::Refused => Error::NotFound,
+                Verdict::Refused => match membership.and_then(|membership| membership.unaccepted) {
+                    Some(why) => another_way(parts, scope.tenant, why),
+                    None => Error::NotFound,
+                },
             });
         }
         let (mut decisions, mut seen) = (ToRecord(Vec::new(), authorizer.decisions().clone()), None);
@@ -270,9 +272,16 @@ async fn step_up(
 }
 
 /// Where somebody comes in anew whose organization does not take the way they came.
-fn another_way(parts: &Parts) -> Error {
-    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
-    Error::StepUp(format!("/sign-in?anew=yes&unaccepted=yes&return_to={}", path.encoded()), None)
+fn another_way(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
+    let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    let why = match why {
+        Unaccepted::Link => "link",
+        Unaccepted::Elsewhere => "elsewhere",
+        Unaccepted::SignOn => "sign_on",
+    };
+    let address = format!("/sign-in?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
+    Error::StepUp(address, None)
 }
 
 impl Factor {

@@ -62,6 +62,7 @@ struct Situation {
     totp_age: Option<i64>,
     enrolled: Enrolled,
     by_link: bool,
+    sign_on: Option<EntityUid>,
     unaccepted: bool,
     risk_score: i64,
 }
@@ -122,10 +123,12 @@ impl Authorizer {
         resource: Entity,
         facts: Facts,
     ) -> Result<Case, Error> {
+        let sign_on =
+            who.sign_on.map(|tenant| self.0.policies.uid(&Entity::new("Organization", tenant).uid)).transpose()?;
         let asker = Asker {
             principal,
             tenant: membership.map(|membership| membership.tenant),
-            situation: self.situation(who, membership),
+            situation: Situation { sign_on, ..self.situation(who, membership) },
             request: who.context().request,
         };
         self.case_of(asker, resource, facts)
@@ -209,7 +212,8 @@ impl Authorizer {
             totp_age: who.totp_at.map(age),
             enrolled: who.enrolled,
             by_link: who.methods.first().is_some_and(|method| method == "mail"),
-            unaccepted: membership.is_some_and(|membership| membership.unaccepted),
+            sign_on: None,
+            unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
             risk_score: who.risk_score(),
         }
     }
@@ -288,6 +292,9 @@ impl Situation {
             if is {
                 pairs.push((name.to_owned(), RestrictedExpression::new_bool(true)));
             }
+        }
+        if let Some(organization) = &self.sign_on {
+            pairs.push(("sign_on".to_owned(), RestrictedExpression::new_entity_uid(organization.clone())));
         }
         if let Some(age) = self.totp_age {
             pairs.push(("totp_age".to_owned(), long(age)));

@@ -46,6 +46,8 @@ pub struct SessionFacts {
     pub issuer: Option<String>,
     /// Under which subject.
     pub subject: Option<String>,
+    /// The organization whose own provider vouches for them: the session is for nothing but that one.
+    pub sign_on: Option<TenantId>,
     /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,
     /// How: `oidc` and what the provider says it did, `passkey`.
@@ -111,8 +113,21 @@ pub struct Membership {
     pub organization: String,
     /// One of the seven roles, as stored.
     pub role: String,
-    /// The organization does not take the way the session began.
-    pub unaccepted: bool,
+    /// Why the organization does not take the way the session began, where it does not.
+    pub unaccepted: Option<Unaccepted>,
+}
+
+/// Why an organization does not take the way a session began.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Unaccepted {
+    /// With a link by mail, which it does not allow.
+    Link,
+    /// With the provider that another organization brings.
+    Elsewhere,
+    /// Not with the provider it brings itself, which it wants of everybody. Owners come in with a passkey, too, so that a
+    /// provider that is down locks nobody out.
+    SignOn,
 }
 
 /// The selected workspace.

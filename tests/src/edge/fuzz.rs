@@ -37,7 +37,8 @@ fn queried(path: &str) -> &'static [&'static str] {
     match path {
         "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
         "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
-        "/sign-in" => &["return_to", "anew", "unaccepted"],
+        "/sign-in" => &["return_to", "anew", "unaccepted", "organization"],
+        "/sign-in/organization" => &["return_to"],
         "/sign-in/link" => &["return_to"],
         "/sign-in/link/confirm" => &["token"],
         "/account/passkeys/new" => &["return_to"],

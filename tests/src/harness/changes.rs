@@ -23,6 +23,9 @@ pub(crate) enum Credential {
     Proved,
 }
 
+/// Stands for the issuer of the provider there is.
+const ISSUER: &str = "{issuer}";
+
 /// In an order in which they can follow each other, signing out last.
 pub(crate) const CHANGES: &[Change] = &[
     Change {
@@ -64,6 +67,41 @@ pub(crate) const CHANGES: &[Change] = &[
         ],
         credential: Credential::None,
         events: &["organization.sign_in_changed"],
+    },
+    Change {
+        path: "/o/{organization}/settings/domains",
+        form: &[("name", "new.example.org")],
+        credential: Credential::None,
+        events: &["domain.added"],
+    },
+    Change {
+        path: "/o/{organization}/settings/domains/{domain}/prove",
+        form: &[],
+        credential: Credential::None,
+        events: &["domain.proved"],
+    },
+    Change {
+        path: "/o/{organization}/settings/provider",
+        form: &[
+            ("issuer", ISSUER),
+            ("client_id", "holdfast"),
+            ("client_secret", "a secret"),
+            ("reason", "Everybody has an account there"),
+        ],
+        credential: Credential::None,
+        events: &["organization.provider_changed"],
+    },
+    Change {
+        path: "/o/{organization}/settings/provider/remove",
+        form: &[("reason", "Another one comes")],
+        credential: Credential::None,
+        events: &["organization.provider_removed"],
+    },
+    Change {
+        path: "/o/{organization}/settings/domains/{domain}/remove",
+        form: &[],
+        credential: Credential::None,
+        events: &["domain.removed"],
     },
     Change {
         path: "/o/{organization}/members/{member}/role",
@@ -157,7 +195,8 @@ impl Change {
 
     /// The form, with a credential where it takes one.
     pub(crate) async fn form(&self, world: &World, client: &mut Client, filled: &Filled) -> Vec<(&str, String)> {
-        let mut form: Vec<_> = self.form.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let said = |value: &str| if value == ISSUER { world.idp.issuer() } else { value.to_owned() };
+        let mut form: Vec<_> = self.form.iter().map(|(name, value)| (*name, said(value))).collect();
         match self.credential {
             Credential::None => {}
             Credential::Made => {
@@ -190,11 +229,12 @@ pub(crate) struct Filled {
     pub(crate) passkey: Uuid,
     pub(crate) session: Uuid,
     pub(crate) invitation: Uuid,
+    pub(crate) domain: Uuid,
     pub(crate) own_invitation: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 8] = [
+pub(crate) const IDS: [&str; 9] = [
     "{organization}",
     "{workspace}",
     "{contact}",
@@ -202,12 +242,14 @@ pub(crate) const IDS: [&str; 8] = [
     "{passkey}",
     "{session}",
     "{invitation}",
+    "{domain}",
     "{own_invitation}",
 ];
 
 impl Filled {
     /// With what a place has; its member is somebody who only views; the passkey is its owner's first, the session one that no browser has.
     pub(crate) async fn of(world: &World, place: Place) -> Self {
+        world.new_provider(place).await;
         let viewer = "select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer'";
         let member =
             sqlx::query_scalar(viewer).bind(place.organization).fetch_one(&mut world.database.owner().await).await;
@@ -221,6 +263,7 @@ impl Filled {
             passkey: world.passkey(owner).await,
             session: world.new_session(owner).await,
             invitation: world.new_invitation(place).await,
+            domain: world.new_domain(place).await,
             own_invitation: world.new_invitation_to(owner).await,
         }
     }
@@ -234,6 +277,7 @@ impl Filled {
             "{passkey}" => self.passkey,
             "{session}" => self.session,
             "{invitation}" => self.invitation,
+            "{domain}" => self.domain,
             "{own_invitation}" => self.own_invitation,
             other => panic!("say here what {other} stands for"),
         }

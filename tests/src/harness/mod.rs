@@ -22,10 +22,11 @@ use std::time::Duration;
 use authn::{Authn, Clock};
 use authz::Authorizer;
 use chrono::Utc;
+use devkit::dns::Dns;
 use devkit::idp::{Client as IdpClient, Idp};
 use devkit::mailbox::{Mailbox, Message};
 use sqlx::{Executor, PgConnection};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) idp: Idp,
     pub(crate) mailbox: Mailbox,
+    pub(crate) dns: Dns,
     /// Address of the mailbox, as `MAIL__URL` has it.
     pub(crate) smtp: String,
     pub(crate) clock: Clock,
@@ -62,7 +64,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 9]);
+pub(crate) struct Addresses([(&'static str, String); 10]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -110,6 +112,7 @@ impl World {
         let smtp_url = format!("smtp://{}", smtp.local_addr().unwrap());
         let mailbox = Mailbox::start(smtp, TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
 
+        let dns = Dns::start(UdpSocket::bind("127.0.0.1:0").await.unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://localhost:{}", address.port());
@@ -127,6 +130,7 @@ impl World {
             ("DATABASE__URL", database.web_url.clone()),
             ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
             ("MAIL__URL", smtp_url.clone()),
+            ("AUTHN__SIGN_ON__RESOLVER", dns.address().to_string()),
             ("SEALING__KEY", devkit::seed::sealing_key().unwrap()),
             ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
@@ -165,6 +169,7 @@ impl World {
             database,
             idp,
             mailbox,
+            dns,
             smtp: smtp_url,
             clock,
             address,
@@ -262,6 +267,36 @@ impl World {
         id
     }
 
+    /// A domain that nobody has proved, and whose DNS would.
+    pub(crate) async fn new_domain(&self, place: Place) -> Uuid {
+        let (id, token) = (Uuid::now_v7(), "t".repeat(43));
+        let name = format!("d{}.example.org", id.simple());
+        self.dns.say(&format!("_holdfast.{name}"), &[&format!("holdfast-domain={token}")]);
+        sqlx::query("insert into tenant.domains (tenant_id, id, name, token, created_at) values ($1, $2, $3, $4, $5)")
+            .bind(place.organization)
+            .bind(id)
+            .bind(name)
+            .bind(token)
+            .bind(self.clock.now())
+            .execute(&mut self.database.owner().await)
+            .await
+            .unwrap();
+        id
+    }
+
+    /// A provider that an organization brings, which nobody can ask.
+    pub(crate) async fn new_provider(&self, place: Place) {
+        sqlx::query(
+            "insert into tenant.sign_on values ($1, 'https://id.example.org', 'holdfast', sha256('') || sha256(''), $2)
+                     on conflict do nothing",
+        )
+        .bind(place.organization)
+        .bind(self.clock.now())
+        .execute(&mut self.database.owner().await)
+        .await
+        .unwrap();
+    }
+
     /// An invitation of a person of the seed to an organization of others.
     pub(crate) async fn new_invitation_to(&self, subject: &str) -> Uuid {
         let (id, organization) = (Uuid::now_v7(), Uuid::now_v7());
@@ -321,6 +356,7 @@ impl World {
             ("{session}", self.new_session("olivia").await.to_string()),
             ("{provider}", "dev".to_owned()),
             ("{invitation}", self.new_invitation(self.acme).await.to_string()),
+            ("{domain}", self.new_domain(self.acme).await.to_string()),
             ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
         ])
     }

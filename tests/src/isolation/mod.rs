@@ -37,11 +37,13 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 6] = [
+const TENANT_TABLES: [&str; 8] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
     "tenant.invitations",
+    "tenant.domains",
+    "tenant.sign_on",
     "tenant.contacts",
     "audit.events",
 ];
@@ -50,6 +52,8 @@ const TENANT_TABLES: [&str; 6] = [
 async fn full(world: World) -> World {
     for place in [world.acme, world.globex] {
         world.new_invitation(place).await;
+        world.new_domain(place).await;
+        world.new_provider(place).await;
     }
     world
 }

@@ -16,6 +16,7 @@ impl Filled {
             "{passkey}" => other.passkey = id,
             "{session}" => other.session = id,
             "{invitation}" => other.invitation = id,
+            "{domain}" => other.domain = id,
             "{own_invitation}" => other.own_invitation = id,
             _ => panic!("no id: {parameter}"),
         }

@@ -64,7 +64,7 @@ const NO_WIDE_POLICY: Rule = Rule {
            and (policyname, tablename, roles) not in
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
-                ('entry', 'workspaces', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
@@ -101,7 +101,9 @@ const UNIQUE_PER_TENANT: Rule = Rule {
         select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
           left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
          where c.relnamespace = 'tenant'::regnamespace and (i.indisunique or i.indisexclusion)
-           and a.attname is distinct from 'tenant_id'",
+           and a.attname is distinct from 'tenant_id'
+           -- tells that a domain is proved to whoever has just proved it as well
+           and i.indexrelid::regclass::text <> 'tenant.domains_proved_unique'",
     broken_by: "create unique index contacts_alone on tenant.contacts (id)",
     names: "tenant.contacts_alone",
 };
@@ -124,7 +126,8 @@ const INDEXED_BY_TENANT: Rule = Rule {
           left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
          where (c.relnamespace = 'tenant'::regnamespace or c.relnamespace = 'audit'::regnamespace and not i.indisprimary)
            and a.attname is distinct from 'tenant_id'
-           and i.indexrelid::regclass::text not in ('tenant.memberships_user', 'tenant.invitations_email')",
+           and i.indexrelid::regclass::text not in
+               ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_proved_unique')",
     broken_by: "create index contacts_company on tenant.contacts (company)",
     names: "tenant.contacts_company",
 };

@@ -5,14 +5,14 @@ use crate::harness::World;
 
 const IDS_ARE_UUIDS: Rule = Rule {
     says: "is called an id and is no uuid",
-    offenders:
-        "
+    offenders: "
         select c.oid::regclass || '.' || a.attname from pg_attribute a
           join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
          where n.nspname in ('tenant', 'audit', 'identity', 'mail') and c.relkind in ('r', 'p') and a.attnum > 0
            and not a.attisdropped and a.attname ~ '(^|_)id$' and a.atttypid <> 'uuid'::regtype
-           -- given out by the authority, and made by the authenticator: text and bytes as they write them
-           and c.oid::regclass || '.' || a.attname not in ('tenant.contacts.tax_id', 'identity.passkeys.credential_id')",
+           -- given out by the authority, made by the authenticator, and given by a provider: as they write them
+           and c.oid::regclass || '.' || a.attname not in
+               ('tenant.contacts.tax_id', 'identity.passkeys.credential_id', 'tenant.sign_on.client_id')",
     broken_by: "alter table tenant.contacts add parent_id bigint",
     names: "tenant.contacts.parent_id",
 };

@@ -10,7 +10,7 @@ const ALWAYS_ASK: [(&str, &str); 1] = [("AUTHN__PROVIDERS__DEV__METADATA_SECONDS
 const ACR: &str = "[authn.providers.dev]\nacr_values = [\"urn:holdfast:strong\", \"urn:holdfast:pwd\"]\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// What came proves nothing.
     Refused,
     /// What came is not what a provider answers.
@@ -24,7 +24,7 @@ enum Outcome {
 }
 
 /// No wildcard: whoever invents a fault says here what comes of it.
-fn expected(fault: Fault) -> Outcome {
+pub(crate) fn expected(fault: Fault) -> Outcome {
     match fault {
         Fault::None | Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName => Outcome::SignedIn,
         Fault::WrongState => Outcome::NotUnderWay,

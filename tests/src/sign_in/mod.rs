@@ -4,7 +4,7 @@
 mod alike;
 mod answer;
 mod configuration;
-mod faults;
+pub(crate) mod faults;
 mod good;
 mod limits;
 mod link;

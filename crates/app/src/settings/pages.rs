@@ -2,8 +2,10 @@ use askama::Template;
 use authz::{Action, Authorized, Prepare};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Field, FieldErrors, Form, Page, Result, Shell, see_other};
 
+use super::domain::{self, Domain};
+use super::provider::{self, Provider};
 use super::rules::{self, Rules};
 use super::{ChangeSignIn, ViewSettings};
 use crate::organizations::Organization;
@@ -15,22 +17,26 @@ use crate::why::{Why, WhyFields};
 struct Show {
     shell: Shell,
     rules: Rules,
-    change_url: Option<String>,
+    provider: Option<Provider>,
+    domains: Vec<Domain>,
+    url: String,
+    may_change: bool,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewSettings>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let rules = rules::load(&mut tx).await?;
-    let change_url = ok.would::<ChangeSignIn>(ok.on()).then(|| change_url(ok.on()));
-    Ok(Page(Show { shell: shell(&ok, Nav::Overview), rules, change_url }))
+    Ok(Page(Show {
+        rules: rules::load(&mut tx).await?,
+        provider: provider::load(&mut tx).await?,
+        domains: domain::all(&mut tx).await?,
+        shell: shell(&ok, Nav::Overview),
+        url: url(ok.on()),
+        may_change: ok.would::<ChangeSignIn>(ok.on()),
+    }))
 }
 
-fn url(organization: &Organization) -> String {
+pub(super) fn url(organization: &Organization) -> String {
     format!("{}/settings", organization.url())
-}
-
-fn change_url(organization: &Organization) -> String {
-    format!("{}/sign-in", url(organization))
 }
 
 #[derive(Template)]
@@ -38,50 +44,74 @@ fn change_url(organization: &Organization) -> String {
 struct Change {
     shell: Shell,
     form: RulesForm,
-    action_url: String,
-    cancel_url: String,
+    /// They came with the organization's provider, so they know that it works.
+    may_enforce: bool,
+    url: String,
 }
 
 struct RulesForm {
-    mail_links: bool,
+    rules: Rules,
+    enforces: Field,
     why: WhyFields,
 }
 
-#[derive(Deserialize)]
+impl RulesForm {
+    fn has_errors(&self) -> bool {
+        self.enforces.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
     /// `yes` where the box is ticked.
     #[serde(default)]
     mail_links: String,
+    /// `yes` where the box is ticked.
+    #[serde(default)]
+    enforces_sign_on: String,
     reason: String,
     #[serde(default)]
     ticket: String,
 }
 
 impl Change {
-    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, rules: Rules, why: WhyFields) -> Self {
-        Self {
-            shell: shell(ok, Nav::Overview),
-            form: RulesForm { mail_links: rules.mail_links, why },
-            action_url: change_url(ok.on()),
-            cancel_url: url(ok.on()),
-        }
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        rules: Rules,
+        input: &Input,
+        errors: &FieldErrors,
+    ) -> Self {
+        let why = WhyFields::of(&input.reason, &input.ticket, errors);
+        let form = RulesForm { rules, enforces: errors.field("enforces_sign_on", ""), why };
+        let may_enforce = came_with_it(ok) || rules.enforces_sign_on;
+        Self { shell: shell(ok, Nav::Overview), form, may_enforce, url: url(ok.on()) }
     }
+}
+
+fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
+    ok.who().sign_on == Some(ok.on().id)
 }
 
 pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let rules = rules::load(&mut tx).await?;
-    Ok(Page(Change::page(&ok, rules, WhyFields::of("", "", &FieldErrors::default()))))
+    Ok(Page(Change::page(&ok, rules, &Input::default(), &FieldErrors::default())))
 }
 
 pub(super) async fn change(mut ok: Authorized<ChangeSignIn>, Form(input): Form<Input>) -> Result<Response> {
-    let (mut errors, rules) = (FieldErrors::default(), Rules { mail_links: input.mail_links == "yes" });
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Change::page(&ok, rules, WhyFields::of(&input.reason, &input.ticket, &errors));
+    let mut errors = FieldErrors::default();
+    let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let mut tx = ok.begin().await?;
+    if rules.enforces_sign_on && !rules::load(&mut tx).await?.enforces_sign_on && !came_with_it(&ok) {
+        errors
+            .add("enforces_sign_on", "Sign in with the organization's provider first, so that you know that it works.");
+    }
+    let (Some(why), true) = (why, errors.is_empty()) else {
+        let page = Change::page(&ok, rules, &input, &errors);
         return Err(errors.on_page(page));
     };
-    let mut tx = ok.begin().await?;
     rules::change(&mut tx, ok.on(), rules, &why, &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "How members sign in was changed."))

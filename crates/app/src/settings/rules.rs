@@ -1,8 +1,8 @@
 use audit::{Actor, Event};
 use authz::Resource as _;
 use serde_json::json;
-use tenancy::{Mode, Tenant, Tx, Write};
-use web::Result;
+use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
+use web::{Error, Result};
 
 use crate::organizations::Organization;
 use crate::why::Why;
@@ -12,10 +12,16 @@ use crate::why::Why;
 pub(super) struct Rules {
     /// With a link by mail.
     pub(super) mail_links: bool,
+    /// In no other way than with the provider that the organization brings.
+    pub(super) enforces_sign_on: bool,
 }
 
+const NO_PROVIDER: Error =
+    Error::Conflict("Nobody could come in: the organization has no provider, or no domain that is proved.", None);
+
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
-    Ok(sqlx::query_as!(Rules, "select mail_links from tenant.organizations").fetch_one(&mut **tx).await?)
+    let rules = sqlx::query_as!(Rules, "select mail_links, enforces_sign_on from tenant.organizations");
+    Ok(rules.fetch_one(&mut **tx).await?)
 }
 
 pub(super) async fn change(
@@ -25,8 +31,16 @@ pub(super) async fn change(
     why: &Why,
     by: &Actor,
 ) -> Result<()> {
-    sqlx::query!("update tenant.organizations set mail_links = $1", to.mail_links).execute(&mut **tx).await?;
-    let details = why.details(json!({ "mail_links": to.mail_links }));
+    let Rules { mail_links, enforces_sign_on } = to;
+    sqlx::query!(
+        "update tenant.organizations set mail_links = $1, enforces_sign_on = $2",
+        mail_links,
+        enforces_sign_on
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("sign_on_enforced", || NO_PROVIDER)?;
+    let details = why.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
     let target = organization.entity().to_string();
     Event { kind: "organization.sign_in_changed", target, details }.record(tx, by).await?;
     Ok(())

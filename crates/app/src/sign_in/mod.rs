@@ -1,6 +1,8 @@
-//! Coming in, through an identity provider, with a passkey or with a link by mail, and going out again.
+//! Coming in, through an identity provider or the one an organization brings, with a passkey or with a link by mail, and
+//! going out again.
 
 mod link;
+mod organization;
 mod pages;
 
 use authz::Routes;
@@ -12,6 +14,8 @@ pub(crate) fn feature() -> Feature {
         .get("/sign-in", pages::choose)
         .post("/sign-in/passkey", pages::by_passkey)
         .post("/sign-in/passkey/options", pages::passkey_options)
+        .get("/sign-in/organization", organization::ask)
+        .post("/sign-in/organization", organization::start)
         .get("/sign-in/link", link::ask)
         .post("/sign-in/link", link::send)
         .get("/sign-in/link/confirm", link::confirm)

@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use tenancy::TenantId;
 use web::{Context, Error, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
 
 /// Addresses of the sign-in carry codes and states; no other site is told them.
@@ -18,9 +19,12 @@ struct Choose {
     providers: Vec<ProviderChoice>,
     anew: bool,
     problem: &'static str,
-    /// They are signed in, in a way that an organization does not take.
-    elsewhere: bool,
+    /// What they read who are signed in, in a way that an organization does not take.
+    unaccepted: &'static str,
+    /// Where the provider of that organization is.
+    sign_on_url: Option<String>,
     link_url: String,
+    organization_url: String,
     passkeys_url: &'static str,
 }
 
@@ -32,8 +36,10 @@ impl Choose {
             providers: authn.providers(),
             anew: false,
             problem,
-            elsewhere: false,
+            unaccepted: "",
+            sign_on_url: None,
             link_url: format!("/sign-in/link?return_to={}", return_to.encoded()),
+            organization_url: format!("/sign-in/organization?return_to={}", return_to.encoded()),
             passkeys_url: web::passkeys_url(),
         }
     }
@@ -63,18 +69,28 @@ pub(super) struct Reason {
     return_to: String,
     #[serde(default)]
     anew: String,
-    /// `yes`: the organization does not take the way they came.
+    /// Why the organization does not take the way they came: `link`, `elsewhere` or `sign_on`.
     #[serde(default)]
     unaccepted: String,
+    #[serde(default)]
+    organization: String,
 }
 
 pub(super) async fn choose(
     public: Public,
     State(authn): State<Authn>,
-    Query(Reason { return_to, anew, unaccepted }): Query<Reason>,
+    Query(Reason { return_to, anew, unaccepted, organization }): Query<Reason>,
 ) -> impl IntoResponse {
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
-    Page(Choose { anew: anew == "yes", elsewhere: unaccepted == "yes", ..page })
+    let (unaccepted, sign_on) = match &*unaccepted {
+        "link" => ("The organization you opened takes no sign-in by e-mail. Please come in another way.", false),
+        "elsewhere" => ("You came through the provider of another organization. Please come in another way.", false),
+        "sign_on" => ("The organization you opened takes its own provider only.", true),
+        _ => ("", false),
+    };
+    let organization = organization.parse::<TenantId>().ok().filter(|_| sign_on);
+    let sign_on_url = organization.map(|organization| format!("/sign-in/o-{organization}"));
+    Page(Choose { anew: anew == "yes", unaccepted, sign_on_url, ..page })
 }
 
 #[derive(Deserialize)]
@@ -120,7 +136,8 @@ pub(super) async fn by_passkey(
     })
 }
 
-#[derive(Deserialize)]
+/// Where to come back to, whether the provider is to ask again who they are (`yes`), and the work that was asked for.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
     #[serde(default)]
@@ -133,18 +150,36 @@ pub(super) struct Start {
     solution: String,
 }
 
+impl Start {
+    pub(super) fn to(return_to: &LocalPath) -> Self {
+        Self { return_to: return_to.to_string(), ..Self::default() }
+    }
+}
+
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    Form(Start { return_to, anew, challenge, solution }): Form<Start>,
+    Form(start): Form<Start>,
 ) -> Result<Response> {
-    let (to, solution) = (LocalPath::or_home(&return_to), Solution { challenge, solution });
-    let started = authn.start_sign_in(&provider, &to, anew == "yes", &solution, &headers, &public.context).await;
+    move_on(&authn, &public, &provider, &start, &headers).await
+}
+
+/// On to a provider.
+pub(super) async fn move_on(
+    authn: &Authn,
+    public: &Public,
+    provider: &str,
+    Start { return_to, anew, challenge, solution }: &Start,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let (to, context) = (LocalPath::or_home(return_to), &public.context);
+    let solution = Solution { challenge: challenge.clone(), solution: solution.clone() };
+    let started = authn.start_sign_in(provider, &to, anew == "yes", &solution, headers, context).await;
     let started = started.map_err(|error| {
-        let fields = [("return_to", &*return_to), ("anew", &*anew)];
-        error.with_work_page(&public.context, &format!("/sign-in/{provider}"), &fields)
+        let fields = [("return_to", &**return_to), ("anew", &**anew)];
+        error.with_work_page(context, &format!("/sign-in/{provider}"), &fields)
     })?;
     let started = match started {
         Ok(started) => started,

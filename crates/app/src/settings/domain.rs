@@ -1,0 +1,194 @@
+use audit::{Actor, Event};
+use authn::{Limit, domain_record};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use crate::organizations::Organization;
+
+/// Most domains of one organization.
+const MOST: i64 = 20;
+/// How often one person may have the DNS asked.
+pub(super) const ASKED: Limit = Limit { name: "domain proof", at_once: 10, every: Duration::minutes(1) };
+
+const GONE: Error = Error::Conflict("This domain was taken away meanwhile. Nothing was changed now.", None);
+const TAKEN: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
+const THERE: Error = Error::Conflict("This domain is in the list already.", None);
+const TOO_MANY: Error = Error::Conflict("An organization has at most 20 domains. Remove one first.", None);
+const ENFORCED: Error =
+    Error::Conflict("Everybody has to sign in with a provider for this domain. End that first.", None);
+
+/// A domain that an organization says is its own, or has proved to be.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) token: String,
+    pub(super) proved_at: Option<DateTime<Utc>>,
+}
+
+impl Domain {
+    /// Name of the record that proves it.
+    pub(super) fn record(&self) -> String {
+        domain_record(&self.name)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("/o/{}/settings/domains/{}", self.organization, self.id)
+    }
+}
+
+impl Resource for Domain {
+    type Plane = Tenant;
+    type View = super::ProveDomain;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("domain") else { return Ok(None) };
+        let domain = sqlx::query_as!(
+            Domain,
+            r#"select tenant_id as "organization: TenantId", id, name, token, proved_at from tenant.domains where id = $1"#,
+            id,
+        );
+        Ok(domain.fetch_optional(&mut **tx).await?)
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Domain", self.id).inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// A name as the DNS has it: letters, digits and hyphens in small letters, with a dot, and not a number.
+#[derive(Debug)]
+pub(super) struct DomainName(String);
+
+impl std::ops::Deref for DomainName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for DomainName {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let top = name.rsplit('.').next().unwrap_or_default();
+        let sound = name.len() <= 253
+            && name.contains('.')
+            && name.split('.').all(label)
+            && top.len() > 1
+            && top.starts_with(|first: char| first.is_ascii_alphabetic());
+        if sound { Ok(Self(name)) } else { Err("Enter a domain such as example.com".to_owned()) }
+    }
+}
+
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Domain>> {
+    Ok(sqlx::query_as!(
+        Domain,
+        r#"select tenant_id as "organization: TenantId", id, name, token, proved_at from tenant.domains order by name"#
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+pub(super) async fn add(
+    tx: &mut Tx<Write>,
+    name: &DomainName,
+    token: &str,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
+    let id = Uuid::now_v7();
+    let added = sqlx::query!(
+        "insert into tenant.domains (id, name, token, created_at)
+         select $1, $2, $3, $4 where (select count(*) from tenant.domains) < $5",
+        id,
+        &**name,
+        token,
+        now,
+        MOST,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("domains_name_unique", || THERE)?;
+    if added.rows_affected() == 0 {
+        return Err(TOO_MANY);
+    }
+    let details = json!({ "domain": **name });
+    Event { kind: "domain.added", target: format!("Domain::{id}"), details }.record(tx, by).await?;
+    Ok(())
+}
+
+pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, by: &Actor) -> Result<()> {
+    let proved = sqlx::query!("update tenant.domains set proved_at = $2 where id = $1", domain.id, now)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("domains_proved_unique", || TAKEN)?;
+    if proved.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "domain": domain.name });
+    Event { kind: "domain.proved", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
+    Ok(())
+}
+
+pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, by: &Actor) -> Result<()> {
+    let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("sign_on_enforced", || ENFORCED)?;
+    if removed.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "domain": domain.name });
+    Event { kind: "domain.removed", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: IDN-15
+    #[test]
+    fn a_domain_is_a_name_with_a_dot_and_no_address() {
+        for (text, expected) in [
+            ("Example.COM", "example.com"),
+            (" a-b.c1.example. ", "a-b.c1.example"),
+            ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
+        ] {
+            assert_eq!(DomainName::try_from(text).map(|name| name.0), Ok(expected.to_owned()));
+        }
+        let long = format!("{}.example", "a".repeat(64));
+        for text in [
+            "",
+            "localhost",
+            ".",
+            "a..example",
+            "-a.example",
+            "a-.example",
+            "10.0.0.1",
+            "a.b",
+            "münchen.de",
+            "a b.example",
+            "a@b.example",
+            "https://a.example",
+            "_a.example",
+            &long,
+        ] {
+            assert!(DomainName::try_from(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+use askama::Template;
+use audit::{Actor, Event};
+use authn::{Authn, Limit, SignOn, SignOnProblem};
+use authz::{Action, Authorized, Prepare, Resource as _};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::Duration;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
+use web::{Error, Field, FieldErrors, Form, Line, Page, Result, Shell, see_other};
+
+use super::ChangeSignIn;
+use super::pages::url;
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+use crate::why::{Why, WhyFields};
+
+/// How often one person may have a provider asked about itself.
+const ASKED: Limit = Limit { name: "provider", at_once: 10, every: Duration::minutes(1) };
+
+const NONE: Error = Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
+const ENFORCED: Error = Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
+
+/// The provider that an organization brings, as its settings show it.
+#[derive(Default)]
+pub(super) struct Provider {
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+}
+
+pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provider>> {
+    let provider = sqlx::query_as!(Provider, "select issuer, client_id from tenant.sign_on");
+    Ok(provider.fetch_optional(&mut **tx).await?)
+}
+
+#[derive(Template)]
+#[template(path = "settings/provider.html")]
+struct Edit {
+    shell: Shell,
+    form: ProviderForm,
+    redirect_url: String,
+    url: String,
+}
+
+struct ProviderForm {
+    issuer: Field,
+    client_id: Field,
+    client_secret: Field,
+    why: WhyFields,
+}
+
+impl ProviderForm {
+    fn has_errors(&self) -> bool {
+        [&self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
+            || self.why.have_errors()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    issuer: String,
+    client_id: String,
+    client_secret: SecretString,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl ProviderForm {
+    fn of(provider: &Provider, why: WhyFields, errors: &FieldErrors) -> Self {
+        Self {
+            issuer: errors.field("issuer", &*provider.issuer),
+            client_id: errors.field("client_id", &*provider.client_id),
+            // A secret is typed again rather than shown, and so goes to no provider it was not typed for.
+            client_secret: errors.field("client_secret", ""),
+            why,
+        }
+    }
+}
+
+impl Edit {
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, authn: &Authn, form: ProviderForm) -> Self {
+        let redirect_url = authn.sign_on_redirect(ok.on().id);
+        Self { shell: shell(ok, Nav::Overview), form, redirect_url, url: url(ok.on()) }
+    }
+}
+
+pub(super) async fn edit(
+    mut ok: Authorized<Prepare<ChangeSignIn>>,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (now, errors) = (load(&mut tx).await?.unwrap_or_default(), FieldErrors::default());
+    Ok(Page(Edit::page(&ok, &authn, ProviderForm::of(&now, WhyFields::of("", "", &errors), &errors))))
+}
+
+pub(super) async fn keep(
+    mut ok: Authorized<ChangeSignIn>,
+    State(authn): State<Authn>,
+    Form(input): Form<Input>,
+) -> Result<Response> {
+    let (mut errors, tenant) = (FieldErrors::default(), ok.on().id);
+    let issuer = errors.parse::<Line<1, 512>>("issuer", &input.issuer);
+    let client_id = errors.parse::<Line<1, 255>>("client_id", &input.client_id);
+    let secret = errors.parse::<Line<1, 500>>("client_secret", input.client_secret.expose_secret());
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let again = |ok: &Authorized<ChangeSignIn>, errors: FieldErrors| {
+        let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone() };
+        let form = ProviderForm::of(&given, WhyFields::of(&input.reason, &input.ticket, &errors), &errors);
+        Err(errors.on_page(Edit::page(ok, &authn, form)))
+    };
+    let (Some(issuer), Some(client_id), Some(secret), Some(why)) = (issuer, client_id, secret, why) else {
+        return again(&ok, errors);
+    };
+    let client_secret = SecretString::from(secret.to_string());
+    let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret };
+    authn.count(ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
+    // No transaction is open while the provider is asked.
+    if let Err(problem) = authn.try_sign_on(tenant, &sign_on).await? {
+        errors.add("issuer", in_words(problem));
+        return again(&ok, errors);
+    }
+    let mut tx = ok.begin().await?;
+    authn.keep_sign_on(&mut tx, tenant, &sign_on).await?;
+    let details = why.details(json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id }));
+    record(&mut tx, ok.on(), "organization.provider_changed", details, &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
+}
+
+fn in_words(problem: SignOnProblem) -> &'static str {
+    match problem {
+        SignOnProblem::Issuer => {
+            "Give the issuer as the provider states it: an https address with a host name, no port."
+        }
+        SignOnProblem::Unusable => {
+            "This address does not answer as a provider does. It must offer discovery, PKCE with S256, and call itself exactly so."
+        }
+    }
+}
+
+async fn record(
+    tx: &mut Tx<Write>,
+    organization: &Organization,
+    kind: &'static str,
+    details: serde_json::Value,
+    by: &Actor,
+) -> Result<()> {
+    Ok(Event { kind, target: organization.entity().to_string(), details }.record(tx, by).await?)
+}
+
+#[derive(Template)]
+#[template(path = "settings/provider_remove.html")]
+struct Removal {
+    shell: Shell,
+    why: WhyFields,
+    url: String,
+}
+
+impl Removal {
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> Self {
+        Self { shell: shell(ok, Nav::Overview), why, url: url(ok.on()) }
+    }
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoResponse {
+    Page(Removal::page(&ok, WhyFields::of("", "", &FieldErrors::default())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+pub(super) async fn remove(
+    mut ok: Authorized<ChangeSignIn>,
+    State(authn): State<Authn>,
+    Form(input): Form<Reason>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
+        let page = Removal::page(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
+    if removed.on_constraint("sign_on_enforced", || ENFORCED)?.rows_affected() == 0 {
+        return Err(NONE);
+    }
+    authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
+    record(&mut tx, ok.on(), "organization.provider_removed", why.details(json!({})), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url(ok.on()), "The provider was taken away, and the sessions that began with it have ended."))
+}

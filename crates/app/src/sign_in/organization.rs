@@ -1,0 +1,67 @@
+use askama::Template;
+use authn::Authn;
+use authz::Public;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Email, Field, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+
+use super::pages::{Start, move_on};
+
+#[derive(Template)]
+#[template(path = "sign_in/organization.html")]
+struct Ask {
+    shell: Shell,
+    form: EmailForm,
+    return_to: String,
+}
+
+struct EmailForm {
+    email: Field,
+}
+
+impl Ask {
+    fn page(public: &Public, email: Field, return_to: &LocalPath) -> Self {
+        Self { shell: public.context.shell(), form: EmailForm { email }, return_to: return_to.to_string() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
+    Page(Ask::page(&public, FieldErrors::default().field("email", ""), &LocalPath::or_home(&return_to)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    email: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+/// Which organization an address belongs to, its domain says. Whether there is such a person is not asked.
+pub(super) async fn start(
+    public: Public,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Whose { email: given, return_to }): Form<Whose>,
+) -> Result<Response> {
+    let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
+    if let Some(email) = errors.parse::<Email>("email", &given) {
+        match authn.sign_on_for(&email, &public.context).await? {
+            Some(provider) => {
+                return move_on(&authn, &public, &provider, &Start::to(&return_to), &headers).await;
+            }
+            None => errors.add("email", "No organization brings a provider for this address. Sign in another way."),
+        }
+    }
+    let page = Ask::page(&public, errors.field("email", given), &return_to);
+    Err(errors.on_page(page))
+}

@@ -1,0 +1,191 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use sealing::Place;
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::{Identity as IdentityPlane, Tenant, TenantId, Tx, Write};
+use web::{Context, Email, Error};
+
+use crate::provider::Provider;
+use crate::{Authn, ConfigError, ProviderConfig};
+
+/// Begins the key of an organization's provider, followed by the organization's id.
+pub(crate) const PREFIX: &str = "o-";
+/// Most providers of organizations that are remembered with what they say about themselves, about 20 KiB each. One more,
+/// and they are asked anew.
+const REMEMBERED: usize = 500;
+
+/// Providers of organizations, each as it was when its row was last changed.
+#[derive(Debug, Default)]
+pub(crate) struct Organizations(Mutex<Known>);
+
+type Known = HashMap<TenantId, (DateTime<Utc>, Arc<Provider>)>;
+
+impl Organizations {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An identity provider that an organization wants to bring.
+#[derive(Debug)]
+pub struct SignOn {
+    /// Issuer identifier, exactly as the provider states it.
+    pub issuer: String,
+    /// Our client id there.
+    pub client_id: String,
+    /// Our client secret there.
+    pub client_secret: SecretString,
+}
+
+/// Why an organization's provider is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOnProblem {
+    /// The issuer is no https address of a host in the Internet.
+    Issuer,
+    /// It does not answer as a provider does. The reason is in the log.
+    Unusable,
+}
+
+impl Authn {
+    /// The provider behind a key of an address: of the configuration, or an organization's own with a domain it has proved.
+    pub(crate) async fn provider(&self, key: &str) -> Result<Arc<Provider>, Error> {
+        if let Some(provider) = self.0.providers.get(key) {
+            return Ok(Arc::clone(provider));
+        }
+        let tenant: TenantId = key.strip_prefix(PREFIX).and_then(|id| id.parse().ok()).ok_or(Error::NotFound)?;
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let row = sqlx::query!(
+            "select issuer, client_id, client_secret, changed_at from tenant.sign_on s
+              where tenant_id = $1
+                and exists (select from tenant.domains d where d.tenant_id = $1 and d.proved_at is not null)",
+            tenant.uuid(),
+        );
+        let row = row.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
+        drop(tx);
+        if let Some((changed_at, provider)) = self.0.organizations.lock().get(&tenant)
+            && *changed_at == row.changed_at
+        {
+            return Ok(Arc::clone(provider));
+        }
+        let secret = self.0.keys.open(place(tenant), &row.client_secret)?;
+        let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
+        let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret };
+        let provider = Arc::new(self.provider_of(tenant, &sign_on)?);
+        let mut known = self.0.organizations.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(tenant, (row.changed_at, Arc::clone(&provider)));
+        Ok(provider)
+    }
+
+    fn provider_of(&self, tenant: TenantId, sign_on: &SignOn) -> Result<Provider, ConfigError> {
+        let config = ProviderConfig::of_organization(&sign_on.issuer, &sign_on.client_id, &sign_on.client_secret);
+        Provider::of_organization(tenant, config, &self.0.public_url, self.0.production, self.0.http.clone())
+    }
+
+    /// Asks a provider what an organization says of it, before it is kept.
+    pub async fn try_sign_on(&self, tenant: TenantId, sign_on: &SignOn) -> Result<Result<(), SignOnProblem>, Error> {
+        let Ok(provider) = self.provider_of(tenant, sign_on) else { return Ok(Err(SignOnProblem::Issuer)) };
+        Ok(match provider.metadata(&self.0.clock).await {
+            Ok(_) => Ok(()),
+            Err(unusable) => {
+                tracing::warn!(%tenant, reason = %web::visible(&unusable.0, 300), "an organization's provider is not taken");
+                Err(SignOnProblem::Unusable)
+            }
+        })
+    }
+
+    /// The redirect address that an organization registers at its provider.
+    #[must_use]
+    pub fn sign_on_redirect(&self, tenant: TenantId) -> String {
+        self.url(&format!("/sign-in/{PREFIX}{tenant}/callback"))
+    }
+
+    /// Keeps it, its secret sealed, and ends the sessions that began with the one before.
+    pub async fn keep_sign_on(
+        &self,
+        tx: &mut Tx<Write, Tenant>,
+        tenant: TenantId,
+        sign_on: &SignOn,
+    ) -> Result<(), Error> {
+        let secret = self.0.keys.seal(place(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
+        sqlx::query!(
+            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at) values ($1, $2, $3, $4, $5)
+             on conflict (tenant_id) do update set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5",
+            tenant.uuid(),
+            sign_on.issuer,
+            sign_on.client_id,
+            secret,
+            self.0.clock.now(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        self.end_sign_on_sessions(tx, "the provider was changed").await
+    }
+
+    /// Ends every session of an organization's members that its own provider began.
+    pub async fn end_sign_on_sessions(&self, tx: &mut Tx<Write, Tenant>, why: &str) -> Result<(), Error> {
+        sqlx::query!(
+            "update identity.sessions set ended_at = $1, ended_why = $2
+              where sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null",
+            self.0.clock.now(),
+            why,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Key of the provider that an organization brings for the domain of this address.
+    pub async fn sign_on_for(&self, email: &Email, context: &Context) -> Result<Option<String>, Error> {
+        self.count(self.0.limits.sign_in("organization"), &context.client.network, context).await?;
+        let domain = email.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let tenant = sqlx::query_scalar!(
+            r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.sign_on s on s.tenant_id = d.tenant_id
+                where d.name = $1 and d.proved_at is not null"#,
+            domain,
+        );
+        Ok(tenant.fetch_optional(&mut *tx).await?.map(|tenant| format!("{PREFIX}{tenant}")))
+    }
+
+    /// Whether an organization's provider may vouch for an address: within the domains the organization has proved.
+    pub(crate) async fn vouches_for(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        tenant: TenantId,
+        email: &str,
+    ) -> Result<bool, Error> {
+        let domain = email.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+        let proved = sqlx::query_scalar!(
+            r#"select exists (select from tenant.domains
+                               where tenant_id = $1 and name = $2 and proved_at is not null) as "proved!""#,
+            tenant.uuid(),
+            domain,
+        );
+        Ok(proved.fetch_one(&mut **tx).await?)
+    }
+
+    /// Whether the DNS of a domain says what proves it. `Err` with the reason where it does not answer.
+    pub async fn domain_says(&self, domain: &str, token: &str) -> Result<bool, String> {
+        self.0.dns.says(&domain_record(domain), &format!("holdfast-domain={token}")).await
+    }
+
+    /// A new text for a domain to prove itself with.
+    pub fn new_domain_token(&self) -> Result<String, Error> {
+        Ok(crate::secret::Token::new()?.reveal().to_owned())
+    }
+}
+
+/// Name of the TXT record that proves a domain.
+#[must_use]
+pub fn domain_record(domain: &str) -> String {
+    format!("_holdfast.{domain}")
+}
+
+fn place(tenant: TenantId) -> Place {
+    Place { column: "tenant.sign_on.client_secret", row: tenant.uuid() }
+}

@@ -1,0 +1,57 @@
+-- An organization brings its own identity provider, for the domains it has proved to be its own.
+create table tenant.domains (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  id uuid not null,
+  name text not null check (char_length(name) between 4 and 253 and name ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$'),
+  -- What stands in the domain's DNS once it is proved. No secret: whoever reads it there can do nothing with it.
+  token text not null check (char_length(token) = 43),
+  created_at timestamptz not null,
+  proved_at timestamptz,
+  primary key (tenant_id, id),
+  constraint domains_name_unique unique (tenant_id, name)
+);
+select tenant.protect('tenant.domains');
+-- Of all organizations one can have proved it.
+create unique index domains_proved_unique on tenant.domains (name) where proved_at is not null;
+
+create table tenant.sign_on (
+  tenant_id uuid primary key references tenant.organizations (tenant_id),
+  issuer text not null check (char_length(issuer) between 1 and 512),
+  client_id text not null check (char_length(client_id) between 1 and 255),
+  -- Sealed for this row.
+  client_secret bytea not null check (octet_length(client_secret) between 37 and 2048),
+  changed_at timestamptz not null
+);
+select tenant.protect('tenant.sign_on');
+alter table tenant.organizations add column enforces_sign_on boolean not null default false;
+
+-- What a sign-in needs.
+create policy entry on tenant.domains for select to identity_rows using (true);
+create policy entry on tenant.sign_on for select to identity_rows using (true);
+grant select (tenant_id, name, proved_at) on tenant.domains to identity_rows;
+grant select on tenant.sign_on to identity_rows;
+grant select (enforces_sign_on) on tenant.organizations to identity_rows;
+
+-- Without a provider and a domain nobody could come in as is enforced.
+create function tenant.keep_enforced_sign_on() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from tenant.organizations o where o.tenant_id = old.tenant_id for update;
+  if exists (select from tenant.organizations o where o.tenant_id = old.tenant_id and o.enforces_sign_on)
+     and not (exists (select from tenant.sign_on s where s.tenant_id = old.tenant_id)
+              and exists (select from tenant.domains d where d.tenant_id = old.tenant_id and d.proved_at is not null)) then
+    raise exception 'sign-on is enforced and needs a provider and a domain'
+      using errcode = 'check_violation', constraint = 'sign_on_enforced';
+  end if;
+  return null;
+end;
+$$;
+create trigger keep_enforced_sign_on after delete on tenant.sign_on
+  for each row execute function tenant.keep_enforced_sign_on();
+create trigger keep_enforced_sign_on after delete on tenant.domains
+  for each row execute function tenant.keep_enforced_sign_on();
+create trigger keep_enforced_sign_on after update of enforces_sign_on on tenant.organizations
+  for each row when (new.enforces_sign_on) execute function tenant.keep_enforced_sign_on();
+grant execute on function tenant.keep_enforced_sign_on() to tenant_rows;

@@ -1,0 +1,437 @@
+//! An organization brings its own provider, for the domains it has proved.
+
+use std::net::IpAddr;
+
+use devkit::idp::{Client as IdpClient, Fault, Idp, LogoutFault, Person};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::harness::passkey::{Authenticator, enrol};
+use crate::harness::{Answer, Client, Place, World, log};
+use crate::sign_in::faults::{Outcome, expected};
+
+const SECRET: &str = "the secret of acme's client";
+
+fn settings(place: Place) -> String {
+    format!("{}/settings", place.url())
+}
+
+fn person(subject: &str, email: &str) -> Person {
+    Person {
+        subject: subject.to_owned(),
+        name: subject.to_owned(),
+        email: email.to_owned(),
+        email_verified: true,
+        about: String::new(),
+    }
+}
+
+/// A provider of Acme's own, at which Acme has registered us.
+async fn provider(world: &World, place: Place) -> Idp {
+    let people = vec![
+        person("wanda", "wanda@acme.test"),
+        person("oskar", "oskar@acme.test"),
+        person("liar", "olivia@example.com"),
+    ];
+    let idp = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
+    idp.register(IdpClient {
+        id: "holdfast at acme".to_owned(),
+        secret: SECRET.to_owned(),
+        redirect_uris: vec![world.url(&format!("/sign-in/o-{}/callback", place.organization))],
+        post_logout_redirect_uris: vec![world.url("/signed-out")],
+        backchannel_logout_uri: Some(format!(
+            "http://{}/sign-in/o-{}/back-channel-logout",
+            world.address, place.organization
+        )),
+    });
+    idp
+}
+
+async fn bring(client: &mut Client, place: Place, issuer: &str) -> Answer {
+    let form = [
+        ("issuer", issuer),
+        ("client_id", "holdfast at acme"),
+        ("client_secret", SECRET),
+        ("reason", "Everybody has an account there"),
+    ];
+    client.post(&format!("{}/provider", settings(place)), &form).await
+}
+
+async fn add_domain(world: &World, client: &mut Client, place: Place, name: &str) -> (Uuid, String) {
+    let added = client.post(&format!("{}/domains", settings(place)), &[("name", name)]).await;
+    assert_eq!(added.status, 303, "{}", added.text());
+    sqlx::query_as("select id, token from tenant.domains where tenant_id = $1 order by id desc limit 1")
+        .bind(place.organization)
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+async fn prove(client: &mut Client, place: Place, domain: Uuid) -> Answer {
+    client.post(&format!("{}/domains/{domain}/prove", settings(place)), &[]).await
+}
+
+/// Acme with a provider and the domain `acme.test`, and a browser of its owner.
+async fn acme(world: &World) -> (Idp, Client) {
+    let mut olivia = world.sign_in("olivia").await;
+    let (domain, token) = add_domain(world, &mut olivia, world.acme, "acme.test").await;
+    world.dns.say("_holdfast.acme.test", &[&format!("holdfast-domain={token}")]);
+    assert_eq!(prove(&mut olivia, world.acme, domain).await.status, 303);
+    let idp = provider(world, world.acme).await;
+    let kept = bring(&mut olivia, world.acme, &idp.issuer()).await;
+    assert_eq!(kept.status, 303, "{}", kept.text());
+    (idp, olivia)
+}
+
+/// Comes in by the address at work, whatever comes of it.
+async fn try_to_come(world: &World, idp: &Idp, subject: &str) -> (Answer, Client) {
+    let mut client = world.stranger();
+    let started =
+        client.post("/sign-in/organization", &[("email", "Wanda@ACME.test"), ("return_to", "/account")]).await;
+    assert_eq!(started.status, 200, "{}", started.text());
+    let location = idp.sign_in(&started.moves_on_to(), subject).await.unwrap();
+    let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
+    (answer, client)
+}
+
+async fn come(world: &World, idp: &Idp, subject: &str) -> Client {
+    let (answer, client) = try_to_come(world, idp, subject).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    client
+}
+
+/// The person that a provider of an organization vouches for.
+async fn user(world: &World, idp: &Idp, subject: &str) -> Uuid {
+    sqlx::query_scalar("select user_id from identity.accounts where issuer = $1 and subject = $2")
+        .bind(idp.issuer())
+        .bind(subject)
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+async fn join(world: &World, user: Uuid, place: Place, role: &str) {
+    sqlx::query("insert into tenant.memberships (tenant_id, user_id, role) values ($1, $2, $3)")
+        .bind(place.organization)
+        .bind(user)
+        .bind(role)
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to_it() {
+    let world = World::start().await;
+    let (idp, mut olivia) = acme(&world).await;
+    let mut wanda = come(&world, &idp, "wanda").await;
+    assert!(wanda.get("/account").await.body.contains("wanda@acme.test"));
+    assert_eq!(wanda.get(&world.acme.contacts()).await.status, 404, "who is no member is none yet");
+    let form = [("email", "wanda@acme.test"), ("role", "editor"), ("reason", "Works here")];
+    assert_eq!(olivia.post(&format!("{}/invitations", world.acme.url()), &form).await.status, 303);
+    let globex = Uuid::now_v7();
+    world.invite(globex, world.globex.organization, "wanda@acme.test", "viewer").await;
+    assert_eq!(wanda.post(&format!("/invitations/{globex}/accept"), &[]).await.status, 404, "for Acme only");
+    let id: Uuid =
+        sqlx::query_scalar("select id from tenant.invitations where tenant_id = $1 and email = 'wanda@acme.test'")
+            .bind(world.acme.organization)
+            .fetch_one(&mut world.database.owner().await)
+            .await
+            .unwrap();
+    assert_eq!(wanda.post(&format!("/invitations/{id}/accept"), &[]).await.status, 303);
+    assert_eq!(wanda.get(&world.acme.contacts()).await.status, 200);
+    assert_eq!(wanda.post("/organizations", &[("name", "Her own")]).await.status, 404, "and for no other");
+
+    let id = user(&world, &idp, "wanda").await;
+    join(&world, id, world.globex, "viewer").await;
+    let closed = wanda.get(&world.globex.contacts()).await;
+    assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=elsewhere"), "{}", closed.location());
+    assert!(wanda.get(closed.location()).await.body.contains("the provider of another organization"));
+    let session: (Uuid, bool) = sqlx::query_as(
+        "select sign_on, auth_time > now() - interval '1 hour' from identity.sessions where user_id = $1",
+    )
+    .bind(id)
+    .fetch_one(&mut world.database.owner().await)
+    .await
+    .unwrap();
+    assert_eq!(session, (world.acme.organization, true));
+    // With a passkey of her own she comes as herself, and into every organization she belongs to.
+    let mut device = Authenticator::new(&world);
+    assert_eq!(enrol(&mut wanda, &mut device, "Hers").await.status, 303);
+    assert!(wanda.get(&world.globex.contacts()).await.location().contains("elsewhere"), "still the same session");
+    let mut alone = world.stranger();
+    assert_eq!(crate::harness::passkey::sign_in(&mut alone, &mut device).await.status, 303);
+    assert_eq!(alone.get(&world.globex.contacts()).await.status, 200);
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (domain, token) = add_domain(&world, &mut olivia, world.acme, "Acme.TEST.").await;
+    let page = olivia.get(&settings(world.acme)).await;
+    for part in ["_holdfast.acme.test", &format!("holdfast-domain={token}"), "Not proved"] {
+        assert!(page.body.contains(part), "{part}: {}", page.text());
+    }
+    let refused = |answer: &Answer, words: &str| {
+        assert!(answer.status == 409 && answer.body.contains(words), "{words}: {}", answer.text());
+    };
+    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    world.dns.say("_holdfast.acme.test", &[&token, "holdfast-domain=", &format!("holdfast-domain={token}x")]);
+    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    world.dns.say("acme.test", &[&format!("holdfast-domain={token}")]);
+    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    world.dns.be_silent(true);
+    refused(&prove(&mut olivia, world.acme, domain).await, "did not answer");
+    world.dns.be_silent(false);
+
+    let mut gus = world.sign_in("gus").await;
+    let (theirs, other) = add_domain(&world, &mut gus, world.globex, "acme.test").await;
+    assert_ne!(token, other, "what one organization reads there proves nothing for another");
+    world.dns.say("_holdfast.acme.test", &["v=spf1 -all", &format!("holdfast-domain={token}")]);
+    refused(&prove(&mut gus, world.globex, theirs).await, "does not say so yet");
+    let send = || {
+        let mut olivia = olivia.clone();
+        async move { prove(&mut olivia, world.acme, domain).await.status }
+    };
+    assert_eq!(<[u16; 2]>::from(tokio::join!(send(), send())), [303, 303], "twice is once");
+    world.dns.say("_holdfast.acme.test", &[&format!("holdfast-domain={other}")]);
+    refused(&prove(&mut gus, world.globex, theirs).await, "Another organization has proved");
+    assert!(olivia.get(&settings(world.acme)).await.body.contains("Proved"));
+    assert_eq!(olivia.post(&format!("{}/domains/{theirs}/remove", settings(world.acme)), &[]).await.status, 404);
+    let remove = format!("{}/domains/{domain}/remove", settings(world.acme));
+    assert_eq!(olivia.post(&remove, &[]).await.status, 303);
+    assert_eq!(olivia.post(&remove, &[]).await.status, 404);
+    assert_eq!(prove(&mut gus, world.globex, theirs).await.status, 303, "it is free again");
+    for name in ["", "localhost", "10.0.0.1", "acme.test/x"] {
+        let added = olivia.post(&format!("{}/domains", settings(world.acme)), &[("name", name)]).await;
+        assert!(added.status == 422 && added.body.contains("f-name-error"), "{name}: {}", added.text());
+    }
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn without_a_proved_domain_a_provider_begins_nothing() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let idp = provider(&world, world.acme).await;
+    assert_eq!(bring(&mut olivia, world.acme, &idp.issuer()).await.status, 303);
+    let key = format!("/sign-in/o-{}", world.acme.organization);
+    assert_eq!(world.stranger().post(&key, &[]).await.status, 404);
+    let started = world.stranger().post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
+    assert!(started.status == 422 && started.body.contains("No organization brings a provider"), "{}", started.text());
+    for key in ["o-", "o-x", "o-00000000-0000-0000-0000-000000000000", "organization/x"] {
+        assert_eq!(world.stranger().post(&format!("/sign-in/{key}"), &[]).await.status, 404, "{key}");
+    }
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn a_provider_vouches_for_addresses_of_the_organizations_domains_alone() {
+    let world = World::start().await;
+    world.sign_in("olivia").await;
+    let (idp, _) = acme(&world).await;
+    let mut liar = come(&world, &idp, "liar").await;
+    let account = liar.get("/account").await;
+    assert!(account.body.contains("olivia@example.com") && account.body.contains("Not verified"), "{}", account.text());
+    world.new_invitation_to("olivia").await;
+    assert!(!liar.get("/invitations").await.body.contains("Join"), "nobody's invitation");
+    assert_eq!(liar.get(&world.acme.contacts()).await.status, 404, "nor anybody's membership");
+}
+
+// control: IDN-03
+// control: IDN-15
+#[tokio::test]
+async fn a_hostile_provider_of_an_organization_signs_nobody_in() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    // Two need a setting that an organization has not, and the keys are known from when the provider was brought.
+    let harmless = [Fault::WrongAcr, Fault::MissingAcr, Fault::JwksEmpty];
+    let refused = Fault::ALL.iter().filter(|fault| expected(**fault) == Outcome::Refused && !harmless.contains(fault));
+    let mut tried = 0;
+    for &fault in refused {
+        world.change("delete from identity.logins").await;
+        let before = world.traces().await;
+        let mut client = world.stranger();
+        let started = client.post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
+        idp.set_fault(fault);
+        let location = idp.sign_in(&started.moves_on_to(), "wanda").await.unwrap();
+        let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
+        idp.set_fault(Fault::None);
+        assert_eq!((answer.status, answer.sets("session")), (403, None), "{fault:?}: {}", answer.text());
+        assert_eq!(world.traces().await.sessions, before.sessions, "{fault:?}");
+        tried += 1;
+    }
+    assert!(tried > 25, "{tried}");
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn we_ask_no_address_that_is_no_place_in_the_internet() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    for issuer in [
+        "https://127.0.0.1",
+        "https://[::1]/",
+        "https://10.0.0.1",
+        "https://169.254.169.254/latest",
+        "https://id.acme.test:8443",
+        "http://id.acme.test",
+        "https://me:word@id.acme.test",
+        "https://id.acme.test/?x",
+        "https://id.acme.test/#x",
+        "ftp://id.acme.test",
+        "file:///etc/passwd",
+        "id.acme.test",
+        "x",
+    ] {
+        let refused = bring(&mut olivia, world.acme, issuer).await;
+        assert!(refused.status == 422 && refused.body.contains("an https address"), "{issuer}: {}", refused.text());
+        assert!(!refused.body.contains(SECRET), "a secret is not shown again");
+        world.wait(60);
+        world.prove(&mut olivia, "olivia").await;
+    }
+    for (name, addresses) in [
+        ("loop.acme.test", vec!["127.0.0.1"]),
+        ("metadata.acme.test", vec!["169.254.169.254"]),
+        ("inside.acme.test", vec!["10.0.0.7", "fd00::1", "::ffff:192.168.0.1"]),
+        ("none.acme.test", vec![]),
+    ] {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        world.dns.point(name, &addresses);
+        let refused = bring(&mut olivia, world.acme, &format!("https://{name}")).await;
+        assert!(refused.status == 422 && refused.body.contains("does not answer"), "{name}: {}", refused.text());
+        let lines = log::lines_of(&refused.request().to_string());
+        let reason = lines.iter().find_map(|line| line["reason"].as_str()).unwrap();
+        assert!(reason.contains("no public address") || addresses.is_empty(), "{name}: {reason}");
+    }
+    let kept: i64 = sqlx::query_scalar("select count(*) from tenant.sign_on")
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(kept, 0);
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn a_provider_is_asked_before_it_is_kept_and_its_secret_is_sealed() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let idp = provider(&world, world.acme).await;
+    for fault in [Fault::DiscoveryWrongIssuer, Fault::DiscoveryWithoutS256, Fault::DiscoveryNotJson] {
+        idp.set_fault(fault);
+        let refused = bring(&mut olivia, world.acme, &idp.issuer()).await;
+        assert_eq!(refused.status, 422, "{fault:?}: {}", refused.text());
+    }
+    idp.set_fault(Fault::None);
+    assert_eq!(bring(&mut olivia, world.acme, &idp.issuer()).await.status, 303);
+    let stored = world.everything_stored().await;
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert!(stored.contains(&idp.issuer()) && !stored.contains(SECRET) && !stored.contains(&hex));
+    assert!(!olivia.get(&format!("{}/provider", settings(world.acme))).await.body.contains(SECRET));
+
+    // Another organization's secret does not open in its place.
+    let (_, token) = add_domain(&world, &mut olivia, world.acme, "acme.test").await;
+    let mut gus = world.sign_in("gus").await;
+    let (domain, theirs) = add_domain(&world, &mut gus, world.globex, "globex.test").await;
+    assert_ne!(token, theirs);
+    world.dns.say("_holdfast.globex.test", &[&format!("holdfast-domain={theirs}")]);
+    assert_eq!(prove(&mut gus, world.globex, domain).await.status, 303);
+    sqlx::query("insert into tenant.sign_on select $2, issuer, client_id, client_secret, changed_at from tenant.sign_on where tenant_id = $1")
+        .bind(world.acme.organization)
+        .bind(world.globex.organization)
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(world.stranger().post(&format!("/sign-in/o-{}", world.globex.organization), &[]).await.status, 500);
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn an_organization_can_want_its_own_provider_of_everybody() {
+    let world = World::start().await;
+    let (idp, mut olivia) = acme(&world).await;
+    let rules = format!("{}/sign-in", settings(world.acme));
+    let form = [("enforces_sign_on", "yes"), ("reason", "As the policy says")];
+    let refused = olivia.post(&rules, &form).await;
+    assert!(refused.status == 422 && refused.body.contains("Sign in with the organization"), "{}", refused.text());
+
+    let mut oskar = come(&world, &idp, "oskar").await;
+    join(&world, user(&world, &idp, "oskar").await, world.acme, "owner").await;
+    assert_eq!(enrol(&mut oskar, &mut Authenticator::new(&world), "His").await.status, 303);
+    let (mut vera, mut adam) = (world.sign_in("vera").await, world.sign_in("adam").await);
+    assert_eq!(vera.get(&world.acme.contacts()).await.status, 200);
+    let done = oskar.post(&rules, &form).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+
+    for client in [&mut vera, &mut adam] {
+        let closed = client.get(&world.acme.contacts()).await;
+        assert!(closed.location().contains("unaccepted=sign_on"), "{} {}", closed.status, closed.location());
+        let page = client.get(closed.location()).await;
+        assert!(page.body.contains(&format!("action=\"/sign-in/o-{}\"", world.acme.organization)), "{}", page.body);
+        assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
+    }
+    assert_eq!(oskar.get(&world.acme.contacts()).await.status, 200);
+    assert_eq!(olivia.get(&world.acme.contacts()).await.status, 200, "owners come in with a passkey, too");
+    let mut without = world.sign_in_at_provider("olivia").await;
+    assert!(without.get(&world.acme.contacts()).await.location().contains("unaccepted=sign_on"));
+
+    // What would lock everybody out is refused, also where the two happen at once.
+    let removal = format!("{}/provider/remove", settings(world.acme));
+    let why = [("reason", "No reason")];
+    let kept = oskar.post(&removal, &why).await;
+    assert!(kept.status == 409 && kept.body.contains("End that first"), "{}", kept.text());
+    let domain: Uuid =
+        sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
+    assert_eq!(oskar.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &[]).await.status, 409);
+    assert_eq!(oskar.post(&rules, &why).await.status, 303, "it ends");
+    assert_eq!(vera.get(&world.acme.contacts()).await.status, 200);
+    for _ in 0..4 {
+        let (mut one, mut other) = (oskar.clone(), olivia.clone());
+        let (enforced, removed) = tokio::join!(one.post(&rules, &form), other.post(&removal, &why));
+        let both: (bool, bool) = sqlx::query_as(
+            "select enforces_sign_on, exists (select from tenant.sign_on) from tenant.organizations where name = 'Acme'",
+        )
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap();
+        assert_ne!(both, (true, false), "{} {}", enforced.status, removed.status);
+        if !both.1 {
+            break;
+        }
+        assert_eq!(oskar.post(&rules, &why).await.status, 303);
+    }
+}
+
+// control: IDN-15
+// control: IDN-20
+#[tokio::test]
+async fn sessions_end_with_their_provider_and_by_its_word() {
+    let world = World::start().await;
+    let (idp, mut olivia) = acme(&world).await;
+    let mut wanda = come(&world, &idp, "wanda").await;
+    join(&world, user(&world, &idp, "wanda").await, world.acme, "viewer").await;
+    assert_eq!(wanda.get("/account").await.status, 200);
+    let said = idp.send_backchannel_logout("holdfast at acme", Some("wanda"), None, LogoutFault::None).await;
+    assert_eq!(said.unwrap(), 200, "it says that she signed out");
+    world.wait(60);
+    idp.set_clock_offset(60);
+    assert_eq!(wanda.get("/account").await.status, 303);
+
+    let mut wanda = come(&world, &idp, "wanda").await;
+    let signed_out = wanda.post("/sign-out", &[]).await;
+    assert!(signed_out.body.contains(&idp.issuer()), "on to its own sign-out: {}", signed_out.text());
+    let mut wanda = come(&world, &idp, "wanda").await;
+    let mut vera = world.sign_in("vera").await;
+    assert_eq!(bring(&mut olivia, world.acme, &idp.issuer()).await.status, 303);
+    assert_eq!(wanda.get("/account").await.status, 303, "changed: whom it vouched for is not known any more");
+    let mut wanda = come(&world, &idp, "wanda").await;
+    let removal = format!("{}/provider/remove", settings(world.acme));
+    assert_eq!(olivia.post(&removal, &[("reason", "Another one comes")]).await.status, 303);
+    assert_eq!(wanda.get("/account").await.status, 303);
+    assert_eq!(vera.get("/account").await.status, 200, "others stay");
+    assert_eq!(world.stranger().post(&format!("/sign-in/o-{}", world.acme.organization), &[]).await.status, 404);
+    assert_eq!(olivia.post(&removal, &[("reason", "Again")]).await.status, 409);
+}
