@@ -3,6 +3,8 @@ create table identity.users (
   display_name text not null check (char_length(display_name) between 1 and 200),
   email text not null default '' check (char_length(email) <= 320),
   email_verified boolean not null default false,
+  -- The organization whose own provider made the account and speaks for it. Null: a provider that is trusted for all.
+  managed_by uuid,
   -- The address they have proved to us with a code, for when the provider does not vouch for it.
   proved_email text not null default '',
   -- The address that is known to be theirs, if it is, in one form: A to Z in small letters, and no letter that only
@@ -63,7 +65,7 @@ create table identity.sessions (
   issuer text,
   subject text,
   upstream_sid text,
-  -- The organization whose own provider that was.
+  -- The organization whose own provider that was, or on whose word the passkey was made.
   sign_on uuid,
   auth_time timestamptz not null,
   methods text[] not null,
@@ -121,6 +123,8 @@ create table identity.logout_tokens (
   primary key (issuer, jti)
 );
 
+create index logout_tokens_expiry on identity.logout_tokens (expires_at);
+
 grant select, insert, update on identity.users to identity_rows;
 grant select, insert on identity.accounts to identity_rows;
 grant select, insert, delete on identity.logins to identity_rows;
@@ -134,7 +138,7 @@ create policy identity_plane on identity.sessions to identity_rows using (true) 
 create policy own on identity.sessions to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid))
   with check (user_id = (select current_setting('app.user_id')::uuid));
-grant select (id, user_id, provider, methods, passkey_at, device, network, seen_device, seen_network, created_at,
+grant select (id, user_id, provider, sign_on, methods, passkey_at, device, network, seen_device, seen_network, created_at,
               passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
       update (rotated_at, ended_at, ended_why) on identity.sessions to account_rows;
 
@@ -149,6 +153,7 @@ create policy prove_email on identity.users for update to account_rows
   with check (id = (select current_setting('app.user_id')::uuid));
 grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
   to account_rows, tenant_rows;
+grant select (proved_email, managed_by) on identity.users to account_rows;
 grant update (proved_email) on identity.users to account_rows;
 
 alter table identity.email_codes enable row level security;

@@ -49,7 +49,8 @@ grant execute on function tenant.keep_an_owner() to tenant_rows;
 -- Whoever may decide about members may end their sessions.
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
-                  where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id));
+                  where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id)
+         or sign_on = (select current_setting('app.tenant_id')::uuid));
 grant select (id, user_id, sign_on, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
 
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
@@ -124,7 +125,7 @@ begin
                                'unaccepted', case
                                  when s.methods[1] = 'mail' and not o.mail_links then 'link'
                                  when s.sign_on <> m.tenant_id then 'elsewhere'
-                                 when o.enforces_sign_on and s.sign_on is null
+                                 when o.enforces_sign_on and (s.sign_on is null or s.provider is null)
                                       and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_user, found_tenant, entry

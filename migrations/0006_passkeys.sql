@@ -8,6 +8,8 @@ create table identity.passkeys (
   name text not null check (char_length(name) between 1 and 60),
   -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
   enrolled_with uuid,
+  -- The organization on whose word alone it was made: sessions it begins are for that one.
+  sign_on uuid,
   created_at timestamptz not null,
   last_used_at timestamptz,
   disabled_at timestamptz,

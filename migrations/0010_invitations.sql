@@ -21,13 +21,16 @@ create index invitations_by_inviter on tenant.invitations (tenant_id, invited_by
 create index invitations_email on tenant.invitations (email);
 select tenant.protect('tenant.invitations');
 
--- Whoever is invited sees the invitation and the organization's name.
+-- Whoever is invited sees the invitation and the organization's name. For whom only an organization's own provider
+-- vouches, invitations to that organization are.
 create policy invited on tenant.invitations for select to account_rows
-  using (email = (select u.verified_email from identity.users u
-                   where u.id = (select current_setting('app.user_id')::uuid)));
+  using (exists (select from identity.users u
+                  where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
+                    and (u.managed_by is null or u.managed_by = invitations.tenant_id or u.proved_email = u.email)));
 create policy use_up on tenant.invitations for delete to account_rows
-  using (email = (select u.verified_email from identity.users u
-                   where u.id = (select current_setting('app.user_id')::uuid)));
+  using (exists (select from identity.users u
+                  where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
+                    and (u.managed_by is null or u.managed_by = invitations.tenant_id or u.proved_email = u.email)));
 create policy invited on tenant.organizations for select to account_rows
   using (exists (select from tenant.invitations i where i.tenant_id = organizations.tenant_id));
 grant select, delete on tenant.invitations to account_rows;

@@ -7,7 +7,8 @@ create table identity.links (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   -- Of the browser that asked for it.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
-  user_id uuid not null references identity.users (id),
+  -- Null where the address is nobody's who may come in so: a row is written all the same, so that time does not tell.
+  user_id uuid references identity.users (id),
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   expires_at timestamptz not null
 );

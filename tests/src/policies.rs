@@ -33,6 +33,10 @@ impl Table {
         ];
         context.extend(how.passkey_age.map(|age| ("passkey_age".to_owned(), long(age))));
         context.extend(how.totp_age.map(|age| ("totp_age".to_owned(), long(age))));
+        let is = |name: &str| (name.to_owned(), RestrictedExpression::new_bool(true));
+        context.extend(how.by_link.then(|| is("by_link")));
+        context.extend(how.unaccepted.then(|| is("unaccepted")));
+        context.extend(how.sign_on.map(|id| ("sign_on".to_owned(), RestrictedExpression::new_entity_uid(uid(id)))));
         context.extend(how.recovery_age.map(|age| ("recovery_age".to_owned(), long(age))));
         let context = Context::from_pairs(context).unwrap();
         let action = format!("Action::\"{action}\"").parse().unwrap();
@@ -70,6 +74,10 @@ struct How {
     recovery_age: Option<i64>,
     totp_enrolled: bool,
     totp_age: Option<i64>,
+    by_link: bool,
+    unaccepted: bool,
+    /// The organization whose own provider they came with.
+    sign_on: Option<&'static str>,
     risk: i64,
 }
 
@@ -81,6 +89,9 @@ const PROVED: How = How {
     recovery_age: None,
     totp_enrolled: false,
     totp_age: None,
+    by_link: false,
+    unaccepted: false,
+    sign_on: None,
     risk: 0,
 };
 /// The same, and nothing more proved for an hour.
@@ -399,4 +410,45 @@ fn a_code_is_a_second_factor_and_no_passkey() {
             "{name} {age} {passkey}"
         );
     }
+}
+
+// control: IDN-12
+// control: IDN-15
+#[test]
+fn how_somebody_came_closes_what_it_does_not_open() {
+    let table = Table::load();
+    let mut closed = Vec::new();
+    for action in table.actions() {
+        let name = action.id().unescaped();
+        let of_user = table.takes_users(&action);
+        let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
+        for (what, resource) in resources(&table.resource_type(&action)) {
+            let allowed = |how| table.allows(principal, name, resource, &world("owner"), how);
+            let unaccepted = How { unaccepted: true, ..PROVED };
+            assert!(of_user || !allowed(unaccepted), "an organization that does not take it: {name} {resource}");
+            for (way, how) in [
+                ("a link", How { by_link: true, ..NO_PASSKEY }),
+                ("its own provider", How { sign_on: Some("Organization::\"a\""), ..PROVED }),
+                ("another provider", How { sign_on: Some("Organization::\"b\""), ..PROVED }),
+            ] {
+                let usual = How { by_link: false, sign_on: None, ..how };
+                if allowed(usual) && !allowed(how) {
+                    closed.push(format!("{name} {what}: {way}"));
+                }
+            }
+        }
+    }
+    closed.sort();
+    assert_eq!(
+        closed,
+        [
+            "AcceptInvitation as a viewer: another provider",
+            "AcceptInvitation as an owner: a link",
+            "AcceptInvitation as an owner: another provider",
+            "AddAuthenticator own: a link",
+            "CreateOrganization own: another provider",
+            "CreateOrganization own: its own provider",
+            "EnrolPasskey own: a link",
+        ]
+    );
 }

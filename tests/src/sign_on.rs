@@ -156,13 +156,77 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     .await
     .unwrap();
     assert_eq!(session, (world.acme.organization, true));
-    // With a passkey of her own she comes as herself, and into every organization she belongs to.
+    // A passkey that was made on the word of this provider is worth no more than it.
     let mut device = Authenticator::new(&world);
     assert_eq!(enrol(&mut wanda, &mut device, "Hers").await.status, 303);
     assert!(wanda.get(&world.globex.contacts()).await.location().contains("elsewhere"), "still the same session");
     let mut alone = world.stranger();
     assert_eq!(crate::harness::passkey::sign_in(&mut alone, &mut device).await.status, 303);
-    assert_eq!(alone.get(&world.globex.contacts()).await.status, 200);
+    assert_eq!(alone.get(&world.acme.contacts()).await.status, 200);
+    assert!(alone.get(&world.globex.contacts()).await.location().contains("elsewhere"), "nor one made with that");
+    let mut second = Authenticator::new(&world);
+    assert_eq!(enrol(&mut alone, &mut second, "Second").await.status, 303);
+    let mut alone = world.stranger();
+    assert_eq!(crate::harness::passkey::sign_in(&mut alone, &mut second).await.status, 303);
+    assert!(alone.get(&world.globex.contacts()).await.location().contains("elsewhere"));
+    let invited = Uuid::now_v7();
+    world.change("delete from tenant.invitations").await;
+    world.invite(invited, world.globex.organization, "wanda@acme.test", "owner").await;
+    assert_eq!(alone.post(&format!("/invitations/{invited}/accept"), &[]).await.status, 404, "whatever session it is");
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn who_says_who_is_whom_is_an_owner() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    let mut adam = world.sign_in("adam").await;
+    assert_eq!(adam.get(&settings(world.acme)).await.status, 200, "an admin sees");
+    assert_eq!(bring(&mut adam, world.acme, &idp.issuer()).await.status, 403);
+    let added = adam.post(&format!("{}/domains", settings(world.acme)), &[("name", "evil.test")]).await;
+    assert_eq!(added.status, 403);
+    assert_eq!(adam.post(&format!("{}/sign-in", settings(world.acme)), &[("reason", "None")]).await.status, 403);
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn an_organizations_provider_says_nothing_new_of_whom_another_one_speaks_for() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    come(&world, &idp, "wanda").await;
+    let wanda = user(&world, &idp, "wanda").await;
+    // As if the operator's configuration had the same issuer.
+    let known =
+        "update identity.users set managed_by = null, display_name = 'Wanda', email = 'w@else.test' where id = $1";
+    sqlx::query(known).bind(wanda).execute(&mut world.database.owner().await).await.unwrap();
+    let mut again = come(&world, &idp, "wanda").await;
+    let account = again.get("/account").await;
+    assert!(account.body.contains("w@else.test") && !account.body.contains("Not verified"), "{}", account.text());
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn a_sign_in_under_way_does_not_outlast_its_provider() {
+    let world = World::start().await;
+    let (idp, mut olivia) = acme(&world).await;
+    let started = |mut client: Client| async move {
+        let page = client.post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
+        (page.moves_on_to(), client)
+    };
+    let (url, mut client) = started(world.stranger()).await;
+    let location = idp.sign_in(&url, "wanda").await.unwrap();
+    world.wait(1);
+    assert_eq!(bring(&mut olivia, world.acme, &idp.issuer()).await.status, 303);
+    let refused = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
+    assert_eq!((refused.status, refused.sets("session")), (403, None), "{}", refused.text());
+
+    // Somebody who is no member has a session as well, and it ends as well.
+    let mut stranger = come(&world, &idp, "wanda").await;
+    assert_eq!(stranger.get("/account").await.status, 200);
+    let domain: Uuid =
+        sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
+    assert_eq!(olivia.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &[]).await.status, 303);
+    assert_eq!(stranger.get("/account").await.status, 303, "its last domain is gone");
 }
 
 // control: IDN-15

@@ -7,8 +7,9 @@ use url::{Host, Url};
 use crate::ConfigError;
 use crate::dns::Dns;
 
-/// Largest answer of a provider that is read.
+/// Largest answer of a provider that is read, and of one that an organization brings.
 const LARGEST: usize = 256 * 1024;
+const LARGEST_PUBLIC: usize = 64 * 1024;
 
 /// Asks providers: no redirects (an answer that sends us elsewhere is how a server is made to fetch what it must not),
 /// no proxy from the environment, limits on time and size.
@@ -48,7 +49,7 @@ impl Reach {
 pub(crate) enum HttpError {
     #[error("the address is not one that this provider may be at")]
     Address,
-    #[error("the answer is larger than {LARGEST} bytes")]
+    #[error("the answer is too large")]
     TooLarge,
     #[error(transparent)]
     Http(#[from] reqwest::Error),
@@ -84,7 +85,8 @@ impl HttpClient {
         if !reach.covers(&url) {
             return Err(HttpError::Address);
         }
-        let client = if reach == Reach::Public { &self.public } else { &self.anywhere };
+        let (client, largest) =
+            if reach == Reach::Public { (&self.public, LARGEST_PUBLIC) } else { (&self.anywhere, LARGEST) };
         let mut response = client.execute(reqwest::Request::try_from(request)?).await?;
         let mut answer = axum::http::Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
@@ -92,7 +94,7 @@ impl HttpClient {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > LARGEST {
+            if body.len() + chunk.len() > largest {
                 return Err(HttpError::TooLarge);
             }
             body.extend_from_slice(&chunk);

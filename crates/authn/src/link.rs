@@ -71,21 +71,22 @@ impl Authn {
         );
         let found = found.fetch_all(&mut *tx).await?;
         // Two accounts with one address: which of them is meant nobody can tell.
-        let user = if let [user] = found[..] { user } else { UserId::new() };
-        let kept = sqlx::query!(
+        let user = if let [user] = found[..] { Some(user) } else { None };
+        let allowed = self.takes_links(&mut tx, user.unwrap_or_else(UserId::new)).await?;
+        let user = user.filter(|_| allowed);
+        sqlx::query!(
             "insert into identity.links (token_hash, handle_hash, user_id, return_to, expires_at)
-             select $1, $2, $3, $4, $5 where $6",
+             values ($1, $2, $3, $4, $5)",
             &token.hash()[..],
             &handle.hash()[..],
-            user.uuid(),
+            user.map(UserId::uuid),
             return_to.as_str(),
             now + LIFETIME,
-            self.takes_links(&mut tx, user).await?,
-        );
-        let allowed = kept.execute(&mut *tx).await?.rows_affected() == 1;
+        )
+        .execute(&mut *tx)
+        .await?;
         let by = actor(context, None, None);
-        let recipient = if allowed { user } else { UserId::new() };
-        self.link_mail(&token, context).queue_to(&mut tx, recipient, &by).await?;
+        self.link_mail(&token, context).queue_to(&mut tx, user.unwrap_or_else(UserId::new), &by).await?;
         tx.commit().await?;
         Ok(LinkCookie(handle.reveal().to_owned()))
     }
@@ -130,7 +131,7 @@ impl Authn {
         let link = sqlx::query!(
             r#"delete from identity.links l using identity.users u
                 where l.token_hash = $1 and l.handle_hash = $2 and l.expires_at > $3 and u.id = l.user_id
-               returning l.user_id, l.return_to, (u.locked_at is not null) as "locked!""#,
+               returning l.user_id as "user_id!", l.return_to, (u.locked_at is not null) as "locked!""#,
             &hash(token)[..],
             &handle[..],
             now,

@@ -133,8 +133,9 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
-        let provider = self.provider(key).await?;
+        self.may_be_a_provider(key)?;
         self.admit(key, solution, context).await?;
+        let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let metadata = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => metadata,
@@ -216,8 +217,9 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        let provider = self.provider(key).await?;
+        self.may_be_a_provider(key)?;
         self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
+        let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let answer = Answer::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
@@ -320,16 +322,17 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        if let Some(tenant) = organization
-            && identity.email_verified
-        {
-            identity.email_verified = self.vouches_for(&mut tx, tenant, &identity.email).await?;
+        let mut taken_away = false;
+        if let Some(tenant) = organization {
+            taken_away = !self.still_brings(&mut tx, tenant, &identity.issuer, login.created_at).await?;
+            identity.email_verified &= self.vouches_for(&mut tx, tenant, &identity.email).await?;
         }
         let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
-        let (user, locked) = self.find_or_create_user(&mut tx, &identity, context).await?;
+        let (user, locked) = self.find_or_create_user(&mut tx, organization, &identity, context).await?;
         let refused = match (locked, signed_out) {
             (true, _) => Some((SignInFailure::Locked, "the account is locked")),
             (false, true) => Some((SignInFailure::Refused, "signed out at the provider meanwhile")),
+            (false, false) if taken_away => Some((SignInFailure::Refused, "the provider was changed meanwhile")),
             (false, false) => None,
         };
         if let Some((failure, reason)) = refused {
@@ -358,6 +361,7 @@ impl Authn {
     async fn find_or_create_user(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
+        organization: Option<TenantId>,
         identity: &Identity,
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
@@ -375,9 +379,9 @@ impl Authn {
                  select u.id, u.verified_email from identity.users u join identity.accounts a on a.user_id = u.id
                   where a.issuer = $1 and a.subject = $2 for update of u)
                update identity.users u
-                  set display_name = $3, email = $4, email_verified = $5,
+                  set display_name = $3, email = $4, email_verified = $5, managed_by = $6,
                       proved_email = case when u.email = $4 then u.proved_email else '' end
-                 from before where u.id = before.id
+                 from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
                returning u.id, (u.locked_at is not null) as "locked!",
                          case when before.verified_email is distinct from u.verified_email then before.verified_email end
                            as told"#,
@@ -386,6 +390,7 @@ impl Authn {
             identity.name,
             identity.email,
             identity.email_verified,
+            organization.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_optional(&mut **tx)
         .await?;
@@ -395,11 +400,21 @@ impl Authn {
             }
             return Ok((user.id, user.locked));
         }
+        // An organization's provider says nothing new of whom another one speaks for.
+        let spoken_for = sqlx::query!(
+            r#"select u.id, (u.locked_at is not null) as "locked!" from identity.users u
+                 join identity.accounts a on a.user_id = u.id where a.issuer = $1 and a.subject = $2"#,
+            identity.issuer,
+            identity.subject,
+        );
+        if let Some(user) = spoken_for.fetch_optional(&mut **tx).await? {
+            return Ok((user.id, user.locked));
+        }
         let id = Uuid::now_v7();
         sqlx::query!(
             "with new as (
-               insert into identity.users (id, display_name, email, email_verified, created_at)
-               values ($1, $2, $3, $4, $5) returning id)
+               insert into identity.users (id, display_name, email, email_verified, created_at, managed_by)
+               values ($1, $2, $3, $4, $5, $8) returning id)
              insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
             id,
             identity.name,
@@ -408,6 +423,7 @@ impl Authn {
             now,
             identity.issuer,
             identity.subject,
+            organization.map(TenantId::uuid) as Option<Uuid>,
         )
         .execute(&mut **tx)
         .await?;

@@ -218,9 +218,14 @@ impl LogoutNotice {
         let mut tx = authn.0.db.begin_identity::<Write>().await?;
         // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", notice.issuer).execute(&mut *tx).await?;
-        sqlx::query!("delete from identity.logout_tokens where issuer = $1 and expires_at < $2", notice.issuer, now)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query!(
+            "delete from identity.logout_tokens where (issuer, jti) in
+               (select issuer, jti from identity.logout_tokens where expires_at < $1 order by expires_at limit 20)
+               and (select pg_try_advisory_xact_lock(hashtextextended('identity.logout_tokens', 0)))",
+            now,
+        )
+        .execute(&mut *tx)
+        .await?;
         let first = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",

@@ -23,6 +23,10 @@ use crate::{Clock, ConfigError, ProviderConfig};
 
 /// Most requests that wait for one provider at a time.
 const WAITING: usize = 32;
+/// Most that wait for one of an organization, and for all of those together: whoever makes organizations with slow providers
+/// keeps nobody else's requests out.
+const WAITING_FOR_ONE: usize = 4;
+static ORGANIZATIONS: Semaphore = Semaphore::const_new(32);
 
 /// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
 pub(crate) const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
@@ -84,6 +88,13 @@ pub(crate) struct Provider {
     /// Held by the notice that is acted on: in the database they wait for each other, each with a connection.
     pub(crate) notices: tokio::sync::Mutex<()>,
 }
+
+/// A place among those that wait: for this provider, and for all of organizations.
+#[derive(Debug)]
+pub(crate) struct Place<'a>(
+    #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
+    #[expect(dead_code, reason = "held")] Option<SemaphorePermit<'static>>,
+);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -167,7 +178,7 @@ impl Provider {
             http,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            waiting: Semaphore::new(WAITING),
+            waiting: Semaphore::new(if organization.is_some() { WAITING_FOR_ONE } else { WAITING }),
             notices: tokio::sync::Mutex::default(),
             config,
         })
@@ -227,13 +238,14 @@ impl Provider {
     }
 
     /// A place among those that wait for the provider.
-    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Unusable> {
+    pub(crate) fn place(&self) -> Result<Place<'_>, Unusable> {
         let full = |_| Unusable("many requests wait for its answer already".to_owned());
-        self.waiting.try_acquire().map_err(full)
+        let of_all = self.organization.map(|_| ORGANIZATIONS.try_acquire().map_err(full)).transpose()?;
+        Ok(Place(self.waiting.try_acquire().map_err(full)?, of_all))
     }
 
     /// The turn to ask the provider about itself.
-    async fn turn(&self) -> Result<(SemaphorePermit<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
+    async fn turn(&self) -> Result<(Place<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
         Ok((self.place()?, self.asking.lock().await))
     }
 

@@ -336,7 +336,7 @@ impl Authn {
 /// How somebody came.
 pub(crate) struct Arrival<'a> {
     provider: Option<(&'a str, &'a Identity)>,
-    /// The organization whose own provider it is.
+    /// The organization whose own provider it is, or on whose word the passkey was made.
     organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,
@@ -351,10 +351,10 @@ impl<'a> Arrival<'a> {
 }
 
 impl Arrival<'static> {
-    pub(crate) fn by_passkey(passkey: Uuid, now: DateTime<Utc>) -> Self {
+    pub(crate) fn by_passkey(passkey: Uuid, organization: Option<TenantId>, now: DateTime<Utc>) -> Self {
         Self {
             provider: None,
-            organization: None,
+            organization,
             auth_time: now,
             methods: vec!["passkey".to_owned()],
             passkey: Some(passkey),

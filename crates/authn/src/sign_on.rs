@@ -12,8 +12,8 @@ use crate::{Authn, ConfigError, ProviderConfig};
 
 /// Begins the key of an organization's provider, followed by the organization's id.
 pub(crate) const PREFIX: &str = "o-";
-/// Most providers of organizations that are remembered with what they say about themselves, about 20 KiB each. One more,
-/// and they are asked anew.
+/// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
+/// For one more another one is forgotten.
 const REMEMBERED: usize = 500;
 
 /// Providers of organizations, each as it was when its row was last changed.
@@ -49,12 +49,18 @@ pub enum SignOnProblem {
 }
 
 impl Authn {
+    /// Whether a key could be one of a provider, without asking the database: [`Error::NotFound`] where it cannot.
+    pub(crate) fn may_be_a_provider(&self, key: &str) -> Result<(), Error> {
+        let known = self.0.providers.contains_key(key) || tenant_of(key).is_some();
+        if known { Ok(()) } else { Err(Error::NotFound) }
+    }
+
     /// The provider behind a key of an address: of the configuration, or an organization's own with a domain it has proved.
     pub(crate) async fn provider(&self, key: &str) -> Result<Arc<Provider>, Error> {
         if let Some(provider) = self.0.providers.get(key) {
             return Ok(Arc::clone(provider));
         }
-        let tenant: TenantId = key.strip_prefix(PREFIX).and_then(|id| id.parse().ok()).ok_or(Error::NotFound)?;
+        let tenant = tenant_of(key).ok_or(Error::NotFound)?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
             "select issuer, client_id, client_secret, changed_at from tenant.sign_on s
@@ -74,8 +80,10 @@ impl Authn {
         let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret };
         let provider = Arc::new(self.provider_of(tenant, &sign_on)?);
         let mut known = self.0.organizations.lock();
-        if known.len() >= REMEMBERED {
-            known.clear();
+        if known.len() >= REMEMBERED
+            && let Some(any) = known.keys().next().copied()
+        {
+            known.remove(&any);
         }
         known.insert(tenant, (row.changed_at, Arc::clone(&provider)));
         Ok(provider)
@@ -104,6 +112,29 @@ impl Authn {
         self.url(&format!("/sign-in/{PREFIX}{tenant}/callback"))
     }
 
+    /// Whether a sign-in that began at a time was begun with the provider that the organization still brings, for a domain
+    /// it still has. From here to the end of the transaction that does not change: whoever takes the provider away waits,
+    /// and finds the session.
+    pub(crate) async fn still_brings(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        tenant: TenantId,
+        issuer: &str,
+        began: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1::uuid::text, 2))", tenant.uuid())
+            .execute(&mut **tx)
+            .await?;
+        let brings = sqlx::query_scalar!(
+            r#"select exists (select from tenant.sign_on where tenant_id = $1 and issuer = $2 and changed_at <= $3)
+                      and exists (select from tenant.domains where tenant_id = $1 and proved_at is not null) as "brings!""#,
+            tenant.uuid(),
+            issuer,
+            began,
+        );
+        Ok(brings.fetch_one(&mut **tx).await?)
+    }
+
     /// Keeps it, its secret sealed, and ends the sessions that began with the one before.
     pub async fn keep_sign_on(
         &self,
@@ -112,6 +143,7 @@ impl Authn {
         sign_on: &SignOn,
     ) -> Result<(), Error> {
         let secret = self.0.keys.seal(place(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
+        self.end_sign_on_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
             "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at) values ($1, $2, $3, $4, $5)
              on conflict (tenant_id) do update set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5",
@@ -123,11 +155,15 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        self.end_sign_on_sessions(tx, "the provider was changed").await
+        Ok(())
     }
 
-    /// Ends every session of an organization's members that its own provider began.
+    /// Ends every session that the organization's own provider began, whoever's it is.
     pub async fn end_sign_on_sessions(&self, tx: &mut Tx<Write, Tenant>, why: &str) -> Result<(), Error> {
+        // Those that are just being begun are either done, and found below, or will find what has changed.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 2))")
+            .execute(&mut **tx)
+            .await?;
         sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = $2
               where sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null",
@@ -184,6 +220,10 @@ impl Authn {
 #[must_use]
 pub fn domain_record(domain: &str) -> String {
     format!("_holdfast.{domain}")
+}
+
+fn tenant_of(key: &str) -> Option<TenantId> {
+    key.strip_prefix(PREFIX)?.parse().ok()
 }
 
 fn place(tenant: TenantId) -> Place {

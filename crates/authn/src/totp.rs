@@ -13,6 +13,7 @@ use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session};
 
 /// Time to show the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
+const GONE: Error = Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
 /// Steps of 30 seconds that the clock of a telephone may be wrong.
 const SKEW: u16 = 1;
 
@@ -49,25 +50,15 @@ impl Authn {
         shown(&totp(&secret, who)?)
     }
 
-    /// The secret this session is setting up, to be shown once more after a wrong code.
-    pub async fn unconfirmed_totp(
-        &self,
-        tx: &mut Tx<Write, Account>,
-        who: &SignedIn,
-    ) -> Result<Option<TotpSecret>, Error> {
-        let secret = self.unconfirmed(tx, who).await?;
-        secret.map(|secret| shown(&totp(&secret, who)?)).transpose()
-    }
-
     /// Takes the first code of the app this session is setting up, and has the app prove from then on. `None` where the
-    /// code is wrong, or nothing was made in this session in the last quarter of an hour.
+    /// code is wrong; [`Error::Conflict`] where nothing was made in this session in the last quarter of an hour.
     pub async fn confirm_totp(
         &self,
         tx: &mut Tx<Write, Account>,
         who: &SignedIn,
         code: &str,
     ) -> Result<Option<ConfirmedTotp>, Error> {
-        let Some(secret) = self.unconfirmed(tx, who).await? else { return Ok(None) };
+        let Some(secret) = self.unconfirmed(tx, who).await? else { return Err(GONE) };
         let now = self.0.clock.now();
         let Some(step) = step(&totp(&secret, who)?, code, now)? else { return Ok(None) };
         let confirmed = sqlx::query!(
@@ -87,7 +78,7 @@ impl Authn {
 
     async fn unconfirmed(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Option<Vec<u8>>, Error> {
         let sealed = sqlx::query_scalar!(
-            "select secret from identity.totp where made_in = $1 and confirmed_at is null and created_at > $2",
+            "select secret from identity.totp where made_in = $1 and confirmed_at is null and created_at > $2 for update",
             who.session,
             self.0.clock.now() - LIFETIME,
         );

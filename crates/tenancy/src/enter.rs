@@ -46,7 +46,8 @@ pub struct SessionFacts {
     pub issuer: Option<String>,
     /// Under which subject.
     pub subject: Option<String>,
-    /// The organization whose own provider vouches for them: the session is for nothing but that one.
+    /// The organization on whose word alone they came, by its own provider or by a passkey that was made in such a session:
+    /// this one is for nothing but that organization.
     pub sign_on: Option<TenantId>,
     /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,

@@ -38,7 +38,7 @@ async fn token(world: &World) -> String {
 }
 
 async fn links(world: &World) -> i64 {
-    sqlx::query_scalar("select count(*) from identity.links")
+    sqlx::query_scalar("select count(*) from identity.links where user_id is not null")
         .fetch_one(&mut world.database.owner().await)
         .await
         .unwrap()
@@ -70,7 +70,7 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
     assert_eq!(answers.each_ref().map(|(status, _)| *status), [303, 400, 400]);
     let (_, signed_in) = &mut answers[0];
     assert_eq!(signed_in.get("/account").await.status, 200);
-    assert!(signed_in.get("/account").await.body.contains("came without a provider"));
+    assert!(signed_in.get("/account").await.body.contains("no provider vouches"));
     assert_eq!(signed_in.get(&world.acme.contacts()).await.status, 200);
     let kinds = world.events("sign_in.succeeded").await;
     assert_eq!(kinds.last().unwrap()["details"]["provider"], "link");
@@ -198,7 +198,7 @@ async fn an_organization_that_does_not_allow_links_is_closed_to_a_session_that_b
     assert_eq!(client.get(&world.acme.contacts()).await.status, 200);
     allow(&world, "Acme", false).await;
     let closed = client.get(&world.acme.contacts()).await;
-    assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=yes&return_to="), "{}", closed.location());
+    assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=link&organization="), "{}", closed.location());
     assert!(client.get(closed.location()).await.body.contains("takes no sign-in by e-mail"));
     assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     let own = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
@@ -236,4 +236,17 @@ async fn who_came_with_a_link_joins_nothing_as_somebody_privileged() {
         assert_eq!(accepted.status, expected, "{role}: {}", accepted.text());
         sqlx::query("delete from tenant.invitations").execute(&mut world.database.owner().await).await.unwrap();
     }
+}
+
+// control: IDN-09
+// control: IDN-12
+#[tokio::test]
+async fn who_came_with_a_link_makes_nothing_that_outlasts_the_session() {
+    let world = World::start().await;
+    let (mut client, token) = asked(&world).await;
+    assert_eq!(use_it(&mut client, &token).await.status, 303);
+    assert_eq!(client.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
+    assert!(client.get("/account/passkeys/new").await.body.contains("Sign in again first"));
+    assert_eq!(client.post("/account/authenticator", &[]).await.status, 403);
+    assert!(client.get("/account/authenticator").await.body.contains("/sign-in?anew=yes"));
 }

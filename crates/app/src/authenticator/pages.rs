@@ -40,8 +40,8 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>) -> Result<impl I
 #[template(path = "authenticator/add.html")]
 struct Add {
     shell: Shell,
-    secret: TotpSecret,
-    picture: Picture,
+    /// The key, and the same as a picture. Shown once: after a wrong code whoever has the session does not see it again.
+    key: Option<(TotpSecret, Picture)>,
     form: CodeForm,
 }
 
@@ -50,14 +50,11 @@ struct CodeForm {
 }
 
 impl Add {
-    fn page(who: &SignedIn, secret: TotpSecret, errors: &FieldErrors) -> Result<Self> {
+    fn page(who: &SignedIn, secret: Option<TotpSecret>, errors: &FieldErrors) -> Result<Self> {
+        let picture = |secret: TotpSecret| Ok::<_, Error>((Picture::of(&secret.uri)?, secret));
+        let key = secret.map(picture).transpose()?.map(|(picture, secret)| (secret, picture));
         let shell = account(who, AccountNav::Authenticator);
-        Ok(Self {
-            shell,
-            picture: Picture::of(&secret.uri)?,
-            secret,
-            form: CodeForm { code: errors.field("code", "") },
-        })
+        Ok(Self { shell, key, form: CodeForm { code: errors.field("code", "") } })
     }
 }
 
@@ -70,7 +67,7 @@ pub(super) async fn add(
     let mut tx = ok.begin().await?;
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
-    Ok(Page(Add::page(ok.who(), secret, &FieldErrors::default())?).into_response())
+    Ok(Page(Add::page(ok.who(), Some(secret), &FieldErrors::default())?).into_response())
 }
 
 #[derive(Deserialize)]
@@ -91,17 +88,13 @@ pub(super) async fn confirm(
         let cookie = authn.step_up_by_new_totp(ok.who(), &headers, confirmed).await?;
         return Ok((cookie, see_other(HERE, "Your authenticator app is ready to use.")).into_response());
     }
-    let secret = authn.unconfirmed_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
-    let Some(secret) = secret else {
-        return Err(Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None));
-    };
     let mut errors = FieldErrors::default();
     errors.add(
         "code",
         "This is not the code the app shows now. Wait for the next one, and check the clock of the device.",
     );
-    let page = Add::page(ok.who(), secret, &errors)?;
+    let page = Add::page(ok.who(), None, &errors)?;
     Err(errors.on_page(page))
 }
 

@@ -144,6 +144,12 @@ pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc
     Ok(())
 }
 
+pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
+    let any =
+        sqlx::query_scalar!(r#"select exists (select from tenant.domains where proved_at is not null) as "any!""#);
+    Ok(any.fetch_one(&mut **tx).await?)
+}
+
 pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, by: &Actor) -> Result<()> {
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)

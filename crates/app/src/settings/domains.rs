@@ -85,9 +85,17 @@ pub(super) async fn prove(
     Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().name)))
 }
 
-pub(super) async fn remove(mut ok: Authorized<RemoveDomain>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
+pub(super) async fn remove(
+    mut ok: Authorized<RemoveDomain>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
     let mut tx = ok.begin().await?;
     domain::remove(&mut tx, ok.on(), &ok.who().actor()).await?;
+    if !domain::any_proved(&mut tx).await? {
+        // The provider cannot be used any more, nor say that somebody signed out.
+        authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+    }
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().name)))
 }

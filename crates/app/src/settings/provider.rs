@@ -189,11 +189,11 @@ pub(super) async fn remove(
         return Err(errors.on_page(page));
     };
     let mut tx = ok.begin().await?;
+    authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
     let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
     if removed.on_constraint("sign_on_enforced", || ENFORCED)?.rows_affected() == 0 {
         return Err(NONE);
     }
-    authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
     record(&mut tx, ok.on(), "organization.provider_removed", why.details(json!({})), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "The provider was taken away, and the sessions that began with it have ended."))

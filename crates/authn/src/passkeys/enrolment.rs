@@ -83,8 +83,9 @@ impl Authn {
         }
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
-            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with)
-             select $1, $2, $3, $4, $5, $6, (select passkey_id from identity.sessions where id = $7)
+            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with, sign_on)
+             select $1, $2, $3, $4, $5, $6, s.passkey_id, case when p.id is null then s.sign_on else p.sign_on end
+               from identity.sessions s left join identity.passkeys p on p.id = s.passkey_id where s.id = $7
              on conflict do nothing",
             id,
             who.user.uuid(),

@@ -3,7 +3,7 @@ use axum::http::HeaderMap;
 use chrono::Duration;
 use serde_json::json;
 use sqlx::types::Json;
-use tenancy::{Identity as IdentityPlane, Tx, Write};
+use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Context, Error};
 use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredential, WebauthnError};
@@ -23,6 +23,8 @@ const ANSWERS: Limit = Limit { name: "proof", ..CHALLENGES };
 pub(crate) struct Proof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
+    /// The organization on whose word alone the passkey was made.
+    pub(crate) sign_on: Option<TenantId>,
     /// Their account is locked: the proof is good, and worth nothing.
     pub(crate) locked: bool,
 }
@@ -104,7 +106,7 @@ impl Authn {
         };
         let stored = sqlx::query!(
             r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
-                      (u.locked_at is not null) as "locked!"
+                      (u.locked_at is not null) as "locked!", p.sign_on as "sign_on: TenantId"
                  from identity.passkeys p join identity.users u on u.id = p.user_id
                 where p.credential_id = $1 for update of p"#,
             answer.get_credential_id(),
@@ -147,7 +149,7 @@ impl Authn {
         .await?;
         // Whoever guesses codes must not keep out whoever has more.
         forget_failures(tx, stored.user_id.into()).await?;
-        Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked }))
+        Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked, sign_on: stored.sign_on }))
     }
 
     /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that

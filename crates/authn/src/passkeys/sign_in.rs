@@ -52,7 +52,7 @@ impl Authn {
         if let Some(here) = self.session_here(&mut tx, headers).await? {
             self.end_replaced(&mut tx, here, context).await?;
         }
-        let arrival = Arrival::by_passkey(proof.passkey, self.0.clock.now());
+        let arrival = Arrival::by_passkey(proof.passkey, proof.sign_on, self.0.clock.now());
         let (session, token) = self.create_session(&mut tx, proof.user, arrival, context).await?;
         let by = actor(context, Some(proof.user), Some(session));
         let details = json!({ "passkey": proof.passkey, "device": context.client.device });
