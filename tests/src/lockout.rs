@@ -68,6 +68,7 @@ async fn what_is_tried_while_locked_changes_nothing_and_a_right_code_forgets_the
     for _ in 0..6 {
         assert_eq!(guess(&erin, &codes).await, 422);
     }
+    world.until("select count(*) from mail.outbox", 0).await;
     let before = world.everything_stored().await;
     assert_eq!(wait_told(&erin, &codes).await, 60, "also for a right one, which is not used up");
     assert_eq!(world.everything_stored().await, before);
