@@ -28,6 +28,7 @@ mod sign_on;
 mod signed_in;
 mod step_up;
 mod totp;
+mod user;
 mod work;
 
 use std::collections::BTreeMap;

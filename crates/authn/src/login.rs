@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use openidconnect::core::{CoreAuthPrompt, CoreResponseType};
 use openidconnect::{AuthenticationFlow, AuthorizationRequest, CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use serde_json::json;
-use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
+use tenancy::{TenantId, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
@@ -17,7 +17,7 @@ use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie, Notice, Solution};
+use crate::{Authn, NewCookie, Solution};
 
 const COOKIE: &str = "login";
 /// Time to finish a sign-in at the provider.
@@ -322,9 +322,13 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let mut taken_away = false;
         if let Some(tenant) = organization {
-            taken_away = !self.still_brings(&mut tx, tenant, &identity.issuer, login.created_at).await?;
+            // Before it says anything of anybody.
+            if !self.still_brings(&mut tx, tenant, &identity.issuer, login.created_at).await? {
+                drop(tx);
+                self.record_failure(key, "the provider was changed meanwhile", context).await?;
+                return Ok(Err(SignInFailure::Refused));
+            }
             identity.email_verified &= self.vouches_for(&mut tx, tenant, &identity.email).await?;
         }
         let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
@@ -332,7 +336,6 @@ impl Authn {
         let refused = match (locked, signed_out) {
             (true, _) => Some((SignInFailure::Locked, "the account is locked")),
             (false, true) => Some((SignInFailure::Refused, "signed out at the provider meanwhile")),
-            (false, false) if taken_away => Some((SignInFailure::Refused, "the provider was changed meanwhile")),
             (false, false) => None,
         };
         if let Some((failure, reason)) = refused {
@@ -354,83 +357,6 @@ impl Authn {
         event.record(&mut tx, &by).await?;
         tx.commit().await?;
         Ok(Ok((NewCookie::of(&token), LocalPath::or_home(&login.return_to))))
-    }
-
-    /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own
-    /// accounts of another. Name and address follow the provider.
-    async fn find_or_create_user(
-        &self,
-        tx: &mut Tx<Write, IdentityPlane>,
-        organization: Option<TenantId>,
-        identity: &Identity,
-        context: &Context,
-    ) -> Result<(Uuid, bool), Error> {
-        let now = self.0.clock.now();
-        // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
-        sqlx::query!(
-            "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
-            identity.issuer,
-            identity.subject
-        )
-        .execute(&mut **tx)
-        .await?;
-        let known = sqlx::query!(
-            r#"with before as (
-                 select u.id, u.verified_email from identity.users u join identity.accounts a on a.user_id = u.id
-                  where a.issuer = $1 and a.subject = $2 for update of u)
-               update identity.users u
-                  set display_name = $3, email = $4, email_verified = $5, managed_by = $6,
-                      proved_email = case when u.email = $4 then u.proved_email else '' end
-                 from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
-               returning u.id, (u.locked_at is not null) as "locked!",
-                         case when before.verified_email is distinct from u.verified_email then before.verified_email end
-                           as told"#,
-            identity.issuer,
-            identity.subject,
-            identity.name,
-            identity.email,
-            identity.email_verified,
-            organization.map(TenantId::uuid) as Option<Uuid>,
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
-        if let Some(user) = known {
-            if let Some(address) = user.told {
-                self.tell_address(tx, &address, &Notice::AddressChanged, context).await?;
-            }
-            return Ok((user.id, user.locked));
-        }
-        // An organization's provider says nothing new of whom another one speaks for.
-        let spoken_for = sqlx::query!(
-            r#"select u.id, (u.locked_at is not null) as "locked!" from identity.users u
-                 join identity.accounts a on a.user_id = u.id where a.issuer = $1 and a.subject = $2"#,
-            identity.issuer,
-            identity.subject,
-        );
-        if let Some(user) = spoken_for.fetch_optional(&mut **tx).await? {
-            return Ok((user.id, user.locked));
-        }
-        let id = Uuid::now_v7();
-        sqlx::query!(
-            "with new as (
-               insert into identity.users (id, display_name, email, email_verified, created_at, managed_by)
-               values ($1, $2, $3, $4, $5, $8) returning id)
-             insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
-            id,
-            identity.name,
-            identity.email,
-            identity.email_verified,
-            now,
-            identity.issuer,
-            identity.subject,
-            organization.map(TenantId::uuid) as Option<Uuid>,
-        )
-        .execute(&mut **tx)
-        .await?;
-        let details = json!({ "issuer": identity.issuer });
-        let event = Event { kind: "account.created", target: format!("User::{id}"), details };
-        event.record(tx, &actor(context, Some(id), None)).await?;
-        Ok((id, false))
     }
 
     async fn record_failure(&self, key: &str, reason: &str, context: &Context) -> Result<(), Error> {

@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Email, Field, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+use web::{Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
 
-use super::pages::{NO_REFERRER, failed};
+use super::pages::{EmailForm, NO_REFERRER, Then, failed};
 
 #[derive(Template)]
 #[template(path = "sign_in/link.html")]
@@ -15,10 +15,6 @@ struct Ask {
     shell: Shell,
     form: EmailForm,
     return_to: String,
-}
-
-struct EmailForm {
-    email: Field,
 }
 
 #[derive(Template)]
@@ -33,13 +29,6 @@ struct Sent {
 struct Confirm {
     shell: Shell,
     token: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Then {
-    #[serde(default)]
-    return_to: String,
 }
 
 pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Email, Field, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
 
-use super::pages::{Start, move_on};
+use super::pages::{EmailForm, Start, Then, move_on};
 
 #[derive(Template)]
 #[template(path = "sign_in/organization.html")]
@@ -17,21 +17,10 @@ struct Ask {
     return_to: String,
 }
 
-struct EmailForm {
-    email: Field,
-}
-
 impl Ask {
     fn page(public: &Public, email: Field, return_to: &LocalPath) -> Self {
         Self { shell: public.context.shell(), form: EmailForm { email }, return_to: return_to.to_string() }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Then {
-    #[serde(default)]
-    return_to: String,
 }
 
 pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
-use web::{Context, Error, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
+use web::{Context, Error, Field, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
 
 /// Addresses of the sign-in carry codes and states; no other site is told them.
 pub(super) const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
@@ -43,6 +43,19 @@ impl Choose {
             passkeys_url: web::passkeys_url(),
         }
     }
+}
+
+/// An address that somebody comes in with.
+pub(super) struct EmailForm {
+    pub(super) email: Field,
+}
+
+/// The page that opens afterwards.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default)]
+    pub(super) return_to: String,
 }
 
 #[derive(Template)]

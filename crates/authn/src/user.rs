@@ -1,0 +1,83 @@
+use audit::Event;
+use serde_json::json;
+use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Context, Error};
+
+use crate::id_token::Identity;
+use crate::session::actor;
+use crate::{Authn, Notice};
+
+impl Authn {
+    /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own
+    /// accounts of another. Name and address follow the provider.
+    pub(crate) async fn find_or_create_user(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        organization: Option<TenantId>,
+        identity: &Identity,
+        context: &Context,
+    ) -> Result<(Uuid, bool), Error> {
+        let now = self.0.clock.now();
+        // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
+            identity.issuer,
+            identity.subject
+        )
+        .execute(&mut **tx)
+        .await?;
+        // What an organization's provider says of whom another one speaks for changes nothing.
+        let known = sqlx::query!(
+            r#"with before as (
+                 select u.id, u.verified_email, u.locked_at from identity.users u
+                   join identity.accounts a on a.user_id = u.id
+                  where a.issuer = $1 and a.subject = $2 for update of u),
+               changed as (
+                 update identity.users u
+                    set display_name = $3, email = $4, email_verified = $5, managed_by = $6,
+                        proved_email = case when u.email = $4 then u.proved_email else '' end
+                   from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
+                 returning u.id, u.verified_email)
+               select before.id, (before.locked_at is not null) as "locked!",
+                      case when changed.id is not null and before.verified_email is distinct from changed.verified_email
+                        then before.verified_email end as told
+                 from before left join changed on changed.id = before.id"#,
+            identity.issuer,
+            identity.subject,
+            identity.name,
+            identity.email,
+            identity.email_verified,
+            organization.map(TenantId::uuid) as Option<Uuid>,
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        if let Some(user) = known {
+            if let Some(address) = user.told {
+                self.tell_address(tx, &address, &Notice::AddressChanged, context).await?;
+            }
+            return Ok((user.id, user.locked));
+        }
+        let id = Uuid::now_v7();
+        sqlx::query!(
+            "with new as (
+               insert into identity.users (id, display_name, email, email_verified, created_at, managed_by)
+               values ($1, $2, $3, $4, $5, $8) returning id)
+             insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
+            id,
+            identity.name,
+            identity.email,
+            identity.email_verified,
+            now,
+            identity.issuer,
+            identity.subject,
+            organization.map(TenantId::uuid) as Option<Uuid>,
+        )
+        .execute(&mut **tx)
+        .await?;
+        let details = json!({ "issuer": identity.issuer });
+        let event = Event { kind: "account.created", target: format!("User::{id}"), details };
+        event.record(tx, &actor(context, Some(id), None)).await?;
+        Ok((id, false))
+    }
+}
