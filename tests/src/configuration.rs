@@ -82,6 +82,7 @@ fn the_defaults_name_every_setting_there_is() {
         "authn.recovery",
         "authn.limits",
         "authn.sign_on",
+        "tokens",
         "authn.providers.acme",
         "security",
     ] {

@@ -441,6 +441,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &invitations,
         &format!("{invitations}/new"),
         &format!("{}/settings", world.acme.url()),
+        &format!("{}/clients", world.acme.url()),
+        &format!("{}/clients/new", world.acme.url()),
         &format!("{}/settings/sign-in", world.acme.url()),
         &format!("{}/settings/provider", world.acme.url()),
         &format!("{}/settings/provider/remove", world.acme.url()),

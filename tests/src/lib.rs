@@ -14,6 +14,7 @@ mod browser;
 mod harness;
 
 mod account;
+mod api;
 mod audit_log;
 mod authenticator;
 mod configuration;

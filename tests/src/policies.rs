@@ -130,6 +130,11 @@ fn invitation(name: &str, organization: &str, email: &str, role: &str, inviter_r
     entity(name, &[organization], &attributes)
 }
 
+fn client(name: &str, organization: &str, member: Option<&str>) -> Entity {
+    let member = member.map(|member| ("member", RestrictedExpression::new_entity_uid(uid(member))));
+    entity(name, &[&format!("Organization::\"{organization}\"")], &member.into_iter().collect::<Vec<_>>())
+}
+
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
     let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
@@ -154,6 +159,10 @@ fn world(role: &str) -> Vec<Entity> {
         contact("Contact::\"mine\"", "Workspace::\"a\"", "Member::\"me\""),
         contact("Contact::\"theirs\"", "Workspace::\"a\"", "Member::\"other\""),
         contact("Contact::\"foreign\"", "Workspace::\"b\"", "Member::\"me\""),
+        client("ApiClient::\"mine\"", "a", Some("Member::\"me\"")),
+        client("ApiClient::\"theirs\"", "a", Some("Member::\"other\"")),
+        client("ApiClient::\"service\"", "a", None),
+        client("ApiClient::\"foreign\"", "b", Some("Member::\"me\"")),
         member("Member::\"me\"", role, "a"),
         member("Member::\"foreign\"", "viewer", "b"),
     ];
@@ -189,6 +198,12 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("by an editor", "Invitation::\"demoted\""),
             ("not to oneself", "Invitation::\"theirs\""),
             ("foreign", "Invitation::\"foreign\""),
+        ],
+        "ApiClient" => vec![
+            ("acts as oneself", "ApiClient::\"mine\""),
+            ("acts as another", "ApiClient::\"theirs\""),
+            ("service account", "ApiClient::\"service\""),
+            ("foreign", "ApiClient::\"foreign\""),
         ],
         other => panic!("{other}: say here which resources of this type a policy could tell apart"),
     }

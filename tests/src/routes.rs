@@ -6,7 +6,7 @@ use std::fmt::Write;
 use authz::Row;
 use uuid::Uuid;
 
-use crate::harness::{Client, Place, World, parameters as names};
+use crate::harness::{Client, Place, World, browser_routes, parameters as names};
 
 /// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
 /// them is a reviewed file, below.
@@ -32,6 +32,7 @@ impl Parameters {
             ("invitation", world.new_invitation(place).await.to_string()),
             ("domain", world.new_domain(place).await.to_string()),
             ("own_invitation", world.new_invitation_to(owner).await.to_string()),
+            ("client", world.new_client(place).await.to_string()),
             ("provider", "dev".to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -62,7 +63,7 @@ async fn ask(client: &mut Client, row: &Row, path: &str) -> u16 {
 }
 
 fn guarded() -> Vec<Row> {
-    app::table().into_iter().filter(|row| !OPEN.contains(&row.guard)).collect()
+    browser_routes().into_iter().filter(|row| !OPEN.contains(&row.guard)).collect()
 }
 
 /// Everything that a refused request could have changed.
@@ -74,8 +75,9 @@ async fn state(world: &World) -> (String, i64) {
 #[test]
 fn the_table_of_routes_is_the_reviewed_one() {
     let mut text = String::new();
-    for Row { method, path, guard } in app::table() {
-        writeln!(text, "{method:5} {path:62} {guard}").unwrap();
+    for Row { method, path, guard, api } in app::table() {
+        let by = if api { " of a client of the API" } else { "" };
+        writeln!(text, "{method:6} {path:62} {guard}{by}").unwrap();
     }
     insta::assert_snapshot!("routes", text);
 }
@@ -89,7 +91,7 @@ async fn nobody_gets_in_without_a_session() {
     let mut forged = world.stranger();
     forged.set_cookie("session", &"A".repeat(43));
     let rows: Vec<Row> =
-        app::table().into_iter().filter(|row| !matches!(row.guard, "Public" | "LogoutNotice")).collect();
+        browser_routes().into_iter().filter(|row| !matches!(row.guard, "Public" | "LogoutNotice")).collect();
     for (who, client) in [("anonymous", world.stranger()), ("forged", forged)] {
         for row in &rows {
             let path = parameters.fill(row);
@@ -146,7 +148,7 @@ async fn each_role_gets_what_the_reviewed_table_says() {
         clients.push(world.sign_in(person).await);
     }
     let mut text = format!("{:5} {:62} {}\n", "", "", people.map(|person| format!("{person:6}")).join(" ").trim_end());
-    for row in app::table().iter().filter(|row| !matches!(row.guard, "Public" | "SignedIn" | "LogoutNotice")) {
+    for row in browser_routes().iter().filter(|row| !matches!(row.guard, "Public" | "SignedIn" | "LogoutNotice")) {
         write!(text, "{:5} {:62}", row.method, row.path).unwrap();
         for client in &mut clients {
             // A contact of its own for each deletion; an empty form otherwise, which is refused with 422 after the guard.

@@ -26,6 +26,7 @@ pub struct Config {
     pub mail: mail::Config,
     pub sealing: sealing::Config,
     pub authn: authn::Config,
+    pub tokens: tokens::Config,
     pub security: SecurityContact,
 }
 

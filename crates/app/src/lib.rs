@@ -6,7 +6,9 @@ pub mod config;
 
 mod account;
 mod activity;
+mod api;
 mod authenticator;
+mod clients;
 mod contacts;
 mod home;
 mod invitations;
@@ -55,6 +57,8 @@ fn features() -> Vec<Feature> {
         members::feature(),
         invitations::feature(),
         settings::feature(),
+        clients::feature(),
+        api::feature(),
         activity::feature(),
         contacts::feature(),
     ]
@@ -70,6 +74,13 @@ pub fn policies() -> Vec<PolicySource> {
         actions: &[],
     };
     std::iter::once(base).chain(features().into_iter().filter_map(|feature| feature.policies)).collect()
+}
+
+/// The actions that clients of the API can be given.
+#[must_use]
+pub fn scopes() -> &'static [&'static str] {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| api::scopes().map(|scope| scope.action).collect());
+    &NAMES
 }
 
 /// Every route of the product: method, path, guard.

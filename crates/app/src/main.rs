@@ -7,6 +7,7 @@ use app::config::Config;
 use authn::{Authn, Clock};
 use authz::Authorizer;
 use secrecy::SecretString;
+use tokens::Tokens;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -58,11 +59,13 @@ async fn run() -> Result<(), Failure> {
 
     let keys = sealing::Keys::new(&config.sealing)?;
     let db = tenancy::Db::connect(&config.database, production).await?;
-    let authn = Authn::new(config.authn, &config.http.public_url, production, keys, db.clone(), Clock::system())?;
+    let url = &config.http.public_url;
+    let authn = Authn::new(config.authn, url, production, keys.clone(), db.clone(), Clock::system())?;
+    let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());
-    let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies())?;
-    let app = app::app(State::new(authn, authorizer, db.clone(), config.security), config.http.limits());
+    let authorizer = Authorizer::new(db.clone(), authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
+    let app = app::app(State::new(authn, authorizer, tokens, db.clone(), config.security), config.http.limits());
 
     let listener = TcpListener::bind(config.http.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");

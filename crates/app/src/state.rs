@@ -4,6 +4,7 @@ use authn::Authn;
 use authz::Authorizer;
 use axum::extract::FromRef;
 use tenancy::Db;
+use tokens::Tokens;
 
 use crate::operations::{Readiness, SecurityContact};
 
@@ -17,6 +18,7 @@ use crate::operations::{Readiness, SecurityContact};
 pub struct State {
     authn: Authn,
     authorizer: Authorizer,
+    tokens: Tokens,
     readiness: Readiness,
     security: Arc<SecurityContact>,
 }
@@ -24,8 +26,8 @@ pub struct State {
 impl State {
     /// Puts together what `main.rs` made.
     #[must_use]
-    pub fn new(authn: Authn, authorizer: Authorizer, db: Db, security: SecurityContact) -> Self {
-        Self { authn, authorizer, readiness: Readiness::of(db), security: Arc::new(security) }
+    pub fn new(authn: Authn, authorizer: Authorizer, tokens: Tokens, db: Db, security: SecurityContact) -> Self {
+        Self { authn, authorizer, tokens, readiness: Readiness::of(db), security: Arc::new(security) }
     }
 }
 
@@ -38,4 +40,4 @@ macro_rules! part {
         }
     )+};
 }
-part!(authn: Authn, authorizer: Authorizer, readiness: Readiness, security: Arc<SecurityContact>);
+part!(authn: Authn, authorizer: Authorizer, tokens: Tokens, readiness: Readiness, security: Arc<SecurityContact>);

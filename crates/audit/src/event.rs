@@ -9,10 +9,20 @@ pub struct Actor {
     pub user: Option<UserId>,
     /// Their session, where there is one.
     pub session: Option<Uuid>,
+    /// The client of the API it was done through.
+    pub client: Option<Uuid>,
     /// The request, as in the logs and on error pages.
     pub request: Uuid,
     /// The network (never the full address) the request came from.
     pub network: String,
+}
+
+impl Actor {
+    /// Whom policies know: the person, or the service account.
+    #[must_use]
+    pub fn member(&self) -> Option<Uuid> {
+        self.user.map(UserId::uuid).or(self.client)
+    }
 }
 
 /// Something that happened.
@@ -42,8 +52,8 @@ impl Event {
         by: &Actor,
     ) -> Result<(), sqlx::Error> {
         sqlx::query!(
-            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details)
-             values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8)",
+            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id)
+             values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8, $10)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,
@@ -53,6 +63,7 @@ impl Event {
             by.network,
             self.details,
             tenant.map(TenantId::uuid),
+            by.client,
         )
         .execute(&mut **tx)
         .await?;

@@ -72,25 +72,25 @@ impl Authn {
         let given = token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
         let enter = || self.0.db.enter::<P>(&given, now, scope);
-        let Some((mut tx, mut entry)) = enter().await? else {
+        let Some((mut session, mut tx, mut entry)) = enter().await? else {
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
         };
-        let moved = risk::has_moved(&entry.session, &context.client);
-        if moved || self.is_due(&entry.session, now) {
+        let moved = risk::has_moved(&session, &context.client);
+        if moved || self.is_due(&session, now) {
             // The connection goes back first: a request never holds two.
             drop(tx);
-            self.note_use(&entry.session, given, now, parts, &context.client).await?;
-            (tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
+            self.note_use(&session, given, now, parts, &context.client).await?;
+            (session, tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
-        tracing::Span::current().record("user", tracing::field::display(entry.session.user));
-        let risk = risk::score(&entry.session, &context.client, now);
+        tracing::Span::current().record("user", tracing::field::display(session.user));
+        let risk = risk::score(&session, &context.client, now);
         if risk > risk::ENDS {
             drop(tx);
-            self.end_unusual(&entry.session, risk, now, &context).await?;
+            self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(entry.session.clone(), context, risk), tx, entry))
+        Ok((SignedIn::new(session, context, risk), tx, entry))
     }
 
     /// Ends a session whose requests come from another device than its person's, and from more than one place.
@@ -367,5 +367,11 @@ impl Arrival<'static> {
 }
 
 pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {
-    Actor { user: user.map(Into::into), session, request: context.request, network: context.client.network.clone() }
+    Actor {
+        user: user.map(Into::into),
+        session,
+        client: None,
+        request: context.request,
+        network: context.client.network.clone(),
+    }
 }

@@ -64,6 +64,7 @@ impl SignedIn {
         Actor {
             user: Some(self.user),
             session: Some(self.session),
+            client: None,
             request: self.context.request,
             network: self.context.client.network.clone(),
         }

@@ -3,19 +3,20 @@ use std::time::Instant;
 use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
-use axum::http::Method;
 use axum::http::request::Parts;
 use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
 use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
 use crate::authorizer::{Authorizer, Case, Factor, Verdict};
+use crate::caller::Caller;
 use crate::entity::{Entity, Facts};
 
 /// Where a factor is asked for.
-const STEP_UP: &str = "/step-up";
+pub(crate) const STEP_UP: &str = "/step-up";
 
-/// Proof that the policies allow `A` to this person on this resource, now. The only way to a transaction.
+/// Proof that the policies allow `A` to this person, or this client of the API, on this resource, now. The only way to a
+/// transaction.
 ///
 /// It cannot be made by hand, nor turned to somebody or something else:
 ///
@@ -45,8 +46,8 @@ const STEP_UP: &str = "/step-up";
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Authorized<A: Action> {
-    who: SignedIn,
+pub struct Authorized<A: Action, By: Caller = SignedIn> {
+    who: By,
     on: A::On,
     /// Their place in the organization of the path.
     member: Option<Member>,
@@ -69,7 +70,7 @@ impl Drop for ToRecord {
     }
 }
 
-/// A person's place in the organization of the path.
+/// A person's or a client's place in the organization of the path.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Organization and role.
@@ -88,7 +89,9 @@ pub trait Begin: Mode {
     const READS: bool;
 
     #[doc(hidden)]
-    fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> impl Future<Output = Result<TxOf<A>>> + Send
+    fn begin<A: Action<Mode = Self>, By: Caller>(
+        ok: &mut Authorized<A, By>,
+    ) -> impl Future<Output = Result<TxOf<A>>> + Send
     where
         Self: Sized;
 }
@@ -96,7 +99,7 @@ pub trait Begin: Mode {
 impl Begin for Read {
     const READS: bool = true;
 
-    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<TxOf<A>> {
+    async fn begin<A: Action<Mode = Self>, By: Caller>(ok: &mut Authorized<A, By>) -> Result<TxOf<A>> {
         ok.seen.take().ok_or_else(|| Error::internal("a reading proof begins once"))
     }
 }
@@ -104,8 +107,8 @@ impl Begin for Read {
 impl Begin for Write {
     const READS: bool = false;
 
-    async fn begin<A: Action<Mode = Self>>(ok: &mut Authorized<A>) -> Result<TxOf<A>> {
-        let owner = <A::On as Resource>::Plane::owner(ok.tenant(), ok.who.user);
+    async fn begin<A: Action<Mode = Self>, By: Caller>(ok: &mut Authorized<A, By>) -> Result<TxOf<A>> {
+        let owner = <A::On as Resource>::Plane::owner(ok.tenant(), ok.who.user());
         let owner = owner.ok_or_else(|| Error::internal("what belongs to an organization, and none in the path"))?;
         if ok.decisions.0.is_empty() {
             return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
@@ -118,7 +121,7 @@ impl Begin for Write {
     }
 }
 
-impl<A: Action> Authorized<A> {
+impl<A: Action, By: Caller> Authorized<A, By> {
     /// Opens the transaction: reading or writing as the action says, bound to the organization. For writing the decision
     /// is recorded in it, so neither lasts without the other.
     pub async fn begin(&mut self) -> Result<TxOf<A>> {
@@ -127,7 +130,7 @@ impl<A: Action> Authorized<A> {
 
     /// Who.
     #[must_use]
-    pub fn who(&self) -> &SignedIn {
+    pub fn who(&self) -> &By {
         &self.who
     }
 
@@ -195,9 +198,10 @@ fn facts<A: Action>(on: &A::On) -> Facts {
     Facts { data_classification: A::DATA.or(facts.data_classification), ..facts }
 }
 
-impl<A, S> FromRequestParts<S> for Authorized<A>
+impl<A, By, S> FromRequestParts<S> for Authorized<A, By>
 where
     A: Action,
+    By: Caller,
     Authorizer: FromRef<S>,
     S: Send + Sync,
 {
@@ -208,7 +212,7 @@ where
         let authorizer = Authorizer::from_ref(state);
         let path = path(parts, state).await?;
         let scope = Scope { tenant: path.id("organization"), workspace: path.id("workspace") };
-        let (who, mut tx, entry) = authorizer.authn().enter::<<A::On as Resource>::Plane>(parts, scope).await?;
+        let (who, mut tx, entry) = By::enter::<<A::On as Resource>::Plane>(&authorizer, parts, scope).await?;
         let member = match place(&path, &entry) {
             Ok(member) => member,
             Err(nowhere) => {
@@ -227,13 +231,13 @@ where
         let decision = authorizer.decision(&case, A::NAME, &answer);
         if answer.verdict != Verdict::Allowed {
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-            let visible = || authorizer.ask(&case, <<A::On as Resource>::View as Action>::NAME).verdict;
+            let visible = || authorizer.visible(&case, <<A::On as Resource>::View as Action>::NAME);
             let verdict = if answer.verdict == Verdict::Refused { visible() } else { answer.verdict };
             // The connection goes back first: a request never holds two.
             drop(tx);
             return Err(match verdict {
                 Verdict::Allowed => Error::Forbidden,
-                Verdict::StepUp(factor) => step_up(&authorizer, parts, &who, A::NAME, factor).await?,
+                Verdict::StepUp(factor) => who.step_up(&authorizer, parts, A::NAME, factor).await?,
                 Verdict::Refused => match membership.and_then(|membership| membership.unaccepted) {
                     Some(why) => another_way(parts, scope.tenant, why),
                     None => Error::NotFound,
@@ -251,24 +255,6 @@ where
         tracing::Span::current().record("guard_micros", micros(began));
         Ok(Self { who, on, member, case, decisions, seen, authorizer })
     }
-}
-
-/// Where a factor is asked for, and what is done after: the page that was asked for, or the form that was sent, which is
-/// kept meanwhile. Programs get the challenge alone and ask again themselves.
-async fn step_up(
-    authorizer: &Authorizer,
-    parts: &Parts,
-    who: &SignedIn,
-    action: &'static str,
-    factor: Factor,
-) -> Result<Error> {
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    if parts.method != Method::POST || !web::wants_html(&parts.headers) {
-        return Ok(Error::StepUp(factor.url(path), None));
-    }
-    let form = web::form_of_refused(parts).await?;
-    let (id, cookie) = authorizer.authn().keep_form(who, action, path, &form).await?;
-    Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
 }
 
 /// Where somebody comes in anew whose organization does not take the way they came.
@@ -293,7 +279,7 @@ impl Factor {
     }
 
     /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
-    fn hint(self) -> &'static str {
+    pub(crate) fn hint(self) -> &'static str {
         match self {
             Self::Passkey => "",
             Self::PasskeyOrCode => "&by_code=yes",
@@ -323,21 +309,14 @@ fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Enti
     Ok(Some(Member { membership, workspace: entry.workspace.clone() }))
 }
 
-fn principal(who: &SignedIn, member: Option<&Member>) -> Entity {
-    match member {
-        None if who.email_verified => {
-            Entity::new("User", who.user).text("verified_email", who.email.to_ascii_lowercase())
-        }
-        None => Entity::new("User", who.user),
-        Some(Member { membership, .. }) => {
-            let organization = Entity::new("Organization", membership.tenant);
-            Entity::new("Member", who.user)
-                .reference("organization", &organization)
-                .text("role", &membership.role)
-                .inside(Entity::new("Role", &membership.role))
-                .inside(organization)
-        }
-    }
+fn principal(who: &impl Caller, member: Option<&Member>) -> Entity {
+    let Some(Member { membership, .. }) = member else { return who.outside() };
+    let organization = Entity::new("Organization", membership.tenant);
+    Entity::new("Member", who.member())
+        .reference("organization", &organization)
+        .text("role", &membership.role)
+        .inside(Entity::new("Role", &membership.role))
+        .inside(organization)
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use audit::Decisions;
-use authn::{Authn, SignedIn};
+use authn::Authn;
 use cedar_policy::{Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression};
-use chrono::{DateTime, Utc};
 use tenancy::{Db, Enrolled, Membership, TenantId};
+use tokens::{Scopes, Tokens};
 use uuid::Uuid;
 use web::Error;
 
+use crate::caller::Caller;
 use crate::entity::{Entity, Facts};
 use crate::policies::{Policies, PolicyError, PolicySource};
 
@@ -20,6 +21,7 @@ pub struct Authorizer(Arc<Inner>);
 struct Inner {
     db: Db,
     authn: Authn,
+    tokens: Tokens,
     decisions: Decisions,
     policies: Policies,
     engine: cedar_policy::Authorizer,
@@ -54,17 +56,20 @@ struct Asker {
 }
 
 /// How the person comes to ask, as `Situation` of the schema has it.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
-struct Situation {
-    auth_age: i64,
-    passkey_age: Option<i64>,
-    recovery_age: Option<i64>,
-    totp_age: Option<i64>,
-    enrolled: Enrolled,
-    by_link: bool,
-    sign_on: Option<EntityUid>,
-    unaccepted: bool,
-    risk_score: i64,
+pub struct Situation {
+    pub(crate) auth_age: i64,
+    pub(crate) passkey_age: Option<i64>,
+    pub(crate) recovery_age: Option<i64>,
+    pub(crate) totp_age: Option<i64>,
+    pub(crate) enrolled: Enrolled,
+    pub(crate) by_link: bool,
+    pub(crate) sign_on: Option<EntityUid>,
+    pub(crate) unaccepted: bool,
+    pub(crate) risk_score: i64,
+    /// What a client of the API was given. People have no such limits.
+    pub(crate) scopes: Option<Scopes>,
 }
 
 impl Case {
@@ -103,10 +108,16 @@ pub enum Factor {
 
 impl Authorizer {
     /// Checks the policies against the schema and the code, and refuses to be made of unsound ones.
-    pub fn new(db: Db, authn: Authn, decisions: Decisions, sources: &[PolicySource]) -> Result<Self, PolicyError> {
+    pub fn new(
+        db: Db,
+        authn: Authn,
+        tokens: Tokens,
+        decisions: Decisions,
+        sources: &[PolicySource],
+    ) -> Result<Self, PolicyError> {
         let policies = Policies::load(sources)?;
         let engine = cedar_policy::Authorizer::new();
-        Ok(Self(Arc::new(Inner { db, authn, decisions, policies, engine })))
+        Ok(Self(Arc::new(Inner { db, authn, tokens, decisions, policies, engine })))
     }
 
     /// Checks policies without a database.
@@ -117,18 +128,18 @@ impl Authorizer {
     /// Puts a case together and checks it against the schema.
     pub(crate) fn case(
         &self,
-        who: &SignedIn,
+        who: &impl Caller,
         membership: Option<&Membership>,
         principal: Entity,
         resource: Entity,
         facts: Facts,
     ) -> Result<Case, Error> {
         let sign_on =
-            who.sign_on.map(|tenant| self.0.policies.uid(&Entity::new("Organization", tenant).uid)).transpose()?;
+            who.sign_on().map(|tenant| self.0.policies.uid(&Entity::new("Organization", tenant).uid)).transpose()?;
         let asker = Asker {
             principal,
             tenant: membership.map(|membership| membership.tenant),
-            situation: Situation { sign_on, ..self.situation(who, membership) },
+            situation: Situation { sign_on, ..who.situation(membership, self.0.authn.clock().now()) },
             request: who.context().request,
         };
         self.case_of(asker, resource, facts)
@@ -143,7 +154,7 @@ impl Authorizer {
         let entities = known.into_values().map(|entity| policies.entity(entity)).collect::<Result<Vec<_>, _>>()?;
         let entities = Entities::from_entities(entities, Some(&policies.schema))?;
         let (principal, on) = (policies.uid(&asker.principal.uid)?, policies.uid(&resource.uid)?);
-        let context = asker.situation.with(facts)?;
+        let context = asker.situation.with(facts, true)?;
         let known = Arc::new(Known { asker, principal, resource, entities });
         Ok(Case { known, resource: on, facts, context })
     }
@@ -156,7 +167,8 @@ impl Authorizer {
         if !is_known {
             return self.case_of(known.asker.clone(), resource, facts);
         }
-        let context = if facts == case.facts { case.context.clone() } else { known.asker.situation.with(facts)? };
+        let context =
+            if facts == case.facts { case.context.clone() } else { known.asker.situation.with(facts, true)? };
         Ok(Case { known: Arc::clone(known), resource: uid, facts, context })
     }
 
@@ -169,15 +181,30 @@ impl Authorizer {
         })
     }
 
+    /// Whether they may know that the resource of the case exists, `view` being the action that says so. Where no client
+    /// can be given that one, a client knows of what whoever it acts as does.
+    pub(crate) fn visible(&self, case: &Case, view: &'static str) -> Verdict {
+        let within = |scopes: &Scopes| scopes.include(view) || !scopes.are_offered(view);
+        let in_scope = case.known.asker.situation.scopes.as_ref().is_none_or(within);
+        self.evaluate_in(case, view, in_scope).map_or(Verdict::Refused, |answer| answer.verdict)
+    }
+
     fn evaluate(&self, case: &Case, action: &'static str) -> Result<Answer, String> {
-        let response = self.response(case, action, case.context.clone())?;
+        let scopes = case.known.asker.situation.scopes.as_ref();
+        self.evaluate_in(case, action, scopes.is_none_or(|scopes| scopes.include(action)))
+    }
+
+    fn evaluate_in(&self, case: &Case, action: &'static str, in_scope: bool) -> Result<Answer, String> {
+        let situation = &case.known.asker.situation;
+        let context = if in_scope { Ok(case.context.clone()) } else { situation.with(case.facts, false) };
+        let context = context.map_err(|error| format!("{error:?}"))?;
+        let response = self.response(case, action, context)?;
         let policies = response.diagnostics().reason().map(ToString::to_string).collect();
         if response.decision() == Decision::Allow {
             return Ok(Answer { verdict: Verdict::Allowed, policies });
         }
-        let situation = &case.known.asker.situation;
         let would = |fresh: Situation| {
-            let context = fresh.with(case.facts).map_err(|error| format!("{error:?}"))?;
+            let context = fresh.with(case.facts, in_scope).map_err(|error| format!("{error:?}"))?;
             Ok::<_, String>(self.response(case, action, context)?.decision() == Decision::Allow)
         };
         let verdict = if situation.enrolled.totp && would(situation.with_fresh_code())? {
@@ -202,22 +229,6 @@ impl Authorizer {
         failed.map_or(Ok(response), Err)
     }
 
-    fn situation(&self, who: &SignedIn, membership: Option<&Membership>) -> Situation {
-        let now = self.0.authn.clock().now();
-        let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
-        Situation {
-            auth_age: age(who.auth_time),
-            passkey_age: who.passkey_at.map(age),
-            recovery_age: who.recovered_at.map(age),
-            totp_age: who.totp_at.map(age),
-            enrolled: who.enrolled,
-            by_link: who.methods.first().is_some_and(|method| method == "mail"),
-            sign_on: None,
-            unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
-            risk_score: who.risk_score(),
-        }
-    }
-
     /// The answer as a record.
     pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> audit::Decision {
         audit::Decision {
@@ -235,11 +246,11 @@ impl Authorizer {
     }
 
     /// A refusal before any policy could be asked: the person has no part in what the path names.
-    pub(crate) fn refusal(&self, who: &SignedIn, action: &'static str, resource: &Entity) -> audit::Decision {
+    pub(crate) fn refusal(&self, who: &impl Caller, action: &'static str, resource: &Entity) -> audit::Decision {
         audit::Decision {
             tenant: None,
             at: self.0.authn.clock().now(),
-            principal: Entity::new("User", who.user).to_string(),
+            principal: who.outside().to_string(),
             action,
             resource: resource.to_string(),
             allowed: false,
@@ -256,6 +267,10 @@ impl Authorizer {
 
     pub(crate) fn authn(&self) -> &Authn {
         &self.0.authn
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
     }
 
     pub(crate) fn decisions(&self) -> &Decisions {
@@ -276,8 +291,9 @@ impl Situation {
         Self { totp_age: Some(0), ..self.clone() }
     }
 
-    /// The context of a question about a resource of which these facts are known.
-    fn with(&self, facts: Facts) -> Result<Context, Error> {
+    /// The context of a question about a resource of which these facts are known; `in_scope` unless a client of the API
+    /// asks for more than it was given.
+    fn with(&self, facts: Facts, in_scope: bool) -> Result<Context, Error> {
         let long = RestrictedExpression::new_long;
         let mut pairs = vec![
             ("auth_age".to_owned(), long(self.auth_age)),
@@ -288,7 +304,7 @@ impl Situation {
         if let Some(age) = self.passkey_age {
             pairs.push(("passkey_age".to_owned(), long(age)));
         }
-        for (name, is) in [("by_link", self.by_link), ("unaccepted", self.unaccepted)] {
+        for (name, is) in [("by_link", self.by_link), ("unaccepted", self.unaccepted), ("out_of_scope", !in_scope)] {
             if is {
                 pairs.push((name.to_owned(), RestrictedExpression::new_bool(true)));
             }

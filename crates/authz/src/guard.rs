@@ -2,23 +2,28 @@ use authn::{LogoutNotice, SignedIn};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
+use tokens::ApiClient;
 use web::{Context, Error};
 
 use crate::action::Action;
 use crate::authorized::Authorized;
+use crate::caller::Caller;
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
 /// What a handler takes as its first parameter, and what makes it safe to be reached: [`Public`] (anybody),
-/// [`SignedIn`] (a live session), [`Authorized<A>`] (a Cedar Allow), [`LogoutNotice`] (a verified message of a provider).
+/// [`SignedIn`] (a live session), [`Authorized<A>`] (a Cedar Allow), `Authorized<A, ApiClient>` (the same, for a client of the
+/// API), [`LogoutNotice`] (a verified message of a provider).
 pub trait Guard: sealed::Sealed {
     /// Its name in the table of routes.
     const NAME: &'static str;
     /// The request comes from a browser and must come from our own pages. Not so for messages of other services, which
     /// prove themselves by a signature.
     const FROM_BROWSER: bool = true;
+    /// It takes tokens and signatures of the API, and no cookies.
+    const API: bool = false;
     /// Whether it lets a handler write. GET takes guards that read.
     type Mode: Mode;
 }
@@ -50,9 +55,13 @@ impl Guard for SignedIn {
     type Mode = Read;
 }
 
-impl<A: Action> sealed::Sealed for Authorized<A> {}
-impl<A: Action> Guard for Authorized<A> {
+impl sealed::Sealed for ApiClient {}
+
+impl<A: Action, By: Caller> sealed::Sealed for Authorized<A, By> {}
+impl<A: Action, By: Caller> Guard for Authorized<A, By> {
     const NAME: &'static str = A::GUARD;
+    const FROM_BROWSER: bool = !By::API;
+    const API: bool = By::API;
     type Mode = A::Mode;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A handler's first parameter is its [`Guard`]. [`Routes`] takes no handler without one. [`Authorized<A>`] is the guard
 //! of everything that belongs to an organization or an account: it exists only after the session, the membership, the
-//! resource and the policies have been asked, and it alone opens transactions.
+//! resource and the policies have been asked, and it alone opens transactions. `Authorized<A, ApiClient>` is the same for
+//! clients of the API.
 
 #[doc(hidden)] // for the `actions!` macro
 pub use tenancy;
@@ -10,6 +11,7 @@ pub use tenancy;
 mod action;
 mod authorized;
 mod authorizer;
+mod caller;
 mod entity;
 mod guard;
 mod policies;
@@ -18,6 +20,7 @@ mod routes;
 pub use action::{Action, Path, Prepare, Resource};
 pub use authorized::{Authorized, Begin, Member, TxOf};
 pub use authorizer::{Authorizer, Factor, Verdict};
+pub use caller::Caller;
 pub use entity::{Entity, Facts};
 pub use guard::{Guard, Guarded, Public};
 pub use policies::{PolicyError, PolicySource};

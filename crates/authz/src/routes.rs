@@ -1,7 +1,7 @@
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tenancy::Read;
 use tower_http::csrf::CsrfLayer;
 
@@ -38,12 +38,14 @@ pub struct Routes<S>(Vec<(Row, MethodRouter<S>)>);
 /// A line of the table that tests walk and reviewers read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// `GET` or `POST`.
+    /// `GET`, `POST`, or for the API `PUT` and `DELETE`.
     pub method: &'static str,
     /// Path with its parameters in braces.
     pub path: String,
     /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutNotice`.
     pub guard: &'static str,
+    /// It is a route of the API: it takes tokens and signatures, and no cookies.
+    pub api: bool,
 }
 
 impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
@@ -77,14 +79,37 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: Guarded + 'static,
     {
-        let route = post(handler);
+        self.write::<T>("POST", path, post(handler))
+    }
+
+    /// Adds something that is put in the place of what is there.
+    #[must_use]
+    pub fn put<H, T>(self, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: Guarded + 'static,
+    {
+        self.write::<T>("PUT", path, put(handler))
+    }
+
+    /// Adds something that is deleted.
+    #[must_use]
+    pub fn delete<H, T>(self, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: Guarded + 'static,
+    {
+        self.write::<T>("DELETE", path, delete(handler))
+    }
+
+    fn write<T: Guarded>(self, method: &'static str, path: &str, route: MethodRouter<S>) -> Self {
         let route = if T::Guard::FROM_BROWSER {
             let shared: MethodRouter<S> = route.layer(from_fn(web::share_body));
             shared.layer(CsrfLayer::new())
         } else {
             route
         };
-        self.add::<T>("POST", path, route)
+        self.add::<T>(method, path, route)
     }
 
     /// Puts every path below `prefix`.
@@ -115,7 +140,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn add<T: Guarded>(mut self, method: &'static str, path: &str, route: MethodRouter<S>) -> Self {
-        self.0.push((Row { method, path: path.to_owned(), guard: T::Guard::NAME }, route));
+        self.0.push((Row { method, path: path.to_owned(), guard: T::Guard::NAME, api: T::Guard::API }, route));
         self
     }
 }

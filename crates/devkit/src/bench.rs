@@ -2,7 +2,8 @@
 //!
 //! The real program serves the contacts list (session, membership, policies, row-level security, decision record, headers,
 //! HTML, log) beside a bare axum and sqlx handler that runs the same query with the same number of connections on the
-//! same PostgreSQL. Both are processes of their own; `wrk` asks each in turn.
+//! same PostgreSQL. Both are processes of their own; `wrk` asks each in turn. At the end a client of the API asks for the
+//! same list, for what its token costs.
 
 pub(crate) mod bare;
 
@@ -18,6 +19,7 @@ use devkit::postgres::Cluster;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
@@ -78,6 +80,7 @@ async fn measure() -> Result<ExitCode, Failure> {
     tenancy::migrate(&SecretString::from(owner.clone())).await?;
     say(&format!("Writing {TENANTS} organizations with {CONTACTS} contacts each..."));
     let requests = fill(&owner).await?;
+    let client = Client::make(&owner, requests.first().ok_or("no organization")?).await?;
 
     let (product_port, bare_port) = (free_port().await?, free_port().await?);
     let log = home.join("app.log");
@@ -115,6 +118,9 @@ async fn measure() -> Result<ExitCode, Failure> {
         say(&format!("Run {number} of {RUNS}: everything {}; bound {}; bare {}", run.product, run.bound, run.bare));
         runs.push(run);
     }
+    let api_script = home.join("api.lua");
+    fs::write(&api_script, client.script(&client.token(product_port).await?))?;
+    say(&format!("The same for a client of the API, without HTML: {}", wrk(product_port, &api_script).await?));
     let memory = peak_memory_mb(&product)?;
     drop((product, bare));
     let costs = Costs::read(&log)?;
@@ -195,6 +201,53 @@ async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
     Ok(requests)
 }
 
+/// A client of the API of one organization.
+struct Client {
+    id: Uuid,
+    secret: String,
+    list: String,
+}
+
+impl Client {
+    async fn make(owner: &str, request: &Request) -> Result<Self, Failure> {
+        let (id, secret) = (Uuid::now_v7(), Uuid::now_v7().to_string());
+        let mut connection = PgConnection::connect(owner).await?;
+        sqlx::query(
+            "insert into tenant.api_clients
+               (tenant_id, id, name, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             values ($1, $2, 'Benchmark', 'viewer', '{ListContacts}', false, false, $3, now(), $2, now())",
+        )
+        .bind(request.tenant)
+        .bind(id)
+        .bind(Sha256::digest(&secret).to_vec())
+        .execute(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok(Self { id, secret, list: format!("/api/v1{}", request.product().0) })
+    }
+
+    /// An access token, as any client gets one.
+    async fn token(&self, port: u16) -> Result<String, Failure> {
+        let form = format!("grant_type=client_credentials&client_id={}&client_secret={}", self.id, self.secret);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = format!(
+            "POST /api/oauth/token HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, body) = answer.split_once("\r\n\r\n").ok_or("the token endpoint gave no answer")?;
+        let body: serde_json::Value = serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))?;
+        Ok(body["access_token"].as_str().ok_or("the token endpoint gave no token")?.to_owned())
+    }
+
+    fn script(&self, token: &str) -> String {
+        format!("wrk.path = {:?}\nwrk.headers[\"Authorization\"] = \"Bearer {token}\"\n", self.list)
+    }
+}
+
 fn script(requests: &[Request], of: impl Fn(&Request) -> (String, String)) -> String {
     let mut lua = "local requests = {\n".to_owned();
     for request in requests {
@@ -254,18 +307,21 @@ async fn wrk(port: u16, script: &Path) -> Result<Run, Failure> {
 struct Costs {
     guard: Vec<u64>,
     decision: Vec<u64>,
+    token: Vec<u64>,
 }
 
 impl Costs {
     fn read(log: &Path) -> Result<Self, Failure> {
-        let mut costs = Self { guard: Vec::new(), decision: Vec::new() };
+        let mut costs = Self { guard: Vec::new(), decision: Vec::new(), token: Vec::new() };
         for line in fs::read_to_string(log)?.lines().filter(|line| line.contains("guard_micros")) {
             let line: serde_json::Value = serde_json::from_str(line)?;
             costs.guard.extend(line["span"]["guard_micros"].as_u64());
             costs.decision.extend(line["span"]["decision_micros"].as_u64());
+            costs.token.extend(line["span"]["token_micros"].as_u64());
         }
         costs.guard.sort_unstable();
         costs.decision.sort_unstable();
+        costs.token.sort_unstable();
         Ok(costs)
     }
 }
@@ -292,7 +348,9 @@ fn table(runs: &[Runs], memory: u64, start: Duration, costs: &Costs) -> String {
     let none = String::new;
     row("peak memory", [format!("{memory} MB"), none(), none(), none(), "at most 80 MB".into()]);
     row("start to ready", [format!("{} ms", start.as_millis()), none(), none(), none(), "under 1000 ms".into()]);
-    for (what, sorted) in [("guard", &costs.guard), ("policy decision", &costs.decision)] {
+    for (what, sorted) in
+        [("guard", &costs.guard), ("policy decision", &costs.decision), ("token verification", &costs.token)]
+    {
         let (half, most) = (percentile(sorted, 50), percentile(sorted, 99));
         row(&format!("{what}, p50 and p99"), [format!("{half} us"), format!("{most} us"), none(), none(), none()]);
     }

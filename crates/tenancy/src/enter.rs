@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sqlx::types::Json;
 use sqlx::{Executor, Row};
 use uuid::Uuid;
@@ -18,15 +19,51 @@ pub struct Scope {
     pub workspace: Option<WorkspaceId>,
 }
 
-/// A live session of an unlocked person, and what they are where the URL points.
-#[derive(Clone, Debug, Deserialize)]
+/// What somebody is where the URL points.
+#[derive(Clone, Debug)]
 pub struct Entry {
-    /// The session and the person it belongs to.
-    pub session: SessionFacts,
+    /// The person. A service account is none.
+    pub user: Option<UserId>,
     /// Their membership in the selected organization. The transaction is bound to it.
     pub membership: Option<Membership>,
     /// The selected workspace of that organization.
     pub workspace: Option<WorkspaceFacts>,
+}
+
+/// What `identity.enter` and `identity.enter_client` answer.
+#[derive(Deserialize)]
+struct Found<W> {
+    session: W,
+    membership: Option<Membership>,
+    workspace: Option<WorkspaceFacts>,
+}
+
+/// What is stored of a client of the API that may still act.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ClientFacts {
+    /// The client.
+    pub client: Uuid,
+    /// The organization it belongs to.
+    pub tenant: TenantId,
+    /// Whom it acts as. `None`: as itself, a service account.
+    pub user: Option<UserId>,
+    /// What people call it.
+    pub name: String,
+    /// The actions it was given.
+    pub scopes: Vec<String>,
+    /// It takes a proof of a key with every token.
+    pub dpop: bool,
+}
+
+/// What a client of the API has shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Which client it is.
+    pub client: Uuid,
+    /// Family of its token. `None` where it signed the request itself.
+    pub family: Option<Uuid>,
+    /// Id of its token.
+    pub jti: Option<Uuid>,
 }
 
 /// What is stored of a live session and of its person.
@@ -150,27 +187,58 @@ impl Db {
         token_hash: &[u8; 32],
         now: DateTime<Utc>,
         scope: Scope,
-    ) -> Result<Option<(Tx<Read, P>, Entry)>, Error> {
-        let mut connection = self.connection().await?;
+    ) -> Result<Option<(SessionFacts, Tx<Read, P>, Entry)>, Error> {
         let mut hash = String::with_capacity(64);
         for byte in token_hash {
             let _ = write!(hash, "{byte:02x}");
         }
-        let id = |id: Option<Uuid>| id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"));
-        let sql = format!(
-            "{}; SET LOCAL ROLE identity_rows; SELECT identity.enter('\\x{hash}', to_timestamp({}), {}, {}); \
-             SET LOCAL ROLE {}",
-            Read::BEGIN,
-            now.timestamp(),
-            id(scope.tenant.map(TenantId::uuid)),
-            id(scope.workspace.map(WorkspaceId::uuid)),
-            P::ROLE,
-        );
+        let call = format!("identity.enter('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
+        let found = self.find::<P, SessionFacts>(&call).await?;
+        Ok(found.map(|(tx, found)| {
+            let Found { session, membership, workspace } = found;
+            let entry = Entry { user: Some(session.user), membership, workspace };
+            (session, tx, entry)
+        }))
+    }
+
+    /// Finds a client of the API and binds a reading transaction to what it may see, in one round trip. `None` where it is
+    /// gone, or what it shows was taken back.
+    pub async fn enter_client<P: Plane>(
+        &self,
+        shown: Shown,
+        scope: Scope,
+    ) -> Result<Option<(ClientFacts, Tx<Read, P>, Entry)>, Error> {
+        let Shown { client, family, jti } = shown;
+        let call = format!("identity.enter_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
+        let found = self.find::<P, ClientFacts>(&call).await?;
+        Ok(found.map(|(tx, found)| {
+            let Found { session: client, membership, workspace } = found;
+            let entry = Entry { user: client.user, membership, workspace };
+            (client, tx, entry)
+        }))
+    }
+
+    async fn find<P: Plane, W: DeserializeOwned + Send + Unpin + 'static>(
+        &self,
+        call: &str,
+    ) -> Result<Option<(Tx<Read, P>, Found<W>)>, Error> {
+        let mut connection = self.connection().await?;
+        let sql = format!("{}; SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {}", Read::BEGIN, P::ROLE);
         // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.
         // One simple message carries begin, the look-up and the role, because a round trip is what costs here.
         #[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
         let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        let entry: Option<Json<Entry>> = row.try_get(0)?;
-        Ok(entry.map(|Json(entry)| (Tx::begun(connection), entry)))
+        let found: Option<Json<Found<W>>> = row.try_get(0)?;
+        Ok(found.map(|Json(found)| (Tx::begun(connection), found)))
     }
+}
+
+impl Scope {
+    fn sql(self) -> String {
+        format!("{}, {}", id(self.tenant.map(TenantId::uuid)), id(self.workspace.map(WorkspaceId::uuid)))
+    }
+}
+
+fn id(id: Option<Uuid>) -> String {
+    id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"))
 }

@@ -13,7 +13,9 @@ mod tx;
 
 pub use config::Config;
 pub use connect::{Db, Error, is_temporary};
-pub use enter::{Drift, Enrolled, Entry, Membership, Scope, SessionFacts, Unaccepted, WorkspaceFacts};
+pub use enter::{
+    ClientFacts, Drift, Enrolled, Entry, Membership, Scope, SessionFacts, Shown, Unaccepted, WorkspaceFacts,
+};
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};
 pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};

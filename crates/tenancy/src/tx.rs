@@ -84,14 +84,14 @@ pub trait Owned: Plane {
     const SETTING: &'static str;
 
     /// Whose rows a request reaches on this plane that `user` makes in `tenant`.
-    fn owner(tenant: Option<TenantId>, user: UserId) -> Option<Self::Owner>;
+    fn owner(tenant: Option<TenantId>, user: Option<UserId>) -> Option<Self::Owner>;
 }
 
 impl Owned for Tenant {
     type Owner = TenantId;
     const SETTING: &'static str = "app.tenant_id";
 
-    fn owner(tenant: Option<TenantId>, _: UserId) -> Option<TenantId> {
+    fn owner(tenant: Option<TenantId>, _: Option<UserId>) -> Option<TenantId> {
         tenant
     }
 }
@@ -99,8 +99,8 @@ impl Owned for Account {
     type Owner = UserId;
     const SETTING: &'static str = "app.user_id";
 
-    fn owner(_: Option<TenantId>, user: UserId) -> Option<UserId> {
-        Some(user)
+    fn owner(_: Option<TenantId>, user: Option<UserId>) -> Option<UserId> {
+        user
     }
 }
 

@@ -113,6 +113,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         request = %context.request,
         user = tracing::field::Empty,
         guard_micros = tracing::field::Empty,
+        token_micros = tracing::field::Empty,
         decision_micros = tracing::field::Empty,
     );
     request.extensions_mut().insert(context.clone());

@@ -25,6 +25,8 @@ pub enum Error {
     /// for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get the challenge of
     /// RFC 9470.
     StepUp(String, Option<HeaderValue>),
+    /// Status 401. What a client of the API shows proves nothing. Holds the challenge (RFC 6750, RFC 9449).
+    Challenge(HeaderValue),
     /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
@@ -59,7 +61,7 @@ impl Error {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::Unauthenticated | Self::StepUp(..) => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::StepUp(..) | Self::Challenge(_) => StatusCode::UNAUTHORIZED,
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,

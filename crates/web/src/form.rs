@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::edge::Slot;
 
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Largest form, in bytes. The longest field is 4,000 characters.
 const LARGEST: usize = 64 * 1024;
 /// Longest time for a form to arrive once its headers have.
@@ -36,18 +37,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
-        parse(&read(&parts, body).await?).map(Self)
+        parse(&read(&parts, body, FORM).await?).map(Self)
     }
 }
 
-/// Reads a form as it was sent, without looking at its fields.
-async fn read(parts: &Parts, body: Body) -> Result<Bytes, Error> {
+/// Reads a form or document as it was sent, without looking at its fields.
+pub(crate) async fn read(parts: &Parts, body: Body, wanted: &str) -> Result<Bytes, Error> {
     let form = parts
         .headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted));
     if !form || parts.headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Error::UnsupportedType);
     }
@@ -107,7 +108,7 @@ pub async fn share_body(mut request: Request, next: Next) -> Response {
 pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
     let body = parts.extensions.get::<SharedBody>().cloned();
     let body = body.ok_or_else(|| Error::internal("share_body is not around this route"))?;
-    read(parts, Body::new(body)).await
+    read(parts, Body::new(body), FORM).await
 }
 
 /// The form of something that is asked for by its address alone.
@@ -138,7 +139,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_urlencoded::from_bytes(bytes).map_err(unexpected)
 }
 
-fn unexpected(what: impl fmt::Display) -> Error {
+pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
     let mut errors = FieldErrors::default();
     errors.add("form", format!("The fields sent are not the fields expected: {what}."));
     Error::Invalid(errors, None)

@@ -34,7 +34,9 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
-        let (html, elsewhere) = (wants_html(headers), came_from_elsewhere(headers));
+        // Whoever asks the API is a program, whatever it says it accepts.
+        let html = wants_html(headers) && !uri.path().starts_with("/api/");
+        let elsewhere = came_from_elsewhere(headers);
         Self { method: method.clone(), uri: uri.clone(), html, elsewhere }
     }
 }
@@ -65,7 +67,12 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
                 Some(Error::ProofOfWork(work, _)) => Some(work.wait),
                 _ => None,
             };
-            let step_up = matches!(error, Some(Error::StepUp(..)));
+            let challenge = match &error {
+                Some(Error::StepUp(..)) => HeaderValue::from_static(STEP_UP_CHALLENGE),
+                Some(Error::Challenge(challenge)) => challenge.clone(),
+                // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
+                _ => HeaderValue::from_static("Session"),
+            };
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
                 let page = ErrorPage {
@@ -82,9 +89,7 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
             };
             *response.status_mut() = status;
             if status == StatusCode::UNAUTHORIZED {
-                // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
-                let challenge = if step_up { STEP_UP_CHALLENGE } else { "Session" };
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
             if let Some(seconds) = later {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -171,6 +176,9 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
     match error {
         Some(Error::StepUp(..)) => {
             ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
+        }
+        Some(Error::Challenge(_)) => {
+            ("Not authenticated", "The token or signature is not acceptable, or there is none.".to_owned())
         }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
         Some(Error::ProofOfWork(work, _)) => (

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{file, read};
-use crate::harness::{World, log};
+use crate::harness::{World, browser_routes, log};
 
 const SECRET: &str = "CANARY-SECRET";
 
@@ -114,7 +114,7 @@ async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
     answers.push(olivia.get(&format!("{}?q=canary.contact%40people.example", world.acme.contacts())).await);
     answers.push(olivia.get(&format!("{}?CANARY-QUERY=1", world.acme.contacts())).await);
     answers.push(olivia.get("/CANARY-PATH").await);
-    for row in app::table().iter().filter(|row| row.method == "GET") {
+    for row in browser_routes().iter().filter(|row| row.method == "GET") {
         answers.push(olivia.get(&addresses.of(&row.path)).await);
     }
     let mut forged = world.stranger();

@@ -1,7 +1,7 @@
 //! No input makes a 500: every route, with every place of it filled with what somebody might try.
 
 use super::form_for;
-use crate::harness::{World, log, parameters};
+use crate::harness::{World, browser_routes, log, parameters};
 
 const NASTY: [&str; 22] = [
     "",
@@ -56,7 +56,7 @@ async fn no_input_makes_a_fault_of_ours() {
     let olivia = world.sign_in("olivia").await;
     let long = "x".repeat(5_000);
     let mut asked = Vec::new();
-    for row in app::table() {
+    for row in browser_routes() {
         let address = addresses.of(&row.path);
         for text in NASTY.into_iter().chain([long.as_str()]) {
             let value = encoded(text);

@@ -35,6 +35,20 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/invitations" => {
             vec![("email", "smuggled@example.org"), ("role", "viewer"), ("reason", "No reason")]
         }
+        "/o/{organization}/clients" => vec![
+            ("name", "Smuggled in"),
+            ("acts_as", "viewer"),
+            ("scope", "ListContacts"),
+            ("kind", "tokens"),
+            ("reason", "No reason"),
+        ],
+        "/o/{organization}/clients/{client}/secret" | "/o/{organization}/clients/{client}/revoke" => {
+            vec![("reason", "No reason")]
+        }
+        "/api/oauth/token" => {
+            vec![("grant_type", "client_credentials"), ("client_id", "x"), ("client_secret", "x"), ("scope", "x")]
+        }
+        "/api/oauth/revoke" => vec![("token", "x"), ("client_id", "x"), ("client_secret", "x")],
         "/account/email/confirm" => vec![("code", "12345678")],
         "/account/authenticator/confirm" | "/step-up/code" => vec![("code", "123456")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],

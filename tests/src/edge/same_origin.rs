@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use super::form_for;
-use crate::harness::{Client, World};
+use crate::harness::{Client, World, browser_routes};
 
 const FOREIGN: [&[(&str, &str)]; 7] = [
     &[("sec-fetch-site", "cross-site")],
@@ -31,7 +31,7 @@ async fn no_post_that_another_site_starts_does_anything() {
     let addresses = world.addresses().await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;
-    let posts: Vec<_> = app::table().into_iter().filter(|row| row.method == "POST").collect();
+    let posts: Vec<_> = browser_routes().into_iter().filter(|row| row.method == "POST").collect();
     assert!(posts.len() >= 9, "{posts:?}");
     for row in &posts {
         let (address, form) = (addresses.of(&row.path), form_for(&row.path));
@@ -63,7 +63,7 @@ async fn pages_are_not_there_for_other_sites_to_embed() {
     let world = World::start().await;
     let addresses = world.addresses().await;
     let olivia = world.sign_in("olivia").await;
-    for row in app::table().iter().filter(|row| row.method == "GET") {
+    for row in browser_routes().iter().filter(|row| row.method == "GET") {
         let address = addresses.of(&row.path);
         for (mode, destination) in
             [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("no-cors", "script")]
@@ -85,7 +85,7 @@ async fn methods_that_a_path_does_not_take_are_refused_and_the_ones_it_takes_nam
     let addresses = world.addresses().await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;
-    for row in app::table() {
+    for row in browser_routes() {
         let address = addresses.of(&row.path);
         for method in ["TRACE", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get"] {
             let request = olivia.request(Method::from_bytes(method.as_bytes()).unwrap(), &address);

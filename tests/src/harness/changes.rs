@@ -104,6 +104,31 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["domain.removed"],
     },
     Change {
+        path: "/o/{organization}/clients",
+        form: &[
+            ("name", "Newsletter"),
+            ("acts_as", "viewer"),
+            ("scope", "ListContacts"),
+            ("scope", "ViewContact"),
+            ("kind", "tokens"),
+            ("reason", "It sends the newsletter"),
+        ],
+        credential: Credential::None,
+        events: &["api_client.made"],
+    },
+    Change {
+        path: "/o/{organization}/clients/{client}/secret",
+        form: &[("reason", "The last one is old")],
+        credential: Credential::None,
+        events: &["api_client.secret_renewed"],
+    },
+    Change {
+        path: "/o/{organization}/clients/{client}/revoke",
+        form: &[("reason", "Not needed any more")],
+        credential: Credential::None,
+        events: &["api_client.revoked"],
+    },
+    Change {
         path: "/o/{organization}/members/{member}/role",
         form: &[("role", "editor"), ("reason", "They edit now"), ("ticket", "https://tickets.example/7")],
         credential: Credential::None,
@@ -231,10 +256,11 @@ pub(crate) struct Filled {
     pub(crate) invitation: Uuid,
     pub(crate) domain: Uuid,
     pub(crate) own_invitation: Uuid,
+    pub(crate) client: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 9] = [
+pub(crate) const IDS: [&str; 10] = [
     "{organization}",
     "{workspace}",
     "{contact}",
@@ -244,6 +270,7 @@ pub(crate) const IDS: [&str; 9] = [
     "{invitation}",
     "{domain}",
     "{own_invitation}",
+    "{client}",
 ];
 
 impl Filled {
@@ -265,6 +292,7 @@ impl Filled {
             invitation: world.new_invitation(place).await,
             domain: world.new_domain(place).await,
             own_invitation: world.new_invitation_to(owner).await,
+            client: world.new_client(place).await,
         }
     }
 
@@ -279,6 +307,7 @@ impl Filled {
             "{invitation}" => self.invitation,
             "{domain}" => self.domain,
             "{own_invitation}" => self.own_invitation,
+            "{client}" => self.client,
             other => panic!("say here what {other} stands for"),
         }
     }

@@ -20,12 +20,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use authn::{Authn, Clock};
-use authz::Authorizer;
+use authz::{Authorizer, Row};
 use chrono::Utc;
 use devkit::dns::Dns;
 use devkit::idp::{Client as IdpClient, Idp};
 use devkit::mailbox::{Mailbox, Message};
 use sqlx::{Executor, PgConnection};
+use tokens::Tokens;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -58,13 +59,18 @@ pub(crate) struct Place {
     pub(crate) workspace: Uuid,
 }
 
+/// The routes for browsers. Those of the API are walked in `api`.
+pub(crate) fn browser_routes() -> Vec<Row> {
+    app::table().into_iter().filter(|row| !row.api).collect()
+}
+
 /// The names of the parameters of a route's path.
 pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next())
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 10]);
+pub(crate) struct Addresses([(&'static str, String); 11]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -139,6 +145,7 @@ impl World {
             ("AUTHN__PROVIDERS__DEV__RETRY_SECONDS", "0".to_owned()),
             // Everybody here comes from one network, and the clock stands still.
             ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000".to_owned()),
+            ("TOKENS__REQUESTS_PER_MINUTE", "60000".to_owned()),
         ];
         let given = settings.iter().map(|(key, value)| (*key, (*value).to_owned()));
         let variables = defaults.into_iter().chain(given).map(|(key, value)| (format!("HOLDFAST__{key}"), value));
@@ -151,11 +158,16 @@ impl World {
         let clock = Clock::standing_at(Utc::now());
         let keys = sealing::Keys::new(&config.sealing).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
-        let authn = Authn::new(config.authn, &config.http.public_url, false, keys, db.clone(), clock.clone()).unwrap();
+        let authn =
+            Authn::new(config.authn, &config.http.public_url, false, keys.clone(), db.clone(), clock.clone()).unwrap();
+        let tokens =
+            Tokens::new(config.tokens, &config.http.public_url, app::scopes(), keys, db.clone(), authn.clone())
+                .unwrap();
         let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
         let decisions = audit::Decisions::start(db.clone());
-        let authorizer = Authorizer::new(db.clone(), authn.clone(), decisions.clone(), &app::policies()).unwrap();
-        let app = app::app(app::State::new(authn, authorizer, db, config.security), config.http.limits());
+        let authorizer =
+            Authorizer::new(db.clone(), authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
+        let app = app::app(app::State::new(authn, authorizer, tokens, db, config.security), config.http.limits());
         let (stop, stopped) = oneshot::channel();
         let http = config.http;
         let server = tokio::spawn(async move {
@@ -320,6 +332,23 @@ impl World {
         assert_eq!(invite.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);
     }
 
+    /// A client of the API of a place, with a secret that nobody knows.
+    pub(crate) async fn new_client(&self, place: Place) -> Uuid {
+        let id = Uuid::now_v7();
+        sqlx::query(
+            "insert into tenant.api_clients
+               (tenant_id, id, name, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             values ($1, $2, $2::text, 'editor', '{ListContacts}', false, false, sha256($2::text::bytea), $3, $2, $3)",
+        )
+        .bind(place.organization)
+        .bind(id)
+        .bind(self.clock.now())
+        .execute(&mut self.database.owner().await)
+        .await
+        .unwrap();
+        id
+    }
+
     /// Waits until a query counts as many as expected.
     pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
         let seen = async {
@@ -358,6 +387,7 @@ impl World {
             ("{invitation}", self.new_invitation(self.acme).await.to_string()),
             ("{domain}", self.new_domain(self.acme).await.to_string()),
             ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
+            ("{client}", self.new_client(self.acme).await.to_string()),
         ])
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::harness::changes::{CHANGES, Filled};
-use crate::harness::{Client, World};
+use crate::harness::{Client, World, browser_routes};
 
 /// Every page of the table of routes as somebody sees it.
 async fn pages(client: &mut Client, filled: &Filled) -> BTreeMap<String, (u16, String)> {
     let mut seen = BTreeMap::new();
-    for row in app::table().iter().filter(|row| row.method == "GET") {
+    for row in browser_routes().iter().filter(|row| row.method == "GET") {
         let answer = client.get(&filled.path(&row.path)).await;
         if row.path.starts_with("/o/") {
             assert_eq!(answer.status, 200, "the owner sees {}: {}", row.path, answer.text());

@@ -37,7 +37,7 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 8] = [
+const TENANT_TABLES: [&str; 9] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
@@ -45,6 +45,7 @@ const TENANT_TABLES: [&str; 8] = [
     "tenant.domains",
     "tenant.sign_on",
     "tenant.contacts",
+    "tenant.api_clients",
     "audit.events",
 ];
 
@@ -54,6 +55,7 @@ async fn full(world: World) -> World {
         world.new_invitation(place).await;
         world.new_domain(place).await;
         world.new_provider(place).await;
+        world.new_client(place).await;
     }
     world
 }

@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity', 'mail')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions}')",
+               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.seen,identity.signing_keys}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };
@@ -64,7 +64,8 @@ const NO_WIDE_POLICY: Rule = Rule {
            and (policyname, tablename, roles) not in
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
-                ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'),
+                ('entry', 'api_clients', '{identity_rows}'), ('used', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
@@ -72,12 +73,13 @@ const NO_WIDE_POLICY: Rule = Rule {
 };
 
 const OTHERS_ONLY_READ: Rule = Rule {
-    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation)",
+    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation, and note that a client was used)",
     offenders: "
         select policyname || ' on tenant.' || tablename from pg_policies
          where schemaname = 'tenant' and not 'tenant_rows' = any (roles) and cmd <> 'SELECT'
            and (policyname, tablename, cmd, roles) not in
-               (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('use_up', 'invitations', 'DELETE', '{account_rows}'))",
+               (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('use_up', 'invitations', 'DELETE', '{account_rows}'),
+                ('used', 'api_clients', 'UPDATE', '{identity_rows}'))",
     broken_by: "create policy own on tenant.contacts to account_rows using (created_by = current_setting('app.user_id')::uuid)",
     names: "own on tenant.contacts",
 };
@@ -127,7 +129,7 @@ const INDEXED_BY_TENANT: Rule = Rule {
          where (c.relnamespace = 'tenant'::regnamespace or c.relnamespace = 'audit'::regnamespace and not i.indisprimary)
            and a.attname is distinct from 'tenant_id'
            and i.indexrelid::regclass::text not in
-               ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_proved_unique')",
+               ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_proved_unique', 'tenant.api_clients_id')",
     broken_by: "create index contacts_company on tenant.contacts (company)",
     names: "tenant.contacts_company",
 };

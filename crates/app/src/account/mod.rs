@@ -50,7 +50,7 @@ impl Resource for Account {
     type View = ViewAccount;
 
     async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
-        Ok(Some(Self { owner: entry.session.user }))
+        Ok(entry.user.map(|owner| Self { owner }))
     }
 
     fn entity(&self) -> Entity {

@@ -42,6 +42,7 @@ struct Stored {
     id: Uuid,
     at: DateTime<Utc>,
     actor: Option<String>,
+    client: Option<String>,
     kind: String,
     target: String,
     details: Value,
@@ -61,9 +62,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
     let day = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
     let found = sqlx::query_as!(
         Stored,
-        r#"select e.id, e.at, u.display_name as "actor?", e.kind, e.target, e.details, e.request_id, e.network,
-                  (e.actor is null) as "by_nobody!"
+        r#"select e.id, e.at, u.display_name as "actor?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
+                  (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
+             left join tenant.api_clients c on c.tenant_id = e.tenant_id and c.id = e.client_id
             where ($1::text is null or e.kind = $1)
               and ($2::uuid is null or e.actor = $2)
               and ($3::timestamptz is null or e.at >= $3)
@@ -90,9 +92,11 @@ impl EventRow {
         Self {
             id: event.id,
             at: moment(event.at),
-            actor: event
-                .actor
-                .unwrap_or_else(|| if event.by_nobody { "The system" } else { "Former member" }.to_owned()),
+            actor: match (event.actor, event.client) {
+                (Some(person), Some(client)) => format!("{person} through {client}"),
+                (Some(name), None) | (None, Some(name)) => name,
+                (None, None) => if event.by_nobody { "The system" } else { "Former member" }.to_owned(),
+            },
             summary,
             target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })

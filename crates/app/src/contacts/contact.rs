@@ -1,6 +1,7 @@
 use audit::{Actor, Event};
 use authz::{Entity, Facts, Path, Resource};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, Tx, UserId, Write};
 use uuid::Uuid;
@@ -45,8 +46,9 @@ impl Resource for Contact {
         let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
         let found = sqlx::query!(
             r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.created_by as "created_by: UserId",
-                      coalesce(u.display_name, 'a former member') as "creator!", c.created_at, c.updated_at, c.version
+                      coalesce(u.display_name, a.name, 'a former member') as "creator!", c.created_at, c.updated_at, c.version
                  from tenant.contacts c left join identity.users u on u.id = c.created_by
+                 left join tenant.api_clients a on a.tenant_id = c.tenant_id and a.id = c.created_by
                 where c.workspace_id = $1 and c.id = $2"#,
             workspace.id.uuid(),
             id,
@@ -91,7 +93,7 @@ pub(super) struct NewContact {
 }
 
 /// The fields that a policy of their own guards.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Restricted<T = String> {
     pub(super) tax_id: T,
     pub(super) bank_account: T,
@@ -131,7 +133,7 @@ pub(super) async fn insert(
         &*new.phone,
         &*new.company,
         &*new.notes,
-        by.user.map(UserId::uuid),
+        by.member(),
     )
     .execute(&mut **tx)
     .await

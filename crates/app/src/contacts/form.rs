@@ -169,10 +169,12 @@ impl FormPage {
 
 /// The answer to an e-mail address that another contact has.
 pub(super) fn taken(mut errors: FieldErrors, page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
-    errors.add("email", "Another contact of this workspace has this address.");
+    errors.add("email", TAKEN);
     let page = page(&errors);
     errors.on_page(page)
 }
+
+pub(super) const TAKEN: &str = "Another contact of this workspace has this address.";
 
 /// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
 /// version it began at: it cannot be saved over a change that nobody has looked at.

@@ -1,7 +1,7 @@
 use askama::Template;
 use authz::Authorized;
 use axum::response::IntoResponse;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tenancy::{Read, Tx};
 use uuid::Uuid;
 use web::{Page, Query, QueryString, Result, Shell};
@@ -46,11 +46,8 @@ pub(super) struct Find {
 
 pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Find>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let mut found = select(&mut tx, ok.on(), &find).await?;
     let list_url = list_url(ok.on());
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
-    let next_url = found.last().filter(|_| more).map(|last| find.url(&list_url, &last.name, Some(last.id)));
+    let (found, next_url) = page(&mut tx, ok.on(), &find, &list_url).await?;
     let row = |found: Found| ListRow {
         url: format!("{list_url}/{}", found.id),
         name: found.name,
@@ -80,11 +77,26 @@ impl Find {
     }
 }
 
-struct Found {
+#[derive(Serialize)]
+pub(super) struct Found {
     id: Uuid,
     name: String,
     email: String,
     company: String,
+}
+
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(
+    tx: &mut Tx<Read>,
+    workspace: &Workspace,
+    find: &Find,
+    list_url: &str,
+) -> Result<(Vec<Found>, Option<String>)> {
+    let mut found = select(tx, workspace, find).await?;
+    let more = found.len() > PAGE;
+    found.truncate(PAGE);
+    let next_url = found.last().filter(|_| more).map(|last| find.url(list_url, &last.name, Some(last.id)));
+    Ok((found, next_url))
 }
 
 /// One page and one contact more, by name. The words sought are compared as they are: nothing in them is a pattern.

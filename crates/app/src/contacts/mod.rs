@@ -1,5 +1,6 @@
 //! Contacts of a workspace. The model that other features copy: a folder, a migration, a policy pair, templates, a test.
 
+mod api;
 mod contact;
 mod form;
 mod list;
@@ -8,6 +9,7 @@ mod pages;
 use authz::{PolicySource, Routes};
 
 use crate::Feature;
+use crate::api::Scope;
 use crate::organizations::Workspace;
 
 use contact::Contact;
@@ -29,6 +31,16 @@ authz::actions! {
     EditRestrictedFields: Write on Contact, "restricted" data;
 }
 
+pub(crate) const SCOPES: &[Scope] = &[
+    Scope::of::<ListContacts>("List and find contacts"),
+    Scope::of::<ViewContact>("See a contact"),
+    Scope::of::<ViewRestrictedFields>("See tax id and bank account"),
+    Scope::of::<CreateContact>("Add contacts"),
+    Scope::of::<EditContact>("Change contacts"),
+    Scope::of::<EditRestrictedFields>("Change tax id and bank account"),
+    Scope::of::<DeleteContact>("Delete contacts"),
+];
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", list::list)
@@ -40,6 +52,14 @@ pub(crate) fn feature() -> Feature {
         .get("/{contact}/delete", pages::confirm_deletion)
         .post("/{contact}/delete", pages::delete)
         .under("/o/{organization}/w/{workspace}/contacts");
+    let api = Routes::new()
+        .get("", api::list)
+        .post("", api::create)
+        .get("/{contact}", api::show)
+        .put("/{contact}", api::update)
+        .delete("/{contact}", api::delete)
+        .under("/api/v1/o/{organization}/w/{workspace}/contacts");
+    let routes = routes.and(api);
     let policies = PolicySource {
         name: "contacts",
         schema: include_str!("../../../../policies/contacts.cedarschema"),

@@ -1,5 +1,6 @@
 //! Who belongs to an organization, and as what.
 
+mod api;
 mod member;
 mod pages;
 mod role;
@@ -7,6 +8,7 @@ mod role;
 use authz::{PolicySource, Routes};
 
 use crate::Feature;
+use crate::api::Scope;
 use crate::organizations::Organization;
 
 pub(crate) use role::{Role, RoleChoice};
@@ -28,6 +30,9 @@ authz::actions! {
     EndMemberSessions: Write on Member;
 }
 
+pub(crate) const SCOPES: &[Scope] =
+    &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)
@@ -38,6 +43,8 @@ pub(crate) fn feature() -> Feature {
         .get("/{member}/end-sessions", pages::confirm_end_of_sessions)
         .post("/{member}/end-sessions", pages::end_sessions)
         .under("/o/{organization}/members");
+    let api = Routes::new().get("", api::list).get("/{member}", api::show).under("/api/v1/o/{organization}/members");
+    let routes = routes.and(api);
     let policies = PolicySource {
         name: "members",
         schema: include_str!("../../../../policies/members.cedarschema"),

@@ -55,7 +55,7 @@ impl Resource for NewOrganization {
     type View = super::CreateOrganization;
 
     async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
-        Ok(Some(Self::by(entry.session.user)))
+        Ok(entry.user.map(Self::by))
     }
 
     fn entity(&self) -> Entity {

@@ -68,7 +68,7 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
     let now = chrono::Utc::now();
     let entered = db.enter::<Tenant>(&Sha256::digest(token.1).into(), now, scope).await;
-    let (mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
+    let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     select(&mut *tx, tenant, workspace).await
 }
 

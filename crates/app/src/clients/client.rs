@@ -1,0 +1,165 @@
+use audit::{Actor, Event};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use tokens::{NewSecret, Scopes};
+use uuid::Uuid;
+use web::{Error, Line, Result};
+
+use crate::members::Role;
+use crate::organizations::Organization;
+use crate::why::Why;
+
+/// A client of the API, as the organization sees it.
+#[derive(Debug)]
+pub(crate) struct ApiClient {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) member: Option<UserId>,
+    pub(super) member_name: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) dpop: bool,
+    pub(super) signs: bool,
+    pub(super) secret_at: DateTime<Utc>,
+    pub(super) secret_version: i32,
+    pub(super) last_used_at: Option<DateTime<Utc>>,
+}
+
+impl Resource for ApiClient {
+    type Plane = Tenant;
+    type View = super::ViewClient;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("client") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        let entity = Entity::new("ApiClient", self.id);
+        let entity = match self.member {
+            Some(member) => entity.reference("member", &Entity::new("Member", member)),
+            None => entity,
+        };
+        entity.inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// All of them, or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiClient>> {
+    Ok(sqlx::query_as!(
+        ApiClient,
+        r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
+                  u.display_name as "member_name?", c.role, c.scopes, c.dpop, c.signs, c.secret_at, c.secret_version,
+                  c.last_used_at
+             from tenant.api_clients c left join identity.users u on u.id = c.member
+            where $1::uuid is null or c.id = $1
+            order by lower(c.name), c.id limit 500"#,
+        id,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+pub(super) type Name = Line<1, 80>;
+
+/// Whom a client acts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ActsAs {
+    Oneself,
+    Service(Role),
+}
+
+/// How it proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tokens,
+    BoundTokens,
+    Signatures,
+}
+
+/// A client about to be made.
+#[derive(Debug)]
+pub(super) struct NewClient {
+    pub(super) name: Name,
+    pub(super) acts_as: ActsAs,
+    pub(super) kind: Kind,
+    pub(super) scopes: Scopes,
+}
+
+fn event(kind: &'static str, id: Uuid, details: serde_json::Value) -> Event {
+    Event { kind, target: Entity::new("ApiClient", id).to_string(), details }
+}
+
+/// Adds a client. `taken` is the error for a name that another one has.
+pub(super) async fn insert(
+    tx: &mut Tx<Write>,
+    (id, new, secret): (Uuid, &NewClient, &NewSecret),
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+    taken: impl FnOnce() -> Error,
+) -> Result<()> {
+    let (member, role) = match new.acts_as {
+        ActsAs::Oneself => (by.user, None),
+        ActsAs::Service(role) => (None, Some(role.key())),
+    };
+    sqlx::query!(
+        "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)",
+        id,
+        &*new.name,
+        member.map(UserId::uuid),
+        role,
+        new.scopes.names(),
+        new.kind == Kind::BoundTokens,
+        new.kind == Kind::Signatures,
+        secret.stored,
+        now,
+        by.user.map(UserId::uuid),
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("api_clients_name_unique", taken)?;
+    let details = json!({ "name": *new.name, "role": role.unwrap_or("their own"), "scopes": new.scopes.names() });
+    event("api_client.made", id, why.details(details)).record(tx, by).await?;
+    Ok(())
+}
+
+const CHANGED: Error = Error::Conflict("This client was changed or revoked meanwhile. Nothing was changed now.", None);
+
+/// Gives it another secret. The one before and every token that came of it have ended.
+pub(super) async fn renew(
+    tx: &mut Tx<Write>,
+    (client, secret): (&ApiClient, &NewSecret),
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
+    let renewed = sqlx::query!(
+        "update tenant.api_clients set secret = $3, secret_at = $4, secret_version = secret_version + 1
+          where id = $1 and secret_version = $2",
+        client.id,
+        client.secret_version,
+        secret.stored,
+        now,
+    );
+    if renewed.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    let details = why.details(json!({ "name": client.name }));
+    event("api_client.secret_renewed", client.id, details).record(tx, by).await?;
+    Ok(())
+}
+
+/// Ends a client with all its tokens.
+pub(super) async fn revoke(tx: &mut Tx<Write>, client: &ApiClient, why: &Why, by: &Actor) -> Result<()> {
+    let revoked = sqlx::query!("delete from tenant.api_clients where id = $1", client.id);
+    if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    event("api_client.revoked", client.id, why.details(json!({ "name": client.name }))).record(tx, by).await?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+use askama::Template;
+use authz::{Action, Authorized};
+use serde::Deserialize;
+use tokens::Scopes;
+use web::{Field, FieldErrors, Shell};
+
+use super::MakeServiceAccount;
+use super::client::{ActsAs, Kind, NewClient};
+use crate::api::scopes;
+use crate::members::{Role, RoleChoice};
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+use crate::why::{Why, WhyFields};
+
+/// The form as it is sent: each field once, but `scope`, which is there for each box that is ticked.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "Vec<(String, String)>")]
+pub(super) struct Input {
+    fields: [Option<String>; 5],
+    scopes: Vec<String>,
+}
+
+const FIELDS: [&str; 5] = ["name", "acts_as", "kind", "reason", "ticket"];
+
+impl TryFrom<Vec<(String, String)>> for Input {
+    type Error = String;
+
+    fn try_from(pairs: Vec<(String, String)>) -> Result<Self, String> {
+        let mut input = Self::default();
+        for (name, value) in pairs {
+            if name == "scope" {
+                input.scopes.push(value);
+            } else {
+                let known = FIELDS.iter().position(|field| *field == name).and_then(|at| input.fields.get_mut(at));
+                let field = known.ok_or_else(|| format!("unknown field `{name}`"))?;
+                if field.replace(value).is_some() {
+                    return Err(format!("duplicate field `{name}`"));
+                }
+            }
+        }
+        Ok(input)
+    }
+}
+
+impl Input {
+    fn get(&self, name: &str) -> &str {
+        let at = FIELDS.iter().position(|field| *field == name);
+        at.and_then(|at| self.fields.get(at)?.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) fn parse(&self, errors: &mut FieldErrors, offered: &'static [&'static str]) -> Option<(NewClient, Why)> {
+        let name = errors.parse("name", self.get("name"));
+        let acts_as = errors.parse("acts_as", self.get("acts_as"));
+        let kind = errors.parse("kind", self.get("kind"));
+        let scopes = Scopes::parse(self.scopes.iter().map(String::as_str), offered);
+        if scopes.is_none() {
+            errors.add("scope", "Choose what the client may do.");
+        }
+        let why = Why::read(errors, self.get("reason"), self.get("ticket"));
+        Some((NewClient { name: name?, acts_as: acts_as?, kind: kind?, scopes: scopes? }, why?))
+    }
+}
+
+impl TryFrom<&str> for ActsAs {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        match text {
+            "self" => Ok(Self::Oneself),
+            "creator" => Ok(Self::Service(Role::Creator)),
+            "editor" => Ok(Self::Service(Role::Editor)),
+            "viewer" => Ok(Self::Service(Role::Viewer)),
+            _ => Err("Choose whom the client acts as.".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<&str> for Kind {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        match text {
+            "tokens" => Ok(Self::Tokens),
+            "bound" => Ok(Self::BoundTokens),
+            "signatures" => Ok(Self::Signatures),
+            _ => Err("Choose how the client proves itself.".to_owned()),
+        }
+    }
+}
+
+struct ScopeBox {
+    action: &'static str,
+    label: &'static str,
+    ticked: bool,
+}
+
+struct ClientForm {
+    name: Field,
+    acts_as: Field,
+    kind: Field,
+    scope: Field,
+    why: WhyFields,
+}
+
+impl ClientForm {
+    fn has_errors(&self) -> bool {
+        let fields = [&self.name, &self.acts_as, &self.kind, &self.scope];
+        self.why.have_errors() || fields.iter().any(|field| field.error.is_some())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "clients/new.html")]
+pub(super) struct FormPage {
+    shell: Shell,
+    form: ClientForm,
+    choices: Vec<RoleChoice>,
+    kinds: [RoleChoice; 3],
+    scopes: Vec<ScopeBox>,
+    action_url: String,
+}
+
+impl FormPage {
+    pub(super) fn of<A: Action<On = Organization>>(ok: &Authorized<A>, input: &Input, errors: &FieldErrors) -> Self {
+        let service = [Role::Creator, Role::Editor, Role::Viewer];
+        let choices = if ok.would::<MakeServiceAccount>(ok.on()) {
+            service.map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() }).into()
+        } else {
+            vec![RoleChoice { key: "self", label: "You", about: "With the role that you have at the time." }]
+        };
+        let ticked = |action: &str| input.scopes.iter().any(|scope| scope == action);
+        let scope = |scope: &crate::api::Scope| ScopeBox {
+            action: scope.action,
+            label: scope.label,
+            ticked: ticked(scope.action),
+        };
+        Self {
+            shell: shell(ok, Nav::Overview),
+            form: ClientForm {
+                name: errors.field("name", input.get("name")),
+                acts_as: errors.field("acts_as", input.get("acts_as")),
+                kind: errors.field("kind", input.get("kind")),
+                scope: errors.field("scope", ""),
+                why: WhyFields::of(input.get("reason"), input.get("ticket"), errors),
+            },
+            choices,
+            kinds: [
+                RoleChoice {
+                    key: "tokens",
+                    label: "Tokens",
+                    about: "It exchanges its secret for access tokens of a few minutes.",
+                },
+                RoleChoice {
+                    key: "bound",
+                    label: "Tokens bound to its key",
+                    about: "The same, and every request proves a key that only the client has (DPoP).",
+                },
+                RoleChoice {
+                    key: "signatures",
+                    label: "Signed requests",
+                    about: "It signs every request with its secret, which is never sent.",
+                },
+            ],
+            scopes: scopes().map(scope).collect(),
+            action_url: super::pages::list_url(ok.on()),
+        }
+    }
+}

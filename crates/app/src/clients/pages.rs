@@ -1,0 +1,257 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tokens::Tokens;
+use uuid::Uuid;
+use web::{Error, FieldErrors, Form, Page, Result, Shell, day, moment, see_other};
+
+use super::client::{self, ActsAs, ApiClient};
+use super::form::{FormPage, Input};
+use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
+use crate::api::scopes;
+use crate::members::Role;
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+use crate::why::{Why, WhyFields};
+
+#[derive(Template)]
+#[template(path = "clients/list.html")]
+struct List {
+    shell: Shell,
+    clients: Vec<ListRow>,
+    new_url: Option<String>,
+}
+
+struct ListRow {
+    name: String,
+    id: String,
+    acts_as: String,
+    kind: &'static str,
+    scopes: Vec<&'static str>,
+    last_used: String,
+    secret: String,
+    /// What to do about the age of the secret.
+    flag: Option<&'static str>,
+    renew_url: Option<String>,
+    revoke_url: Option<String>,
+}
+
+pub(super) fn list_url(organization: &Organization) -> String {
+    format!("{}/clients", organization.url())
+}
+
+fn url(client: &ApiClient, what: &str) -> String {
+    format!("/o/{}/clients/{}/{what}", client.organization, client.id)
+}
+
+pub(super) async fn list(mut ok: Authorized<ListClients>, State(authn): State<Authn>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let now = authn.clock().now();
+    let all = client::find(&mut tx, None).await?;
+    let clients = all.iter().filter(|client| ok.would::<ViewClient>(client)).map(|client| ListRow {
+        renew_url: ok.would::<RenewClient>(client).then(|| url(client, "secret")),
+        revoke_url: ok.would::<RevokeClient>(client).then(|| url(client, "revoke")),
+        ..ListRow::of(client, now)
+    });
+    let clients = clients.collect();
+    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on())));
+    Ok(Page(List { shell: shell(&ok, Nav::Overview), clients, new_url }))
+}
+
+impl ListRow {
+    fn of(client: &ApiClient, now: DateTime<Utc>) -> Self {
+        let age = now - client.secret_at;
+        let label = |action: &String| scopes().find(|scope| scope.action == *action).map(|scope| scope.label);
+        Self {
+            name: client.name.clone(),
+            id: client.id.to_string(),
+            acts_as: match &client.role {
+                Some(role) => format!("Service account, {}", Role::label_of(role).to_lowercase()),
+                None => client.member_name.clone().unwrap_or_default(),
+            },
+            kind: match (client.dpop, client.signs) {
+                (true, _) => "Tokens bound to its key",
+                (_, true) => "Signed requests",
+                _ => "Tokens",
+            },
+            scopes: client.scopes.iter().filter_map(label).collect(),
+            last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
+            secret: day(client.secret_at),
+            flag: if age >= tokens::AGES {
+                Some("Too old")
+            } else if age >= tokens::FLAGGED {
+                Some("Renew soon")
+            } else {
+                None
+            },
+            renew_url: None,
+            revoke_url: None,
+        }
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<MakeClient>>) -> impl IntoResponse {
+    Page(FormPage::of(&ok, &Input::default(), &FieldErrors::default()))
+}
+
+/// A secret, on the page that answers and nowhere after it.
+#[derive(Template)]
+#[template(path = "clients/secret.html")]
+struct SecretPage {
+    shell: Shell,
+    name: String,
+    id: String,
+    secret: String,
+    signs: bool,
+    token_url: String,
+    api_url: String,
+    list_url: String,
+}
+
+pub(super) async fn make(
+    mut ok: Authorized<MakeClient>,
+    State(authn): State<Authn>,
+    State(tokens): State<Tokens>,
+    Form(input): Form<Input>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some((new, why)) = input.parse(&mut errors, tokens.offered()) else {
+        let page = FormPage::of(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let may = match new.acts_as {
+        ActsAs::Oneself => ok.also::<MakeOwnClient>().await?,
+        ActsAs::Service(_) => ok.also::<MakeServiceAccount>().await?,
+    };
+    if !may {
+        return Err(Error::Forbidden);
+    }
+    let (id, signs) = (Uuid::now_v7(), new.kind == client::Kind::Signatures);
+    let secret = tokens.new_secret(id, signs)?;
+    let mut tx = ok.begin().await?;
+    let taken = || {
+        errors.add("name", "Another client has this name.");
+        let page = FormPage::of(&ok, &input, &errors);
+        errors.on_page(page)
+    };
+    client::insert(&mut tx, (id, &new, &secret), &why, authn.clock().now(), &ok.who().actor(), taken).await?;
+    tx.commit().await?;
+    Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), &secret.shown, &tokens))
+}
+
+impl SecretPage {
+    fn of<A: Action>(
+        ok: &Authorized<A>,
+        organization: tenancy::TenantId,
+        (name, id, signs): (&str, Uuid, bool),
+        secret: &str,
+        tokens: &Tokens,
+    ) -> Response {
+        let page = Self {
+            shell: shell(ok, Nav::Overview),
+            name: name.to_owned(),
+            id: id.to_string(),
+            secret: secret.to_owned(),
+            signs,
+            token_url: format!("{}/api/oauth/token", tokens.issuer()),
+            api_url: format!("{}/o/{organization}", tokens.audience()),
+            list_url: format!("/o/{organization}/clients"),
+        };
+        Page(page).into_response()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhyInput {
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+#[derive(Template)]
+#[template(path = "clients/confirm.html")]
+struct Confirm {
+    shell: Shell,
+    heading: String,
+    lead: &'static str,
+    button: &'static str,
+    ends: bool,
+    why: WhyFields,
+    action_url: String,
+    cancel_url: String,
+}
+
+impl Confirm {
+    fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Self {
+        let lead = "The secret it has now, and every token that came of it, end at once.";
+        Self::of(ok, (format!("New secret for {}", ok.on().name), lead, "Make a new secret"), "secret", why)
+    }
+
+    fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Self {
+        let lead = "Its secret and its tokens end at once, and cannot be brought back.";
+        Self {
+            ends: true,
+            ..Self::of(ok, (format!("Revoke {}", ok.on().name), lead, "Revoke the client"), "revoke", why)
+        }
+    }
+
+    fn of<A: Action<On = ApiClient>>(
+        ok: &Authorized<A>,
+        (heading, lead, button): (String, &'static str, &'static str),
+        what: &str,
+        why: WhyFields,
+    ) -> Self {
+        let cancel_url = format!("/o/{}/clients", ok.on().organization);
+        let action_url = url(ok.on(), what);
+        Self { shell: shell(ok, Nav::Overview), heading, lead, button, ends: false, why, action_url, cancel_url }
+    }
+}
+
+fn no_reason_yet() -> WhyFields {
+    WhyFields::of("", "", &FieldErrors::default())
+}
+
+pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>) -> impl IntoResponse {
+    Page(Confirm::renewal(&ok, no_reason_yet()))
+}
+
+pub(super) async fn renew(
+    mut ok: Authorized<RenewClient>,
+    State(authn): State<Authn>,
+    State(tokens): State<Tokens>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
+        let page = Confirm::renewal(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
+        return Err(errors.on_page(page));
+    };
+    let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
+    let mut tx = ok.begin().await?;
+    client::renew(&mut tx, (ok.on(), &secret), &why, authn.clock().now(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    let client = ok.on();
+    Ok(SecretPage::of(&ok, client.organization, (&client.name, client.id, client.signs), &secret.shown, &tokens))
+}
+
+pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>) -> impl IntoResponse {
+    Page(Confirm::end(&ok, no_reason_yet()))
+}
+
+pub(super) async fn revoke(mut ok: Authorized<RevokeClient>, Form(input): Form<WhyInput>) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
+        let page = Confirm::end(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    client::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    tx.commit().await?;
+    let text = format!("{} was revoked.", ok.on().name);
+    Ok(see_other(&format!("/o/{}/clients", ok.on().organization), &text))
+}

@@ -1,0 +1,123 @@
+//! Contacts for clients of the API: the same fields, rules and functions as the pages.
+
+use authz::Authorized;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokens::ApiClient;
+use uuid::Uuid;
+use web::{Error, FieldErrors, Json, Query, Result};
+
+use super::contact::{self, Contact, list_url};
+use super::form::{ContactInput, Parsed, TAKEN};
+use super::list::{self, Find, Found};
+use super::{
+    CreateContact, DeleteContact, EditContact, EditRestrictedFields, ListContacts, ViewContact, ViewRestrictedFields,
+};
+
+#[derive(Serialize)]
+struct Page {
+    contacts: Vec<Found>,
+    /// Address of the next page.
+    next: Option<String>,
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListContacts, ApiClient>,
+    Query(find): Query<Find>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let url = format!("/api/v1{}", list_url(ok.on()));
+    let (contacts, next) = list::page(&mut tx, ok.on(), &find, &url).await?;
+    Ok(Json(Page { contacts, next }))
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: Uuid,
+    name: &'a str,
+    email: &'a str,
+    phone: &'a str,
+    company: &'a str,
+    notes: &'a str,
+    #[serde(flatten)]
+    restricted: Option<contact::Restricted>,
+    version: i64,
+    created_by: Uuid,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+pub(super) async fn show(mut ok: Authorized<ViewContact, ApiClient>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let sees = ok.also::<ViewRestrictedFields>().await?;
+    let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
+    let Contact { id, name, email, phone, company, notes, version, .. } = ok.on();
+    let (created_by, created_at, updated_at) = (ok.on().created_by.uuid(), ok.on().created_at, ok.on().updated_at);
+    let (id, version) = (*id, *version);
+    let shown =
+        Shown { id, name, email, phone, company, notes, restricted, version, created_by, created_at, updated_at };
+    Ok(Json(shown).into_response())
+}
+
+#[derive(Serialize)]
+struct Created {
+    id: Uuid,
+    version: i64,
+}
+
+fn taken(mut errors: FieldErrors) -> Error {
+    errors.add("email", TAKEN);
+    Error::Invalid(errors, None)
+}
+
+pub(super) async fn create(
+    mut ok: Authorized<CreateContact, ApiClient>,
+    Json(input): Json<ContactInput>,
+) -> Result<impl IntoResponse> {
+    if input.has_restricted() {
+        return Err(Error::Forbidden);
+    }
+    let mut errors = FieldErrors::default();
+    if input.version.is_some() {
+        errors.add("version", "A new contact has none.");
+    }
+    let parsed = input.parse(&mut errors).filter(|_| errors.is_empty());
+    let Some(Parsed { contact: new, .. }) = parsed else { return Err(Error::Invalid(errors, None)) };
+    let mut tx = ok.begin().await?;
+    let id = contact::insert(&mut tx, ok.on(), &new, &ok.who().actor(), || taken(errors)).await?;
+    tx.commit().await?;
+    let location = format!("/api/v1{}/{id}", list_url(ok.on()));
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Created { id, version: 1 })))
+}
+
+pub(super) async fn update(
+    mut ok: Authorized<EditContact, ApiClient>,
+    Json(input): Json<ContactInput>,
+) -> Result<StatusCode> {
+    if input.has_restricted() && !ok.also::<EditRestrictedFields>().await? {
+        return Err(Error::Forbidden);
+    }
+    let mut errors = FieldErrors::default();
+    if input.version.is_none() {
+        errors.add("version", "Say which version of the contact this changes.");
+    }
+    let (Some(Parsed { contact: new, restricted }), Some(version)) = (input.parse(&mut errors), input.version) else {
+        return Err(Error::Invalid(errors, None));
+    };
+    let mut tx = ok.begin().await?;
+    let by = ok.who().actor();
+    if !contact::update(&mut tx, ok.on(), version, &new, restricted.as_ref(), &by, || taken(errors)).await? {
+        return Err(Error::Conflict("This contact was changed meanwhile; nothing was saved.", None));
+    }
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn delete(mut ok: Authorized<DeleteContact, ApiClient>) -> Result<StatusCode> {
+    let mut tx = ok.begin().await?;
+    contact::delete(&mut tx, ok.on(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

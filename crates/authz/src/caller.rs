@@ -1,0 +1,193 @@
+use audit::Actor;
+use authn::SignedIn;
+use axum::http::Method;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use tenancy::{Entry, Membership, Owned, Read, Scope, TenantId, Tx, UserId};
+use tokens::ApiClient;
+use uuid::Uuid;
+use web::{Context, Error, Result};
+
+use crate::authorized::STEP_UP;
+use crate::authorizer::{Authorizer, Factor, Situation};
+use crate::entity::Entity;
+use crate::guard::sealed::Sealed;
+
+/// Who asks: [`SignedIn`], known by a cookie, or [`ApiClient`], known by a token or a signature. Neither looks at what the
+/// other shows.
+pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// It is a program and no browser.
+    #[doc(hidden)]
+    const API: bool;
+
+    #[doc(hidden)]
+    fn enter<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
+
+    /// The request.
+    fn context(&self) -> &Context;
+
+    /// Who does it, for the audit trail.
+    fn actor(&self) -> Actor;
+
+    #[doc(hidden)]
+    fn user(&self) -> Option<UserId>;
+
+    /// Its id as a `Member`.
+    #[doc(hidden)]
+    fn member(&self) -> Uuid;
+
+    /// Itself outside of any organization.
+    #[doc(hidden)]
+    fn outside(&self) -> Entity;
+
+    /// The organization whose own provider vouches for them.
+    #[doc(hidden)]
+    fn sign_on(&self) -> Option<TenantId>;
+
+    #[doc(hidden)]
+    fn situation(&self, membership: Option<&Membership>, now: DateTime<Utc>) -> Situation;
+
+    /// What it is told where a factor would change the answer.
+    #[doc(hidden)]
+    fn step_up(
+        &self,
+        authorizer: &Authorizer,
+        parts: &Parts,
+        action: &'static str,
+        factor: Factor,
+    ) -> impl Future<Output = Result<Error>> + Send;
+}
+
+fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
+    (now - since).num_seconds().max(0)
+}
+
+impl Caller for SignedIn {
+    const API: bool = false;
+
+    async fn enter<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+        authorizer.authn().enter(parts, scope).await
+    }
+
+    fn context(&self) -> &Context {
+        self.context()
+    }
+
+    fn actor(&self) -> Actor {
+        self.actor()
+    }
+
+    fn user(&self) -> Option<UserId> {
+        Some(self.user)
+    }
+
+    fn member(&self) -> Uuid {
+        self.user.uuid()
+    }
+
+    fn outside(&self) -> Entity {
+        let user = Entity::new("User", self.user);
+        if self.email_verified { user.text("verified_email", self.email.to_ascii_lowercase()) } else { user }
+    }
+
+    fn sign_on(&self) -> Option<TenantId> {
+        self.sign_on
+    }
+
+    fn situation(&self, membership: Option<&Membership>, now: DateTime<Utc>) -> Situation {
+        Situation {
+            auth_age: age(self.auth_time, now),
+            passkey_age: self.passkey_at.map(|at| age(at, now)),
+            recovery_age: self.recovered_at.map(|at| age(at, now)),
+            totp_age: self.totp_at.map(|at| age(at, now)),
+            enrolled: self.enrolled,
+            by_link: self.methods.first().is_some_and(|method| method == "mail"),
+            sign_on: None,
+            unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
+            risk_score: self.risk_score(),
+            scopes: None,
+        }
+    }
+
+    /// The page that asks for it, and what is done after: the page that was asked for, or the form that was sent, which is
+    /// kept meanwhile. Programs get the challenge alone and ask again themselves.
+    async fn step_up(
+        &self,
+        authorizer: &Authorizer,
+        parts: &Parts,
+        action: &'static str,
+        factor: Factor,
+    ) -> Result<Error> {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        if parts.method != Method::POST || !web::wants_html(&parts.headers) {
+            return Ok(Error::StepUp(factor.url(path), None));
+        }
+        let form = web::form_of_refused(parts).await?;
+        let (id, cookie) = authorizer.authn().keep_form(self, action, path, &form).await?;
+        Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
+    }
+}
+
+impl Caller for ApiClient {
+    const API: bool = true;
+
+    async fn enter<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+        authorizer.tokens().enter(parts, scope).await
+    }
+
+    fn context(&self) -> &Context {
+        self.context()
+    }
+
+    fn actor(&self) -> Actor {
+        self.actor()
+    }
+
+    fn user(&self) -> Option<UserId> {
+        self.user
+    }
+
+    fn member(&self) -> Uuid {
+        self.user.map_or(self.client, UserId::uuid)
+    }
+
+    fn outside(&self) -> Entity {
+        Entity::new("User", self.member())
+    }
+
+    fn sign_on(&self) -> Option<TenantId> {
+        None
+    }
+
+    /// It has no factor and can prove none, so what needs one is not for it.
+    fn situation(&self, _: Option<&Membership>, now: DateTime<Utc>) -> Situation {
+        Situation {
+            auth_age: age(self.since(), now),
+            passkey_age: None,
+            recovery_age: None,
+            totp_age: None,
+            enrolled: tenancy::Enrolled { passkey: false, totp: false },
+            by_link: false,
+            sign_on: None,
+            unaccepted: false,
+            risk_score: 0,
+            scopes: Some(self.scopes().clone()),
+        }
+    }
+
+    async fn step_up(&self, _: &Authorizer, _: &Parts, _: &'static str, factor: Factor) -> Result<Error> {
+        Ok(Error::StepUp(factor.url("/"), None))
+    }
+}

@@ -1,0 +1,110 @@
+use chrono::{DateTime, Duration, Utc};
+use ed25519_dalek::Signature;
+use serde::{Deserialize, Serialize};
+use tenancy::{Identity, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::Error;
+
+use crate::jwt::{self, Unverified};
+use crate::{Scopes, Tokens};
+
+/// How far the clocks of our instances may be apart.
+const SKEW: i64 = 5;
+
+/// RFC 9068. Nothing else is looked at, and anything else is refused.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+    kid: Uuid,
+}
+
+/// What an access token says, verified: it is ours, for us, and for now. Whether it was taken back is for the database to
+/// say.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessToken {
+    iss: String,
+    aud: String,
+    sub: Uuid,
+    pub(crate) client_id: Uuid,
+    pub(crate) tenant: TenantId,
+    pub(crate) scope: String,
+    pub(crate) iat: i64,
+    nbf: i64,
+    pub(crate) exp: i64,
+    pub(crate) jti: Uuid,
+    pub(crate) family: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cnf: Option<Confirmation>,
+}
+
+/// RFC 9449, section 6.1: the key that must be proved with the token.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirmation {
+    pub(crate) jkt: String,
+}
+
+/// For whom a token is made.
+pub(crate) struct For<'a> {
+    pub(crate) client: Uuid,
+    pub(crate) subject: Uuid,
+    pub(crate) tenant: TenantId,
+    pub(crate) family: Uuid,
+    pub(crate) scopes: &'a Scopes,
+    pub(crate) jkt: Option<String>,
+}
+
+impl Tokens {
+    pub(crate) async fn sign(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        whom: For<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(String, Uuid), Error> {
+        let (kid, key) = self.signing_key(tx, now).await?;
+        let header = Header { typ: "at+jwt".to_owned(), alg: "EdDSA".to_owned(), kid };
+        let (jti, expires) = (Uuid::now_v7(), now + Duration::seconds(self.0.config.access_seconds.into()));
+        let claims = AccessToken {
+            iss: self.issuer().to_owned(),
+            aud: self.audience(),
+            sub: whom.subject,
+            client_id: whom.client,
+            tenant: whom.tenant,
+            scope: whom.scopes.names().join(" "),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: expires.timestamp(),
+            jti,
+            family: whom.family,
+            cnf: whom.jkt.map(|jkt| Confirmation { jkt }),
+        };
+        Ok((jwt::sign(&key, &header, &claims)?, jti))
+    }
+
+    /// What an access token says. `None` where we did not sign it, or not for us, or not for now.
+    pub async fn verify(&self, token: &str) -> Result<Option<AccessToken>, Error> {
+        let now = self.0.authn.clock().now();
+        let Some(unverified) = Unverified::split(token) else { return Ok(None) };
+        // SECURITY: type and algorithm are ours to say; the header only repeats them and names a key of ours.
+        let header = unverified.header::<Header>().filter(|header| header.typ == "at+jwt" && header.alg == "EdDSA");
+        let Some(Header { kid, .. }) = header else { return Ok(None) };
+        let Some(key) = self.verifying_key(kid, now).await? else { return Ok(None) };
+        let signature = Signature::from_bytes(&unverified.signature);
+        if key.verify_strict(unverified.signed.as_bytes(), &signature).is_err() {
+            return Ok(None);
+        }
+        Ok(unverified.claims::<AccessToken>().filter(|claims| self.is_for_us_and_now(claims, now.timestamp())))
+    }
+
+    fn is_for_us_and_now(&self, claims: &AccessToken, now: i64) -> bool {
+        claims.iss == self.issuer()
+            && claims.aud == self.audience()
+            && claims.exp > now
+            && claims.nbf <= now + SKEW
+            && claims.iat <= now + SKEW
+            && claims.exp - claims.iat <= 900
+    }
+}

@@ -1,0 +1,183 @@
+use std::ops::Deref;
+use std::time::Instant;
+
+use audit::Actor;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use chrono::{DateTime, Utc};
+use tenancy::{ClientFacts, Entry, Plane, Read, Scope, Shown, TenantId, Tx, Write};
+use web::{Context, Error};
+
+use crate::dpop::Proof;
+use crate::{Scopes, Tokens};
+
+/// A client of the API that may still act, and what it was given (its [`ClientFacts`]).
+///
+/// It cannot be made by hand, nor turned to another:
+///
+/// ```compile_fail,E0451
+/// fn forge(client: tokens::ApiClient, scopes: tokens::Scopes) -> tokens::ApiClient {
+///     tokens::ApiClient { scopes, ..client }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    facts: ClientFacts,
+    scopes: Scopes,
+    since: DateTime<Utc>,
+    context: Context,
+}
+
+impl Deref for ApiClient {
+    type Target = ClientFacts;
+
+    fn deref(&self) -> &ClientFacts {
+        &self.facts
+    }
+}
+
+impl ApiClient {
+    /// What it may do, if whoever it acts as may: of what the client was given, what its token says.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// When it proved itself.
+    #[must_use]
+    pub fn since(&self) -> DateTime<Utc> {
+        self.since
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Who does what this request does, for the audit trail.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            user: self.user,
+            session: None,
+            client: Some(self.client),
+            request: self.context.request,
+            network: self.context.client.network.clone(),
+        }
+    }
+}
+
+/// How a client says who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+    Signature,
+}
+
+/// What a request proves.
+struct Proved {
+    shown: Shown,
+    /// What the token says of them. A signature says nothing.
+    token: Option<(TenantId, String)>,
+    since: DateTime<Utc>,
+    scheme: Scheme,
+}
+
+impl Scheme {
+    fn of(headers: &HeaderMap) -> Option<(Self, &str)> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let signed = headers.contains_key("signature-input");
+        match (given.next(), given.next(), signed) {
+            (None, None, true) => Some((Self::Signature, "")),
+            (Some(value), None, false) => {
+                let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+                match scheme.to_ascii_lowercase().as_str() {
+                    "bearer" => Some((Self::Bearer, token)),
+                    "dpop" => Some((Self::Dpop, token)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 6750, section 3, and RFC 9449, section 7.1.
+    fn refuses(self, what: Refusal) -> Error {
+        Error::Challenge(HeaderValue::from_static(match (self, what) {
+            (Self::Signature, _) => "Signature error=\"invalid_signature\"",
+            (Self::Dpop, Refusal::Proof) => "DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\"",
+            (Self::Dpop, Refusal::Token) => "DPoP error=\"invalid_token\", algs=\"EdDSA ES256\"",
+            (Self::Bearer, _) => "Bearer error=\"invalid_token\"",
+        }))
+    }
+}
+
+/// What is not acceptable.
+#[derive(Clone, Copy)]
+enum Refusal {
+    Token,
+    Proof,
+}
+
+impl Tokens {
+    /// The client behind a request, and what it may see at `scope`, or [`Error::Challenge`]. One round trip; two more
+    /// before it where a proof or signature is used up. Cookies are not looked at.
+    pub async fn enter<P: Plane>(
+        &self,
+        parts: &mut Parts,
+        scope: Scope,
+    ) -> Result<(ApiClient, Tx<Read, P>, Entry), Error> {
+        let context: Context =
+            parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
+        let now = self.0.authn.clock().now();
+        let Proved { shown, token, since, scheme } = self.proved(parts, now).await?;
+        let found = self.0.db.enter_client::<P>(shown, scope).await?;
+        let (facts, tx, entry) = found.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
+        if other_tenant || facts.dpop && scheme != Scheme::Dpop {
+            return Err(scheme.refuses(Refusal::Token));
+        }
+        let mut scopes = Scopes::stored(facts.scopes.clone(), self.offered());
+        if let Some((_, said)) = token {
+            scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
+        }
+        tracing::Span::current().record("user", tracing::field::display(facts.client));
+        Ok((ApiClient { facts, scopes, since, context }, tx, entry))
+    }
+
+    async fn proved(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Proved, Error> {
+        const NONE: HeaderValue = HeaderValue::from_static("Bearer, DPoP algs=\"EdDSA ES256\"");
+        let (scheme, token) = Scheme::of(&parts.headers).ok_or(Error::Challenge(NONE))?;
+        if scheme == Scheme::Signature {
+            let client = self.signer(parts, now).await?.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+            let shown = Shown { client, family: None, jti: None };
+            return Ok(Proved { shown, token: None, since: now, scheme });
+        }
+        let began = Instant::now();
+        let verified = self.verify(token).await?.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::Span::current().record("token_micros", micros);
+        match (scheme, &verified.cnf) {
+            (Scheme::Bearer, None) => {}
+            (Scheme::Dpop, Some(bound)) => {
+                let url = format!("{}{}", self.issuer(), parts.uri.path());
+                let request = (parts.method.as_str(), url.as_str());
+                let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
+                let proof =
+                    proof.filter(|proof| proof.jkt == bound.jkt).ok_or_else(|| scheme.refuses(Refusal::Proof))?;
+                let mut tx = self.0.db.begin_identity::<Write>().await?;
+                if !proof.take(&mut tx, now).await? {
+                    return Err(scheme.refuses(Refusal::Proof));
+                }
+                tx.commit().await?;
+            }
+            // RFC 9449, section 7.2: a bound token is nothing without its key, and no other token has one.
+            (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => return Err(scheme.refuses(Refusal::Token)),
+        }
+        let shown = Shown { client: verified.client_id, family: Some(verified.family), jti: Some(verified.jti) };
+        let since = DateTime::from_timestamp(verified.iat, 0).unwrap_or(now);
+        Ok(Proved { shown, token: Some((verified.tenant, verified.scope)), since, scheme })
+    }
+}

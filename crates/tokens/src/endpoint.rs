@@ -1,0 +1,330 @@
+use audit::{Actor, Event};
+use axum::http::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Duration, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tenancy::{Identity, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Context, Error};
+
+use crate::access::For;
+use crate::dpop::Proof;
+use crate::refresh::{self, Turned};
+use crate::secret::{self, Hash};
+use crate::{Scopes, Tokens};
+use authn::Limit;
+
+/// What a client asks the token endpoint for.
+#[derive(Debug)]
+pub enum Grant {
+    /// A first token, for these of its scopes or for all.
+    ClientCredentials(Option<String>),
+    /// Another one for a refresh token.
+    RefreshToken(SecretString),
+}
+
+/// RFC 6749, section 5.1.
+#[derive(Serialize)]
+pub struct Issued {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u32,
+    scope: String,
+    refresh_token: String,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub enum Refused {
+    /// The code of RFC 6749, section 5.2 or RFC 9449, section 5, and a sentence for whoever writes the client.
+    Oauth(&'static str, &'static str),
+    /// It is not for the client to mend.
+    Web(Error),
+}
+
+impl<E: Into<Error>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Web(error.into())
+    }
+}
+
+const WHO: Refused = Refused::Oauth("invalid_client", "No such client, or another secret.");
+const TOO_OLD: Refused = Refused::Oauth("invalid_client", "The secret is older than 90 days; make a new one.");
+const GRANT: Refused = Refused::Oauth("invalid_grant", "This refresh token is used, expired, revoked or not yours.");
+const PROOF: Refused =
+    Refused::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
+
+/// Tries of one client from one network: failed or not, a token lasts longer than that.
+const TRIES: Limit = Limit { name: "api client", at_once: 20, every: Duration::seconds(3) };
+
+/// A client that has shown its secret.
+struct Client {
+    id: Uuid,
+    tenant: TenantId,
+    user: Option<UserId>,
+    scopes: Vec<String>,
+    dpop: bool,
+    version: i32,
+}
+
+impl Client {
+    fn by(&self, context: &Context) -> Actor {
+        actor(self.id, self.user, context)
+    }
+}
+
+fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
+    let network = context.client.network.clone();
+    Actor { user, session: None, client: Some(client), request: context.request, network }
+}
+
+/// The id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1). Neither
+/// has a character that would be encoded.
+fn credentials(
+    headers: &HeaderMap,
+    form: (Option<String>, Option<SecretString>),
+) -> Result<(Uuid, SecretString), Refused> {
+    let mut given = headers.get_all("authorization").iter();
+    let (id, secret) = match (given.next(), given.next(), form) {
+        (None, None, (Some(id), Some(secret))) => (id, secret),
+        (Some(header), None, (id, None)) => {
+            let basic = || {
+                let (scheme, pair) = header.to_str().ok()?.split_once(' ')?;
+                let pair = String::from_utf8(STANDARD.decode(pair).ok()?).ok()?;
+                let (id, secret) = pair.split_once(':')?;
+                scheme.eq_ignore_ascii_case("basic").then(|| (id.to_owned(), SecretString::from(secret)))
+            };
+            let basic = basic().ok_or(WHO)?;
+            if id.is_some_and(|id| id != basic.0) {
+                return Err(WHO);
+            }
+            basic
+        }
+        (None, None, _) => return Err(WHO),
+        _ => return Err(Refused::Oauth("invalid_request", "Say once who you are.")),
+    };
+    Ok((id.parse().map_err(|_| WHO)?, secret))
+}
+
+impl Tokens {
+    /// The client that shows its secret; a failure is recorded with the client, and every try is counted.
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        form: (Option<String>, Option<SecretString>),
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<(Client, Tx<Write, Identity>), Refused> {
+        let network = &context.client.network;
+        let per_minute = self.0.config.requests_per_minute;
+        let every = Duration::milliseconds(60_000 / i64::from(per_minute));
+        self.0.authn.count(Limit { name: "token endpoint", at_once: per_minute, every }, network, context).await?;
+        let (id, secret) = credentials(headers, form)?;
+        self.0.authn.count(TRIES, &format!("{id} {network}"), context).await?;
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let found = sqlx::query!(
+            r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_at,
+                      secret_version,
+                      (member is null or exists (select from identity.users u where u.id = member and u.locked_at is null))
+                        as "unlocked!"
+                 from tenant.api_clients where id = $1"#,
+            id,
+        );
+        let Some(found) = found.fetch_optional(&mut *tx).await? else { return Err(WHO) };
+        let right = !found.signs && found.unlocked && found.secret == secret::hash(secret.expose_secret());
+        let too_old = secret::is_too_old(found.secret_at, now);
+        if !right || too_old {
+            let target = format!("ApiClient::{id}");
+            let reason = if right { "secret too old" } else { "wrong secret" };
+            let event = Event { kind: "api_client.refused", target, details: json!({ "reason": reason }) };
+            event.record_in(&mut tx, Some(found.tenant), &actor(id, found.user, context)).await?;
+            tx.commit().await?;
+            return Err(if right { TOO_OLD } else { WHO });
+        }
+        let client = Client {
+            id,
+            tenant: found.tenant,
+            user: found.user,
+            scopes: found.scopes,
+            dpop: found.dpop,
+            version: found.secret_version,
+        };
+        Ok((client, tx))
+    }
+
+    /// Gives a client what it asks for (RFC 6749, sections 4.4 and 6).
+    pub async fn issue(
+        &self,
+        headers: &HeaderMap,
+        client: (Option<String>, Option<SecretString>),
+        grant: Grant,
+        context: &Context,
+    ) -> Result<Issued, Refused> {
+        let now = self.0.authn.clock().now();
+        let (client, mut tx) = self.authenticate(headers, client, context, now).await?;
+        let url = format!("{}/api/oauth/token", self.issuer());
+        let jkt = match Proof::of(headers, ("POST", &url), None, now) {
+            Ok(Some(proof)) if proof.take(&mut tx, now).await? => Some(proof.jkt),
+            Ok(None) if !client.dpop => None,
+            _ => return Err(PROOF),
+        };
+        sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", client.id, now)
+            .execute(&mut *tx)
+            .await?;
+        let (name, (family, scopes, refresh_token)) = match grant {
+            Grant::ClientCredentials(wanted) => {
+                ("client_credentials", self.begin_family(&mut tx, &client, wanted, jkt.as_deref(), now).await?)
+            }
+            Grant::RefreshToken(token) => {
+                let shown = secret::hash(token.expose_secret());
+                let Some(turned) = self.turn(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
+                    let target = format!("ApiClient::{}", client.id);
+                    let details = json!({ "ended": "all tokens that came of the same use of the secret" });
+                    let event = Event { kind: "api_token.reused", target, details };
+                    event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+                    tx.commit().await?;
+                    tracing::warn!(client = %client.id, "a refresh token was used twice; its family has ended");
+                    return Err(GRANT);
+                };
+                ("refresh_token", turned)
+            }
+        };
+        let token_type = if jkt.is_some() { "DPoP" } else { "Bearer" };
+        let subject = client.user.map_or(client.id, UserId::uuid);
+        let whom = For { client: client.id, subject, tenant: client.tenant, family, scopes: &scopes, jkt };
+        let (access_token, jti) = self.sign(&mut tx, whom, now).await?;
+        let details = json!({ "grant": name, "token": jti, "scopes": scopes.names() });
+        let event = Event { kind: "api_token.issued", target: format!("ApiClient::{}", client.id), details };
+        event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+        tx.commit().await?;
+        Ok(Issued {
+            access_token,
+            token_type,
+            expires_in: self.0.config.access_seconds,
+            scope: scopes.names().join(" "),
+            refresh_token: refresh_token.to_string(),
+        })
+    }
+
+    async fn begin_family(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        client: &Client,
+        wanted: Option<String>,
+        jkt: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(Uuid, Scopes, Token), Refused> {
+        let given = Scopes::stored(client.scopes.clone(), self.offered());
+        let scopes = match wanted {
+            None => given,
+            Some(wanted) => Scopes::parse(wanted.split(' '), self.offered())
+                .filter(|wanted| wanted.names().iter().all(|name| given.include(name)))
+                .ok_or(Refused::Oauth("invalid_scope", "The client was not given this."))?,
+        };
+        let family = Uuid::now_v7();
+        sqlx::query!(
+            "with families as (
+               delete from identity.token_families where id in
+                 (select id from identity.token_families where expires_at < $7 order by expires_at limit 20)
+                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.token_families', 0)))),
+             revoked as (
+               delete from identity.revoked_tokens where jti in
+                 (select jti from identity.revoked_tokens where expires_at < $7 order by expires_at limit 20)
+                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.revoked_tokens', 0))))
+             insert into identity.token_families (id, tenant_id, client_id, secret_version, jkt, scopes, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+            family,
+            client.tenant.uuid(),
+            client.id,
+            client.version,
+            jkt,
+            scopes.names(),
+            now,
+        )
+        .execute(&mut **tx)
+        .await?;
+        let token = refresh::new(tx, family, None, now).await?;
+        Ok((family, scopes, token))
+    }
+
+    /// `None` where the token was used before: its family has ended.
+    async fn turn(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        client: &Client,
+        shown: Hash,
+        jkt: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Uuid, Scopes, Token)>, Refused> {
+        // Locked, so that of several at once each sees what the one before it did.
+        let family = sqlx::query!(
+            "select f.id, f.scopes, f.jkt from identity.token_families f
+              where f.id = (select family_id from identity.refresh_tokens where token_hash = $1)
+                and f.tenant_id = $2 and f.client_id = $3 and f.secret_version = $4 and f.revoked_at is null
+                for update",
+            &shown,
+            client.tenant.uuid(),
+            client.id,
+            client.version,
+        );
+        let family = family.fetch_optional(&mut **tx).await?.ok_or(GRANT)?;
+        if family.jkt.is_some() && family.jkt.as_deref() != jkt {
+            return Err(PROOF);
+        }
+        match refresh::turn(tx, family.id, shown, now).await? {
+            Turned::Next(token) => {
+                let given = Scopes::stored(client.scopes.clone(), self.offered());
+                Ok(Some((family.id, Scopes::stored(family.scopes, self.offered()).within(&given), token)))
+            }
+            Turned::Reused => Ok(None),
+            Turned::Nothing => Err(GRANT),
+        }
+    }
+
+    /// Takes back a token of the client that shows its secret (RFC 7009): a refresh token with all that came of it, an
+    /// access token alone. What is none of its own is left alone, and the answer is the same.
+    pub async fn revoke(
+        &self,
+        headers: &HeaderMap,
+        client: (Option<String>, Option<SecretString>),
+        token: SecretString,
+        context: &Context,
+    ) -> Result<(), Refused> {
+        let now = self.0.authn.clock().now();
+        let (client, mut tx) = self.authenticate(headers, client, context, now).await?;
+        let ended = sqlx::query_scalar!(
+            "update identity.token_families f set revoked_at = $4 from identity.refresh_tokens t
+              where t.token_hash = $1 and f.id = t.family_id and f.tenant_id = $2 and f.client_id = $3 and f.revoked_at is null
+             returning f.id",
+            &secret::hash(token.expose_secret()),
+            client.tenant.uuid(),
+            client.id,
+            now,
+        );
+        let mut details: Option<Value> =
+            ended.fetch_optional(&mut *tx).await?.map(|family| json!({ "family": family }));
+        if details.is_none()
+            && let Some(access) =
+                self.verify(token.expose_secret()).await?.filter(|access| access.client_id == client.id)
+        {
+            let expires_at = DateTime::from_timestamp(access.exp, 0).unwrap_or(now);
+            let listed = sqlx::query!(
+                "insert into identity.revoked_tokens (jti, expires_at) values ($1, $2) on conflict do nothing",
+                access.jti,
+                expires_at,
+            );
+            details = (listed.execute(&mut *tx).await?.rows_affected() == 1).then(|| json!({ "token": access.jti }));
+        }
+        if let Some(details) = details {
+            let event = Event { kind: "api_token.revoked", target: format!("ApiClient::{}", client.id), details };
+            event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+type Token = secrecy::zeroize::Zeroizing<String>;

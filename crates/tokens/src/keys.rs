@@ -1,0 +1,182 @@
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Duration, Utc};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use sealing::Place;
+use secrecy::zeroize::Zeroizing;
+use serde_json::{Value, json};
+use tenancy::{Identity, Read, Tx, Write};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+use web::Error;
+
+use crate::{Tokens, jwt};
+
+/// A key is published this long before it signs, for whoever keeps a copy of the list.
+const OVERLAP: Duration = Duration::days(1);
+/// How old our own copy of the list gets.
+const KEPT: Duration = Duration::seconds(60);
+/// For a key that is not in it, the list is read anew, but not more often: anybody can name any key.
+const PAUSE: Duration = Duration::seconds(10);
+/// Clocks that are off, and tokens that are on their way.
+const SLACK: Duration = Duration::seconds(60);
+
+/// The public keys, as they were read last.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing {
+    known: RwLock<Arc<Known>>,
+    reading: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    at: Option<DateTime<Utc>>,
+    keys: Vec<Published>,
+}
+
+#[derive(Clone, Debug)]
+struct Published {
+    id: Uuid,
+    key: VerifyingKey,
+    until: DateTime<Utc>,
+}
+
+impl Known {
+    fn older_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
+        self.at.is_none_or(|at| now - at >= age)
+    }
+}
+
+impl KeyRing {
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Tokens {
+    /// The key of this id, if it is published.
+    pub(crate) async fn verifying_key(&self, id: Uuid, now: DateTime<Utc>) -> Result<Option<VerifyingKey>, Error> {
+        let find = |known: &Known| known.keys.iter().find(|key| key.id == id && key.until > now).map(|key| key.key);
+        let known = self.0.ring.known();
+        let found = find(&known);
+        let age = if found.is_some() { KEPT } else { PAUSE };
+        if !known.older_than(age, now) {
+            return Ok(found);
+        }
+        Ok(find(&*self.read_keys(age, now).await?))
+    }
+
+    /// Reads the list, unless somebody else just has.
+    async fn read_keys(&self, age: Duration, now: DateTime<Utc>) -> Result<Arc<Known>, Error> {
+        let _one_at_a_time = self.0.ring.reading.lock().await;
+        let known = self.0.ring.known();
+        if !known.older_than(age, now) {
+            return Ok(known);
+        }
+        let mut tx = self.0.db.begin_identity::<Read>().await?;
+        let rows = sqlx::query!(
+            "select id, public, published_until from identity.signing_keys where published_until > $1",
+            now
+        );
+        let mut keys = Vec::new();
+        for row in rows.fetch_all(&mut *tx).await? {
+            let key = VerifyingKey::try_from(&row.public[..])?;
+            keys.push(Published { id: row.id, key, until: row.published_until });
+        }
+        let known = Arc::new(Known { at: Some(now), keys });
+        *self.0.ring.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+        Ok(known)
+    }
+
+    /// The published keys as a JSON Web Key Set (RFC 7517).
+    pub async fn key_set(&self) -> Result<Value, Error> {
+        let now = self.0.authn.clock().now();
+        let known = self.read_keys(PAUSE, now).await?;
+        let keys = known.keys.iter().filter(|key| key.until > now).map(|Published { id, key, .. }| {
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": jwt::encode(key.as_bytes()), "kid": id, "use": "sig", "alg": "EdDSA" })
+        });
+        Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
+    }
+
+    /// The key that signs now. Sees to it that the next one is published before it is needed.
+    pub(crate) async fn signing_key(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        now: DateTime<Utc>,
+    ) -> Result<(Uuid, SigningKey), Error> {
+        let (signing, last) = self.stored_keys(tx, now).await?;
+        if let (Some(signing), true) = (signing, last.is_some_and(|last| last - now > OVERLAP)) {
+            return Ok(signing);
+        }
+        // Of several that find this, one makes the key.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended('identity.signing_keys', 0))")
+            .execute(&mut **tx)
+            .await?;
+        let (signing, last) = self.stored_keys(tx, now).await?;
+        match (signing, last) {
+            (Some(signing), Some(last)) if last - now > OVERLAP => Ok(signing),
+            (Some(signing), Some(last)) => {
+                self.new_key(tx, last, now).await?;
+                Ok(signing)
+            }
+            // None yet, or none that opens: the key it was sealed with is gone.
+            _ => self.new_key(tx, now, now).await,
+        }
+    }
+
+    /// The key that signs now, and until when there is one.
+    async fn stored_keys(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        now: DateTime<Utc>,
+    ) -> Result<(Option<(Uuid, SigningKey)>, Option<DateTime<Utc>>), Error> {
+        let rows = sqlx::query!(
+            "select id, private, signs_from, signs_until from identity.signing_keys where signs_until > $1 order by signs_until",
+            now,
+        );
+        let rows = rows.fetch_all(&mut **tx).await?;
+        let last = rows.last().map(|row| row.signs_until);
+        // The oldest that still signs: everybody has seen it longest.
+        let signing = rows.iter().filter(|row| row.signs_from <= now).find_map(|row| {
+            let opened = self.0.keys.open(place(row.id), &row.private).inspect_err(|error| {
+                tracing::error!(%error, key = %row.id, "a signing key is not used any more");
+            });
+            Some((row.id, SigningKey::try_from(&opened.ok()?[..]).ok()?))
+        });
+        Ok((signing, last))
+    }
+
+    async fn new_key(
+        &self,
+        tx: &mut Tx<Write, Identity>,
+        from: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(Uuid, SigningKey), Error> {
+        let (id, mut bytes) = (Uuid::now_v7(), Zeroizing::new([0; 32]));
+        getrandom::fill(&mut bytes[..])?;
+        let key = SigningKey::from_bytes(&bytes);
+        let until = from + Duration::days(self.0.config.key_days.into());
+        let published_until = until + Duration::seconds(self.0.config.access_seconds.into()) + SLACK;
+        let public = key.verifying_key().to_bytes();
+        let private = self.0.keys.seal(place(id), &bytes[..])?;
+        sqlx::query!("delete from identity.signing_keys where published_until <= $1", now).execute(&mut **tx).await?;
+        sqlx::query!(
+            "insert into identity.signing_keys (id, public, private, signs_from, signs_until, published_until)
+             values ($1, $2, $3, $4, $5, $6)",
+            id,
+            &public,
+            private,
+            from,
+            until,
+            published_until,
+        )
+        .execute(&mut **tx)
+        .await?;
+        tracing::info!(key = %id, %from, %until, "a new key for access tokens");
+        Ok((id, key))
+    }
+}
+
+fn place(key: Uuid) -> Place {
+    Place { column: "identity.signing_keys.private", row: key }
+}

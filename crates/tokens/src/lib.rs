@@ -1,0 +1,82 @@
+//! An access token is accepted only if we signed it, for us and for now, and nobody took it back.
+//!
+//! A client of the API proves itself with a secret at the token endpoint ([`Tokens::issue`]) and is then known by access
+//! tokens of a few minutes, bound to a key of its own where it proves one (`DPoP`), and by refresh tokens that each work
+//! once; or it signs every request with its secret. Either way a request yields an [`ApiClient`].
+
+mod access;
+mod api_client;
+mod config;
+mod dpop;
+mod endpoint;
+mod jwt;
+mod keys;
+mod once;
+mod refresh;
+mod scopes;
+mod secret;
+mod signed;
+
+use std::sync::Arc;
+
+use authn::Authn;
+use sealing::Keys;
+use tenancy::Db;
+
+pub use access::AccessToken;
+pub use api_client::ApiClient;
+pub use config::{Config, ConfigError};
+pub use endpoint::{Grant, Issued, Refused};
+pub use scopes::Scopes;
+pub use secret::{AGES, FLAGGED, NewSecret};
+
+use keys::KeyRing;
+
+/// Where clients of the API are known and get their tokens. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tokens(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    authn: Authn,
+    keys: Keys,
+    ring: KeyRing,
+    config: Config,
+    issuer: String,
+    offered: &'static [&'static str],
+}
+
+impl Tokens {
+    /// Checks the configuration. `offered` are the actions that clients can be given.
+    pub fn new(
+        config: Config,
+        public_url: &str,
+        offered: &'static [&'static str],
+        keys: Keys,
+        db: Db,
+        authn: Authn,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        let (issuer, ring) = (public_url.to_owned(), KeyRing::default());
+        Ok(Self(Arc::new(Inner { db, authn, keys, ring, config, issuer, offered })))
+    }
+
+    /// Who issues tokens: our own origin.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// Whom access tokens are for: the API below this address.
+    #[must_use]
+    pub fn audience(&self) -> String {
+        format!("{}/api/v1", self.0.issuer)
+    }
+
+    /// The actions that clients can be given.
+    #[must_use]
+    pub fn offered(&self) -> &'static [&'static str] {
+        self.0.offered
+    }
+}

@@ -1,0 +1,83 @@
+use chrono::{DateTime, Duration, Utc};
+use tenancy::{Identity, Tx, Write};
+use uuid::Uuid;
+use web::Error;
+
+use crate::secret::{self, Hash};
+use secrecy::zeroize::Zeroizing;
+
+/// How long a refresh token is good for.
+pub(crate) const LIFETIME: Duration = Duration::hours(24);
+
+/// What became of a refresh token that was shown.
+pub(crate) enum Turned {
+    /// It was good for once, and this is the next one.
+    Next(Zeroizing<String>),
+    /// It was used before by somebody who had the next one. The family has ended.
+    Reused,
+    /// It is none, or has expired.
+    Nothing,
+}
+
+/// The first refresh token of a family, or one that follows another.
+pub(crate) async fn new(
+    tx: &mut Tx<Write, Identity>,
+    family: Uuid,
+    previous: Option<Hash>,
+    now: DateTime<Utc>,
+) -> Result<Zeroizing<String>, Error> {
+    let (token, expires_at) = (secret::random()?, now + LIFETIME);
+    sqlx::query!(
+        "insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
+        &secret::hash(&token),
+        family,
+        previous.as_ref().map(|hash| &hash[..]),
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!("update identity.token_families set expires_at = $2 where id = $1", family, expires_at)
+        .execute(&mut **tx)
+        .await?;
+    Ok(token)
+}
+
+/// Uses up a refresh token of the family, whose row the transaction has locked.
+///
+/// The one before the last works once more as long as the last was never used: its answer was lost. The last one is then
+/// worth nothing, and whoever shows it shows that two have the same.
+pub(crate) async fn turn(
+    tx: &mut Tx<Write, Identity>,
+    family: Uuid,
+    shown: Hash,
+    now: DateTime<Utc>,
+) -> Result<Turned, Error> {
+    let token = sqlx::query!(
+        "select used_at is not null as \"used!\", repeated, expires_at,
+                exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous = $1 and n.used_at is not null)
+                  as \"followed!\"
+           from identity.refresh_tokens where token_hash = $1 and family_id = $2",
+        &shown,
+        family,
+    );
+    let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Turned::Nothing) };
+    if token.used && (token.repeated || token.followed) {
+        sqlx::query!("update identity.token_families set revoked_at = $2 where id = $1", family, now)
+            .execute(&mut **tx)
+            .await?;
+        return Ok(Turned::Reused);
+    }
+    if token.expires_at <= now {
+        return Ok(Turned::Nothing);
+    }
+    sqlx::query!(
+        "update identity.refresh_tokens set used_at = $3, repeated = (token_hash <> $1 or used_at is not null)
+          where family_id = $2 and (token_hash = $1 or previous = $1)",
+        &shown,
+        family,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(Turned::Next(new(tx, family, Some(shown), now).await?))
+}

@@ -1,0 +1,79 @@
+/// The actions that a client was given. There is no word for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scopes {
+    held: Vec<String>,
+    offered: &'static [&'static str],
+}
+
+impl Scopes {
+    /// Those named, if each is offered and named once.
+    #[must_use]
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>, offered: &'static [&'static str]) -> Option<Self> {
+        let mut held: Vec<String> = Vec::new();
+        for name in names {
+            if !offered.contains(&name) || held.iter().any(|known| known == name) {
+                return None;
+            }
+            held.push(name.to_owned());
+        }
+        (!held.is_empty()).then_some(Self { held, offered })
+    }
+
+    /// What is stored, as far as it is still offered.
+    pub(crate) fn stored(held: Vec<String>, offered: &'static [&'static str]) -> Self {
+        Self { held: held.into_iter().filter(|name| offered.contains(&name.as_str())).collect(), offered }
+    }
+
+    /// Only those that `others` have as well.
+    pub(crate) fn within(mut self, others: &Self) -> Self {
+        self.held.retain(|name| others.include(name));
+        self
+    }
+
+    /// Whether the action is one of them.
+    #[must_use]
+    pub fn include(&self, action: &str) -> bool {
+        self.held.iter().any(|name| name == action)
+    }
+
+    /// Whether any client could be given this action.
+    #[must_use]
+    pub fn are_offered(&self, action: &str) -> bool {
+        self.offered.contains(&action)
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFERED: &[&str] = &["ListContacts", "ViewContact"];
+
+    // control: IDN-18
+    #[test]
+    fn nothing_stands_for_several_actions_or_for_one_that_is_not_offered() {
+        for good in [&["ListContacts"][..], &["ViewContact", "ListContacts"]] {
+            assert_eq!(Scopes::parse(good.iter().copied(), OFFERED).unwrap().names(), good);
+        }
+        for bad in [
+            &[][..],
+            &["*"],
+            &["List*"],
+            &["contacts"],
+            &["ListContacts "],
+            &["listcontacts"],
+            &["ListContacts ViewContact"],
+            &["ListContacts", "ListContacts"],
+            &["ListContacts", "DeleteContact"],
+            &[""],
+        ] {
+            assert_eq!(Scopes::parse(bad.iter().copied(), OFFERED), None, "{bad:?}");
+        }
+    }
+}

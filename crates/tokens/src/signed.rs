@@ -1,0 +1,155 @@
+//! Requests that a client signs with its secret: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, and no more of it
+//! than that. Covered are the method, the path, the query where there is one, and the digest of the body (RFC 9530) where
+//! there is one; a signature is good for a minute, and once.
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Duration, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tenancy::Write;
+use uuid::Uuid;
+use web::{BodyDigest, Error};
+
+use crate::{Tokens, once, secret};
+
+/// How far the time of a signature may be from ours.
+const SKEW: i64 = 60;
+const LONGEST: usize = 1024;
+
+/// A signature nobody has verified yet.
+struct Given<'a> {
+    /// The list of components with its parameters, as it was sent: the last line of what is signed.
+    params: &'a str,
+    components: Vec<&'a str>,
+    created: i64,
+    nonce: &'a str,
+    client: Uuid,
+    mac: Vec<u8>,
+}
+
+/// One value of a header that must not be there twice.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    (values.next().is_none() && value.len() <= LONGEST).then_some(value)
+}
+
+impl<'a> Given<'a> {
+    fn read(headers: &'a HeaderMap) -> Option<Self> {
+        let (label, params) = one(headers, "signature-input")?.split_once('=')?;
+        let (signature_label, signature) = one(headers, "signature")?.split_once('=')?;
+        if label != signature_label
+            || label.is_empty()
+            || !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        {
+            return None;
+        }
+        let mac = STANDARD.decode(signature.strip_prefix(':')?.strip_suffix(':')?).ok()?;
+        let (components, rest) = params.strip_prefix('(')?.split_once(')')?;
+        let components = components.split(' ').map(quoted).collect::<Option<Vec<_>>>()?;
+        let (mut created, mut nonce, mut client, mut alg) = (None, None, None, None);
+        for parameter in rest.strip_prefix(';')?.split(';') {
+            let (name, value) = parameter.split_once('=')?;
+            let twice = match name {
+                "created" => created.replace(value.parse().ok()?).is_some(),
+                "nonce" => nonce.replace(quoted(value)?).is_some(),
+                "keyid" => client.replace(quoted(value)?.parse().ok()?).is_some(),
+                "alg" => alg.replace(quoted(value)?).is_some(),
+                _ => true,
+            };
+            if twice {
+                return None;
+            }
+        }
+        let nonce = nonce.filter(|nonce| (16..=100).contains(&nonce.len()))?;
+        (alg? == "hmac-sha256").then_some(Self { params, components, created: created?, nonce, client: client?, mac })
+    }
+
+    /// What must be signed of this request, or `None` where less or something else is.
+    fn base(&self, parts: &Parts) -> Option<String> {
+        let (mut base, mut wanted) = (String::new(), vec!["@method", "@path"]);
+        if parts.uri.query().is_some() {
+            wanted.push("@query");
+        }
+        if has_body(parts) {
+            wanted.push("content-digest");
+        }
+        let covers = |wanted: &&&str| self.components.iter().filter(|given| given == wanted).count() == 1;
+        if self.components.len() != wanted.len() || wanted.iter().filter(covers).count() != wanted.len() {
+            return None;
+        }
+        for component in &self.components {
+            let value = match *component {
+                "@method" => parts.method.as_str().to_owned(),
+                "@path" => parts.uri.path().to_owned(),
+                "@query" => format!("?{}", parts.uri.query()?),
+                _ => one(&parts.headers, "content-digest")?.to_owned(),
+            };
+            for part in ["\"", component, "\": ", &value, "\n"] {
+                base.push_str(part);
+            }
+        }
+        Some(base + "\"@signature-params\": " + self.params)
+    }
+}
+
+/// A string of a structured field (RFC 8941), without characters that would be escaped.
+fn quoted(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('"')?.strip_suffix('"')?;
+    inside.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\').then_some(inside)
+}
+
+/// A body may come: whoever reads it must find the one that was signed.
+fn has_body(parts: &Parts) -> bool {
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    !matches!(parts.method, Method::GET | Method::DELETE)
+        || parts.headers.contains_key(header::TRANSFER_ENCODING)
+        || length.is_some_and(|length| length.as_bytes() != b"0")
+}
+
+fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let text = one(headers, "content-digest")?.strip_prefix("sha-256=:")?.strip_suffix(':')?;
+    STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+impl Tokens {
+    /// The client that signed the request, with the secret that it has now, a moment ago and never before. `None` where
+    /// nobody did.
+    pub(crate) async fn signer(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Option<Uuid>, Error> {
+        let Some(given) = Given::read(&parts.headers) else { return Ok(None) };
+        let Some(base) = given.base(parts) else { return Ok(None) };
+        if (given.created - now.timestamp()).abs() > SKEW {
+            return Ok(None);
+        }
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let client =
+            sqlx::query!("select secret, secret_at from tenant.api_clients where id = $1 and signs", given.client);
+        let Some(client) = client.fetch_optional(&mut *tx).await? else { return Ok(None) };
+        if secret::is_too_old(client.secret_at, now) {
+            return Ok(None);
+        }
+        let key = self.0.keys.open(secret::place(given.client), &client.secret)?;
+        let mac = Hmac::<Sha256>::new_from_slice(&key)?.chain_update(base);
+        // In constant time.
+        if mac.verify_slice(&given.mac).is_err() {
+            return Ok(None);
+        }
+        let (whose, until) = (given.client.to_string(), now + Duration::seconds(2 * SKEW + 1));
+        if !once::first_time(&mut tx, ("signature", &whose, given.nonce), now, until).await? {
+            return Ok(None);
+        }
+        sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", given.client, now)
+            .execute(&mut *tx)
+            .await?;
+        let client = given.client;
+        if has_body(parts) {
+            let Some(digest) = digest(&parts.headers) else { return Ok(None) };
+            parts.extensions.insert(BodyDigest(digest));
+        }
+        tx.commit().await?;
+        Ok(Some(client))
+    }
+}

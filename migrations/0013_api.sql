@@ -1,0 +1,140 @@
+-- Clients of the API. A client acts as the member who made it, with the role they have now, or as a service account with a
+-- role of its own, which is none that decides about people and money.
+create table tenant.api_clients (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  id uuid not null,
+  name text not null check (char_length(name) between 1 and 80),
+  member uuid,
+  role text check (role in ('creator', 'editor', 'viewer')),
+  -- Names of actions. Nothing that could stand for several.
+  scopes text[] not null check (cardinality(scopes) between 1 and 40 and array_position(scopes, null) is null
+                                and array_to_string(scopes, ' ') ~ '^[A-Z][A-Za-z]{2,60}( [A-Z][A-Za-z]{2,60})*$'),
+  -- It takes a proof of a key with every token (DPoP, RFC 9449).
+  dpop boolean not null,
+  -- It signs its requests and gets no tokens. Its secret is then sealed for this row, because it must be read again;
+  -- otherwise it is a hash.
+  signs boolean not null,
+  secret bytea not null check (octet_length(secret) = 32 or signs and octet_length(secret) between 60 and 200),
+  secret_at timestamptz not null,
+  -- Counts secrets. What came of an earlier one has ended.
+  secret_version int not null default 1,
+  made_by uuid not null,
+  created_at timestamptz not null,
+  last_used_at timestamptz,
+  primary key (tenant_id, id),
+  constraint api_clients_name_unique unique (tenant_id, name),
+  -- It goes when they go.
+  foreign key (tenant_id, member) references tenant.memberships (tenant_id, user_id) on delete cascade,
+  check ((member is null) <> (role is null)),
+  check (not (dpop and signs))
+);
+create index api_clients_id on tenant.api_clients (id);
+create index api_clients_member on tenant.api_clients (tenant_id, member);
+select tenant.protect('tenant.api_clients');
+
+create policy entry on tenant.api_clients for select to identity_rows using (true);
+create policy used on tenant.api_clients for update to identity_rows using (true);
+grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, secret_version, last_used_at),
+  update (last_used_at) on tenant.api_clients to identity_rows;
+
+-- What one use of a secret gave: access tokens name their family, and refresh tokens follow each other in one.
+create table identity.token_families (
+  id uuid primary key,
+  tenant_id uuid not null,
+  client_id uuid not null,
+  secret_version int not null,
+  -- Thumbprint of the key it is bound to (RFC 7638).
+  jkt text check (char_length(jkt) = 43),
+  scopes text[] not null,
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  foreign key (tenant_id, client_id) references tenant.api_clients (tenant_id, id) on delete cascade
+);
+create index token_families_client on identity.token_families (tenant_id, client_id);
+create index token_families_expiry on identity.token_families (expires_at);
+
+-- Each is used once. `previous` is the one it came of.
+create table identity.refresh_tokens (
+  token_hash bytea primary key check (octet_length(token_hash) = 32),
+  family_id uuid not null references identity.token_families (id) on delete cascade,
+  previous bytea,
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  -- It was used a second time, because the first answer was lost. That is let pass once.
+  repeated boolean not null default false
+);
+create index refresh_tokens_family on identity.refresh_tokens (family_id);
+
+-- Access tokens that were taken back, until they would have expired.
+create table identity.revoked_tokens (
+  jti uuid primary key,
+  expires_at timestamptz not null
+);
+create index revoked_tokens_expiry on identity.revoked_tokens (expires_at);
+
+-- What may be seen once: ids of proofs and nonces of signed requests, as hashes.
+create table identity.seen (
+  key bytea primary key check (octet_length(key) = 32),
+  expires_at timestamptz not null
+);
+create index seen_expiry on identity.seen (expires_at);
+
+-- Keys that sign access tokens. Each is published before it signs, and until the last token it signed has expired.
+create table identity.signing_keys (
+  id uuid primary key,
+  public bytea not null check (octet_length(public) = 32),
+  -- Sealed for this row.
+  private bytea not null check (octet_length(private) between 60 and 200),
+  signs_from timestamptz not null,
+  signs_until timestamptz not null,
+  published_until timestamptz not null,
+  check (signs_from < signs_until and signs_until < published_until)
+);
+
+grant select, insert, update (expires_at, revoked_at), delete on identity.token_families to identity_rows;
+grant select, insert, update (used_at, repeated), delete on identity.refresh_tokens to identity_rows;
+grant select, insert, delete on identity.revoked_tokens to identity_rows;
+grant select, insert, delete on identity.seen to identity_rows;
+grant select, insert, delete on identity.signing_keys to identity_rows;
+
+-- Through which client it was done. A service account has no `actor`.
+alter table audit.events add column client_id uuid;
+create policy of_clients on audit.events for insert to identity_rows
+  with check (kind in ('api_token.issued', 'api_token.reused', 'api_token.revoked', 'api_client.refused')
+              and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));
+
+-- What a client is where the URL points: as `identity.enter`, with one query and one value.
+create function identity.enter_client(given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
+returns json
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_tenant uuid;
+  entry json;
+begin
+  select o.tenant_id, json_build_object(
+           'session', json_build_object('client', c.id, 'tenant', c.tenant_id, 'user', c.member, 'name', c.name,
+                                        'scopes', c.scopes, 'dpop', c.dpop),
+           'membership', case when o.tenant_id is not null then
+             json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role)) end,
+           'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
+    into found_tenant, entry
+    from tenant.api_clients c
+    left join tenant.memberships m on m.tenant_id = c.tenant_id and m.user_id = c.member
+    left join tenant.organizations o on o.tenant_id = c.tenant_id and o.tenant_id = given_tenant
+    left join tenant.workspaces w on w.tenant_id = o.tenant_id and w.id = given_workspace
+   where c.id = given_client
+     and (c.member is null or m.role is not null and exists (select from identity.users u where u.id = c.member and u.locked_at is null))
+     and (given_family is null and c.signs
+          or exists (select from identity.token_families f
+                      where f.id = given_family and f.tenant_id = c.tenant_id and f.client_id = c.id
+                        and f.secret_version = c.secret_version and f.revoked_at is null))
+     and not exists (select from identity.revoked_tokens r where r.jti = given_jti);
+  if found_tenant is not null then
+    perform set_config('app.tenant_id', found_tenant::text, true);
+  end if;
+  return entry;
+end;
+$$;
+grant execute on function identity.enter_client(uuid, uuid, uuid, uuid, uuid) to identity_rows;
