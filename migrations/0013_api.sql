@@ -28,7 +28,7 @@ create table tenant.api_clients (
   check ((member is null) <> (role is null)),
   check (not (dpop and signs))
 );
-create index api_clients_id on tenant.api_clients (id);
+create unique index api_clients_id on tenant.api_clients (id);
 create index api_clients_member on tenant.api_clients (tenant_id, member);
 select tenant.protect('tenant.api_clients');
 
@@ -117,7 +117,9 @@ begin
            'session', json_build_object('client', c.id, 'tenant', c.tenant_id, 'user', c.member, 'name', c.name,
                                         'scopes', c.scopes, 'dpop', c.dpop),
            'membership', case when o.tenant_id is not null then
-             json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role)) end,
+             json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role),
+                               -- Whether its member could still come in nobody has asked.
+                               'unaccepted', case when c.member is not null and o.enforces_sign_on then 'sign_on' end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_tenant, entry
     from tenant.api_clients c

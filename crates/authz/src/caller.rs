@@ -172,7 +172,7 @@ impl Caller for ApiClient {
     }
 
     /// It has no factor and can prove none, so what needs one is not for it.
-    fn situation(&self, _: Option<&Membership>, now: DateTime<Utc>) -> Situation {
+    fn situation(&self, membership: Option<&Membership>, now: DateTime<Utc>) -> Situation {
         Situation {
             auth_age: age(self.since(), now),
             passkey_age: None,
@@ -181,7 +181,7 @@ impl Caller for ApiClient {
             enrolled: tenancy::Enrolled { passkey: false, totp: false },
             by_link: false,
             sign_on: None,
-            unaccepted: false,
+            unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
             risk_score: 0,
             scopes: Some(self.scopes().clone()),
         }

@@ -107,7 +107,7 @@ fn verify(proof: &str, (method, url): (&str, &str), token: Option<&str>, now: i6
     let ath = token.map(|token| jwt::encode(&Sha256::digest(token)));
     let holds = claims.htm == method
         && address == url
-        && (claims.iat - now).abs() <= FRESH
+        && claims.iat.abs_diff(now) <= FRESH.unsigned_abs()
         && (8..=200).contains(&claims.jti.len())
         && (ath.is_none() || claims.ath == ath);
     // The members in alphabetical order, as `json!` keeps them: RFC 7638, section 3.

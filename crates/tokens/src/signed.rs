@@ -121,7 +121,7 @@ impl Tokens {
     pub(crate) async fn signer(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Option<Uuid>, Error> {
         let Some(given) = Given::read(&parts.headers) else { return Ok(None) };
         let Some(base) = given.base(parts) else { return Ok(None) };
-        if (given.created - now.timestamp()).abs() > SKEW {
+        if given.created.abs_diff(now.timestamp()) > SKEW.unsigned_abs() {
             return Ok(None);
         }
         let mut tx = self.0.db.begin_identity::<Write>().await?;

@@ -46,6 +46,38 @@ async fn a_client_acts_with_the_role_its_member_has_now() {
     assert_eq!(refused.json()["error"], "invalid_client");
 }
 
+// control: IDN-15
+// control: IDN-16
+#[tokio::test]
+async fn a_members_client_is_nothing_where_the_organization_wants_its_own_provider_of_everybody() {
+    let world = World::start().await;
+    let own = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await.token(&world).await;
+    let service = ApiClient::editor(&world).await.token(&world).await;
+    let status = async |token: &str| call(&world, Method::GET, &contacts(&world), token, None).await.status;
+    assert_eq!((status(&own).await, status(&service).await), (200, 200));
+    // As after somebody who came in with it has required it.
+    world.new_provider(world.acme).await;
+    let domain = "update tenant.domains set proved_at = created_at where id = $1";
+    sqlx::query(domain)
+        .bind(world.new_domain(world.acme).await)
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
+    world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
+    assert_eq!((status(&own).await, status(&service).await), (401, 200));
+}
+
+// control: IDN-16
+#[tokio::test]
+async fn nobody_gets_a_secret_to_act_as_somebody_else() {
+    let world = World::start().await;
+    let own = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
+    let mut olivia = world.sign_in("olivia").await;
+    let client = format!("{}/clients/{}", world.acme.url(), own.id);
+    assert_eq!(olivia.post(&format!("{client}/secret"), &[("reason", "To be her")]).await.status, 403);
+    assert_eq!(olivia.post(&format!("{client}/revoke"), &[("reason", "Not needed")]).await.status, 303);
+}
+
 // control: IDN-16
 #[tokio::test]
 async fn who_makes_clients_for_whom() {

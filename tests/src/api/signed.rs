@@ -167,6 +167,8 @@ async fn a_signature_covers_what_is_asked_and_nothing_less() {
         ("a short nonce", Signed { nonce: "short".to_owned(), ..get() }),
         ("an end of its own", Signed { more: ";expires=9999999999", ..get() }),
         ("two times", Signed { more: ";created=1", ..get() }),
+        ("before all time", Signed { created: i64::MIN, ..get() }),
+        ("after all time", Signed { created: i64::MAX, ..get() }),
     ] {
         let headers = sent.headers();
         cases.push((what, (sent, headers)));
