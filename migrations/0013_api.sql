@@ -97,8 +97,9 @@ grant select, insert, delete on identity.revoked_tokens to identity_rows;
 grant select, insert, delete on identity.seen to identity_rows;
 grant select, insert, delete on identity.signing_keys to identity_rows;
 
--- Through which client it was done. A service account has no `actor`.
+-- Through which client it was done or asked. A service account has no `actor`.
 alter table audit.events add column client_id uuid;
+alter table audit.decisions add column client_id uuid;
 create policy of_clients on audit.events for insert to identity_rows
   with check (kind in ('api_token.issued', 'api_token.reused', 'api_token.revoked', 'api_client.refused')
               and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));

@@ -1,5 +1,8 @@
 //! What a person does, in a real Chromium: the application on one site, the identity provider on another, script off.
 
+mod client;
+mod organization;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -417,6 +420,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     world.new_invitation(world.acme).await;
     world.new_domain(world.acme).await;
     world.new_provider(world.acme).await;
+    world.new_client(world.acme).await;
     world.new_invitation_to("olivia").await;
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);

@@ -10,7 +10,7 @@ use crate::harness::passkey::{Authenticator, enrol};
 use crate::harness::{Answer, Client, Place, World, log};
 use crate::sign_in::faults::{Outcome, expected};
 
-const SECRET: &str = "the secret of acme's client";
+pub(crate) const SECRET: &str = "the secret of acme's client";
 
 fn settings(place: Place) -> String {
     format!("{}/settings", place.url())
@@ -27,7 +27,7 @@ fn person(subject: &str, email: &str) -> Person {
 }
 
 /// A provider of Acme's own, at which Acme has registered us.
-async fn provider(world: &World, place: Place) -> Idp {
+pub(crate) async fn provider(world: &World, place: Place) -> Idp {
     let people = vec![
         person("wanda", "wanda@acme.test"),
         person("oskar", "oskar@acme.test"),

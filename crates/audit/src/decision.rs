@@ -44,6 +44,8 @@ pub struct Decision {
     pub policy_set: [u8; 32],
     /// The request.
     pub request: Uuid,
+    /// The client of the API through which they asked.
+    pub client: Option<Uuid>,
 }
 
 impl Decision {
@@ -51,8 +53,8 @@ impl Decision {
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.decisions
-               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id)
-             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9)",
+               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id, client_id)
+             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             Uuid::now_v7(),
             self.at,
             self.principal,
@@ -62,6 +64,7 @@ impl Decision {
             &self.policies,
             &self.policy_set[..],
             self.request,
+            self.client,
         )
         .execute(&mut **tx)
         .await?;
@@ -214,14 +217,16 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
     let policies: Vec<String> = batch.iter().map(|d| d.policies.join(",")).collect();
     let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
     let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();
+    let clients: Vec<Option<Uuid>> = batch.iter().map(|d| d.client).collect();
     sqlx::query!(
         r#"insert into audit.decisions
-             (id, tenant_id, at, principal, action, resource, allowed, step_up, policies, policy_set, request_id)
+             (id, tenant_id, at, principal, action, resource, allowed, step_up, policies, policy_set, request_id,
+              client_id)
            select id, tenant, at, principal, action, resource, allowed, step_up, string_to_array(policies, ','),
-                  policy_set, request
+                  policy_set, request, client
              from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
-                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[])
-               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request)
+                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[], $12::uuid[])
+               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request, client)
            on conflict do nothing"#,
         &ids,
         &tenants as &[Option<Uuid>],
@@ -234,6 +239,7 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
         &policies,
         &sets,
         &requests,
+        &clients as &[Option<Uuid>],
     )
     .execute(&mut *tx)
     .await?;

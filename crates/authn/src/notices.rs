@@ -31,6 +31,8 @@ pub enum Notice {
     RecoveryWaits(DateTime<Utc>),
     /// A recovery that waited is gone on with.
     RecoveryGoesOn,
+    /// They were shown a new secret of the client of the API that has this name.
+    ClientSecret(String),
     /// Wrong codes were tried, and none is looked at until this time.
     LockedOut(DateTime<Utc>),
 }
@@ -98,6 +100,13 @@ impl Notice {
                      {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
                      account, under Recovery.",
                     moment(*ready)
+                ),
+            ),
+            Self::ClientSecret(name) => (
+                "api_client.secret",
+                "A secret of an API client was made in your name",
+                format!(
+                    "You were shown a new secret of the API client “{name}”. Whoever has it can do what the client was given."
                 ),
             ),
             Self::LockedOut(until) => (

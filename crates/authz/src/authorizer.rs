@@ -53,6 +53,7 @@ struct Asker {
     tenant: Option<TenantId>,
     situation: Situation,
     request: Uuid,
+    client: Option<Uuid>,
 }
 
 /// How the person comes to ask, as `Situation` of the schema has it.
@@ -141,6 +142,7 @@ impl Authorizer {
             tenant: membership.map(|membership| membership.tenant),
             situation: Situation { sign_on, ..who.situation(membership, self.0.authn.clock().now()) },
             request: who.context().request,
+            client: who.client(),
         };
         self.case_of(asker, resource, facts)
     }
@@ -242,6 +244,7 @@ impl Authorizer {
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
             request: case.known.asker.request,
+            client: case.known.asker.client,
         }
     }
 
@@ -258,6 +261,7 @@ impl Authorizer {
             policies: Vec::new(),
             policy_set: self.0.policies.hash,
             request: who.context().request,
+            client: who.client(),
         }
     }
 

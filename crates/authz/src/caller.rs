@@ -36,6 +36,10 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn user(&self) -> Option<UserId>;
 
+    /// Its id where it is a client of the API.
+    #[doc(hidden)]
+    fn client(&self) -> Option<Uuid>;
+
     /// Its id as a `Member`.
     #[doc(hidden)]
     fn member(&self) -> Uuid;
@@ -87,6 +91,10 @@ impl Caller for SignedIn {
 
     fn user(&self) -> Option<UserId> {
         Some(self.user)
+    }
+
+    fn client(&self) -> Option<Uuid> {
+        None
     }
 
     fn member(&self) -> Uuid {
@@ -157,6 +165,10 @@ impl Caller for ApiClient {
 
     fn user(&self) -> Option<UserId> {
         self.user
+    }
+
+    fn client(&self) -> Option<Uuid> {
+        Some(self.client)
     }
 
     fn member(&self) -> Uuid {

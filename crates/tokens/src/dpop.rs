@@ -1,5 +1,5 @@
 use axum::http::HeaderMap;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use ed25519_dalek::{Signature, VerifyingKey};
 use p256::ecdsa::signature::Verifier as _;
 use serde::Deserialize;
@@ -75,8 +75,7 @@ impl Proof {
 
     /// Uses the proof up. `false` where it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
-        let until = now + Duration::seconds(2 * FRESH + 1);
-        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now, until).await
+        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now, now + once::remembered(FRESH)).await
     }
 }
 

@@ -59,6 +59,9 @@ const PROOF: Refused =
 
 /// Tries of one client from one network: failed or not, a token lasts longer than that.
 const TRIES: Limit = Limit { name: "api client", at_once: 20, every: Duration::seconds(3) };
+/// Refusals of one client, from one network and for one reason, that are recorded: who is refused all the time fills no
+/// trail, and hides nothing else.
+const RECORDED: Limit = Limit { name: "api client refused", at_once: 3, every: Duration::hours(1) };
 
 /// A client that has shown its secret.
 struct Client {
@@ -68,12 +71,18 @@ struct Client {
     scopes: Vec<String>,
     dpop: bool,
     version: i32,
+    secret_at: DateTime<Utc>,
 }
 
 impl Client {
     fn by(&self, context: &Context) -> Actor {
         actor(self.id, self.user, context)
     }
+}
+
+/// The client, as policies name it.
+fn target(client: Uuid) -> String {
+    format!("ApiClient::\"{client}\"")
 }
 
 fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
@@ -110,13 +119,13 @@ fn credentials(
 }
 
 impl Tokens {
-    /// The client that shows its secret; a failure is recorded with the client, and every try is counted.
+    /// The client that shows its secret, however old that is; a failure is recorded with the client, and every try is
+    /// counted.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
         form: (Option<String>, Option<SecretString>),
         context: &Context,
-        now: DateTime<Utc>,
     ) -> Result<(Client, Tx<Write, Identity>), Refused> {
         let network = &context.client.network;
         let per_minute = self.0.config.requests_per_minute;
@@ -134,15 +143,10 @@ impl Tokens {
             id,
         );
         let Some(found) = found.fetch_optional(&mut *tx).await? else { return Err(WHO) };
-        let right = !found.signs && found.unlocked && found.secret == secret::hash(secret.expose_secret());
-        let too_old = secret::is_too_old(found.secret_at, now);
-        if !right || too_old {
-            let target = format!("ApiClient::{id}");
-            let reason = if right { "secret too old" } else { "wrong secret" };
-            let event = Event { kind: "api_client.refused", target, details: json!({ "reason": reason }) };
-            event.record_in(&mut tx, Some(found.tenant), &actor(id, found.user, context)).await?;
-            tx.commit().await?;
-            return Err(if right { TOO_OLD } else { WHO });
+        if found.signs || !found.unlocked || found.secret != secret::hash(secret.expose_secret()) {
+            drop(tx);
+            self.record_refusal((id, found.tenant, found.user), "wrong secret", context).await?;
+            return Err(WHO);
         }
         let client = Client {
             id,
@@ -151,6 +155,7 @@ impl Tokens {
             scopes: found.scopes,
             dpop: found.dpop,
             version: found.secret_version,
+            secret_at: found.secret_at,
         };
         Ok((client, tx))
     }
@@ -164,7 +169,46 @@ impl Tokens {
         context: &Context,
     ) -> Result<Issued, Refused> {
         let now = self.0.authn.clock().now();
-        let (client, mut tx) = self.authenticate(headers, client, context, now).await?;
+        let (client, tx) = self.authenticate(headers, client, context).await?;
+        let whose = (client.id, client.tenant, client.user);
+        let answer = if secret::is_too_old(client.secret_at, now) {
+            drop(tx);
+            Err(TOO_OLD)
+        } else {
+            self.issue_to(client, tx, headers, grant, context, now).await
+        };
+        if let Err(Refused::Oauth(_, reason)) = &answer {
+            self.record_refusal(whose, reason, context).await?;
+        }
+        answer
+    }
+
+    async fn record_refusal(
+        &self,
+        (client, tenant, user): (Uuid, TenantId, Option<UserId>),
+        reason: &str,
+        context: &Context,
+    ) -> Result<(), Error> {
+        match self.0.authn.count_untold(RECORDED, &format!("{client} {} {reason}", context.client.network)).await {
+            Err(Error::TooMany(_)) => return Ok(()),
+            counted => counted?,
+        }
+        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let target = target(client);
+        let event = Event { kind: "api_client.refused", target, details: json!({ "reason": reason }) };
+        event.record_in(&mut tx, Some(tenant), &actor(client, user, context)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn issue_to(
+        &self,
+        client: Client,
+        mut tx: Tx<Write, Identity>,
+        headers: &HeaderMap,
+        grant: Grant,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Issued, Refused> {
         let url = format!("{}/api/oauth/token", self.issuer());
         let jkt = match Proof::of(headers, ("POST", &url), None, now) {
             Ok(Some(proof)) if proof.take(&mut tx, now).await? => Some(proof.jkt),
@@ -181,7 +225,7 @@ impl Tokens {
             Grant::RefreshToken(token) => {
                 let shown = secret::hash(token.expose_secret());
                 let Some(turned) = self.turn(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
-                    let target = format!("ApiClient::{}", client.id);
+                    let target = target(client.id);
                     let details = json!({ "ended": "all tokens that came of the same use of the secret" });
                     let event = Event { kind: "api_token.reused", target, details };
                     event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
@@ -197,7 +241,7 @@ impl Tokens {
         let whom = For { client: client.id, subject, tenant: client.tenant, family, scopes: &scopes, jkt };
         let (access_token, jti) = self.sign(&mut tx, whom, now).await?;
         let details = json!({ "grant": name, "token": jti, "scopes": scopes.names() });
-        let event = Event { kind: "api_token.issued", target: format!("ApiClient::{}", client.id), details };
+        let event = Event { kind: "api_token.issued", target: target(client.id), details };
         event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
         tx.commit().await?;
         Ok(Issued {
@@ -294,7 +338,7 @@ impl Tokens {
         context: &Context,
     ) -> Result<(), Refused> {
         let now = self.0.authn.clock().now();
-        let (client, mut tx) = self.authenticate(headers, client, context, now).await?;
+        let (client, mut tx) = self.authenticate(headers, client, context).await?;
         let ended = sqlx::query_scalar!(
             "update identity.token_families f set revoked_at = $4 from identity.refresh_tokens t
               where t.token_hash = $1 and f.id = t.family_id and f.tenant_id = $2 and f.client_id = $3 and f.revoked_at is null
@@ -319,7 +363,7 @@ impl Tokens {
             details = (listed.execute(&mut *tx).await?.rows_affected() == 1).then(|| json!({ "token": access.jti }));
         }
         if let Some(details) = details {
-            let event = Event { kind: "api_token.revoked", target: format!("ApiClient::{}", client.id), details };
+            let event = Event { kind: "api_token.revoked", target: target(client.id), details };
             event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
         }
         tx.commit().await?;

@@ -1,7 +1,13 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 use tenancy::{Identity, Tx, Write};
 use web::Error;
+
+/// How long something is remembered whose time may be `skew` seconds from ours: as long as it could be taken again, and as
+/// much longer as the clocks of our instances may be apart.
+pub(crate) fn remembered(skew: i64) -> Duration {
+    Duration::seconds(3 * skew)
+}
 
 /// Notes that `value` was seen of `whose`. `false` where it was seen before: of two at once, one is the first.
 pub(crate) async fn first_time(

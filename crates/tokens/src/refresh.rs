@@ -19,7 +19,7 @@ pub(crate) enum Turned {
     Nothing,
 }
 
-/// The first refresh token of a family, or one that follows another.
+/// The first refresh token of a family, or one that follows another. Those that have expired go.
 pub(crate) async fn new(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
@@ -28,11 +28,13 @@ pub(crate) async fn new(
 ) -> Result<Zeroizing<String>, Error> {
     let (token, expires_at) = (secret::random()?, now + LIFETIME);
     sqlx::query!(
-        "insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
+        "with expired as (delete from identity.refresh_tokens where family_id = $2 and expires_at <= $5)
+         insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
         &secret::hash(&token),
         family,
         previous.as_ref().map(|hash| &hash[..]),
         expires_at,
+        now,
     )
     .execute(&mut **tx)
     .await?;

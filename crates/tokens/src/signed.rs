@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tenancy::Write;
@@ -137,7 +137,7 @@ impl Tokens {
         if mac.verify_slice(&given.mac).is_err() {
             return Ok(None);
         }
-        let (whose, until) = (given.client.to_string(), now + Duration::seconds(2 * SKEW + 1));
+        let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));
         if !once::first_time(&mut tx, ("signature", &whose, given.nonce), now, until).await? {
             return Ok(None);
         }

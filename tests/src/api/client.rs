@@ -129,7 +129,10 @@ async fn a_secret_is_flagged_when_it_grows_old_and_then_refused() {
         let answer = client.ask(&world, &[("grant_type", "client_credentials")]).await;
         assert_eq!(answer.status, status, "{}", answer.body);
     }
-    assert_eq!(world.events("api_client.refused").await[0]["details"]["reason"], "secret too old");
+    assert_eq!(
+        world.events("api_client.refused").await[0]["details"]["reason"],
+        "The secret is older than 90 days; make a new one."
+    );
     // A new one is taken again, and the old one still is not.
     let mut olivia = world.sign_in("olivia").await;
     let page = olivia.post(&format!("{list}/{}/secret", client.id), &[("reason", "Too old")]).await;

@@ -65,7 +65,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
         r#"select e.id, e.at, u.display_name as "actor?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
                   (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
-             left join tenant.api_clients c on c.tenant_id = e.tenant_id and c.id = e.client_id
+             left join lateral (
+               select made.details ->> 'name' as name from audit.events made
+                where made.tenant_id = e.tenant_id and made.kind = 'api_client.made' and made.target = 'ApiClient::"' || e.client_id || '"'
+             ) c on e.client_id is not null
             where ($1::text is null or e.kind = $1)
               and ($2::uuid is null or e.actor = $2)
               and ($3::timestamptz is null or e.at >= $3)

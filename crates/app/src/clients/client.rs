@@ -26,6 +26,9 @@ pub(crate) struct ApiClient {
     pub(super) secret_at: DateTime<Utc>,
     pub(super) secret_version: i32,
     pub(super) last_used_at: Option<DateTime<Utc>>,
+    pub(super) created_at: DateTime<Utc>,
+    /// Whoever made it, as long as they are a member.
+    pub(super) made_by: Option<String>,
 }
 
 impl Resource for ApiClient {
@@ -53,10 +56,11 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
         ApiClient,
         r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
                   u.display_name as "member_name?", c.role, c.scopes, c.dpop, c.signs, c.secret_at, c.secret_version,
-                  c.last_used_at
+                  c.last_used_at, c.created_at, maker.display_name as "made_by?"
              from tenant.api_clients c left join identity.users u on u.id = c.member
+             left join identity.users maker on maker.id = c.made_by
             where $1::uuid is null or c.id = $1
-            order by lower(c.name), c.id limit 500"#,
+            order by lower(c.name), c.id"#,
         id,
     )
     .fetch_all(&mut **tx)
@@ -93,6 +97,10 @@ fn event(kind: &'static str, id: Uuid, details: serde_json::Value) -> Event {
     Event { kind, target: Entity::new("ApiClient", id).to_string(), details }
 }
 
+/// Clients of one organization.
+const MOST: i64 = 200;
+const TOO_MANY: Error = Error::Conflict("There are 200 clients already. Revoke those that are not used first.", None);
+
 /// Adds a client. `taken` is the error for a name that another one has.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
@@ -106,9 +114,10 @@ pub(super) async fn insert(
         ActsAs::Oneself => (by.user, None),
         ActsAs::Service(role) => (None, Some(role.key())),
     };
-    sqlx::query!(
+    let made = sqlx::query!(
         "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)",
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9
+          where (select count(*) from tenant.api_clients) < $11",
         id,
         &*new.name,
         member.map(UserId::uuid),
@@ -119,10 +128,14 @@ pub(super) async fn insert(
         secret.stored,
         now,
         by.user.map(UserId::uuid),
+        MOST,
     )
     .execute(&mut **tx)
     .await
     .on_constraint("api_clients_name_unique", taken)?;
+    if made.rows_affected() == 0 {
+        return Err(TOO_MANY);
+    }
     let details = json!({ "name": *new.name, "role": role.unwrap_or("their own"), "scopes": new.scopes.names() });
     event("api_client.made", id, why.details(details)).record(tx, by).await?;
     Ok(())

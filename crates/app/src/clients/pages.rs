@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::Authn;
+use authn::{Authn, Notice};
 use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -32,6 +32,7 @@ struct ListRow {
     acts_as: String,
     kind: &'static str,
     scopes: Vec<&'static str>,
+    made: String,
     last_used: String,
     secret: String,
     /// What to do about the age of the secret.
@@ -79,6 +80,10 @@ impl ListRow {
                 _ => "Tokens",
             },
             scopes: client.scopes.iter().filter_map(label).collect(),
+            made: match &client.made_by {
+                Some(name) => format!("{}, by {name}", day(client.created_at)),
+                None => format!("{}, by somebody who has left", day(client.created_at)),
+            },
             last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
             secret: day(client.secret_at),
             flag: if age >= tokens::AGES {
@@ -139,6 +144,8 @@ pub(super) async fn make(
         errors.on_page(page)
     };
     client::insert(&mut tx, (id, &new, &secret), &why, authn.clock().now(), &ok.who().actor(), taken).await?;
+    let notice = Notice::ClientSecret(new.name.to_string());
+    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), &secret.shown, &tokens))
 }
@@ -234,6 +241,8 @@ pub(super) async fn renew(
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let mut tx = ok.begin().await?;
     client::renew(&mut tx, (ok.on(), &secret), &why, authn.clock().now(), &ok.who().actor()).await?;
+    let notice = Notice::ClientSecret(ok.on().name.clone());
+    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     let client = ok.on();
     Ok(SecretPage::of(&ok, client.organization, (&client.name, client.id, client.signs), &secret.shown, &tokens))

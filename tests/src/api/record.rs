@@ -1,0 +1,156 @@
+//! What stands written of clients: who made them, what they asked, and what was refused to them.
+
+use reqwest::Method;
+
+use super::{ALL, ApiClient, call, contacts, program};
+use crate::harness::World;
+
+async fn revoke(world: &World, client: &ApiClient, token: &str) -> u16 {
+    let id = client.id.to_string();
+    let form = [("client_id", &*id), ("client_secret", &*client.secret), ("token", token)];
+    program(world, Method::POST, "/api/oauth/revoke", &[], Some(&form)).await.status
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn a_decision_names_the_client_that_asked() {
+    let mut world = World::start().await;
+    let client = ApiClient::made(&world, "erin", "self", "tokens", &["ListContacts", "CreateContact"]).await;
+    let token = client.token(&world).await;
+    let new = serde_json::json!({ "name": "One" });
+    assert_eq!(call(&world, Method::GET, &contacts(&world), &token, None).await.status, 200);
+    assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
+    let members = format!("/api/v1{}/members", world.acme.url());
+    assert_eq!(call(&world, Method::GET, &members, &token, None).await.status, 403);
+    world.stop().await;
+    let asked = "select array_agg(distinct action || ' ' || allowed order by action || ' ' || allowed)
+                   from audit.decisions where client_id = $1 and principal = 'Member::\"' || $2::text || '\"'";
+    let asked: Vec<String> = sqlx::query_scalar(asked)
+        .bind(client.id)
+        .bind(world.user("erin").await)
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap();
+    for decision in ["CreateContact true", "ListContacts true", "ListMembers false"] {
+        assert!(asked.iter().any(|seen| seen == decision), "{decision}: {asked:?}");
+    }
+    let of_people = "select count(*) from audit.decisions where client_id is not null and action = 'MakeClient'";
+    assert_eq!(world.database.count(of_people).await, 0);
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn what_a_client_did_bears_its_name_when_it_is_gone() {
+    let world = World::start().await;
+    let client = ApiClient::editor(&world).await;
+    let token = client.token(&world).await;
+    let new = serde_json::json!({ "name": "One" });
+    assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
+    let mut olivia = world.sign_in("olivia").await;
+    let (list, activity) = (format!("{}/clients", world.acme.url()), format!("{}/activity", world.acme.url()));
+    let name = world.events("api_client.made").await[0]["details"]["name"].as_str().unwrap().to_owned();
+    let seen = async |olivia: &mut crate::harness::Client| {
+        let page = olivia.get(&format!("{activity}?action=contact.created")).await;
+        page.body.contains(&name)
+    };
+    assert!(seen(&mut olivia).await);
+    let gone = olivia.post(&format!("{list}/{}/revoke", client.id), &[("reason", "Not needed")]).await;
+    assert_eq!(gone.status, 303, "{}", gone.text());
+    assert!(seen(&mut olivia).await);
+}
+
+// control: IDN-16
+#[tokio::test]
+async fn whoever_gets_a_secret_is_told_by_mail() {
+    let world = World::start().await;
+    let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
+    world.until("select count(*) from mail.outbox", 0).await;
+    let mails = world.mailbox.messages();
+    let told: Vec<_> = mails.iter().filter(|mail| mail.text.contains("secret of the API client")).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].to.contains(&"erin@example.com".to_owned()) && !told[0].text.contains(&client.secret));
+    let mut erin = world.sign_in("erin").await;
+    world.prove(&mut erin, "erin").await;
+    let list = erin.get(&format!("{}/clients", world.acme.url())).await;
+    assert!(list.text().contains("by Erin"), "{}", list.text());
+}
+
+// control: IDN-13
+#[tokio::test]
+async fn refusals_are_recorded_and_fill_no_trail() {
+    let world = World::start().await;
+    let client = ApiClient::editor(&world).await;
+    let tokens = client.tokens(&world).await;
+    let wrong = ApiClient { secret: "wrong".to_owned(), ..client.clone() };
+    assert_eq!(client.ask(&world, &[("grant_type", "client_credentials"), ("scope", "MakeClient")]).await.status, 400);
+    assert_eq!(client.refresh(&world, &"nothing".into()).await.status, 400);
+    for _ in 0..5 {
+        assert_eq!(wrong.ask(&world, &[("grant_type", "client_credentials")]).await.status, 401);
+    }
+    let reasons = async || {
+        let events = world.events("api_client.refused").await;
+        events.iter().map(|event| event["details"]["reason"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let seen = reasons().await;
+    for (reason, times) in [
+        ("The client was not given this.", 1),
+        ("This refresh token is used, expired, revoked or not yours.", 1),
+        ("wrong secret", 3),
+    ] {
+        assert_eq!(seen.iter().filter(|seen| *seen == reason).count(), times, "{reason}: {seen:?}");
+    }
+    world.wait(3_600);
+    assert_eq!(wrong.ask(&world, &[("grant_type", "client_credentials")]).await.status, 401);
+    assert_eq!(reasons().await.len(), 6, "an hour later");
+    assert_eq!(client.refresh(&world, &tokens["refresh_token"]).await.status, 200, "and nothing ended by it");
+}
+
+// control: IDN-19
+#[tokio::test]
+async fn a_secret_that_is_too_old_still_takes_a_token_back() {
+    let world = World::start().await;
+    let client = ApiClient::editor(&world).await;
+    world.wait(90 * 86_400 - 60);
+    let token = client.token(&world).await;
+    world.wait(60);
+    assert_eq!(client.ask(&world, &[("grant_type", "client_credentials")]).await.status, 401);
+    assert_eq!(call(&world, Method::GET, &contacts(&world), &token, None).await.status, 200);
+    assert_eq!(revoke(&world, &client, &token).await, 200);
+    assert_eq!(call(&world, Method::GET, &contacts(&world), &token, None).await.status, 401);
+}
+
+// control: IDN-06
+#[tokio::test]
+async fn refresh_tokens_that_have_expired_are_not_kept() {
+    let world = World::start().await;
+    let client = ApiClient::editor(&world).await;
+    let mut tokens = client.tokens(&world).await;
+    for _ in 0..3 {
+        world.wait(43_200);
+        tokens = client.refresh(&world, &tokens["refresh_token"]).await.json();
+    }
+    assert!(tokens["access_token"].is_string(), "{tokens}");
+    assert_eq!(world.database.count("select count(*) from identity.refresh_tokens").await, 2);
+}
+
+// control: IDN-18
+#[tokio::test]
+async fn there_are_at_most_so_many_clients() {
+    let world = World::start().await;
+    for _ in 0..199 {
+        world.new_client(world.acme).await;
+    }
+    ApiClient::editor(&world).await;
+    let mut olivia = world.sign_in("olivia").await;
+    let form = [
+        ("name", "One more"),
+        ("acts_as", "viewer"),
+        ("kind", "tokens"),
+        ("scope", "ListContacts"),
+        ("reason", "A test of it"),
+    ];
+    let answer = olivia.post(&format!("{}/clients", world.acme.url()), &form).await;
+    assert_eq!(answer.status, 409, "{}", answer.text());
+    assert!(answer.text().contains("200 clients"));
+    assert_eq!(world.database.count("select count(*) from tenant.api_clients").await, 200);
+}
