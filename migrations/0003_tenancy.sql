@@ -126,7 +126,10 @@ begin
                                  when s.methods[1] = 'mail' and not o.mail_links then 'link'
                                  when s.sign_on <> m.tenant_id then 'elsewhere'
                                  when o.enforces_sign_on and (s.sign_on is null or s.provider is null)
-                                      and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end) end,
+                                      and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end,
+                               'elevation', case when e.id is not null then
+                                 json_build_object('id', e.id, 'role', e.role,
+                                                   'ends_at', e.approved_at + make_interval(mins => e.minutes)) end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_user, found_tenant, entry
     from identity.sessions s
@@ -134,6 +137,8 @@ begin
     left join tenant.memberships m on m.tenant_id = given_tenant and m.user_id = s.user_id
     left join tenant.organizations o on o.tenant_id = m.tenant_id
     left join tenant.workspaces w on w.tenant_id = m.tenant_id and w.id = given_workspace
+    left join tenant.elevations e on e.tenant_id = m.tenant_id and e.user_id = m.user_id and e.ended_at is null
+                                 and e.own_role = m.role and e.approved_at + make_interval(mins => e.minutes) > given_now
    where (s.token_hash = given_hash or s.previous_hash = given_hash and s.previous_until > given_now)
      and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
      and u.locked_at is null;

@@ -10,9 +10,11 @@ mod api;
 mod authenticator;
 mod clients;
 mod contacts;
+mod elevations;
 mod home;
 mod invitations;
 mod members;
+mod notices;
 mod operations;
 mod organizations;
 mod passkeys;
@@ -56,6 +58,7 @@ fn features() -> Vec<Feature> {
         organizations::feature(),
         members::feature(),
         invitations::feature(),
+        elevations::feature(),
         settings::feature(),
         clients::feature(),
         api::feature(),

@@ -2,10 +2,11 @@
 
 use authn::SignedIn;
 use authz::{Action, Authorized};
-use web::{Link, Person, Place, Shell};
+use web::{Acting, Link, Person, Place, Shell};
 
 use crate::activity::ViewActivity;
 use crate::contacts::ListContacts;
+use crate::elevations::ListElevations;
 use crate::members::Role;
 use crate::organizations::{Organization, Workspace};
 
@@ -15,6 +16,7 @@ pub(crate) enum Nav {
     Overview,
     Contacts,
     Members,
+    Elevations,
     Activity,
 }
 
@@ -60,10 +62,19 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
         links.push(link(Nav::Contacts, format!("{}/contacts", workspace.url()), "Contacts"));
     }
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
+    if ok.would::<ListElevations>(&organization) {
+        links.push(link(Nav::Elevations, format!("{url}/elevations"), "Elevations"));
+    }
     if ok.would::<ViewActivity>(&organization) {
         links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));
     }
+    let acting = member.membership.elevation.as_ref().map(|elevation| Acting {
+        role: Role::label_of(&elevation.role),
+        until: elevation.ends_at.format("%H:%M UTC").to_string(),
+        url: format!("{url}/elevations"),
+    });
     shell.place = Some(Place {
+        acting,
         organization: organization.name,
         organization_url: url,
         role: Role::label_of(&member.membership.role).to_owned(),

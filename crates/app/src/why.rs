@@ -38,13 +38,26 @@ impl Why {
     }
 
     /// The details of an event, with the reason and the link.
-    pub(crate) fn details(&self, mut facts: Value) -> Value {
-        facts["reason"] = json!(*self.reason);
-        if let Some(Ticket(link)) = &self.ticket {
-            facts["ticket"] = json!(**link);
-        }
-        facts
+    pub(crate) fn details(&self, facts: Value) -> Value {
+        details(facts, self.reason(), self.ticket())
     }
+
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) fn ticket(&self) -> Option<&str> {
+        self.ticket.as_ref().map(|Ticket(link)| &**link)
+    }
+}
+
+/// The details of an event about what was asked for before, with the reason and the link that were given then.
+pub(crate) fn details(mut facts: Value, reason: &str, ticket: Option<&str>) -> Value {
+    facts["reason"] = json!(reason);
+    if let Some(link) = ticket {
+        facts["ticket"] = json!(link);
+    }
+    facts
 }
 
 /// The two fields, as a form shows them (`parts::reason`).

@@ -46,6 +46,8 @@ pub struct Decision {
     pub request: Uuid,
     /// The client of the API through which they asked.
     pub client: Option<Uuid>,
+    /// The elevation they acted under.
+    pub elevation: Option<Uuid>,
 }
 
 impl Decision {
@@ -53,8 +55,9 @@ impl Decision {
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.decisions
-               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id, client_id)
-             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id, client_id,
+                elevation)
+             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             Uuid::now_v7(),
             self.at,
             self.principal,
@@ -65,6 +68,7 @@ impl Decision {
             &self.policy_set[..],
             self.request,
             self.client,
+            self.elevation,
         )
         .execute(&mut **tx)
         .await?;
@@ -218,15 +222,17 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
     let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
     let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();
     let clients: Vec<Option<Uuid>> = batch.iter().map(|d| d.client).collect();
+    let elevations: Vec<Option<Uuid>> = batch.iter().map(|d| d.elevation).collect();
     sqlx::query!(
         r#"insert into audit.decisions
              (id, tenant_id, at, principal, action, resource, allowed, step_up, policies, policy_set, request_id,
-              client_id)
+              client_id, elevation)
            select id, tenant, at, principal, action, resource, allowed, step_up, string_to_array(policies, ','),
-                  policy_set, request, client
+                  policy_set, request, client, elevation
              from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
-                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[], $12::uuid[])
-               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request, client)
+                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[], $12::uuid[], $13::uuid[])
+               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request, client,
+                     elevation)
            on conflict do nothing"#,
         &ids,
         &tenants as &[Option<Uuid>],
@@ -240,6 +246,7 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
         &sets,
         &requests,
         &clients as &[Option<Uuid>],
+        &elevations as &[Option<Uuid>],
     )
     .execute(&mut *tx)
     .await?;

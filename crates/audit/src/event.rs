@@ -11,6 +11,8 @@ pub struct Actor {
     pub session: Option<Uuid>,
     /// The client of the API it was done through.
     pub client: Option<Uuid>,
+    /// The elevation it was done under.
+    pub elevation: Option<Uuid>,
     /// The request, as in the logs and on error pages.
     pub request: Uuid,
     /// The network (never the full address) the request came from.
@@ -52,8 +54,10 @@ impl Event {
         by: &Actor,
     ) -> Result<(), sqlx::Error> {
         sqlx::query!(
-            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id)
-             values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8, $10)",
+            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
+                                       elevation)
+             values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8, $10,
+                     $11)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,
@@ -64,6 +68,7 @@ impl Event {
             self.details,
             tenant.map(TenantId::uuid),
             by.client,
+            by.elevation,
         )
         .execute(&mut **tx)
         .await?;

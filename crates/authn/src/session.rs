@@ -90,7 +90,9 @@ impl Authn {
             self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(session, context, risk), tx, entry))
+        let elevation = entry.membership.as_ref().and_then(|membership| membership.elevation.as_ref());
+        let elevation = elevation.map(|elevation| elevation.id);
+        Ok((SignedIn::new(session, context, risk, elevation), tx, entry))
     }
 
     /// Ends a session whose requests come from another device than its person's, and from more than one place.
@@ -371,6 +373,7 @@ pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>
         user: user.map(Into::into),
         session,
         client: None,
+        elevation: None,
         request: context.request,
         network: context.client.network.clone(),
     }

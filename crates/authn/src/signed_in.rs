@@ -5,6 +5,7 @@ use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponseParts, ResponseParts};
 use tenancy::{Account, Scope, SessionFacts};
+use uuid::Uuid;
 use web::{Context, Error};
 
 use crate::Authn;
@@ -31,6 +32,8 @@ pub struct SignedIn {
     facts: SessionFacts,
     context: Context,
     risk_score: i64,
+    /// The elevation they act under in the organization of the path.
+    elevation: Option<Uuid>,
 }
 
 impl Deref for SignedIn {
@@ -42,8 +45,8 @@ impl Deref for SignedIn {
 }
 
 impl SignedIn {
-    pub(crate) fn new(facts: SessionFacts, context: Context, risk_score: i64) -> Self {
-        Self { facts, context, risk_score }
+    pub(crate) fn new(facts: SessionFacts, context: Context, risk_score: i64, elevation: Option<Uuid>) -> Self {
+        Self { facts, context, risk_score, elevation }
     }
 
     /// How unusual this request looks for its session, 0 to 100, for policies.
@@ -65,6 +68,7 @@ impl SignedIn {
             user: Some(self.user),
             session: Some(self.session),
             client: None,
+            elevation: self.elevation,
             request: self.context.request,
             network: self.context.client.network.clone(),
         }

@@ -312,11 +312,15 @@ fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Enti
 fn principal(who: &impl Caller, member: Option<&Member>) -> Entity {
     let Some(Member { membership, .. }) = member else { return who.outside() };
     let organization = Entity::new("Organization", membership.tenant);
-    Entity::new("Member", who.member())
+    let member = Entity::new("Member", who.member())
         .reference("organization", &organization)
         .text("role", &membership.role)
-        .inside(Entity::new("Role", &membership.role))
-        .inside(organization)
+        .inside(Entity::new("Role", &*membership.role))
+        .inside(organization);
+    match &membership.elevation {
+        Some(elevation) => member.inside(Entity::new("Role", &*elevation.role)),
+        None => member,
+    }
 }
 
 #[cfg(test)]

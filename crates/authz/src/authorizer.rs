@@ -51,6 +51,7 @@ struct Known {
 struct Asker {
     principal: Entity,
     tenant: Option<TenantId>,
+    elevation: Option<Uuid>,
     situation: Situation,
     request: Uuid,
     client: Option<Uuid>,
@@ -68,6 +69,7 @@ pub struct Situation {
     pub(crate) by_link: bool,
     pub(crate) sign_on: Option<EntityUid>,
     pub(crate) unaccepted: bool,
+    pub(crate) elevated: bool,
     pub(crate) risk_score: i64,
     /// What a client of the API was given. People have no such limits.
     pub(crate) scopes: Option<Scopes>,
@@ -140,6 +142,7 @@ impl Authorizer {
         let asker = Asker {
             principal,
             tenant: membership.map(|membership| membership.tenant),
+            elevation: membership.and_then(|membership| membership.elevation.as_ref()).map(|elevation| elevation.id),
             situation: Situation { sign_on, ..who.situation(membership, self.0.authn.clock().now()) },
             request: who.context().request,
             client: who.client(),
@@ -149,6 +152,8 @@ impl Authorizer {
 
     fn case_of(&self, asker: Asker, resource: Entity, facts: Facts) -> Result<Case, Error> {
         let policies = &self.0.policies;
+        // Somebody who acts on themselves is one and the same, with the role they act in.
+        let resource = if resource.uid == asker.principal.uid { asker.principal.clone() } else { resource };
         let mut known = BTreeMap::new();
         for entity in [&asker.principal, &resource] {
             entity.collect(&mut known).map_err(|twice| Error::internal(format!("{twice} is told of in two ways")))?;
@@ -245,6 +250,7 @@ impl Authorizer {
             policy_set: self.0.policies.hash,
             request: case.known.asker.request,
             client: case.known.asker.client,
+            elevation: case.known.asker.elevation,
         }
     }
 
@@ -262,6 +268,7 @@ impl Authorizer {
             policy_set: self.0.policies.hash,
             request: who.context().request,
             client: who.client(),
+            elevation: None,
         }
     }
 
@@ -308,7 +315,12 @@ impl Situation {
         if let Some(age) = self.passkey_age {
             pairs.push(("passkey_age".to_owned(), long(age)));
         }
-        for (name, is) in [("by_link", self.by_link), ("unaccepted", self.unaccepted), ("out_of_scope", !in_scope)] {
+        for (name, is) in [
+            ("by_link", self.by_link),
+            ("unaccepted", self.unaccepted),
+            ("elevated", self.elevated),
+            ("out_of_scope", !in_scope),
+        ] {
             if is {
                 pairs.push((name.to_owned(), RestrictedExpression::new_bool(true)));
             }

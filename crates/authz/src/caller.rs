@@ -120,6 +120,7 @@ impl Caller for SignedIn {
             by_link: self.methods.first().is_some_and(|method| method == "mail"),
             sign_on: None,
             unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
+            elevated: membership.is_some_and(|membership| membership.elevation.is_some()),
             risk_score: self.risk_score(),
             scopes: None,
         }
@@ -194,6 +195,7 @@ impl Caller for ApiClient {
             by_link: false,
             sign_on: None,
             unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
+            elevated: false,
             risk_score: 0,
             scopes: Some(self.scopes().clone()),
         }

@@ -157,8 +157,14 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
             owner = owner.or((*role == "owner").then_some(*user));
         }
     }
-    let by =
-        Actor { user: owner, session: None, client: None, request: Uuid::now_v7(), network: "127.0.0.0/24".to_owned() };
+    let by = Actor {
+        user: owner,
+        session: None,
+        client: None,
+        elevation: None,
+        request: Uuid::now_v7(),
+        network: "127.0.0.0/24".to_owned(),
+    };
     let target = format!("Organization::{:?}", tenant.to_string());
     Event { kind: "organization.created", target, details: json!({ "name": name }) }.record(&mut tx, &by).await?;
     sqlx::query!("insert into tenant.workspaces (id, name) values ($1, 'Main')", workspace.uuid())

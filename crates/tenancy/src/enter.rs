@@ -153,6 +153,19 @@ pub struct Membership {
     pub role: String,
     /// Why the organization does not take the way the session began, where it does not.
     pub unaccepted: Option<Unaccepted>,
+    /// The other role they act in for a while, where somebody approved that. Clients of the API have none.
+    pub elevation: Option<Elevation>,
+}
+
+/// Another role for a while, beside the one of the membership.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Elevation {
+    /// Its id.
+    pub id: Uuid,
+    /// The role.
+    pub role: String,
+    /// When it ends by itself.
+    pub ends_at: DateTime<Utc>,
 }
 
 /// Why an organization does not take the way a session began.

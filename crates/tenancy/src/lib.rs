@@ -14,7 +14,7 @@ mod tx;
 pub use config::Config;
 pub use connect::{Db, Error, is_temporary};
 pub use enter::{
-    ClientFacts, Drift, Enrolled, Entry, Membership, Scope, SessionFacts, Shown, Unaccepted, WorkspaceFacts,
+    ClientFacts, Drift, Elevation, Enrolled, Entry, Membership, Scope, SessionFacts, Shown, Unaccepted, WorkspaceFacts,
 };
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};

@@ -62,6 +62,7 @@ impl ApiClient {
             user: self.user,
             session: None,
             client: Some(self.client),
+            elevation: None,
             request: self.context.request,
             network: self.context.client.network.clone(),
         }

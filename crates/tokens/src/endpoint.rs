@@ -87,7 +87,7 @@ fn target(client: Uuid) -> String {
 
 fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
     let network = context.client.network.clone();
-    Actor { user, session: None, client: Some(client), request: context.request, network }
+    Actor { user, session: None, client: Some(client), elevation: None, request: context.request, network }
 }
 
 /// The id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1). Neither

@@ -29,7 +29,7 @@ pub use flash::{Flash, Tone};
 pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString, form_of_refused, share_body};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
-pub use page::{Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
+pub use page::{Acting, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
 pub use quota::Quota;
 pub use serve::{Config, serve};

@@ -67,6 +67,16 @@ pub struct Place {
     pub organization_url: String,
     pub role: String,
     pub workspace_name: Option<String>,
+    pub acting: Option<Acting>,
+}
+
+/// The role they act in there for a while.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is what the layout shows under that name")]
+pub struct Acting {
+    pub role: &'static str,
+    pub until: String,
+    pub url: String,
 }
 
 /// An entry of the navigation.

@@ -13,6 +13,8 @@ pub(crate) struct EventRow {
     pub(crate) id: Uuid,
     pub(crate) at: String,
     pub(crate) actor: String,
+    /// They acted in another role for a while.
+    pub(crate) elevated: bool,
     pub(crate) summary: &'static str,
     pub(crate) target: String,
     pub(crate) details: Vec<Detail>,
@@ -48,6 +50,8 @@ struct Stored {
     details: Value,
     request_id: Option<Uuid>,
     network: String,
+    /// Under which elevation it was done.
+    elevation: Option<Uuid>,
     /// The application did it by itself.
     by_nobody: bool,
 }
@@ -63,7 +67,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
     let found = sqlx::query_as!(
         Stored,
         r#"select e.id, e.at, u.display_name as "actor?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
-                  (e.actor is null and e.client_id is null) as "by_nobody!"
+                  e.elevation, (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
              left join lateral (
                select made.details ->> 'name' as name from audit.events made
@@ -100,10 +104,12 @@ impl EventRow {
                 (Some(name), None) | (None, Some(name)) => name,
                 (None, None) => if event.by_nobody { "The system" } else { "Former member" }.to_owned(),
             },
+            elevated: event.elevation.is_some(),
             summary,
             target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })
                 .chain(details.map(|(label, value)| Detail { label: words(label), value: shown(value) }))
+                .chain(event.elevation.map(|id| Detail { label: "Elevation".to_owned(), value: id.to_string() }))
                 .collect(),
             request_id: event.request_id.map(|id| id.to_string()).unwrap_or_default(),
             network: event.network,

@@ -11,6 +11,7 @@ use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
 use crate::members::{Role, RoleChoice};
+use crate::notices::unlinked;
 use crate::organizations::Organization;
 use crate::shell::{Nav, personal, shell};
 use crate::why::{Why, WhyFields};
@@ -152,27 +153,6 @@ fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Ma
         role.label(),
     );
     Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, good_for: None }
-}
-
-/// A name that somebody chose, for a mail of ours: short, and with nothing that a mail program makes a link of.
-fn unlinked(name: &str) -> String {
-    let mut shown = String::new();
-    for c in web::visible(name, 60).chars() {
-        if shown.ends_with(['.', ':', '/', '@']) && !c.is_whitespace() {
-            shown.push(' ');
-        }
-        shown.push(c);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_name_is_no_link() {
-        assert_eq!(super::unlinked("Refund: https://evil.example/x"), "Refund: https: / / evil. example/ x");
-        assert_eq!(super::unlinked("St. Mary’s"), "St. Mary’s");
-    }
 }
 
 pub(super) async fn revoke(

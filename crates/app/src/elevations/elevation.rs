@@ -1,0 +1,202 @@
+use audit::{Actor, Event};
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, Membership, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use crate::members::Role;
+use crate::organizations::Organization;
+use crate::why::{self, Why};
+
+/// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
+pub(super) const ASKED: Limit = Limit { name: "elevation", at_once: 5, every: Duration::minutes(10) };
+/// How long somebody can approve.
+const OPEN: Duration = Duration::hours(24);
+
+/// A role that somebody asks for, acts in, or has asked for or acted in.
+#[derive(Debug)]
+pub(crate) struct Elevation {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) role: String,
+    pub(super) minutes: i32,
+    pub(super) reason: String,
+    pub(super) ticket: Option<String>,
+    pub(super) asked_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    pub(super) approver: Option<String>,
+    approved_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// What has come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody has decided. Until when somebody can.
+    Open(DateTime<Utc>),
+    /// They act in it, until then.
+    Lasts(DateTime<Utc>),
+    Declined,
+    Ended,
+    /// Nobody approved it in time.
+    Lapsed,
+}
+
+impl Elevation {
+    pub(super) fn stage(&self, now: DateTime<Utc>) -> Stage {
+        let until = self.approved_at.map(|at| at + Duration::minutes(self.minutes.into()));
+        match (until, self.ended_at) {
+            (None, Some(_)) => Stage::Declined,
+            (None, None) if self.expires_at <= now => Stage::Lapsed,
+            (None, None) => Stage::Open(self.expires_at),
+            (Some(until), None) if until > now => Stage::Lasts(until),
+            (Some(_), _) => Stage::Ended,
+        }
+    }
+
+    fn details(&self) -> Value {
+        let facts = json!({ "member": self.user, "role": self.role, "minutes": self.minutes });
+        why::details(facts, &self.reason, self.ticket.as_deref())
+    }
+}
+
+impl Resource for Elevation {
+    type Plane = Tenant;
+    type View = super::ViewElevation;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("elevation") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Elevation", self.id)
+            .reference("member", &Entity::new("Member", self.user))
+            .text("role", &self.role)
+            .inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// The newest first, or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elevation>> {
+    Ok(sqlx::query_as!(
+        Elevation,
+        r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, e.role,
+                  e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?", e.approved_at,
+                  e.ended_at
+             from tenant.elevations e join identity.users u on u.id = e.user_id
+             left join identity.users a on a.id = e.approved_by
+            where $1::uuid is null or e.id = $1
+            order by e.asked_at desc, e.id limit 100"#,
+        id,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// What somebody asks for.
+pub(super) struct Asked {
+    pub(super) role: Role,
+    pub(super) minutes: i32,
+}
+
+const ONE: Error = Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
+const DECIDED: Error = Error::Conflict(
+    "Somebody else has decided meanwhile, it is too late, or their own role is another one now. Nothing was changed now.",
+    None,
+);
+const OVER: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
+
+/// Asks for a role, beside the one that the membership has now. Returns until when somebody can approve.
+pub(super) async fn ask(
+    tx: &mut Tx<Write>,
+    asked: &Asked,
+    user: UserId,
+    membership: &Membership,
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<DateTime<Utc>> {
+    let (id, expires_at) = (Uuid::now_v7(), now + OPEN);
+    sqlx::query!(
+        "update tenant.elevations set ended_at = coalesce(approved_at + make_interval(mins => minutes), expires_at)
+          where user_id = $1 and ended_at is null
+            and coalesce(approved_at + make_interval(mins => minutes), expires_at) <= $2",
+        user.uuid(),
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        id,
+        user.uuid(),
+        membership.role,
+        asked.role.key(),
+        asked.minutes,
+        why.reason(),
+        why.ticket(),
+        now,
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("elevations_open_unique", || ONE)?;
+    let details = why.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
+    let target = Entity::new("Elevation", id).to_string();
+    Event { kind: "elevation.requested", target, details }.record(tx, by).await?;
+    Ok(expires_at)
+}
+
+/// Lets them act in it from now on, if they still have the role they had when they asked. Returns until when.
+pub(super) async fn approve(
+    tx: &mut Tx<Write>,
+    elevation: &Elevation,
+    approver: UserId,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<DateTime<Utc>> {
+    let approved = sqlx::query!(
+        "update tenant.elevations e set approved_by = $2, approved_at = $3
+          where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
+            and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)",
+        elevation.id,
+        approver.uuid(),
+        now,
+    );
+    if approved.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(DECIDED);
+    }
+    let target = elevation.entity().to_string();
+    Event { kind: "elevation.approved", target, details: elevation.details() }.record(tx, by).await?;
+    Ok(now + Duration::minutes(elevation.minutes.into()))
+}
+
+/// Declines it, or ends it where it was approved. Returns whether it was.
+pub(super) async fn end(
+    tx: &mut Tx<Write>,
+    elevation: &Elevation,
+    ender: UserId,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<bool> {
+    let lasted = sqlx::query_scalar!(
+        r#"update tenant.elevations set ended_by = $2, ended_at = $3
+            where id = $1 and ended_at is null and coalesce(approved_at + make_interval(mins => minutes), expires_at) > $3
+           returning approved_at is not null as "lasted!""#,
+        elevation.id,
+        ender.uuid(),
+        now,
+    );
+    let lasted = lasted.fetch_optional(&mut **tx).await?.ok_or(OVER)?;
+    let kind = if lasted { "elevation.ended" } else { "elevation.declined" };
+    let target = elevation.entity().to_string();
+    Event { kind, target, details: elevation.details() }.record(tx, by).await?;
+    Ok(lasted)
+}

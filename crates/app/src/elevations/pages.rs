@@ -1,0 +1,272 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use mail::Mail;
+use serde::Deserialize;
+use web::{Field, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::elevation::{self, Asked, Elevation, Stage};
+use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
+use crate::members::{Role, RoleChoice};
+use crate::notices::{tell_owners, unlinked};
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+use crate::why::{Why, WhyFields};
+
+#[derive(Template)]
+#[template(path = "elevations/list.html")]
+struct List {
+    shell: Shell,
+    elevations: Vec<ListRow>,
+    new_url: Option<String>,
+}
+
+struct ListRow {
+    id: String,
+    name: String,
+    role: &'static str,
+    minutes: i32,
+    reason: String,
+    ticket: String,
+    asked: String,
+    approver: String,
+    stage: &'static str,
+    tone: &'static str,
+    until: String,
+    approve_url: Option<String>,
+    /// Where it is ended, and what that is called.
+    end: Option<(String, &'static str)>,
+}
+
+fn list_url(organization: &Organization) -> String {
+    format!("{}/elevations", organization.url())
+}
+
+pub(super) async fn list(mut ok: Authorized<ListElevations>, State(authn): State<Authn>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (now, you) = (authn.clock().now(), ok.who().user);
+    let all = elevation::find(&mut tx, None).await?;
+    let open = |elevation: &Elevation| matches!(elevation.stage(now), Stage::Open(_) | Stage::Lasts(_));
+    let yours_is_open = all.iter().any(|elevation| elevation.user == you && open(elevation));
+    let row = |elevation: &Elevation| {
+        let url = |what| format!("{}/{}/{what}", list_url(ok.on()), elevation.id);
+        let is_open = matches!(elevation.stage(now), Stage::Open(_));
+        let end = match (is_open, elevation.user == you) {
+            (true, true) => "Withdraw",
+            (true, false) => "Decline",
+            (false, _) => "End now",
+        };
+        ListRow {
+            approve_url: (is_open && ok.would::<ApproveElevation>(elevation)).then(|| url("approve")),
+            end: (open(elevation) && ok.would::<EndElevation>(elevation)).then(|| (url("end"), end)),
+            ..ListRow::of(elevation, now)
+        }
+    };
+    let elevations = all.iter().filter(|elevation| ok.would::<ViewElevation>(elevation)).map(row).collect();
+    let may_ask = ok.would::<AskForElevation>(ok.on()) && !yours_is_open;
+    let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
+    Ok(Page(List { shell: shell(&ok, Nav::Elevations), elevations, new_url }))
+}
+
+impl ListRow {
+    fn of(elevation: &Elevation, now: DateTime<Utc>) -> Self {
+        let (stage, tone, until) = match elevation.stage(now) {
+            Stage::Open(until) => ("Waits for approval", "accent", moment(until)),
+            Stage::Lasts(until) => ("Acts in it now", "warning", moment(until)),
+            Stage::Declined => ("Declined", "plain", String::new()),
+            Stage::Ended => ("Over", "plain", String::new()),
+            Stage::Lapsed => ("Not approved in time", "plain", String::new()),
+        };
+        Self {
+            id: elevation.id.to_string(),
+            name: elevation.name.clone(),
+            role: Role::label_of(&elevation.role),
+            minutes: elevation.minutes,
+            reason: elevation.reason.clone(),
+            ticket: elevation.ticket.clone().unwrap_or_default(),
+            asked: moment(elevation.asked_at),
+            approver: elevation.approver.clone().unwrap_or_default(),
+            stage,
+            tone,
+            until,
+            approve_url: None,
+            end: None,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "elevations/new.html")]
+struct New {
+    shell: Shell,
+    form: AskForm,
+    roles: Vec<RoleChoice>,
+    lengths: [RoleChoice; 3],
+    action_url: String,
+}
+
+struct AskForm {
+    role: Field,
+    minutes: Field,
+    why: WhyFields,
+}
+
+impl AskForm {
+    fn has_errors(&self) -> bool {
+        self.role.error.is_some() || self.minutes.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskInput {
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    minutes: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+const LENGTHS: [RoleChoice; 3] = [
+    RoleChoice { key: "15", label: "15 minutes", about: "To look at something, or correct one thing." },
+    RoleChoice { key: "30", label: "30 minutes", about: "For a few changes." },
+    RoleChoice { key: "60", label: "60 minutes", about: "The longest there is." },
+];
+
+impl AskInput {
+    fn parse(&self, errors: &mut FieldErrors, own_role: &str) -> Option<(Asked, Why)> {
+        let role = errors.parse::<Role>("role", &self.role);
+        if role == Some(Role::Owner) {
+            errors.add("role", "Nobody becomes an owner for a while.");
+        }
+        if role.is_some_and(|role| role.key() == own_role) {
+            errors.add("role", "You have this role already.");
+        }
+        let offered = LENGTHS.iter().any(|length| length.key == self.minutes);
+        let minutes = self.minutes.parse().ok().filter(|_| offered);
+        if minutes.is_none() {
+            errors.add("minutes", "Choose how long.");
+        }
+        let why = Why::read(errors, &self.reason, &self.ticket);
+        let asked = Asked { role: role?, minutes: minutes? };
+        errors.is_empty().then_some((asked, why?))
+    }
+}
+
+impl New {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        input: &AskInput,
+        errors: &FieldErrors,
+    ) -> Result<Self> {
+        let own_role = &ok.member()?.membership.role;
+        Ok(Self {
+            shell: shell(ok, Nav::Elevations),
+            form: AskForm {
+                role: errors.field("role", &*input.role),
+                minutes: errors.field("minutes", &*input.minutes),
+                why: WhyFields::of(&input.reason, &input.ticket, errors),
+            },
+            roles: Role::choices(false).into_iter().filter(|role| role.key != own_role).collect(),
+            lengths: LENGTHS,
+            action_url: list_url(ok.on()),
+        })
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<AskForElevation>>) -> Result<impl IntoResponse> {
+    Ok(Page(New::page(&ok, &AskInput::default(), &FieldErrors::default())?))
+}
+
+pub(super) async fn ask(
+    mut ok: Authorized<AskForElevation>,
+    State(authn): State<Authn>,
+    Form(input): Form<AskInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let membership = ok.member()?.membership.clone();
+    let Some((asked, why)) = input.parse(&mut errors, &membership.role) else {
+        let page = New::page(&ok, &input, &errors)?;
+        return Err(errors.on_page(page));
+    };
+    let (who, by) = (ok.who().user, ok.who().actor());
+    authn.count(elevation::ASKED, &who.to_string(), ok.who().context()).await?;
+    let mut tx = ok.begin().await?;
+    let until = elevation::ask(&mut tx, &asked, who, &membership, &why, authn.clock().now(), &by).await?;
+    let what = format!("asks to act as {} for {} minutes. It can be approved until {}", //
+        asked.role.label(), asked.minutes, moment(until));
+    let mail = notice(&authn, ok.on(), ("elevation.requested", "Somebody asks for a role"), &ok.who().name, &what);
+    tell_owners(&mut tx, &mail, &by).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(ok.on()), "You have asked. The owners are told by mail."))
+}
+
+pub(super) async fn approve(
+    mut ok: Authorized<ApproveElevation>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let (who, by, organization) = (ok.who().user, ok.who().actor(), organization(&ok)?);
+    let mut tx = ok.begin().await?;
+    let elevation = ok.on();
+    let until = elevation::approve(&mut tx, elevation, who, authn.clock().now(), &by).await?;
+    let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
+    let what = format!("lets {} act as {role} until {}", unlinked(name), moment(until));
+    let mail = notice(&authn, &organization, ("elevation.approved", "A role was approved"), &ok.who().name, &what);
+    tell_owners(&mut tx, &mail, &by).await?;
+    mail.queue_to(&mut tx, elevation.user, &by).await?;
+    tx.commit().await?;
+    Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", moment(until))))
+}
+
+pub(super) async fn end(
+    mut ok: Authorized<EndElevation>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let (who, by, organization) = (ok.who().user, ok.who().actor(), organization(&ok)?);
+    let mut tx = ok.begin().await?;
+    let elevation = ok.on();
+    let lasted = elevation::end(&mut tx, elevation, who, authn.clock().now(), &by).await?;
+    let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
+    let (words, did) = if lasted {
+        (("elevation.ended", "A role was ended"), format!("{name} does not act as {role} any more."))
+    } else {
+        (("elevation.declined", "A role was declined"), format!("{name} does not get to act as {role}."))
+    };
+    let verb = if lasted { "has ended" } else { "has declined" };
+    let what = format!("{verb} that {} acts as {role}", unlinked(name));
+    let mail = notice(&authn, &organization, words, &ok.who().name, &what);
+    tell_owners(&mut tx, &mail, &by).await?;
+    if elevation.user != who {
+        mail.queue_to(&mut tx, elevation.user, &by).await?;
+    }
+    tx.commit().await?;
+    Ok(see_other(&list_url(&organization), &did))
+}
+
+fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {
+    Ok(Organization::of(&ok.member()?.membership))
+}
+
+/// What somebody did. The reason stands on the page and not in the mail.
+fn notice(
+    authn: &Authn,
+    organization: &Organization,
+    (kind, subject): (&'static str, &str),
+    who: &str,
+    did: &str,
+) -> Mail {
+    let text = format!(
+        "{} {did}, in “{}”.\n\nThe reason, and what can be done:\n{}\n",
+        unlinked(who),
+        unlinked(&organization.name),
+        authn.url(&list_url(organization)),
+    );
+    Mail { kind, subject: subject.to_owned(), text, good_for: None }
+}

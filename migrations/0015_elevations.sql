@@ -1,0 +1,79 @@
+-- Somebody acts in another role for a while: a member asks, and somebody else who may approves. What is asked for stands
+-- as it was written; the application notes who approved and who ended it, once each, and nothing else.
+create table tenant.elevations (
+  tenant_id uuid not null,
+  id uuid not null,
+  -- Who asks, and the role they had then. In another one it is void.
+  user_id uuid not null,
+  own_role text not null check (own_role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
+  role text not null check (role in ('admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
+  minutes int not null check (minutes between 1 and 60),
+  reason text not null check (char_length(reason) between 3 and 500),
+  ticket text check (char_length(ticket) between 1 and 500),
+  asked_at timestamptz not null,
+  -- Approved by then, or never.
+  expires_at timestamptz not null,
+  -- It lasts from here for the minutes asked.
+  approved_by uuid,
+  approved_at timestamptz,
+  -- Null where a change of role ended it.
+  ended_by uuid,
+  ended_at timestamptz,
+  primary key (tenant_id, id),
+  -- It goes when they go.
+  constraint elevations_member foreign key (tenant_id, user_id) references tenant.memberships (tenant_id, user_id) on delete cascade,
+  check (role <> own_role),
+  check (expires_at - asked_at <= interval '24 hours'),
+  check ((approved_by is null) = (approved_at is null)),
+  check (approved_at < expires_at),
+  constraint elevations_by_another check (approved_by <> user_id)
+);
+-- One for each person that is asked for or lasts, and what every request looks for. What has ended by the clock makes room
+-- when the next one is asked for.
+create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
+select tenant.protect('tenant.elevations');
+revoke insert, update, delete on tenant.elevations from tenant_rows;
+grant insert (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at),
+  update (approved_by, approved_at, ended_by, ended_at) on tenant.elevations to tenant_rows;
+
+create policy entry on tenant.elevations for select to identity_rows using (true);
+grant select (tenant_id, id, user_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
+
+-- Nothing is approved twice, approved after it has ended, or begins again.
+create function tenant.keep_elevation() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'an elevation is approved once and ended once'
+    using errcode = 'check_violation', constraint = 'elevations_once';
+end;
+$$;
+create trigger keep_elevation before update on tenant.elevations for each row
+  when (old.ended_at is not null
+        or old.approved_at is not null and (new.approved_at, new.approved_by) is distinct from (old.approved_at, old.approved_by))
+  execute function tenant.keep_elevation();
+grant execute on function tenant.keep_elevation() to tenant_rows;
+
+-- A role that changes ends what was asked for in the one before, also where it changes back.
+create function tenant.end_elevations() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update tenant.elevations e set ended_at = now()
+   where e.tenant_id = new.tenant_id and e.user_id = new.user_id and e.ended_at is null;
+  return null;
+end;
+$$;
+create trigger end_elevations after update of role on tenant.memberships
+  for each row when (new.role <> old.role) execute function tenant.end_elevations();
+grant execute on function tenant.end_elevations() to tenant_rows;
+
+-- As with a role that changes.
+create trigger renew_sessions after update of approved_at, ended_at on tenant.elevations
+  for each row execute function tenant.renew_sessions();
+
+-- Under which elevation it was done, or asked.
+alter table audit.events add column elevation uuid;
+alter table audit.decisions add column elevation uuid;
