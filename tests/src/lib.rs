@@ -20,6 +20,7 @@ mod authenticator;
 mod configuration;
 mod contacts;
 mod edge;
+mod elevations;
 mod invitations;
 mod isolation;
 mod journey;

@@ -36,6 +36,7 @@ impl Table {
         let is = |name: &str| (name.to_owned(), RestrictedExpression::new_bool(true));
         context.extend(how.by_link.then(|| is("by_link")));
         context.extend(how.unaccepted.then(|| is("unaccepted")));
+        context.extend(how.elevated.then(|| is("elevated")));
         context.extend(how.sign_on.map(|id| ("sign_on".to_owned(), RestrictedExpression::new_entity_uid(uid(id)))));
         context.extend(how.recovery_age.map(|age| ("recovery_age".to_owned(), long(age))));
         let context = Context::from_pairs(context).unwrap();
@@ -76,6 +77,7 @@ struct How {
     totp_age: Option<i64>,
     by_link: bool,
     unaccepted: bool,
+    elevated: bool,
     /// The organization whose own provider they came with.
     sign_on: Option<&'static str>,
     risk: i64,
@@ -91,6 +93,7 @@ const PROVED: How = How {
     totp_age: None,
     by_link: false,
     unaccepted: false,
+    elevated: false,
     sign_on: None,
     risk: 0,
 };
@@ -135,6 +138,14 @@ fn client(name: &str, organization: &str, member: Option<&str>) -> Entity {
     entity(name, &[&format!("Organization::\"{organization}\"")], &member.into_iter().collect::<Vec<_>>())
 }
 
+fn elevation(name: &str, organization: &str, member: &str, role: &str) -> Entity {
+    let attributes = [
+        ("member", RestrictedExpression::new_entity_uid(uid(member))),
+        ("role", RestrictedExpression::new_string(role.to_owned())),
+    ];
+    entity(name, &[organization], &attributes)
+}
+
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
     let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
@@ -163,6 +174,10 @@ fn world(role: &str) -> Vec<Entity> {
         client("ApiClient::\"theirs\"", "a", Some("Member::\"other\"")),
         client("ApiClient::\"service\"", "a", None),
         client("ApiClient::\"foreign\"", "b", Some("Member::\"me\"")),
+        elevation("Elevation::\"mine\"", "Organization::\"a\"", "Member::\"me\"", "editor"),
+        elevation("Elevation::\"editor\"", "Organization::\"a\"", "Member::\"viewer\"", "editor"),
+        elevation("Elevation::\"admin\"", "Organization::\"a\"", "Member::\"viewer\"", "admin"),
+        elevation("Elevation::\"foreign\"", "Organization::\"b\"", "Member::\"me\"", "editor"),
         member("Member::\"me\"", role, "a"),
         member("Member::\"foreign\"", "viewer", "b"),
     ];
@@ -204,6 +219,12 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("acts as another", "ApiClient::\"theirs\""),
             ("service account", "ApiClient::\"service\""),
             ("foreign", "ApiClient::\"foreign\""),
+        ],
+        "Elevation" => vec![
+            ("of oneself", "Elevation::\"mine\""),
+            ("as an editor", "Elevation::\"editor\""),
+            ("as an admin", "Elevation::\"admin\""),
+            ("foreign", "Elevation::\"foreign\""),
         ],
         other => panic!("{other}: say here which resources of this type a policy could tell apart"),
     }
@@ -301,6 +322,36 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
             }
         }
     }
+}
+
+// control: POL-06
+#[test]
+fn an_elevation_closes_what_gives_access_and_nothing_else() {
+    let table = Table::load();
+    let mut closed = BTreeSet::new();
+    for action in table.actions().iter().filter(|action| !table.takes_users(action)) {
+        let name = action.id().unescaped();
+        for (what, resource) in resources(&table.resource_type(action)) {
+            let allowed = |how| table.allows("Member::\"me\"", name, resource, &world("owner"), how);
+            if allowed(PROVED) != allowed(How { elevated: true, ..PROVED }) {
+                assert!(!allowed(How { elevated: true, ..PROVED }), "{name} {what}");
+                closed.insert(name.to_owned());
+            }
+        }
+    }
+    // Owners make no clients of their own, or this would be one of them.
+    let own = ["MakeOwnClient".to_owned()];
+    let closed: Vec<_> = closed.into_iter().chain(own).collect();
+    let group = table.schema.actions().filter(|action| {
+        let parents = table.schema.action_entities().unwrap();
+        parents.ancestors(action).is_some_and(|mut of| of.any(|one| *one == uid("Action::\"GivesAccess\"")))
+    });
+    let mut group: Vec<_> = group.map(|action| action.id().unescaped().to_owned()).collect();
+    group.sort();
+    let mut expected = closed.clone();
+    expected.sort();
+    assert_eq!(group, expected);
+    insta::assert_snapshot!("closed_while_elevated", group.join("\n"));
 }
 
 /// The roles that may do nothing without a passkey.

@@ -33,6 +33,7 @@ impl Parameters {
             ("domain", world.new_domain(place).await.to_string()),
             ("own_invitation", world.new_invitation_to(owner).await.to_string()),
             ("client", world.new_client(place).await.to_string()),
+            ("elevation", world.new_elevation(place).await.to_string()),
             ("provider", "dev".to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -127,8 +128,16 @@ async fn people_of_other_organizations_find_nothing() {
             assert_eq!(ask(&mut gus.clone(), row, &unknown).await, 404, "an unknown {name}: {row:?}");
         }
         // Not vacuous: for somebody of the place it is there. (What takes no field would really happen.)
-        let happens = ["DeleteContact", "RevokeInvitation", "AcceptInvitation", "ProveDomain", "RemoveDomain"]
-            .contains(&row.guard);
+        let happens = [
+            "DeleteContact",
+            "RevokeInvitation",
+            "AcceptInvitation",
+            "ProveDomain",
+            "RemoveDomain",
+            "ApproveElevation",
+            "EndElevation",
+        ]
+        .contains(&row.guard);
         if !happens || row.method == "GET" {
             assert_ne!(ask(&mut gus.clone(), row, &globex.fill(row)).await, 404, "the owner at home: {row:?}");
         }
@@ -156,7 +165,8 @@ async fn each_role_gets_what_the_reviewed_table_says() {
             let invitation = world.new_invitation(world.acme).await.to_string();
             let domain = world.new_domain(world.acme).await.to_string();
             let parameters = parameters.with("contact", &contact).with("invitation", &invitation);
-            let path = parameters.with("domain", &domain).fill(row);
+            let elevation = world.new_elevation(world.acme).await.to_string();
+            let path = parameters.with("domain", &domain).with("elevation", &elevation).fill(row);
             write!(text, " {:6}", ask(client, row, &path).await).unwrap();
         }
         text.truncate(text.trim_end().len());

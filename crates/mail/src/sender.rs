@@ -189,7 +189,14 @@ async fn note(db: &Db, mail: &Due, given_up: bool) -> Result<(), tenancy::Error>
     let mut tx = db.begin_mail().await?;
     sqlx::query!("delete from mail.outbox where id = $1", mail.id).execute(&mut *tx).await?;
     if given_up {
-        let by = Actor { user: None, session: None, client: None, elevation: None, request: mail.request, network: String::new() };
+        let by = Actor {
+            user: None,
+            session: None,
+            client: None,
+            elevation: None,
+            request: mail.request,
+            network: String::new(),
+        };
         let details = json!({ "mail": mail.kind, "recipient": mail.recipient });
         let event = Event { kind: "mail.undeliverable", target: format!("Mail::{}", mail.id), details };
         event.record_in(&mut tx, mail.tenant, &by).await?;

@@ -20,12 +20,12 @@ use crate::harness::{Answer, Client, World};
 
 /// A client of the API and its secret, as somebody got them from the page.
 #[derive(Clone, Debug)]
-struct ApiClient {
+pub(crate) struct ApiClient {
     id: Uuid,
     secret: String,
 }
 
-const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 9] = [
     "ListContacts",
     "ViewContact",
     "ViewRestrictedFields",
@@ -39,7 +39,7 @@ const ALL: [&str; 9] = [
 
 impl ApiClient {
     /// Made on the page of Acme by `who`.
-    async fn made(world: &World, who: &str, acts_as: &str, kind: &str, scopes: &[&str]) -> Self {
+    pub(crate) async fn made(world: &World, who: &str, acts_as: &str, kind: &str, scopes: &[&str]) -> Self {
         let mut browser = world.sign_in(who).await;
         world.prove(&mut browser, who).await;
         let name = Uuid::now_v7().to_string();
@@ -74,7 +74,7 @@ impl ApiClient {
         serde_json::from_str(&answer.body).unwrap()
     }
 
-    async fn token(&self, world: &World) -> String {
+    pub(crate) async fn token(&self, world: &World) -> String {
         self.tokens(world).await["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -104,7 +104,7 @@ async fn program(
 }
 
 /// A request with a token, and with a document where there is one.
-async fn call(world: &World, method: Method, path: &str, token: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn call(world: &World, method: Method, path: &str, token: &str, body: Option<&Value>) -> Answer {
     let mut client: Client = world.stranger();
     let mut request = client.request(method, path).header("authorization", format!("Bearer {token}"));
     if let Some(body) = body {

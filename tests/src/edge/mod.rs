@@ -35,6 +35,7 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/invitations" => {
             vec![("email", "smuggled@example.org"), ("role", "viewer"), ("reason", "No reason")]
         }
+        "/o/{organization}/elevations" => vec![("role", "admin"), ("minutes", "15"), ("reason", "No reason")],
         "/o/{organization}/clients" => vec![
             ("name", "Smuggled in"),
             ("acts_as", "viewer"),
@@ -77,6 +78,8 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         | "/o/{organization}/settings/domains/{domain}/prove"
         | "/o/{organization}/settings/domains/{domain}/remove"
         | "/o/{organization}/invitations/{invitation}/revoke"
+        | "/o/{organization}/elevations/{elevation}/approve"
+        | "/o/{organization}/elevations/{elevation}/end"
         | "/invitations/{own_invitation}/accept"
         | "/account/passkeys/options"
         | "/account/passkeys/{passkey}/remove"

@@ -59,6 +59,24 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["contact.deleted"],
     },
     Change {
+        path: "/o/{organization}/elevations",
+        form: &[("role", "editor"), ("minutes", "15"), ("reason", "To see it as they do")],
+        credential: Credential::None,
+        events: &["elevation.requested"],
+    },
+    Change {
+        path: "/o/{organization}/elevations/{elevation}/approve",
+        form: &[],
+        credential: Credential::None,
+        events: &["elevation.approved"],
+    },
+    Change {
+        path: "/o/{organization}/elevations/{elevation}/end",
+        form: &[],
+        credential: Credential::None,
+        events: &["elevation.ended"],
+    },
+    Change {
         path: "/o/{organization}/settings/sign-in",
         form: &[
             ("mail_links", "yes"),
@@ -257,10 +275,11 @@ pub(crate) struct Filled {
     pub(crate) domain: Uuid,
     pub(crate) own_invitation: Uuid,
     pub(crate) client: Uuid,
+    pub(crate) elevation: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 10] = [
+pub(crate) const IDS: [&str; 11] = [
     "{organization}",
     "{workspace}",
     "{contact}",
@@ -271,6 +290,7 @@ pub(crate) const IDS: [&str; 10] = [
     "{domain}",
     "{own_invitation}",
     "{client}",
+    "{elevation}",
 ];
 
 impl Filled {
@@ -293,6 +313,7 @@ impl Filled {
             domain: world.new_domain(place).await,
             own_invitation: world.new_invitation_to(owner).await,
             client: world.new_client(place).await,
+            elevation: world.new_elevation(place).await,
         }
     }
 
@@ -308,6 +329,7 @@ impl Filled {
             "{domain}" => self.domain,
             "{own_invitation}" => self.own_invitation,
             "{client}" => self.client,
+            "{elevation}" => self.elevation,
             other => panic!("say here what {other} stands for"),
         }
     }

@@ -70,7 +70,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 11]);
+pub(crate) struct Addresses([(&'static str, String); 12]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -349,6 +349,20 @@ impl World {
         id
     }
 
+    /// A role that the viewer of a place asks for; what they asked for before has ended.
+    pub(crate) async fn new_elevation(&self, place: Place) -> Uuid {
+        let id = Uuid::now_v7();
+        let mut owner = self.database.owner().await;
+        let end = "update tenant.elevations set ended_at = $2 where tenant_id = $1 and ended_at is null";
+        sqlx::query(end).bind(place.organization).bind(self.clock.now()).execute(&mut owner).await.unwrap();
+        let ask = "insert into tenant.elevations (tenant_id, id, user_id, own_role, role, minutes, reason, asked_at, expires_at)
+                   select $1, $2, user_id, role, 'editor', 15, 'A test of it', $3, $3 + interval '24 hours'
+                     from tenant.memberships m where m.tenant_id = $1 and m.role = 'viewer'";
+        let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(self.clock.now());
+        assert_eq!(ask.execute(&mut owner).await.unwrap().rows_affected(), 1);
+        id
+    }
+
     /// Waits until a query counts as many as expected.
     pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
         let seen = async {
@@ -363,6 +377,21 @@ impl World {
     pub(crate) async fn mail_to(&self, address: &str) -> Message {
         let mail = self.mailbox.wait_for(address, Duration::from_secs(30)).await;
         mail.unwrap_or_else(|| panic!("no mail to {address}"))
+    }
+
+    /// The mail with this subject to an address, or the first to come.
+    pub(crate) async fn told(&self, address: &str, subject: &str) -> Message {
+        let told = async {
+            loop {
+                let is = |mail: &Message| mail.subject == subject && mail.to.iter().any(|to| to == address);
+                if let Some(mail) = self.mailbox.messages().into_iter().find(is) {
+                    return mail;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        told.unwrap_or_else(|_| panic!("{address} is not told: {subject}"))
     }
 
     /// The id of one of the contacts of a place.
@@ -388,6 +417,7 @@ impl World {
             ("{domain}", self.new_domain(self.acme).await.to_string()),
             ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
             ("{client}", self.new_client(self.acme).await.to_string()),
+            ("{elevation}", self.new_elevation(self.acme).await.to_string()),
         ])
     }
 

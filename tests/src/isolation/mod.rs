@@ -37,7 +37,7 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 9] = [
+const TENANT_TABLES: [&str; 10] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
@@ -46,6 +46,7 @@ const TENANT_TABLES: [&str; 9] = [
     "tenant.sign_on",
     "tenant.contacts",
     "tenant.api_clients",
+    "tenant.elevations",
     "audit.events",
 ];
 
@@ -56,6 +57,7 @@ async fn full(world: World) -> World {
         world.new_domain(place).await;
         world.new_provider(place).await;
         world.new_client(place).await;
+        world.new_elevation(place).await;
     }
     world
 }

@@ -19,6 +19,7 @@ impl Filled {
             "{domain}" => other.domain = id,
             "{own_invitation}" => other.own_invitation = id,
             "{client}" => other.client = id,
+            "{elevation}" => other.elevation = id,
             _ => panic!("no id: {parameter}"),
         }
         other

@@ -65,7 +65,7 @@ const NO_WIDE_POLICY: Rule = Rule {
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
                 ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'),
-                ('entry', 'api_clients', '{identity_rows}'), ('used', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('entry', 'api_clients', '{identity_rows}'), ('entry', 'elevations', '{identity_rows}'), ('used', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",

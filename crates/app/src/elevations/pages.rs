@@ -159,11 +159,7 @@ impl AskInput {
 }
 
 impl New {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        input: &AskInput,
-        errors: &FieldErrors,
-    ) -> Result<Self> {
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, input: &AskInput, errors: &FieldErrors) -> Result<Self> {
         let own_role = &ok.member()?.membership.role;
         Ok(Self {
             shell: shell(ok, Nav::Elevations),
@@ -198,8 +194,12 @@ pub(super) async fn ask(
     authn.count(elevation::ASKED, &who.to_string(), ok.who().context()).await?;
     let mut tx = ok.begin().await?;
     let until = elevation::ask(&mut tx, &asked, who, &membership, &why, authn.clock().now(), &by).await?;
-    let what = format!("asks to act as {} for {} minutes. It can be approved until {}", //
-        asked.role.label(), asked.minutes, moment(until));
+    let what = format!(
+        "asks to act as {} for {} minutes. It can be approved until {}",
+        asked.role.label(),
+        asked.minutes,
+        moment(until)
+    );
     let mail = notice(&authn, ok.on(), ("elevation.requested", "Somebody asks for a role"), &ok.who().name, &what);
     tell_owners(&mut tx, &mail, &by).await?;
     tx.commit().await?;

@@ -1,0 +1,461 @@
+//! Acting in another role for a while: who lets whom, what it opens, what it does not, and how it ends.
+
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{Executor, PgConnection};
+use uuid::Uuid;
+
+use crate::api::{ALL, ApiClient, call};
+use crate::harness::passkey::{Authenticator, enrol, step_up};
+use crate::harness::{Answer, Client, World};
+
+const OPEN: &str = "select count(*) from tenant.elevations where ended_at is null";
+
+fn page(world: &World) -> String {
+    format!("{}/elevations", world.acme.url())
+}
+
+async fn ask(client: &mut Client, world: &World, role: &str, minutes: &str) -> Answer {
+    let form = [
+        ("role", role),
+        ("minutes", minutes),
+        ("reason", "The import went wrong"),
+        ("ticket", "https://tickets.example/HF-9"),
+    ];
+    client.post(&page(world), &form).await
+}
+
+/// Asks, and returns the id of what was asked for.
+async fn asked(client: &mut Client, world: &World, role: &str, minutes: &str) -> Uuid {
+    let answer = ask(client, world, role, minutes).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    sqlx::query_scalar("select id from tenant.elevations order by id desc limit 1")
+        .fetch_one(&mut world.database.owner().await)
+        .await
+        .unwrap()
+}
+
+async fn decide(client: &mut Client, world: &World, id: Uuid, what: &str) -> Answer {
+    client.post(&format!("{}/{id}/{what}", page(world)), &[]).await
+}
+
+/// Whether they can do what an editor can and a viewer cannot.
+async fn adds_a_contact(client: &mut Client, world: &World) -> bool {
+    let name = Uuid::now_v7().to_string();
+    let answer = client.post(&world.acme.contacts(), &[("name", &name)]).await;
+    assert!([303, 403].contains(&answer.status), "{}", answer.text());
+    answer.status == 303
+}
+
+/// Vera, a viewer, acts as an editor.
+async fn elevated(world: &World, olivia: &mut Client, minutes: &str) -> (Client, Uuid) {
+    let mut vera = world.sign_in("vera").await;
+    let id = asked(&mut vera, world, "editor", minutes).await;
+    let approved = decide(olivia, world, id, "approve").await;
+    assert_eq!(approved.status, 303, "{}", approved.text());
+    assert!(adds_a_contact(&mut vera, world).await);
+    (vera, id)
+}
+
+/// Vera with a passkey, who acts as an admin.
+async fn admin(world: &World, olivia: &mut Client) -> Client {
+    let mut vera = world.sign_in("vera").await;
+    assert_eq!(enrol(&mut vera, &mut Authenticator::new(world), "Hers").await.status, 303);
+    let id = asked(&mut vera, world, "admin", "60").await;
+    assert_eq!(decide(olivia, world, id, "approve").await.status, 303);
+    vera
+}
+
+// control: POL-06
+#[tokio::test]
+async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
+    let world = World::start().await;
+    let (mut olivia, mut vera) = (world.sign_in("olivia").await, world.sign_in("vera").await);
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert!(!adds_a_contact(&mut vera, &world).await, "asking gives nothing");
+    let mail = world.told("olivia@example.com", "Somebody asks for a role").await;
+    assert!(mail.text.contains("Vera Viewer asks to act as Editor for 15 minutes."), "{}", mail.text);
+    assert!(mail.text.contains(&world.url(&page(&world))) && !mail.text.contains("import"), "{}", mail.text);
+    let list = olivia.get(&page(&world)).await;
+    for shown in
+        ["Vera Viewer as Editor", "15 minutes", "The import went wrong", "tickets.example/HF-9", "Approve", "Decline"]
+    {
+        assert!(list.body.contains(shown), "{shown}: {}", list.text());
+    }
+    let own = vera.get(&page(&world)).await;
+    assert!(own.body.contains("Withdraw") && !own.body.contains(">Approve<"), "{}", own.text());
+
+    let approved = decide(&mut olivia, &world, id, "approve").await;
+    assert_eq!(approved.status, 303, "{}", approved.text());
+    for address in ["olivia@example.com", "vera@example.com"] {
+        let mail = world.told(address, "A role was approved").await;
+        assert!(mail.text.contains("Olivia Owner lets Vera Viewer act as Editor until"), "{}", mail.text);
+    }
+    let first = vera.get(&world.acme.contacts()).await;
+    assert!(first.sets("session").is_some(), "a session that is worth more has a new token");
+    let until = (world.clock.now() + chrono::Duration::minutes(15)).format("%H:%M UTC").to_string();
+    assert!(first.text().contains(&format!("You act as Editor until {until}. End now")), "{}", first.text());
+    assert!(adds_a_contact(&mut vera, &world).await);
+    assert_eq!(vera.get(&world.acme.url()).await.text().matches("Your role: Viewer").count(), 1, "beside their own");
+    assert!(!vera.get("/organizations").await.text().contains("You act as"));
+
+    world.wait(14 * 60);
+    assert!(adds_a_contact(&mut vera, &world).await);
+    world.wait(61);
+    assert!(!adds_a_contact(&mut vera, &world).await, "it ends by itself");
+    assert!(!vera.get(&world.acme.contacts()).await.text().contains("You act as"));
+    asked(&mut vera, &world, "editor", "30").await; // What has ended is in nobody's way.
+    let mut kinds = Vec::new();
+    for kind in ["elevation.requested", "elevation.approved"] {
+        let event = &world.events(kind).await[0];
+        let details = json!({ "member": world.user("vera").await, "role": "editor", "minutes": 15,
+                              "reason": "The import went wrong", "ticket": "https://tickets.example/HF-9" });
+        assert_eq!(event["details"], details);
+        kinds.push(event["actor"].clone());
+    }
+    assert_eq!(kinds, [json!(world.user("vera").await), json!(world.user("olivia").await)]);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn nobody_approves_their_own() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let id = asked(&mut adam, &world, "finance", "15").await;
+    let mut second = world.sign_in("adam").await;
+    for client in [&mut adam, &mut second] {
+        assert_eq!(decide(client, &world, id, "approve").await.status, 403);
+    }
+    // Not as an owner either, were the request still good.
+    world.change("alter table tenant.memberships disable trigger end_elevations").await;
+    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403);
+    let mut tenant = bound(&world).await;
+    let own = format!("update tenant.elevations set approved_by = user_id, approved_at = asked_at where id = '{id}'");
+    assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
+    assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn approving_takes_a_fresh_passkey_and_somebody_who_may() {
+    let world = World::start().await;
+    let mut carl = world.sign_in("carl").await;
+    let id = asked(&mut carl, &world, "admin", "15").await;
+    let mut adam = world.sign_in("adam").await;
+    assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403, "an admin makes no admin");
+    for (who, status) in [("bella", 404), ("fiona", 404), ("vera", 404)] {
+        let mut client = world.sign_in(who).await;
+        assert_eq!(decide(&mut client, &world, id, "approve").await.status, status, "{who}");
+        assert_eq!(decide(&mut client, &world, id, "end").await.status, status, "{who}");
+        assert!(!client.get(&page(&world)).await.body.contains("Carl Creator as"), "{who}");
+    }
+    let mut gus = world.sign_in("gus").await;
+    let elsewhere = format!("{}/elevations/{id}/approve", world.globex.url());
+    assert_eq!(gus.post(&elsewhere, &[]).await.status, 404, "of another organization");
+    let mut olivia = world.sign_in("olivia").await;
+    world.wait(301);
+    let asked_for = decide(&mut olivia, &world, id, "approve").await;
+    assert!(asked_for.location().starts_with("/step-up?kept="), "{}", asked_for.text());
+    assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
+    world.prove(&mut olivia, "olivia").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409, "once");
+}
+
+// control: POL-06
+#[tokio::test]
+async fn what_is_asked_for_is_one_of_the_roles_for_one_of_the_lengths_and_one_at_a_time() {
+    let world = World::start().await;
+    let mut vera = world.sign_in("vera").await;
+    for (role, minutes, field) in [
+        ("owner", "15", "role"),
+        ("viewer", "15", "role"),
+        ("god", "15", "role"),
+        ("editor", "61", "minutes"),
+        ("editor", "-15", "minutes"),
+        ("editor", "", "minutes"),
+    ] {
+        let answer = ask(&mut vera, &world, role, minutes).await;
+        let error = format!("f-{field}-error");
+        assert!(answer.status == 422 && answer.body.contains(&error), "{role} {minutes}: {}", answer.text());
+    }
+    assert_eq!(ask(&mut vera, &world, "editor", "15").await.status, 303);
+    assert_eq!(ask(&mut vera, &world, "admin", "15").await.status, 409, "one at a time");
+    let statuses: [u16; 2] = {
+        let world = &world;
+        let send = |mut client: Client| async move { ask(&mut client, world, "editor", "15").await.status };
+        let carl = world.sign_in("carl").await;
+        tokio::join!(send(carl.clone()), send(carl)).into()
+    };
+    assert!(statuses.contains(&303) && statuses.contains(&409), "{statuses:?}");
+    let mut erin = world.sign_in("erin").await;
+    for expected in [303, 409, 409, 409, 409, 429] {
+        assert_eq!(ask(&mut erin, &world, "admin", "15").await.status, expected);
+    }
+}
+
+// control: POL-06
+#[tokio::test]
+async fn what_nobody_approves_in_a_day_is_void() {
+    let world = World::start().await;
+    let mut vera = world.sign_in("vera").await;
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    world.wait(86_400);
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    assert!(olivia.get(&page(&world)).await.body.contains("Not approved in time"));
+    let mut vera = world.sign_in("vera").await;
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    let again = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, again, "approve").await.status, 303);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn ended_it_is_over_with_the_next_request() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    world.told("vera@example.com", "A role was ended").await;
+    assert_eq!(world.events("elevation.ended").await.len(), 1);
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 409);
+
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
+    assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303, "by oneself");
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
+    world.told("vera@example.com", "A role was declined").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    assert_eq!(world.events("elevation.declined").await.len(), 1);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, _) = elevated(&world, &mut olivia, "60").await;
+    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    for to in ["finance", "viewer"] {
+        let changed = olivia.post(&role, &[("role", to), ("reason", "Another task")]).await;
+        assert_eq!(changed.status, 303, "{}", changed.text());
+    }
+    assert!(!adds_a_contact(&mut vera, &world).await, "also where it changes back");
+    let id = asked(&mut vera, &world, "editor", "60").await;
+    olivia.post(&role, &[("role", "creator"), ("reason", "Another task")]).await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    // The comparison holds by itself, too.
+    world.change("update tenant.memberships set role = 'viewer' where role = 'creator'").await;
+    world.change("alter table tenant.memberships disable trigger end_elevations").await;
+    let (_, _) = elevated(&world, &mut olivia, "60").await;
+    let seen = |role: &'static str| {
+        let world = &world;
+        async move {
+            world.change(role).await;
+            let mut vera = world.sign_in("vera").await;
+            vera.get(&world.acme.contacts()).await.text().contains("You act as")
+        }
+    };
+    let vera_is = "update tenant.memberships set role = 'creator' where user_id in
+                    (select user_id from identity.accounts where subject = 'vera')";
+    assert!(!seen(vera_is).await);
+    let vera_is = "update tenant.memberships set role = 'viewer' where user_id in
+                    (select user_id from identity.accounts where subject = 'vera')";
+    assert!(seen(vera_is).await, "else this would show nothing");
+
+    let vera_goes = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
+    assert_eq!(olivia.post(&vera_goes, &[("reason", "Has left")]).await.status, 303);
+    let back = "insert into tenant.memberships (tenant_id, user_id, role)
+                select o.tenant_id, a.user_id, 'viewer' from tenant.organizations o, identity.accounts a
+                 where o.name = 'Acme' and a.subject = 'vera'";
+    world.change(back).await;
+    assert!(!adds_a_contact(&mut world.sign_in("vera").await, &world).await);
+    let hers =
+        "select count(*) from tenant.elevations e join identity.accounts a using (user_id) where a.subject = 'vera'";
+    assert_eq!(world.database.count(hers).await, 0);
+}
+
+// control: POL-06
+// control: IDN-09
+#[tokio::test]
+async fn who_acts_in_a_privileged_role_proves_a_passkey_and_gives_nothing_that_lasts() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let mut vera = admin(&world, &mut olivia).await;
+    let mut without = world.sign_in_at_provider("carl").await;
+    let id = asked(&mut without, &world, "admin", "60").await;
+    assert_eq!(without.get(&world.acme.contacts()).await.status, 200);
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
+    let held = without.get(&world.acme.contacts()).await;
+    assert!(
+        held.location().starts_with("/account/passkeys/new") || held.location().starts_with("/step-up"),
+        "{}",
+        held.text()
+    );
+
+    let activity = format!("{}/activity", world.acme.url());
+    assert_eq!(vera.get(&activity).await.status, 200, "what an admin sees");
+    let members = vera.get(&format!("{}/members", world.acme.url())).await;
+    assert!(members.status == 200 && !members.body.contains("Change role"), "{}", members.text());
+    let member = |id: Uuid, what: &str| format!("{}/members/{id}/{what}", world.acme.url());
+    let (erin, me) = (world.user("erin").await, world.user("vera").await);
+    let why = ("reason", "While I can");
+    let invitation = [("email", "evil@example.org"), ("role", "admin"), why];
+    let client = [("name", "Evil"), ("acts_as", "editor"), ("scope", "ListContacts"), ("kind", "tokens"), why];
+    for (path, form) in [
+        (member(erin, "role"), &[("role", "admin"), why][..]),
+        (member(me, "role"), &[("role", "admin"), why]),
+        (format!("{}/invitations", world.acme.url()), &invitation),
+        (format!("{}/clients", world.acme.url()), &client),
+    ] {
+        let answer = vera.post(&path, form).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    let mut fiona = world.sign_in("fiona").await;
+    let theirs = asked(&mut fiona, &world, "editor", "15").await;
+    assert_eq!(decide(&mut vera, &world, theirs, "approve").await.status, 403, "nor to others");
+    assert_eq!(vera.post(&member(erin, "end-sessions"), &[why]).await.status, 303, "what does not last");
+    assert_eq!(vera.get(&member(me, "remove")).await.status, 200, "who acts on themselves is one person");
+    let mut stale = Authenticator::new(&world);
+    assert_eq!(enrol(&mut vera, &mut stale, "Another").await.status, 303);
+    world.wait(301);
+    assert_eq!(vera.post(&member(erin, "end-sessions"), &[why]).await.status, 303, "to the step-up page");
+    assert_eq!(step_up(&mut vera, &mut stale, ("return_to", "/account")).await.status, 303);
+}
+
+// control: POL-06
+// control: POL-10
+#[tokio::test]
+async fn what_is_decided_and_done_under_it_is_marked() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, id) = elevated(&world, &mut olivia, "15").await;
+    let read = vera.get(&world.acme.contacts()).await;
+    let refused = vera.get(&format!("{}/settings", world.acme.url())).await;
+    let wrote = vera.post(&world.acme.contacts(), &[("name", "Marked")]).await;
+    let account = vera.get("/account").await;
+    assert_eq!([read.status, refused.status, wrote.status, account.status], [200, 403, 303, 200]);
+    let event = world.events("contact.created").await.pop().unwrap();
+    assert_eq!(event["elevation"], json!(id));
+    let activity = olivia.get(&format!("{}/activity?action=contact.created", world.acme.url())).await;
+    assert!(activity.body.contains("Elevated") && activity.body.contains(&id.to_string()), "{}", activity.text());
+    world.settle_decisions().await;
+    let mut owner = world.database.owner().await;
+    for (answer, expected) in [(&read, Some(id)), (&refused, Some(id)), (&wrote, Some(id)), (&account, None)] {
+        let marks: Vec<Option<Uuid>> =
+            sqlx::query_scalar("select distinct elevation from audit.decisions where request_id = $1")
+                .bind(answer.request())
+                .fetch_all(&mut owner)
+                .await
+                .unwrap();
+        assert_eq!(marks, [expected]);
+    }
+    let others = "select count(*) from audit.decisions d where elevation is not null
+                   and d.principal not in (select 'Member::\"' || user_id || '\"' from tenant.elevations)";
+    assert_eq!(world.database.count(others).await, 0);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn a_client_of_the_api_gets_nothing_of_it() {
+    let world = World::start().await;
+    let token = ApiClient::made(&world, "vera", "self", "tokens", &ALL).await.token(&world).await;
+    let mut olivia = world.sign_in("olivia").await;
+    let mut vera = world.sign_in("vera").await;
+    world.prove(&mut vera, "vera").await;
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
+    assert!(adds_a_contact(&mut vera, &world).await);
+    let contacts = format!("/api/v1{}", world.acme.contacts());
+    let made = call(&world, Method::POST, &contacts, &token, Some(&json!({ "name": "By a program" }))).await;
+    assert_eq!(made.status, 403, "{}", made.body);
+    assert_eq!(call(&world, Method::GET, &contacts, &token, None).await.status, 200);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn of_decisions_at_once_one_counts_and_who_ends_it_has_the_last_word() {
+    let world = World::start().await;
+    let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
+    let mut vera = world.sign_in("vera").await;
+    let send = |client: &Client, id: Uuid, what: &'static str| {
+        let (world, mut client) = (&world, client.clone());
+        async move { decide(&mut client, world, id, what).await.status }
+    };
+    for round in 1..=4 {
+        let id = asked(&mut vera, &world, "editor", "15").await;
+        let mut statuses: [u16; 2] = tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "approve")).into();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 409]);
+        assert_eq!(world.events("elevation.approved").await.len(), round);
+        assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303);
+    }
+    let mut carl = world.sign_in("carl").await;
+    for _ in 0..4 {
+        let id = asked(&mut carl, &world, "editor", "15").await;
+        tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "end"));
+        assert_eq!(world.database.count(OPEN).await, 0);
+    }
+}
+
+/// A transaction as the application's, in Acme.
+async fn bound(world: &World) -> PgConnection {
+    let mut web = world.database.web().await;
+    let bind = format!("set role tenant_rows; set app.tenant_id = '{}'", world.acme.organization);
+    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(bind))).await.unwrap();
+    web
+}
+
+async fn refused(web: &mut PgConnection, sql: &str) -> String {
+    let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap_err();
+    let error = refused.as_database_error().unwrap();
+    format!("{} {}", error.constraint().unwrap_or_default(), error.message())
+}
+
+// control: POL-06
+#[tokio::test]
+async fn what_was_asked_for_stands_as_it_was_written() {
+    let world = World::start().await;
+    let id = world.new_elevation(world.acme).await;
+    let mut web = bound(&world).await;
+    for set in [
+        "user_id = approved_by",
+        "own_role = 'editor'",
+        "role = 'admin'",
+        "minutes = 60",
+        "reason = 'Another'",
+        "ticket = 'x'",
+        "asked_at = now()",
+        "expires_at = now()",
+        "id = id",
+    ] {
+        let refused = refused(&mut web, &format!("update tenant.elevations set {set}")).await;
+        assert!(refused.contains("permission denied"), "{set}: {refused}");
+    }
+    assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
+    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at, approved_at)
+                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', now(), now(), now() from tenant.memberships";
+    assert!(refused(&mut web, approved).await.contains("permission denied"));
+    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at)
+                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', now(), now() from tenant.memberships where role = 'editor'";
+    assert!(refused(&mut web, longer).await.contains("minutes_check"));
+    let owner = longer.replace("'admin', 61", "'owner', 60");
+    assert!(refused(&mut web, &owner).await.contains("role_check"));
+    let approve = format!(
+        "update tenant.elevations set approved_at = asked_at, approved_by = '{}' where id = '{id}'",
+        world.user("olivia").await
+    );
+    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(approve))).await.unwrap();
+    for again in ["approved_at = asked_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
+        let refused = refused(&mut web, &format!("update tenant.elevations set {again}")).await;
+        assert!(refused.contains("elevations_once"), "{again}: {refused}");
+    }
+    web.execute("update tenant.elevations set ended_at = now()").await.unwrap();
+    assert!(refused(&mut web, "update tenant.elevations set ended_at = null").await.contains("elevations_once"));
+}
