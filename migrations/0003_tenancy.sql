@@ -134,8 +134,8 @@ begin
     into found_user, found_tenant, entry
     from identity.sessions s
     join identity.users u on u.id = s.user_id
-    left join tenant.memberships m on m.tenant_id = given_tenant and m.user_id = s.user_id
-    left join tenant.organizations o on o.tenant_id = m.tenant_id
+    left join tenant.organizations o on o.tenant_id = given_tenant
+    left join tenant.memberships m on m.tenant_id = o.tenant_id and m.user_id = s.user_id
     left join tenant.workspaces w on w.tenant_id = m.tenant_id and w.id = given_workspace
     left join tenant.elevations e on e.tenant_id = m.tenant_id and e.user_id = m.user_id and e.ended_at is null
                                  and e.own_role = m.role and e.approved_at + make_interval(mins => e.minutes) > given_now

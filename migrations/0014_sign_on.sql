@@ -32,14 +32,14 @@ grant select (tenant_id, name, proved_at) on tenant.domains to identity_rows;
 grant select on tenant.sign_on to identity_rows;
 grant select (enforces_sign_on) on tenant.organizations to identity_rows;
 
--- Without a provider and a domain nobody could come in as is enforced.
+-- Without a provider and a domain nobody could come in as is enforced. Into a deleted organization nobody does.
 create function tenant.keep_enforced_sign_on() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from tenant.organizations o where o.tenant_id = old.tenant_id for update;
-  if exists (select from tenant.organizations o where o.tenant_id = old.tenant_id and o.enforces_sign_on)
+  if exists (select from tenant.organizations o where o.tenant_id = old.tenant_id and o.enforces_sign_on and o.deleted_at is null)
      and not (exists (select from tenant.sign_on s where s.tenant_id = old.tenant_id)
               and exists (select from tenant.domains d where d.tenant_id = old.tenant_id and d.proved_at is not null)) then
     raise exception 'sign-on is enforced and needs a provider and a domain'

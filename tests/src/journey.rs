@@ -423,6 +423,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     world.new_client(world.acme).await;
     world.new_invitation_to("olivia").await;
     world.new_elevation(world.acme).await;
+    world.new_approval(world.acme).await;
+    world.manage_viewer(world.acme).await;
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
     for path in [
@@ -455,6 +457,9 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{vera}/role"),
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),
+        &format!("{vera}/reset-factors"),
+        &format!("{}/approvals", world.acme.url()),
+        &format!("{}/delete", world.acme.url()),
         &format!("{}/elevations", world.acme.url()),
         &format!("{}/elevations/new", world.acme.url()),
         &format!("{}/activity", world.acme.url()),

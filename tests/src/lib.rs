@@ -15,6 +15,7 @@ mod harness;
 
 mod account;
 mod api;
+mod approvals;
 mod audit_log;
 mod authenticator;
 mod configuration;

@@ -146,6 +146,18 @@ fn elevation(name: &str, organization: &str, member: &str, role: &str) -> Entity
     entity(name, &[organization], &attributes)
 }
 
+fn approval(name: &str, kind: &str, requested_by: &str, requester_role: &str, target_role: Option<&str>) -> Entity {
+    let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
+    let mut attributes = vec![
+        ("kind", text(kind)),
+        ("requested_by", RestrictedExpression::new_entity_uid(uid(requested_by))),
+        ("requester_role", text(requester_role)),
+    ];
+    attributes.extend(target_role.map(|role| ("target_role", text(role))));
+    let organization = if name.contains("foreign") { "Organization::\"b\"" } else { "Organization::\"a\"" };
+    entity(name, &[organization], &attributes)
+}
+
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
     let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
@@ -174,6 +186,14 @@ fn world(role: &str) -> Vec<Entity> {
         client("ApiClient::\"theirs\"", "a", Some("Member::\"other\"")),
         client("ApiClient::\"service\"", "a", None),
         client("ApiClient::\"foreign\"", "b", Some("Member::\"me\"")),
+        approval("Approval::\"mine\"", "delete_organization", "Member::\"me\"", "owner", None),
+        approval("Approval::\"deletion\"", "delete_organization", "Member::\"owner\"", "owner", None),
+        approval("Approval::\"by an admin\"", "delete_organization", "Member::\"owner\"", "admin", None),
+        approval("Approval::\"relax by an admin\"", "relax_sign_on", "Member::\"owner\"", "admin", None),
+        approval("Approval::\"reset\"", "reset_factors", "Member::\"admin\"", "admin", Some("admin")),
+        approval("Approval::\"reset of an owner\"", "reset_factors", "Member::\"admin\"", "admin", Some("owner")),
+        approval("Approval::\"by a viewer\"", "reset_factors", "Member::\"viewer\"", "viewer", Some("viewer")),
+        approval("Approval::\"foreign\"", "reset_factors", "Member::\"me\"", "owner", Some("viewer")),
         elevation("Elevation::\"mine\"", "Organization::\"a\"", "Member::\"me\"", "editor"),
         elevation("Elevation::\"editor\"", "Organization::\"a\"", "Member::\"viewer\"", "editor"),
         elevation("Elevation::\"admin\"", "Organization::\"a\"", "Member::\"viewer\"", "admin"),
@@ -219,6 +239,16 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("acts as another", "ApiClient::\"theirs\""),
             ("service account", "ApiClient::\"service\""),
             ("foreign", "ApiClient::\"foreign\""),
+        ],
+        "Approval" => vec![
+            ("own deletion", "Approval::\"mine\""),
+            ("deletion", "Approval::\"deletion\""),
+            ("deletion by admin", "Approval::\"by an admin\""),
+            ("relaxed by admin", "Approval::\"relax by an admin\""),
+            ("admin, by admin", "Approval::\"reset\""),
+            ("owner, by admin", "Approval::\"reset of an owner\""),
+            ("viewer, by viewer", "Approval::\"by a viewer\""),
+            ("foreign", "Approval::\"foreign\""),
         ],
         "Elevation" => vec![
             ("of oneself", "Elevation::\"mine\""),
@@ -352,6 +382,25 @@ fn an_elevation_closes_what_gives_access_and_nothing_else() {
     expected.sort();
     assert_eq!(group, expected);
     insta::assert_snapshot!("closed_while_elevated", group.join("\n"));
+}
+
+// control: POL-07
+#[test]
+fn what_takes_two_people_nobody_does_alone_whatever_else_is_permitted() {
+    let mut table = Table::load();
+    let careless = r#"permit (principal is Member, action, resource) when { principal in Role::"owner" };"#;
+    let id = cedar_policy::PolicyId::new("careless");
+    table.policies.add(cedar_policy::Policy::parse(Some(id), careless).unwrap()).unwrap();
+    let alone =
+        |action: &str, resource: &str| table.allows("Member::\"me\"", action, resource, &world("owner"), PROVED);
+    for action in ["DeleteOrganizationAlone", "RelaxSignOnAlone"] {
+        assert!(!alone(action, "Organization::\"a\""), "{action}");
+    }
+    for (role, expected) in [("owner", false), ("admin", false), ("viewer", true)] {
+        assert_eq!(alone("ResetFactorsAlone", &format!("Member::\"{role}\"")), expected, "{role}");
+    }
+    assert!(!alone("Approve", "Approval::\"mine\""), "nor both of the two");
+    assert!(!alone("Approve", "Approval::\"by a viewer\""), "nor for somebody who may not any more");
 }
 
 /// The roles that may do nothing without a passkey.

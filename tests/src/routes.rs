@@ -17,6 +17,7 @@ struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     async fn of(world: &World, place: Place, member: &str) -> Self {
+        world.manage_viewer(place).await;
         let member = world.user(member).await;
         let contact = world.contact(place).await;
         let owner = if place.organization == world.acme.organization { "olivia" } else { "gus" };
@@ -34,6 +35,7 @@ impl Parameters {
             ("own_invitation", world.new_invitation_to(owner).await.to_string()),
             ("client", world.new_client(place).await.to_string()),
             ("elevation", world.new_elevation(place).await.to_string()),
+            ("approval", world.new_approval(place).await.to_string()),
             ("provider", "dev".to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -136,6 +138,8 @@ async fn people_of_other_organizations_find_nothing() {
             "RemoveDomain",
             "ApproveElevation",
             "EndElevation",
+            "Approve",
+            "Decline",
         ]
         .contains(&row.guard);
         if !happens || row.method == "GET" {
@@ -166,7 +170,8 @@ async fn each_role_gets_what_the_reviewed_table_says() {
             let domain = world.new_domain(world.acme).await.to_string();
             let parameters = parameters.with("contact", &contact).with("invitation", &invitation);
             let elevation = world.new_elevation(world.acme).await.to_string();
-            let path = parameters.with("domain", &domain).with("elevation", &elevation).fill(row);
+            let path = parameters.with("domain", &domain).with("elevation", &elevation);
+            let path = path.with("approval", &world.new_approval(world.acme).await.to_string()).fill(row);
             write!(text, " {:6}", ask(client, row, &path).await).unwrap();
         }
         text.truncate(text.trim_end().len());

@@ -412,6 +412,16 @@ async fn a_provider_is_asked_before_it_is_kept_and_its_secret_is_sealed() {
     assert_eq!(world.stranger().post(&format!("/sign-in/o-{}", world.globex.organization), &[]).await.status, 500);
 }
 
+/// Has the provider of Acme not be required any more, which takes two people.
+async fn relax(world: &World, asks: &mut Client, approves: &mut Client) {
+    let asked = asks.post(&format!("{}/sign-in", settings(world.acme)), &[("reason", "As the policy says")]).await;
+    assert_eq!(asked.status, 303, "{}", asked.text());
+    let sql = "select id from tenant.approvals where decided_at is null";
+    let id: Uuid = sqlx::query_scalar(sql).fetch_one(&mut world.database.owner().await).await.unwrap();
+    let approved = approves.post(&format!("{}/approvals/{id}/approve", world.acme.url()), &[]).await;
+    assert_eq!(approved.status, 303, "{}", approved.text());
+}
+
 // control: IDN-15
 #[tokio::test]
 async fn an_organization_can_want_its_own_provider_of_everybody() {
@@ -450,7 +460,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     let domain: Uuid =
         sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
     assert_eq!(oskar.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &[]).await.status, 409);
-    assert_eq!(oskar.post(&rules, &why).await.status, 303, "it ends");
+    relax(&world, &mut oskar, &mut olivia).await;
     assert_eq!(vera.get(&world.acme.contacts()).await.status, 200);
     for _ in 0..4 {
         let (mut one, mut other) = (oskar.clone(), olivia.clone());
@@ -465,7 +475,9 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
         if !both.1 {
             break;
         }
-        assert_eq!(oskar.post(&rules, &why).await.status, 303);
+        if both.0 {
+            relax(&world, &mut oskar, &mut olivia).await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 mod account;
 mod activity;
 mod api;
+mod approvals;
 mod authenticator;
 mod clients;
 mod contacts;
@@ -59,6 +60,7 @@ fn features() -> Vec<Feature> {
         members::feature(),
         invitations::feature(),
         elevations::feature(),
+        approvals::feature(),
         settings::feature(),
         clients::feature(),
         api::feature(),

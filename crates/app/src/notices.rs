@@ -1,18 +1,33 @@
-//! What owners of an organization hear of by mail, and names in mails of ours.
+//! What people in an organization hear of by mail because of their role, and names in mails of ours.
 
 use audit::Actor;
 use mail::Mail;
 use tenancy::{Tx, UserId, Write};
 use web::Result;
 
-/// Tells every owner, once `tx` is committed.
-pub(crate) async fn tell_owners(tx: &mut Tx<Write>, mail: &Mail, by: &Actor) -> Result<()> {
-    let owners =
-        sqlx::query_scalar!(r#"select user_id as "user: UserId" from tenant.memberships where role = 'owner'"#);
-    for owner in owners.fetch_all(&mut **tx).await? {
-        mail.queue_to(tx, owner, by).await?;
+use crate::organizations::Organization;
+
+/// Tells everybody who has one of these roles, once `tx` is committed.
+pub(crate) async fn tell(tx: &mut Tx<Write>, roles: &[&str], mail: &Mail, by: &Actor) -> Result<()> {
+    let roles: Vec<String> = roles.iter().copied().map(str::to_owned).collect();
+    let people =
+        sqlx::query_scalar!(r#"select user_id as "user: UserId" from tenant.memberships where role = any($1)"#, &roles);
+    for person in people.fetch_all(&mut **tx).await? {
+        mail.queue_to(tx, person, by).await?;
     }
     Ok(())
+}
+
+/// What somebody did. What is only for members stands on the page and not in the mail.
+pub(crate) fn notice(
+    organization: &Organization,
+    (kind, subject): (&'static str, &str),
+    (who, did): (&str, &str),
+    url: &str,
+) -> Mail {
+    let (who, organization) = (unlinked(who), unlinked(&organization.name));
+    let text = format!("{who} {did}, in “{organization}”.\n\nMore about it, and what can be done:\n{url}\n");
+    Mail { kind, subject: subject.to_owned(), text, good_for: None }
 }
 
 /// A name that somebody chose, for a mail of ours: short, and with nothing that a mail program makes a link of.

@@ -5,6 +5,7 @@ use authz::{Action, Authorized};
 use web::{Acting, Link, Person, Place, Shell};
 
 use crate::activity::ViewActivity;
+use crate::approvals::ListApprovals;
 use crate::contacts::ListContacts;
 use crate::elevations::ListElevations;
 use crate::members::Role;
@@ -17,6 +18,7 @@ pub(crate) enum Nav {
     Contacts,
     Members,
     Elevations,
+    Approvals,
     Activity,
 }
 
@@ -64,6 +66,9 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
     if ok.would::<ListElevations>(&organization) {
         links.push(link(Nav::Elevations, format!("{url}/elevations"), "Elevations"));
+    }
+    if ok.would::<ListApprovals>(&organization) {
+        links.push(link(Nav::Approvals, format!("{url}/approvals"), "Approvals"));
     }
     if ok.would::<ViewActivity>(&organization) {
         links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));

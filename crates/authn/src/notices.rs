@@ -19,6 +19,8 @@ pub enum Notice {
     TotpAdded,
     /// It is none any more.
     TotpRemoved,
+    /// An organization has taken their factors.
+    FactorsReset,
     /// They came with a device they had not come with before.
     NewDevice,
     /// Their provider gives another address for them, or does not vouch for it any more.
@@ -67,6 +69,13 @@ impl Notice {
                 "totp.removed",
                 "The authenticator app was removed from your account",
                 "The authenticator app was removed from your account, and your other sessions have ended.".to_owned(),
+            ),
+            Self::FactorsReset => (
+                "factors.reset",
+                "Your passkeys were removed by your organization",
+                "Your passkeys, your authenticator app and your recovery codes were removed by an owner or admin of your \
+                 organization, and your sessions have ended. Sign in with your organization's provider and make a new passkey."
+                    .to_owned(),
             ),
             Self::NewDevice => (
                 "sign_in.new_device",

@@ -29,7 +29,10 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/w/{workspace}/contacts" => vec![("name", "Smuggled in")],
         "/o/{organization}/w/{workspace}/contacts/{contact}" => vec![("name", "Smuggled in"), ("version", "1")],
         "/o/{organization}/members/{member}/role" => vec![("role", "admin"), ("reason", "No reason")],
-        "/o/{organization}/members/{member}/remove" | "/o/{organization}/members/{member}/end-sessions" => {
+        "/o/{organization}/delete" => vec![("name", "Acme"), ("reason", "No reason")],
+        "/o/{organization}/members/{member}/remove"
+        | "/o/{organization}/members/{member}/reset-factors"
+        | "/o/{organization}/members/{member}/end-sessions" => {
             vec![("reason", "No reason")]
         }
         "/o/{organization}/invitations" => {
@@ -80,6 +83,8 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         | "/o/{organization}/invitations/{invitation}/revoke"
         | "/o/{organization}/elevations/{elevation}/approve"
         | "/o/{organization}/elevations/{elevation}/end"
+        | "/o/{organization}/approvals/{approval}/approve"
+        | "/o/{organization}/approvals/{approval}/decline"
         | "/invitations/{own_invitation}/accept"
         | "/account/passkeys/options"
         | "/account/passkeys/{passkey}/remove"

@@ -59,6 +59,24 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["contact.deleted"],
     },
     Change {
+        path: "/o/{organization}/approvals/{approval}/approve",
+        form: &[],
+        credential: Credential::None,
+        events: &["approval.approved", "member.factors_reset"],
+    },
+    Change {
+        path: "/o/{organization}/approvals/{approval}/decline",
+        form: &[],
+        credential: Credential::None,
+        events: &["approval.declined"],
+    },
+    Change {
+        path: "/o/{organization}/delete",
+        form: &[("name", "Acme"), ("reason", "It is not needed any more")],
+        credential: Credential::None,
+        events: &["approval.requested"],
+    },
+    Change {
         path: "/o/{organization}/elevations",
         form: &[("role", "editor"), ("minutes", "15"), ("reason", "To see it as they do")],
         credential: Credential::None,
@@ -157,6 +175,12 @@ pub(crate) const CHANGES: &[Change] = &[
         form: &[("reason", "Lost a telephone")],
         credential: Credential::None,
         events: &["member.sessions_ended"],
+    },
+    Change {
+        path: "/o/{organization}/members/{member}/reset-factors",
+        form: &[("reason", "Lost a telephone")],
+        credential: Credential::None,
+        events: &["member.factors_reset"],
     },
     Change {
         path: "/o/{organization}/members/{member}/remove",
@@ -276,10 +300,13 @@ pub(crate) struct Filled {
     pub(crate) own_invitation: Uuid,
     pub(crate) client: Uuid,
     pub(crate) elevation: Uuid,
+    pub(crate) approval: Uuid,
+    /// Another one, to be declined.
+    pub(crate) declined: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 11] = [
+pub(crate) const IDS: [&str; 12] = [
     "{organization}",
     "{workspace}",
     "{contact}",
@@ -291,12 +318,14 @@ pub(crate) const IDS: [&str; 11] = [
     "{own_invitation}",
     "{client}",
     "{elevation}",
+    "{approval}",
 ];
 
 impl Filled {
     /// With what a place has; its member is somebody who only views; the passkey is its owner's first, the session one that no browser has.
     pub(crate) async fn of(world: &World, place: Place) -> Self {
         world.new_provider(place).await;
+        world.manage_viewer(place).await;
         let viewer = "select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer'";
         let member =
             sqlx::query_scalar(viewer).bind(place.organization).fetch_one(&mut world.database.owner().await).await;
@@ -314,6 +343,8 @@ impl Filled {
             own_invitation: world.new_invitation_to(owner).await,
             client: world.new_client(place).await,
             elevation: world.new_elevation(place).await,
+            approval: world.new_approval(place).await,
+            declined: world.new_approval(place).await,
         }
     }
 
@@ -330,12 +361,14 @@ impl Filled {
             "{own_invitation}" => self.own_invitation,
             "{client}" => self.client,
             "{elevation}" => self.elevation,
+            "{approval}" => self.approval,
             other => panic!("say here what {other} stands for"),
         }
     }
 
     pub(crate) fn path(&self, pattern: &str) -> String {
-        let path = IDS.iter().fold(pattern.to_owned(), |path, id| path.replace(id, &self.get(id).to_string()));
+        let pattern = pattern.replace("{approval}/decline", &format!("{}/decline", self.declined));
+        let path = IDS.iter().fold(pattern.clone(), |path, id| path.replace(id, &self.get(id).to_string()));
         let path = path.replace("{provider}", "dev");
         assert!(!path.contains('{'), "say in harness/changes.rs what the parameters of {pattern} stand for");
         path

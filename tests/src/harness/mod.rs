@@ -70,7 +70,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 12]);
+pub(crate) struct Addresses([(&'static str, String); 13]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -363,6 +363,39 @@ impl World {
         id
     }
 
+    /// A member of a place for whom its own provider speaks.
+    pub(crate) async fn new_managed(&self, place: Place, role: &str) -> Uuid {
+        let id = Uuid::now_v7();
+        let mut owner = self.database.owner().await;
+        let user = "insert into identity.users (id, display_name, email, email_verified, created_at, managed_by)
+                    values ($1, 'Manfred Managed', $1 || '@acme.test', true, $2, $3)";
+        let user = sqlx::query(user).bind(id).bind(self.clock.now()).bind(place.organization);
+        user.execute(&mut owner).await.unwrap();
+        let join = "insert into tenant.memberships (tenant_id, user_id, role) values ($1, $2, $3)";
+        sqlx::query(join).bind(place.organization).bind(id).bind(role).execute(&mut owner).await.unwrap();
+        id
+    }
+
+    /// What an admin of a place, or its owner where it has none, asks for: to reset the factors of a member.
+    pub(crate) async fn new_approval(&self, place: Place) -> Uuid {
+        let (id, member) = (Uuid::now_v7(), self.new_managed(place, "creator").await);
+        let ask = "insert into tenant.approvals
+                     (tenant_id, id, kind, target, parameters, reason, requested_by, requester_role, requested_at, expires_at)
+                   select $1, $2, 'reset_factors', $3, jsonb_build_object('member', $3, 'role', 'creator'), 'A test of it',
+                          user_id, role, $4, $4 + interval '24 hours'
+                     from tenant.memberships where tenant_id = $1 and role in ('owner', 'admin') order by role limit 1";
+        let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(member).bind(self.clock.now());
+        assert_eq!(ask.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);
+        id
+    }
+
+    /// Has the provider of a place speak for its viewer.
+    pub(crate) async fn manage_viewer(&self, place: Place) {
+        let manage = "update identity.users set managed_by = $1
+                       where id in (select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer')";
+        sqlx::query(manage).bind(place.organization).execute(&mut self.database.owner().await).await.unwrap();
+    }
+
     /// Waits until a query counts as many as expected.
     pub(crate) async fn until(&self, sql: &'static str, expected: i64) {
         let seen = async {
@@ -418,6 +451,7 @@ impl World {
             ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
             ("{client}", self.new_client(self.acme).await.to_string()),
             ("{elevation}", self.new_elevation(self.acme).await.to_string()),
+            ("{approval}", self.new_approval(self.acme).await.to_string()),
         ])
     }
 

@@ -37,7 +37,7 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 10] = [
+const TENANT_TABLES: [&str; 11] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
@@ -47,6 +47,7 @@ const TENANT_TABLES: [&str; 10] = [
     "tenant.contacts",
     "tenant.api_clients",
     "tenant.elevations",
+    "tenant.approvals",
     "audit.events",
 ];
 
@@ -58,6 +59,7 @@ async fn full(world: World) -> World {
         world.new_provider(place).await;
         world.new_client(place).await;
         world.new_elevation(place).await;
+        world.new_approval(place).await;
     }
     world
 }

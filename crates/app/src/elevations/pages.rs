@@ -4,14 +4,13 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use mail::Mail;
 use serde::Deserialize;
 use web::{Field, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
 use crate::members::{Role, RoleChoice};
-use crate::notices::{tell_owners, unlinked};
+use crate::notices::{notice, tell, unlinked};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -200,8 +199,9 @@ pub(super) async fn ask(
         asked.minutes,
         moment(until)
     );
-    let mail = notice(&authn, ok.on(), ("elevation.requested", "Somebody asks for a role"), &ok.who().name, &what);
-    tell_owners(&mut tx, &mail, &by).await?;
+    let url = authn.url(&list_url(ok.on()));
+    let mail = notice(ok.on(), ("elevation.requested", "Somebody asks for a role"), (&ok.who().name, &what), &url);
+    tell(&mut tx, &["owner"], &mail, &by).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), "You have asked. The owners are told by mail."))
 }
@@ -217,8 +217,9 @@ pub(super) async fn approve(
     let until = elevation::approve(&mut tx, elevation, who, authn.clock().now(), &by).await?;
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
     let what = format!("lets {} act as {role} until {}", unlinked(name), moment(until));
-    let mail = notice(&authn, &organization, ("elevation.approved", "A role was approved"), &ok.who().name, &what);
-    tell_owners(&mut tx, &mail, &by).await?;
+    let url = authn.url(&list_url(&organization));
+    let mail = notice(&organization, ("elevation.approved", "A role was approved"), (&ok.who().name, &what), &url);
+    tell(&mut tx, &["owner"], &mail, &by).await?;
     mail.queue_to(&mut tx, elevation.user, &by).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", moment(until))))
@@ -241,8 +242,9 @@ pub(super) async fn end(
     };
     let verb = if lasted { "has ended" } else { "has declined" };
     let what = format!("{verb} that {} acts as {role}", unlinked(name));
-    let mail = notice(&authn, &organization, words, &ok.who().name, &what);
-    tell_owners(&mut tx, &mail, &by).await?;
+    let url = authn.url(&list_url(&organization));
+    let mail = notice(&organization, words, (&ok.who().name, &what), &url);
+    tell(&mut tx, &["owner"], &mail, &by).await?;
     if elevation.user != who {
         mail.queue_to(&mut tx, elevation.user, &by).await?;
     }
@@ -252,21 +254,4 @@ pub(super) async fn end(
 
 fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {
     Ok(Organization::of(&ok.member()?.membership))
-}
-
-/// What somebody did. The reason stands on the page and not in the mail.
-fn notice(
-    authn: &Authn,
-    organization: &Organization,
-    (kind, subject): (&'static str, &str),
-    who: &str,
-    did: &str,
-) -> Mail {
-    let text = format!(
-        "{} {did}, in “{}”.\n\nThe reason, and what can be done:\n{}\n",
-        unlinked(who),
-        unlinked(&organization.name),
-        authn.url(&list_url(organization)),
-    );
-    Mail { kind, subject: subject.to_owned(), text, good_for: None }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Member {
     pub(super) email: String,
     pub(super) role: String,
     pub(super) since: DateTime<Utc>,
+    /// The organization's own provider speaks for them, and their account is nobody else's.
+    pub(super) managed: bool,
 }
 
 impl Resource for Member {
@@ -29,7 +31,8 @@ impl Resource for Member {
         Ok(sqlx::query_as!(
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
-                      m.role, m.created_at as since
+                      m.role, m.created_at as since,
+                      u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
             user.uuid(),
@@ -53,7 +56,8 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
-                  m.role, m.created_at as since
+                  m.role, m.created_at as since,
+                      u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             order by lower(u.display_name), m.user_id limit 500"#
     )

@@ -1,6 +1,7 @@
 //! Who belongs to an organization, and as what.
 
 mod api;
+mod factors;
 mod member;
 mod pages;
 mod role;
@@ -11,9 +12,9 @@ use crate::Feature;
 use crate::api::Scope;
 use crate::organizations::Organization;
 
+pub(crate) use factors::{RESET, reset_factors};
+pub(crate) use member::Member;
 pub(crate) use role::{Role, RoleChoice};
-
-use member::Member;
 
 authz::actions! {
     /// See who belongs to the organization.
@@ -28,6 +29,8 @@ authz::actions! {
     RemoveMember: Write on Member;
     /// Sign somebody out everywhere.
     EndMemberSessions: Write on Member;
+    /// Take the passkeys and other factors of somebody for whom the organization's provider speaks.
+    ResetFactors: Write on Member;
 }
 
 pub(crate) const SCOPES: &[Scope] =
@@ -42,6 +45,8 @@ pub(crate) fn feature() -> Feature {
         .post("/{member}/remove", pages::remove)
         .get("/{member}/end-sessions", pages::confirm_end_of_sessions)
         .post("/{member}/end-sessions", pages::end_sessions)
+        .get("/{member}/reset-factors", factors::confirm)
+        .post("/{member}/reset-factors", factors::reset)
         .under("/o/{organization}/members");
     let api = Routes::new().get("", api::list).get("/{member}", api::show).under("/api/v1/o/{organization}/members");
     let routes = routes.and(api);
@@ -55,6 +60,7 @@ pub(crate) fn feature() -> Feature {
         ("member.role_changed", "Changed a role"),
         ("member.removed", "Removed a member"),
         ("member.sessions_ended", "Ended a member’s sessions"),
+        ("member.factors_reset", "Reset a member’s factors"),
     ];
     Feature { routes, policies: Some(policies), events }
 }

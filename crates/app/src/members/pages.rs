@@ -7,7 +7,9 @@ use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, day, see_other};
 
 use super::member::{self, Member};
-use super::{ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, Role, RoleChoice};
+use super::{
+    ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors, Role, RoleChoice,
+};
 use crate::invitations::InviteMember;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
@@ -30,6 +32,7 @@ struct ListRow {
     change_url: Option<String>,
     remove_url: Option<String>,
     end_sessions_url: Option<String>,
+    reset_url: Option<String>,
 }
 
 pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoResponse> {
@@ -38,6 +41,8 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
         change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         end_sessions_url: ok.would::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
+        reset_url: (member.managed && ok.would::<ResetFactors>(&member))
+            .then(|| url(ok.on(), &member, "reset-factors")),
         role: Role::label_of(&member.role),
         since: day(member.since),
         is_you: member.user == ok.who().user,
@@ -53,7 +58,7 @@ fn url(organization: &Organization, member: &Member, what: &str) -> String {
     format!("{}/members/{}/{what}", organization.url(), member.user)
 }
 
-fn list_url(member: &Member) -> String {
+pub(super) fn list_url(member: &Member) -> String {
     format!("/o/{}/members", member.organization)
 }
 
@@ -149,9 +154,9 @@ struct Removal {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReasonInput {
-    reason: String,
+    pub(super) reason: String,
     #[serde(default)]
-    ticket: String,
+    pub(super) ticket: String,
 }
 
 impl Removal {

@@ -1,5 +1,6 @@
 //! Organizations and their workspaces: which one belongs to, making new ones, and the overview of one.
 
+mod deletion;
 mod organization;
 mod pages;
 mod workspace;
@@ -8,6 +9,7 @@ use authz::{PolicySource, Routes};
 
 use crate::Feature;
 
+pub(crate) use deletion::{DELETION, delete};
 pub(crate) use organization::{NewOrganization, Organization};
 pub(crate) use workspace::Workspace;
 
@@ -20,13 +22,17 @@ authz::actions! {
     ViewWorkspace: Read on Workspace;
     /// Add a workspace to an organization.
     CreateWorkspace: Write on Organization;
+    /// Delete it, with a second person.
+    DeleteOrganization: Write on Organization;
 }
 
 pub(crate) fn feature() -> Feature {
     let one = Routes::new()
         .get("", pages::show)
         .get("/workspaces/new", pages::new_workspace)
-        .post("/workspaces", pages::create_workspace);
+        .post("/workspaces", pages::create_workspace)
+        .get("/delete", deletion::confirm)
+        .post("/delete", deletion::ask);
     let routes = Routes::new()
         .get("/organizations", pages::list)
         .get("/organizations/new", pages::new)
@@ -38,6 +44,10 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/organizations.cedar"),
         actions: ACTIONS,
     };
-    let events = &[("organization.created", "Created the organization"), ("workspace.created", "Created a workspace")];
+    let events = &[
+        ("organization.created", "Created the organization"),
+        ("workspace.created", "Created a workspace"),
+        ("organization.deleted", "Deleted the organization"),
+    ];
     Feature { routes, policies: Some(policies), events }
 }

@@ -8,6 +8,8 @@ mod rules;
 
 use authz::{PolicySource, Routes};
 
+pub(crate) use rules::relax;
+
 use self::domain::Domain;
 use crate::Feature;
 use crate::organizations::Organization;

@@ -1,5 +1,7 @@
 use askama::Template;
+use authn::Authn;
 use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Field, FieldErrors, Form, Page, Result, Shell, see_other};
@@ -8,7 +10,8 @@ use super::domain::{self, Domain};
 use super::provider::{self, Provider};
 use super::rules::{self, Rules};
 use super::{ChangeSignIn, ViewSettings};
-use crate::organizations::Organization;
+use crate::approvals::{RelaxSignOnAlone, Request, Wanted};
+use crate::organizations::{DeleteOrganization, Organization};
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
 
@@ -21,6 +24,7 @@ struct Show {
     domains: Vec<Domain>,
     url: String,
     may_change: bool,
+    delete_url: Option<String>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewSettings>) -> Result<impl IntoResponse> {
@@ -32,6 +36,7 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>) -> Result<impl IntoRe
         shell: shell(&ok, Nav::Overview),
         url: url(ok.on()),
         may_change: ok.would::<ChangeSignIn>(ok.on()),
+        delete_url: ok.would::<DeleteOrganization>(ok.on()).then(|| format!("{}/delete", ok.on().url())),
     }))
 }
 
@@ -89,6 +94,8 @@ impl Change {
     }
 }
 
+const WAITS: &str = "Your own provider is required until another owner or an admin approves that it is not.";
+
 fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
     ok.who().sign_on == Some(ok.on().id)
 }
@@ -99,12 +106,18 @@ pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>) -> Result<im
     Ok(Page(Change::page(&ok, rules, &Input::default(), &FieldErrors::default())))
 }
 
-pub(super) async fn change(mut ok: Authorized<ChangeSignIn>, Form(input): Form<Input>) -> Result<Response> {
+/// Changes the rules at once, but that the provider is not required any more: that takes a second person.
+pub(super) async fn change(
+    mut ok: Authorized<ChangeSignIn>,
+    State(authn): State<Authn>,
+    Form(input): Form<Input>,
+) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     let mut tx = ok.begin().await?;
-    if rules.enforces_sign_on && !rules::load(&mut tx).await?.enforces_sign_on && !came_with_it(&ok) {
+    let before = rules::load(&mut tx).await?;
+    if rules.enforces_sign_on && !before.enforces_sign_on && !came_with_it(&ok) {
         errors
             .add("enforces_sign_on", "Sign in with the organization's provider first, so that you know that it works.");
     }
@@ -112,7 +125,18 @@ pub(super) async fn change(mut ok: Authorized<ChangeSignIn>, Form(input): Form<I
         let page = Change::page(&ok, rules, &input, &errors);
         return Err(errors.on_page(page));
     };
-    rules::change(&mut tx, ok.on(), rules, &why, &ok.who().actor()).await?;
+    let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
+    let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
+    if at_once != before || !relaxes {
+        rules::change(&mut tx, ok.on(), at_once, &why, &ok.who().actor()).await?;
+    }
+    let mut done = true;
+    if relaxes {
+        let alone = ok.also::<RelaxSignOnAlone>().await?;
+        let wanted = Wanted::RelaxSignOn { mail_links: rules.mail_links };
+        let request = Request { organization: ok.on(), wanted, why: &why, alone };
+        done = request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
+    }
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "How members sign in was changed."))
+    Ok(see_other(&url(ok.on()), if done { "How members sign in was changed." } else { WAITS }))
 }

@@ -1,9 +1,10 @@
 use audit::{Actor, Event};
 use authz::Resource as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
 use web::{Error, Result};
 
+use crate::approvals::CHANGED;
 use crate::organizations::Organization;
 use crate::why::Why;
 
@@ -41,6 +42,28 @@ pub(super) async fn change(
     .await
     .on_constraint("sign_on_enforced", || NO_PROVIDER)?;
     let details = why.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
+    let target = organization.entity().to_string();
+    Event { kind: "organization.sign_in_changed", target, details }.record(tx, by).await?;
+    Ok(())
+}
+
+/// Stops requiring the organization's provider, if it is still required and links by mail are what they were.
+pub(crate) async fn relax(
+    tx: &mut Tx<Write>,
+    organization: &Organization,
+    mail_links: bool,
+    mut details: Value,
+    by: &Actor,
+) -> Result<()> {
+    let relaxed = sqlx::query!(
+        "update tenant.organizations set enforces_sign_on = false where enforces_sign_on and mail_links = $1",
+        mail_links
+    );
+    if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    details["mail_links"] = json!(mail_links);
+    details["enforces_sign_on"] = json!(false);
     let target = organization.entity().to_string();
     Event { kind: "organization.sign_in_changed", target, details }.record(tx, by).await?;
     Ok(())

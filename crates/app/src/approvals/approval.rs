@@ -1,0 +1,240 @@
+use audit::Event;
+use authn::{Authn, SignedIn};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, Membership, Mode, Read, Tenant, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result, moment};
+
+use super::effect::{Kept, Wanted};
+use super::pages::{list_url, tell};
+use crate::organizations::Organization;
+use crate::why::{self, Why};
+
+/// How long somebody can approve.
+const OPEN: Duration = Duration::hours(24);
+
+/// What somebody asked for that takes a second person.
+#[derive(Debug)]
+pub(crate) struct Approval {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    kind: String,
+    parameters: Value,
+    /// Name of the member it is done to.
+    pub(super) member: Option<String>,
+    pub(super) reason: String,
+    pub(super) ticket: Option<String>,
+    pub(super) requested_by: UserId,
+    pub(super) requester: String,
+    requester_role: String,
+    pub(super) requested_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    pub(super) decided_by: Option<UserId>,
+    pub(super) decider: Option<String>,
+    outcome: Option<String>,
+}
+
+/// What has come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody has decided. Until when somebody can.
+    Open(DateTime<Utc>),
+    Approved,
+    Declined,
+    Withdrawn,
+    Lapsed,
+}
+
+impl Approval {
+    pub(super) fn stage(&self, now: DateTime<Utc>) -> Stage {
+        match self.outcome.as_deref() {
+            None if self.expires_at > now => Stage::Open(self.expires_at),
+            Some("approved") => Stage::Approved,
+            Some("declined") if self.decided_by == Some(self.requested_by) => Stage::Withdrawn,
+            Some("declined") => Stage::Declined,
+            _ => Stage::Lapsed,
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Result<Wanted> {
+        Wanted::of(&self.kind, &self.parameters)
+    }
+
+    pub(super) fn title(&self) -> Result<String> {
+        Ok(self.wanted()?.title(self.member.as_deref().unwrap_or("a former member")))
+    }
+}
+
+impl Resource for Approval {
+    type Plane = Tenant;
+    type View = super::ViewApproval;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("approval") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        let entity = Entity::new("Approval", self.id)
+            .text("kind", &self.kind)
+            .reference("requested_by", &Entity::new("Member", self.requested_by))
+            .text("requester_role", &self.requester_role)
+            .inside(Organization::as_entity(self.organization));
+        match self.parameters["role"].as_str() {
+            Some(role) => entity.text("target_role", role),
+            None => entity,
+        }
+    }
+}
+
+/// The newest first, or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Approval>> {
+    Ok(sqlx::query_as!(
+        Approval,
+        r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
+                  a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, a.requester_role,
+                  a.requested_at, a.expires_at, a.decided_by as "decided_by: UserId", d.display_name as "decider?",
+                  a.outcome
+             from tenant.approvals a join identity.users r on r.id = a.requested_by
+             left join identity.users t on t.id = a.target
+             left join identity.users d on d.id = a.decided_by
+            where $1::uuid is null or a.id = $1
+            order by a.requested_at desc, a.id limit 100"#,
+        id,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// Whether there is somebody else who could decide.
+pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from tenant.memberships where user_id <> $1 and role in ('owner', 'admin')) as "any!""#,
+        than.uuid(),
+    );
+    Ok(any.fetch_one(&mut **tx).await?)
+}
+
+const NOBODY: Error = Error::Conflict(
+    "This takes a second person, and there is no other owner or admin. Make somebody an owner or admin first.",
+    None,
+);
+const ASKED: Error = Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
+const ROLE: Error = Error::Conflict("Your own role has changed in the same moment. Nothing was done.", None);
+const DECIDED: Error =
+    Error::Conflict("Somebody has decided meanwhile, or it is too late. Nothing was done now.", None);
+
+/// What somebody wants done, and why.
+pub(crate) struct Request<'a> {
+    pub(crate) organization: &'a Organization,
+    pub(crate) wanted: Wanted,
+    pub(crate) why: &'a Why,
+    /// The policies let them do it without a second person.
+    pub(crate) alone: bool,
+}
+
+impl Request<'_> {
+    /// Does it where they may alone, and otherwise keeps it for a second person. Returns whether it was done.
+    pub(crate) async fn submit(
+        self,
+        tx: &mut Tx<Write>,
+        authn: &Authn,
+        who: &SignedIn,
+        membership: &Membership,
+    ) -> Result<bool> {
+        if self.alone {
+            let details = self.why.details(json!({}));
+            self.wanted.carry_out(tx, authn, self.organization, details, who).await?;
+            return Ok(true);
+        }
+        if !others_decide(tx, who.user).await? {
+            return Err(NOBODY);
+        }
+        let now = authn.clock().now();
+        let (id, expires_at, by) = (Uuid::now_v7(), now + OPEN, who.actor());
+        let (Kept { kind, parameters }, target) = (self.wanted.kept()?, self.wanted.target(self.organization.id));
+        make_room(tx, &kind, target, now).await?;
+        sqlx::query!(
+            "insert into tenant.approvals
+               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            id,
+            kind,
+            target,
+            parameters,
+            self.why.reason(),
+            self.why.ticket(),
+            who.user.uuid(),
+            membership.role,
+            now,
+            expires_at,
+        )
+        .execute(&mut **tx)
+        .await
+        .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("approvals_open_unique") => ASKED,
+            Some("approvals_requester") => ROLE,
+            _ => error.into(),
+        })?;
+        let details = self.why.details(json!({ "kind": kind, "parameters": parameters }));
+        let target = Entity::new("Approval", id).to_string();
+        Event { kind: "approval.requested", target, details }.record(tx, &by).await?;
+        let did = format!("asks for something that takes a second person, until {}", moment(expires_at));
+        let words = ("approval.requested", "Something waits for a second person");
+        tell(tx, authn, self.organization, &list_url(self.organization), words, (who, &did)).await?;
+        Ok(false)
+    }
+}
+
+/// Closes what nobody approved in time.
+async fn make_room(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update tenant.approvals set decided_at = expires_at, outcome = 'expired'
+          where kind = $1 and target = $2 and decided_at is null and expires_at <= $3",
+        kind,
+        target,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What is decided about, as it stood in the row when it was decided.
+pub(super) struct Decided {
+    pub(super) wanted: Wanted,
+    /// For events: who wanted it, who decided, why.
+    pub(super) details: Value,
+}
+
+/// Decides, if nobody has, and whoever asked still has the role the decision was made on. `outcome` is `approved` or
+/// `declined`.
+pub(super) async fn decide(
+    tx: &mut Tx<Write>,
+    approval: &Approval,
+    outcome: &str,
+    who: UserId,
+    now: DateTime<Utc>,
+) -> Result<Decided> {
+    let taken = sqlx::query!(
+        r#"update tenant.approvals set decided_by = $2, decided_at = $3, outcome = $4
+            where id = $1 and decided_at is null and expires_at > $3 and requester_role = $5
+           returning kind, parameters, reason, ticket, requested_by as "requested_by: UserId""#,
+        approval.id,
+        who.uuid(),
+        now,
+        outcome,
+        approval.requester_role,
+    );
+    let taken = taken.fetch_optional(&mut **tx).await?.ok_or(DECIDED)?;
+    let facts = json!({
+        "approval": approval.id, "kind": taken.kind, "parameters": taken.parameters,
+        "requested_by": taken.requested_by, "decided_by": who,
+    });
+    Ok(Decided {
+        wanted: Wanted::of(&taken.kind, &taken.parameters)?,
+        details: why::details(facts, &taken.reason, taken.ticket.as_deref()),
+    })
+}

@@ -1,0 +1,125 @@
+use authn::{Authn, SignedIn};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tenancy::{TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use crate::members::Role;
+use crate::organizations::Organization;
+use crate::{members, organizations, settings};
+
+/// What is to be done, and what must be true still when it is.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", content = "parameters", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Wanted {
+    /// Delete the organization of this name.
+    DeleteOrganization { name: String },
+    /// Stop requiring the organization's provider, links by mail being allowed or not.
+    RelaxSignOn { mail_links: bool },
+    /// Take the factors of a member in this role.
+    ResetFactors { member: UserId, role: String },
+}
+
+/// As it is kept.
+#[derive(Debug, Deserialize)]
+pub(super) struct Kept {
+    pub(super) kind: String,
+    pub(super) parameters: Value,
+}
+
+impl Wanted {
+    pub(super) fn kept(&self) -> Result<Kept> {
+        Ok(serde_json::from_value(serde_json::to_value(self)?)?)
+    }
+
+    pub(super) fn of(kind: &str, parameters: &Value) -> Result<Self> {
+        Ok(serde_json::from_value(json!({ "kind": kind, "parameters": parameters }))?)
+    }
+
+    /// The organization or the member.
+    pub(super) fn target(&self, organization: TenantId) -> Uuid {
+        match self {
+            Self::DeleteOrganization { .. } | Self::RelaxSignOn { .. } => organization.uuid(),
+            Self::ResetFactors { member, .. } => member.uuid(),
+        }
+    }
+
+    /// In a few words, `member` being the name of the one it is done to.
+    pub(super) fn title(&self, member: &str) -> String {
+        match self {
+            Self::DeleteOrganization { name } => format!("Delete the organization {name}"),
+            Self::RelaxSignOn { .. } => "Stop requiring your own provider".to_owned(),
+            Self::ResetFactors { role, .. } => format!("Reset the factors of {member}, {}", Role::label_of(role)),
+        }
+    }
+
+    /// What happens when it is approved.
+    pub(super) fn consequences(&self) -> &'static str {
+        match self {
+            Self::DeleteOrganization { .. } => organizations::DELETION,
+            Self::RelaxSignOn { mail_links: false } => {
+                "Members come in with any provider that is set up here, or with a passkey, from then on."
+            }
+            Self::RelaxSignOn { mail_links: true } => {
+                "Members come in with any provider that is set up here, with a passkey, or with a link by e-mail, from then on."
+            }
+            Self::ResetFactors { .. } => members::RESET,
+        }
+    }
+
+    /// Does it, or nothing where it is not true any more what must be. `details` says who wanted it and why.
+    pub(super) async fn carry_out(
+        &self,
+        tx: &mut Tx<Write>,
+        authn: &Authn,
+        organization: &Organization,
+        details: Value,
+        who: &SignedIn,
+    ) -> Result<()> {
+        match self {
+            Self::DeleteOrganization { name } => {
+                organizations::delete(tx, authn, (organization, name), details, &who.actor()).await
+            }
+            Self::RelaxSignOn { mail_links } => {
+                settings::relax(tx, organization, *mail_links, details, &who.actor()).await
+            }
+            Self::ResetFactors { member, role } => {
+                members::reset_factors(tx, authn, (*member, role), details, who).await
+            }
+        }
+    }
+}
+
+/// Where something is refused because it is not any more what it was.
+pub(crate) const CHANGED: Error = Error::Conflict(
+    "What this is about has changed since it was asked for. Nothing was done. Ask again, if it is still wanted.",
+    None,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: POL-07
+    #[test]
+    fn what_is_kept_is_what_was_wanted_and_nothing_else_is_taken() {
+        let all = [
+            Wanted::DeleteOrganization { name: "Acme".to_owned() },
+            Wanted::RelaxSignOn { mail_links: true },
+            Wanted::ResetFactors { member: UserId::new(), role: "admin".to_owned() },
+        ];
+        for wanted in all {
+            let kept = wanted.kept().unwrap();
+            assert_eq!(Wanted::of(&kept.kind, &kept.parameters).unwrap(), wanted);
+        }
+        for (kind, parameters) in [
+            ("delete_organization", json!({})),
+            ("relax_sign_on", json!({ "mail_links": "yes" })),
+            ("reset_factors", json!({ "role": "admin" })),
+            ("sell_organization", json!({ "name": "Acme" })),
+        ] {
+            assert!(Wanted::of(kind, &parameters).is_err(), "{kind}");
+        }
+    }
+}

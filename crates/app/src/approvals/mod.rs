@@ -1,0 +1,53 @@
+//! What destroys takes two people: one asks, another one approves, and what was asked for is done as they approve it.
+
+mod approval;
+mod effect;
+mod pages;
+
+use authz::{PolicySource, Routes};
+
+use crate::Feature;
+use crate::members::Member;
+use crate::organizations::Organization;
+
+pub(crate) use approval::{Request, others_decide};
+pub(crate) use effect::{CHANGED, Wanted};
+
+use approval::Approval;
+
+authz::actions! {
+    /// Delete the organization without a second person; asked in addition to `DeleteOrganization`.
+    DeleteOrganizationAlone: Write on Organization;
+    /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
+    RelaxSignOnAlone: Write on Organization;
+    /// Reset the factors of a member without a second person; asked in addition to `ResetFactors`.
+    ResetFactorsAlone: Write on Member;
+    /// See what waits for a second person.
+    ListApprovals: Read on Organization;
+    /// See what somebody asks for.
+    ViewApproval: Read on Approval;
+    /// Be the second person.
+    Approve: Write on Approval;
+    /// Decline what is asked for, or take it back.
+    Decline: Write on Approval;
+}
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", pages::list)
+        .post("/{approval}/approve", pages::approve)
+        .post("/{approval}/decline", pages::decline)
+        .under("/o/{organization}/approvals");
+    let policies = PolicySource {
+        name: "approvals",
+        schema: include_str!("../../../../policies/approvals.cedarschema"),
+        policies: include_str!("../../../../policies/approvals.cedar"),
+        actions: ACTIONS,
+    };
+    let events = &[
+        ("approval.requested", "Asked for what takes two people"),
+        ("approval.approved", "Approved what takes two people"),
+        ("approval.declined", "Declined what takes two people"),
+    ];
+    Feature { routes, policies: Some(policies), events }
+}

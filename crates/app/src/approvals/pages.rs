@@ -1,0 +1,132 @@
+use askama::Template;
+use audit::Event;
+use authn::{Authn, SignedIn};
+use authz::{Action, Authorized, Resource as _};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tenancy::{Tx, Write};
+use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::approval::{self, Approval, Stage};
+use super::{Approve, Decline, ListApprovals, ViewApproval, Wanted};
+use crate::notices;
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+
+#[derive(Template)]
+#[template(path = "approvals/list.html")]
+struct List {
+    shell: Shell,
+    approvals: Vec<ListRow>,
+}
+
+struct ListRow {
+    id: String,
+    title: String,
+    consequences: &'static str,
+    reason: String,
+    ticket: String,
+    requester: String,
+    requested: String,
+    decider: String,
+    stage: &'static str,
+    tone: &'static str,
+    until: String,
+    approve_url: Option<String>,
+    decline_url: Option<String>,
+    is_yours: bool,
+}
+
+pub(super) fn list_url(organization: &Organization) -> String {
+    format!("{}/approvals", organization.url())
+}
+
+pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<Authn>) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let now = authn.clock().now();
+    let row = |approval: &Approval| {
+        let (stage, tone, until) = match approval.stage(now) {
+            Stage::Open(until) => ("Waits for a second person", "warning", moment(until)),
+            Stage::Approved => ("Approved and done", "success", String::new()),
+            Stage::Declined => ("Declined", "plain", String::new()),
+            Stage::Withdrawn => ("Withdrawn", "plain", String::new()),
+            Stage::Lapsed => ("Not approved in time", "plain", String::new()),
+        };
+        let is_open = !until.is_empty();
+        let url = |what| format!("{}/{}/{what}", list_url(ok.on()), approval.id);
+        Ok(ListRow {
+            id: approval.id.to_string(),
+            title: approval.title()?,
+            consequences: approval.wanted()?.consequences(),
+            reason: approval.reason.clone(),
+            ticket: approval.ticket.clone().unwrap_or_default(),
+            requester: approval.requester.clone(),
+            requested: moment(approval.requested_at),
+            decider: approval.decider.clone().unwrap_or_default(),
+            stage,
+            tone,
+            until,
+            approve_url: (is_open && ok.would::<Approve>(approval)).then(|| url("approve")),
+            decline_url: (is_open && ok.would::<Decline>(approval)).then(|| url("decline")),
+            is_yours: approval.requested_by == ok.who().user,
+        })
+    };
+    let all = approval::find(&mut tx, None).await?;
+    let approvals = all.iter().filter(|approval| ok.would::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
+    Ok(Page(List { shell: shell(&ok, Nav::Approvals), approvals }))
+}
+
+fn organization<A: Action<On = Approval>>(ok: &Authorized<A>) -> Result<Organization> {
+    Ok(Organization::of(&ok.member()?.membership))
+}
+
+/// The decision and what it approves are one transaction: neither is without the other.
+pub(super) async fn approve(
+    mut ok: Authorized<Approve>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let organization = organization(&ok)?;
+    let mut tx = ok.begin().await?;
+    let (who, now) = (ok.who(), authn.clock().now());
+    let decided = approval::decide(&mut tx, ok.on(), "approved", who.user, now).await?;
+    let (target, details) = (ok.on().entity().to_string(), decided.details.clone());
+    Event { kind: "approval.approved", target, details }.record(&mut tx, &who.actor()).await?;
+    decided.wanted.carry_out(&mut tx, &authn, &organization, decided.details, who).await?;
+    let gone = matches!(decided.wanted, Wanted::DeleteOrganization { .. });
+    let next = if gone { "/organizations".to_owned() } else { list_url(&organization) };
+    let did = "has approved what takes two people, and it is done";
+    tell(&mut tx, &authn, &organization, &next, ("approval.approved", "It was approved and done"), (who, did)).await?;
+    tx.commit().await?;
+    Ok(see_other(&next, &format!("Done: {}.", ok.on().title()?)))
+}
+
+pub(super) async fn decline(
+    mut ok: Authorized<Decline>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let organization = organization(&ok)?;
+    let mut tx = ok.begin().await?;
+    let (who, now) = (ok.who(), authn.clock().now());
+    let decided = approval::decide(&mut tx, ok.on(), "declined", who.user, now).await?;
+    let target = ok.on().entity().to_string();
+    Event { kind: "approval.declined", target, details: decided.details }.record(&mut tx, &who.actor()).await?;
+    let (did, url) = ("has declined what takes two people", list_url(&organization));
+    tell(&mut tx, &authn, &organization, &url, ("approval.declined", "It was declined"), (who, did)).await?;
+    tx.commit().await?;
+    Ok(see_other(&url, "Nothing will be done."))
+}
+
+/// Tells whoever could be the second person. What it is about stands on the page and not in the mail.
+pub(super) async fn tell(
+    tx: &mut Tx<Write>,
+    authn: &Authn,
+    organization: &Organization,
+    page: &str,
+    words: (&'static str, &str),
+    (who, did): (&SignedIn, &str),
+) -> Result<()> {
+    let mail = notices::notice(organization, words, (&who.name, did), &authn.url(page));
+    notices::tell(tx, &["owner", "admin"], &mail, &who.actor()).await
+}

@@ -1,0 +1,137 @@
+use askama::Template;
+use audit::Event;
+use authn::{Authn, Notice, SignedIn};
+use authz::{Action, Authorized, Entity, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tenancy::{Tx, UserId, Write};
+use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
+
+use super::pages::{ReasonInput, list_url};
+use super::{Member, ResetFactors};
+use crate::approvals::{CHANGED, Request, ResetFactorsAlone, Wanted};
+use crate::organizations::Organization;
+use crate::shell::{Nav, shell};
+use crate::why::{Why, WhyFields};
+
+/// What happens.
+pub(crate) const RESET: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
+    sessions end. They sign in with the organization's provider then, and make a new passkey.";
+
+const THEIR_OWN: Error = Error::Conflict(
+    "This account is the person's own and not one of your provider, so nobody here can reset its factors. They recover it \
+     themselves.",
+    None,
+);
+
+#[derive(Template)]
+#[template(path = "members/reset_factors.html")]
+struct Reset {
+    shell: Shell,
+    member_name: String,
+    consequences: &'static str,
+    /// It takes no second person.
+    alone: bool,
+    why: WhyFields,
+    action_url: String,
+    cancel_url: String,
+}
+
+impl Reset {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
+        Self {
+            shell: shell(ok, Nav::Members),
+            member_name: ok.on().name.clone(),
+            consequences: RESET,
+            alone: ok.would::<ResetFactorsAlone>(ok.on()),
+            why: WhyFields::of(&input.reason, &input.ticket, errors),
+            action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
+            cancel_url: list_url(ok.on()),
+        }
+    }
+}
+
+pub(super) async fn confirm(ok: Authorized<Prepare<ResetFactors>>) -> Result<impl IntoResponse> {
+    if !ok.on().managed {
+        return Err(THEIR_OWN);
+    }
+    Ok(Page(Reset::page(&ok, &ReasonInput::default(), &FieldErrors::default())))
+}
+
+pub(super) async fn reset(
+    mut ok: Authorized<ResetFactors>,
+    State(authn): State<Authn>,
+    Form(input): Form<ReasonInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
+        let page = Reset::page(&ok, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    if !ok.on().managed {
+        return Err(THEIR_OWN);
+    }
+    let alone = ok.also::<ResetFactorsAlone>().await?;
+    let membership = ok.member()?.membership.clone();
+    let mut tx = ok.begin().await?;
+    let wanted = Wanted::ResetFactors { member: ok.on().user, role: ok.on().role.clone() };
+    let request = Request { organization: &Organization::of(&membership), wanted, why: &why, alone };
+    let done = request.submit(&mut tx, &authn, ok.who(), &membership).await?;
+    tx.commit().await?;
+    let name = &ok.on().name;
+    Ok(see_other(
+        &list_url(ok.on()),
+        &if done {
+            format!("The factors of {name} were reset.")
+        } else {
+            format!("The factors of {name} are reset as soon as another owner or an admin approves.")
+        },
+    ))
+}
+
+/// Takes the factors of somebody for whom the organization's provider speaks, if they still are what they were.
+pub(crate) async fn reset_factors(
+    tx: &mut Tx<Write>,
+    authn: &Authn,
+    (member, role): (UserId, &str),
+    mut details: Value,
+    who: &SignedIn,
+) -> Result<()> {
+    let (user, now) = (member.uuid(), authn.clock().now());
+    let found = sqlx::query!(
+        r#"select u.managed_by = m.tenant_id as managed from tenant.memberships m join identity.users u on u.id = m.user_id
+            where m.user_id = $1 and m.role = $2 for update of m"#,
+        user,
+        role,
+    );
+    let found = found.fetch_optional(&mut **tx).await?.ok_or(CHANGED)?;
+    if found.managed != Some(true) {
+        return Err(THEIR_OWN);
+    }
+    // The last one that can be used stays, unless it is disabled first.
+    sqlx::query!(
+        "update identity.passkeys set disabled_at = $2, disabled_why = 'reset by the organization'
+          where user_id = $1 and disabled_at is null",
+        user,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let passkeys = sqlx::query!("delete from identity.passkeys where user_id = $1", user).execute(&mut **tx).await?;
+    sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut **tx).await?;
+    sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut **tx).await?;
+    sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut **tx).await?;
+    sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
+          where user_id = $1 and ended_at is null",
+        user,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    details["passkeys"] = json!(passkeys.rows_affected());
+    let target = Entity::new("Member", member).to_string();
+    Event { kind: "member.factors_reset", target, details }.record(tx, &who.actor()).await?;
+    authn.tell(tx, member, &Notice::FactorsReset, who.context()).await
+}

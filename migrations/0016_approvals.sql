@@ -1,0 +1,100 @@
+-- What destroys takes two people: one asks, and another one approves. What is done is what stands here and not what a form
+-- says, and what stands here is not changed by the application but for the decision.
+create table tenant.approvals (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  id uuid not null,
+  kind text not null check (kind in ('delete_organization', 'relax_sign_on', 'reset_factors')),
+  -- The organization or the member.
+  target uuid not null,
+  -- What it is about, as it was when it was asked for. If that has changed, nothing is done.
+  parameters jsonb not null check (jsonb_typeof(parameters) = 'object'),
+  reason text not null check (char_length(reason) between 3 and 500),
+  ticket text check (char_length(ticket) between 1 and 500),
+  -- Who asked, and what they are now: it follows a change of their role, and goes when they go.
+  requested_by uuid not null,
+  requester_role text not null,
+  requested_at timestamptz not null,
+  expires_at timestamptz not null,
+  decided_by uuid,
+  decided_at timestamptz,
+  outcome text check (outcome in ('approved', 'declined', 'expired')),
+  -- The transaction of the decision, and so of what it approved.
+  decided_in xid8,
+  primary key (tenant_id, id),
+  constraint approvals_requester foreign key (tenant_id, requested_by, requester_role) references tenant.memberships (tenant_id, user_id, role)
+    on update cascade on delete cascade,
+  check (expires_at - requested_at <= interval '24 hours'),
+  check (num_nulls(decided_at, outcome, decided_in) in (0, 3)),
+  check (outcome = 'expired' or (outcome is null) = (decided_by is null)),
+  check (outcome <> 'approved' or decided_at < expires_at),
+  constraint approvals_by_another check (outcome <> 'approved' or decided_by <> requested_by)
+);
+create unique index approvals_open_unique on tenant.approvals (tenant_id, kind, target) where decided_at is null;
+create index approvals_by_requester on tenant.approvals (tenant_id, requested_by, requester_role);
+select tenant.protect('tenant.approvals');
+revoke insert, update, delete on tenant.approvals from tenant_rows;
+grant insert (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at),
+  update (decided_by, decided_at, outcome) on tenant.approvals to tenant_rows;
+
+-- Decided once, and in which transaction is for nobody to say.
+create function tenant.decide_once() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.decided_at is not null then
+    raise exception 'this is decided' using errcode = 'check_violation', constraint = 'approvals_once';
+  end if;
+  new.decided_in := pg_current_xact_id();
+  return new;
+end;
+$$;
+create trigger decide_once before update of decided_by, decided_at, outcome on tenant.approvals
+  for each row execute function tenant.decide_once();
+grant execute on function tenant.decide_once() to tenant_rows;
+
+-- Nobody comes in any more, and what is there is kept until an operator restores or erases it.
+alter table tenant.organizations add column deleted_at timestamptz;
+
+-- Whatever the application believes: what takes an approval is done in the transaction of one, or not at all.
+create function tenant.need_approval() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from tenant.approvals a
+                  where a.tenant_id = old.tenant_id and a.target = old.tenant_id and a.kind = tg_argv[0]
+                    and a.outcome = 'approved' and a.decided_in = pg_current_xact_id()) then
+    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_needed';
+  end if;
+  return new;
+end;
+$$;
+create trigger need_approval_to_delete before update on tenant.organizations
+  for each row when (old.deleted_at is null and new.deleted_at is not null)
+  execute function tenant.need_approval('delete_organization');
+create trigger need_approval_to_relax before update on tenant.organizations
+  for each row when (old.enforces_sign_on and not new.enforces_sign_on)
+  execute function tenant.need_approval('relax_sign_on');
+grant execute on function tenant.need_approval() to tenant_rows;
+
+-- For whoever is about to come in, it is not there.
+create policy live on tenant.organizations as restrictive for select to account_rows, identity_rows using (deleted_at is null);
+grant select (deleted_at) on tenant.organizations to identity_rows;
+
+-- An organization takes the factors of the people for whom its own provider speaks, and of nobody else.
+grant select (managed_by) on identity.users to tenant_rows;
+create policy managed on identity.passkeys to tenant_rows
+  using (exists (select from identity.users u
+                  where u.id = passkeys.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
+create policy managed on identity.totp to tenant_rows
+  using (exists (select from identity.users u
+                  where u.id = totp.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
+create policy managed on identity.recovery_codes to tenant_rows
+  using (exists (select from identity.users u
+                  where u.id = recovery_codes.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
+create policy managed on identity.recoveries to tenant_rows
+  using (exists (select from identity.users u
+                  where u.id = recoveries.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
+grant select (user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to tenant_rows;
+grant select (user_id), delete on identity.totp, identity.recovery_codes, identity.recoveries to tenant_rows;
