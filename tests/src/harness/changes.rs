@@ -25,6 +25,8 @@ pub(crate) enum Credential {
 
 /// Stands for the issuer of the provider there is.
 const ISSUER: &str = "{issuer}";
+/// Stands for the name of the organization.
+const NAME: &str = "{name}";
 
 /// In an order in which they can follow each other, signing out last.
 pub(crate) const CHANGES: &[Change] = &[
@@ -72,7 +74,7 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/delete",
-        form: &[("name", "Acme"), ("reason", "It is not needed any more")],
+        form: &[("name", NAME), ("reason", "It is not needed any more")],
         credential: Credential::None,
         events: &["approval.requested"],
     },
@@ -262,7 +264,14 @@ impl Change {
 
     /// The form, with a credential where it takes one.
     pub(crate) async fn form(&self, world: &World, client: &mut Client, filled: &Filled) -> Vec<(&str, String)> {
-        let said = |value: &str| if value == ISSUER { world.idp.issuer() } else { value.to_owned() };
+        let name = "select name from tenant.organizations where tenant_id = $1";
+        let name = sqlx::query_scalar(name).bind(filled.organization);
+        let name: Option<String> = name.fetch_optional(&mut world.database.owner().await).await.unwrap();
+        let said = |value: &str| match value {
+            ISSUER => world.idp.issuer(),
+            NAME => name.clone().unwrap_or_default(),
+            value => value.to_owned(),
+        };
         let mut form: Vec<_> = self.form.iter().map(|(name, value)| (*name, said(value))).collect();
         match self.credential {
             Credential::None => {}

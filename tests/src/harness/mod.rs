@@ -376,15 +376,15 @@ impl World {
         id
     }
 
-    /// What an admin of a place, or its owner where it has none, asks for: to reset the factors of a member.
+    /// What a new admin of a place asks for: to reset the factors of a new member.
     pub(crate) async fn new_approval(&self, place: Place) -> Uuid {
-        let (id, member) = (Uuid::now_v7(), self.new_managed(place, "creator").await);
+        let (id, admin) = (Uuid::now_v7(), self.new_managed(place, "admin").await);
+        let member = self.new_managed(place, "creator").await;
         let ask = "insert into tenant.approvals
                      (tenant_id, id, kind, target, parameters, reason, requested_by, requester_role, requested_at, expires_at)
-                   select $1, $2, 'reset_factors', $3, jsonb_build_object('member', $3, 'role', 'creator'), 'A test of it',
-                          user_id, role, $4, $4 + interval '24 hours'
-                     from tenant.memberships where tenant_id = $1 and role in ('owner', 'admin') order by role limit 1";
-        let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(member).bind(self.clock.now());
+                   select $1::uuid, $2::uuid, 'reset_factors', $3, jsonb_build_object('member', $3, 'role', 'creator'), 'A test of it',
+                          $5, 'admin', $4, $4 + interval '24 hours'";
+        let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(member).bind(self.clock.now()).bind(admin);
         assert_eq!(ask.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);
         id
     }

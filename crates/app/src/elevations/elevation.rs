@@ -158,7 +158,7 @@ pub(super) async fn ask(
 pub(super) async fn approve(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
-    approver: UserId,
+    by_whom: UserId,
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<DateTime<Utc>> {
@@ -167,7 +167,7 @@ pub(super) async fn approve(
           where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
             and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)",
         elevation.id,
-        approver.uuid(),
+        by_whom.uuid(),
         now,
     );
     if approved.execute(&mut **tx).await?.rows_affected() == 0 {

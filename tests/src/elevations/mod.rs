@@ -1,15 +1,15 @@
 //! Acting in another role for a while: who lets whom, what it opens, what it does not, and how it ends.
 
+mod database;
+mod ends;
+
 use reqwest::Method;
 use serde_json::json;
-use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::api::{ALL, ApiClient, call};
 use crate::harness::passkey::{Authenticator, enrol, step_up};
 use crate::harness::{Answer, Client, World};
-
-const OPEN: &str = "select count(*) from tenant.elevations where ended_at is null";
 
 fn page(world: &World) -> String {
     format!("{}/elevations", world.acme.url())
@@ -119,26 +119,6 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
 
 // control: POL-06
 #[tokio::test]
-async fn nobody_approves_their_own() {
-    let world = World::start().await;
-    let mut adam = world.sign_in("adam").await;
-    let id = asked(&mut adam, &world, "finance", "15").await;
-    let mut second = world.sign_in("adam").await;
-    for client in [&mut adam, &mut second] {
-        assert_eq!(decide(client, &world, id, "approve").await.status, 403);
-    }
-    // Not as an owner either, were the request still good.
-    world.change("alter table tenant.memberships disable trigger end_elevations").await;
-    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
-    assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403);
-    let mut tenant = bound(&world).await;
-    let own = format!("update tenant.elevations set approved_by = user_id, approved_at = asked_at where id = '{id}'");
-    assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
-    assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
-}
-
-// control: POL-06
-#[tokio::test]
 async fn approving_takes_a_fresh_passkey_and_somebody_who_may() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
@@ -194,91 +174,6 @@ async fn what_is_asked_for_is_one_of_the_roles_for_one_of_the_lengths_and_one_at
     for expected in [303, 409, 409, 409, 409, 429] {
         assert_eq!(ask(&mut erin, &world, "admin", "15").await.status, expected);
     }
-}
-
-// control: POL-06
-#[tokio::test]
-async fn what_nobody_approves_in_a_day_is_void() {
-    let world = World::start().await;
-    let mut vera = world.sign_in("vera").await;
-    let id = asked(&mut vera, &world, "editor", "15").await;
-    world.wait(86_400);
-    let mut olivia = world.sign_in("olivia").await;
-    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
-    assert!(olivia.get(&page(&world)).await.body.contains("Not approved in time"));
-    let mut vera = world.sign_in("vera").await;
-    assert!(!adds_a_contact(&mut vera, &world).await);
-    let again = asked(&mut vera, &world, "editor", "15").await;
-    assert_eq!(decide(&mut olivia, &world, again, "approve").await.status, 303);
-}
-
-// control: POL-06
-#[tokio::test]
-async fn ended_it_is_over_with_the_next_request() {
-    let world = World::start().await;
-    let mut olivia = world.sign_in("olivia").await;
-    let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
-    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
-    assert!(!adds_a_contact(&mut vera, &world).await);
-    world.told("vera@example.com", "A role was ended").await;
-    assert_eq!(world.events("elevation.ended").await.len(), 1);
-    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 409);
-
-    let id = asked(&mut vera, &world, "editor", "15").await;
-    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
-    assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303, "by oneself");
-    assert!(!adds_a_contact(&mut vera, &world).await);
-    let id = asked(&mut vera, &world, "editor", "15").await;
-    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
-    world.told("vera@example.com", "A role was declined").await;
-    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
-    assert_eq!(world.events("elevation.declined").await.len(), 1);
-}
-
-// control: POL-06
-#[tokio::test]
-async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
-    let world = World::start().await;
-    let mut olivia = world.sign_in("olivia").await;
-    let (mut vera, _) = elevated(&world, &mut olivia, "60").await;
-    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
-    for to in ["finance", "viewer"] {
-        let changed = olivia.post(&role, &[("role", to), ("reason", "Another task")]).await;
-        assert_eq!(changed.status, 303, "{}", changed.text());
-    }
-    assert!(!adds_a_contact(&mut vera, &world).await, "also where it changes back");
-    let id = asked(&mut vera, &world, "editor", "60").await;
-    olivia.post(&role, &[("role", "creator"), ("reason", "Another task")]).await;
-    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
-    // The comparison holds by itself, too.
-    world.change("update tenant.memberships set role = 'viewer' where role = 'creator'").await;
-    world.change("alter table tenant.memberships disable trigger end_elevations").await;
-    let (_, _) = elevated(&world, &mut olivia, "60").await;
-    let seen = |role: &'static str| {
-        let world = &world;
-        async move {
-            world.change(role).await;
-            let mut vera = world.sign_in("vera").await;
-            vera.get(&world.acme.contacts()).await.text().contains("You act as")
-        }
-    };
-    let vera_is = "update tenant.memberships set role = 'creator' where user_id in
-                    (select user_id from identity.accounts where subject = 'vera')";
-    assert!(!seen(vera_is).await);
-    let vera_is = "update tenant.memberships set role = 'viewer' where user_id in
-                    (select user_id from identity.accounts where subject = 'vera')";
-    assert!(seen(vera_is).await, "else this would show nothing");
-
-    let vera_goes = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
-    assert_eq!(olivia.post(&vera_goes, &[("reason", "Has left")]).await.status, 303);
-    let back = "insert into tenant.memberships (tenant_id, user_id, role)
-                select o.tenant_id, a.user_id, 'viewer' from tenant.organizations o, identity.accounts a
-                 where o.name = 'Acme' and a.subject = 'vera'";
-    world.change(back).await;
-    assert!(!adds_a_contact(&mut world.sign_in("vera").await, &world).await);
-    let hers =
-        "select count(*) from tenant.elevations e join identity.accounts a using (user_id) where a.subject = 'vera'";
-    assert_eq!(world.database.count(hers).await, 0);
 }
 
 // control: POL-06
@@ -376,86 +271,4 @@ async fn a_client_of_the_api_gets_nothing_of_it() {
     let made = call(&world, Method::POST, &contacts, &token, Some(&json!({ "name": "By a program" }))).await;
     assert_eq!(made.status, 403, "{}", made.body);
     assert_eq!(call(&world, Method::GET, &contacts, &token, None).await.status, 200);
-}
-
-// control: POL-06
-#[tokio::test]
-async fn of_decisions_at_once_one_counts_and_who_ends_it_has_the_last_word() {
-    let world = World::start().await;
-    let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
-    let mut vera = world.sign_in("vera").await;
-    let send = |client: &Client, id: Uuid, what: &'static str| {
-        let (world, mut client) = (&world, client.clone());
-        async move { decide(&mut client, world, id, what).await.status }
-    };
-    for round in 1..=4 {
-        let id = asked(&mut vera, &world, "editor", "15").await;
-        let mut statuses: [u16; 2] = tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "approve")).into();
-        statuses.sort_unstable();
-        assert_eq!(statuses, [303, 409]);
-        assert_eq!(world.events("elevation.approved").await.len(), round);
-        assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303);
-    }
-    let mut carl = world.sign_in("carl").await;
-    for _ in 0..4 {
-        let id = asked(&mut carl, &world, "editor", "15").await;
-        tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "end"));
-        assert_eq!(world.database.count(OPEN).await, 0);
-    }
-}
-
-/// A transaction as the application's, in Acme.
-async fn bound(world: &World) -> PgConnection {
-    let mut web = world.database.web().await;
-    let bind = format!("set role tenant_rows; set app.tenant_id = '{}'", world.acme.organization);
-    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(bind))).await.unwrap();
-    web
-}
-
-async fn refused(web: &mut PgConnection, sql: &str) -> String {
-    let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap_err();
-    let error = refused.as_database_error().unwrap();
-    format!("{} {}", error.constraint().unwrap_or_default(), error.message())
-}
-
-// control: POL-06
-#[tokio::test]
-async fn what_was_asked_for_stands_as_it_was_written() {
-    let world = World::start().await;
-    let id = world.new_elevation(world.acme).await;
-    let mut web = bound(&world).await;
-    for set in [
-        "user_id = approved_by",
-        "own_role = 'editor'",
-        "role = 'admin'",
-        "minutes = 60",
-        "reason = 'Another'",
-        "ticket = 'x'",
-        "asked_at = now()",
-        "expires_at = now()",
-        "id = id",
-    ] {
-        let refused = refused(&mut web, &format!("update tenant.elevations set {set}")).await;
-        assert!(refused.contains("permission denied"), "{set}: {refused}");
-    }
-    assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
-    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at, approved_at)
-                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', now(), now(), now() from tenant.memberships";
-    assert!(refused(&mut web, approved).await.contains("permission denied"));
-    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at)
-                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', now(), now() from tenant.memberships where role = 'editor'";
-    assert!(refused(&mut web, longer).await.contains("minutes_check"));
-    let owner = longer.replace("'admin', 61", "'owner', 60");
-    assert!(refused(&mut web, &owner).await.contains("role_check"));
-    let approve = format!(
-        "update tenant.elevations set approved_at = asked_at, approved_by = '{}' where id = '{id}'",
-        world.user("olivia").await
-    );
-    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(approve))).await.unwrap();
-    for again in ["approved_at = asked_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
-        let refused = refused(&mut web, &format!("update tenant.elevations set {again}")).await;
-        assert!(refused.contains("elevations_once"), "{again}: {refused}");
-    }
-    web.execute("update tenant.elevations set ended_at = now()").await.unwrap();
-    assert!(refused(&mut web, "update tenant.elevations set ended_at = null").await.contains("elevations_once"));
 }

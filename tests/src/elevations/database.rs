@@ -1,0 +1,80 @@
+use sqlx::{Executor, PgConnection};
+
+use super::{asked, decide};
+use crate::harness::World;
+
+/// A transaction as the application's, in Acme.
+async fn bound(world: &World) -> PgConnection {
+    let mut web = world.database.web().await;
+    let bind = format!("set role tenant_rows; set app.tenant_id = '{}'", world.acme.organization);
+    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(bind))).await.unwrap();
+    web
+}
+
+async fn refused(web: &mut PgConnection, sql: &str) -> String {
+    let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap_err();
+    let error = refused.as_database_error().unwrap();
+    format!("{} {}", error.constraint().unwrap_or_default(), error.message())
+}
+
+// control: POL-06
+#[tokio::test]
+async fn what_was_asked_for_stands_as_it_was_written() {
+    let world = World::start().await;
+    let id = world.new_elevation(world.acme).await;
+    let mut web = bound(&world).await;
+    for set in [
+        "user_id = approved_by",
+        "own_role = 'editor'",
+        "role = 'admin'",
+        "minutes = 60",
+        "reason = 'Another'",
+        "ticket = 'x'",
+        "asked_at = now()",
+        "expires_at = now()",
+        "id = id",
+    ] {
+        let refused = refused(&mut web, &format!("update tenant.elevations set {set}")).await;
+        assert!(refused.contains("permission denied"), "{set}: {refused}");
+    }
+    assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
+    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at, approved_at)
+                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', now(), now(), now() from tenant.memberships";
+    assert!(refused(&mut web, approved).await.contains("permission denied"));
+    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at)
+                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', now(), now() from tenant.memberships where role = 'editor'";
+    assert!(refused(&mut web, longer).await.contains("minutes_check"));
+    let owner = longer.replace("'admin', 61", "'owner', 60");
+    assert!(refused(&mut web, &owner).await.contains("role_check"));
+    let approve = format!(
+        "update tenant.elevations set approved_at = asked_at, approved_by = '{}' where id = '{id}'",
+        world.user("olivia").await
+    );
+    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(approve))).await.unwrap();
+    for again in ["approved_at = asked_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
+        let refused = refused(&mut web, &format!("update tenant.elevations set {again}")).await;
+        assert!(refused.contains("elevations_once"), "{again}: {refused}");
+    }
+    web.execute("update tenant.elevations set ended_at = now()").await.unwrap();
+    assert!(refused(&mut web, "update tenant.elevations set ended_at = null").await.contains("elevations_once"));
+}
+
+// control: POL-06
+#[tokio::test]
+async fn nobody_approves_their_own() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let id = asked(&mut adam, &world, "finance", "15").await;
+    let mut second = world.sign_in("adam").await;
+    for client in [&mut adam, &mut second] {
+        assert_eq!(decide(client, &world, id, "approve").await.status, 403);
+    }
+    // Not as an owner either, were the request still good.
+    world.change("alter table tenant.memberships disable trigger end_elevations").await;
+    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403);
+    let mut tenant = bound(&world).await;
+    let own = format!("update tenant.elevations set approved_by = user_id, approved_at = asked_at where id = '{id}'");
+    assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
+    assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
+}

@@ -1,0 +1,117 @@
+use uuid::Uuid;
+
+use super::{adds_a_contact, asked, decide, elevated, page};
+use crate::harness::{Client, World};
+
+const OPEN: &str = "select count(*) from tenant.elevations where ended_at is null";
+
+// control: POL-06
+#[tokio::test]
+async fn what_nobody_approves_in_a_day_is_void() {
+    let world = World::start().await;
+    let mut vera = world.sign_in("vera").await;
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    world.wait(86_400);
+    let mut olivia = world.sign_in("olivia").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    assert!(olivia.get(&page(&world)).await.body.contains("Not approved in time"));
+    let mut vera = world.sign_in("vera").await;
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    let again = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, again, "approve").await.status, 303);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn ended_it_is_over_with_the_next_request() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    world.told("vera@example.com", "A role was ended").await;
+    assert_eq!(world.events("elevation.ended").await.len(), 1);
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 409);
+
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
+    assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303, "by oneself");
+    assert!(!adds_a_contact(&mut vera, &world).await);
+    let id = asked(&mut vera, &world, "editor", "15").await;
+    assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
+    world.told("vera@example.com", "A role was declined").await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    assert_eq!(world.events("elevation.declined").await.len(), 1);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, _) = elevated(&world, &mut olivia, "60").await;
+    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    for to in ["finance", "viewer"] {
+        let changed = olivia.post(&role, &[("role", to), ("reason", "Another task")]).await;
+        assert_eq!(changed.status, 303, "{}", changed.text());
+    }
+    assert!(!adds_a_contact(&mut vera, &world).await, "also where it changes back");
+    let id = asked(&mut vera, &world, "editor", "60").await;
+    olivia.post(&role, &[("role", "creator"), ("reason", "Another task")]).await;
+    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
+    // The comparison holds by itself, too.
+    world.change("update tenant.memberships set role = 'viewer' where role = 'creator'").await;
+    world.change("alter table tenant.memberships disable trigger end_elevations").await;
+    let (_, _) = elevated(&world, &mut olivia, "60").await;
+    let seen = |role: &'static str| {
+        let world = &world;
+        async move {
+            world.change(role).await;
+            let mut vera = world.sign_in("vera").await;
+            vera.get(&world.acme.contacts()).await.text().contains("You act as")
+        }
+    };
+    let vera_is = "update tenant.memberships set role = 'creator' where user_id in
+                    (select user_id from identity.accounts where subject = 'vera')";
+    assert!(!seen(vera_is).await);
+    let vera_is = "update tenant.memberships set role = 'viewer' where user_id in
+                    (select user_id from identity.accounts where subject = 'vera')";
+    assert!(seen(vera_is).await, "else this would show nothing");
+
+    let vera_goes = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
+    assert_eq!(olivia.post(&vera_goes, &[("reason", "Has left")]).await.status, 303);
+    let back = "insert into tenant.memberships (tenant_id, user_id, role)
+                select o.tenant_id, a.user_id, 'viewer' from tenant.organizations o, identity.accounts a
+                 where o.name = 'Acme' and a.subject = 'vera'";
+    world.change(back).await;
+    assert!(!adds_a_contact(&mut world.sign_in("vera").await, &world).await);
+    let hers =
+        "select count(*) from tenant.elevations e join identity.accounts a using (user_id) where a.subject = 'vera'";
+    assert_eq!(world.database.count(hers).await, 0);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn of_decisions_at_once_one_counts_and_who_ends_it_has_the_last_word() {
+    let world = World::start().await;
+    let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
+    let mut vera = world.sign_in("vera").await;
+    let send = |client: &Client, id: Uuid, what: &'static str| {
+        let (world, mut client) = (&world, client.clone());
+        async move { decide(&mut client, world, id, what).await.status }
+    };
+    for round in 1..=4 {
+        let id = asked(&mut vera, &world, "editor", "15").await;
+        let mut statuses: [u16; 2] = tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "approve")).into();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 409]);
+        assert_eq!(world.events("elevation.approved").await.len(), round);
+        assert_eq!(decide(&mut vera, &world, id, "end").await.status, 303);
+    }
+    let mut carl = world.sign_in("carl").await;
+    for _ in 0..4 {
+        let id = asked(&mut carl, &world, "editor", "15").await;
+        tokio::join!(send(&olivia, id, "approve"), send(&adam, id, "end"));
+        assert_eq!(world.database.count(OPEN).await, 0);
+    }
+}
