@@ -53,6 +53,13 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
         assert!(shown.body.contains(words), "{words}: {}", shown.text());
     }
 
+    let by_provider = world.new_session("erin").await;
+    sqlx::query("update identity.sessions set sign_on = $1 where id = $2")
+        .bind(world.acme.organization)
+        .bind(by_provider)
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
     let before = world.database.count("select count(*) from tenant.contacts").await;
     let approved = decide(&mut adam, &world, id, "approve").await;
     assert_eq!((approved.status, approved.location()), (303, "/organizations"), "{}", approved.text());
@@ -65,6 +72,8 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     }
     assert_eq!(adam.get(&world.globex.url()).await.status, 200, "another one is untouched");
     assert_eq!(listed().await, 401, "no client");
+    let open = "select count(*) from identity.sessions where sign_on is not null and ended_at is null";
+    assert_eq!(world.database.count(open).await, 0, "no session of its provider");
     assert!(!nora.get("/invitations").await.body.contains("Acme"));
     assert_eq!(nora.post(&format!("/invitations/{invitation}/accept"), &[]).await.status, 404);
     assert_eq!(world.stranger().post("/sign-in/organization", &by_address).await.status, 422);
