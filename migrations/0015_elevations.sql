@@ -9,7 +9,7 @@ create table tenant.elevations (
   role text not null check (role in ('admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   minutes int not null check (minutes between 1 and 60),
   reason text not null check (char_length(reason) between 3 and 500),
-  ticket text check (char_length(ticket) between 1 and 500),
+  ticket text not null check (char_length(ticket) between 1 and 500),
   asked_at timestamptz not null,
   -- Approved by then, or never.
   expires_at timestamptz not null,

@@ -1,5 +1,7 @@
 //! The whole permission table, asked of the policies themselves and kept as a reviewed file.
 
+mod situations;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 

@@ -90,7 +90,7 @@ async fn the_second_person_is_an_owner_or_admin_with_a_fresh_passkey_and_a_role_
 
     let mut vera = world.sign_in("vera").await;
     world.prove(&mut vera, "vera").await;
-    let why = [("role", "admin"), ("minutes", "60"), WHY];
+    let why = [("role", "admin"), ("minutes", "60"), WHY, ("ticket", "https://tickets.example/1")];
     assert_eq!(vera.post(&format!("{}/elevations", world.acme.url()), &why).await.status, 303);
     let elevation: Uuid = sqlx::query_scalar("select id from tenant.elevations")
         .fetch_one(&mut world.database.owner().await)

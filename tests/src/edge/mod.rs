@@ -38,7 +38,9 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/o/{organization}/invitations" => {
             vec![("email", "smuggled@example.org"), ("role", "viewer"), ("reason", "No reason")]
         }
-        "/o/{organization}/elevations" => vec![("role", "admin"), ("minutes", "15"), ("reason", "No reason")],
+        "/o/{organization}/elevations" => {
+            vec![("role", "admin"), ("minutes", "15"), ("reason", "No reason"), ("ticket", "https://tickets.example/1")]
+        }
         "/o/{organization}/clients" => vec![
             ("name", "Smuggled in"),
             ("acts_as", "viewer"),

@@ -38,11 +38,11 @@ async fn what_was_asked_for_stands_as_it_was_written() {
         assert!(refused.contains("permission denied"), "{set}: {refused}");
     }
     assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
-    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at, approved_at)
-                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', now(), now(), now() from tenant.memberships";
+    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at, approved_at)
+                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', 'x', now(), now(), now() from tenant.memberships";
     assert!(refused(&mut web, approved).await.contains("permission denied"));
-    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, asked_at, expires_at)
-                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', now(), now() from tenant.memberships where role = 'editor'";
+    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', 'x', now(), now() from tenant.memberships where role = 'editor'";
     assert!(refused(&mut web, longer).await.contains("minutes_check"));
     let owner = longer.replace("'admin', 61", "'owner', 60");
     assert!(refused(&mut web, &owner).await.contains("role_check"));

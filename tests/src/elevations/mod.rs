@@ -161,6 +161,9 @@ async fn what_is_asked_for_is_one_of_the_roles_for_one_of_the_lengths_and_one_at
         let error = format!("f-{field}-error");
         assert!(answer.status == 422 && answer.body.contains(&error), "{role} {minutes}: {}", answer.text());
     }
+    let without = [("role", "editor"), ("minutes", "15"), ("reason", "The import went wrong")];
+    let without = vera.post(&page(&world), &without).await;
+    assert!(without.status == 422 && without.body.contains("f-ticket-error"), "{}", without.text());
     assert_eq!(ask(&mut vera, &world, "editor", "15").await.status, 303);
     assert_eq!(ask(&mut vera, &world, "admin", "15").await.status, 409, "one at a time");
     let statuses: [u16; 2] = {

@@ -80,7 +80,12 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/elevations",
-        form: &[("role", "editor"), ("minutes", "15"), ("reason", "To see it as they do")],
+        form: &[
+            ("role", "editor"),
+            ("minutes", "15"),
+            ("reason", "To see it as they do"),
+            ("ticket", "https://tickets.example/1"),
+        ],
         credential: Credential::None,
         events: &["elevation.requested"],
     },

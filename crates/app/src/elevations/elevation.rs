@@ -26,7 +26,7 @@ pub(crate) struct Elevation {
     pub(super) role: String,
     pub(super) minutes: i32,
     pub(super) reason: String,
-    pub(super) ticket: Option<String>,
+    pub(super) ticket: String,
     pub(super) asked_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     pub(super) approver: Option<String>,
@@ -61,7 +61,7 @@ impl Elevation {
 
     fn details(&self) -> Value {
         let facts = json!({ "member": self.user, "role": self.role, "minutes": self.minutes });
-        why::details(facts, &self.reason, self.ticket.as_deref())
+        why::details(facts, &self.reason, Some(&self.ticket))
     }
 }
 

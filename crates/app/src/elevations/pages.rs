@@ -85,7 +85,7 @@ impl ListRow {
             role: Role::label_of(&elevation.role),
             minutes: elevation.minutes,
             reason: elevation.reason.clone(),
-            ticket: elevation.ticket.clone().unwrap_or_default(),
+            ticket: elevation.ticket.clone(),
             asked: moment(elevation.asked_at),
             approver: elevation.approver.clone().unwrap_or_default(),
             stage,
@@ -152,6 +152,9 @@ impl AskInput {
             errors.add("minutes", "Choose how long.");
         }
         let why = Why::read(errors, &self.reason, &self.ticket);
+        if self.ticket.trim().is_empty() {
+            errors.add("ticket", "Say where this was asked for.");
+        }
         let asked = Asked { role: role?, minutes: minutes? };
         errors.is_empty().then_some((asked, why?))
     }
