@@ -138,7 +138,9 @@ begin
     left join tenant.memberships m on m.tenant_id = o.tenant_id and m.user_id = s.user_id
     left join tenant.workspaces w on w.tenant_id = m.tenant_id and w.id = given_workspace
     left join tenant.elevations e on e.tenant_id = m.tenant_id and e.user_id = m.user_id and e.ended_at is null
-                                 and e.own_role = m.role and e.approved_at + make_interval(mins => e.minutes) > given_now
+                                 and e.session_id = s.id and e.own_role = m.role
+                                 and e.approved_at <= given_now + interval '1 second'
+                                 and e.approved_at + make_interval(mins => e.minutes) > given_now
    where (s.token_hash = given_hash or s.previous_hash = given_hash and s.previous_until > given_now)
      and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
      and u.locked_at is null;

@@ -5,6 +5,8 @@ create table tenant.elevations (
   id uuid not null,
   -- Who asks, and the role they had then. In another one it is void.
   user_id uuid not null,
+  -- The session that asks. In no other one they act in it.
+  session_id uuid not null,
   own_role text not null check (own_role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   role text not null check (role in ('admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   minutes int not null check (minutes between 1 and 60),
@@ -33,11 +35,11 @@ create table tenant.elevations (
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
 revoke insert, update, delete on tenant.elevations from tenant_rows;
-grant insert (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at),
+grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at),
   update (approved_by, approved_at, ended_by, ended_at) on tenant.elevations to tenant_rows;
 
 create policy entry on tenant.elevations for select to identity_rows using (true);
-grant select (tenant_id, id, user_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
+grant select (tenant_id, id, user_id, session_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
 
 -- Nothing is approved twice, approved after it has ended, or begins again.
 create function tenant.keep_elevation() returns trigger

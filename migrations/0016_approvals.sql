@@ -98,3 +98,39 @@ create policy managed on identity.recoveries to tenant_rows
                   where u.id = recoveries.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
 grant select (user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to tenant_rows;
 grant select (user_id), delete on identity.totp, identity.recovery_codes, identity.recoveries to tenant_rows;
+
+-- Whoever was an owner or an admin within a day counts as one where that decides whether one person is enough: a role that
+-- is taken and given back makes no second person of anybody.
+alter table tenant.memberships add column decided_until timestamptz;
+create function tenant.note_decider() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.decided_until := now() + interval '24 hours';
+  return new;
+end;
+$$;
+create trigger note_decider before update of role on tenant.memberships
+  for each row when (old.role in ('owner', 'admin') and new.role not in ('owner', 'admin'))
+  execute function tenant.note_decider();
+grant execute on function tenant.note_decider() to tenant_rows;
+
+-- A provider that is required is not replaced by another one: that would be to stop requiring it.
+create function tenant.keep_required_provider() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from tenant.organizations o where o.tenant_id = old.tenant_id for update;
+  if exists (select from tenant.organizations o where o.tenant_id = old.tenant_id and o.enforces_sign_on) then
+    raise exception 'sign-on is enforced and its provider stays'
+      using errcode = 'check_violation', constraint = 'sign_on_enforced';
+  end if;
+  return new;
+end;
+$$;
+create trigger keep_required_provider before update on tenant.sign_on
+  for each row when ((new.issuer, new.client_id) is distinct from (old.issuer, old.client_id))
+  execute function tenant.keep_required_provider();
+grant execute on function tenant.keep_required_provider() to tenant_rows;

@@ -171,7 +171,10 @@ async fn each_role_gets_what_the_reviewed_table_says() {
             let parameters = parameters.with("contact", &contact).with("invitation", &invitation);
             let elevation = world.new_elevation(world.acme).await.to_string();
             let path = parameters.with("domain", &domain).with("elevation", &elevation);
-            let path = path.with("approval", &world.new_approval(world.acme).await.to_string()).fill(row);
+            // It brings members of its own, and pages that list them grow.
+            let approval = row.path.contains("{approval}");
+            let approval = if approval { world.new_approval(world.acme).await } else { Uuid::nil() };
+            let path = path.with("approval", &approval.to_string()).fill(row);
             write!(text, " {:6}", ask(client, row, &path).await).unwrap();
         }
         text.truncate(text.trim_end().len());

@@ -13,6 +13,7 @@ use web::cookie::{self, SameSite};
 use crate::limit::Limit;
 use crate::lockout::forget_failures;
 use crate::secret::{Token, hash};
+use crate::session::hold;
 use crate::{Authn, Notice, SignedIn, totp};
 
 const COOKIE: &str = "recovery";
@@ -87,6 +88,9 @@ impl Authn {
         who: &SignedIn,
         codes: RecoveryCodes,
     ) -> Result<Vec<String>, Error> {
+        if !hold(tx, who).await? {
+            return Err(Error::Unauthenticated);
+        }
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
             .execute(&mut **tx)
             .await?;
@@ -178,7 +182,10 @@ impl Authn {
         let target = format!("User::{}", who.user);
         let privileged = sqlx::query_scalar!(
             r#"select exists (select from tenant.memberships
-                               where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance')) as "is!""#,
+                               where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance'))
+                   or exists (select from tenant.elevations
+                               where user_id = $1 and ended_at is null
+                                 and role in ('admin', 'billing_admin', 'finance')) as "is!""#,
             who.user.uuid(),
         )
         .fetch_one(&mut **tx)

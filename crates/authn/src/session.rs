@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
+use tenancy::{Account, Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Client, Context, Error};
@@ -366,6 +366,15 @@ impl Arrival<'static> {
     pub(crate) fn by_link(now: DateTime<Utc>) -> Self {
         Self { provider: None, organization: None, auth_time: now, methods: vec!["mail".to_owned()], passkey: None }
     }
+}
+
+/// Whether the session still is one, which it then is until `tx` ends: whoever ends it finds what it added.
+pub(crate) async fn hold(tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<bool, Error> {
+    let live = sqlx::query_scalar!(
+        "select id from identity.sessions where id = $1 and ended_at is null for share",
+        who.session
+    );
+    Ok(live.fetch_optional(&mut **tx).await?.is_some())
 }
 
 pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {

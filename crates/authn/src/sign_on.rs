@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use sealing::Place;
 use secrecy::{ExposeSecret as _, SecretString};
-use tenancy::{Identity as IdentityPlane, Tenant, TenantId, Tx, Write};
+use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, Write};
 use web::{Context, Email, Error};
 
 use crate::provider::Provider;
@@ -15,6 +15,10 @@ pub(crate) const PREFIX: &str = "o-";
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
 /// For one more another one is forgotten.
 const REMEMBERED: usize = 500;
+const REQUIRED: Error = Error::Conflict(
+    "Your provider is required, so it is not replaced by another one. Stop requiring it first, which takes a second person.",
+    None,
+);
 
 /// Providers of organizations, each as it was when its row was last changed.
 #[derive(Debug, Default)]
@@ -154,7 +158,8 @@ impl Authn {
             self.0.clock.now(),
         )
         .execute(&mut **tx)
-        .await?;
+        .await
+        .on_constraint("sign_on_enforced", || REQUIRED)?;
         Ok(())
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct Uid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
     Text(String),
+    Flag,
     Reference(Uid),
 }
 
@@ -41,6 +42,13 @@ impl Entity {
     #[must_use]
     pub fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, Attribute::Text(value.into())));
+        self
+    }
+
+    /// An attribute that is true, and otherwise not there.
+    #[must_use]
+    pub fn flag(mut self, name: &'static str, is: bool) -> Self {
+        self.attributes.extend(is.then_some((name, Attribute::Flag)));
         self
     }
 

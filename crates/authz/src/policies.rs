@@ -132,6 +132,7 @@ impl Policies {
         for (name, value) in &entity.attributes {
             let value = match value {
                 Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
+                Attribute::Flag => RestrictedExpression::new_bool(true),
                 Attribute::Reference(to) => RestrictedExpression::new_entity_uid(self.uid(to)?),
             };
             attributes.insert((*name).to_owned(), value);

@@ -135,6 +135,26 @@ async fn refresh_tokens_that_have_expired_are_not_kept() {
 
 // control: IDN-18
 #[tokio::test]
+async fn nobody_takes_the_clients_of_all_others() {
+    let world = World::start().await;
+    for _ in 0..9 {
+        world.new_client(world.acme).await;
+    }
+    let own = "update tenant.api_clients set role = null, member = (select user_id from identity.accounts where subject = 'erin')";
+    let mut erin = world.sign_in("erin").await;
+    assert_eq!(world.change(own).await, 9);
+    world.prove(&mut erin, "erin").await;
+    for (name, status) in [("The tenth", 200), ("The eleventh", 409)] {
+        let form =
+            [("name", name), ("acts_as", "self"), ("kind", "tokens"), ("scope", "ListContacts"), ("reason", "A test")];
+        let answer = erin.post(&format!("{}/clients", world.acme.url()), &form).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    ApiClient::editor(&world).await;
+}
+
+// control: IDN-18
+#[tokio::test]
 async fn there_are_at_most_so_many_clients() {
     let world = World::start().await;
     for _ in 0..199 {

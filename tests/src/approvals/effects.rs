@@ -4,7 +4,7 @@ use super::{WHY, ask_for_deletion, decide, is_there, latest, page};
 use crate::harness::passkey::{Authenticator, enrol, sign_in};
 use crate::harness::{Client, World};
 
-fn reset(world: &World, member: Uuid) -> String {
+pub(super) fn reset(world: &World, member: Uuid) -> String {
     format!("{}/members/{member}/reset-factors", world.acme.url())
 }
 
@@ -103,7 +103,7 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
 }
 
 /// Acme requires its own provider; Adam is an owner, too, because nobody else comes in with a passkey then.
-async fn required(world: &World) -> (Client, Client) {
+pub(super) async fn required(world: &World) -> (Client, Client) {
     world.new_provider(world.acme).await;
     let domain = world.new_domain(world.acme).await;
     let prove = "update tenant.domains set proved_at = created_at where id = $1";

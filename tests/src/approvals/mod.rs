@@ -1,5 +1,6 @@
 //! What destroys takes two people: who is the second one, what they approve, and that it is that and nothing else.
 
+mod around;
 mod database;
 mod deletion;
 mod effects;

@@ -25,6 +25,7 @@ async fn what_was_asked_for_stands_as_it_was_written() {
     let mut web = bound(&world).await;
     for set in [
         "user_id = approved_by",
+        "session_id = id",
         "own_role = 'editor'",
         "role = 'admin'",
         "minutes = 60",
@@ -38,11 +39,11 @@ async fn what_was_asked_for_stands_as_it_was_written() {
         assert!(refused.contains("permission denied"), "{set}: {refused}");
     }
     assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
-    let approved = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at, approved_at)
-                    select gen_random_uuid(), user_id, role, 'admin', 60, 'None', 'x', now(), now(), now() from tenant.memberships";
+    let approved = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at, approved_at)
+                    select gen_random_uuid(), user_id, user_id, role, 'admin', 60, 'None', 'x', now(), now(), now() from tenant.memberships";
     assert!(refused(&mut web, approved).await.contains("permission denied"));
-    let longer = "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
-                  select gen_random_uuid(), user_id, role, 'admin', 61, 'None', 'x', now(), now() from tenant.memberships where role = 'editor'";
+    let longer = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+                  select gen_random_uuid(), user_id, user_id, role, 'admin', 61, 'None', 'x', now(), now() from tenant.memberships where role = 'editor'";
     assert!(refused(&mut web, longer).await.contains("minutes_check"));
     let owner = longer.replace("'admin', 61", "'owner', 60");
     assert!(refused(&mut web, &owner).await.contains("role_check"));
@@ -64,7 +65,7 @@ async fn what_was_asked_for_stands_as_it_was_written() {
 async fn nobody_approves_their_own() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
-    let id = asked(&mut adam, &world, "finance", "15").await;
+    let id = asked(&mut adam, "adam", &world, "finance", "15").await;
     let mut second = world.sign_in("adam").await;
     for client in [&mut adam, &mut second] {
         assert_eq!(decide(client, &world, id, "approve").await.status, 403);

@@ -15,7 +15,13 @@ fn page(world: &World) -> String {
     format!("{}/elevations", world.acme.url())
 }
 
-async fn ask(client: &mut Client, world: &World, role: &str, minutes: &str) -> Answer {
+/// As somebody who has just proved a passkey.
+async fn ask(client: &mut Client, who: &str, world: &World, role: &str, minutes: &str) -> Answer {
+    world.prove(client, who).await;
+    send(client, world, role, minutes).await
+}
+
+async fn send(client: &mut Client, world: &World, role: &str, minutes: &str) -> Answer {
     let form = [
         ("role", role),
         ("minutes", minutes),
@@ -26,8 +32,8 @@ async fn ask(client: &mut Client, world: &World, role: &str, minutes: &str) -> A
 }
 
 /// Asks, and returns the id of what was asked for.
-async fn asked(client: &mut Client, world: &World, role: &str, minutes: &str) -> Uuid {
-    let answer = ask(client, world, role, minutes).await;
+async fn asked(client: &mut Client, who: &str, world: &World, role: &str, minutes: &str) -> Uuid {
+    let answer = ask(client, who, world, role, minutes).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     sqlx::query_scalar("select id from tenant.elevations order by id desc limit 1")
         .fetch_one(&mut world.database.owner().await)
@@ -50,7 +56,7 @@ async fn adds_a_contact(client: &mut Client, world: &World) -> bool {
 /// Vera, a viewer, acts as an editor.
 async fn elevated(world: &World, olivia: &mut Client, minutes: &str) -> (Client, Uuid) {
     let mut vera = world.sign_in("vera").await;
-    let id = asked(&mut vera, world, "editor", minutes).await;
+    let id = asked(&mut vera, "vera", world, "editor", minutes).await;
     let approved = decide(olivia, world, id, "approve").await;
     assert_eq!(approved.status, 303, "{}", approved.text());
     assert!(adds_a_contact(&mut vera, world).await);
@@ -61,7 +67,7 @@ async fn elevated(world: &World, olivia: &mut Client, minutes: &str) -> (Client,
 async fn admin(world: &World, olivia: &mut Client) -> Client {
     let mut vera = world.sign_in("vera").await;
     assert_eq!(enrol(&mut vera, &mut Authenticator::new(world), "Hers").await.status, 303);
-    let id = asked(&mut vera, world, "admin", "60").await;
+    let id = asked(&mut vera, "vera", world, "admin", "60").await;
     assert_eq!(decide(olivia, world, id, "approve").await.status, 303);
     vera
 }
@@ -72,7 +78,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     let world = World::start().await;
     let (mut olivia, mut vera) = (world.sign_in("olivia").await, world.sign_in("vera").await);
     assert!(!adds_a_contact(&mut vera, &world).await);
-    let id = asked(&mut vera, &world, "editor", "15").await;
+    let id = asked(&mut vera, "vera", &world, "editor", "15").await;
     assert!(!adds_a_contact(&mut vera, &world).await, "asking gives nothing");
     let mail = world.told("olivia@example.com", "Somebody asks for a role").await;
     assert!(mail.text.contains("Vera Viewer asks to act as Editor for 15 minutes."), "{}", mail.text);
@@ -105,7 +111,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     world.wait(61);
     assert!(!adds_a_contact(&mut vera, &world).await, "it ends by itself");
     assert!(!vera.get(&world.acme.contacts()).await.text().contains("You act as"));
-    asked(&mut vera, &world, "editor", "30").await; // What has ended is in nobody's way.
+    asked(&mut vera, "vera", &world, "editor", "30").await; // What has ended is in nobody's way.
     let mut kinds = Vec::new();
     for kind in ["elevation.requested", "elevation.approved"] {
         let event = &world.events(kind).await[0];
@@ -122,7 +128,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
 async fn approving_takes_a_fresh_passkey_and_somebody_who_may() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
-    let id = asked(&mut carl, &world, "admin", "15").await;
+    let id = asked(&mut carl, "carl", &world, "admin", "15").await;
     let mut adam = world.sign_in("adam").await;
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403, "an admin makes no admin");
     for (who, status) in [("bella", 404), ("fiona", 404), ("vera", 404)] {
@@ -157,25 +163,26 @@ async fn what_is_asked_for_is_one_of_the_roles_for_one_of_the_lengths_and_one_at
         ("editor", "-15", "minutes"),
         ("editor", "", "minutes"),
     ] {
-        let answer = ask(&mut vera, &world, role, minutes).await;
+        let answer = ask(&mut vera, "vera", &world, role, minutes).await;
         let error = format!("f-{field}-error");
         assert!(answer.status == 422 && answer.body.contains(&error), "{role} {minutes}: {}", answer.text());
     }
     let without = [("role", "editor"), ("minutes", "15"), ("reason", "The import went wrong")];
     let without = vera.post(&page(&world), &without).await;
     assert!(without.status == 422 && without.body.contains("f-ticket-error"), "{}", without.text());
-    assert_eq!(ask(&mut vera, &world, "editor", "15").await.status, 303);
-    assert_eq!(ask(&mut vera, &world, "admin", "15").await.status, 409, "one at a time");
+    assert_eq!(ask(&mut vera, "vera", &world, "editor", "15").await.status, 303);
+    assert_eq!(ask(&mut vera, "vera", &world, "admin", "15").await.status, 409, "one at a time");
     let statuses: [u16; 2] = {
         let world = &world;
-        let send = |mut client: Client| async move { ask(&mut client, world, "editor", "15").await.status };
-        let carl = world.sign_in("carl").await;
-        tokio::join!(send(carl.clone()), send(carl)).into()
+        let ask = |mut client: Client| async move { send(&mut client, world, "editor", "15").await.status };
+        let mut carl = world.sign_in("carl").await;
+        world.prove(&mut carl, "carl").await;
+        tokio::join!(ask(carl.clone()), ask(carl)).into()
     };
     assert!(statuses.contains(&303) && statuses.contains(&409), "{statuses:?}");
     let mut erin = world.sign_in("erin").await;
     for expected in [303, 409, 409, 409, 409, 429] {
-        assert_eq!(ask(&mut erin, &world, "admin", "15").await.status, expected);
+        assert_eq!(ask(&mut erin, "erin", &world, "admin", "15").await.status, expected);
     }
 }
 
@@ -187,15 +194,20 @@ async fn who_acts_in_a_privileged_role_proves_a_passkey_and_gives_nothing_that_l
     let mut olivia = world.sign_in("olivia").await;
     let mut vera = admin(&world, &mut olivia).await;
     let mut without = world.sign_in_at_provider("carl").await;
-    let id = asked(&mut without, &world, "admin", "60").await;
-    assert_eq!(without.get(&world.acme.contacts()).await.status, 200);
-    assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
-    let held = without.get(&world.acme.contacts()).await;
+    let held = send(&mut without, &world, "admin", "60").await;
     assert!(
         held.location().starts_with("/account/passkeys/new") || held.location().starts_with("/step-up"),
-        "{}",
+        "who asks proves a passkey: {}",
         held.text()
     );
+    let mut second = world.sign_in("vera").await;
+    world.prove(&mut second, "vera").await;
+    assert_eq!(second.get(&format!("{}/activity", world.acme.url())).await.status, 403, "in the session that asked");
+    // As if a passkey had not been proved in it.
+    world.change("update identity.sessions set passkey_at = null, passkey_id = null where passkey_at is not null and user_id = (select id from identity.users where email = 'vera@example.com')").await;
+    let held = vera.get(&format!("{}/activity", world.acme.url())).await;
+    assert!(held.location().starts_with("/step-up"), "an admin proves a passkey: {}", held.text());
+    world.prove(&mut vera, "vera").await;
 
     let activity = format!("{}/activity", world.acme.url());
     assert_eq!(vera.get(&activity).await.status, 200, "what an admin sees");
@@ -216,10 +228,13 @@ async fn who_acts_in_a_privileged_role_proves_a_passkey_and_gives_nothing_that_l
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
     }
     let mut fiona = world.sign_in("fiona").await;
-    let theirs = asked(&mut fiona, &world, "editor", "15").await;
+    let theirs = asked(&mut fiona, "fiona", &world, "editor", "15").await;
     assert_eq!(decide(&mut vera, &world, theirs, "approve").await.status, 403, "nor to others");
     assert_eq!(vera.post(&member(erin, "end-sessions"), &[why]).await.status, 303, "what does not last");
-    assert_eq!(vera.get(&member(me, "remove")).await.status, 200, "who acts on themselves is one person");
+    for path in [member(erin, "remove"), member(me, "remove")] {
+        let answer = vera.post(&path, &[why]).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
     let mut stale = Authenticator::new(&world);
     assert_eq!(enrol(&mut vera, &mut stale, "Another").await.status, 303);
     world.wait(301);
@@ -267,7 +282,7 @@ async fn a_client_of_the_api_gets_nothing_of_it() {
     let mut olivia = world.sign_in("olivia").await;
     let mut vera = world.sign_in("vera").await;
     world.prove(&mut vera, "vera").await;
-    let id = asked(&mut vera, &world, "editor", "15").await;
+    let id = asked(&mut vera, "vera", &world, "editor", "15").await;
     assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);
     assert!(adds_a_contact(&mut vera, &world).await);
     let contacts = format!("/api/v1{}", world.acme.contacts());

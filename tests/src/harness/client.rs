@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
@@ -25,7 +26,13 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            // The server ends connections on which no request begins; one that is sent at that moment would be lost.
+            .pool_idle_timeout(Duration::from_secs(2))
+            .build()
+            .unwrap();
         Self {
             http,
             port,

@@ -355,8 +355,8 @@ impl World {
         let mut owner = self.database.owner().await;
         let end = "update tenant.elevations set ended_at = $2 where tenant_id = $1 and ended_at is null";
         sqlx::query(end).bind(place.organization).bind(self.clock.now()).execute(&mut owner).await.unwrap();
-        let ask = "insert into tenant.elevations (tenant_id, id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
-                   select $1, $2, user_id, role, 'editor', 15, 'A test of it', 'https://tickets.example/1', $3, $3 + interval '24 hours'
+        let ask = "insert into tenant.elevations (tenant_id, id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+                   select $1, $2, user_id, $2, role, 'editor', 15, 'A test of it', 'https://tickets.example/1', $3, $3 + interval '24 hours'
                      from tenant.memberships m where m.tenant_id = $1 and m.role = 'viewer'";
         let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(self.clock.now());
         assert_eq!(ask.execute(&mut owner).await.unwrap().rows_affected(), 1);

@@ -1,5 +1,5 @@
 use audit::Event;
-use authn::{Authn, SignedIn};
+use authn::{Authn, Limit, SignedIn};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ use super::pages::{list_url, tell};
 use crate::organizations::Organization;
 use crate::why::{self, Why};
 
+/// What one person may ask for, in all their organizations: every time owners and admins get a mail.
+pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
 
@@ -89,7 +91,7 @@ impl Resource for Approval {
     }
 }
 
-/// The newest first, or one.
+/// Those that are open first, then the newest; or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Approval>> {
     Ok(sqlx::query_as!(
         Approval,
@@ -101,7 +103,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Appr
              left join identity.users t on t.id = a.target
              left join identity.users d on d.id = a.decided_by
             where $1::uuid is null or a.id = $1
-            order by a.requested_at desc, a.id limit 100"#,
+            order by a.decided_at is null desc, a.requested_at desc, a.id limit 500"#,
         id,
     )
     .fetch_all(&mut **tx)

@@ -95,8 +95,13 @@ pub(super) async fn approve(
     decided.wanted.carry_out(&mut tx, &authn, &organization, decided.details, who).await?;
     let gone = matches!(decided.wanted, Wanted::DeleteOrganization { .. });
     let next = if gone { "/organizations".to_owned() } else { list_url(&organization) };
-    let did = "has approved what takes two people, and it is done";
-    tell(&mut tx, &authn, &organization, &next, ("approval.approved", "It was approved and done"), (who, did)).await?;
+    // Nobody can look it up when the organization is gone.
+    let did = if gone {
+        format!("has approved that the organization is deleted, as {} asked", notices::unlinked(&ok.on().requester))
+    } else {
+        "has approved what takes two people, and it is done".to_owned()
+    };
+    tell(&mut tx, &authn, &organization, &next, ("approval.approved", "It was approved and done"), (who, &did)).await?;
     tx.commit().await?;
     Ok(see_other(&next, &format!("Done: {}.", ok.on().title()?)))
 }

@@ -99,7 +99,12 @@ fn event(kind: &'static str, id: Uuid, details: serde_json::Value) -> Event {
 
 /// Clients of one organization.
 const MOST: i64 = 200;
-const TOO_MANY: Error = Error::Conflict("There are 200 clients already. Revoke those that are not used first.", None);
+/// Clients that act as one member.
+const MOST_OF_ONE: i64 = 10;
+const TOO_MANY: Error = Error::Conflict(
+    "There are 200 clients already, or 10 that act as you. Revoke those that are not used first.",
+    None,
+);
 
 /// Adds a client. `taken` is the error for a name that another one has.
 pub(super) async fn insert(
@@ -117,7 +122,8 @@ pub(super) async fn insert(
     let made = sqlx::query!(
         "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9
-          where (select count(*) from tenant.api_clients) < $11",
+          where (select count(*) from tenant.api_clients) < $11
+            and ($3::uuid is null or (select count(*) from tenant.api_clients where member = $3) < $12)",
         id,
         &*new.name,
         member.map(UserId::uuid),
@@ -129,6 +135,7 @@ pub(super) async fn insert(
         now,
         by.user.map(UserId::uuid),
         MOST,
+        MOST_OF_ONE,
     )
     .execute(&mut **tx)
     .await

@@ -3,7 +3,7 @@ use authn::Limit;
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
-use tenancy::{Entry, Membership, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -82,7 +82,7 @@ impl Resource for Elevation {
     }
 }
 
-/// The newest first, or one.
+/// Those that are open first, then the newest; or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elevation>> {
     Ok(sqlx::query_as!(
         Elevation,
@@ -92,7 +92,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elev
              from tenant.elevations e join identity.users u on u.id = e.user_id
              left join identity.users a on a.id = e.approved_by
             where $1::uuid is null or e.id = $1
-            order by e.asked_at desc, e.id limit 100"#,
+            order by e.ended_at is null desc, e.asked_at desc, e.id limit 500"#,
         id,
     )
     .fetch_all(&mut **tx)
@@ -133,8 +133,8 @@ pub(super) async fn ask(
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "insert into tenant.elevations (id, user_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+         values ($1, $2, $10, $3, $4, $5, $6, $7, $8, $9)",
         id,
         user.uuid(),
         membership.role,
@@ -144,10 +144,15 @@ pub(super) async fn ask(
         why.ticket(),
         now,
         expires_at,
+        by.session,
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("elevations_open_unique", || ONE)?;
+    .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+        Some("elevations_open_unique") => ONE,
+        Some("elevations_member") => Error::NotFound,
+        _ => error.into(),
+    })?;
     let details = why.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
     let target = Entity::new("Elevation", id).to_string();
     Event { kind: "elevation.requested", target, details }.record(tx, by).await?;

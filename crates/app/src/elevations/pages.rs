@@ -205,6 +205,8 @@ pub(super) async fn ask(
     let url = authn.url(&list_url(ok.on()));
     let mail = notice(ok.on(), ("elevation.requested", "Somebody asks for a role"), (&ok.who().name, &what), &url);
     tell(&mut tx, &["owner"], &mail, &by).await?;
+    // So that somebody hears of it in whose name another one asks.
+    mail.queue_to(&mut tx, who, &by).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), "You have asked. The owners are told by mail."))
 }

@@ -10,7 +10,7 @@ use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
 
 use super::pages::{ReasonInput, list_url};
 use super::{Member, ResetFactors};
-use crate::approvals::{CHANGED, Request, ResetFactorsAlone, Wanted};
+use crate::approvals::{CHANGED, REQUESTS, Request, ResetFactorsAlone, Wanted};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -72,6 +72,7 @@ pub(super) async fn reset(
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }
+    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     let alone = ok.also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let mut tx = ok.begin().await?;
@@ -109,6 +110,15 @@ pub(crate) async fn reset_factors(
     if found.managed != Some(true) {
         return Err(THEIR_OWN);
     }
+    // First, so that a factor that one of them is just adding is there to be removed, or never comes.
+    sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
+          where user_id = $1 and ended_at is null",
+        user,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
     // The last one that can be used stays, unless it is disabled first.
     sqlx::query!(
         "update identity.passkeys set disabled_at = $2, disabled_why = 'reset by the organization'
@@ -122,14 +132,6 @@ pub(crate) async fn reset_factors(
     sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut **tx).await?;
     sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut **tx).await?;
     sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut **tx).await?;
-    sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
-          where user_id = $1 and ended_at is null",
-        user,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
     details["passkeys"] = json!(passkeys.rows_affected());
     let target = Entity::new("Member", member).to_string();
     Event { kind: "member.factors_reset", target, details }.record(tx, &who.actor()).await?;

@@ -17,6 +17,8 @@ pub(crate) struct Member {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) role: String,
+    /// They were an owner or an admin within a day.
+    decided_lately: bool,
     pub(super) since: DateTime<Utc>,
     /// The organization's own provider speaks for them, and their account is nobody else's.
     pub(super) managed: bool,
@@ -32,6 +34,7 @@ impl Resource for Member {
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       m.role, m.created_at as since,
+                      (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
@@ -46,6 +49,7 @@ impl Resource for Member {
         Entity::new("Member", self.user)
             .reference("organization", &organization)
             .text("role", &self.role)
+            .flag("decided_lately", self.decided_lately)
             .inside(Entity::new("Role", &*self.role))
             .inside(organization)
     }
@@ -57,6 +61,7 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                   m.role, m.created_at as since,
+                      (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             order by lower(u.display_name), m.user_id limit 500"#

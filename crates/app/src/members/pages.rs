@@ -11,6 +11,7 @@ use super::{
     ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors, Role, RoleChoice,
 };
 use crate::invitations::InviteMember;
+use crate::notices;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -119,6 +120,7 @@ pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>) -> impl
 
 pub(super) async fn change_role(
     mut ok: Authorized<ChangeMemberRole>,
+    State(authn): State<Authn>,
     Form(input): Form<RoleInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
@@ -135,7 +137,15 @@ pub(super) async fn change_role(
         return Err(Error::Forbidden);
     }
     let mut tx = ok.begin().await?;
-    member::change_role(&mut tx, ok.on(), role, &why, &ok.who().actor()).await?;
+    let (member, by) = (ok.on(), ok.who().actor());
+    member::change_role(&mut tx, member, role, &why, &by).await?;
+    if [member.role.as_str(), role.key()].iter().any(|role| ["owner", "admin"].contains(role)) {
+        let organization = Organization::of(&ok.member()?.membership);
+        let words = ("member.role_changed", "Somebody has another role");
+        let did = format!("has made {} {}", notices::unlinked(&member.name), role.label());
+        let mail = notices::notice(&organization, words, (&ok.who().name, &did), &authn.url(&list_url(member)));
+        notices::tell(&mut tx, &["owner"], &mail, &by).await?;
+    }
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
 }

@@ -10,7 +10,7 @@ use tenancy::{Tx, Write};
 use web::{Field, FieldErrors, Form, Page, Result, Shell, see_other};
 
 use super::{DeleteOrganization, Organization};
-use crate::approvals::{CHANGED, DeleteOrganizationAlone, Request, Wanted, others_decide};
+use crate::approvals::{CHANGED, DeleteOrganizationAlone, REQUESTS, Request, Wanted, others_decide};
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
 
@@ -94,6 +94,7 @@ pub(super) async fn ask(
         let page = Deletion::page(&ok, &input, true, &errors);
         return Err(errors.on_page(page));
     };
+    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     let alone = ok.also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let mut tx = ok.begin().await?;
@@ -114,6 +115,7 @@ pub(crate) async fn delete(
     by: &Actor,
 ) -> Result<()> {
     let now = authn.clock().now();
+    authn.end_sign_on_sessions(tx, "the organization was deleted").await?;
     let deleted = sqlx::query!(
         "update tenant.organizations set deleted_at = $1 where deleted_at is null and name = $2",
         now,
@@ -122,7 +124,6 @@ pub(crate) async fn delete(
     if deleted.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    authn.end_sign_on_sessions(tx, "the organization was deleted").await?;
     sqlx::query!("delete from tenant.sign_on").execute(&mut **tx).await?;
     let domains = sqlx::query!("delete from tenant.domains").execute(&mut **tx).await?.rows_affected();
     let invitations = sqlx::query!("delete from tenant.invitations").execute(&mut **tx).await?.rows_affected();

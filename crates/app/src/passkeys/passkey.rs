@@ -72,13 +72,7 @@ pub(super) async fn remove(
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
-    let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
-        .execute(&mut **tx)
-        .await
-        .on_constraint("passkeys_keep_one", || LAST)?;
-    if removed.rows_affected() == 0 {
-        return Err(GONE);
-    }
+    // First, so that a passkey that one of them is just adding never comes.
     let ended = sqlx::query_scalar!(
         "update identity.sessions set ended_at = $2, ended_why = 'a passkey was removed'
           where id is distinct from $1 and ended_at is null returning id",
@@ -86,6 +80,13 @@ pub(super) async fn remove(
         now,
     );
     let ended = ended.fetch_all(&mut **tx).await?;
+    let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("passkeys_keep_one", || LAST)?;
+    if removed.rows_affected() == 0 {
+        return Err(GONE);
+    }
     let details = json!({ "name": passkey.name, "sessions_ended": ended });
     Event { kind: "passkey.removed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;
     Ok(())

@@ -10,7 +10,7 @@ use super::domain::{self, Domain};
 use super::provider::{self, Provider};
 use super::rules::{self, Rules};
 use super::{ChangeSignIn, ViewSettings};
-use crate::approvals::{RelaxSignOnAlone, Request, Wanted};
+use crate::approvals::{REQUESTS, RelaxSignOnAlone, Request, Wanted};
 use crate::organizations::{DeleteOrganization, Organization};
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -115,6 +115,9 @@ pub(super) async fn change(
     let mut errors = FieldErrors::default();
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    if !rules.enforces_sign_on {
+        authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+    }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;
     if rules.enforces_sign_on && !before.enforces_sign_on && !came_with_it(&ok) {
@@ -127,15 +130,16 @@ pub(super) async fn change(
     };
     let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
     let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
-    if at_once != before || !relaxes {
-        rules::change(&mut tx, ok.on(), at_once, &why, &ok.who().actor()).await?;
-    }
     let mut done = true;
     if relaxes {
         let alone = ok.also::<RelaxSignOnAlone>().await?;
         let wanted = Wanted::RelaxSignOn { mail_links: rules.mail_links };
         let request = Request { organization: ok.on(), wanted, why: &why, alone };
         done = request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
+    }
+    // After it, as an approval does: of the two rows the organization's is locked last.
+    if at_once != before || !relaxes {
+        rules::change(&mut tx, ok.on(), at_once, &why, &ok.who().actor()).await?;
     }
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), if done { "How members sign in was changed." } else { WAITS }))

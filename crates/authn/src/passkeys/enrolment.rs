@@ -70,6 +70,9 @@ impl Authn {
         let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
             return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
         };
+        if !crate::session::hold(tx, who).await? {
+            return Ok(Err((PasskeyFailure::NotUnderWay, "the session has ended meanwhile".to_owned())));
+        }
         let passkey = match self.0.webauthn.finish_passkey_registration(answer, &state) {
             Ok(passkey) => passkey,
             Err(error) => return Ok(Err((PasskeyFailure::Refused, error.to_string()))),
