@@ -5,9 +5,7 @@ use authz::{Action, Authorized};
 use web::{Acting, Link, Person, Place, Shell};
 
 use crate::activity::ViewActivity;
-use crate::approvals::ListApprovals;
 use crate::contacts::ListContacts;
-use crate::elevations::ListElevations;
 use crate::members::Role;
 use crate::organizations::{Organization, Workspace};
 
@@ -17,8 +15,6 @@ pub(crate) enum Nav {
     Overview,
     Contacts,
     Members,
-    Elevations,
-    Approvals,
     Activity,
 }
 
@@ -64,12 +60,6 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
         links.push(link(Nav::Contacts, format!("{}/contacts", workspace.url()), "Contacts"));
     }
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
-    if ok.would::<ListElevations>(&organization) {
-        links.push(link(Nav::Elevations, format!("{url}/elevations"), "Elevations"));
-    }
-    if ok.would::<ListApprovals>(&organization) {
-        links.push(link(Nav::Approvals, format!("{url}/approvals"), "Approvals"));
-    }
     if ok.would::<ViewActivity>(&organization) {
         links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));
     }

@@ -73,7 +73,7 @@ pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<
     };
     let all = approval::find(&mut tx, None).await?;
     let approvals = all.iter().filter(|approval| ok.would::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
-    Ok(Page(List { shell: shell(&ok, Nav::Approvals), approvals }))
+    Ok(Page(List { shell: shell(&ok, Nav::Overview), approvals }))
 }
 
 fn organization<A: Action<On = Approval>>(ok: &Authorized<A>) -> Result<Organization> {

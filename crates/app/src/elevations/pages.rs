@@ -67,7 +67,7 @@ pub(super) async fn list(mut ok: Authorized<ListElevations>, State(authn): State
     let elevations = all.iter().filter(|elevation| ok.would::<ViewElevation>(elevation)).map(row).collect();
     let may_ask = ok.would::<AskForElevation>(ok.on()) && !yours_is_open;
     let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
-    Ok(Page(List { shell: shell(&ok, Nav::Elevations), elevations, new_url }))
+    Ok(Page(List { shell: shell(&ok, Nav::Members), elevations, new_url }))
 }
 
 impl ListRow {
@@ -164,7 +164,7 @@ impl New {
     fn page<A: Action<On = Organization>>(ok: &Authorized<A>, input: &AskInput, errors: &FieldErrors) -> Result<Self> {
         let own_role = &ok.member()?.membership.role;
         Ok(Self {
-            shell: shell(ok, Nav::Elevations),
+            shell: shell(ok, Nav::Members),
             form: AskForm {
                 role: errors.field("role", &*input.role),
                 minutes: errors.field("minutes", &*input.minutes),

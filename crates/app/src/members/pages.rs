@@ -10,6 +10,7 @@ use super::member::{self, Member};
 use super::{
     ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors, Role, RoleChoice,
 };
+use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
 use crate::notices;
 use crate::organizations::Organization;
@@ -22,6 +23,7 @@ struct List {
     shell: Shell,
     members: Vec<ListRow>,
     invitations_url: Option<String>,
+    elevations_url: Option<String>,
 }
 
 struct ListRow {
@@ -52,7 +54,8 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
     };
     let members = member::all(&mut tx).await?.into_iter().map(row).collect();
     let invitations_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url()));
-    Ok(Page(List { shell: shell(&ok, Nav::Members), members, invitations_url }))
+    let elevations_url = ok.would::<ListElevations>(ok.on()).then(|| format!("{}/elevations", ok.on().url()));
+    Ok(Page(List { shell: shell(&ok, Nav::Members), members, invitations_url, elevations_url }))
 }
 
 fn url(organization: &Organization, member: &Member, what: &str) -> String {

@@ -12,6 +12,7 @@ use super::workspace::{self, Workspace};
 use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganization};
 use crate::account::ViewAccount;
 use crate::activity::{EventRow, ViewActivity, recent};
+use crate::approvals::ListApprovals;
 use crate::clients::ListClients;
 use crate::contacts::ListContacts;
 use crate::members::Role;
@@ -107,6 +108,7 @@ struct Show {
     workspaces: Vec<WorkspaceRow>,
     member_count: i64,
     settings_url: Option<String>,
+    approvals_url: Option<String>,
     clients_url: Option<String>,
     may_create_workspace: bool,
     workspaces_url: String,
@@ -141,6 +143,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
         member_count: organization::member_count(&mut tx).await?,
         may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
         clients_url: ok.would::<ListClients>(ok.on()).then(|| format!("{}/clients", ok.on().url())),
+        approvals_url: ok.would::<ListApprovals>(ok.on()).then(|| format!("{}/approvals", ok.on().url())),
         settings_url: ok.would::<ViewSettings>(ok.on()).then(|| format!("{}/settings", ok.on().url())),
         workspaces_url: format!("{}/workspaces", ok.on().url()),
         recent: if show_activity { recent(&mut tx).await? } else { Vec::new() },
