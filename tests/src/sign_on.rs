@@ -133,6 +133,8 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     let globex = Uuid::now_v7();
     world.invite(globex, world.globex.organization, "wanda@acme.test", "viewer").await;
     assert_eq!(wanda.post(&format!("/invitations/{globex}/accept"), &[]).await.status, 404, "for Acme only");
+    let own = wanda.get("/invitations").await;
+    assert!(own.body.contains("Acme") && !own.body.contains("Globex"), "nor shown: {}", own.text());
     let id: Uuid =
         sqlx::query_scalar("select id from tenant.invitations where tenant_id = $1 and email = 'wanda@acme.test'")
             .bind(world.acme.organization)
