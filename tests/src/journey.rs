@@ -2,13 +2,13 @@
 
 mod client;
 mod organization;
-
-use std::path::Path;
-use std::time::Duration;
+mod pages;
 
 use crate::browser::{Browser, Page};
 use crate::harness::World;
 use crate::harness::totp::App;
+
+use pages::look;
 
 async fn sign_in(page: &Page, world: &World, subject: &str) {
     sign_in_until(page, world, subject, "/organizations").await;
@@ -144,9 +144,7 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
     page.loads(page.click_text("a", "Recovery")).await;
     page.loads(page.click_text("button", "Make recovery codes")).await;
     let code = page.text(".codes code").await;
-    if let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") {
-        page.screenshot(&Path::new(&directory).join("page-codes.png")).await; // shown once, so not reloaded for colours
-    }
+    look(&page, "/codes").await;
 
     // Another browser, on a new device.
     let page = browser.page().await;
@@ -197,7 +195,7 @@ async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
     page.goto(&world.url("/sign-in")).await;
     page.loads(page.click_text("button", "Continue with Development sign-in")).await;
     assert!(page.text("main").await.contains("try again in 23 seconds"), "{}", page.text("main").await);
-    picture(&page, "/work").await;
+    look(&page, "/work").await;
     world.wait(23);
     page.click_text("button", "Try again").await;
     page.wait_for_url(&world.idp.issuer()).await;
@@ -363,123 +361,5 @@ async fn a_link_on_another_site_finds_the_person_still_signed_in() {
     page.wait_for_url("/members").await;
     page.wait_for("table").await;
     assert!(page.text("table").await.contains("Olivia Owner"));
-    browser.close().await;
-}
-
-/// Saves pictures of the page, wide and narrow, light and dark, where `HOLDFAST_SCREENSHOTS` names a directory for them.
-async fn look(page: &Page, path: &str) {
-    let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") else { return };
-    let name: String =
-        path.split('/').map(|part| if part.len() == 36 { "x" } else { part }).collect::<Vec<_>>().join("-");
-    for (size, (width, height)) in [("narrow", (360, 800)), ("wide", (1280, 900))] {
-        page.set_size(width, height).await;
-        for (light, dark) in [("light", false), ("dark", true)] {
-            page.set_dark(dark).await;
-            while page.eval("document.getAnimations().length").await != 0 {} // colours that are still changing
-            page.screenshot(&Path::new(&directory).join(format!("page{name}-{size}-{light}.png"))).await;
-        }
-    }
-    page.set_dark(false).await;
-}
-
-/// The same of a page that answered a form, and so cannot be loaded again.
-async fn picture(page: &Page, name: &str) {
-    let Ok(directory) = std::env::var("HOLDFAST_SCREENSHOTS") else { return };
-    for (size, (width, height)) in [("narrow", (360, 800)), ("wide", (1280, 900))] {
-        page.set_size(width, height).await;
-        for (light, dark) in [("light", false), ("dark", true)] {
-            page.set_dark(dark).await;
-            tokio::time::sleep(Duration::from_millis(300)).await; // for colours that change
-            page.screenshot(&Path::new(&directory).join(format!("page{}-{size}-{light}.png", name.replace('/', "-"))))
-                .await;
-        }
-    }
-    page.set_dark(false).await;
-}
-
-#[tokio::test]
-async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
-    let world = World::start().await;
-    let browser = Browser::launch().await;
-    let page = browser.page().await;
-    page.add_authenticator().await;
-    page.goto(&world.url("/sign-in")).await;
-    look(&page, "/sign-in").await;
-    for path in ["/sign-in/organization", "/sign-in/link", "/sign-in/link/confirm?token=x"] {
-        page.goto(&world.url(path)).await;
-        assert_eq!(page.unlabeled_controls().await, Vec::<String>::new(), "{path}");
-        look(&page, path.split('?').next().unwrap()).await;
-    }
-    sign_in(&page, &world, "olivia").await;
-    page.goto(&world.url(&world.acme.url())).await;
-    look(&page, "/first-passkey").await;
-    make_passkey(&page).await;
-    let passkey = format!("/account/passkeys/{}", world.first_passkey("olivia").await);
-    let contacts = world.acme.contacts();
-    let contact = format!("{contacts}/{}", world.contact(world.acme).await);
-    world.new_invitation(world.acme).await;
-    world.new_domain(world.acme).await;
-    world.new_provider(world.acme).await;
-    world.new_client(world.acme).await;
-    world.new_invitation_to("olivia").await;
-    world.new_elevation(world.acme).await;
-    world.new_approval(world.acme).await;
-    world.manage_viewer(world.acme).await;
-    let invitations = format!("{}/invitations", world.acme.url());
-    let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
-    for path in [
-        "/account",
-        "/account/passkeys",
-        "/account/passkeys/new",
-        &format!("{passkey}/rename"),
-        &format!("{passkey}/remove"),
-        "/account/email",
-        "/account/sessions",
-        "/account/recovery",
-        "/account/authenticator",
-        "/invitations",
-        "/recovery",
-        "/step-up",
-        "/organizations",
-        "/organizations/new",
-        &world.acme.url(),
-        &format!("{}/workspaces/new", world.acme.url()),
-        &format!("{}/members", world.acme.url()),
-        &invitations,
-        &format!("{invitations}/new"),
-        &format!("{}/settings", world.acme.url()),
-        &format!("{}/clients", world.acme.url()),
-        &format!("{}/clients/new", world.acme.url()),
-        &format!("{}/settings/sign-in", world.acme.url()),
-        &format!("{}/settings/provider", world.acme.url()),
-        &format!("{}/settings/provider/remove", world.acme.url()),
-        &format!("{}/settings/domains/new", world.acme.url()),
-        &format!("{vera}/role"),
-        &format!("{vera}/end-sessions"),
-        &format!("{vera}/remove"),
-        &format!("{vera}/reset-factors"),
-        &format!("{}/approvals", world.acme.url()),
-        &format!("{}/delete", world.acme.url()),
-        &format!("{}/elevations", world.acme.url()),
-        &format!("{}/elevations/new", world.acme.url()),
-        &format!("{}/activity", world.acme.url()),
-        &contacts,
-        &format!("{contacts}/new"),
-        &contact,
-        &format!("{contact}/edit"),
-        &format!("{contact}/delete"),
-    ] {
-        page.goto(&world.url(path)).await;
-        assert_eq!(page.unlabeled_controls().await, Vec::<String>::new(), "{path}");
-        page.press("Tab").await;
-        assert!(page.exists("a.skip:focus-visible").await, "{path}: the first stop skips to the content");
-        assert_eq!(page.eval("document.querySelectorAll('h1').length").await, 1, "{path}");
-        page.set_size(360, 800).await;
-        let wide = page.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
-        assert_eq!(wide, 0, "{path} scrolls sideways on a telephone");
-        look(&page, path).await;
-        page.set_size(1280, 900).await;
-    }
-    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
     browser.close().await;
 }

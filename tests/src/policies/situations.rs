@@ -62,3 +62,184 @@ fn what_each_way_to_come_closes_is_the_reviewed_table() {
     }
     insta::assert_snapshot!("situation_x_action", text);
 }
+
+// control: POL-07
+#[test]
+fn what_takes_two_people_nobody_does_alone_whatever_else_is_permitted() {
+    let mut table = Table::load();
+    let careless = r#"permit (principal is Member, action, resource) when { principal in Role::"owner" };"#;
+    let id = cedar_policy::PolicyId::new("careless");
+    table.policies.add(cedar_policy::Policy::parse(Some(id), careless).unwrap()).unwrap();
+    let alone =
+        |action: &str, resource: &str| table.allows("Member::\"me\"", action, resource, &world("owner"), PROVED);
+    for action in ["DeleteOrganizationAlone", "RelaxSignOnAlone"] {
+        assert!(!alone(action, "Organization::\"a\""), "{action}");
+    }
+    for (role, expected) in [("owner", false), ("admin", false), ("viewer", true)] {
+        assert_eq!(alone("ResetFactorsAlone", &format!("Member::\"{role}\"")), expected, "{role}");
+    }
+    assert!(!alone("Approve", "Approval::\"mine\""), "nor both of the two");
+    assert!(!alone("Approve", "Approval::\"by a viewer\""), "nor for somebody who may not any more");
+}
+
+// control: IDN-09
+#[test]
+fn privileged_roles_may_do_nothing_in_their_organization_until_they_have_proved_a_passkey() {
+    let table = Table::load();
+    for action in table.actions() {
+        for (_, resource) in resources(&table.resource_type(&action)) {
+            if table.takes_users(&action) {
+                continue;
+            }
+            let principal = "Member::\"me\"";
+            for role in ROLES {
+                let allows = |how| table.allows(principal, action.id().unescaped(), resource, &world(role), how);
+                assert!(!allows(NOT_PROVED), "{role} {action} {resource}: has one, and has not proved it");
+                let without = allows(NO_PASSKEY);
+                assert!(!without || !PRIVILEGED.contains(&role), "{role} {action} {resource}");
+                // Those whose role does not ask for one lose nothing but what takes a fresh proof.
+                if !PRIVILEGED.contains(&role) {
+                    assert_eq!(without, allows(AN_HOUR_AGO), "{role} {action} {resource}");
+                }
+            }
+        }
+    }
+}
+
+// control: IDN-10
+#[test]
+fn a_proof_is_fresh_for_five_minutes() {
+    let table = Table::load();
+    let sensitive = [
+        ("ChangeMemberRole", "Member::\"me\"", "Member::\"viewer\""),
+        ("GrantOwnership", "Member::\"me\"", "Member::\"viewer\""),
+        ("RemoveMember", "Member::\"me\"", "Member::\"viewer\""),
+        ("EndMemberSessions", "Member::\"me\"", "Member::\"viewer\""),
+        ("RemovePasskey", "User::\"me\"", "Passkey::\"mine\""),
+        ("EnrolPasskey", "User::\"me\"", "Account::\"mine\""),
+    ];
+    for (action, principal, resource) in sensitive {
+        for (age, expected) in [(0, true), (300, true), (301, false), (40_000, false)] {
+            let how = How { passkey_age: Some(age), ..PROVED };
+            assert_eq!(table.allows(principal, action, resource, &world("owner"), how), expected, "{action} at {age}");
+        }
+        for how in [NOT_PROVED, How { risk: 31, ..PROVED }] {
+            assert!(!table.allows(principal, action, resource, &world("owner"), how), "{action} without, or unusual");
+        }
+    }
+}
+
+// control: IDN-09
+#[test]
+fn the_first_passkey_is_made_soon_after_sign_in() {
+    let table = Table::load();
+    for (auth_age, expected) in [(0, true), (900, true), (901, false)] {
+        let how = How { auth_age, ..NO_PASSKEY };
+        let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("viewer"), how);
+        assert_eq!(allowed, expected, "{auth_age}");
+    }
+}
+
+// control: IDN-11
+#[test]
+fn a_recovery_lets_a_passkey_be_made_and_allows_nothing_else() {
+    let table = Table::load();
+    let how = |age| How { recovery_age: Some(age), ..NOT_PROVED };
+    for action in table.actions() {
+        let kind = table.resource_type(&action);
+        let own_account = table.schema.principals_for_action(&action).unwrap().any(|kind| kind.to_string() == "User");
+        let principal = if own_account { "User::\"me\"" } else { "Member::\"me\"" };
+        for (_, resource) in resources(&kind) {
+            for role in ROLES {
+                let name = action.id().unescaped();
+                let allowed = table.allows(principal, name, resource, &world(role), how(60));
+                let wanted =
+                    ["ListPasskeys", "EnrolPasskey", "StorePasskey"].contains(&name) && resource == "Account::\"mine\"";
+                assert_eq!(allowed, wanted, "{role} {name} {resource}");
+            }
+        }
+    }
+    let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("owner"), how(901));
+    assert!(!allowed, "for a quarter of an hour");
+}
+
+// control: IDN-11
+#[test]
+fn a_code_is_a_second_factor_and_no_passkey() {
+    let table = Table::load();
+    for action in table.actions() {
+        let kind = table.resource_type(&action);
+        let of_user = table.takes_users(&action);
+        let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
+        for (_, resource) in resources(&kind) {
+            for role in ROLES {
+                let name = action.id().unescaped();
+                let allowed = |how| table.allows(principal, name, resource, &world(role), how);
+                let code = How { totp_enrolled: true, totp_age: Some(10), ..NOT_PROVED };
+                let wanted = allowed(AN_HOUR_AGO) && (of_user || !PRIVILEGED.contains(&role));
+                // What has just proved to be its owner makes a first factor, and with a passkey there is none to make.
+                let wanted = wanted && !["EnrolPasskey", "AddAuthenticator"].contains(&name);
+                assert_eq!(allowed(code), wanted, "{role} {name} {resource}");
+                let not_proved = How { totp_enrolled: true, ..NO_PASSKEY };
+                assert!(!allowed(not_proved), "who has an app proves it: {role} {name} {resource}");
+            }
+        }
+    }
+    for (name, age, passkey, expected) in [
+        ("RemoveAuthenticator", 300, false, true),
+        ("RemoveAuthenticator", 301, false, false),
+        ("RemoveAuthenticator", 10, true, false),
+        ("MakeRecoveryCodes", 300, false, true),
+        ("MakeRecoveryCodes", 10, true, false),
+        ("RemovePasskey", 10, false, false),
+    ] {
+        let how = How { enrolled: passkey, totp_enrolled: true, totp_age: Some(age), ..NO_PASSKEY };
+        let resource = if name == "RemovePasskey" { "Passkey::\"mine\"" } else { "Account::\"mine\"" };
+        assert_eq!(
+            table.allows("User::\"me\"", name, resource, &world("viewer"), how),
+            expected,
+            "{name} {age} {passkey}"
+        );
+    }
+}
+
+// control: IDN-12
+// control: IDN-15
+#[test]
+fn how_somebody_came_closes_what_it_does_not_open() {
+    let table = Table::load();
+    let mut closed = Vec::new();
+    for action in table.actions() {
+        let name = action.id().unescaped();
+        let of_user = table.takes_users(&action);
+        let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
+        for (what, resource) in resources(&table.resource_type(&action)) {
+            let allowed = |how| table.allows(principal, name, resource, &world("owner"), how);
+            let unaccepted = How { unaccepted: true, ..PROVED };
+            assert!(of_user || !allowed(unaccepted), "an organization that does not take it: {name} {resource}");
+            for (way, how) in [
+                ("a link", How { by_link: true, ..NO_PASSKEY }),
+                ("its own provider", How { sign_on: Some("Organization::\"a\""), ..PROVED }),
+                ("another provider", How { sign_on: Some("Organization::\"b\""), ..PROVED }),
+            ] {
+                let usual = How { by_link: false, sign_on: None, ..how };
+                if allowed(usual) && !allowed(how) {
+                    closed.push(format!("{name} {what}: {way}"));
+                }
+            }
+        }
+    }
+    closed.sort();
+    assert_eq!(
+        closed,
+        [
+            "AcceptInvitation as a viewer: another provider",
+            "AcceptInvitation as an owner: a link",
+            "AcceptInvitation as an owner: another provider",
+            "AddAuthenticator own: a link",
+            "CreateOrganization own: another provider",
+            "CreateOrganization own: its own provider",
+            "EnrolPasskey own: a link",
+        ]
+    );
+}
