@@ -159,7 +159,7 @@ impl Authorizer {
             entity.collect(&mut known).map_err(|twice| Error::internal(format!("{twice} is told of in two ways")))?;
         }
         let entities = known.into_values().map(|entity| policies.entity(entity)).collect::<Result<Vec<_>, _>>()?;
-        let entities = Entities::from_entities(entities, Some(&policies.schema))?;
+        let entities = Entities::from_entities(entities, Some(&policies.entities))?;
         let (principal, on) = (policies.uid(&asker.principal.uid)?, policies.uid(&resource.uid)?);
         let context = asker.situation.with(facts, true)?;
         let known = Arc::new(Known { asker, principal, resource, entities });
@@ -228,10 +228,13 @@ impl Authorizer {
         let Policies { schema, by_action, .. } = &self.0.policies;
         let asked = by_action.get(action).ok_or("no such action")?;
         let Case { known, resource, .. } = case;
-        let (principal, uid) = (known.principal.clone(), asked.uid.clone());
-        let request =
-            Request::new(principal, uid, resource.clone(), context, Some(schema)).map_err(|error| error.to_string())?;
-        let response = self.0.engine.is_authorized(&request, &asked.set, &known.entities);
+        let (principal, action) = (known.principal.clone(), asked.action.uid());
+        let request = Request::new(principal, action, resource.clone(), context, Some(schema))
+            .map_err(|error| error.to_string())?;
+        // With the groups that the action is in.
+        let entities = known.entities.clone().add_entities([asked.action.clone()], None);
+        let entities = entities.map_err(|error| error.to_string())?;
+        let response = self.0.engine.is_authorized(&request, &asked.set, &entities);
         let failed = response.diagnostics().errors().next().map(ToString::to_string);
         failed.map_or(Ok(response), Err)
     }

@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{
     ActionConstraint, Effect, Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
+    PrincipalConstraint, ResourceConstraint, RestrictedExpression, Schema, SchemaFragment, ValidationMode, Validator,
 };
 use sha2::{Digest, Sha256};
 use web::Error;
@@ -56,6 +56,9 @@ pub enum PolicyError {
 #[derive(Debug)]
 pub(crate) struct Policies {
     pub(crate) schema: Schema,
+    /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
+    /// than the answer did.
+    pub(crate) entities: Schema,
     pub(crate) hash: [u8; 32],
     pub(crate) by_action: HashMap<String, Asked>,
     types: HashMap<String, EntityTypeName>,
@@ -65,18 +68,19 @@ pub(crate) struct Policies {
 /// alone: the head is what it would look at first, and a policy whose head does not fit neither decides nor errs.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) uid: EntityUid,
+    pub(crate) action: cedar_policy::Entity,
     pub(crate) set: PolicySet,
 }
 
 impl Policies {
     pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
-        let (schema, warnings) =
-            Schema::from_cedarschema_str(&text).map_err(|error| PolicyError::Schema(error.to_string()))?;
+        let (fragment, warnings) = SchemaFragment::from_cedarschema_str(&text).map_err(unsound)?;
         if let Some(warning) = warnings.into_iter().next() {
             return Err(PolicyError::Schema(warning.to_string()));
         }
+        let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?;
+        let entities = without_actions(fragment)?;
         let mut set = PolicySet::new();
         let mut hash = Sha256::new();
         for source in sources {
@@ -101,24 +105,25 @@ impl Policies {
         if !report.validation_passed_without_warnings() {
             return Err(PolicyError::Validation(report.to_string()));
         }
-        let actions = schema.action_entities().map_err(|error| PolicyError::Schema(error.to_string()))?;
+        let actions = schema.action_entities().map_err(unsound)?;
         // A group of actions applies to nothing: nobody can ask for it.
         let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
-        let names: Vec<EntityUid> = actions.iter().map(cedar_policy::Entity::uid).filter(asked).collect();
-        same_actions(sources, &names)?;
-        let by_action = names
+        let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
+        same_actions(sources, &known)?;
+        let by_action = known
             .into_iter()
-            .map(|uid| {
+            .map(|action| {
+                let uid = action.uid();
                 if uid.type_name().to_string() != "Action" {
                     return Err(PolicyError::Schema(format!("{uid}: actions stand outside of namespaces")));
                 }
                 let policies = set.policies().filter(|policy| takes(policy, &uid, &actions)).cloned();
-                let set = PolicySet::from_policies(policies).map_err(|error| PolicyError::Schema(error.to_string()))?;
-                Ok((uid.id().unescaped().to_owned(), Asked { uid, set }))
+                let set = PolicySet::from_policies(policies).map_err(unsound)?;
+                Ok((uid.id().unescaped().to_owned(), Asked { action, set }))
             })
             .collect::<Result<_, PolicyError>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
-        Ok(Self { schema, hash: hash.finalize().into(), by_action, types })
+        Ok(Self { schema, entities, hash: hash.finalize().into(), by_action, types })
     }
 
     /// A name of our own as the engine's. Errors where the schema knows no such type.
@@ -140,6 +145,18 @@ impl Policies {
         let parents = entity.inside.iter().map(|parent| self.uid(&parent.uid)).collect::<Result<HashSet<_>, _>>()?;
         Ok(cedar_policy::Entity::new(self.uid(&entity.uid)?, attributes, parents)?)
     }
+}
+
+fn without_actions(fragment: SchemaFragment) -> Result<Schema, PolicyError> {
+    let mut json = fragment.to_json_value().map_err(unsound)?;
+    for namespace in json.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+        namespace["actions"] = serde_json::json!({});
+    }
+    Schema::from_json_value(json).map_err(unsound)
+}
+
+fn unsound(error: impl std::fmt::Display) -> PolicyError {
+    PolicyError::Schema(error.to_string())
 }
 
 /// Whether the head of the policy takes the action, by itself or by a group it is in.
@@ -185,10 +202,10 @@ fn names_a_variable(expression: &serde_json::Value) -> bool {
     }
 }
 
-fn same_actions(sources: &[PolicySource], actions: &[EntityUid]) -> Result<(), PolicyError> {
+fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> Result<(), PolicyError> {
     let code: BTreeSet<String> =
         sources.iter().flat_map(|source| source.actions).map(|name| (*name).to_owned()).collect();
-    let known: BTreeSet<String> = actions.iter().map(|uid| uid.id().unescaped().to_owned()).collect();
+    let known: BTreeSet<String> = actions.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
     if code == known {
         return Ok(());
     }
