@@ -92,7 +92,7 @@ create table identity.signing_keys (
 );
 
 grant select, insert, update (expires_at, revoked_at), delete on identity.token_families to identity_rows;
-grant select, insert, update (used_at, repeated), delete on identity.refresh_tokens to identity_rows;
+grant select, insert, update (used_at, repeated) on identity.refresh_tokens to identity_rows;
 grant select, insert, delete on identity.revoked_tokens to identity_rows;
 grant select, insert, delete on identity.seen to identity_rows;
 grant select, insert, delete on identity.signing_keys to identity_rows;

@@ -9,7 +9,7 @@ async fn the_account_page_shows_who_one_is_and_how_one_came() {
     let page = olivia.get("/account").await;
     assert_eq!(page.status, 200);
     for shown in
-        ["Olivia Owner", "olivia@example.com", "Chrome on Linux", "127.0.0.0/24", &world.idp.issuer(), "oidc, pwd"]
+        ["Olivia Owner", "olivia@example.com", "Chrome on Linux", "127.0.0.0/24", &world.idp.issuer(), "a provider"]
     {
         assert!(page.body.contains(shown), "{shown}: {}", page.text());
     }

@@ -123,8 +123,12 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     let mut olivia = world.sign_in("olivia").await;
     let seen = olivia.get("/account/recovery").await;
     assert!(seen.body.contains("A recovery is under way"), "{}", seen.text());
+    let made = olivia.post("/account/recovery/codes", &[]).await;
+    assert!(made.status == 200 && made.body.contains("A recovery is under way"), "{}", made.text());
     assert_eq!(olivia.post("/account/recovery/cancel", &[]).await.status, 303);
     assert_eq!(olivia.post("/account/recovery/cancel", &[]).await.status, 409);
+    world.told("olivia@example.com", "The recovery of your account was stopped").await;
+    let codes = self::codes(&made);
     world.wait(86_500);
     let cookie = thief.cookie("recovery").unwrap().to_owned();
     let mut later = world.sign_in_at_provider("olivia").await;
@@ -151,8 +155,27 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     assert_eq!(here.get(&world.acme.contacts()).await.status, 200);
     assert_eq!(
         kinds(&world).await,
-        ["recovery.codes_made", "recovery.waits", "recovery.cancelled", "recovery.waits", "recovery.waited"]
+        [
+            "recovery.codes_made",
+            "recovery.waits",
+            "recovery.codes_made",
+            "recovery.cancelled",
+            "recovery.waits",
+            "recovery.waited"
+        ]
     );
+}
+
+// control: IDN-11
+#[tokio::test]
+async fn a_recovery_that_nobody_went_on_with_is_over() {
+    let world = World::start().await;
+    let (codes, mut thief) = lost(&world, "olivia").await;
+    assert_eq!(try_code(&mut thief, &codes[0]).await.status, 200);
+    world.wait(86_400 + 7 * 86_400);
+    let mut olivia = world.sign_in("olivia").await;
+    assert!(!olivia.get("/account/recovery").await.body.contains("A recovery is under way"));
+    assert_eq!(olivia.post("/account/recovery/cancel", &[]).await.status, 409);
 }
 
 // control: IDN-11

@@ -149,7 +149,7 @@ fn ten() -> u32 {
 pub enum ConfigError {
     /// Lifetimes that make no session, or one that never ends.
     #[error(
-        "authn.session: want 300 <= idle_seconds <= absolute_seconds <= 30 days, 60 <= rotate_seconds <= absolute_seconds, \
+        "authn.session: want 300 <= idle_seconds <= absolute_seconds, idle_seconds <= a day, absolute_seconds <= a week, 60 <= rotate_seconds <= absolute_seconds, \
          10 <= grace_seconds <= 300"
     )]
     Session,
@@ -186,8 +186,8 @@ impl SessionConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         // Use is noted once a minute, so a shorter idle time would end sessions in use; and with a short grace
         // time requests sent side by side would pass for a thief's.
-        let sound = (300..=self.absolute_seconds).contains(&self.idle_seconds)
-            && self.absolute_seconds <= 30 * 86_400
+        let sound = (300..=self.absolute_seconds.min(86_400)).contains(&self.idle_seconds)
+            && self.absolute_seconds <= 7 * 86_400
             && (60..=self.absolute_seconds).contains(&self.rotate_seconds)
             && (10..=300).contains(&self.grace_seconds);
         if sound { Ok(()) } else { Err(ConfigError::Session) }

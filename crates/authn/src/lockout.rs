@@ -36,12 +36,14 @@ pub(crate) async fn forget_failures<P: Plane>(tx: &mut Tx<Write, P>, user: UserI
 }
 
 impl Authn {
-    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]. Five wrong ones cost nothing; after
+    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]: too many from one network, whoever
+    /// tries them, or of one person. Five wrong ones of a person cost nothing; after
     /// the next one they wait a minute, and after each further one twice as long, at most a day.
     ///
     /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
     /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.
     pub(crate) async fn attempt(&self, who: &SignedIn) -> Result<Attempt, Error> {
+        self.count(self.0.limits.sign_in("codes"), &who.context().client.network, who.context()).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let counted = sqlx::query_as!(

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use mail::Mail;
 use tenancy::{Identity, Plane, Tx, UserId, Write};
-use web::{Context, Error, moment};
+use web::{Client, Context, Error, moment};
 
 use crate::Authn;
 use crate::session::actor;
@@ -33,8 +33,15 @@ pub enum Notice {
     RecoveryWaits(DateTime<Utc>),
     /// A recovery that waited is gone on with.
     RecoveryGoesOn,
-    /// They were shown a new secret of the client of the API that has this name.
-    ClientSecret(String),
+    /// A recovery that waited was stopped.
+    RecoveryStopped,
+    /// They were shown a new secret of a client of the API.
+    ClientSecret {
+        /// What the client is called.
+        name: String,
+        /// The page where it can be ended.
+        path: String,
+    },
     /// Wrong codes were tried, and none is looked at until this time.
     LockedOut(DateTime<Utc>),
 }
@@ -111,7 +118,14 @@ impl Notice {
                     moment(*ready)
                 ),
             ),
-            Self::ClientSecret(name) => (
+            Self::RecoveryStopped => (
+                "recovery.cancelled",
+                "The recovery of your account was stopped",
+                "A recovery of your account that waited was stopped by somebody who is signed in as you. The code it was begun \
+                 with is used up."
+                    .to_owned(),
+            ),
+            Self::ClientSecret { name, .. } => (
                 "api_client.secret",
                 "A secret of an API client was made in your name",
                 format!(
@@ -163,19 +177,28 @@ impl Authn {
 
     fn mail(&self, notice: &Notice, context: &Context) -> Mail {
         let (kind, subject, what) = notice.words();
-        let text = format!(
-            "{what}\n\n\
-             When:    {}\n\
-             Device:  {}\n\
-             Network: {}\n\n\
-             If this was you, there is nothing to do.\n\n\
-             If it was not, look at your sessions and end those you do not know:\n\
-             {}\n",
-            moment(self.0.clock.now()),
-            context.client.device,
-            context.client.network,
-            self.url("/account/sessions"),
-        );
+        let when = moment(self.0.clock.now());
+        let Client { device, network, .. } = &context.client;
+        let yours = |what_else: &str, path: &str| {
+            format!(
+                "When:    {when}\n\
+                 Device:  {device}\n\
+                 Network: {network}\n\n\
+                 If this was you, there is nothing to do.\n\n\
+                 If it was not, {what_else}:\n\
+                 {}\n",
+                self.url(path)
+            )
+        };
+        let end = match notice {
+            // Somebody else did it: where they did it from is not for the person to know.
+            Notice::FactorsReset => {
+                format!("When:    {when}\n\nIf you did not expect it, ask an owner or admin of your organization.\n")
+            }
+            Notice::ClientSecret { path, .. } => yours("end the client, and every session you do not know", path),
+            _ => yours("look at your sessions and end those you do not know", "/account/sessions"),
+        };
+        let text = format!("{what}\n\n{end}");
         Mail { kind, subject: subject.to_owned(), text, good_for: None }
     }
 

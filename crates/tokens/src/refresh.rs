@@ -19,7 +19,8 @@ pub(crate) enum Turned {
     Nothing,
 }
 
-/// The first refresh token of a family, or one that follows another. Those that have expired go.
+/// The first refresh token of a family, or one that follows another. Those before stay as long as the family does, so that
+/// one that comes again is known: a family ends with the secret it was begun with, after 90 days at the latest.
 pub(crate) async fn new(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
@@ -28,13 +29,11 @@ pub(crate) async fn new(
 ) -> Result<Zeroizing<String>, Error> {
     let (token, expires_at) = (secret::random()?, now + LIFETIME);
     sqlx::query!(
-        "with expired as (delete from identity.refresh_tokens where family_id = $2 and expires_at <= $5)
-         insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
+        "insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
         &secret::hash(&token),
         family,
         previous.as_ref().map(|hash| &hash[..]),
         expires_at,
-        now,
     )
     .execute(&mut **tx)
     .await?;

@@ -121,16 +121,19 @@ async fn a_secret_that_is_too_old_still_takes_a_token_back() {
 
 // control: IDN-06
 #[tokio::test]
-async fn refresh_tokens_that_have_expired_are_not_kept() {
+async fn a_refresh_token_that_comes_again_after_days_ends_its_family() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
-    let mut tokens = client.tokens(&world).await;
-    for _ in 0..3 {
+    let first = client.tokens(&world).await;
+    let mut tokens = first.clone();
+    for _ in 0..6 {
         world.wait(43_200);
         tokens = client.refresh(&world, &tokens["refresh_token"]).await.json();
     }
     assert!(tokens["access_token"].is_string(), "{tokens}");
-    assert_eq!(world.database.count("select count(*) from identity.refresh_tokens").await, 2);
+    assert_eq!(client.refresh(&world, &first["refresh_token"]).await.status, 400);
+    assert_eq!(world.events("api_token.reused").await.len(), 1);
+    assert_eq!(client.refresh(&world, &tokens["refresh_token"]).await.status, 400, "whoever has the last one");
 }
 
 // control: IDN-18

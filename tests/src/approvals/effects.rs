@@ -43,7 +43,7 @@ async fn the_factors_of_somebody_the_organization_speaks_for_are_reset_at_once()
     let mut adam = world.sign_in("adam").await;
     let members = format!("{}/members", world.acme.url());
     let id = world.user("erin").await;
-    assert!(!adam.get(&members).await.body.contains("Reset factors"), "not of who belongs to themselves");
+    assert!(!adam.get(&members).await.body.contains("Reset passkeys and codes"), "not of who belongs to themselves");
     for answer in [adam.get(&reset(&world, id)).await, adam.post(&reset(&world, id), &[WHY]).await] {
         assert!(answer.status == 409 && answer.body.contains("own and not one of your provider"), "{}", answer.text());
     }
@@ -81,7 +81,7 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
         assert_eq!(world.database.count(FACTORS).await, 12, "nothing yet");
         let asked = latest(&world).await;
         let shown = adam.get(&page(&world)).await;
-        assert!(shown.body.contains("Reset the factors of Erin Editor"), "{}", shown.text());
+        assert!(shown.body.contains("Reset the passkeys and codes of Erin Editor"), "{}", shown.text());
         if role == "admin" {
             // Another role than the one it was asked for.
             let set = "update tenant.memberships set role = 'viewer' where user_id = $1";

@@ -94,6 +94,24 @@ async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
 
 // control: POL-06
 #[tokio::test]
+async fn it_goes_with_the_session_that_asked() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
+    vera.post("/sign-out", &[]).await;
+    assert!(olivia.get(&page(&world)).await.body.contains("Over: the session that asked has ended"));
+    let mut vera = world.sign_in("vera").await;
+    world.prove(&mut vera, "vera").await;
+    assert!(!adds_a_contact(&mut vera, &world).await, "another session of the same person");
+    let waits = asked(&mut vera, "vera", &world, "editor", "60").await;
+    assert_ne!(waits, id, "what is over is in nobody's way");
+    vera.post("/sign-out", &[]).await;
+    assert_eq!(decide(&mut olivia, &world, waits, "approve").await.status, 409);
+    assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 1);
+}
+
+// control: POL-06
+#[tokio::test]
 async fn of_decisions_at_once_one_counts_and_who_ends_it_has_the_last_word() {
     let world = World::start().await;
     let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);

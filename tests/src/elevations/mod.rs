@@ -101,7 +101,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     let first = vera.get(&world.acme.contacts()).await;
     assert!(first.sets("session").is_some(), "a session that is worth more has a new token");
     let until = (world.clock.now() + chrono::Duration::minutes(15)).format("%H:%M UTC").to_string();
-    assert!(first.text().contains(&format!("You act as Editor until {until}. End now")), "{}", first.text());
+    assert!(first.text().contains(&format!("You act as Editor until {until}. See it or end it")), "{}", first.text());
     assert!(adds_a_contact(&mut vera, &world).await);
     assert_eq!(vera.get(&world.acme.url()).await.text().matches("Your role: Viewer").count(), 1, "beside their own");
     assert!(!vera.get("/organizations").await.text().contains("You act as"));

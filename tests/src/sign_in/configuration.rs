@@ -116,14 +116,15 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
         )
         .map(|_| ())
     };
-    for sound in ["idle_seconds = 300", "grace_seconds = 10", "absolute_seconds = 2592000", "rotate_seconds = 60"] {
+    for sound in ["idle_seconds = 300", "grace_seconds = 10", "absolute_seconds = 604800", "rotate_seconds = 60"] {
         assert!(start(sound).is_ok(), "{sound}");
     }
     for unsound in [
         "idle_seconds = 0",
         "idle_seconds = 60",
         "idle_seconds = 43201",
-        "absolute_seconds = 2592001",
+        "absolute_seconds = 604801",
+        "absolute_seconds = 604800\nidle_seconds = 86401",
         "rotate_seconds = 0",
         "rotate_seconds = 43201",
         "grace_seconds = 9",

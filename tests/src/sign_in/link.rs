@@ -71,6 +71,7 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
     let (_, signed_in) = &mut answers[0];
     assert_eq!(signed_in.get("/account").await.status, 200);
     assert!(signed_in.get("/account").await.body.contains("no provider vouches"));
+    assert!(signed_in.get("/account/sessions").await.body.contains("with a link by e-mail"));
     assert_eq!(signed_in.get(&world.acme.contacts()).await.status, 200);
     let kinds = world.events("sign_in.succeeded").await;
     assert_eq!(kinds.last().unwrap()["details"]["provider"], "link");

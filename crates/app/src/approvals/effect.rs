@@ -50,7 +50,9 @@ impl Wanted {
         match self {
             Self::DeleteOrganization { name } => format!("Delete the organization {name}"),
             Self::RelaxSignOn { .. } => "Stop requiring your own provider".to_owned(),
-            Self::ResetFactors { role, .. } => format!("Reset the factors of {member}, {}", Role::label_of(role)),
+            Self::ResetFactors { role, .. } => {
+                format!("Reset the passkeys and codes of {member}, {}", Role::label_of(role))
+            }
         }
     }
 

@@ -162,7 +162,7 @@ impl FormPage {
                 },
             ],
             scopes: scopes().map(scope).collect(),
-            action_url: super::pages::list_url(ok.on()),
+            action_url: super::pages::list_url(ok.on().id),
         }
     }
 }

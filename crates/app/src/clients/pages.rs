@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
 use web::{Error, FieldErrors, Form, Page, Result, Shell, day, moment, see_other};
@@ -14,7 +15,6 @@ use super::form::{FormPage, Input};
 use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
 use crate::api::scopes;
 use crate::members::Role;
-use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
 
@@ -41,8 +41,8 @@ struct ListRow {
     revoke_url: Option<String>,
 }
 
-pub(super) fn list_url(organization: &Organization) -> String {
-    format!("{}/clients", organization.url())
+pub(super) fn list_url(organization: TenantId) -> String {
+    format!("/o/{organization}/clients")
 }
 
 fn url(client: &ApiClient, what: &str) -> String {
@@ -59,7 +59,7 @@ pub(super) async fn list(mut ok: Authorized<ListClients>, State(authn): State<Au
         ..ListRow::of(client, now)
     });
     let clients = clients.collect();
-    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on())));
+    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
     Ok(Page(List { shell: shell(&ok, Nav::Overview), clients, new_url }))
 }
 
@@ -144,10 +144,13 @@ pub(super) async fn make(
         errors.on_page(page)
     };
     client::insert(&mut tx, (id, &new, &secret), &why, authn.clock().now(), &ok.who().actor(), taken).await?;
-    let notice = Notice::ClientSecret(new.name.to_string());
-    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
+    authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
     Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), &secret.shown, &tokens))
+}
+
+fn secret_shown(name: &str, organization: TenantId) -> Notice {
+    Notice::ClientSecret { name: name.to_owned(), path: list_url(organization) }
 }
 
 impl SecretPage {
@@ -166,7 +169,7 @@ impl SecretPage {
             signs,
             token_url: format!("{}/api/oauth/token", tokens.issuer()),
             api_url: format!("{}/o/{organization}", tokens.audience()),
-            list_url: format!("/o/{organization}/clients"),
+            list_url: list_url(organization),
         };
         Page(page).into_response()
     }
@@ -213,7 +216,7 @@ impl Confirm {
         what: &str,
         why: WhyFields,
     ) -> Self {
-        let cancel_url = format!("/o/{}/clients", ok.on().organization);
+        let cancel_url = list_url(ok.on().organization);
         let action_url = url(ok.on(), what);
         Self { shell: shell(ok, Nav::Overview), heading, lead, button, ends: false, why, action_url, cancel_url }
     }
@@ -241,7 +244,7 @@ pub(super) async fn renew(
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let mut tx = ok.begin().await?;
     client::renew(&mut tx, (ok.on(), &secret), &why, authn.clock().now(), &ok.who().actor()).await?;
-    let notice = Notice::ClientSecret(ok.on().name.clone());
+    let notice = secret_shown(&ok.on().name, ok.on().organization);
     authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     let client = ok.on();
@@ -262,5 +265,5 @@ pub(super) async fn revoke(mut ok: Authorized<RevokeClient>, Form(input): Form<W
     client::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
     let text = format!("{} was revoked.", ok.on().name);
-    Ok(see_other(&format!("/o/{}/clients", ok.on().organization), &text))
+    Ok(see_other(&list_url(ok.on().organization), &text))
 }

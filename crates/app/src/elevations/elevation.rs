@@ -32,6 +32,8 @@ pub(crate) struct Elevation {
     pub(super) approver: Option<String>,
     approved_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
+    /// The session that asked is over, and with it what it asked for.
+    signed_out: bool,
 }
 
 /// What has come of it.
@@ -45,6 +47,8 @@ pub(super) enum Stage {
     Ended,
     /// Nobody approved it in time.
     Lapsed,
+    /// The session that asked has ended.
+    SignedOut,
 }
 
 impl Elevation {
@@ -53,6 +57,7 @@ impl Elevation {
         match (until, self.ended_at) {
             (None, Some(_)) => Stage::Declined,
             (None, None) if self.expires_at <= now => Stage::Lapsed,
+            (_, None) if self.signed_out && until.is_none_or(|until| until > now) => Stage::SignedOut,
             (None, None) => Stage::Open(self.expires_at),
             (Some(until), None) if until > now => Stage::Lasts(until),
             (Some(_), _) => Stage::Ended,
@@ -88,9 +93,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elev
         Elevation,
         r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, e.role,
                   e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?", e.approved_at,
-                  e.ended_at
+                  e.ended_at, (s.ended_at is not null) as "signed_out!"
              from tenant.elevations e join identity.users u on u.id = e.user_id
              left join identity.users a on a.id = e.approved_by
+             left join identity.sessions s on s.id = e.session_id
             where $1::uuid is null or e.id = $1
             order by e.ended_at is null desc, e.asked_at desc, e.id limit 500"#,
         id,
@@ -107,7 +113,8 @@ pub(super) struct Asked {
 
 const ONE: Error = Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
 const DECIDED: Error = Error::Conflict(
-    "Somebody else has decided meanwhile, it is too late, or their own role is another one now. Nothing was changed now.",
+    "Somebody else has decided meanwhile, it is too late, they have signed out, or their own role is another one now. \
+     Nothing was changed now.",
     None,
 );
 const OVER: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
@@ -124,9 +131,11 @@ pub(super) async fn ask(
 ) -> Result<DateTime<Utc>> {
     let (id, expires_at) = (Uuid::now_v7(), now + OPEN);
     sqlx::query!(
-        "update tenant.elevations set ended_at = coalesce(approved_at + make_interval(mins => minutes), expires_at)
-          where user_id = $1 and ended_at is null
-            and coalesce(approved_at + make_interval(mins => minutes), expires_at) <= $2",
+        "update tenant.elevations e
+            set ended_at = least($2, coalesce(e.approved_at + make_interval(mins => e.minutes), e.expires_at))
+          where e.user_id = $1 and e.ended_at is null
+            and (coalesce(e.approved_at + make_interval(mins => e.minutes), e.expires_at) <= $2
+                 or exists (select from identity.sessions s where s.id = e.session_id and s.ended_at is not null))",
         user.uuid(),
         now,
     )
@@ -170,7 +179,8 @@ pub(super) async fn approve(
     let approved = sqlx::query!(
         "update tenant.elevations e set approved_by = $2, approved_at = $3
           where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
-            and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)",
+            and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)
+            and not exists (select from identity.sessions s where s.id = e.session_id and s.ended_at is not null)",
         elevation.id,
         by_whom.uuid(),
         now,

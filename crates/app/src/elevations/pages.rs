@@ -78,6 +78,7 @@ impl ListRow {
             Stage::Declined => ("Declined", "plain", String::new()),
             Stage::Ended => ("Over", "plain", String::new()),
             Stage::Lapsed => ("Not approved in time", "plain", String::new()),
+            Stage::SignedOut => ("Over: the session that asked has ended", "plain", String::new()),
         };
         Self {
             id: elevation.id.to_string(),
@@ -204,11 +205,11 @@ pub(super) async fn ask(
     );
     let url = authn.url(&list_url(ok.on()));
     let mail = notice(ok.on(), ("elevation.requested", "Somebody asks for a role"), (&ok.who().name, &what), &url);
-    tell(&mut tx, &["owner"], &mail, &by).await?;
+    tell(&mut tx, &["owner", "admin"], &mail, &by).await?;
     // So that somebody hears of it in whose name another one asks.
     mail.queue_to(&mut tx, who, &by).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), "You have asked. The owners are told by mail."))
+    Ok(see_other(&list_url(ok.on()), "You have asked. The owners and admins are told by mail."))
 }
 
 pub(super) async fn approve(

@@ -20,7 +20,7 @@ pub(crate) const RESET: &str = "Their passkeys, their authenticator app and thei
     sessions end. They sign in with the organization's provider then, and make a new passkey.";
 
 const THEIR_OWN: Error = Error::Conflict(
-    "This account is the person's own and not one of your provider, so nobody here can reset its factors. They recover it \
+    "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. They recover it \
      themselves.",
     None,
 );
@@ -84,9 +84,9 @@ pub(super) async fn reset(
     Ok(see_other(
         &list_url(ok.on()),
         &if done {
-            format!("The factors of {name} were reset.")
+            format!("The passkeys and codes of {name} were reset.")
         } else {
-            format!("The factors of {name} are reset as soon as another owner or an admin approves.")
+            format!("The passkeys and codes of {name} are reset as soon as another owner or an admin approves.")
         },
     ))
 }

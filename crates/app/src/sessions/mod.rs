@@ -19,6 +19,19 @@ authz::actions! {
     EndOtherSessions: Write on Account;
 }
 
+/// The methods of a session as people read them, the one it began with first. What a provider says it did itself is left out:
+/// those are its own words.
+pub(crate) fn proved_with(methods: &[String]) -> String {
+    let in_words = |method: &String| match method.as_str() {
+        "oidc" => Some("a provider"),
+        "mail" => Some("a link by e-mail"),
+        "passkey" => Some("a passkey"),
+        "totp" => Some("an authenticator app"),
+        _ => None,
+    };
+    methods.iter().filter_map(in_words).collect::<Vec<_>>().join(" and ")
+}
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::session::{self, Live};
-use super::{EndOtherSessions, EndSession, ListSessions};
+use super::{EndOtherSessions, EndSession, ListSessions, proved_with};
 use crate::shell::{AccountNav, account};
 
 const LIST: &str = "/account/sessions";
@@ -22,7 +22,7 @@ struct List {
 struct ListRow {
     device: String,
     network: String,
-    how: &'static str,
+    how: String,
     began: String,
     last_seen: String,
     is_this: bool,
@@ -33,11 +33,7 @@ pub(super) async fn list(mut ok: Authorized<ListSessions>, State(authn): State<A
     let mut tx = ok.begin().await?;
     let here: Uuid = ok.who().session;
     let row = |live: Live| ListRow {
-        how: match (live.by_provider, live.by_passkey) {
-            (true, true) => "with a provider and a passkey",
-            (true, false) => "with a provider",
-            (false, _) => "with a passkey",
-        },
+        how: proved_with(&live.methods),
         began: moment(live.created_at),
         last_seen: moment(live.last_seen_at),
         is_this: live.id == here,

@@ -36,8 +36,7 @@ impl Resource for Session {
 /// A live session as its person sees it.
 pub(super) struct Live {
     pub(super) id: Uuid,
-    pub(super) by_provider: bool,
-    pub(super) by_passkey: bool,
+    pub(super) methods: Vec<String>,
     pub(super) device: String,
     pub(super) network: String,
     pub(super) created_at: DateTime<Utc>,
@@ -48,8 +47,7 @@ pub(super) struct Live {
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<Vec<Live>> {
     Ok(sqlx::query_as!(
         Live,
-        r#"select id, (provider is not null) as "by_provider!", (passkey_at is not null) as "by_passkey!",
-                  seen_device as device, seen_network as network, created_at, last_seen_at
+        r#"select id, methods, seen_device as device, seen_network as network, created_at, last_seen_at
              from identity.sessions
             where ended_at is null and idle_expires_at > $1 and expires_at > $1
             order by last_seen_at desc, id desc limit 100"#,

@@ -115,7 +115,7 @@ pub(super) async fn change(
     let mut errors = FieldErrors::default();
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    if !rules.enforces_sign_on {
+    if why.is_some() && !rules.enforces_sign_on {
         authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     }
     let mut tx = ok.begin().await?;
