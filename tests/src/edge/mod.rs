@@ -48,7 +48,9 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
             ("kind", "tokens"),
             ("reason", "No reason"),
         ],
-        "/o/{organization}/clients/{client}/secret" | "/o/{organization}/clients/{client}/revoke" => {
+        "/o/{organization}/clients/{client}/secret"
+        | "/o/{organization}/clients/{client}/revoke"
+        | "/o/{organization}/invitations/{invitation}/revoke" => {
             vec![("reason", "No reason")]
         }
         "/api/oauth/token" => {
@@ -82,7 +84,6 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         | "/account/email"
         | "/o/{organization}/settings/domains/{domain}/prove"
         | "/o/{organization}/settings/domains/{domain}/remove"
-        | "/o/{organization}/invitations/{invitation}/revoke"
         | "/o/{organization}/elevations/{elevation}/approve"
         | "/o/{organization}/elevations/{elevation}/end"
         | "/o/{organization}/approvals/{approval}/approve"

@@ -203,7 +203,7 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/invitations/{invitation}/revoke",
-        form: &[],
+        form: &[("reason", "Not needed any more")],
         credential: Credential::None,
         events: &["invitation.revoked"],
     },

@@ -40,7 +40,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let passkey = format!("/account/passkeys/{}", world.first_passkey("olivia").await);
     let contacts = world.acme.contacts();
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
-    world.new_invitation(world.acme).await;
+    let invitation = world.new_invitation(world.acme).await;
     world.new_domain(world.acme).await;
     world.new_provider(world.acme).await;
     world.new_client(world.acme).await;
@@ -70,6 +70,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{}/members", world.acme.url()),
         &invitations,
         &format!("{invitations}/new"),
+        &format!("{invitations}/{invitation}/revoke"),
         &format!("{}/settings", world.acme.url()),
         &format!("{}/clients", world.acme.url()),
         &format!("{}/clients/new", world.acme.url()),
