@@ -134,7 +134,6 @@ async fn people_of_other_organizations_find_nothing() {
             "DeleteContact",
             "AcceptInvitation",
             "ProveDomain",
-            "RemoveDomain",
             "ApproveElevation",
             "EndElevation",
             "Approve",
