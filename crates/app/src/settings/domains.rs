@@ -17,8 +17,7 @@ const NOT_YET: Error = Error::Conflict(
     "The DNS does not say so yet. A new record can take a while until it is seen everywhere; then try again.",
     None,
 );
-const SILENT: Error =
-    Error::Conflict("The DNS did not answer. Nothing was changed. Please try again in a minute.", None);
+const SILENT: Error = Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
 #[derive(Template)]
 #[template(path = "settings/new_domain.html")]
