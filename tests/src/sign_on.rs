@@ -14,6 +14,7 @@ use crate::harness::{Answer, Client, Place, World, log};
 use crate::sign_in::faults::{Outcome, expected};
 
 pub(crate) const SECRET: &str = "the secret of acme's client";
+const WHY: (&str, &str) = ("reason", "As the policy says");
 
 fn settings(place: Place) -> String {
     format!("{}/settings", place.url())
@@ -51,17 +52,12 @@ pub(crate) async fn provider(world: &World, place: Place) -> Idp {
 }
 
 async fn bring(client: &mut Client, place: Place, issuer: &str) -> Answer {
-    let form = [
-        ("issuer", issuer),
-        ("client_id", "holdfast at acme"),
-        ("client_secret", SECRET),
-        ("reason", "Everybody has an account there"),
-    ];
+    let form = [("issuer", issuer), ("client_id", "holdfast at acme"), ("client_secret", SECRET), WHY];
     client.post(&format!("{}/provider", settings(place)), &form).await
 }
 
 async fn add_domain(world: &World, client: &mut Client, place: Place, name: &str) -> (Uuid, String) {
-    let added = client.post(&format!("{}/domains", settings(place)), &[("name", name)]).await;
+    let added = client.post(&format!("{}/domains", settings(place)), &[("name", name), WHY]).await;
     assert_eq!(added.status, 303, "{}", added.text());
     sqlx::query_as("select id, token from tenant.domains where tenant_id = $1 order by id desc limit 1")
         .bind(place.organization)
@@ -188,7 +184,7 @@ async fn who_says_who_is_whom_is_an_owner() {
     let mut adam = world.sign_in("adam").await;
     assert_eq!(adam.get(&settings(world.acme)).await.status, 200, "an admin sees");
     assert_eq!(bring(&mut adam, world.acme, &idp.issuer()).await.status, 403);
-    let added = adam.post(&format!("{}/domains", settings(world.acme)), &[("name", "evil.test")]).await;
+    let added = adam.post(&format!("{}/domains", settings(world.acme)), &[("name", "evil.test"), WHY]).await;
     assert_eq!(added.status, 403);
     assert_eq!(adam.post(&format!("{}/sign-in", settings(world.acme)), &[("reason", "None")]).await.status, 403);
 }
@@ -230,7 +226,7 @@ async fn a_sign_in_under_way_does_not_outlast_its_provider() {
     assert_eq!(stranger.get("/account").await.status, 200);
     let domain: Uuid =
         sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
-    assert_eq!(olivia.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &[]).await.status, 303);
+    assert_eq!(olivia.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &[WHY]).await.status, 303);
     assert_eq!(stranger.get("/account").await.status, 303, "its last domain is gone");
 }
 
@@ -253,7 +249,9 @@ async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
     world.dns.say("acme.test", &[&format!("holdfast-domain={token}")]);
     refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
     world.dns.be_silent(true);
-    refused(&prove(&mut olivia, world.acme, domain).await, "did not answer");
+    let silent = prove(&mut olivia, world.acme, domain).await;
+    assert_eq!((silent.status, silent.header("retry-after")), (503, "2"), "{}", silent.text());
+    assert!(silent.body.contains("The DNS did not answer."), "{}", silent.text());
     world.dns.be_silent(false);
 
     let mut gus = world.sign_in("gus").await;
@@ -269,14 +267,33 @@ async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
     world.dns.say("_holdfast.acme.test", &[&format!("holdfast-domain={other}")]);
     refused(&prove(&mut gus, world.globex, theirs).await, "Another organization has proved");
     assert!(olivia.get(&settings(world.acme)).await.body.contains("Proved"));
-    assert_eq!(olivia.post(&format!("{}/domains/{theirs}/remove", settings(world.acme)), &[]).await.status, 404);
+    assert_eq!(olivia.post(&format!("{}/domains/{theirs}/remove", settings(world.acme)), &[WHY]).await.status, 404);
     let remove = format!("{}/domains/{domain}/remove", settings(world.acme));
-    assert_eq!(olivia.post(&remove, &[]).await.status, 303);
-    assert_eq!(olivia.post(&remove, &[]).await.status, 404);
+    assert_eq!(olivia.post(&remove, &[WHY]).await.status, 303);
+    assert_eq!(olivia.post(&remove, &[WHY]).await.status, 404);
     assert_eq!(prove(&mut gus, world.globex, theirs).await.status, 303, "it is free again");
     for name in ["", "localhost", "10.0.0.1", "acme.test/x"] {
-        let added = olivia.post(&format!("{}/domains", settings(world.acme)), &[("name", name)]).await;
+        let added = olivia.post(&format!("{}/domains", settings(world.acme)), &[("name", name), WHY]).await;
         assert!(added.status == 422 && added.body.contains("f-name-error"), "{name}: {}", added.text());
+    }
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn whoever_removes_a_domain_is_told_what_ends_with_it() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (first, second) = (world.new_domain(world.acme).await, world.new_domain(world.acme).await);
+    for (proved, words) in [
+        (None, "It is not proved, so nothing else changes."),
+        (Some(first), "No other domain is proved. Without one your provider cannot be used"),
+        (Some(second), "vouches for addresses in it no longer"),
+    ] {
+        if let Some(domain) = proved {
+            assert_eq!(prove(&mut olivia, world.acme, domain).await.status, 303);
+        }
+        let page = olivia.get(&format!("{}/domains/{first}/remove", settings(world.acme))).await;
+        assert!(page.status == 200 && page.body.contains(words), "{words}: {}", page.text());
     }
 }
 

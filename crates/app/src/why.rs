@@ -1,7 +1,9 @@
 //! Why a sensitive change is made: two fields of its form, kept with the record of the change.
 
+use askama::Template;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use web::{Field, FieldErrors, Line, Paragraph};
+use web::{Field, FieldErrors, Line, Paragraph, Result, Shell};
 
 /// A reason, and perhaps where the change was asked for.
 #[derive(Debug)]
@@ -60,6 +62,26 @@ pub(crate) fn details(mut facts: Value, reason: &str, ticket: Option<&str>) -> V
     facts
 }
 
+/// A form of these two fields alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhyInput {
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl WhyInput {
+    /// What was given. 422 with the page that asked, and the errors beside its fields, where it is not acceptable.
+    pub(crate) fn read<P: Template>(&self, page: impl FnOnce(WhyFields) -> P) -> Result<Why> {
+        let mut errors = FieldErrors::default();
+        Why::read(&mut errors, &self.reason, &self.ticket).ok_or_else(|| {
+            let page = page(WhyFields::of(&self.reason, &self.ticket, &errors));
+            errors.on_page(page)
+        })
+    }
+}
+
 /// The two fields, as a form shows them (`parts::reason`).
 pub(crate) struct WhyFields {
     pub(crate) reason: Field,
@@ -67,6 +89,11 @@ pub(crate) struct WhyFields {
 }
 
 impl WhyFields {
+    /// Nothing is typed yet.
+    pub(crate) fn empty() -> Self {
+        Self::of("", "", &FieldErrors::default())
+    }
+
     pub(crate) fn of(reason: &str, ticket: &str, errors: &FieldErrors) -> Self {
         Self { reason: errors.field("reason", reason), ticket: errors.field("ticket", ticket) }
     }
@@ -74,4 +101,19 @@ impl WhyFields {
     pub(crate) fn have_errors(&self) -> bool {
         self.reason.error.is_some() || self.ticket.error.is_some()
     }
+}
+
+/// A page that says what is about to be done, and asks why.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+pub(crate) struct Confirm {
+    pub(crate) shell: Shell,
+    pub(crate) heading: String,
+    pub(crate) lead: &'static str,
+    pub(crate) button: &'static str,
+    /// It takes something away.
+    pub(crate) ends: bool,
+    pub(crate) why: WhyFields,
+    pub(crate) action_url: String,
+    pub(crate) cancel_url: String,
 }

@@ -231,6 +231,7 @@ mod tests {
             .route("/500/panic", get(panics))
             .route("/500/bare", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "inside: SELECT secret") }))
             .route("/503", fails(|| Error::Unavailable))
+            .route("/503/unanswered", fails(|| Error::Unanswered("A sentence.")))
             .route("/503/later", fails(|| Error::internal("later")))
             .route("/503/late", get(|| async { tokio::time::sleep(Duration::from_hours(1)).await }));
         for path in [
@@ -247,6 +248,7 @@ mod tests {
             "/500/panic",
             "/500/bare",
             "/503",
+            "/503/unanswered",
             "/503/later",
             "/503/late",
             "/404/none",

@@ -47,6 +47,8 @@ pub enum Error {
     ProofOfWork(ProofOfWork, Option<Box<Response>>),
     /// 503. Too much to do at the moment, or something this request needs is down. May be tried again.
     Unavailable,
+    /// 503. Somebody else who has to be asked for this does not answer. The sentence is a constant of ours.
+    Unanswered(&'static str),
     /// 500. A fault of ours, or of something we depend on.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -69,7 +71,7 @@ impl Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany(_) | Self::ProofOfWork(..) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -181,6 +181,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("Not authenticated", "The token or signature is not acceptable, or there is none.".to_owned())
         }
         Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
+        Some(Error::Unanswered(text)) => ("No answer", (*text).to_owned()),
         Some(Error::ProofOfWork(work, _)) => (
             "Many come from your network",
             format!("Do the work that is asked for, or try again in {}.", duration(work.wait)),

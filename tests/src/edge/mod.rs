@@ -48,7 +48,9 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
             ("kind", "tokens"),
             ("reason", "No reason"),
         ],
-        "/o/{organization}/clients/{client}/secret" | "/o/{organization}/clients/{client}/revoke" => {
+        "/o/{organization}/clients/{client}/secret"
+        | "/o/{organization}/clients/{client}/revoke"
+        | "/o/{organization}/invitations/{invitation}/revoke" => {
             vec![("reason", "No reason")]
         }
         "/api/oauth/token" => {
@@ -59,14 +61,16 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         "/account/authenticator/confirm" | "/step-up/code" => vec![("code", "123456")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],
         "/sign-in/organization" => vec![("email", "smuggled@example.org")],
-        "/o/{organization}/settings/domains" => vec![("name", "smuggled.example.org")],
+        "/o/{organization}/settings/domains" => vec![("name", "smuggled.example.org"), ("reason", "No reason")],
         "/o/{organization}/settings/provider" => vec![
             ("issuer", "https://smuggled.example.org"),
             ("client_id", "smuggled"),
             ("client_secret", "smuggled"),
             ("reason", "No reason"),
         ],
-        "/o/{organization}/settings/provider/remove" => vec![("reason", "No reason")],
+        "/o/{organization}/settings/provider/remove" | "/o/{organization}/settings/domains/{domain}/remove" => {
+            vec![("reason", "No reason")]
+        }
         "/sign-in/link" => vec![("email", "smuggled@example.org")],
         "/sign-in/link/confirm" => vec![("token", "smuggled")],
         "/o/{organization}/settings/sign-in" => vec![("mail_links", "yes"), ("reason", "No reason")],
@@ -81,8 +85,6 @@ fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         | "/recovery/continue"
         | "/account/email"
         | "/o/{organization}/settings/domains/{domain}/prove"
-        | "/o/{organization}/settings/domains/{domain}/remove"
-        | "/o/{organization}/invitations/{invitation}/revoke"
         | "/o/{organization}/elevations/{elevation}/approve"
         | "/o/{organization}/elevations/{elevation}/end"
         | "/o/{organization}/approvals/{approval}/approve"

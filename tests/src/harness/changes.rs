@@ -113,7 +113,7 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/settings/domains",
-        form: &[("name", "new.example.org")],
+        form: &[("name", "new.example.org"), ("reason", "People have addresses in it")],
         credential: Credential::None,
         events: &["domain.added"],
     },
@@ -142,7 +142,7 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/settings/domains/{domain}/remove",
-        form: &[],
+        form: &[("reason", "Nobody has an address in it")],
         credential: Credential::None,
         events: &["domain.removed"],
     },
@@ -203,7 +203,7 @@ pub(crate) const CHANGES: &[Change] = &[
     },
     Change {
         path: "/o/{organization}/invitations/{invitation}/revoke",
-        form: &[],
+        form: &[("reason", "Not needed any more")],
         credential: Credential::None,
         events: &["invitation.revoked"],
     },

@@ -18,6 +18,7 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
 
     page.loads(page.click_text("a", "Add a domain")).await;
     page.fill("#f-name", "acme.test").await;
+    page.fill("#f-reason", "Everybody has an address in it").await;
     page.loads(page.click_text("button", "Add the domain")).await;
     page.loads(page.click_text("button", "Prove")).await;
     assert!(!page.text("main").await.contains("Proved"), "nothing stands in its DNS yet");

@@ -40,8 +40,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let passkey = format!("/account/passkeys/{}", world.first_passkey("olivia").await);
     let contacts = world.acme.contacts();
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
-    world.new_invitation(world.acme).await;
-    world.new_domain(world.acme).await;
+    let invitation = world.new_invitation(world.acme).await;
+    let domain = world.new_domain(world.acme).await;
     world.new_provider(world.acme).await;
     world.new_client(world.acme).await;
     world.new_invitation_to("olivia").await;
@@ -70,6 +70,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{}/members", world.acme.url()),
         &invitations,
         &format!("{invitations}/new"),
+        &format!("{invitations}/{invitation}/revoke"),
         &format!("{}/settings", world.acme.url()),
         &format!("{}/clients", world.acme.url()),
         &format!("{}/clients/new", world.acme.url()),
@@ -77,6 +78,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{}/settings/provider", world.acme.url()),
         &format!("{}/settings/provider/remove", world.acme.url()),
         &format!("{}/settings/domains/new", world.acme.url()),
+        &format!("{}/settings/domains/{domain}/remove", world.acme.url()),
         &format!("{vera}/role"),
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),

@@ -4,7 +4,6 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
@@ -16,7 +15,7 @@ use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewCli
 use crate::api::scopes;
 use crate::members::Role;
 use crate::shell::{Nav, shell};
-use crate::why::{Why, WhyFields};
+use crate::why::{Confirm, WhyFields, WhyInput};
 
 #[derive(Template)]
 #[template(path = "clients/list.html")]
@@ -175,59 +174,30 @@ impl SecretPage {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WhyInput {
-    reason: String,
-    #[serde(default)]
-    ticket: String,
+fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let lead = "The secret it has now, and every token that came of it, end at once.";
+    confirm(ok, (format!("New secret for {}", ok.on().name), lead, "Make a new secret"), "secret", why)
 }
 
-#[derive(Template)]
-#[template(path = "clients/confirm.html")]
-struct Confirm {
-    shell: Shell,
-    heading: String,
-    lead: &'static str,
-    button: &'static str,
-    ends: bool,
+fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let lead = "Its secret and its tokens end at once, and cannot be brought back.";
+    let words = (format!("Revoke {}", ok.on().name), lead, "Revoke the client");
+    Confirm { ends: true, ..confirm(ok, words, "revoke", why) }
+}
+
+fn confirm<A: Action<On = ApiClient>>(
+    ok: &Authorized<A>,
+    (heading, lead, button): (String, &'static str, &'static str),
+    what: &str,
     why: WhyFields,
-    action_url: String,
-    cancel_url: String,
-}
-
-impl Confirm {
-    fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Self {
-        let lead = "The secret it has now, and every token that came of it, end at once.";
-        Self::of(ok, (format!("New secret for {}", ok.on().name), lead, "Make a new secret"), "secret", why)
-    }
-
-    fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, why: WhyFields) -> Self {
-        let lead = "Its secret and its tokens end at once, and cannot be brought back.";
-        Self {
-            ends: true,
-            ..Self::of(ok, (format!("Revoke {}", ok.on().name), lead, "Revoke the client"), "revoke", why)
-        }
-    }
-
-    fn of<A: Action<On = ApiClient>>(
-        ok: &Authorized<A>,
-        (heading, lead, button): (String, &'static str, &'static str),
-        what: &str,
-        why: WhyFields,
-    ) -> Self {
-        let cancel_url = list_url(ok.on().organization);
-        let action_url = url(ok.on(), what);
-        Self { shell: shell(ok, Nav::Overview), heading, lead, button, ends: false, why, action_url, cancel_url }
-    }
-}
-
-fn no_reason_yet() -> WhyFields {
-    WhyFields::of("", "", &FieldErrors::default())
+) -> Confirm {
+    let cancel_url = list_url(ok.on().organization);
+    let action_url = url(ok.on(), what);
+    Confirm { shell: shell(ok, Nav::Overview), heading, lead, button, ends: false, why, action_url, cancel_url }
 }
 
 pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>) -> impl IntoResponse {
-    Page(Confirm::renewal(&ok, no_reason_yet()))
+    Page(renewal(&ok, WhyFields::empty()))
 }
 
 pub(super) async fn renew(
@@ -236,11 +206,7 @@ pub(super) async fn renew(
     State(tokens): State<Tokens>,
     Form(input): Form<WhyInput>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Confirm::renewal(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
-        return Err(errors.on_page(page));
-    };
+    let why = input.read(|why| renewal(&ok, why))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let mut tx = ok.begin().await?;
     client::renew(&mut tx, (ok.on(), &secret), &why, authn.clock().now(), &ok.who().actor()).await?;
@@ -252,15 +218,11 @@ pub(super) async fn renew(
 }
 
 pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>) -> impl IntoResponse {
-    Page(Confirm::end(&ok, no_reason_yet()))
+    Page(end(&ok, WhyFields::empty()))
 }
 
 pub(super) async fn revoke(mut ok: Authorized<RevokeClient>, Form(input): Form<WhyInput>) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Confirm::end(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
-        return Err(errors.on_page(page));
-    };
+    let why = input.read(|why| end(&ok, why))?;
     let mut tx = ok.begin().await?;
     client::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;

@@ -133,7 +133,7 @@ pub(super) async fn insert(
 }
 
 /// Takes it back: whoever was invited does not see it any more.
-pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, by: &Actor) -> Result<()> {
+pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, why: &Why, by: &Actor) -> Result<()> {
     let revoked = sqlx::query!("delete from tenant.invitations where id = $1", invitation.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(Error::Conflict(
@@ -141,7 +141,7 @@ pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, by: &Act
             None,
         ));
     }
-    let details = json!({ "email": invitation.email, "role": invitation.role });
+    let details = why.details(json!({ "email": invitation.email, "role": invitation.role }));
     let event = Event { kind: "invitation.revoked", target: format!("Invitation::{}", invitation.id), details };
     event.record(tx, by).await?;
     Ok(())

@@ -33,6 +33,7 @@ pub(crate) fn feature() -> Feature {
         .get("", pages::list)
         .post("", pages::invite)
         .get("/new", pages::new)
+        .get("/{invitation}/revoke", pages::confirm_revocation)
         .post("/{invitation}/revoke", pages::revoke)
         .under("/o/{organization}/invitations");
     let routes = Routes::new()

@@ -14,7 +14,7 @@ use crate::members::{Role, RoleChoice};
 use crate::notices::unlinked;
 use crate::organizations::Organization;
 use crate::shell::{Nav, personal, shell};
-use crate::why::{Why, WhyFields};
+use crate::why::{Confirm, Why, WhyFields, WhyInput};
 
 #[derive(Template)]
 #[template(path = "invitations/list.html")]
@@ -155,12 +155,28 @@ fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Ma
     Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, good_for: None }
 }
 
-pub(super) async fn revoke(
-    mut ok: Authorized<RevokeInvitation>,
-    Form(NoFields {}): Form<NoFields>,
-) -> Result<Response> {
+fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let cancel_url = format!("/o/{}/invitations", ok.on().organization);
+    Confirm {
+        shell: shell(ok, Nav::Members),
+        heading: format!("Take back the invitation of {}?", ok.on().email),
+        lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
+        button: "Take it back",
+        ends: true,
+        why,
+        action_url: format!("{cancel_url}/{}/revoke", ok.on().id),
+        cancel_url,
+    }
+}
+
+pub(super) async fn confirm_revocation(ok: Authorized<Prepare<RevokeInvitation>>) -> impl IntoResponse {
+    Page(revocation(&ok, WhyFields::empty()))
+}
+
+pub(super) async fn revoke(mut ok: Authorized<RevokeInvitation>, Form(input): Form<WhyInput>) -> Result<Response> {
+    let why = input.read(|why| revocation(&ok, why))?;
     let mut tx = ok.begin().await?;
-    invitation::revoke(&mut tx, ok.on(), &ok.who().actor()).await?;
+    invitation::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
     let to = format!("/o/{}/invitations", ok.on().organization);
     Ok(see_other(&to, &format!("{} is not invited any more.", ok.on().email)))

@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tenancy::{Tx, UserId, Write};
-use web::{Error, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Error, Form, Page, Result, Shell, see_other};
 
-use super::pages::{ReasonInput, list_url};
+use super::pages::list_url;
 use super::{Member, ResetFactors};
 use crate::approvals::{CHANGED, REQUESTS, Request, ResetFactorsAlone, Wanted};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
-use crate::why::{Why, WhyFields};
+use crate::why::{WhyFields, WhyInput};
 
 /// What happens.
 pub(crate) const RESET: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
@@ -39,13 +39,13 @@ struct Reset {
 }
 
 impl Reset {
-    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Self {
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             consequences: RESET,
             alone: ok.would::<ResetFactorsAlone>(ok.on()),
-            why: WhyFields::of(&input.reason, &input.ticket, errors),
+            why,
             action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -56,19 +56,15 @@ pub(super) async fn confirm(ok: Authorized<Prepare<ResetFactors>>) -> Result<imp
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }
-    Ok(Page(Reset::page(&ok, &ReasonInput::default(), &FieldErrors::default())))
+    Ok(Page(Reset::page(&ok, WhyFields::empty())))
 }
 
 pub(super) async fn reset(
     mut ok: Authorized<ResetFactors>,
     State(authn): State<Authn>,
-    Form(input): Form<ReasonInput>,
+    Form(input): Form<WhyInput>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Reset::page(&ok, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let why = input.read(|why| Reset::page(&ok, why))?;
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }

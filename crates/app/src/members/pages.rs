@@ -15,7 +15,7 @@ use crate::invitations::InviteMember;
 use crate::notices;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
-use crate::why::{Why, WhyFields};
+use crate::why::{Confirm, Why, WhyFields, WhyInput};
 
 #[derive(Template)]
 #[template(path = "members/list.html")]
@@ -153,48 +153,40 @@ pub(super) async fn change_role(
     Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
 }
 
-#[derive(Template)]
-#[template(path = "members/remove.html")]
-struct Removal {
-    shell: Shell,
-    member_name: String,
-    leaving: bool,
+fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let words = if ok.on().user == ok.who().user {
+        let lead = "You will no longer be able to open it. What you added stays.";
+        ("Leave this organization?".to_owned(), lead, "Leave")
+    } else {
+        let lead = "They will no longer be able to open this organization. What they added stays.";
+        (format!("Remove {}?", ok.on().name), lead, "Remove member")
+    };
+    confirm(ok, words, "remove", why)
+}
+
+fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let lead = "They are signed out everywhere at once, and can sign in again. API clients that act as them go on. To keep \
+        them out, remove them from the organization.";
+    confirm(ok, (format!("End the sessions of {}?", ok.on().name), lead, "End their sessions"), "end-sessions", why)
+}
+
+fn confirm<A: Action<On = Member>>(
+    ok: &Authorized<A>,
+    (heading, lead, button): (String, &'static str, &'static str),
+    what: &str,
     why: WhyFields,
-    action_url: String,
-    cancel_url: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReasonInput {
-    pub(super) reason: String,
-    #[serde(default)]
-    pub(super) ticket: String,
-}
-
-impl Removal {
-    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
-        Self {
-            shell: shell(ok, Nav::Members),
-            leaving: ok.on().user == ok.who().user,
-            member_name: ok.on().name.clone(),
-            why: WhyFields::of(&input.reason, &input.ticket, errors),
-            action_url: format!("{}/{}/remove", list_url(ok.on()), ok.on().user),
-            cancel_url: list_url(ok.on()),
-        }
-    }
+) -> Confirm {
+    let cancel_url = list_url(ok.on());
+    let action_url = format!("{cancel_url}/{}/{what}", ok.on().user);
+    Confirm { shell: shell(ok, Nav::Members), heading, lead, button, ends: true, why, action_url, cancel_url }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> impl IntoResponse {
-    Page(Removal::page(&ok, &ReasonInput::default(), &FieldErrors::default()))
+    Page(removal(&ok, WhyFields::empty()))
 }
 
-pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<ReasonInput>) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Removal::page(&ok, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<WhyInput>) -> Result<Response> {
+    let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
     member::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
@@ -204,42 +196,16 @@ pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<R
     Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
 }
 
-#[derive(Template)]
-#[template(path = "members/end_sessions.html")]
-struct EndOfSessions {
-    shell: Shell,
-    member_name: String,
-    why: WhyFields,
-    action_url: String,
-    cancel_url: String,
-}
-
-impl EndOfSessions {
-    fn page<A: Action<On = Member>>(ok: &Authorized<A>, input: &ReasonInput, errors: &FieldErrors) -> Self {
-        Self {
-            shell: shell(ok, Nav::Members),
-            member_name: ok.on().name.clone(),
-            why: WhyFields::of(&input.reason, &input.ticket, errors),
-            action_url: format!("{}/{}/end-sessions", list_url(ok.on()), ok.on().user),
-            cancel_url: list_url(ok.on()),
-        }
-    }
-}
-
 pub(super) async fn confirm_end_of_sessions(ok: Authorized<Prepare<EndMemberSessions>>) -> impl IntoResponse {
-    Page(EndOfSessions::page(&ok, &ReasonInput::default(), &FieldErrors::default()))
+    Page(end_of_sessions(&ok, WhyFields::empty()))
 }
 
 pub(super) async fn end_sessions(
     mut ok: Authorized<EndMemberSessions>,
     State(authn): State<Authn>,
-    Form(input): Form<ReasonInput>,
+    Form(input): Form<WhyInput>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = EndOfSessions::page(&ok, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let why = input.read(|why| end_of_sessions(&ok, why))?;
     let mut tx = ok.begin().await?;
     member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;

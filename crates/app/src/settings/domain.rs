@@ -8,6 +8,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use crate::organizations::Organization;
+use crate::why::Why;
 
 /// Most domains of one organization.
 const MOST: i64 = 20;
@@ -29,6 +30,8 @@ pub(crate) struct Domain {
     pub(super) name: String,
     pub(super) token: String,
     pub(super) proved_at: Option<DateTime<Utc>>,
+    /// No other one of the organization is proved.
+    pub(super) last: bool,
 }
 
 impl Domain {
@@ -48,12 +51,7 @@ impl Resource for Domain {
 
     async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("domain") else { return Ok(None) };
-        let domain = sqlx::query_as!(
-            Domain,
-            r#"select tenant_id as "organization: TenantId", id, name, token, proved_at from tenant.domains where id = $1"#,
-            id,
-        );
-        Ok(domain.fetch_optional(&mut **tx).await?)
+        Ok(find(tx, Some(id)).await?.pop())
     }
 
     fn entity(&self) -> Entity {
@@ -94,10 +92,14 @@ impl TryFrom<&str> for DomainName {
     }
 }
 
-pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Domain>> {
+/// All of them by name, or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
-        r#"select tenant_id as "organization: TenantId", id, name, token, proved_at from tenant.domains order by name"#
+        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.proved_at,
+                  not exists (select from tenant.domains o where o.id <> d.id and o.proved_at is not null) as "last!"
+             from tenant.domains d where $1::uuid is null or d.id = $1 order by d.name"#,
+        id,
     )
     .fetch_all(&mut **tx)
     .await?)
@@ -107,6 +109,7 @@ pub(super) async fn add(
     tx: &mut Tx<Write>,
     name: &DomainName,
     token: &str,
+    why: &Why,
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
@@ -126,7 +129,7 @@ pub(super) async fn add(
     if added.rows_affected() == 0 {
         return Err(TOO_MANY);
     }
-    let details = json!({ "domain": **name });
+    let details = why.details(json!({ "domain": **name }));
     Event { kind: "domain.added", target: format!("Domain::{id}"), details }.record(tx, by).await?;
     Ok(())
 }
@@ -150,7 +153,7 @@ pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
-pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, by: &Actor) -> Result<()> {
+pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, by: &Actor) -> Result<()> {
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)
         .await
@@ -158,7 +161,7 @@ pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, by: &Actor) -> R
     if removed.rows_affected() == 0 {
         return Err(GONE);
     }
-    let details = json!({ "domain": domain.name });
+    let details = why.details(json!({ "domain": domain.name }));
     Event { kind: "domain.removed", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
     Ok(())
 }

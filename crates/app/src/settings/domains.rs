@@ -11,55 +11,69 @@ use super::pages::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
+use crate::why::{Confirm, Why, WhyFields, WhyInput};
 
 const NOT_YET: Error = Error::Conflict(
     "The DNS does not say so yet. A new record can take a while until it is seen everywhere; then try again.",
     None,
 );
-const SILENT: Error =
-    Error::Conflict("The DNS did not answer. Nothing was changed. Please try again in a minute.", None);
+const SILENT: Error = Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
 #[derive(Template)]
 #[template(path = "settings/new_domain.html")]
 struct New {
     shell: Shell,
-    form: NameForm,
+    form: DomainForm,
     url: String,
 }
 
-struct NameForm {
+struct DomainForm {
     name: Field,
+    why: WhyFields,
+}
+
+impl DomainForm {
+    fn has_errors(&self) -> bool {
+        self.name.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    name: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
 }
 
 impl New {
-    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, name: Field) -> Self {
-        Self { shell: shell(ok, Nav::Overview), form: NameForm { name }, url: url(ok.on()) }
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, input: &Input, errors: &FieldErrors) -> Self {
+        let why = WhyFields::of(&input.reason, &input.ticket, errors);
+        let form = DomainForm { name: errors.field("name", &*input.name), why };
+        Self { shell: shell(ok, Nav::Overview), form, url: url(ok.on()) }
     }
 }
 
 pub(super) async fn new(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoResponse {
-    Page(New::page(&ok, FieldErrors::default().field("name", "")))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewDomain {
-    name: String,
+    Page(New::page(&ok, &Input::default(), &FieldErrors::default()))
 }
 
 pub(super) async fn add(
     mut ok: Authorized<ChangeSignIn>,
     State(authn): State<Authn>,
-    Form(NewDomain { name: given }): Form<NewDomain>,
+    Form(input): Form<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let Some(name) = errors.parse::<DomainName>("name", &given) else {
-        let page = New::page(&ok, errors.field("name", given));
+    let name = errors.parse::<DomainName>("name", &input.name);
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(name), Some(why)) = (name, why) else {
+        let page = New::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
     let token = authn.new_domain_token()?;
     let mut tx = ok.begin().await?;
-    domain::add(&mut tx, &name, &token, authn.clock().now(), &ok.who().actor()).await?;
+    domain::add(&mut tx, &name, &token, &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), &format!("{} was added. Prove now that it is yours.", &*name)))
 }
@@ -85,13 +99,41 @@ pub(super) async fn prove(
     Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().name)))
 }
 
+fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let domain = ok.on();
+    Confirm {
+        shell: shell(ok, Nav::Overview),
+        heading: format!("Remove {}?", domain.name),
+        lead: match (domain.proved_at, domain.last) {
+            (None, _) => "It is not proved, so nothing else changes.",
+            (Some(_), false) => {
+                "Your provider vouches for addresses in it no longer, and another organization can prove it."
+            }
+            (Some(_), true) => {
+                "No other domain is proved. Without one your provider cannot be used, and the sessions that began with it \
+                 end."
+            }
+        },
+        button: "Remove the domain",
+        ends: true,
+        why,
+        action_url: format!("{}/remove", domain.url()),
+        cancel_url: settings_url(ok),
+    }
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveDomain>>) -> impl IntoResponse {
+    Page(removal(&ok, WhyFields::empty()))
+}
+
 pub(super) async fn remove(
     mut ok: Authorized<RemoveDomain>,
     State(authn): State<Authn>,
-    Form(NoFields {}): Form<NoFields>,
+    Form(input): Form<WhyInput>,
 ) -> Result<Response> {
+    let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
-    domain::remove(&mut tx, ok.on(), &ok.who().actor()).await?;
+    domain::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     if !domain::any_proved(&mut tx).await? {
         // The provider cannot be used any more, nor say that somebody signed out.
         authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;

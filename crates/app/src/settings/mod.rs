@@ -37,6 +37,7 @@ pub(crate) fn feature() -> Feature {
         .get("/domains/new", domains::new)
         .post("/domains", domains::add)
         .post("/domains/{domain}/prove", domains::prove)
+        .get("/domains/{domain}/remove", domains::confirm_removal)
         .post("/domains/{domain}/remove", domains::remove)
         .under("/o/{organization}/settings");
     let policies = PolicySource {

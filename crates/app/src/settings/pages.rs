@@ -32,7 +32,7 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>) -> Result<impl IntoRe
     Ok(Page(Show {
         rules: rules::load(&mut tx).await?,
         provider: provider::load(&mut tx).await?,
-        domains: domain::all(&mut tx).await?,
+        domains: domain::find(&mut tx, None).await?,
         shell: shell(&ok, Nav::Overview),
         url: url(ok.on()),
         may_change: ok.would::<ChangeSignIn>(ok.on()),

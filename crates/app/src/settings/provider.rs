@@ -15,7 +15,7 @@ use super::ChangeSignIn;
 use super::pages::url;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
-use crate::why::{Why, WhyFields};
+use crate::why::{Confirm, Why, WhyFields, WhyInput};
 
 /// How often one person may have a provider asked about itself.
 const ASKED: Limit = Limit { name: "provider", at_once: 10, every: Duration::minutes(1) };
@@ -94,7 +94,7 @@ pub(super) async fn edit(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (now, errors) = (load(&mut tx).await?.unwrap_or_default(), FieldErrors::default());
-    Ok(Page(Edit::page(&ok, &authn, ProviderForm::of(&now, WhyFields::of("", "", &errors), &errors))))
+    Ok(Page(Edit::page(&ok, &authn, ProviderForm::of(&now, WhyFields::empty(), &errors))))
 }
 
 pub(super) async fn keep(
@@ -152,42 +152,30 @@ async fn record(
     Ok(Event { kind, target: organization.entity().to_string(), details }.record(tx, by).await?)
 }
 
-#[derive(Template)]
-#[template(path = "settings/provider_remove.html")]
-struct Removal {
-    shell: Shell,
-    why: WhyFields,
-    url: String,
-}
-
-impl Removal {
-    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> Self {
-        Self { shell: shell(ok, Nav::Overview), why, url: url(ok.on()) }
+fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
+    let cancel_url = url(ok.on());
+    Confirm {
+        shell: shell(ok, Nav::Overview),
+        heading: "Take the provider away?".to_owned(),
+        lead: "Nobody can come in with it any more, and the sessions that began with it end.",
+        button: "Take it away",
+        ends: true,
+        why,
+        action_url: format!("{cancel_url}/provider/remove"),
+        cancel_url,
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoResponse {
-    Page(Removal::page(&ok, WhyFields::of("", "", &FieldErrors::default())))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Reason {
-    reason: String,
-    #[serde(default)]
-    ticket: String,
+    Page(removal(&ok, WhyFields::empty()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<ChangeSignIn>,
     State(authn): State<Authn>,
-    Form(input): Form<Reason>,
+    Form(input): Form<WhyInput>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(why) = Why::read(&mut errors, &input.reason, &input.ticket) else {
-        let page = Removal::page(&ok, WhyFields::of(&input.reason, &input.ticket, &errors));
-        return Err(errors.on_page(page));
-    };
+    let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
     authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
     let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
