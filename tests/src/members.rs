@@ -173,15 +173,11 @@ async fn of_two_owners_who_remove_each_other_one_stays() {
 /// late. Returns the status of the first.
 async fn race(
     world: &World,
-    mut owner: PgConnection,
+    owner: PgConnection,
     one: impl Future<Output = Answer>,
     other: impl Future<Output = Answer>,
 ) -> u16 {
-    let begin = async {
-        world.until_blocked(2).await;
-        owner.execute("rollback").await.unwrap();
-    };
-    let (one, other, ()) = tokio::join!(one, other, begin);
+    let [one, other] = world.race(owner, one, other).await;
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());

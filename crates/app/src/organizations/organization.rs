@@ -93,6 +93,15 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
 }
 
 /// An organization in the list of those one belongs to.
+/// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do
+/// not add up to more. It comes first in its transaction: whoever waits here has locked nothing that others wait for.
+pub(crate) async fn add_in_turn(tx: &mut Tx<Write>) -> Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 3))")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) id: TenantId,

@@ -7,7 +7,7 @@ use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
-use crate::organizations::Organization;
+use crate::organizations::{Organization, add_in_turn};
 
 /// Most domains of one organization.
 const MOST: i64 = 20;
@@ -94,6 +94,7 @@ impl TryFrom<&str> for DomainName {
     }
 }
 
+/// All of them, which are at most `MOST`.
 pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
@@ -103,6 +104,7 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Domain>> {
     .await?)
 }
 
+/// Adds a domain, if there is room for it.
 pub(super) async fn add(
     tx: &mut Tx<Write>,
     name: &DomainName,
@@ -111,6 +113,7 @@ pub(super) async fn add(
     by: &Actor,
 ) -> Result<()> {
     let id = Uuid::now_v7();
+    add_in_turn(tx).await?;
     let added = sqlx::query!(
         "insert into tenant.domains (id, name, token, created_at)
          select $1, $2, $3, $4 where (select count(*) from tenant.domains) < $5",
