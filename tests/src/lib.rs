@@ -25,6 +25,7 @@ mod elevations;
 mod invitations;
 mod isolation;
 mod journey;
+mod lists;
 mod lockout;
 mod mail;
 mod members;

@@ -173,15 +173,11 @@ async fn of_two_owners_who_remove_each_other_one_stays() {
 /// late. Returns the status of the first.
 async fn race(
     world: &World,
-    mut owner: PgConnection,
+    owner: PgConnection,
     one: impl Future<Output = Answer>,
     other: impl Future<Output = Answer>,
 ) -> u16 {
-    let begin = async {
-        world.until_blocked(2).await;
-        owner.execute("rollback").await.unwrap();
-    };
-    let (one, other, ()) = tokio::join!(one, other, begin);
+    let [one, other] = world.race(owner, one, other).await;
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());
@@ -252,4 +248,57 @@ async fn everybody_may_leave_and_the_last_owner_may_not() {
     assert_eq!(vera.get(&world.acme.url()).await.status, 404);
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(olivia.post(&url(&world, "olivia", "remove").await, &why).await.status, 409);
+}
+
+/// Emails of the members in a list, in its order, and the address of the next page.
+fn listed(list: &Answer) -> (Vec<String>, Option<String>) {
+    assert_eq!(list.status, 200, "{}", list.text());
+    let cells = list.body.split("data-label=\"Email\">").skip(1);
+    let next = list.body.split('"').find(|part| part.contains("after_id=")).map(|link| link.replace("&#38;", "&"));
+    (cells.map(|cell| cell.split('<').next().unwrap().to_owned()).collect(), next)
+}
+
+#[tokio::test]
+async fn the_list_is_by_name_and_its_pages_have_neither_gaps_nor_repeats() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    world.new_members(world.acme, &["Bruno Keller"; 25]).await;
+    world.new_members(world.acme, &["bruno keller", "BRUNO Keller", "ÄÖ & Co", "äö & co"]).await;
+    let expected: Vec<String> = sqlx::query_scalar(
+        "select email from tenant.memberships m join identity.users u on u.id = m.user_id
+          where tenant_id = $1 order by lower(display_name), user_id",
+    )
+    .bind(world.acme.organization)
+    .fetch_all(&mut world.database.owner().await)
+    .await
+    .unwrap();
+    let (mut next, mut all, mut pages) = (Some(format!("{}/members", world.acme.url())), Vec::new(), 0);
+    while let Some(address) = next.filter(|_| pages < 9) {
+        let page = olivia.get(&address).await;
+        let (here, following) = listed(&page);
+        assert_eq!(here.len() == 20, following.is_some(), "{}", page.text());
+        assert_eq!(page.body.contains("rel=\"first\""), pages > 0);
+        all.extend(here);
+        (next, pages) = (following, pages + 1);
+    }
+    assert!(pages == 2 && expected.len() > 29, "{pages}");
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn a_search_takes_words_as_they_are_and_keeps_them_from_page_to_page() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    world.new_members(world.acme, &["Ä & Ö 100%"; 21]).await;
+    let list = format!("{}/members", world.acme.url());
+    for (query, found) in
+        [("VERA", 1), ("vera%40example.com", 1), ("  Viewer ", 1), ("v%25r", 0), ("v_ra", 0), ("gus", 0)]
+    {
+        let page = olivia.get(&format!("{list}?q={query}")).await;
+        assert_eq!(listed(&page).0.len(), found, "{query}: {}", page.text());
+        assert_eq!(page.body.contains("Nothing matches"), found == 0, "{query}: {}", page.text());
+    }
+    let (first, next) = listed(&olivia.get(&format!("{list}?q=%C3%A4+%26+%C3%B6+100%25")).await);
+    let (second, end) = listed(&olivia.get(&next.unwrap()).await);
+    assert_eq!((first.len(), second.len(), end), (20, 1, None));
 }

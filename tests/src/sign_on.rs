@@ -326,3 +326,20 @@ async fn a_provider_vouches_for_addresses_of_the_organizations_domains_alone() {
     assert!(!liar.get("/invitations").await.body.contains("Join"), "nobody's invitation");
     assert_eq!(liar.get(&world.acme.contacts()).await.status, 404, "nor anybody's membership");
 }
+
+// control: IDN-15
+#[tokio::test]
+async fn requests_at_once_do_not_add_up_to_more_domains_than_there_may_be() {
+    let world = World::start().await;
+    let olivia = world.sign_in("olivia").await;
+    for _ in 0..19 {
+        world.new_domain(world.acme).await;
+    }
+    let add = |name: &'static str| {
+        let (mut client, url) = (olivia.clone(), format!("{}/domains", settings(world.acme)));
+        async move { client.post(&url, &[("name", name)]).await }
+    };
+    let lock = "select from tenant.organizations for update";
+    assert_eq!(world.race_for_one_place(lock, add("one.test"), add("other.test")).await, [303, 409]);
+    assert_eq!(world.database.count("select count(*) from tenant.domains").await, 20);
+}

@@ -18,6 +18,7 @@ mod members;
 mod notices;
 mod operations;
 mod organizations;
+mod paging;
 mod passkeys;
 mod recovery;
 mod sessions;

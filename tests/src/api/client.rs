@@ -206,3 +206,40 @@ async fn tries_of_a_client_are_counted() {
     }
     assert_eq!(seen, [401, 401, 429], "of a network, whichever client");
 }
+
+// control: IDN-16
+#[tokio::test]
+async fn requests_at_once_do_not_add_up_to_more_clients_than_there_may_be() {
+    for (who, acts_as, most) in [("olivia", "editor", 200), ("erin", "self", 10)] {
+        let world = World::start().await;
+        let mut client = world.sign_in(who).await;
+        world.prove(&mut client, who).await;
+        sqlx::query(
+            "insert into tenant.api_clients
+               (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             select $1, gen_random_uuid(), 'Client ' || n, case when $3 = 'self' then $2 end, nullif($3, 'self'),
+                    '{ListContacts}', false, false, sha256(''), $4, $2, $4
+               from generate_series(1, $5) n",
+        )
+        .bind(world.acme.organization)
+        .bind(world.user(who).await)
+        .bind(acts_as)
+        .bind(world.clock.now())
+        .bind(most - 1)
+        .execute(&mut world.database.owner().await)
+        .await
+        .unwrap();
+        let make = |name: &'static str| {
+            let (mut client, url) = (client.clone(), format!("{}/clients", world.acme.url()));
+            let why = [("scope", "ListContacts"), ("reason", "A test of it")];
+            async move {
+                let form = [&[("name", name), ("acts_as", acts_as), ("kind", "tokens")], &why[..]].concat();
+                client.post(&url, &form).await
+            }
+        };
+        let lock = "select from tenant.organizations for update";
+        assert_eq!(world.race_for_one_place(lock, make("One"), make("Other")).await, [200, 409], "{who}");
+        let all = world.database.count("select count(*) from tenant.api_clients").await;
+        assert_eq!(all, i64::from(most), "{who}");
+    }
+}

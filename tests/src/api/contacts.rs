@@ -136,3 +136,36 @@ async fn the_token_endpoint_answers_as_rfc_6749_says() {
     let wrong = refused.iter().filter(|event| event["details"]["reason"] == "wrong secret");
     assert_eq!(wrong.count(), 1, "a wrong secret of a client there is");
 }
+
+// control: API-02
+#[tokio::test]
+async fn members_come_a_page_at_a_time_and_everybody_once() {
+    let world = World::start().await;
+    let token = ApiClient::made(&world, "olivia", "viewer", "tokens", &["ListMembers"]).await.token(&world).await;
+    world.new_members(world.acme, &["Bruno Keller"; 40]).await;
+    let expected: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "select user_id from tenant.memberships m join identity.users u on u.id = m.user_id
+          where tenant_id = $1 order by lower(display_name), user_id",
+    )
+    .bind(world.acme.organization)
+    .fetch_all(&mut world.database.owner().await)
+    .await
+    .unwrap();
+    let list = format!("/api/v1{}/members", world.acme.url());
+    let (mut next, mut all, mut sizes) = (Some(list.clone()), Vec::new(), Vec::new());
+    while let Some(address) = next.filter(|_| sizes.len() < 9) {
+        let page = call(&world, Method::GET, &address, &token, None).await.json();
+        let here = page["members"].as_array().unwrap();
+        sizes.push(here.len());
+        all.extend(here.iter().map(|member| member["id"].as_str().unwrap().parse::<uuid::Uuid>().unwrap()));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(sizes, [20, 20, expected.len() - 40]);
+    assert_eq!(all, expected);
+    let found = call(&world, Method::GET, &format!("{list}?q=VERA"), &token, None).await.json();
+    assert_eq!((found["members"].as_array().unwrap().len(), &found["next"]), (1, &json!(null)), "{found}");
+    for (status, query) in [(422, "after_id=1"), (422, "after=%00"), (422, "page=2"), (200, "after=nobody")] {
+        let answer = call(&world, Method::GET, &format!("{list}?{query}"), &token, None).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.body);
+    }
+}

@@ -120,6 +120,7 @@ async fn query_strings_are_as_strict_as_forms() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (contacts, activity) = (world.acme.contacts(), format!("{}/activity", world.acme.url()));
+    let members = format!("{}/members", world.acme.url());
     for (status, address) in [
         (200, format!("{contacts}?q=a")),
         (422, format!("{contacts}?q=a&q=b")),
@@ -129,6 +130,10 @@ async fn query_strings_are_as_strict_as_forms() {
         (422, format!("{contacts}?after_id=1")),
         (400, format!("{contacts}?q=%ff")),
         (400, format!("{contacts}?q=%")),
+        (200, format!("{members}?q=a")),
+        (422, format!("{members}?after=%00")),
+        (422, format!("{members}?after_id=1")),
+        (422, format!("{members}?page=2")),
         (200, format!("{activity}?action=no.such.kind")),
         (422, format!("{activity}?action=%00")),
         (422, format!("{activity}?from=yesterday")),

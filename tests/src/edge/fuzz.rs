@@ -35,7 +35,7 @@ fn encoded(text: &str) -> String {
 /// The parameters of a query that a route reads, and one that none does.
 fn queried(path: &str) -> &'static [&'static str] {
     match path {
-        "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
+        "/o/{organization}/members" | "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
         "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
         "/sign-in" => &["return_to", "anew", "unaccepted", "organization"],
         "/sign-in/organization" => &["return_to"],

@@ -116,6 +116,17 @@ impl World {
         id
     }
 
+    /// Members of a place with these names.
+    pub(crate) async fn new_members(&self, place: Place, names: &[&str]) {
+        let sql = "with made as (
+                     insert into identity.users (id, display_name, email, created_at)
+                     select gen_random_uuid(), name, gen_random_uuid() || '@example.org', $3 from unnest($2::text[]) name
+                     returning id)
+                   insert into tenant.memberships (tenant_id, user_id, role) select $1, id, 'creator' from made";
+        let new = sqlx::query(sql).bind(place.organization).bind(names).bind(self.clock.now());
+        new.execute(&mut self.database.owner().await).await.unwrap();
+    }
+
     /// A member of a place for whom its own provider speaks.
     pub(crate) async fn new_managed(&self, place: Place, role: &str) -> Uuid {
         let id = Uuid::now_v7();

@@ -8,6 +8,7 @@ pub(crate) mod log;
 mod made;
 pub(crate) mod passkey;
 mod pgbouncer;
+mod race;
 mod raw;
 pub(crate) mod totp;
 

@@ -48,6 +48,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     world.new_elevation(world.acme).await;
     world.new_approval(world.acme).await;
     world.manage_viewer(world.acme).await;
+    world.new_members(world.acme, &["Many Members"; 20]).await;
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
     for path in [

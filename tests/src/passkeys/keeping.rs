@@ -3,7 +3,7 @@
 use devkit::idp::Fault;
 use serde_json::{Value, json};
 
-use crate::harness::passkey::{Authenticator, enrol, options, sign_in};
+use crate::harness::passkey::{Authenticator, enrol, options, sign_in, step_up};
 use crate::harness::{Client, World};
 
 async fn stored(world: &World) -> Vec<Value> {
@@ -153,5 +153,30 @@ async fn an_account_keeps_a_bounded_number_of_passkeys() {
     let refused = enrol(&mut erin, &mut Authenticator::new(&world), "One more").await;
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert!(refused.body.contains("as many passkeys as"), "{}", refused.text());
+    assert_eq!(stored(&world).await.len(), 20);
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn enrolments_at_once_do_not_add_up_to_more_passkeys_than_an_account_may_have() {
+    let world = World::start().await;
+    let (mut here, mut device) = (world.sign_in("erin").await, Authenticator::new(&world));
+    assert_eq!(enrol(&mut here, &mut device, "First").await.status, 303);
+    let mut there = world.sign_in_at_provider("erin").await;
+    assert_eq!(step_up(&mut there, &mut device, ("return_to", "/account")).await.status, 303);
+    let copies = "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at)
+                  select gen_random_uuid(), user_id, sha256(n::text::bytea), credential, 'Copy', created_at
+                    from identity.passkeys, generate_series(1, 18) n";
+    assert_eq!(world.change(copies).await, 18);
+    let made = async |mut client: Client| {
+        let asked = options(&mut client, "/account/passkeys/options").await;
+        (client, Authenticator::new(&world).create(&asked).to_string())
+    };
+    let send = async |(mut client, credential): (Client, String)| {
+        client.post("/account/passkeys", &[("name", "One more"), ("credential", &credential)]).await
+    };
+    let (here, there) = (made(here).await, made(there).await);
+    let lock = "select from identity.users for update";
+    assert_eq!(world.race_for_one_place(lock, send(here), send(there)).await, [303, 422]);
     assert_eq!(stored(&world).await.len(), 20);
 }

@@ -9,6 +9,7 @@ use web::{Field, FieldErrors, Page, Query, Result, Shell};
 
 use super::ViewActivity;
 use super::event::{EventRow, Filter, PAGE, find};
+use crate::paging::cut;
 use crate::shell::{Nav, shell};
 
 #[derive(Default, Deserialize)]
@@ -27,6 +28,7 @@ struct List {
     shell: Shell,
     actions: Vec<ActionChoice>,
     people: Vec<PersonChoice>,
+    more_people: bool,
     from: Field,
     to: Field,
     events: Vec<EventRow>,
@@ -52,7 +54,7 @@ pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<A
     let filter = asked.filter(&mut errors);
     let mut tx = ok.begin().await?;
     let mut events = find(&mut tx, &filter, PAGE + 1).await?;
-    let people = people(&mut tx, filter.actor).await?;
+    let (people, more_people) = people(&mut tx, filter.actor).await?;
     let list_url = format!("{}/activity", ok.on().url());
     let next_url = (events.len() > PAGE).then(|| {
         events.truncate(PAGE);
@@ -64,6 +66,7 @@ pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<A
             .map(|(key, label)| ActionChoice { key, label, selected: filter.kind.as_deref() == Some(key) })
             .collect(),
         people,
+        more_people,
         from: errors.field("from", &*asked.from),
         to: errors.field("to", &*asked.to),
         events,
@@ -118,13 +121,17 @@ impl Asked {
     }
 }
 
-async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<Vec<PersonChoice>> {
+/// Most people to choose from.
+const OFFERED: usize = 500;
+
+/// Members by name, and whether there are more.
+async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<(Vec<PersonChoice>, bool)> {
     let found = sqlx::query!(
         r#"select u.id as "id: UserId", u.display_name as name
              from tenant.memberships m join identity.users u on u.id = m.user_id
-            order by lower(u.display_name), u.id limit 500"#
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(found.into_iter().map(|p| PersonChoice { id: p.id, name: p.name, selected: Some(p.id) == selected }).collect())
+            order by lower(u.display_name), u.id limit 501"#
+    );
+    let (found, more) = cut(found.fetch_all(&mut **tx).await?, OFFERED);
+    let choice = |id, name| PersonChoice { id, name, selected: Some(id) == selected };
+    Ok((found.into_iter().map(|person| choice(person.id, person.name)).collect(), more))
 }

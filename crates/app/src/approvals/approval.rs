@@ -10,6 +10,7 @@ use web::{Error, Result, moment};
 use super::effect::{Kept, Wanted};
 use super::pages::{list_url, tell};
 use crate::organizations::Organization;
+use crate::paging::cut;
 use crate::why::{self, Why};
 
 /// What one person may ask for, in all their organizations: every time owners and admins get a mail.
@@ -75,7 +76,7 @@ impl Resource for Approval {
 
     async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("approval") else { return Ok(None) };
-        Ok(find(tx, Some(id)).await?.pop())
+        Ok(find(tx, Some(id)).await?.0.pop())
     }
 
     fn entity(&self) -> Entity {
@@ -91,9 +92,12 @@ impl Resource for Approval {
     }
 }
 
-/// Those that are open first, then the newest; or one.
-pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Approval>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that are open first, then the newest, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Approval>, bool)> {
+    let found = sqlx::query_as!(
         Approval,
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, a.requester_role,
@@ -103,11 +107,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Appr
              left join identity.users t on t.id = a.target
              left join identity.users d on d.id = a.decided_by
             where $1::uuid is null or a.id = $1
-            order by a.decided_at is null desc, a.requested_at desc, a.id limit 500"#,
+            order by a.decided_at is null desc, a.requested_at desc, a.id limit 501"#,
         id,
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 /// Whether there is somebody else who could decide.

@@ -18,6 +18,7 @@ use crate::shell::{Nav, shell};
 struct List {
     shell: Shell,
     approvals: Vec<ListRow>,
+    more: bool,
 }
 
 struct ListRow {
@@ -71,9 +72,9 @@ pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<
             is_yours: approval.requested_by == ok.who().user,
         })
     };
-    let all = approval::find(&mut tx, None).await?;
+    let (all, more) = approval::find(&mut tx, None).await?;
     let approvals = all.iter().filter(|approval| ok.would::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
-    Ok(Page(List { shell: shell(&ok, Nav::Overview), approvals }))
+    Ok(Page(List { shell: shell(&ok, Nav::Overview), approvals, more }))
 }
 
 fn organization<A: Action<On = Approval>>(ok: &Authorized<A>) -> Result<Organization> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Error, Line, Result};
 
 use crate::members::Role;
-use crate::organizations::Organization;
+use crate::organizations::{Organization, add_in_turn};
 use crate::why::Why;
 
 /// A client of the API, as the organization sees it.
@@ -50,7 +50,7 @@ impl Resource for ApiClient {
     }
 }
 
-/// All of them, or one.
+/// All of them, which are at most `MOST`, or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiClient>> {
     Ok(sqlx::query_as!(
         ApiClient,
@@ -97,16 +97,16 @@ fn event(kind: &'static str, id: Uuid, details: serde_json::Value) -> Event {
     Event { kind, target: Entity::new("ApiClient", id).to_string(), details }
 }
 
-/// Clients of one organization.
+/// Most clients of one organization.
 const MOST: i64 = 200;
-/// Clients that act as one member.
+/// Most clients that act as one member.
 const MOST_OF_ONE: i64 = 10;
 const TOO_MANY: Error = Error::Conflict(
     "There are 200 clients already, or 10 that act as you. Revoke those that are not used first.",
     None,
 );
 
-/// Adds a client. `taken` is the error for a name that another one has.
+/// Adds a client, if there is room for it. `taken` is the error for a name that another one has.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     (id, new, secret): (Uuid, &NewClient, &NewSecret),
@@ -119,6 +119,7 @@ pub(super) async fn insert(
         ActsAs::Oneself => (by.user, None),
         ActsAs::Service(role) => (None, Some(role.key())),
     };
+    add_in_turn(tx).await?;
     let made = sqlx::query!(
         "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9

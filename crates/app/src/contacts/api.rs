@@ -11,10 +11,11 @@ use web::{Error, FieldErrors, Json, Query, Result};
 
 use super::contact::{self, Contact, list_url};
 use super::form::{ContactInput, Parsed, TAKEN};
-use super::list::{self, Find, Found};
+use super::list::{self, Found};
 use super::{
     CreateContact, DeleteContact, EditContact, EditRestrictedFields, ListContacts, ViewContact, ViewRestrictedFields,
 };
+use crate::paging::Find;
 
 #[derive(Serialize)]
 struct Page {

@@ -1,18 +1,16 @@
 use askama::Template;
 use authz::Authorized;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tenancy::{Read, Tx};
 use uuid::Uuid;
-use web::{Page, Query, QueryString, Result, Shell};
+use web::{Page, Query, Result, Shell};
 
 use super::contact::list_url;
 use super::{CreateContact, ListContacts};
 use crate::organizations::Workspace;
+use crate::paging::Find;
 use crate::shell::{Nav, shell};
-
-/// Contacts on one page.
-const PAGE: usize = 20;
 
 #[derive(Template)]
 #[template(path = "contacts/list.html")]
@@ -35,15 +33,6 @@ struct ListRow {
     company: String,
 }
 
-/// What to look for, and after which contact the page begins.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Find {
-    q: String,
-    after: String,
-    after_id: Uuid,
-}
-
 pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Find>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let list_url = list_url(ok.on());
@@ -61,20 +50,10 @@ pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Fi
         may_create: ok.would::<CreateContact>(ok.on()),
         new_url: format!("{list_url}/new"),
         next_url,
-        first_url: (!find.after.is_empty()).then(|| find.url(&list_url, "", None)),
+        first_url: find.first_url(&list_url),
         query: find.q,
         list_url,
     }))
-}
-
-impl Find {
-    fn url(&self, list_url: &str, after: &str, after_id: Option<Uuid>) -> String {
-        let mut query = QueryString::default();
-        query.add("q", &self.q);
-        query.add("after", after);
-        query.add("after_id", &after_id.map(|id| id.to_string()).unwrap_or_default());
-        query.on(list_url)
-    }
 }
 
 #[derive(Serialize)]
@@ -92,11 +71,8 @@ pub(super) async fn page(
     find: &Find,
     list_url: &str,
 ) -> Result<(Vec<Found>, Option<String>)> {
-    let mut found = select(tx, workspace, find).await?;
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
-    let next_url = found.last().filter(|_| more).map(|last| find.url(list_url, &last.name, Some(last.id)));
-    Ok((found, next_url))
+    let found = select(tx, workspace, find).await?;
+    Ok(find.page(found, list_url, |contact| (&contact.name, contact.id)))
 }
 
 /// One page and one contact more, by name. The words sought are compared as they are: nothing in them is a pattern.

@@ -9,6 +9,7 @@ use web::{Error, Result};
 
 use crate::members::Role;
 use crate::organizations::Organization;
+use crate::paging::cut;
 use crate::why::{self, Why};
 
 /// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
@@ -76,7 +77,7 @@ impl Resource for Elevation {
 
     async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("elevation") else { return Ok(None) };
-        Ok(find(tx, Some(id)).await?.pop())
+        Ok(find(tx, Some(id)).await?.0.pop())
     }
 
     fn entity(&self) -> Entity {
@@ -87,9 +88,12 @@ impl Resource for Elevation {
     }
 }
 
-/// Those that are open first, then the newest; or one.
-pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elevation>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that are open first, then the newest, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Elevation>, bool)> {
+    let found = sqlx::query_as!(
         Elevation,
         r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, e.role,
                   e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?", e.approved_at,
@@ -98,11 +102,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Elev
              left join identity.users a on a.id = e.approved_by
              left join identity.sessions s on s.id = e.session_id
             where $1::uuid is null or e.id = $1
-            order by e.ended_at is null desc, e.asked_at desc, e.id limit 500"#,
+            order by e.ended_at is null desc, e.asked_at desc, e.id limit 501"#,
         id,
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 /// What somebody asks for.

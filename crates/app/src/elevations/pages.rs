@@ -20,6 +20,7 @@ use crate::why::{Why, WhyFields};
 struct List {
     shell: Shell,
     elevations: Vec<ListRow>,
+    more: bool,
     new_url: Option<String>,
 }
 
@@ -47,7 +48,7 @@ fn list_url(organization: &Organization) -> String {
 pub(super) async fn list(mut ok: Authorized<ListElevations>, State(authn): State<Authn>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (now, you) = (authn.clock().now(), ok.who().user);
-    let all = elevation::find(&mut tx, None).await?;
+    let (all, more) = elevation::find(&mut tx, None).await?;
     let open = |elevation: &Elevation| matches!(elevation.stage(now), Stage::Open(_) | Stage::Lasts(_));
     let yours_is_open = all.iter().any(|elevation| elevation.user == you && open(elevation));
     let row = |elevation: &Elevation| {
@@ -67,7 +68,7 @@ pub(super) async fn list(mut ok: Authorized<ListElevations>, State(authn): State
     let elevations = all.iter().filter(|elevation| ok.would::<ViewElevation>(elevation)).map(row).collect();
     let may_ask = ok.would::<AskForElevation>(ok.on()) && !yours_is_open;
     let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
-    Ok(Page(List { shell: shell(&ok, Nav::Members), elevations, new_url }))
+    Ok(Page(List { shell: shell(&ok, Nav::Members), elevations, more, new_url }))
 }
 
 impl ListRow {

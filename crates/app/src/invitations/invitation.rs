@@ -9,6 +9,7 @@ use web::{Email, Error, Result};
 
 use crate::members::Role;
 use crate::organizations::Organization;
+use crate::paging::cut;
 use crate::why::Why;
 
 /// Invitations that one person may make, in all their organizations: a team at once, and then one every two minutes, so
@@ -63,18 +64,20 @@ pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, 
         .inside(Organization::as_entity(organization))
 }
 
-/// Those that can still be accepted.
-pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<Vec<Invitation>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that can still be accepted, by address, and whether there are more.
+pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<Invitation>, bool)> {
+    let found = sqlx::query_as!(
         Invitation,
         r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
                   i.inviter_role, i.expires_at
              from tenant.invitations i join identity.users u on u.id = i.invited_by
-            where i.expires_at > $1 order by i.email limit 500"#,
+            where i.expires_at > $1 order by i.email limit 501"#,
         now,
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 /// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.

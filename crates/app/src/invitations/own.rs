@@ -7,6 +7,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::invitation;
+use crate::paging::cut;
 
 /// An invitation, as whoever is invited sees it. Row-level security shows those of the verified address of whoever asks.
 #[derive(Debug)]
@@ -42,18 +43,20 @@ impl Resource for OwnInvitation {
     }
 }
 
-/// Those that can still be accepted.
-pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<Vec<OwnInvitation>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 100;
+
+/// Those that can still be accepted, the newest first, and whether there are more.
+pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<OwnInvitation>, bool)> {
+    let found = sqlx::query_as!(
         OwnInvitation,
         r#"select i.tenant_id as "organization: TenantId", o.name as organization_name, i.id, i.email, i.role,
                   i.inviter_role, i.expires_at
              from tenant.invitations i join tenant.organizations o using (tenant_id)
-            where i.expires_at > $1 order by i.created_at desc, i.id limit 100"#,
+            where i.expires_at > $1 order by i.created_at desc, i.id limit 101"#,
         now,
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 const ENDED: Error = Error::Conflict("This invitation has ended, or was taken back. Ask for a new one.", None);

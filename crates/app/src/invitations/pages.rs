@@ -21,6 +21,7 @@ use crate::why::{Confirm, Why, WhyFields, WhyInput};
 struct List {
     shell: Shell,
     invitations: Vec<ListRow>,
+    more: bool,
     new_url: Option<String>,
 }
 
@@ -46,9 +47,10 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
         inviter: invitation.inviter,
         email: invitation.email,
     };
-    let invitations = invitation::all(&mut tx, authn.clock().now()).await?.into_iter().map(row).collect();
+    let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
+    let invitations = all.into_iter().map(row).collect();
     let new_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
-    Ok(Page(List { shell: shell(&ok, Nav::Members), invitations, new_url }))
+    Ok(Page(List { shell: shell(&ok, Nav::Members), invitations, more, new_url }))
 }
 
 #[derive(Template)]
@@ -187,6 +189,7 @@ pub(super) async fn revoke(mut ok: Authorized<RevokeInvitation>, Form(input): Fo
 struct ListOwn {
     shell: Shell,
     invitations: Vec<OwnRow>,
+    more: bool,
     email: String,
     email_verified: bool,
 }
@@ -211,10 +214,11 @@ pub(super) async fn list_own(
         expires: moment(own.expires_at),
         organization: own.organization_name,
     };
-    let invitations = own::all(&mut tx, authn.clock().now()).await?.into_iter().map(row).collect();
+    let (all, more) = own::all(&mut tx, authn.clock().now()).await?;
+    let invitations = all.into_iter().map(row).collect();
     let who = ok.who();
     let (email, email_verified) = (who.email.clone(), who.email_verified);
-    Ok(Page(ListOwn { shell: personal(who), invitations, email, email_verified }))
+    Ok(Page(ListOwn { shell: personal(who), invitations, more, email, email_verified }))
 }
 
 pub(super) async fn accept(

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tenancy::UserId;
 use tokens::ApiClient;
-use web::{Json, Result};
+use web::{Json, Query, Result};
 
 use super::member::{self, Member};
 use super::{ListMembers, ViewMember};
+use crate::paging::Find;
 
 #[derive(Serialize)]
 struct Shown {
@@ -28,13 +29,20 @@ impl Shown {
 }
 
 #[derive(Serialize)]
-struct Everybody {
+struct Page {
     members: Vec<Shown>,
+    /// Address of the next page.
+    next: Option<String>,
 }
 
-pub(super) async fn list(mut ok: Authorized<ListMembers, ApiClient>) -> Result<impl IntoResponse> {
+pub(super) async fn list(
+    mut ok: Authorized<ListMembers, ApiClient>,
+    Query(find): Query<Find>,
+) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    Ok(Json(Everybody { members: member::all(&mut tx).await?.iter().map(Shown::of).collect() }))
+    let url = format!("/api/v1{}/members", ok.on().url());
+    let (members, next) = member::page(&mut tx, &find, &url).await?;
+    Ok(Json(Page { members: members.iter().map(Shown::of).collect(), next }))
 }
 
 pub(super) async fn show(ok: Authorized<ViewMember, ApiClient>) -> impl IntoResponse {

@@ -7,6 +7,7 @@ use web::{Error, Result};
 
 use super::Role;
 use crate::organizations::Organization;
+use crate::paging::Find;
 use crate::why::Why;
 
 /// Somebody who belongs to the organization.
@@ -55,8 +56,15 @@ impl Resource for Member {
     }
 }
 
-/// Everybody who belongs to the organization.
-pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Member>, Option<String>)> {
+    let found = select(tx, find).await?;
+    Ok(find.page(found, list_url, |member| (&member.name, member.user.uuid())))
+}
+
+/// One page and one member more, by name whatever its case. The words sought are compared as they are: nothing in them is
+/// a pattern.
+async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
@@ -64,7 +72,12 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Member>> {
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
-            order by lower(u.display_name), m.user_id limit 500"#
+            where ($1 = '' or strpos(lower(u.display_name), lower($1)) > 0 or strpos(lower(u.email), lower($1)) > 0)
+              and (lower(u.display_name), m.user_id) > (lower($2), $3)
+            order by lower(u.display_name), m.user_id limit 21"#,
+        find.q.trim(),
+        find.after,
+        find.after_id,
     )
     .fetch_all(&mut **tx)
     .await?)

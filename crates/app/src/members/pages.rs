@@ -4,7 +4,7 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, day, see_other};
+use web::{Error, Field, FieldErrors, Form, Page, Query, Result, Shell, day, see_other};
 
 use super::member::{self, Member};
 use super::{
@@ -14,6 +14,7 @@ use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
 use crate::notices;
 use crate::organizations::Organization;
+use crate::paging::Find;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
 
@@ -21,7 +22,11 @@ use crate::why::{Confirm, Why, WhyFields, WhyInput};
 #[template(path = "members/list.html")]
 struct List {
     shell: Shell,
+    query: String,
     members: Vec<ListRow>,
+    list_url: String,
+    next_url: Option<String>,
+    first_url: Option<String>,
     invitations_url: Option<String>,
     elevations_url: Option<String>,
 }
@@ -38,8 +43,10 @@ struct ListRow {
     reset_url: Option<String>,
 }
 
-pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoResponse> {
+pub(super) async fn list(mut ok: Authorized<ListMembers>, Query(find): Query<Find>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
+    let list_url = format!("{}/members", ok.on().url());
+    let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
     let row = |member: Member| ListRow {
         change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
@@ -52,10 +59,16 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>) -> Result<impl IntoRes
         name: member.name,
         email: member.email,
     };
-    let members = member::all(&mut tx).await?.into_iter().map(row).collect();
-    let invitations_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url()));
-    let elevations_url = ok.would::<ListElevations>(ok.on()).then(|| format!("{}/elevations", ok.on().url()));
-    Ok(Page(List { shell: shell(&ok, Nav::Members), members, invitations_url, elevations_url }))
+    Ok(Page(List {
+        shell: shell(&ok, Nav::Members),
+        members: found.into_iter().map(row).collect(),
+        next_url,
+        first_url: find.first_url(&list_url),
+        query: find.q,
+        list_url,
+        invitations_url: ok.would::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url())),
+        elevations_url: ok.would::<ListElevations>(ok.on()).then(|| format!("{}/elevations", ok.on().url())),
+    }))
 }
 
 fn url(organization: &Organization, member: &Member, what: &str) -> String {

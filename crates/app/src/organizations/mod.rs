@@ -10,7 +10,7 @@ use authz::{PolicySource, Routes};
 use crate::Feature;
 
 pub(crate) use deletion::{DELETION, delete};
-pub(crate) use organization::{NewOrganization, Organization};
+pub(crate) use organization::{NewOrganization, Organization, add_in_turn};
 pub(crate) use workspace::Workspace;
 
 authz::actions! {

@@ -8,6 +8,7 @@ use web::{Line, Result};
 
 use super::workspace;
 use crate::account::Account;
+use crate::paging::cut;
 
 /// An organization somebody is a member of.
 #[derive(Clone, Debug)]
@@ -92,6 +93,15 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
     Ok(new.id)
 }
 
+/// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do
+/// not add up to more. It comes first in its transaction: whoever waits here has locked nothing that others wait for.
+pub(crate) async fn add_in_turn(tx: &mut Tx<Write>) -> Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 3))")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// An organization in the list of those one belongs to.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -100,16 +110,18 @@ pub(super) struct Own {
     pub(super) role: String,
 }
 
-/// The organizations of the person the transaction is bound to.
-pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<Vec<Own>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// The organizations of the person the transaction is bound to, by name, and whether there are more.
+pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>, bool)> {
+    let found = sqlx::query_as!(
         Own,
         r#"select m.tenant_id as "id: TenantId", o.name, m.role
              from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
-            order by lower(o.name), m.tenant_id limit 500"#
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+            order by lower(o.name), m.tenant_id limit 501"#
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 /// How many people belong to the organization.

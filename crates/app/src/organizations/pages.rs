@@ -24,6 +24,7 @@ use crate::shell::{Nav, personal, shell};
 struct List {
     shell: Shell,
     organizations: Vec<ListRow>,
+    more: bool,
     may_create: bool,
 }
 
@@ -35,13 +36,14 @@ struct ListRow {
 
 pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let organizations = organization::own(&mut tx).await?.into_iter().map(|own| ListRow {
+    let (own, more) = organization::own(&mut tx).await?;
+    let organizations = own.into_iter().map(|own| ListRow {
         url: Organization { id: own.id, name: String::new() }.url(),
         name: own.name,
         role: Role::label_of(&own.role),
     });
     let may_create = ok.would::<CreateOrganization>(&NewOrganization::by(ok.who().user));
-    Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), may_create }))
+    Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
 }
 
 /// A form with nothing but a name.
@@ -106,6 +108,7 @@ struct Show {
     shell: Shell,
     organization: String,
     workspaces: Vec<WorkspaceRow>,
+    more_workspaces: bool,
     member_count: i64,
     settings_url: Option<String>,
     approvals_url: Option<String>,
@@ -135,11 +138,12 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
             name: workspace.name,
         }
     };
-    let workspaces = workspace::all(&mut tx).await?.into_iter().map(row).collect();
+    let (workspaces, more_workspaces) = workspace::all(&mut tx).await?;
     Ok(Page(Show {
         shell: shell(&ok, Nav::Overview),
         organization: ok.on().name.clone(),
-        workspaces,
+        workspaces: workspaces.into_iter().map(row).collect(),
+        more_workspaces,
         member_count: organization::member_count(&mut tx).await?,
         may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
         clients_url: ok.would::<ListClients>(ok.on()).then(|| format!("{}/clients", ok.on().url())),

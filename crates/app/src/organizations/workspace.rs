@@ -5,6 +5,7 @@ use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, Wor
 use web::Result;
 
 use super::Organization;
+use crate::paging::cut;
 
 /// A workspace of an organization.
 #[derive(Clone, Debug)]
@@ -58,15 +59,17 @@ pub(super) struct Counted {
     pub(super) contacts: i64,
 }
 
-/// All workspaces of the organization.
-pub(super) async fn all(tx: &mut Tx<Read>) -> Result<Vec<Counted>> {
-    Ok(sqlx::query_as!(
+/// Most that the overview shows.
+const SHOWN: usize = 200;
+
+/// The workspaces of the organization, by name, and whether there are more.
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Counted>, bool)> {
+    let found = sqlx::query_as!(
         Counted,
         r#"select w.id as "id: WorkspaceId", w.name,
                   (select count(*) from tenant.contacts c where c.tenant_id = w.tenant_id and c.workspace_id = w.id)
                     as "contacts!"
-             from tenant.workspaces w order by lower(w.name), w.id limit 200"#
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+             from tenant.workspaces w order by lower(w.name), w.id limit 201"#
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }

@@ -40,7 +40,7 @@ impl Resource for Passkey {
     }
 }
 
-/// All of the person's, the newest last.
+/// All of the person's, the newest last. `authn` lets nobody have more than 20.
 pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     Ok(sqlx::query_as!(
         Passkey,

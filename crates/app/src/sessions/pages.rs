@@ -17,6 +17,7 @@ const LIST: &str = "/account/sessions";
 struct List {
     shell: Shell,
     sessions: Vec<ListRow>,
+    more: bool,
 }
 
 struct ListRow {
@@ -41,8 +42,9 @@ pub(super) async fn list(mut ok: Authorized<ListSessions>, State(authn): State<A
         device: live.device,
         network: live.network,
     };
-    let sessions = session::live(&mut tx, authn.clock().now()).await?.into_iter().map(row).collect();
-    Ok(Page(List { shell: account(ok.who(), AccountNav::Sessions), sessions }))
+    let (live, more) = session::live(&mut tx, authn.clock().now()).await?;
+    let sessions = live.into_iter().map(row).collect();
+    Ok(Page(List { shell: account(ok.who(), AccountNav::Sessions), sessions, more }))
 }
 
 pub(super) async fn end(

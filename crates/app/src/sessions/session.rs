@@ -6,6 +6,8 @@ use tenancy::{Account, Entry, Read, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
+use crate::paging::cut;
+
 /// A session of the person.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -43,18 +45,20 @@ pub(super) struct Live {
     pub(super) last_seen_at: DateTime<Utc>,
 }
 
-/// Those that have not ended, the one used last first.
-pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<Vec<Live>> {
-    Ok(sqlx::query_as!(
+/// Most that the page shows.
+const SHOWN: usize = 100;
+
+/// Those that have not ended, the one used last first, and whether there are more.
+pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
+    let found = sqlx::query_as!(
         Live,
         r#"select id, methods, seen_device as device, seen_network as network, created_at, last_seen_at
              from identity.sessions
             where ended_at is null and idle_expires_at > $1 and expires_at > $1
-            order by last_seen_at desc, id desc limit 100"#,
+            order by last_seen_at desc, id desc limit 101"#,
         now,
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
 const ENDED: Error = Error::Conflict("This session has ended already.", None);

@@ -7,7 +7,7 @@ use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
-use crate::organizations::Organization;
+use crate::organizations::{Organization, add_in_turn};
 use crate::why::Why;
 
 /// Most domains of one organization.
@@ -92,7 +92,7 @@ impl TryFrom<&str> for DomainName {
     }
 }
 
-/// All of them by name, or one.
+/// All of them by name, which are at most `MOST`, or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
@@ -105,6 +105,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Doma
     .await?)
 }
 
+/// Adds a domain, if there is room for it.
 pub(super) async fn add(
     tx: &mut Tx<Write>,
     name: &DomainName,
@@ -114,6 +115,7 @@ pub(super) async fn add(
     by: &Actor,
 ) -> Result<()> {
     let id = Uuid::now_v7();
+    add_in_turn(tx).await?;
     let added = sqlx::query!(
         "insert into tenant.domains (id, name, token, created_at)
          select $1, $2, $3, $4 where (select count(*) from tenant.domains) < $5",

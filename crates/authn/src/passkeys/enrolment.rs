@@ -80,6 +80,10 @@ impl Authn {
         if !(16..=1023).contains(&passkey.cred_id().len()) {
             return Ok(Err((PasskeyFailure::Refused, "a credential id of a length no authenticator makes".to_owned())));
         }
+        // By one request of a person at a time, so that parallel ones do not add up to more.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 3))", who.user.uuid())
+            .execute(&mut **tx)
+            .await?;
         let count = sqlx::query_scalar!(r#"select count(*) as "count!" from identity.passkeys"#);
         if count.fetch_one(&mut **tx).await? >= MOST {
             return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));

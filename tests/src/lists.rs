@@ -1,0 +1,170 @@
+//! Lists that are longer than a page: their cursors, and what they say of what they do not show.
+
+use uuid::Uuid;
+
+use crate::harness::{Answer, Client, World};
+
+/// The rows of a list, as the page has them.
+fn rows(list: &Answer) -> &str {
+    assert_eq!(list.status, 200, "{}", list.text());
+    list.body.split_once("<tbody").map_or("", |(_, rest)| rest.split_once("</tbody>").unwrap().0)
+}
+
+// control: TEN-02
+#[tokio::test]
+async fn a_cursor_is_a_place_in_the_order_whether_or_not_there_is_a_row_at_it() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let theirs = [world.contact(world.globex).await, world.user("gus").await];
+    let lists = [world.acme.contacts(), format!("{}/members", world.acme.url())];
+    for (list, foreign) in lists.iter().zip(theirs) {
+        let all = olivia.get(list).await;
+        for name in ["", "Carl", "Gus", "no such name", "\u{10ffff}"] {
+            let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+            let after = |id: Uuid| format!("{list}?after={name}&after_id={id}");
+            let (of_them, of_nobody) = (olivia.get(&after(foreign)).await, olivia.get(&after(Uuid::now_v7())).await);
+            assert_eq!(rows(&of_them), rows(&of_nobody), "{list} after {name}");
+        }
+        for before in [format!("{list}?after_id={foreign}"), format!("{list}?after_id={}", Uuid::max())] {
+            assert_eq!(rows(&olivia.get(&before).await), rows(&all), "an id alone is before every name");
+        }
+        let behind = olivia.get(&format!("{list}?after=%F4%8F%BF%BF")).await;
+        assert!(behind.body.contains("You have reached the end of the list."), "{}", behind.text());
+        assert!(behind.body.contains("rel=\"first\"") && !behind.body.contains("rel=\"next\""), "{}", behind.text());
+    }
+}
+
+/// Copies the row with this id, or of this organization where that is its key, with other values in some columns.
+async fn copy(world: &World, table: &str, id: Uuid, others: &str, times: i64) {
+    let key = if table == "tenant.organizations" { "tenant_id" } else { "id" };
+    let sql = format!(
+        "insert into {table}
+         select r.* from {table} t, generate_series(1, $2) n
+          cross join lateral jsonb_populate_record(t, jsonb_build_object('nth', n, {others})) r where t.{key} = $1"
+    );
+    let copied = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).bind(times);
+    let copied = copied.execute(&mut world.database.owner().await).await.unwrap().rows_affected();
+    assert_eq!(copied, u64::try_from(times).unwrap(), "{table}");
+}
+
+async fn says(client: &mut Client, page: &str, sentence: &str) -> bool {
+    let page = client.get(page).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    page.body.contains(sentence)
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_shown_to_its_end_says_so() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let (acme, new_id) = (world.acme.url(), "'id', gen_random_uuid()");
+    for (page, sentence, most, table, counted, id, others) in [
+        (
+            "/account/sessions".to_owned(),
+            "Only the 100 used last are shown.",
+            100,
+            "identity.sessions",
+            "select count(*) from identity.sessions where ended_at is null",
+            world.new_session("olivia").await,
+            format!("{new_id}, 'token_hash', sha256(gen_random_uuid()::text::bytea)"),
+        ),
+        (
+            format!("{acme}/elevations"),
+            "Only the newest 500 of this organization are shown.",
+            500,
+            "tenant.elevations",
+            "select count(*) from tenant.elevations",
+            world.new_elevation(world.acme).await,
+            format!("{new_id}, 'ended_at', t.asked_at"),
+        ),
+        (
+            format!("{acme}/approvals"),
+            "Only the newest 500 of this organization are shown.",
+            500,
+            "tenant.approvals",
+            "select count(*) from tenant.approvals",
+            world.new_approval(world.acme).await,
+            format!("{new_id}, 'target', gen_random_uuid()"),
+        ),
+        (
+            format!("{acme}/invitations"),
+            "Only the first 500 are shown, by address.",
+            500,
+            "tenant.invitations",
+            "select count(*) from tenant.invitations",
+            world.new_invitation(world.acme).await,
+            format!("{new_id}, 'email', gen_random_uuid() || '@example.org'"),
+        ),
+        (
+            acme.clone(),
+            "Only the first 200 are shown, by name.",
+            200,
+            "tenant.workspaces",
+            "select count(*) from tenant.workspaces join tenant.organizations o using (tenant_id) where o.name = 'Acme'",
+            world.acme.workspace,
+            format!("{new_id}, 'name', gen_random_uuid()"),
+        ),
+    ] {
+        let missing = most - world.database.count(counted).await;
+        copy(&world, table, id, &others, missing).await;
+        assert!(!says(&mut olivia, &page, sentence).await, "{page} shows all");
+        copy(&world, table, id, &others, 1).await;
+        assert!(says(&mut olivia, &page, sentence).await, "{page} does not show all");
+    }
+}
+
+#[tokio::test]
+async fn so_do_those_of_somebody_in_many_organizations_and_of_an_organization_with_many_people() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let more = async |times: i64| {
+        copy(
+            &world,
+            "tenant.organizations",
+            world.acme.organization,
+            "'tenant_id', gen_random_uuid(), 'name', 'Copy'",
+            times,
+        )
+        .await;
+    };
+    let join = async |subject: &str| {
+        let sql = "insert into tenant.memberships (tenant_id, user_id, role)
+                   select tenant_id, $1, 'owner' from tenant.organizations where name = 'Copy' on conflict do nothing";
+        let join = sqlx::query(sql).bind(world.user(subject).await);
+        join.execute(&mut world.database.owner().await).await.unwrap();
+    };
+    let invite = async || {
+        let sql =
+            "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at)
+             select m.tenant_id, gen_random_uuid(), 'olivia@example.com', 'viewer', m.user_id, m.role, $1, $1 + interval '7 days'
+               from tenant.memberships m join tenant.organizations o using (tenant_id) where o.name = 'Copy'
+             on conflict do nothing";
+        let invite = sqlx::query(sql).bind(world.clock.now());
+        invite.execute(&mut world.database.owner().await).await.unwrap();
+    };
+    for (times, cut) in [(100, false), (1, true)] {
+        more(times).await;
+        join("carl").await;
+        invite().await;
+        assert_eq!(says(&mut olivia, "/invitations", "Only the newest 100 are shown.").await, cut);
+    }
+
+    let hers =
+        "select count(*) from tenant.memberships m join identity.accounts a using (user_id) where a.subject = 'olivia'";
+    let missing = 500 - 101 - world.database.count(hers).await;
+    for (times, cut) in [(missing, false), (1, true)] {
+        more(times).await;
+        join("olivia").await;
+        assert_eq!(says(&mut olivia, "/organizations", "Only the first 500 are shown, by name.").await, cut);
+    }
+
+    let theirs =
+        "select count(*) from tenant.memberships join tenant.organizations o using (tenant_id) where o.name = 'Acme'";
+    let missing = usize::try_from(500 - world.database.count(theirs).await).unwrap();
+    let activity = format!("{}/activity", world.acme.url());
+    for (times, cut) in [(missing, false), (1, true)] {
+        world.new_members(world.acme, &vec!["Somebody"; times]).await;
+        let sentence = "Only the first 500 people can be chosen, by name.";
+        assert_eq!(says(&mut olivia, &activity, sentence).await, cut);
+    }
+}
