@@ -13,6 +13,19 @@ create table identity.totp (
   last_used_at timestamptz
 );
 
+-- What somebody has beside the provider who vouches for them.
+create function identity.enrolled(given_user uuid) returns json
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return json_build_object(
+    'passkey', exists (select from identity.passkeys p where p.user_id = given_user),
+    'totp', exists (select from identity.totp t where t.user_id = given_user and t.confirmed_at is not null));
+end;
+$$;
+grant execute on function identity.enrolled(uuid) to identity_rows;
+
 alter table identity.totp enable row level security;
 alter table identity.totp force row level security;
 create policy identity_plane on identity.totp to identity_rows using (true) with check (true);

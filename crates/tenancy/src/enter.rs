@@ -121,7 +121,8 @@ pub struct SessionFacts {
 pub struct Enrolled {
     /// They have a passkey, if only a disabled one.
     pub passkey: bool,
-    /// They have an authenticator app.
+    /// They have an authenticator app. Not looked for where they have proved a passkey in the session: nothing takes a code
+    /// then.
     pub totp: bool,
 }
 
