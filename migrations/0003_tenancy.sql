@@ -128,8 +128,8 @@ begin
                                  when s.sign_on <> m.tenant_id then 'elsewhere'
                                  when o.enforces_sign_on and (s.sign_on is null or s.provider is null)
                                       and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end,
-                               'elevation', case when s.elevation is not null then
-                                 identity.elevation(s.elevation, s.id, m.tenant_id, m.user_id, m.role, given_now) end) end,
+                               'elevation', case when s.asked_for_role then
+                                 identity.elevation(s.id, m.tenant_id, m.user_id, m.role, given_now) end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_user, found_tenant, entry
     from identity.sessions s

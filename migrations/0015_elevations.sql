@@ -30,7 +30,8 @@ create table tenant.elevations (
   check (approved_at < expires_at),
   constraint elevations_by_another check (approved_by <> user_id)
 );
--- One for each person that is asked for or lasts. What has ended by the clock makes room when the next one is asked for.
+-- One for each person that is asked for or lasts, and what is looked for. What has ended by the clock makes room when the
+-- next one is asked for.
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
 revoke insert, update, delete on tenant.elevations from tenant_rows;
@@ -40,15 +41,15 @@ grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, 
 create policy entry on tenant.elevations for select to identity_rows using (true);
 grant select (tenant_id, id, user_id, session_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
 
--- A session that asks says so, and others are not looked for: what it says is where to look, and grants nothing.
-alter table identity.sessions add column elevation uuid;
-grant update (elevation) on identity.sessions to tenant_rows;
+-- A session that has asked, in whichever organization, says so, so that requests of others do not look. It grants nothing.
+alter table identity.sessions add column asked_for_role boolean not null default false;
+grant update (asked_for_role) on identity.sessions to tenant_rows;
 create function tenant.note_elevation() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update identity.sessions s set elevation = new.id where s.id = new.session_id and s.user_id = new.user_id;
+  update identity.sessions s set asked_for_role = true where s.id = new.session_id and s.user_id = new.user_id;
   return null;
 end;
 $$;
@@ -56,9 +57,9 @@ create trigger note_elevation after insert on tenant.elevations
   for each row execute function tenant.note_elevation();
 grant execute on function tenant.note_elevation() to tenant_rows;
 
--- The role that a member acts in now in this session, by the elevation it asked for.
+-- The role that a member acts in now in this session.
 create function identity.elevation(
-  given_elevation uuid, given_session uuid, given_tenant uuid, given_user uuid, given_role text, given_now timestamptz)
+  given_session uuid, given_tenant uuid, given_user uuid, given_role text, given_now timestamptz)
 returns json
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -69,14 +70,14 @@ begin
   select json_build_object('id', e.id, 'role', e.role, 'ends_at', e.approved_at + make_interval(mins => e.minutes))
     into found
     from tenant.elevations e
-   where e.tenant_id = given_tenant and e.id = given_elevation and e.user_id = given_user
-     and e.session_id = given_session and e.own_role = given_role and e.ended_at is null
+   where e.tenant_id = given_tenant and e.user_id = given_user and e.ended_at is null
+     and e.session_id = given_session and e.own_role = given_role
      and e.approved_at <= given_now + interval '1 second'
      and e.approved_at + make_interval(mins => e.minutes) > given_now;
   return found;
 end;
 $$;
-grant execute on function identity.elevation(uuid, uuid, uuid, uuid, text, timestamptz) to identity_rows;
+grant execute on function identity.elevation(uuid, uuid, uuid, text, timestamptz) to identity_rows;
 
 -- Nothing is approved twice, approved after it has ended, or begins again.
 create function tenant.keep_elevation() returns trigger

@@ -79,3 +79,20 @@ async fn nobody_approves_their_own() {
     assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
     assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
 }
+
+// control: POL-06
+#[tokio::test]
+async fn what_is_looked_for_is_found_in_the_index_of_what_is_open() {
+    let world = World::start().await;
+    world.new_elevation(world.acme).await;
+    let mut owner = world.database.owner().await;
+    owner.execute("set enable_seqscan = off; set enable_bitmapscan = off").await.unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select e.id from tenant.elevations e
+          where e.tenant_id = gen_random_uuid() and e.user_id = gen_random_uuid() and e.ended_at is null",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(plan.iter().any(|line| line.contains("elevations_open_unique")), "{plan:?}");
+}

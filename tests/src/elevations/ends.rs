@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::{adds_a_contact, asked, decide, elevated, page};
-use crate::harness::{Client, World};
+use crate::harness::{Client, Place, World};
 
 const OPEN: &str = "select count(*) from tenant.elevations where ended_at is null";
 
@@ -90,6 +90,30 @@ async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
     let hers =
         "select count(*) from tenant.elevations e join identity.accounts a using (user_id) where a.subject = 'vera'";
     assert_eq!(world.database.count(hers).await, 0);
+}
+
+// control: POL-06
+#[tokio::test]
+async fn a_session_acts_in_a_role_of_each_organization_by_itself() {
+    let world = World::start().await;
+    let (mut olivia, mut gus, mut adam) =
+        (world.sign_in("olivia").await, world.sign_in("gus").await, world.sign_in("adam").await);
+    let acts = async |adam: &mut Client, place: Place| adam.get(&place.url()).await.text().contains("You act as");
+    for (place, role, approver) in [(world.acme, "editor", &mut olivia), (world.globex, "creator", &mut gus)] {
+        let list = format!("{}/elevations", place.url());
+        let form =
+            [("role", role), ("minutes", "60"), ("reason", "The import"), ("ticket", "https://tickets.example/1")];
+        let asked = adam.post(&list, &form).await;
+        assert_eq!(asked.status, 303, "{}", asked.text());
+        let id: Uuid = sqlx::query_scalar("select id from tenant.elevations order by id desc limit 1")
+            .fetch_one(&mut world.database.owner().await)
+            .await
+            .unwrap();
+        assert!(!acts(&mut adam, place).await);
+        assert_eq!(approver.post(&format!("{list}/{id}/approve"), &[]).await.status, 303);
+        assert!(acts(&mut adam, place).await);
+    }
+    assert!(acts(&mut adam, world.acme).await, "the first one lasts");
 }
 
 // control: POL-06
