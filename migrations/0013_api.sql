@@ -46,6 +46,8 @@ create table identity.token_families (
   -- Thumbprint of the key it is bound to (RFC 7638).
   jkt text check (char_length(jkt) = 43),
   scopes text[] not null,
+  -- Refresh tokens it has had.
+  turns int not null default 0,
   expires_at timestamptz not null,
   revoked_at timestamptz,
   foreign key (tenant_id, client_id) references tenant.api_clients (tenant_id, id) on delete cascade
@@ -63,7 +65,7 @@ create table identity.refresh_tokens (
   -- It was used a second time, because the first answer was lost. That is let pass once.
   repeated boolean not null default false
 );
-create index refresh_tokens_family on identity.refresh_tokens (family_id);
+create index refresh_tokens_family on identity.refresh_tokens (family_id, previous);
 
 -- Access tokens that were taken back, until they would have expired.
 create table identity.revoked_tokens (
@@ -91,7 +93,7 @@ create table identity.signing_keys (
   check (signs_from < signs_until and signs_until < published_until)
 );
 
-grant select, insert, update (expires_at, revoked_at), delete on identity.token_families to identity_rows;
+grant select, insert, update (turns, expires_at, revoked_at), delete on identity.token_families to identity_rows;
 grant select, insert, update (used_at, repeated) on identity.refresh_tokens to identity_rows;
 grant select, insert, delete on identity.revoked_tokens to identity_rows;
 grant select, insert, delete on identity.seen to identity_rows;

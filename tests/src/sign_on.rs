@@ -337,7 +337,7 @@ async fn requests_at_once_do_not_add_up_to_more_domains_than_there_may_be() {
     }
     let add = |name: &'static str| {
         let (mut client, url) = (olivia.clone(), format!("{}/domains", settings(world.acme)));
-        async move { client.post(&url, &[("name", name)]).await }
+        async move { client.post(&url, &[("name", name), ("reason", "It is ours")]).await }
     };
     let lock = "select from tenant.organizations for update";
     assert_eq!(world.race_for_one_place(lock, add("one.test"), add("other.test")).await, [303, 409]);

@@ -1,7 +1,7 @@
 use audit::Event;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Identity as IdentityPlane, Plane, Tx, UserId, Write};
+use tenancy::{Identity as IdentityPlane, Mode, Plane, Tx, UserId, Write};
 use web::Error;
 
 use crate::limit::seconds;
@@ -35,6 +35,22 @@ pub(crate) async fn forget_failures<P: Plane>(tx: &mut Tx<Write, P>, user: UserI
     Ok(())
 }
 
+async fn refuse_locked<M: Mode>(
+    tx: &mut Tx<M, IdentityPlane>,
+    who: &SignedIn,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let free_at = sqlx::query_scalar!(
+        "select free_at from identity.lockouts where user_id = $1 and free_at > $2",
+        who.user.uuid(),
+        now,
+    );
+    let Some(free_at) = free_at.fetch_optional(&mut **tx).await? else { return Ok(()) };
+    let wait = seconds((free_at - now).num_microseconds().unwrap_or_default());
+    tracing::warn!(user = %who.user, wait, "locked: too many wrong codes");
+    Err(Error::TooMany(wait))
+}
+
 impl Authn {
     /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]: too many from one network, whoever
     /// tries them, or of one person. Five wrong ones of a person cost nothing; after
@@ -43,8 +59,10 @@ impl Authn {
     /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
     /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.
     pub(crate) async fn attempt(&self, who: &SignedIn) -> Result<Attempt, Error> {
-        self.count(self.0.limits.sign_in("codes"), &who.context().client.network, who.context()).await?;
         let now = self.0.clock.now();
+        // Who is locked uses up nothing of what their neighbours share.
+        refuse_locked(&mut self.0.db.begin_identity::<tenancy::Read>().await?, who, now).await?;
+        self.count(self.0.limits.sign_in("codes"), &who.context().client.network, who.context()).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let counted = sqlx::query_as!(
             Attempt,
@@ -64,12 +82,9 @@ impl Authn {
             tx.commit().await?;
             return Ok(attempt);
         }
-        let free_at = sqlx::query_scalar!("select free_at from identity.lockouts where user_id = $1", who.user.uuid());
-        // None where it was forgotten in this moment.
-        let wait = free_at.fetch_optional(&mut *tx).await?.and_then(|free_at| (free_at - now).num_microseconds());
-        let wait = seconds(wait.unwrap_or_default());
-        tracing::warn!(user = %who.user, wait, "locked: too many wrong codes");
-        Err(Error::TooMany(wait))
+        refuse_locked(&mut tx, who, now).await?;
+        // Locked by another try at once, and forgotten in this moment.
+        Err(Error::TooMany(seconds(0)))
     }
 
     /// The code was wrong. If that locks the person, it is recorded, and they are told, once a day.

@@ -158,8 +158,7 @@ impl Authorizer {
         for entity in [&asker.principal, &resource] {
             entity.collect(&mut known).map_err(|twice| Error::internal(format!("{twice} is told of in two ways")))?;
         }
-        let entities = known.into_values().map(|entity| policies.entity(entity)).collect::<Result<Vec<_>, _>>()?;
-        let entities = Entities::from_entities(entities, Some(&policies.entities))?;
+        let entities = policies.entities(known.into_values())?;
         let (principal, on) = (policies.uid(&asker.principal.uid)?, policies.uid(&resource.uid)?);
         let context = asker.situation.with(facts, true)?;
         let known = Arc::new(Known { asker, principal, resource, entities });

@@ -58,7 +58,7 @@ pub(crate) struct Policies {
     pub(crate) schema: Schema,
     /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
     /// than the answer did.
-    pub(crate) entities: Schema,
+    entity_types: Schema,
     pub(crate) hash: [u8; 32],
     pub(crate) by_action: HashMap<String, Asked>,
     types: HashMap<String, EntityTypeName>,
@@ -80,7 +80,7 @@ impl Policies {
             return Err(PolicyError::Schema(warning.to_string()));
         }
         let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?;
-        let entities = without_actions(fragment)?;
+        let entity_types = without_actions(fragment)?;
         let mut set = PolicySet::new();
         let mut hash = Sha256::new();
         for source in sources {
@@ -123,7 +123,7 @@ impl Policies {
             })
             .collect::<Result<_, PolicyError>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
-        Ok(Self { schema, entities, hash: hash.finalize().into(), by_action, types })
+        Ok(Self { schema, entity_types, hash: hash.finalize().into(), by_action, types })
     }
 
     /// A name of our own as the engine's. Errors where the schema knows no such type.
@@ -132,7 +132,13 @@ impl Policies {
         Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(&uid.id)))
     }
 
-    pub(crate) fn entity(&self, entity: &Entity) -> Result<cedar_policy::Entity, Error> {
+    /// Entities of our own as the engine's, with all they are inside of. Errors where they do not fit the schema.
+    pub(crate) fn entities<'a>(&self, known: impl IntoIterator<Item = &'a Entity>) -> Result<Entities, Error> {
+        let entities = known.into_iter().map(|entity| self.entity(entity)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Entities::from_entities(entities, Some(&self.entity_types))?)
+    }
+
+    fn entity(&self, entity: &Entity) -> Result<cedar_policy::Entity, Error> {
         let mut attributes = HashMap::with_capacity(entity.attributes.len());
         for (name, value) in &entity.attributes {
             let value = match value {
@@ -272,6 +278,25 @@ mod tests {
         )
         .unwrap();
         assert_eq!(ids(&loaded, "Read"), ["base.own"]);
+    }
+
+    // control: POL-01
+    #[test]
+    fn entities_that_do_not_fit_the_schema_are_refused() {
+        let policies = load("").unwrap();
+        let user = Entity::new("User", 1);
+        let file = || Entity::new("File", 1);
+        assert!(policies.entities([&file().reference("owner", &user), &user]).is_ok());
+        for wrong in [
+            file(),
+            file().text("owner", "1"),
+            file().reference("owner", &file()),
+            file().reference("owner", &user).flag("shared", true),
+            file().reference("owner", &user).inside(user.clone()),
+            Entity::new("Folder", 1),
+        ] {
+            assert!(policies.entities([&wrong]).is_err(), "{wrong:?}");
+        }
     }
 
     // control: POL-14

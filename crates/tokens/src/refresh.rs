@@ -6,6 +6,8 @@ use web::Error;
 use crate::secret::{self, Hash};
 use secrecy::zeroize::Zeroizing;
 
+/// Refresh tokens of one family, which are all kept: one every quarter of an hour for as long as a secret lasts are fewer.
+const MOST: i32 = 10_000;
 /// How long a refresh token is good for.
 pub(crate) const LIFETIME: Duration = Duration::hours(24);
 
@@ -15,7 +17,7 @@ pub(crate) enum Turned {
     Next(Zeroizing<String>),
     /// It was used before by somebody who had the next one. The family has ended.
     Reused,
-    /// It is none, or has expired.
+    /// It is none, has expired, or its family is full.
     Nothing,
 }
 
@@ -37,9 +39,13 @@ pub(crate) async fn new(
     )
     .execute(&mut **tx)
     .await?;
-    sqlx::query!("update identity.token_families set expires_at = $2 where id = $1", family, expires_at)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "update identity.token_families set expires_at = $2, turns = turns + 1 where id = $1",
+        family,
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(token)
 }
 
@@ -54,10 +60,11 @@ pub(crate) async fn turn(
     now: DateTime<Utc>,
 ) -> Result<Turned, Error> {
     let token = sqlx::query!(
-        "select used_at is not null as \"used!\", repeated, expires_at,
+        "select t.used_at is not null as \"used!\", t.repeated, t.expires_at, f.turns,
                 exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous = $1 and n.used_at is not null)
                   as \"followed!\"
-           from identity.refresh_tokens where token_hash = $1 and family_id = $2",
+           from identity.refresh_tokens t join identity.token_families f on f.id = t.family_id
+          where t.token_hash = $1 and t.family_id = $2",
         &shown,
         family,
     );
@@ -68,7 +75,7 @@ pub(crate) async fn turn(
             .await?;
         return Ok(Turned::Reused);
     }
-    if token.expires_at <= now {
+    if token.expires_at <= now || token.turns >= MOST {
         return Ok(Turned::Nothing);
     }
     sqlx::query!(

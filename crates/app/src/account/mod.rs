@@ -87,7 +87,7 @@ async fn show(ok: Authorized<ViewAccount>) -> impl IntoResponse {
         subject: who.subject.clone().unwrap_or_default(),
         vouched: who.issuer.is_some(),
         signed_in_at: moment(who.auth_time),
-        proved_with: crate::sessions::proved_with(&who.methods),
+        proved_with: crate::sessions::proved_with(&who.methods, who.passkey_at.is_some(), who.totp_at.is_some()),
         session_expires: moment(who.expires_at),
         device: who.device.clone(),
         network: who.network.clone(),

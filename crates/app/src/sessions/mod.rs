@@ -19,17 +19,22 @@ authz::actions! {
     EndOtherSessions: Write on Account;
 }
 
-/// The methods of a session as people read them, the one it began with first. What a provider says it did itself is left out:
-/// those are its own words.
-pub(crate) fn proved_with(methods: &[String]) -> String {
-    let in_words = |method: &String| match method.as_str() {
-        "oidc" => Some("a provider"),
-        "mail" => Some("a link by e-mail"),
-        "passkey" => Some("a passkey"),
-        "totp" => Some("an authenticator app"),
-        _ => None,
+/// How a session began and what was proved in it, as people read it. The other methods of a session are a provider's own
+/// words.
+pub(crate) fn proved_with(methods: &[String], passkey: bool, totp: bool) -> String {
+    let began = match methods.first().map(String::as_str) {
+        Some("mail") => "a link by e-mail",
+        Some("passkey") => "a passkey",
+        _ => "a provider",
     };
-    methods.iter().filter_map(in_words).collect::<Vec<_>>().join(" and ")
+    let mut with = began.to_owned();
+    if passkey && began != "a passkey" {
+        with.push_str(" and a passkey");
+    }
+    if totp {
+        with.push_str(" and an authenticator app");
+    }
+    with
 }
 
 pub(crate) fn feature() -> Feature {

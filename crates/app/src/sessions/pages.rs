@@ -34,7 +34,7 @@ pub(super) async fn list(mut ok: Authorized<ListSessions>, State(authn): State<A
     let mut tx = ok.begin().await?;
     let here: Uuid = ok.who().session;
     let row = |live: Live| ListRow {
-        how: proved_with(&live.methods),
+        how: proved_with(&live.methods, live.by_passkey, live.by_totp),
         began: moment(live.created_at),
         last_seen: moment(live.last_seen_at),
         is_this: live.id == here,

@@ -39,6 +39,8 @@ impl Resource for Session {
 pub(super) struct Live {
     pub(super) id: Uuid,
     pub(super) methods: Vec<String>,
+    pub(super) by_passkey: bool,
+    pub(super) by_totp: bool,
     pub(super) device: String,
     pub(super) network: String,
     pub(super) created_at: DateTime<Utc>,
@@ -52,7 +54,7 @@ const SHOWN: usize = 100;
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
     let found = sqlx::query_as!(
         Live,
-        r#"select id, methods, seen_device as device, seen_network as network, created_at, last_seen_at
+        r#"select id, methods, (passkey_at is not null) as "by_passkey!", (totp_at is not null) as "by_totp!", seen_device as device, seen_network as network, created_at, last_seen_at
              from identity.sessions
             where ended_at is null and idle_expires_at > $1 and expires_at > $1
             order by last_seen_at desc, id desc limit 101"#,
