@@ -95,7 +95,7 @@ grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
 --
 -- One query and one value, because what is asked before every request is felt in every request: as three queries and a
 -- row of 21 columns it took three times as long. What few requests need is in functions of its own, and only called where it
--- is: as joins it took 35 of 95 microseconds, and with more than 16 tables and indexes a transaction takes its locks in
+-- is: as joins it took a quarter of the time, and with more than 16 tables and indexes a transaction takes its locks in
 -- memory that all share.
 create function identity.enter(given_hash bytea, given_now timestamptz, given_tenant uuid, given_workspace uuid)
 returns json
