@@ -138,7 +138,7 @@ create policy identity_plane on identity.sessions to identity_rows using (true) 
 create policy own on identity.sessions to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid))
   with check (user_id = (select current_setting('app.user_id')::uuid));
-grant select (id, user_id, provider, sign_on, methods, passkey_at, totp_at, device, network, seen_device, seen_network, created_at,
+grant select (id, user_id, sign_on, methods, passkey_at, totp_at, device, network, seen_device, seen_network, created_at,
               passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
       update (rotated_at, ended_at, ended_why) on identity.sessions to account_rows;
 

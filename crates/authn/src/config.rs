@@ -149,8 +149,8 @@ fn ten() -> u32 {
 pub enum ConfigError {
     /// Lifetimes that make no session, or one that never ends.
     #[error(
-        "authn.session: want 300 <= idle_seconds <= absolute_seconds, idle_seconds <= a day, absolute_seconds <= a week, 60 <= rotate_seconds <= absolute_seconds, \
-         10 <= grace_seconds <= 300"
+        "authn.session: want 300 <= idle_seconds <= absolute_seconds, idle_seconds <= a day, absolute_seconds <= a week, \
+         60 <= rotate_seconds <= absolute_seconds, 10 <= grace_seconds <= 300"
     )]
     Session,
     /// An origin that passkeys cannot be bound to.

@@ -20,8 +20,8 @@ pub(crate) const RESET: &str = "Their passkeys, their authenticator app and thei
     sessions end. They sign in with the organization's provider then, and make a new passkey.";
 
 const THEIR_OWN: Error = Error::Conflict(
-    "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. They recover it \
-     themselves.",
+    "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. \
+     They recover it themselves.",
     None,
 );
 
