@@ -44,7 +44,16 @@ pub(crate) fn score(session: &SessionFacts, client: &Client, now: DateTime<Utc>)
             score += (i64::from(drift.returns) * RETURN).clamp(0, MOST);
         }
     }
-    if other_device { score.min(100) } else { score.min(ENDS) }
+    let ends = other_device && !(client.network == session.network && is_other_view(&client.device, &session.device));
+    if ends { score.min(100) } else { score.min(ENDS) }
+}
+
+/// Whether one of two device families is of a telephone or tablet and the other one of a desk. In one network this is what
+/// "Desktop site" of a telephone's browser and the device mode of developer tools look like, on and off.
+fn is_other_view(one: &str, other: &str) -> bool {
+    let is_mobile = |device: &str| ["Android", "iOS"].iter().any(|platform| device.ends_with(platform));
+    let is_desktop = |device: &str| ["Windows", "macOS", "Linux"].iter().any(|platform| device.ends_with(platform));
+    is_mobile(one) && is_desktop(other) || is_desktop(one) && is_mobile(other)
 }
 
 /// Where the last request of a session came from: device family and network.
@@ -135,6 +144,11 @@ mod tests {
             // However often: with the same device it stays at the limit, and below the end.
             (("Firefox on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, ENDS),
             (("Chrome on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
+            // The other view of a browser asks for a proof at home, and is somebody else's elsewhere.
+            (("Firefox on Android", "192.0.2.0/24"), true, 1, 0, 65),
+            (("Safari on iOS", "192.0.2.0/24"), true, i32::MAX, i32::MAX, ENDS),
+            (("Firefox on Android", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
+            (("Firefox on Windows", "192.0.2.0/24"), true, i32::MAX, i32::MAX, 100),
         ];
         for ((device, network), new_device, changes, returns, expected) in cases {
             let session = SessionFacts { drift: Some(drift(new_device, changes, returns)), ..session() };

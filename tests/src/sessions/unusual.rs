@@ -97,3 +97,22 @@ async fn a_device_that_was_never_seen_before_is_new_and_the_first_one_is_not() {
         world.wait(1);
     }
 }
+
+// control: IDN-07
+#[tokio::test]
+async fn the_desktop_site_of_a_telephone_asks_for_a_proof_and_ends_nothing() {
+    const TELEPHONE: &str = "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 Chrome/156.0 Mobile Safari/537.36";
+    const DESKTOP_SITE: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0 Safari/537.36";
+    let world = world().await;
+    let mut olivia = world.sign_in("olivia").await.at_address("198.51.100.7").with_agent(TELEPHONE);
+    world.prove(&mut olivia, "olivia").await;
+    let contacts = world.acme.contacts();
+    for agent in [DESKTOP_SITE, TELEPHONE, DESKTOP_SITE, TELEPHONE, DESKTOP_SITE] {
+        olivia = olivia.with_agent(agent);
+        assert_eq!(olivia.get(&contacts).await.status, 200, "{agent}");
+    }
+    let vera = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    let asked = olivia.get(&vera).await;
+    assert!(asked.location().starts_with("/step-up?"), "{}", asked.text());
+    assert_eq!(world.events("session.ended_for_risk").await.len(), 0);
+}
