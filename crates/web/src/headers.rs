@@ -1,10 +1,13 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Sent with every response, errors and static files included.
-const ALWAYS: [(HeaderName, &str); 10] = [
+const ALWAYS: [(HeaderName, &str); 11] = [
     (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
+    // Other sites are told nothing of our addresses, codes in them included. `no-referrer` would tell them no more, and
+    // make the `Origin` of our own forms `null`, which a browser without Fetch Metadata has nothing beside.
+    (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
@@ -19,13 +22,13 @@ const ALWAYS: [(HeaderName, &str); 10] = [
     ),
 ];
 
-/// Completes a response. A handler may have chosen `Referrer-Policy` and `Cache-Control`; it cannot loosen the rest.
+/// Completes a response. A handler may have chosen `Cache-Control`; it cannot loosen the rest.
 pub(crate) fn complete(headers: &mut HeaderMap, nonce: &str) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
     // Allowed from nothing: our style sheet and first-party modules by the nonce of this response, our own images, forms
-    // to ourselves. `same-origin` referrers keep the Origin header on our forms, which `no-referrer` would make `null`.
+    // to ourselves.
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; \
@@ -34,6 +37,5 @@ pub(crate) fn complete(headers: &mut HeaderMap, nonce: &str) {
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }

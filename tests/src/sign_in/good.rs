@@ -81,7 +81,7 @@ async fn cookies_are_for_this_host_alone_and_for_no_script() {
     // A page that moves on by itself: a redirect would arrive without the strict cookie.
     assert_eq!((answer.status, answer.moves_on_to().as_str()), (200, "/account"));
     for page in [&started, &answer] {
-        assert_eq!(page.header("referrer-policy"), "no-referrer");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
         assert_eq!(page.header("cache-control"), "no-store");
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
     }

@@ -50,7 +50,7 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
     let world = World::start().await;
     let (mut client, token) = asked(&world).await;
     let page = client.get_from_elsewhere(&format!("/sign-in/link/confirm?token={token}")).await;
-    assert_eq!((page.status, page.header("referrer-policy")), (200, "no-referrer"));
+    assert_eq!((page.status, page.header("referrer-policy")), (200, "same-origin"));
     assert_eq!(links(&world).await, 1, "looking at it does not use it up");
     let mut elsewhere = world.stranger();
     assert_eq!(use_it(&mut elsewhere, &token).await.status, 400, "another browser");

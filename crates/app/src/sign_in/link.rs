@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
 
-use super::pages::{EmailForm, NO_REFERRER, Then, failed};
+use super::pages::{EmailForm, Then, failed};
 
 #[derive(Template)]
 #[template(path = "sign_in/link.html")]
@@ -80,7 +80,7 @@ pub(super) struct Link {
 
 /// A page with a button, and not yet the sign-in: what looks at mail before its reader does must not use the link up.
 pub(super) async fn confirm(public: Public, Query(Link { token }): Query<Link>) -> impl IntoResponse {
-    (NO_REFERRER, Page(Confirm { shell: public.context.shell(), token }))
+    Page(Confirm { shell: public.context.shell(), token })
 }
 
 pub(super) async fn accept(
@@ -90,7 +90,7 @@ pub(super) async fn accept(
     Form(Link { token }): Form<Link>,
 ) -> Result<Response> {
     Ok(match authn.finish_link(&token, &headers, &public.context).await? {
-        Ok((cookie, return_to)) => (NO_REFERRER, cookie, Redirect::to(return_to.as_str())).into_response(),
+        Ok((cookie, return_to)) => (cookie, Redirect::to(return_to.as_str())).into_response(),
         Err(failure) => failed(failure, &public.context),
     })
 }

@@ -2,14 +2,11 @@ use askama::Template;
 use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, SignInFailure, SignedIn, Solution};
 use authz::Public;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
 use web::{Context, Error, Field, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
-
-/// Addresses of the sign-in carry codes and states; no other site is told them.
-pub(super) const NO_REFERRER: [(header::HeaderName, &str); 1] = [(header::REFERRER_POLICY, "no-referrer")];
 
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
@@ -206,7 +203,7 @@ pub(super) async fn move_on(
         url: started.url.clone(),
         link_label: "Continue",
     };
-    Ok((NO_REFERRER, started, Page(page)).into_response())
+    Ok((started, Page(page)).into_response())
 }
 
 pub(super) async fn callback(
@@ -226,7 +223,7 @@ pub(super) async fn callback(
                 url: return_to.to_string(),
                 link_label: "Continue",
             };
-            Ok((NO_REFERRER, cookie, Page(page)).into_response())
+            Ok((cookie, Page(page)).into_response())
         }
         Err(failure) => Ok(failed(failure, &public.context)),
     }
@@ -308,5 +305,5 @@ pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
         request_id: context.request.to_string(),
         retry_url: "/sign-in",
     };
-    (status, NO_REFERRER, Page(page)).into_response()
+    (status, Page(page)).into_response()
 }
