@@ -39,3 +39,4 @@ mod sessions;
 mod sign_in;
 mod sign_on;
 mod sign_out;
+mod withheld;

@@ -33,7 +33,9 @@ use std::sync::LazyLock;
 
 use authz::{PolicySource, Routes, Row};
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use web::Limits;
 
 pub use state::State;
@@ -97,10 +99,15 @@ pub fn table() -> Vec<Row> {
 
 /// The whole application.
 pub fn app(state: State, limits: Limits) -> Router {
-    let routes = routes().into_router().layer(from_fn(authn::renew_cookie));
+    let routes = routes().into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let again = routes.clone().with_state(state.clone());
     let routes = routes.layer(from_fn_with_state(again, authn::go_on)).merge(web::assets());
     web::edge(routes, limits, tenancy::is_temporary).with_state(state)
+}
+
+/// Middleware for [`tenancy::one_connection`].
+async fn one_connection(request: Request, next: Next) -> Response {
+    tenancy::one_connection(next.run(request)).await
 }
 
 fn routes() -> Routes<State> {

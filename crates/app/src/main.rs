@@ -64,7 +64,7 @@ async fn run() -> Result<(), Failure> {
     let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());
-    let authorizer = Authorizer::new(db.clone(), authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
+    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
     let app = app::app(State::new(authn, authorizer, tokens, db.clone(), config.security), config.http.limits());
 
     let listener = TcpListener::bind(config.http.listen).await?;

@@ -63,7 +63,7 @@ impl Authn {
         // Who is locked uses up nothing of what their neighbours share.
         refuse_locked(&mut self.0.db.begin_identity::<tenancy::Read>().await?, who, now).await?;
         self.count(self.0.limits.sign_in("codes"), &who.context().client.network, who.context()).await?;
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let counted = sqlx::query_as!(
             Attempt,
             r#"insert into identity.lockouts as known (user_id, failures, free_at) values ($1, 1, $2)

@@ -119,7 +119,7 @@ impl Authn {
         let now = self.0.clock.now();
         let attempt = self.attempt(who).await?;
         let (mut tx, taken) = if totp::is_code(code) {
-            let mut tx = self.0.db.begin_identity::<Write>().await?;
+            let mut tx = self.begin_for(who).await?;
             let taken = self.take_totp(&mut tx, who.user, code).await?;
             (tx, taken)
         } else {
@@ -159,7 +159,7 @@ impl Authn {
         drop(tx);
         let matches = matches(stored.clone(), secret.to_owned()).await?;
 
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let taken = sqlx::query!(
             "update identity.recovery_codes set used_at = $4
               where user_id = $1 and selector = $2 and hash = $3 and used_at is null and $5",
@@ -236,7 +236,7 @@ impl Authn {
     pub async fn go_on_with_recovery(&self, who: &SignedIn, headers: &HeaderMap) -> Result<bool, Error> {
         let Some(token) = cookie::get(headers, COOKIE) else { return Ok(false) };
         let now = self.0.clock.now();
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let waited = sqlx::query!(
             "delete from identity.recoveries
               where user_id = $1 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",

@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Account, Entry, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
+use tenancy::{Account, Entry, Hold, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Client, Context, Error};
@@ -71,7 +71,7 @@ impl Authn {
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let given = token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
-        let enter = || self.0.db.enter::<P>(&given, now, scope);
+        let enter = || self.0.db.enter::<Read, P>(&given, now, scope, Hold::default());
         let Some((mut session, mut tx, mut entry)) = enter().await? else {
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
@@ -90,9 +90,32 @@ impl Authn {
             self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        let elevation = entry.membership.as_ref().and_then(|membership| membership.elevation.as_ref());
-        let elevation = elevation.map(|elevation| elevation.id);
-        Ok((SignedIn::new(session, context, risk, elevation), tx, entry))
+        Ok((SignedIn::new(session, given, context, risk, entry.elevation()), tx, entry))
+    }
+
+    /// The session of a request that was let in before, as it is now, with a transaction that writes; or
+    /// [`Error::Unauthenticated`], as for a new request. The body came in between, at its sender's leisure. One round trip.
+    pub async fn reenter<P: Plane>(
+        &self,
+        who: &SignedIn,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(SignedIn, Tx<Write, P>, Entry), Error> {
+        let now = self.0.clock.now();
+        let found = self.0.db.enter::<Write, P>(who.shown(), now, scope, hold).await?;
+        let (session, tx, entry) = found.ok_or(Error::Unauthenticated)?;
+        let context = who.context().clone();
+        let risk = risk::score(&session, &context.client, now);
+        if risk > risk::ENDS || session.session != who.session {
+            return Err(Error::Unauthenticated);
+        }
+        Ok((SignedIn::new(session, *who.shown(), context, risk, entry.elevation()), tx, entry))
+    }
+
+    /// Begins to write on users, sessions and factors for somebody who is signed in, if they still are.
+    pub(crate) async fn begin_for(&self, who: &SignedIn) -> Result<Tx<Write, IdentityPlane>, Error> {
+        let (_, tx, _) = self.reenter(who, Scope::default(), Hold::default()).await?;
+        Ok(tx)
     }
 
     /// Ends a session whose requests come from another device than its person's, and from more than one place.

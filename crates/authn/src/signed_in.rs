@@ -9,7 +9,7 @@ use uuid::Uuid;
 use web::{Context, Error};
 
 use crate::Authn;
-use crate::secret::Token;
+use crate::secret::{Hash, Token};
 
 /// Somebody with a live session, and what the session says of how they came (its [`SessionFacts`]). Nothing in it depends
 /// on an organization.
@@ -30,6 +30,8 @@ use crate::secret::Token;
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     facts: SessionFacts,
+    /// What the browser showed, to look the session up again when the request writes.
+    shown: Hash,
     context: Context,
     risk_score: i64,
     /// The elevation they act under in the organization of the path.
@@ -45,14 +47,30 @@ impl Deref for SignedIn {
 }
 
 impl SignedIn {
-    pub(crate) fn new(facts: SessionFacts, context: Context, risk_score: i64, elevation: Option<Uuid>) -> Self {
-        Self { facts, context, risk_score, elevation }
+    pub(crate) fn new(
+        facts: SessionFacts,
+        shown: Hash,
+        context: Context,
+        risk_score: i64,
+        elevation: Option<Uuid>,
+    ) -> Self {
+        Self { facts, shown, context, risk_score, elevation }
+    }
+
+    pub(crate) fn shown(&self) -> &Hash {
+        &self.shown
     }
 
     /// How unusual this request looks for its session, 0 to 100, for policies.
     #[must_use]
     pub fn risk_score(&self) -> i64 {
         self.risk_score
+    }
+
+    /// Whether what was decided about the one holds for the other: the same session, with the same proofs and risk.
+    #[must_use]
+    pub fn decides_as(&self, other: &Self) -> bool {
+        self.facts.decides_as(&other.facts) && self.risk_score == other.risk_score
     }
 
     /// The request they are making.

@@ -60,7 +60,7 @@ impl Authn {
     ) -> Result<(Uuid, HeaderValue), Error> {
         let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
         let sealed = seal_once(token.reveal(), body);
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         // By one request of a person at a time, so that parallel ones do not add up to more.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", who.user.uuid())
             .execute(&mut *tx)
@@ -121,7 +121,7 @@ impl Authn {
         kept: Option<Uuid>,
     ) -> Result<Result<SteppedUp, PasskeyFailure>, Error> {
         self.count_answer(who).await?;
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
             Ok(proof) => proof,
             Err((failure, reason)) => {

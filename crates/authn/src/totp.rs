@@ -114,7 +114,7 @@ impl Authn {
         headers: &HeaderMap,
         ConfirmedTotp(()): ConfirmedTotp,
     ) -> Result<NewCookie, Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let cookie = self.note_code(&mut tx, who, headers).await?;
         tx.commit().await?;
         Ok(cookie)
@@ -130,7 +130,7 @@ impl Authn {
         kept: Option<Uuid>,
     ) -> Result<Option<SteppedUp>, Error> {
         let attempt = self.attempt(who).await?;
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let target = format!("Session::{}", who.session);
         if !self.take_totp(&mut tx, who.user, code).await? {
             tracing::warn!(user = %who.user, "code of an authenticator app refused");

@@ -4,7 +4,7 @@ use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use tenancy::{Entry, Membership, Mode, Owned, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
+use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
 use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
@@ -49,6 +49,7 @@ pub(crate) const STEP_UP: &str = "/step-up";
 pub struct Authorized<A: Action, By: Caller = SignedIn> {
     who: By,
     on: A::On,
+    scope: Scope,
     /// Their place in the organization of the path.
     member: Option<Member>,
     case: Case,
@@ -60,18 +61,22 @@ pub struct Authorized<A: Action, By: Caller = SignedIn> {
 /// Decisions that allow a write, until its transaction records them. If it never begins, for example because the form was
 /// not acceptable, they are recorded without it.
 #[derive(Debug)]
-struct ToRecord(Vec<Decision>, audit::Decisions);
+struct ToRecord(Vec<(Decision, Facts)>, audit::Decisions);
 
 impl Drop for ToRecord {
     fn drop(&mut self) {
-        for decision in self.0.drain(..) {
+        for (decision, _) in self.0.drain(..) {
             self.1.record_now(decision);
         }
     }
 }
 
+/// Somebody was given another role, or the organization another rule, between the decision and its write.
+const ACCESS_CHANGED: Error =
+    Error::Conflict("Your access changed while this was being sent. Nothing was done. Please send it again.", None);
+
 /// A person's or a client's place in the organization of the path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Organization and role.
     pub membership: Membership,
@@ -83,7 +88,8 @@ pub struct Member {
 pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plane>;
 
 /// How a mode begins a transaction: a reading one goes on with the transaction the decision was made in, so that what is
-/// read is what was decided on; a writing one begins with the record of the decision.
+/// read is what was decided on; a writing one begins with the same look-up, because the body came in between, and with the
+/// record of the decision.
 pub trait Begin: Mode {
     #[doc(hidden)]
     const READS: bool;
@@ -108,13 +114,11 @@ impl Begin for Write {
     const READS: bool = false;
 
     async fn begin<A: Action<Mode = Self>, By: Caller>(ok: &mut Authorized<A, By>) -> Result<TxOf<A>> {
-        let owner = <A::On as Resource>::Plane::owner(ok.tenant(), ok.who.user());
-        let owner = owner.ok_or_else(|| Error::internal("what belongs to an organization, and none in the path"))?;
         if ok.decisions.0.is_empty() {
             return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
         }
-        let mut tx = ok.authorizer.db().begin(owner).await?;
-        for decision in std::mem::take(&mut ok.decisions.0) {
+        let mut tx = ok.reenter().await?;
+        for (decision, _) in std::mem::take(&mut ok.decisions.0) {
             decision.record(&mut tx).await?;
         }
         Ok(tx)
@@ -122,8 +126,11 @@ impl Begin for Write {
 }
 
 impl<A: Action, By: Caller> Authorized<A, By> {
-    /// Opens the transaction: reading or writing as the action says, bound to the organization. For writing the decision
-    /// is recorded in it, so neither lasts without the other.
+    /// Opens the transaction: reading or writing as the action says, bound to the organization.
+    ///
+    /// For writing, the decision is recorded in it, so neither lasts without the other. The message that begins it looks up
+    /// again who is asking, and holds their membership until it ends. Where they are not what they were when the decision
+    /// was made, nothing is done, and the error is the one that a new request would get.
     pub async fn begin(&mut self) -> Result<TxOf<A>> {
         A::Mode::begin(self).await
     }
@@ -148,7 +155,7 @@ impl<A: Action, By: Caller> Authorized<A, By> {
         let decision = self.authorizer.decision(&case, B::NAME, &answer);
         let allowed = answer.verdict == Verdict::Allowed;
         if allowed && !self.decisions.0.is_empty() {
-            self.decisions.0.push(decision);
+            self.decisions.0.push((decision, facts::<B>(&self.on)));
         } else {
             self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
         }
@@ -174,6 +181,52 @@ impl<A: Action, By: Caller> Authorized<A, By> {
                 Verdict::Refused
             }
         }
+    }
+
+    /// Begins to write as whoever was let in, if the decisions still stand.
+    async fn reenter(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
+        let tenant = self.member.as_ref().map(|member| member.membership.tenant);
+        let in_turn = self.decisions.0.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action));
+        let (user, client, new_tenant) = (self.who.user(), self.who.client(), self.on.founds());
+        let hold = Hold { tenant, user, client, in_turn, new_tenant };
+        let (who, tx, entry) = self.who.reenter(&self.authorizer, self.scope, hold).await?;
+        let member = match (&self.member, entry.membership) {
+            (None, _) => None,
+            (Some(_), Some(membership)) => Some(Member { membership, workspace: entry.workspace }),
+            (Some(_), None) => return Err(Error::NotFound),
+        };
+        if self.who.decides_as(&who) && self.member == member {
+            return Ok(tx);
+        }
+        let decisions = self.decide_again(&who, member.as_ref())?;
+        if self.member != member {
+            return Err(ACCESS_CHANGED);
+        }
+        (self.who, self.decisions.0) = (who, decisions);
+        Ok(tx)
+    }
+
+    /// The decisions as they are now, or what a new request is told where one of them is a refusal.
+    fn decide_again(&self, who: &By, member: Option<&Member>) -> Result<Vec<(Decision, Facts)>> {
+        let membership = member.map(|member| &member.membership);
+        let mut decisions = Vec::with_capacity(self.decisions.0.len());
+        for (before, facts) in &self.decisions.0 {
+            let principal = principal(who, member);
+            let case = self.authorizer.case(who, membership, principal, self.on.entity(), *facts)?;
+            let answer = self.authorizer.ask(&case, before.action);
+            let decision = self.authorizer.decision(&case, before.action, &answer);
+            if answer.verdict != Verdict::Allowed {
+                self.decisions.1.record_now(decision);
+                let view = <<A::On as Resource>::View as Action>::NAME;
+                return Err(match (answer.verdict, self.authorizer.visible(&case, view)) {
+                    (Verdict::StepUp(factor), _) => Error::StepUp(factor.url("/"), None),
+                    (_, Verdict::Allowed) => Error::Forbidden,
+                    _ => Error::NotFound,
+                });
+            }
+            decisions.push((decision, *facts));
+        }
+        Ok(decisions)
     }
 
     fn about<B: Action>(&self, resource: &B::On) -> Result<Case> {
@@ -250,10 +303,10 @@ where
             seen = Some(tx);
         } else {
             // A write begins its own transaction once the body is in: a slow client holds no connection.
-            decisions.0.push(decision);
+            decisions.0.push((decision, facts::<A>(&on)));
         }
         tracing::Span::current().record("guard_micros", micros(began));
-        Ok(Self { who, on, member, case, decisions, seen, authorizer })
+        Ok(Self { who, on, scope, member, case, decisions, seen, authorizer })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use audit::Decisions;
 use authn::Authn;
 use cedar_policy::{Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression};
-use tenancy::{Db, Enrolled, Membership, TenantId};
+use tenancy::{Enrolled, Membership, TenantId};
 use tokens::{Scopes, Tokens};
 use uuid::Uuid;
 use web::Error;
@@ -13,13 +13,12 @@ use crate::caller::Caller;
 use crate::entity::{Entity, Facts};
 use crate::policies::{Policies, PolicyError, PolicySource};
 
-/// May they. Holds the policies and the way to the rows they guard; cheap to clone.
+/// May they. Holds the policies, and who can say who is asking; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authorizer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    db: Db,
     authn: Authn,
     tokens: Tokens,
     decisions: Decisions,
@@ -112,7 +111,6 @@ pub enum Factor {
 impl Authorizer {
     /// Checks the policies against the schema and the code, and refuses to be made of unsound ones.
     pub fn new(
-        db: Db,
         authn: Authn,
         tokens: Tokens,
         decisions: Decisions,
@@ -120,7 +118,7 @@ impl Authorizer {
     ) -> Result<Self, PolicyError> {
         let policies = Policies::load(sources)?;
         let engine = cedar_policy::Authorizer::new();
-        Ok(Self(Arc::new(Inner { db, authn, tokens, decisions, policies, engine })))
+        Ok(Self(Arc::new(Inner { authn, tokens, decisions, policies, engine })))
     }
 
     /// Checks policies without a database.
@@ -238,6 +236,11 @@ impl Authorizer {
         failed.map_or(Ok(response), Err)
     }
 
+    /// Whether the action may change memberships: its group in the schema says so.
+    pub(crate) fn gives_access(&self, action: &'static str) -> bool {
+        self.0.policies.by_action.get(action).is_none_or(|asked| asked.gives_access)
+    }
+
     /// The answer as a record.
     pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> audit::Decision {
         audit::Decision {
@@ -272,10 +275,6 @@ impl Authorizer {
             client: who.client(),
             elevation: None,
         }
-    }
-
-    pub(crate) fn db(&self) -> &Db {
-        &self.0.db
     }
 
     pub(crate) fn authn(&self) -> &Authn {

@@ -3,7 +3,7 @@ use authn::SignedIn;
 use axum::http::Method;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use tenancy::{Entry, Membership, Owned, Read, Scope, TenantId, Tx, UserId};
+use tenancy::{Entry, Hold, Membership, Owned, Read, Scope, TenantId, Tx, UserId, Write};
 use tokens::ApiClient;
 use uuid::Uuid;
 use web::{Context, Error, Result};
@@ -26,6 +26,19 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
         parts: &mut Parts,
         scope: Scope,
     ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
+
+    /// The same, as they are now, with a transaction that writes.
+    #[doc(hidden)]
+    fn reenter<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, Entry)>> + Send;
+
+    /// Whether what was decided about the one holds for the other.
+    #[doc(hidden)]
+    fn decides_as(&self, other: &Self) -> bool;
 
     /// The request.
     fn context(&self) -> &Context;
@@ -79,6 +92,19 @@ impl Caller for SignedIn {
         scope: Scope,
     ) -> Result<(Self, Tx<Read, P>, Entry)> {
         authorizer.authn().enter(parts, scope).await
+    }
+
+    async fn reenter<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        authorizer.authn().reenter(self, scope, hold).await
+    }
+
+    fn decides_as(&self, other: &Self) -> bool {
+        self.decides_as(other)
     }
 
     fn context(&self) -> &Context {
@@ -154,6 +180,19 @@ impl Caller for ApiClient {
         scope: Scope,
     ) -> Result<(Self, Tx<Read, P>, Entry)> {
         authorizer.tokens().enter(parts, scope).await
+    }
+
+    async fn reenter<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        authorizer.tokens().reenter(self, scope, hold).await
+    }
+
+    fn decides_as(&self, other: &Self) -> bool {
+        self.decides_as(other)
     }
 
     fn context(&self) -> &Context {

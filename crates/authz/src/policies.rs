@@ -70,7 +70,12 @@ pub(crate) struct Policies {
 pub(crate) struct Asked {
     pub(crate) action: cedar_policy::Entity,
     pub(crate) set: PolicySet,
+    /// It is in the group [`GIVES_ACCESS`], so it may change memberships.
+    pub(crate) gives_access: bool,
 }
+
+/// The group of actions that give access to somebody or take it.
+const GIVES_ACCESS: &str = r#"Action::"GivesAccess""#;
 
 impl Policies {
     pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
@@ -110,6 +115,7 @@ impl Policies {
         let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
         let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
         same_actions(sources, &known)?;
+        let group: EntityUid = GIVES_ACCESS.parse().map_err(unsound)?;
         let by_action = known
             .into_iter()
             .map(|action| {
@@ -119,7 +125,8 @@ impl Policies {
                 }
                 let policies = set.policies().filter(|policy| takes(policy, &uid, &actions)).cloned();
                 let set = PolicySet::from_policies(policies).map_err(unsound)?;
-                Ok((uid.id().unescaped().to_owned(), Asked { action, set }))
+                let gives_access = actions.is_ancestor_of(&group, &uid);
+                Ok((uid.id().unescaped().to_owned(), Asked { action, set, gives_access }))
             })
             .collect::<Result<_, PolicyError>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, Postgres};
+use sqlx::{Connection, Executor, PgConnection};
 
+use crate::claim::Claim;
 use crate::tx::{Identity, Owned, Read};
 use crate::{Config, Tx, Write, tx};
 
@@ -20,6 +21,9 @@ pub enum Error {
     /// No connection became free in time. The request may be tried again.
     #[error("no database connection became free in time")]
     Busy,
+    /// The request holds a connection already. A fault of ours: what needs the database takes the transaction there is.
+    #[error("a request asked for a second connection while it held one")]
+    SecondConnection,
     /// The server is too old to keep tenants apart.
     #[error("PostgreSQL {0} has known faults in row-level security; use at least 15.14, 16.10, 17.6 or 18")]
     ServerTooOld(i32),
@@ -136,11 +140,13 @@ impl Db {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection; it never leaves unbound")]
-    pub(crate) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, Error> {
-        self.0.acquire().await.map_err(|error| match error {
+    pub(crate) async fn connection(&self) -> Result<tx::Connection, Error> {
+        let claim = Claim::take()?;
+        let pooled = self.0.acquire().await.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => Error::Busy,
             error => Error::Database(error),
-        })
+        })?;
+        Ok(tx::Connection::new(pooled, claim))
     }
 }
 

@@ -7,8 +7,11 @@ use sqlx::types::Json;
 use sqlx::{Executor, Row};
 use uuid::Uuid;
 
-use crate::tx::{Mode, Plane, Read};
+use crate::tx::{Mode, Plane};
 use crate::{Db, Error, TenantId, Tx, UserId, WorkspaceId};
+
+/// Key of the advisory lock behind [`Hold::in_turn`], beside those of other crates for the same organization.
+const IN_TURN: i64 = 4;
 
 /// What the URL of a request selects. It selects, it does not grant: membership is read from the database.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +20,22 @@ pub struct Scope {
     pub tenant: Option<TenantId>,
     /// The workspace in the path.
     pub workspace: Option<WorkspaceId>,
+}
+
+/// What a transaction that writes keeps from changing until it ends. A transaction that reads keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hold {
+    /// The organization that the request was let into.
+    pub tenant: Option<TenantId>,
+    /// The person whose membership there is held: it neither ends nor changes before the transaction does.
+    pub user: Option<UserId>,
+    /// The client of the API that is held in the same way.
+    pub client: Option<Uuid>,
+    /// Waits for the others that do, one organization at a time. For whatever changes memberships: two people who remove
+    /// each other would each hold the membership that the other one waits for.
+    pub in_turn: bool,
+    /// The organization that comes into being, to which the transaction is bound instead.
+    pub new_tenant: Option<TenantId>,
 }
 
 /// What somebody is where the URL points.
@@ -30,6 +49,14 @@ pub struct Entry {
     pub workspace: Option<WorkspaceFacts>,
 }
 
+impl Entry {
+    /// The elevation they act under.
+    #[must_use]
+    pub fn elevation(&self) -> Option<Uuid> {
+        self.membership.as_ref()?.elevation.as_ref().map(|elevation| elevation.id)
+    }
+}
+
 /// What `identity.enter` and `identity.enter_client` answer.
 #[derive(Deserialize)]
 struct Found<W> {
@@ -39,7 +66,7 @@ struct Found<W> {
 }
 
 /// What is stored of a client of the API that may still act.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct ClientFacts {
     /// The client.
     pub client: Uuid,
@@ -116,8 +143,23 @@ pub struct SessionFacts {
     pub by_previous: bool,
 }
 
+impl SessionFacts {
+    /// Whether a decision about the one is a decision about the other: the same session of the same person, who has proved
+    /// the same. When and from where it was used last decides nothing by itself.
+    #[must_use]
+    pub fn decides_as(&self, other: &Self) -> bool {
+        let basis = |facts: &Self| {
+            (
+                (facts.user, facts.session, facts.sign_on, facts.auth_time, facts.enrolled),
+                (facts.passkey_at, facts.totp_at, facts.recovered_at, facts.email_verified),
+            )
+        };
+        basis(self) == basis(other) && self.methods == other.methods && self.email == other.email
+    }
+}
+
 /// The factors a person has.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Enrolled {
     /// They have a passkey, if only a disabled one.
     pub passkey: bool,
@@ -144,7 +186,7 @@ pub struct Drift {
 }
 
 /// Membership of the person in the selected organization.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Membership {
     /// The organization.
     pub tenant: TenantId,
@@ -159,7 +201,7 @@ pub struct Membership {
 }
 
 /// Another role for a while, beside the one of the membership.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Elevation {
     /// Its id.
     pub id: Uuid,
@@ -183,7 +225,7 @@ pub enum Unaccepted {
 }
 
 /// The selected workspace.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct WorkspaceFacts {
     /// Its id.
     pub id: WorkspaceId,
@@ -192,22 +234,26 @@ pub struct WorkspaceFacts {
 }
 
 impl Db {
-    /// Finds the session behind a cookie and binds a reading transaction to what it may see, in one round trip.
+    /// Finds the session behind a cookie and binds a transaction to what it may see, in one round trip.
     ///
     /// `None` where no live session has this token. On the tenant plane the transaction is bound to the organization
     /// only if the entry has a membership; without one every query on tenant rows fails.
-    pub async fn enter<P: Plane>(
+    ///
+    /// A request is let in by a transaction that reads, and writes in another one, after its body has arrived. That one
+    /// begins with the same look-up, so that it knows who is asking now, and with locks on what `hold` names.
+    pub async fn enter<M: Mode, P: Plane>(
         &self,
         token_hash: &[u8; 32],
         now: DateTime<Utc>,
         scope: Scope,
-    ) -> Result<Option<(SessionFacts, Tx<Read, P>, Entry)>, Error> {
+        hold: Hold,
+    ) -> Result<Option<(SessionFacts, Tx<M, P>, Entry)>, Error> {
         let mut hash = String::with_capacity(64);
         for byte in token_hash {
             let _ = write!(hash, "{byte:02x}");
         }
         let call = format!("identity.enter('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
-        let found = self.find::<P, SessionFacts>(&call).await?;
+        let found = self.find::<M, P, SessionFacts>(&call, hold).await?;
         Ok(found.map(|(tx, found)| {
             let Found { session, membership, workspace } = found;
             let entry = Entry { user: Some(session.user), membership, workspace };
@@ -215,16 +261,17 @@ impl Db {
         }))
     }
 
-    /// Finds a client of the API and binds a reading transaction to what it may see, in one round trip. `None` where it is
-    /// gone, or what it shows was taken back.
-    pub async fn enter_client<P: Plane>(
+    /// Finds a client of the API and binds a transaction to what it may see, in one round trip, as [`enter`](Self::enter)
+    /// does for a session. `None` where it is gone, or what it shows was taken back.
+    pub async fn enter_client<M: Mode, P: Plane>(
         &self,
         shown: Shown,
         scope: Scope,
-    ) -> Result<Option<(ClientFacts, Tx<Read, P>, Entry)>, Error> {
+        hold: Hold,
+    ) -> Result<Option<(ClientFacts, Tx<M, P>, Entry)>, Error> {
         let Shown { client, family, jti } = shown;
         let call = format!("identity.enter_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
-        let found = self.find::<P, ClientFacts>(&call).await?;
+        let found = self.find::<M, P, ClientFacts>(&call, hold).await?;
         Ok(found.map(|(tx, found)| {
             let Found { session: client, membership, workspace } = found;
             let entry = Entry { user: client.user, membership, workspace };
@@ -232,18 +279,47 @@ impl Db {
         }))
     }
 
-    async fn find<P: Plane, W: DeserializeOwned + Send + Unpin + 'static>(
+    async fn find<M: Mode, P: Plane, W: DeserializeOwned + Send + Unpin + 'static>(
         &self,
         call: &str,
-    ) -> Result<Option<(Tx<Read, P>, Found<W>)>, Error> {
+        hold: Hold,
+    ) -> Result<Option<(Tx<M, P>, Found<W>)>, Error> {
         let mut connection = self.connection().await?;
-        let sql = format!("{}; SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {}", Read::BEGIN, P::ROLE);
+        let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, hold.locks(), hold.bind());
+        let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
         // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.
         // One simple message carries begin, the look-up and the role, because a round trip is what costs here.
         #[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
-        let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        let found: Option<Json<Found<W>>> = row.try_get(0)?;
+        let rows = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        // Locks answer with rows of their own. The look-up comes last and always has one.
+        let found: Option<Json<Found<W>>> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
         Ok(found.map(|Json(found)| (Tx::begun(connection), found)))
+    }
+}
+
+impl Hold {
+    /// Statements that wait for whoever is changing what is held, before it is looked at: in `READ COMMITTED` the
+    /// look-up after them sees what they waited for.
+    fn locks(self) -> String {
+        let mut sql = String::new();
+        let Some(tenant) = self.tenant else { return sql };
+        if self.in_turn {
+            let _ = write!(sql, "SELECT pg_advisory_xact_lock(hashtextextended('{tenant}', {IN_TURN})); ");
+        }
+        let _ = write!(sql, "SET LOCAL ROLE tenant_rows; SET LOCAL app.tenant_id = '{tenant}'; ");
+        if let Some(user) = self.user {
+            let _ = write!(sql, "SELECT FROM tenant.memberships WHERE user_id = '{user}' FOR KEY SHARE; ");
+        }
+        if let Some(client) = self.client {
+            let _ = write!(sql, "SELECT FROM tenant.api_clients WHERE id = '{client}' FOR KEY SHARE; ");
+        }
+        // Bound to nothing again: that is for the look-up to say.
+        sql.push_str("SET LOCAL app.tenant_id = ''; ");
+        sql
+    }
+
+    fn bind(self) -> String {
+        self.new_tenant.map(|tenant| format!("; SET LOCAL app.tenant_id = '{tenant}'")).unwrap_or_default()
     }
 }
 

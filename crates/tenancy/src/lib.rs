@@ -4,6 +4,7 @@
 //! ([`Read`], [`Write`]) and on which [`Plane`] it runs, and which the database has bound to one tenant, one person or
 //! one narrow role before the first query can be sent.
 
+mod claim;
 mod config;
 mod connect;
 mod enter;
@@ -11,10 +12,12 @@ mod ids;
 mod migrate;
 mod tx;
 
+pub use claim::one_connection;
 pub use config::Config;
 pub use connect::{Db, Error, is_temporary};
 pub use enter::{
-    ClientFacts, Drift, Elevation, Enrolled, Entry, Membership, Scope, SessionFacts, Shown, Unaccepted, WorkspaceFacts,
+    ClientFacts, Drift, Elevation, Enrolled, Entry, Hold, Membership, Scope, SessionFacts, Shown, Unaccepted,
+    WorkspaceFacts,
 };
 pub use ids::{TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};

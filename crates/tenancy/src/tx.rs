@@ -5,6 +5,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Executor, PgConnection, Postgres};
 use uuid::Uuid;
 
+use crate::claim::Claim;
 use crate::{Error, TenantId, UserId};
 
 mod sealed {
@@ -82,26 +83,15 @@ pub trait Owned: Plane {
     type Owner: Copy + Into<Uuid> + Send + Sync;
     #[doc(hidden)]
     const SETTING: &'static str;
-
-    /// Whose rows a request reaches on this plane that `user` makes in `tenant`.
-    fn owner(tenant: Option<TenantId>, user: Option<UserId>) -> Option<Self::Owner>;
 }
 
 impl Owned for Tenant {
     type Owner = TenantId;
     const SETTING: &'static str = "app.tenant_id";
-
-    fn owner(tenant: Option<TenantId>, _: Option<UserId>) -> Option<TenantId> {
-        tenant
-    }
 }
 impl Owned for Account {
     type Owner = UserId;
     const SETTING: &'static str = "app.user_id";
-
-    fn owner(_: Option<TenantId>, user: Option<UserId>) -> Option<UserId> {
-        user
-    }
 }
 
 /// A transaction that is bound before anyone can use it. Dropped, it is rolled back.
@@ -133,12 +123,39 @@ impl Owned for Account {
 /// ```
 #[derive(Debug)]
 pub struct Tx<M: Mode, P: Plane = Tenant> {
-    connection: PoolConnection<Postgres>,
+    connection: Connection,
     kind: PhantomData<(M, P)>,
 }
 
+/// A connection of the pool, and the request's claim to it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pooled: PoolConnection<Postgres>,
+    _claim: Claim,
+}
+
+impl Connection {
+    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim) -> Self {
+        Self { pooled, _claim: claim }
+    }
+}
+
+impl Deref for Connection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.pooled
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.pooled
+    }
+}
+
 impl<M: Mode, P: Plane> Tx<M, P> {
-    pub(crate) fn begun(connection: PoolConnection<Postgres>) -> Self {
+    pub(crate) fn begun(connection: Connection) -> Self {
         Self { connection, kind: PhantomData }
     }
 }
@@ -171,7 +188,7 @@ impl<M: Mode, P: Plane> DerefMut for Tx<M, P> {
 /// Sends begin, role and settings as one message, so binding costs a single round trip and there is no moment at which
 /// the connection is in a transaction but not bound.
 pub(crate) async fn begin<M: Mode, P: Plane>(
-    mut connection: PoolConnection<Postgres>,
+    mut connection: Connection,
     settings: &[(&'static str, Uuid)],
 ) -> Result<Tx<M, P>, Error> {
     let mut sql = format!("{}; SET LOCAL ROLE {}", M::BEGIN, P::ROLE);

@@ -5,7 +5,7 @@ use audit::Actor;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, Utc};
-use tenancy::{ClientFacts, Entry, Plane, Read, Scope, Shown, TenantId, Tx, Write};
+use tenancy::{ClientFacts, Entry, Hold, Plane, Read, Scope, Shown, TenantId, Tx, Write};
 use web::{Context, Error};
 
 use crate::dpop::Proof;
@@ -24,6 +24,8 @@ use crate::{Scopes, Tokens};
 pub struct ApiClient {
     facts: ClientFacts,
     scopes: Scopes,
+    /// What it showed, to look it up again when the request writes.
+    shown: Shown,
     since: DateTime<Utc>,
     context: Context,
 }
@@ -41,6 +43,12 @@ impl ApiClient {
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.scopes
+    }
+
+    /// Whether what was decided about the one holds for the other.
+    #[must_use]
+    pub fn decides_as(&self, other: &Self) -> bool {
+        self.facts == other.facts
     }
 
     /// When it proved itself.
@@ -134,7 +142,7 @@ impl Tokens {
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let now = self.0.authn.clock().now();
         let Proved { shown, token, since, scheme } = self.proved(parts, now).await?;
-        let found = self.0.db.enter_client::<P>(shown, scope).await?;
+        let found = self.0.db.enter_client::<Read, P>(shown, scope, Hold::default()).await?;
         let (facts, tx, entry) = found.ok_or_else(|| scheme.refuses(Refusal::Token))?;
         let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
         if other_tenant || facts.dpop && scheme != Scheme::Dpop {
@@ -145,7 +153,27 @@ impl Tokens {
             scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
-        Ok((ApiClient { facts, scopes, since, context }, tx, entry))
+        Ok((ApiClient { facts, scopes, shown, since, context }, tx, entry))
+    }
+
+    /// The client of a request that was let in before, as it is now, with a transaction that writes; or
+    /// [`Error::Challenge`], as for a new request. What its token says stays as it was. One round trip.
+    pub async fn reenter<P: Plane>(
+        &self,
+        client: &ApiClient,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(ApiClient, Tx<Write, P>, Entry), Error> {
+        let found = self.0.db.enter_client::<Write, P>(client.shown, scope, hold).await?;
+        let scheme = match client.shown.family {
+            None => Scheme::Signature,
+            Some(_) if client.dpop => Scheme::Dpop,
+            Some(_) => Scheme::Bearer,
+        };
+        let (facts, tx, entry) = found.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let given = Scopes::stored(facts.scopes.clone(), self.offered());
+        let scopes = client.scopes.clone().within(&given);
+        Ok((ApiClient { facts, scopes, ..client.clone() }, tx, entry))
     }
 
     async fn proved(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Proved, Error> {

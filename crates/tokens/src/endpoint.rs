@@ -338,6 +338,8 @@ impl Tokens {
         context: &Context,
     ) -> Result<(), Refused> {
         let now = self.0.authn.clock().now();
+        // Before there is a transaction: the list of keys may have to be read.
+        let access = self.verify(token.expose_secret()).await?;
         let (client, mut tx) = self.authenticate(headers, client, context).await?;
         let ended = sqlx::query_scalar!(
             "update identity.token_families f set revoked_at = $4 from identity.refresh_tokens t
@@ -351,8 +353,7 @@ impl Tokens {
         let mut details: Option<Value> =
             ended.fetch_optional(&mut *tx).await?.map(|family| json!({ "family": family }));
         if details.is_none()
-            && let Some(access) =
-                self.verify(token.expose_secret()).await?.filter(|access| access.client_id == client.id)
+            && let Some(access) = access.filter(|access| access.client_id == client.id)
         {
             let expires_at = DateTime::from_timestamp(access.exp, 0).unwrap_or(now);
             let listed = sqlx::query!(

@@ -78,6 +78,13 @@ impl ApiClient {
         self.tokens(world).await["access_token"].as_str().unwrap().to_owned()
     }
 
+    /// Takes a token back.
+    pub(crate) async fn revoke(&self, world: &World, token: &str) -> Answer {
+        let id = self.id.to_string();
+        let form = [("token", token), ("client_id", &*id), ("client_secret", &*self.secret)];
+        program(world, Method::POST, "/api/oauth/revoke", &[], Some(&form)).await
+    }
+
     async fn refresh(&self, world: &World, token: &Value) -> Answer {
         self.ask(world, &[("grant_type", "refresh_token"), ("refresh_token", token.as_str().unwrap())]).await
     }

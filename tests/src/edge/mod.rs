@@ -5,6 +5,7 @@ mod forms;
 mod fuzz;
 mod headers;
 mod limits;
+mod one_connection;
 mod paths;
 mod same_origin;
 mod shutdown;

@@ -54,7 +54,7 @@ async fn adds_a_contact(client: &mut Client, world: &World) -> bool {
 }
 
 /// Vera, a viewer, acts as an editor.
-async fn elevated(world: &World, olivia: &mut Client, minutes: &str) -> (Client, Uuid) {
+pub(crate) async fn elevated(world: &World, olivia: &mut Client, minutes: &str) -> (Client, Uuid) {
     let mut vera = world.sign_in("vera").await;
     let id = asked(&mut vera, "vera", world, "editor", minutes).await;
     let approved = decide(olivia, world, id, "approve").await;

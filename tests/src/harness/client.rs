@@ -25,6 +25,9 @@ pub(crate) struct Answer {
 }
 
 impl Client {
+    /// How it names itself unless it is another browser.
+    pub(crate) const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0 Safari/537.36";
+
     pub(crate) fn new(port: u16) -> Self {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -38,7 +41,7 @@ impl Client {
             port,
             cookies: BTreeMap::new(),
             accept: "text/html,application/xhtml+xml,*/*;q=0.8",
-            agent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0 Safari/537.36".to_owned(),
+            agent: Self::AGENT.to_owned(),
             address: None,
         }
     }
@@ -137,8 +140,12 @@ impl Client {
 
     /// Keeps the cookies of an answer, as a browser does.
     pub(crate) fn take_cookies(&mut self, answer: &Answer) {
-        for cookie in answer.headers.get_all("set-cookie") {
-            let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
+        self.take_cookie_lines(answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()));
+    }
+
+    pub(crate) fn take_cookie_lines<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
+        for line in lines {
+            let (pair, attributes) = line.split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();
             if attributes.contains("Max-Age=0") {
                 self.cookies.remove(name);

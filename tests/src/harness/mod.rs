@@ -11,11 +11,13 @@ mod pgbouncer;
 mod race;
 mod raw;
 pub(crate) mod totp;
+mod withheld;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
 pub(crate) use evidence::Traces;
 pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use withheld::Sent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -167,8 +169,7 @@ impl World {
                 .unwrap();
         let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
         let decisions = audit::Decisions::start(db.clone());
-        let authorizer =
-            Authorizer::new(db.clone(), authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
+        let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
         let app = app::app(app::State::new(authn, authorizer, tokens, db, config.security), config.http.limits());
         let (stop, stopped) = oneshot::channel();
         let http = config.http;

@@ -117,7 +117,7 @@ impl Authn {
         headers: &HeaderMap,
         enrolled: Enrolled,
     ) -> Result<NewCookie, Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let cookie = self.note_proof(&mut tx, who, headers, enrolled.0).await?;
         tx.commit().await?;
         Ok(cookie)

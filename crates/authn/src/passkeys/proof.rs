@@ -44,7 +44,7 @@ impl Authn {
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
     pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
         self.count_challenge(who).await?;
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.begin_for(who).await?;
         let own = sqlx::query_scalar!(
             "select credential_id from identity.passkeys where user_id = $1 and disabled_at is null order by id",
             who.user.uuid(),

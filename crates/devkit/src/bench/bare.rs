@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgExecutor;
 use sqlx::postgres::PgPoolOptions;
-use tenancy::{Db, Scope, Tenant};
+use tenancy::{Db, Hold, Read, Scope, Tenant};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     let scope = Scope { tenant: Some(tenant.into()), workspace: Some(workspace.into()) };
     #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
     let now = chrono::Utc::now();
-    let entered = db.enter::<Tenant>(&Sha256::digest(token.1).into(), now, scope).await;
+    let entered = db.enter::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, Hold::default()).await;
     let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     select(&mut *tx, tenant, workspace).await
 }
