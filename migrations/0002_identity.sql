@@ -29,7 +29,8 @@ create index accounts_user on identity.accounts (user_id);
 create table identity.logins (
   handle_hash bytea primary key check (octet_length(handle_hash) = 32),
   state_hash bytea not null check (octet_length(state_hash) = 32),
-  provider text not null,
+  -- The key in its one spelling, here and below: what a notice of the provider is compared with.
+  provider text not null check (provider ~ '^[a-z0-9-]{1,38}$' and (provider !~ '^o-' or char_length(provider) = 38)),
   issuer text not null,
   nonce text not null,
   pkce_verifier text not null,
@@ -61,7 +62,7 @@ create table identity.sessions (
   previous_hash bytea unique check (octet_length(previous_hash) = 32),
   previous_until timestamptz,
   -- Who vouched for the person; nobody did where they came with a passkey or a link alone.
-  provider text,
+  provider text check (provider ~ '^[a-z0-9-]{1,38}$' and (provider !~ '^o-' or char_length(provider) = 38)),
   issuer text,
   subject text,
   upstream_sid text,
@@ -114,7 +115,7 @@ create index sessions_upstream on identity.sessions (issuer, subject, upstream_s
 create table identity.logout_tokens (
   issuer text not null,
   jti text not null check (char_length(jti) between 1 and 255),
-  provider text not null,
+  provider text not null check (provider ~ '^[a-z0-9-]{1,38}$' and (provider !~ '^o-' or char_length(provider) = 38)),
   subject text,
   sid text,
   issued_at timestamptz not null,

@@ -270,3 +270,64 @@ async fn an_app_is_removed_with_a_fresh_factor_and_the_other_sessions_end() {
     assert_eq!(fresh.get("/account").await.status, 200, "nothing more to prove");
     assert_eq!(send_code(&mut fresh, &app.code(&world, 1)).await.status, 422);
 }
+
+/// `code` in full width, in Arabic-Indic digits, and as people group it.
+fn as_typed(code: &str) -> [String; 4] {
+    let from = |zero: u32| code.chars().map(|c| char::from_u32(u32::from(c) - 48 + zero).unwrap()).collect();
+    [
+        from(0xff10),
+        from(0x660),
+        format!("{}-{}", &code[..3], &code[3..]),
+        format!("\u{200f}{} {}", &code[..3], &code[3..]),
+    ]
+}
+
+// control: IDN-11
+// control: IDN-13
+#[tokio::test]
+async fn a_code_is_read_as_it_was_meant_and_what_is_no_code_costs_no_try() {
+    let world = World::start().await;
+    let (app, mut first, _) = second_browser(&world, "erin").await;
+    for spelling in 0..4 {
+        world.wait(60);
+        let mut browser = world.sign_in_at_provider("erin").await;
+        let typed = as_typed(&app.code(&world, 0))[spelling].clone();
+        assert_eq!(send_code(&mut browser, &typed).await.status, 303, "{typed}");
+    }
+    let mut browser = world.sign_in_at_provider("erin").await;
+    let lockouts = "select count(*) from identity.lockouts";
+    for none in ["", "12345", "1234567", "12345a", "½23456", "AAAA-BBBB", "UUUU-UUUU-UUUU-UUUU"].repeat(3) {
+        assert_eq!(send_code(&mut browser, none).await.status, 422, "{none}");
+        assert_eq!(browser.post("/recovery", &[("code", none)]).await.status, 422, "{none}");
+    }
+    assert_eq!(world.database.count(lockouts).await, 0);
+    assert!(events(&world, "%.refused").await.is_empty());
+
+    world.prove(&mut first, "erin").await;
+    let made = first.post("/account/recovery/codes", &[]).await;
+    let codes: Vec<&str> = made.body.split("<code>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    let wide: String = codes[0].chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+    assert_eq!(browser.post("/recovery", &[("code", &wide)]).await.status, 303, "{wide}");
+}
+
+/// Whatever is typed as a code of digits brings the right keyboard, and is offered from where it arrives.
+#[test]
+fn codes_of_digits_are_typed_with_digits_and_filled_in() {
+    let mut found = 0;
+    for (path, text) in crate::text::templates() {
+        // A recovery code has letters.
+        let digits = path != "recovery/ask.html";
+        for input in text.split("<input").skip(1).filter_map(|rest| rest.split('>').next()) {
+            if input.contains("name=\"code\"") {
+                assert!(input.contains("autocomplete=\"one-time-code\""), "{path}: {input}");
+                assert!(!digits || input.contains("inputmode=\"numeric\""), "{path}: {input}");
+                found += 1;
+            }
+        }
+        for (at, _) in text.match_indices("(form.code,") {
+            assert!(text[..at].ends_with("parts::digits"), "{path}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 4);
+}

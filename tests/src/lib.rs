@@ -39,4 +39,5 @@ mod sessions;
 mod sign_in;
 mod sign_on;
 mod sign_out;
+mod text;
 mod withheld;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use uuid::Uuid;
-use web::QueryString;
+use web::{Id, QueryString, optional_id};
 
 /// Rows on one page of a list by name. Queries ask for one more.
 const PAGE: usize = 20;
@@ -14,10 +14,16 @@ const PAGE: usize = 20;
 pub(crate) struct Find {
     pub(crate) q: String,
     pub(crate) after: String,
-    pub(crate) after_id: Uuid,
+    #[serde(deserialize_with = "optional_id")]
+    after_id: Option<Id>,
 }
 
 impl Find {
+    /// The id behind which the page begins, within one name.
+    pub(crate) fn after_id(&self) -> Uuid {
+        self.after_id.map(Id::uuid).unwrap_or_default()
+    }
+
     /// Cuts what was found to one page. Returns it with the address of the next one below `list_url`; `place` is what the
     /// list is ordered by.
     pub(crate) fn page<T>(

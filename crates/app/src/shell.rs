@@ -2,7 +2,7 @@
 
 use authn::SignedIn;
 use authz::{Action, Authorized};
-use web::{Acting, Link, Person, Place, Shell};
+use web::{Acting, Link, Person, Place, Shell, ShownEmail};
 
 use crate::activity::ViewActivity;
 use crate::contacts::ListContacts;
@@ -30,7 +30,7 @@ pub(crate) enum AccountNav {
 
 /// The layout of a page outside any organization.
 pub(crate) fn personal(who: &SignedIn) -> Shell {
-    let person = Person { name: who.name.clone(), email: who.email.clone() };
+    let person = Person { name: who.name.clone(), email: ShownEmail::of_person(&who.email, who.email_verified) };
     Shell { person: Some(person), ..who.context().shell() }
 }
 

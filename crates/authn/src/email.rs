@@ -3,7 +3,7 @@ use chrono::Duration;
 use mail::Mail;
 use serde_json::json;
 use tenancy::{Account, Tx, Write};
-use web::Error;
+use web::{DigitCode, Error};
 
 use crate::limit::Limit;
 use crate::secret::hash;
@@ -79,15 +79,19 @@ impl Authn {
 
     /// Takes the code that was sent, once: the address is theirs from now on. `false` where it is not the code, which the
     /// caller commits all the same: a try is a try.
-    pub async fn prove_email(&self, tx: &mut Tx<Write, Account>, who: &SignedIn, typed: &str) -> Result<bool, Error> {
-        let code: String = typed.chars().filter(char::is_ascii_digit).take(2 * DIGITS).collect();
+    pub async fn prove_email(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        code: &DigitCode<DIGITS>,
+    ) -> Result<bool, Error> {
         let tried = sqlx::query!(
             r#"update identity.email_codes set tries_left = tries_left - 1
                 where user_id = $1 and tries_left > 0 and expires_at > $2
                returning email, (code_hash = $3) as "right!""#,
             who.user.uuid(),
             self.0.clock.now(),
-            &hash(&code)[..],
+            &hash(code)[..],
         )
         .fetch_optional(&mut **tx)
         .await?;

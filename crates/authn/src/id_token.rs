@@ -231,8 +231,13 @@ fn identity(claims: &Claims) -> Result<Identity, Refused> {
         return Err(Refused::Token("a session id of 1 to 255 characters without controls is required".to_owned()));
     }
     let given = claims.email().map(|email| email.as_str()).unwrap_or_default();
-    // As it is or not at all: what is left of an address after a correction is another one, that nobody vouches for.
-    let email = Email::try_from(given).ok().filter(|email| **email == *given).map_or("", |_| given).to_owned();
+    // As it is or not at all: what is left of an address after a correction is another one, that nobody vouches for. That
+    // its domain is put into A-labels is no correction.
+    let email = Email::try_from(given)
+        .ok()
+        .filter(|_| given.trim() == given)
+        .map(|email| email.to_string())
+        .unwrap_or_default();
     let name = claims.name().and_then(|name| name.get(None)).map(|name| visible(name, 120)).unwrap_or_default();
     let name = if name.is_empty() { visible(given.split('@').next().unwrap_or_default(), 120) } else { name };
     Ok(Identity {

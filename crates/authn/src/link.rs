@@ -51,7 +51,7 @@ impl Authn {
         solution: &Solution,
         context: &Context,
     ) -> Result<LinkCookie, Error> {
-        let address = email.to_ascii_lowercase();
+        let address = email.folded();
         self.admit("link", solution, context).await?;
         self.count_untold(SENT, &address).await?;
         let (handle, token, now) = (Token::new()?, Token::new()?, self.0.clock.now());

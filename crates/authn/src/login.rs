@@ -17,7 +17,7 @@ use crate::logout_token::signed_out_meanwhile;
 use crate::provider::Provider;
 use crate::secret::{Token, hash};
 use crate::session::{Arrival, actor};
-use crate::{Authn, NewCookie, Solution};
+use crate::{Authn, NewCookie, ProviderKey, Solution};
 
 const COOKIE: &str = "login";
 /// Time to finish a sign-in at the provider.
@@ -126,21 +126,20 @@ impl Authn {
     /// [`Error::NotFound`] if there is no such provider; the inner error if it cannot be used now.
     pub async fn start_sign_in(
         &self,
-        key: &str,
+        key: &ProviderKey,
         return_to: &LocalPath,
         anew: bool,
         solution: &Solution,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
-        self.may_be_a_provider(key)?;
         self.admit(key, solution, context).await?;
         let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let metadata = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => metadata,
             Err(error) => {
-                tracing::error!(provider = key, %error, "identity provider unusable");
+                tracing::error!(provider = %key, %error, "identity provider unusable");
                 self.record_failure(key, &error.0, context).await?;
                 return Ok(Err(SignInFailure::ProviderDown));
             }
@@ -166,7 +165,7 @@ impl Authn {
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &handle.hash()[..],
             &state.hash()[..],
-            key,
+            &**key,
             provider.config.issuer,
             nonce.reveal(),
             verifier.secret(),
@@ -212,18 +211,17 @@ impl Authn {
     /// exchanges the code, verifies the ID token, and begins a session, all or nothing.
     pub async fn finish_sign_in(
         &self,
-        key: &str,
+        key: &ProviderKey,
         query: &str,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        self.may_be_a_provider(key)?;
         self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let answer = Answer::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
-            tracing::warn!(provider = key, "sign-in: none under way for this browser and state");
+            tracing::warn!(provider = %key, "sign-in: none under way for this browser and state");
             if self.waits_for_another_answer(headers, now).await? {
                 self.record_failure(key, "answer: not to the sign-in under way in this browser", context).await?;
             }
@@ -232,7 +230,7 @@ impl Authn {
         match self.redeem(&provider, answer, &login).await {
             Ok(identity) => self.begin_session(key, provider.organization, identity, &login, context).await,
             Err((failure, reason)) => {
-                tracing::warn!(provider = key, reason = %web::visible(&reason, 300), "sign-in failed");
+                tracing::warn!(provider = %key, reason = %web::visible(&reason, 300), "sign-in failed");
                 self.record_failure(key, &reason, context).await?;
                 Ok(Err(failure))
             }
@@ -241,7 +239,7 @@ impl Authn {
 
     async fn take_login(
         &self,
-        key: &str,
+        key: &ProviderKey,
         answer: &Answer,
         headers: &HeaderMap,
         now: DateTime<Utc>,
@@ -257,7 +255,7 @@ impl Authn {
              returning issuer, nonce, pkce_verifier, return_to, created_at, replaces, anew",
             &hash(handle)[..],
             &hash(state)[..],
-            key,
+            &**key,
             now,
         )
         .fetch_optional(&mut *tx)
@@ -315,7 +313,7 @@ impl Authn {
 
     async fn begin_session(
         &self,
-        key: &str,
+        key: &ProviderKey,
         organization: Option<TenantId>,
         mut identity: Identity,
         login: &Login,
@@ -340,7 +338,7 @@ impl Authn {
         };
         if let Some((failure, reason)) = refused {
             let by = actor(context, Some(user), None);
-            let details = json!({ "provider": key, "reason": reason });
+            let details = json!({ "provider": **key, "reason": reason });
             let event = Event { kind: "sign_in.failed", target: format!("User::{user}"), details };
             event.record(&mut tx, &by).await?;
             tx.commit().await?;
@@ -352,16 +350,16 @@ impl Authn {
         let arrival = Arrival::by_provider(key, organization, &identity);
         let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
         let by = actor(context, Some(user), Some(session));
-        let details = json!({ "provider": key, "device": context.client.device });
+        let details = json!({ "provider": **key, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
         event.record(&mut tx, &by).await?;
         tx.commit().await?;
         Ok(Ok((NewCookie::of(&token), LocalPath::or_home(&login.return_to))))
     }
 
-    async fn record_failure(&self, key: &str, reason: &str, context: &Context) -> Result<(), Error> {
+    async fn record_failure(&self, key: &ProviderKey, reason: &str, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let details = json!({ "provider": key, "reason": web::visible(reason, 300) });
+        let details = json!({ "provider": **key, "reason": web::visible(reason, 300) });
         let event = Event { kind: "sign_in.failed", target: format!("Provider::{key}"), details };
         event.record(&mut tx, &actor(context, None, None)).await?;
         tx.commit().await?;

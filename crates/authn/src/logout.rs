@@ -7,8 +7,7 @@ use web::cookie::{self, SameSite};
 
 use crate::provider::Provider;
 use crate::secret::Token;
-use crate::sign_on::PREFIX;
-use crate::{Authn, SignedIn};
+use crate::{Authn, ProviderKey, SignedIn};
 
 const COOKIE: &str = "logout";
 
@@ -64,7 +63,7 @@ impl Authn {
             let of_issuer = |provider: &&Arc<Provider>| *issuer == provider.config.issuer;
             return Ok(self.0.providers.values().find(of_issuer).map(Arc::clone));
         };
-        match self.provider(&format!("{PREFIX}{tenant}")).await {
+        match self.provider(&ProviderKey::of_organization(tenant)).await {
             Ok(provider) => Ok(Some(provider)),
             // The organization has taken it away meanwhile.
             Err(Error::NotFound) => Ok(None),

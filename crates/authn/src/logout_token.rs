@@ -1,5 +1,5 @@
 use audit::Event;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::login::LIFETIME;
 use crate::provider::{ALGORITHMS, Metadata, Provider, Unusable};
 use crate::session::actor;
-use crate::{Authn, Clock};
+use crate::{Authn, Clock, ProviderKey};
 
 /// A logout token is acted on at most this long after it was made.
 const FRESH: Duration = Duration::minutes(5);
@@ -31,7 +31,7 @@ pub struct LogoutNotice(Verified, Authn, Context);
 
 #[derive(Debug)]
 struct Verified {
-    provider: String,
+    provider: ProviderKey,
     issuer: String,
     subject: Option<String>,
     sid: Option<String>,
@@ -104,18 +104,18 @@ where
         let authn = Authn::from_ref(state);
         let (mut parts, body) = request.into_parts();
         let context = Context::from_request_parts(&mut parts, state).await?;
-        let Path(key) = Path::<String>::from_request_parts(&mut parts, state).await.map_err(|_| Error::NotFound)?;
+        let key = ProviderKey::from_request_parts(&mut parts, state).await?;
         let provider = authn.provider(&key).await?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         authn.count(NOTICES, &context.client.network, &context).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
             Ok(verified) => Ok(Self(verified, authn, context)),
             Err(Unverified::NotNow(reason)) => {
-                tracing::error!(provider = key, %reason, "a logout token could not be verified");
+                tracing::error!(provider = %key, %reason, "a logout token could not be verified");
                 Err(Error::Unavailable)
             }
             Err(Unverified::Refused(reason)) => {
-                tracing::warn!(provider = key, reason = %visible(&reason, 300), "logout token refused");
+                tracing::warn!(provider = %key, reason = %visible(&reason, 300), "logout token refused");
                 Err(Error::Malformed("This logout token is not acceptable."))
             }
         }
@@ -123,7 +123,7 @@ where
 }
 
 impl Provider {
-    async fn verify_logout(&self, key: &str, token: &str, clock: &Clock) -> Result<Verified, Unverified> {
+    async fn verify_logout(&self, key: &ProviderKey, token: &str, clock: &Clock) -> Result<Verified, Unverified> {
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -183,7 +183,7 @@ impl Provider {
             Err("an identifier that is empty, too long, or has control characters")
         } else {
             Ok(Verified {
-                provider: key.to_owned(),
+                provider: key.clone(),
                 issuer: claims.iss,
                 subject: claims.sub,
                 sid: claims.sid,
@@ -231,7 +231,7 @@ impl LogoutNotice {
              values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
             notice.issuer,
             notice.jti,
-            notice.provider,
+            &*notice.provider,
             notice.subject,
             notice.sid,
             notice.issued_at,
@@ -254,7 +254,7 @@ impl LogoutNotice {
              returning id, user_id",
             now,
             notice.issuer,
-            notice.provider,
+            &*notice.provider,
             notice.subject,
             notice.sid,
         )
@@ -262,7 +262,7 @@ impl LogoutNotice {
         .await?;
         for session in ended {
             let by = actor(&context, Some(session.user_id), Some(session.id));
-            let details = json!({ "provider": notice.provider });
+            let details = json!({ "provider": *notice.provider });
             let event =
                 Event { kind: "session.ended_by_provider", target: format!("Session::{}", session.id), details };
             event.record(&mut tx, &by).await?;

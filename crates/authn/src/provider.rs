@@ -18,8 +18,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::http_client::{HttpClient, HttpError, Reach, is_loopback};
-use crate::sign_on::PREFIX;
-use crate::{Clock, ConfigError, ProviderConfig};
+use crate::provider_key::PREFIX;
+use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
 /// Most requests that wait for one provider at a time.
 const WAITING: usize = 32;
@@ -147,7 +147,8 @@ impl Provider {
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
-        Self::at(&format!("{PREFIX}{tenant}"), config, public_url, (Some(tenant), Reach::Public), production, http)
+        let key = ProviderKey::of_organization(tenant);
+        Self::at(&key, config, public_url, (Some(tenant), Reach::Public), production, http)
     }
 
     fn at(

@@ -7,14 +7,14 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{Account, Identity as IdentityPlane, Tx, Write};
 use tokio::sync::Semaphore;
-use web::Error;
 use web::cookie::{self, SameSite};
+use web::{DigitCode, Error, typed_code};
 
 use crate::limit::Limit;
 use crate::lockout::forget_failures;
 use crate::secret::{Token, hash};
 use crate::session::hold;
-use crate::{Authn, Notice, SignedIn, totp};
+use crate::{Authn, Notice, SignedIn};
 
 const COOKIE: &str = "recovery";
 /// Codes of one person.
@@ -37,6 +37,31 @@ pub struct RecoveryCodes {
     shown: Vec<String>,
     selectors: Vec<String>,
     hashes: Vec<String>,
+}
+
+/// What somebody typed to recover with. It exists only where that has the form of a code, so that nothing else is counted as
+/// a try.
+pub enum TypedRecovery {
+    /// A code of their authenticator app.
+    App(DigitCode<6>),
+    /// One of their recovery codes.
+    Written(String),
+}
+
+impl TryFrom<&str> for TypedRecovery {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        if let Ok(code) = DigitCode::try_from(text) {
+            return Ok(Self::App(code));
+        }
+        let code = normalized(text);
+        if code.len() == LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte)) {
+            Ok(Self::Written(code))
+        } else {
+            Err("Enter a recovery code, which has 16 letters and digits, or the six digits of your app.".to_owned())
+        }
+    }
 }
 
 /// What comes of a code that was accepted. As part of a response it ties a recovery that waits to this browser.
@@ -115,15 +140,16 @@ impl Authn {
     /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that
     /// they may make a new passkey: at once, or after a wait where their role decides about people or money. `None` where
     /// the code is none of theirs, or used; [`Error::TooMany`] after too many wrong ones.
-    pub async fn recover(&self, who: &SignedIn, code: &str) -> Result<Option<Recovery>, Error> {
+    pub async fn recover(&self, who: &SignedIn, code: &TypedRecovery) -> Result<Option<Recovery>, Error> {
         let now = self.0.clock.now();
         let attempt = self.attempt(who).await?;
-        let (mut tx, taken) = if totp::is_code(code) {
-            let mut tx = self.begin_for(who).await?;
-            let taken = self.take_totp(&mut tx, who.user, code).await?;
-            (tx, taken)
-        } else {
-            self.take_code(who, &normalized(code), now).await?
+        let (mut tx, taken) = match code {
+            TypedRecovery::App(code) => {
+                let mut tx = self.begin_for(who).await?;
+                let taken = self.take_totp(&mut tx, who.user, code).await?;
+                (tx, taken)
+            }
+            TypedRecovery::Written(code) => self.take_code(who, code, now).await?,
         };
         if !taken {
             tracing::warn!(user = %who.user, "recovery code refused");
@@ -289,9 +315,9 @@ fn normalized(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         'O' => Some('0'),
         'I' | 'L' => Some('1'),
-        c => c.is_ascii_alphanumeric().then_some(c),
+        c => (!c.is_ascii_punctuation()).then_some(c),
     };
-    typed.chars().filter_map(meant).take(2 * LENGTH).collect()
+    typed_code(typed).chars().filter_map(meant).take(2 * LENGTH).collect()
 }
 
 fn argon2() -> Argon2<'static> {
@@ -339,6 +365,18 @@ mod tests {
         assert_eq!(normalized(&shown), code);
         assert_eq!(normalized(&format!(" {} ", shown.to_lowercase().replace('-', " "))), code);
         assert_eq!(normalized("oil-OIL"), "011011");
+        let wide: String = shown.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+        for typed in [&shown, &wide, &format!("“{shown}”").replace(['“', '”'], "\"")] {
+            assert!(
+                matches!(TypedRecovery::try_from(&**typed), Ok(TypedRecovery::Written(read)) if read == code),
+                "{typed}"
+            );
+        }
+        assert!(matches!(TypedRecovery::try_from("１２３ ٤٥٦"), Ok(TypedRecovery::App(read)) if *read == *"123456"));
+        for none in ["", "1234567", &shown[..LENGTH], &format!("{code}0"), "UUUU-UUUU-UUUU-UUUU", "ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ"]
+        {
+            assert!(TypedRecovery::try_from(none).is_err(), "{none}");
+        }
         assert!(normalized(&"A".repeat(10_000)).len() <= 2 * LENGTH);
     }
 

@@ -8,10 +8,8 @@ use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx
 use web::{Context, Email, Error};
 
 use crate::provider::Provider;
-use crate::{Authn, ConfigError, ProviderConfig};
+use crate::{Authn, ConfigError, ProviderConfig, ProviderKey};
 
-/// Begins the key of an organization's provider, followed by the organization's id.
-pub(crate) const PREFIX: &str = "o-";
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
 /// For one more another one is forgotten.
 const REMEMBERED: usize = 500;
@@ -53,18 +51,11 @@ pub enum SignOnProblem {
 }
 
 impl Authn {
-    /// Whether a key could be one of a provider, without asking the database: [`Error::NotFound`] where it cannot.
-    pub(crate) fn may_be_a_provider(&self, key: &str) -> Result<(), Error> {
-        let known = self.0.providers.contains_key(key) || tenant_of(key).is_some();
-        if known { Ok(()) } else { Err(Error::NotFound) }
-    }
-
     /// The provider behind a key of an address: of the configuration, or an organization's own with a domain it has proved.
-    pub(crate) async fn provider(&self, key: &str) -> Result<Arc<Provider>, Error> {
-        if let Some(provider) = self.0.providers.get(key) {
-            return Ok(Arc::clone(provider));
-        }
-        let tenant = tenant_of(key).ok_or(Error::NotFound)?;
+    pub(crate) async fn provider(&self, key: &ProviderKey) -> Result<Arc<Provider>, Error> {
+        let Some(tenant) = key.organization() else {
+            return self.0.providers.get(&**key).map(Arc::clone).ok_or(Error::NotFound);
+        };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
             "select issuer, client_id, client_secret, changed_at from tenant.sign_on s
@@ -113,7 +104,7 @@ impl Authn {
     /// The redirect address that an organization registers at its provider.
     #[must_use]
     pub fn sign_on_redirect(&self, tenant: TenantId) -> String {
-        self.url(&format!("/sign-in/{PREFIX}{tenant}/callback"))
+        self.url(&format!("/sign-in/{}/callback", ProviderKey::of_organization(tenant)))
     }
 
     /// Whether a sign-in that began at a time was begun with the provider that the organization still brings, for a domain
@@ -181,16 +172,15 @@ impl Authn {
     }
 
     /// Key of the provider that an organization brings for the domain of this address.
-    pub async fn sign_on_for(&self, email: &Email, context: &Context) -> Result<Option<String>, Error> {
+    pub async fn sign_on_for(&self, email: &Email, context: &Context) -> Result<Option<ProviderKey>, Error> {
         self.count(self.0.limits.sign_in("organization"), &context.client.network, context).await?;
-        let domain = email.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let tenant = sqlx::query_scalar!(
             r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.sign_on s on s.tenant_id = d.tenant_id
                 where d.name = $1 and d.proved_at is not null"#,
-            domain,
+            email.domain(),
         );
-        Ok(tenant.fetch_optional(&mut *tx).await?.map(|tenant| format!("{PREFIX}{tenant}")))
+        Ok(tenant.fetch_optional(&mut *tx).await?.map(ProviderKey::of_organization))
     }
 
     /// Whether an organization's provider may vouch for an address: within the domains the organization has proved.
@@ -200,7 +190,7 @@ impl Authn {
         tenant: TenantId,
         email: &str,
     ) -> Result<bool, Error> {
-        let domain = email.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+        let domain = email.rsplit('@').next().unwrap_or_default();
         let proved = sqlx::query_scalar!(
             r#"select exists (select from tenant.domains
                                where tenant_id = $1 and name = $2 and proved_at is not null) as "proved!""#,
@@ -225,10 +215,6 @@ impl Authn {
 #[must_use]
 pub fn domain_record(domain: &str) -> String {
     format!("_holdfast.{domain}")
-}
-
-fn tenant_of(key: &str) -> Option<TenantId> {
-    key.strip_prefix(PREFIX)?.parse().ok()
 }
 
 fn place(tenant: TenantId) -> Place {

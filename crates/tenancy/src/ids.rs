@@ -3,12 +3,17 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+/// A text that is no id in its canonical spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is a UUID in small letters with hyphens")]
+pub struct NotCanonical;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type, serde::Deserialize, serde::Serialize)]
         #[sqlx(transparent)]
-        #[serde(transparent)]
+        #[serde(try_from = "String", into = "Uuid")]
         pub struct $name(Uuid);
 
         impl $name {
@@ -43,11 +48,22 @@ macro_rules! id {
             }
         }
 
+        /// From its canonical spelling alone: what is no id is stored and compared nowhere.
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = NotCanonical;
 
-            fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::parse_str(text).map(Self)
+            fn from_str(text: &str) -> Result<Self, NotCanonical> {
+                #[expect(clippy::disallowed_methods, reason = "one of the doors")]
+                let id = Uuid::try_parse(text).map_err(|_| NotCanonical)?;
+                if id.to_string() == text { Ok(Self(id)) } else { Err(NotCanonical) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotCanonical;
+
+            fn try_from(text: String) -> Result<Self, NotCanonical> {
+                text.parse()
             }
         }
 

@@ -19,6 +19,6 @@ pub use enter::{
     ClientFacts, Drift, Elevation, Enrolled, Entry, Hold, Membership, Scope, SessionFacts, Shown, Unaccepted,
     WorkspaceFacts,
 };
-pub use ids::{TenantId, UserId, WorkspaceId};
+pub use ids::{NotCanonical, TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};
 pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};

@@ -115,7 +115,7 @@ fn credentials(
         (None, None, _) => return Err(WHO),
         _ => return Err(Refused::Oauth("invalid_request", "Say once who you are.")),
     };
-    Ok((id.parse().map_err(|_| WHO)?, secret))
+    Ok((id.parse::<web::Id>().map_err(|_| WHO)?.uuid(), secret))
 }
 
 impl Tokens {

@@ -56,7 +56,7 @@ impl<'a> Given<'a> {
             let twice = match name {
                 "created" => created.replace(value.parse().ok()?).is_some(),
                 "nonce" => nonce.replace(quoted(value)?).is_some(),
-                "keyid" => client.replace(quoted(value)?.parse().ok()?).is_some(),
+                "keyid" => client.replace(quoted(value)?.parse::<web::Id>().ok()?.uuid()).is_some(),
                 "alg" => alg.replace(quoted(value)?).is_some(),
                 _ => true,
             };

@@ -6,7 +6,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -116,19 +116,7 @@ pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
 #[serde(deny_unknown_fields)]
 pub struct NoFields {}
 
-/// A query string, by the same rules: unknown and repeated parameters are 422.
-#[derive(Debug)]
-pub struct Query<T>(pub T);
-
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        parse(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
-    }
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let decoded = decode(bytes).ok_or(Error::Malformed("What was sent is not encoded as forms are."))?;
     if decoded.contains('\0') {
         // No text in the database can hold one, so nothing that is sought or stored has it.

@@ -12,10 +12,12 @@ mod fetch_metadata;
 mod flash;
 mod form;
 mod headers;
+mod id;
 mod json;
 mod local_path;
 mod page;
 mod problem;
+mod query;
 mod quota;
 mod serve;
 mod text;
@@ -26,12 +28,17 @@ pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
-pub use form::{Field, FieldErrors, Form, NoFields, Query, QueryString, form_of_refused, share_body};
+pub use form::{Field, FieldErrors, Form, NoFields, QueryString, form_of_refused, share_body};
+pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
 pub use page::{Acting, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
+pub use query::{Query, StrictQuery};
 pub use quota::Quota;
 pub use serve::{Config, serve};
-pub use text::{Email, Line, Paragraph, day, moment, visible};
+pub use text::{
+    DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,
+    typed_code, visible,
+};
 pub use work::ProofOfWork;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::quota::Quotas;
-use crate::{Client, Error, FieldErrors, Flash, Quota, Tone, assets};
+use crate::{Client, Error, FieldErrors, Flash, Quota, ShownEmail, Tone, assets};
 
 /// What the edge knows about a request, for handlers and pages.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct ShownFlash {
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct Person {
     pub name: String,
-    pub email: String,
+    pub email: ShownEmail,
 }
 
 /// Where they are.

@@ -4,6 +4,7 @@ mod errors;
 mod forms;
 mod fuzz;
 mod headers;
+mod ids;
 mod limits;
 mod one_connection;
 mod paths;

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::harness::{Answer, Client, World};
 
 /// A world with a second provider, under the key `other`.
-async fn with_other_provider(people: Vec<Person>) -> (World, Idp) {
+pub(crate) async fn with_other_provider(people: Vec<Person>) -> (World, Idp) {
     let other = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
     let world = World::start_with(&[
         ("AUTHN__PROVIDERS__OTHER__NAME", "Other"),

@@ -4,7 +4,9 @@ use authz::{Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
+use web::{
+    DigitCode, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, see_other, shown_email,
+};
 
 use super::ProveEmail;
 use crate::shell::{AccountNav, account};
@@ -15,7 +17,7 @@ const HERE: &str = "/account/email";
 #[template(path = "account/email.html")]
 struct Confirm {
     shell: Shell,
-    email: String,
+    email: ShownEmail,
     email_verified: bool,
     form: CodeForm,
 }
@@ -28,7 +30,7 @@ impl Confirm {
     fn page(who: &SignedIn, code: &str, errors: &FieldErrors) -> Self {
         Self {
             shell: account(who, AccountNav::Overview),
-            email: who.email.clone(),
+            email: ShownEmail::of_nobody(&who.email),
             email_verified: who.email_verified,
             form: CodeForm { code: errors.field("code", code) },
         }
@@ -49,7 +51,7 @@ pub(super) async fn send(
     let mut tx = ok.begin().await?;
     authn.send_email_code(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
-    Ok(see_other(HERE, &format!("A code is on its way to {}.", ok.who().email)))
+    Ok(see_other(HERE, &format!("A code is on its way to {}.", shown_email(&ok.who().email))))
 }
 
 #[derive(Deserialize)]
@@ -65,13 +67,12 @@ pub(super) async fn confirm(
 ) -> Result<Response> {
     nothing_to_prove(ok.who())?;
     let mut errors = FieldErrors::default();
-    if code.trim().is_empty() {
-        errors.add("code", "Enter the code from the mail.");
+    let Some(typed) = errors.parse::<DigitCode<8>>("code", &code) else {
         let page = Confirm::page(ok.who(), &code, &errors);
         return Err(errors.on_page(page));
-    }
+    };
     let mut tx = ok.begin().await?;
-    let proved = authn.prove_email(&mut tx, ok.who(), &code).await?;
+    let proved = authn.prove_email(&mut tx, ok.who(), &typed).await?;
     tx.commit().await?;
     if !proved {
         errors.add("code", "This is not the code, or it is too old or was tried too often. Send a new one.");

@@ -6,7 +6,7 @@ use askama::Template;
 use authz::{Authorized, Entity, Path, PolicySource, Resource, Routes};
 use axum::response::IntoResponse;
 use tenancy::{Entry, Read, Tx, UserId};
-use web::{Page, Result, Shell, moment};
+use web::{Page, Result, Shell, ShownEmail, moment};
 
 use crate::Feature;
 use crate::shell::{AccountNav, account};
@@ -63,8 +63,7 @@ impl Resource for Account {
 struct Show {
     shell: Shell,
     name: String,
-    email: String,
-    email_verified: bool,
+    email: ShownEmail,
     issuer: String,
     subject: String,
     vouched: bool,
@@ -81,8 +80,7 @@ async fn show(ok: Authorized<ViewAccount>) -> impl IntoResponse {
     Page(Show {
         shell: account(who, AccountNav::Overview),
         name: who.name.clone(),
-        email: who.email.clone(),
-        email_verified: who.email_verified,
+        email: ShownEmail::of_person(&who.email, who.email_verified),
         issuer: who.issuer.clone().unwrap_or_default(),
         subject: who.subject.clone().unwrap_or_default(),
         vouched: who.issuer.is_some(),

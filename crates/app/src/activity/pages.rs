@@ -4,8 +4,7 @@ use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use tenancy::UserId;
-use uuid::Uuid;
-use web::{Field, FieldErrors, Page, Query, Result, Shell};
+use web::{Field, FieldErrors, Id, Page, Query, Result, Shell, optional_id};
 
 use super::ViewActivity;
 use super::event::{EventRow, Filter, PAGE, find};
@@ -16,10 +15,12 @@ use crate::shell::{Nav, shell};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Asked {
     action: String,
-    person: String,
+    #[serde(deserialize_with = "optional_id")]
+    person: Option<Id>,
     from: String,
     to: String,
-    before: String,
+    #[serde(deserialize_with = "optional_id")]
+    before: Option<Id>,
 }
 
 #[derive(Template)]
@@ -95,21 +96,21 @@ impl Asked {
             errors.add("to", "This is before the first day.");
         }
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
-        let id = |text: &str| given(text).map(|text| text.parse::<Uuid>().unwrap_or_default());
         Filter {
             kind: given(&self.action),
-            actor: id(&self.person).map(UserId::from),
+            actor: self.person.map(|person| UserId::from(person.uuid())),
             from,
             to,
-            before: id(&self.before),
+            before: self.before.map(Id::uuid),
         }
     }
 
     fn url(&self, list_url: &str, before: &str) -> String {
         let mut query = web::QueryString::default();
+        let person = self.person.map(|person| person.uuid().to_string()).unwrap_or_default();
         let pairs = [
             ("action", &*self.action),
-            ("person", &*self.person),
+            ("person", &*person),
             ("from", &*self.from),
             ("to", &*self.to),
             ("before", before),

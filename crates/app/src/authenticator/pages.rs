@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, moment, see_other};
+use web::{DigitCode, Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
@@ -82,6 +82,11 @@ pub(super) async fn confirm(
     headers: HeaderMap,
     Form(Code { code }): Form<Code>,
 ) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(code) = errors.parse::<DigitCode<6>>("code", &code) else {
+        let page = Add::page(ok.who(), None, &errors)?;
+        return Err(errors.on_page(page));
+    };
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
         tx.commit().await?;
@@ -89,7 +94,6 @@ pub(super) async fn confirm(
         return Ok((cookie, see_other(HERE, "Your authenticator app is ready to use.")).into_response());
     }
     tx.commit().await?;
-    let mut errors = FieldErrors::default();
     errors.add(
         "code",
         "This is not the code the app shows now. Wait for the next one, and check the clock of the device.",

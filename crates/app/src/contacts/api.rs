@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokens::ApiClient;
 use uuid::Uuid;
-use web::{Error, FieldErrors, Json, Query, Result};
+use web::{Error, FieldErrors, Json, Result, StrictQuery};
 
 use super::contact::{self, Contact, list_url};
 use super::form::{ContactInput, Parsed, TAKEN};
@@ -26,7 +26,7 @@ struct Page {
 
 pub(super) async fn list(
     mut ok: Authorized<ListContacts, ApiClient>,
-    Query(find): Query<Find>,
+    StrictQuery(find): StrictQuery<Find>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}", list_url(ok.on()));

@@ -38,7 +38,7 @@ impl ContactInput {
         let (tax_id, bank_account) = restricted.map(|fields| (fields.tax_id, fields.bank_account)).unzip();
         Self {
             name: contact.name.clone(),
-            email: contact.email.clone(),
+            email: web::shown_email(&contact.email),
             phone: contact.phone.clone(),
             company: contact.company.clone(),
             notes: contact.notes.clone(),

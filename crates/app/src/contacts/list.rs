@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use tenancy::{Read, Tx};
 use uuid::Uuid;
-use web::{Page, Query, Result, Shell};
+use web::{Page, Query, Result, Shell, ShownEmail};
 
 use super::contact::list_url;
 use super::{CreateContact, ListContacts};
@@ -29,7 +29,7 @@ struct List {
 struct ListRow {
     url: String,
     name: String,
-    email: String,
+    email: ShownEmail,
     company: String,
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Fi
     let row = |found: Found| ListRow {
         url: format!("{list_url}/{}", found.id),
         name: found.name,
-        email: found.email,
+        email: ShownEmail::of_nobody(&found.email),
         company: found.company,
     };
     Ok(Page(List {
@@ -88,7 +88,7 @@ async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result
         workspace.id.uuid(),
         find.q.trim(),
         find.after,
-        find.after_id,
+        find.after_id(),
     )
     .fetch_all(&mut **tx)
     .await?)

@@ -1,7 +1,7 @@
 use askama::Template;
 use authz::{Authorized, Prepare, Verdict};
 use axum::response::{IntoResponse, Response};
-use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
 
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
@@ -25,7 +25,7 @@ struct Show {
 
 struct ShownContact {
     name: String,
-    email: String,
+    email: ShownEmail,
     phone: String,
     company: String,
     notes: String,
@@ -56,7 +56,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoRes
         list_url: list_url(&contact.workspace),
         contact: ShownContact {
             name: contact.name.clone(),
-            email: contact.email.clone(),
+            email: ShownEmail::of_nobody(&contact.email),
             phone: contact.phone.clone(),
             company: contact.company.clone(),
             notes: contact.notes.clone(),

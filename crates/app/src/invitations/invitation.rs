@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
-use web::{Email, Error, Result};
+use web::{Error, Result};
 
 use crate::members::Role;
 use crate::organizations::Organization;
@@ -148,10 +148,4 @@ pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, why: &Wh
     let event = Event { kind: "invitation.revoked", target: format!("Invitation::{}", invitation.id), details };
     event.record(tx, by).await?;
     Ok(())
-}
-
-/// An address in the one form that addresses are compared in: `A` to `Z` in small letters. Other letters stay as they
-/// are: some of them have small letters that are also those of `A` to `Z`.
-pub(super) fn normal(email: &Email) -> String {
-    email.to_ascii_lowercase()
 }

@@ -5,7 +5,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mail::Mail;
 use serde::Deserialize;
-use web::{Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, day, moment, see_other};
+use web::{
+    Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, day, moment, see_other,
+    shown_email,
+};
 
 use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
@@ -26,7 +29,7 @@ struct List {
 }
 
 struct ListRow {
-    email: String,
+    email: ShownEmail,
     role: &'static str,
     inviter: String,
     expires: String,
@@ -45,7 +48,7 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
         role: Role::label_of(&invitation.role),
         expires: moment(invitation.expires_at),
         inviter: invitation.inviter,
-        email: invitation.email,
+        email: ShownEmail::of_nobody(&invitation.email),
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
@@ -112,7 +115,7 @@ pub(super) async fn invite(
     Form(input): Form<InviteInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let email = errors.parse::<Email>("email", &input.email).map(|email| invitation::normal(&email));
+    let email = errors.parse::<Email>("email", &input.email).map(|email| email.folded());
     let role = errors.parse::<Role>("role", &input.role);
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     let (Some(email), Some(role), Some(why)) = (email, role, why) else {
@@ -141,7 +144,7 @@ pub(super) async fn invite(
         mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), &format!("{email} is invited.")))
+    Ok(see_other(&list_url(ok.on()), &format!("{} is invited.", shown_email(&email))))
 }
 
 /// Nothing in it is secret: whoever it was not sent to can do nothing with it.
@@ -161,7 +164,7 @@ fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, why: WhyFields) ->
     let cancel_url = format!("/o/{}/invitations", ok.on().organization);
     Confirm {
         shell: shell(ok, Nav::Members),
-        heading: format!("Take back the invitation of {}?", ok.on().email),
+        heading: format!("Take back the invitation of {}?", shown_email(&ok.on().email)),
         lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
         button: "Take it back",
         ends: true,
@@ -181,7 +184,7 @@ pub(super) async fn revoke(mut ok: Authorized<RevokeInvitation>, Form(input): Fo
     invitation::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
     tx.commit().await?;
     let to = format!("/o/{}/invitations", ok.on().organization);
-    Ok(see_other(&to, &format!("{} is not invited any more.", ok.on().email)))
+    Ok(see_other(&to, &format!("{} is not invited any more.", shown_email(&ok.on().email))))
 }
 
 #[derive(Template)]
@@ -190,7 +193,7 @@ struct ListOwn {
     shell: Shell,
     invitations: Vec<OwnRow>,
     more: bool,
-    email: String,
+    email: ShownEmail,
     email_verified: bool,
 }
 
@@ -217,7 +220,7 @@ pub(super) async fn list_own(
     let (all, more) = own::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
     let who = ok.who();
-    let (email, email_verified) = (who.email.clone(), who.email_verified);
+    let (email, email_verified) = (ShownEmail::of_nobody(&who.email), who.email_verified);
     Ok(Page(ListOwn { shell: personal(who), invitations, more, email, email_verified }))
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tenancy::UserId;
 use tokens::ApiClient;
-use web::{Json, Query, Result};
+use web::{Json, Result, StrictQuery};
 
 use super::member::{self, Member};
 use super::{ListMembers, ViewMember};
@@ -17,6 +17,7 @@ struct Shown {
     id: UserId,
     name: String,
     email: String,
+    email_verified: bool,
     role: String,
     since: DateTime<Utc>,
 }
@@ -24,7 +25,14 @@ struct Shown {
 impl Shown {
     fn of(member: &Member) -> Self {
         let Member { user, name, email, role, since, .. } = member;
-        Self { id: *user, name: name.clone(), email: email.clone(), role: role.clone(), since: *since }
+        Self {
+            id: *user,
+            name: name.clone(),
+            email: email.clone(),
+            email_verified: member.email_verified,
+            role: role.clone(),
+            since: *since,
+        }
     }
 }
 
@@ -37,7 +45,7 @@ struct Page {
 
 pub(super) async fn list(
     mut ok: Authorized<ListMembers, ApiClient>,
-    Query(find): Query<Find>,
+    StrictQuery(find): StrictQuery<Find>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}/members", ok.on().url());

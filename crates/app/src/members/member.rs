@@ -17,6 +17,7 @@ pub(crate) struct Member {
     pub(super) user: UserId,
     pub(super) name: String,
     pub(super) email: String,
+    pub(super) email_verified: bool,
     pub(super) role: String,
     /// They were an owner or an admin within a day.
     decided_lately: bool,
@@ -34,6 +35,7 @@ impl Resource for Member {
         Ok(sqlx::query_as!(
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                      u.verified_email is not null as "email_verified!",
                       m.role, m.created_at as since,
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
@@ -68,6 +70,7 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                      u.verified_email is not null as "email_verified!",
                   m.role, m.created_at as since,
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
@@ -77,7 +80,7 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
             order by lower(u.display_name), m.user_id limit 21"#,
         find.q.trim(),
         find.after,
-        find.after_id,
+        find.after_id(),
     )
     .fetch_all(&mut **tx)
     .await?)

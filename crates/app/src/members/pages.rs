@@ -4,7 +4,7 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, Page, Query, Result, Shell, day, see_other};
+use web::{Error, Field, FieldErrors, Form, Page, Query, Result, Shell, ShownEmail, day, see_other};
 
 use super::member::{self, Member};
 use super::{
@@ -33,7 +33,7 @@ struct List {
 
 struct ListRow {
     name: String,
-    email: String,
+    email: ShownEmail,
     role: &'static str,
     since: String,
     is_you: bool,
@@ -57,7 +57,7 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>, Query(find): Query<Fin
         since: day(member.since),
         is_you: member.user == ok.who().user,
         name: member.name,
-        email: member.email,
+        email: ShownEmail::of_person(&member.email, member.email_verified),
     };
     Ok(Page(List {
         shell: shell(&ok, Nav::Members),

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Recovery, SignedIn};
+use authn::{Authn, Recovery, SignedIn, TypedRecovery};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -43,9 +43,11 @@ pub(super) async fn take(
         let page = Page(Ask { shell: personal(&who), problem, waits: None });
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
-    if code.trim().is_empty() {
-        return refuse("Enter one of your codes.");
-    }
+    let Ok(code) = TypedRecovery::try_from(&*code) else {
+        return refuse(
+            "Enter a recovery code, which has 16 letters and digits, or the six digits that your app shows.",
+        );
+    };
     match authn.recover(&who, &code).await? {
         None => refuse("This is none of your codes, or it was used already."),
         Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "The code was accepted. Make a new passkey now.")),

@@ -40,6 +40,11 @@ impl Domain {
         domain_record(&self.name)
     }
 
+    /// Its name as people read it.
+    pub(super) fn shown(&self) -> String {
+        web::shown_domain(&self.name)
+    }
+
     pub(super) fn url(&self) -> String {
         format!("/o/{}/settings/domains/{}", self.organization, self.id)
     }
@@ -59,39 +64,6 @@ impl Resource for Domain {
     }
 }
 
-/// A name as the DNS has it: letters, digits and hyphens in small letters, with a dot, and not a number.
-#[derive(Debug)]
-pub(super) struct DomainName(String);
-
-impl std::ops::Deref for DomainName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<&str> for DomainName {
-    type Error = String;
-
-    fn try_from(text: &str) -> Result<Self, String> {
-        let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        let top = name.rsplit('.').next().unwrap_or_default();
-        let sound = name.len() <= 253
-            && name.contains('.')
-            && name.split('.').all(label)
-            && top.len() > 1
-            && top.starts_with(|first: char| first.is_ascii_alphabetic());
-        if sound { Ok(Self(name)) } else { Err("Enter a domain such as example.com".to_owned()) }
-    }
-}
-
 /// All of them by name, which are at most `MOST`, or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
@@ -108,7 +80,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Doma
 /// Adds a domain, if there is room for it.
 pub(super) async fn add(
     tx: &mut Tx<Write>,
-    name: &DomainName,
+    name: &web::Domain,
     token: &str,
     why: &Why,
     now: DateTime<Utc>,
@@ -166,40 +138,4 @@ pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, by: &
     let details = why.details(json!({ "domain": domain.name }));
     Event { kind: "domain.removed", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // control: IDN-15
-    #[test]
-    fn a_domain_is_a_name_with_a_dot_and_no_address() {
-        for (text, expected) in [
-            ("Example.COM", "example.com"),
-            (" a-b.c1.example. ", "a-b.c1.example"),
-            ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
-        ] {
-            assert_eq!(DomainName::try_from(text).map(|name| name.0), Ok(expected.to_owned()));
-        }
-        let long = format!("{}.example", "a".repeat(64));
-        for text in [
-            "",
-            "localhost",
-            ".",
-            "a..example",
-            "-a.example",
-            "a-.example",
-            "10.0.0.1",
-            "a.b",
-            "münchen.de",
-            "a b.example",
-            "a@b.example",
-            "https://a.example",
-            "_a.example",
-            &long,
-        ] {
-            assert!(DomainName::try_from(text).is_err(), "{text}");
-        }
-    }
 }

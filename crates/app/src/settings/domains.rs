@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
 
-use super::domain::{self, ASKED, Domain, DomainName};
+use super::domain::{self, ASKED, Domain};
 use super::pages::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
 use crate::organizations::Organization;
@@ -65,7 +65,7 @@ pub(super) async fn add(
     Form(input): Form<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let name = errors.parse::<DomainName>("name", &input.name);
+    let name = errors.parse::<web::Domain>("name", &input.name);
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     let (Some(name), Some(why)) = (name, why) else {
         let page = New::page(&ok, &input, &errors);
@@ -75,7 +75,7 @@ pub(super) async fn add(
     let mut tx = ok.begin().await?;
     domain::add(&mut tx, &name, &token, &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), &format!("{} was added. Prove now that it is yours.", &*name)))
+    Ok(see_other(&url(ok.on()), &format!("{} was added. Prove now that it is yours.", name.shown())))
 }
 
 pub(super) async fn prove(
@@ -96,14 +96,14 @@ pub(super) async fn prove(
     let mut tx = ok.begin().await?;
     domain::prove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().name)))
+    Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().shown())))
 }
 
 fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
     let domain = ok.on();
     Confirm {
         shell: shell(ok, Nav::Overview),
-        heading: format!("Remove {}?", domain.name),
+        heading: format!("Remove {}?", domain.shown()),
         lead: match (domain.proved_at, domain.last) {
             (None, _) => "It is not proved, so nothing else changes.",
             (Some(_), false) => {
@@ -139,7 +139,7 @@ pub(super) async fn remove(
         authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
     }
     tx.commit().await?;
-    Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().name)))
+    Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().shown())))
 }
 
 fn settings_url<A: Action<On = Domain>>(ok: &Authorized<A>) -> String {

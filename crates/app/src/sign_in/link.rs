@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+use web::{Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell, ShownEmail};
 
 use super::pages::{EmailForm, Then, failed};
 
@@ -21,7 +21,7 @@ struct Ask {
 #[template(path = "sign_in/link_sent.html")]
 struct Sent {
     shell: Shell,
-    email: String,
+    email: ShownEmail,
 }
 
 #[derive(Template)]
@@ -67,7 +67,7 @@ pub(super) async fn send(
         let fields = [("email", &*given), ("return_to", return_to.as_str())];
         error.with_work_page(&public.context, "/sign-in/link", &fields)
     })?;
-    let page = Sent { shell: public.context.shell(), email: email.to_string() };
+    let page = Sent { shell: public.context.shell(), email: ShownEmail::of_nobody(&email) };
     Ok((cookie, Page(page)).into_response())
 }
 

@@ -1,12 +1,12 @@
 use askama::Template;
-use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, SignInFailure, SignedIn, Solution};
+use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignedIn, Solution};
 use authz::Public;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
-use web::{Context, Error, Field, Form, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell};
+use web::{Context, Error, Field, Form, Id, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell, optional_id};
 
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
@@ -82,8 +82,8 @@ pub(super) struct Reason {
     /// Why the organization does not take the way they came: `link`, `elsewhere` or `sign_on`.
     #[serde(default)]
     unaccepted: String,
-    #[serde(default)]
-    organization: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    organization: Option<Id>,
 }
 
 pub(super) async fn choose(
@@ -98,8 +98,9 @@ pub(super) async fn choose(
         "sign_on" => ("The organization you opened takes its own provider only.", true),
         _ => ("", false),
     };
-    let organization = organization.parse::<TenantId>().ok().filter(|_| sign_on);
-    let sign_on_url = organization.map(|organization| format!("/sign-in/o-{organization}"));
+    let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
+    let sign_on_url =
+        organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
     Page(Choose { anew: anew == "yes", unaccepted, sign_on_url, ..page })
 }
 
@@ -169,7 +170,7 @@ impl Start {
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
-    Path(provider): Path<String>,
+    provider: ProviderKey,
     headers: HeaderMap,
     Form(start): Form<Start>,
 ) -> Result<Response> {
@@ -180,7 +181,7 @@ pub(super) async fn start(
 pub(super) async fn move_on(
     authn: &Authn,
     public: &Public,
-    provider: &str,
+    provider: &ProviderKey,
     Start { return_to, anew, challenge, solution }: &Start,
     headers: &HeaderMap,
 ) -> Result<Response> {
@@ -209,7 +210,7 @@ pub(super) async fn move_on(
 pub(super) async fn callback(
     public: Public,
     State(authn): State<Authn>,
-    Path(provider): Path<String>,
+    provider: ProviderKey,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response> {

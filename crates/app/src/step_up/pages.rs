@@ -4,8 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use uuid::Uuid;
-use web::{Error, Form, LocalPath, NoFields, Page, Query, Result, Shell};
+use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
 
 use crate::shell::personal;
 
@@ -32,8 +31,8 @@ struct Ask {
 pub(super) struct Then {
     #[serde(default)]
     return_to: String,
-    #[serde(default)]
-    kept: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
     /// `yes`: a code of an authenticator app does as well.
     #[serde(default)]
     by_code: String,
@@ -54,7 +53,10 @@ pub(super) async fn ask(
 ) -> Result<Response> {
     if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
         // Nothing to prove that would do: first comes a passkey, and then this again.
-        let back = if then.kept.is_empty() { then.return_to } else { format!("/step-up?kept={}", then.kept) };
+        let back = match then.kept {
+            Some(id) => format!("/step-up?kept={}", id.uuid()),
+            None => then.return_to,
+        };
         let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
@@ -62,15 +64,15 @@ pub(super) async fn ask(
 }
 
 async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
-    let action = match then.kept.parse::<Uuid>() {
-        Ok(id) => authn.kept_action(who, headers, id).await?.map(|name| in_words(&name)),
-        Err(_) => None,
+    let action = match then.kept {
+        Some(id) => authn.kept_action(who, headers, id.uuid()).await?.map(|name| in_words(&name)),
+        None => None,
     };
     Ok(Page(Ask {
         shell: personal(who),
         action,
         return_to: LocalPath::or_home(&then.return_to).to_string(),
-        kept: then.kept.clone(),
+        kept: then.kept.map(|id| id.uuid().to_string()).unwrap_or_default(),
         problem: problems.passkey,
         by_passkey: who.enrolled.passkey,
         by_code: who.enrolled.totp && then.by_code == "yes",
@@ -105,8 +107,8 @@ pub(super) struct Answer {
     credential: String,
     #[serde(default)]
     return_to: String,
-    #[serde(default)]
-    kept: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
     #[serde(default)]
     by_code: String,
 }
@@ -126,7 +128,7 @@ pub(super) async fn accept(
         let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem).await;
     }
-    let stepped_up = match authn.finish_step_up(&who, &headers, &credential, then.kept.parse().ok()).await? {
+    let stepped_up = match authn.finish_step_up(&who, &headers, &credential, then.kept.map(Id::uuid)).await? {
         Ok(stepped_up) => stepped_up,
         Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
     };
@@ -139,8 +141,8 @@ pub(super) struct Code {
     code: String,
     #[serde(default)]
     return_to: String,
-    #[serde(default)]
-    kept: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
 }
 
 pub(super) async fn accept_code(
@@ -150,7 +152,13 @@ pub(super) async fn accept_code(
     Form(Code { code, return_to, kept }): Form<Code>,
 ) -> Result<Response> {
     let then = Then { return_to, kept, by_code: "yes".to_owned() };
-    if let Some(stepped_up) = authn.prove_totp(&who, &headers, &code, then.kept.parse().ok()).await? {
+    let Ok(code) = DigitCode::try_from(&*code) else {
+        let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
+        return Ok(
+            (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
+        );
+    };
+    if let Some(stepped_up) = authn.prove_totp(&who, &headers, &code, then.kept.map(Id::uuid)).await? {
         return Ok(go_on(stepped_up, &then));
     }
     let problems = Problems { code: "This is not the code your app shows now, or it was used.", ..Problems::default() };
@@ -161,7 +169,7 @@ pub(super) async fn accept_code(
 fn go_on(SteppedUp { cookie, kept }: SteppedUp, then: &Then) -> Response {
     let next = match kept {
         Some(kept) => kept.into_response(),
-        None if then.kept.is_empty() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
+        None if then.kept.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
         None => {
             let text = "What you had sent is not kept any more, and nothing was done. Please do it once more.";
             Error::Conflict(text, None).into_response()

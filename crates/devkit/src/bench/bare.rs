@@ -1,7 +1,9 @@
 use std::process::ExitCode;
 
 use axum::Router;
-use axum::extract::{Path, State};
+#[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
+use axum::extract::Path;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use secrecy::SecretString;
@@ -57,10 +59,12 @@ fn address(name: &str) -> Result<String, String> {
 
 type Answer = Result<([(header::HeaderName, &'static str); 1], String), (StatusCode, String)>;
 
+#[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
 async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, Uuid)>) -> Answer {
     select(&pool, tenant, workspace).await
 }
 
+#[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
 async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid, Uuid)>, headers: HeaderMap) -> Answer {
     let token =
         headers.get(header::COOKIE).and_then(|cookie| cookie.to_str().ok()?.split_once('=')).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The messages as pages.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -27,7 +27,11 @@ fn row(message: &Message) -> String {
     )
 }
 
-pub(super) async fn show(State(mailbox): State<Mailbox>, Path(id): Path<String>) -> Response {
+#[expect(clippy::disallowed_types, reason = "the id is the name of a mail in memory")]
+pub(super) async fn show(
+    State(mailbox): State<Mailbox>,
+    axum::extract::Path(id): axum::extract::Path<String>,
+) -> Response {
     let messages = mailbox.messages();
     let Some(message) = messages.iter().find(|message| message.id.to_string() == id) else {
         return refusal(StatusCode::NOT_FOUND, "There is no such message, or no longer.");

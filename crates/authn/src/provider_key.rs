@@ -1,0 +1,73 @@
+use std::fmt;
+use std::ops::Deref;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+use tenancy::TenantId;
+use web::Error;
+
+use crate::Authn;
+
+/// Begins the key of an organization's provider, followed by the organization's id.
+pub(crate) const PREFIX: &str = "o-";
+
+/// Which provider an address `/sign-in/{provider}` names: one of the configuration, or the one that an organization brings.
+/// There is one spelling of each, so what a sign-in is stored under is what a notice of the provider looks for. Whether an
+/// organization brings one nobody has asked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderKey {
+    text: String,
+    organization: Option<TenantId>,
+}
+
+impl ProviderKey {
+    /// The one that an organization brings.
+    #[must_use]
+    pub fn of_organization(tenant: TenantId) -> Self {
+        Self { text: format!("{PREFIX}{tenant}"), organization: Some(tenant) }
+    }
+
+    pub(crate) fn organization(&self) -> Option<TenantId> {
+        self.organization
+    }
+}
+
+impl Deref for ProviderKey {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for ProviderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Authn {
+    /// The key that a text is. `None` where no provider could have it.
+    pub(crate) fn provider_key(&self, text: &str) -> Option<ProviderKey> {
+        if self.0.providers.contains_key(text) {
+            return Some(ProviderKey { text: text.to_owned(), organization: None });
+        }
+        text.strip_prefix(PREFIX)?.parse().ok().map(ProviderKey::of_organization)
+    }
+}
+
+/// From the parameter of the path; 404 where it is none.
+impl<S> FromRequestParts<S> for ProviderKey
+where
+    Authn: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        #[expect(clippy::disallowed_types, reason = "the one door for keys of providers")]
+        let path =
+            axum::extract::Path::<String>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
+        Authn::from_ref(state).provider_key(&path).ok_or(Error::NotFound)
+    }
+}

@@ -1,0 +1,95 @@
+use std::ops::Deref;
+
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+use unicode_normalization::UnicodeNormalization;
+
+/// Longest code that is looked at, with everything that stands between its characters.
+const LONGEST: usize = 64;
+
+/// A code as somebody typed or pasted it, in the characters it was written in: full width made narrow (NFKC), digits of
+/// every script by their value, without spaces, hyphens, dots and what cannot be seen.
+#[must_use]
+pub fn typed_code(text: &str) -> String {
+    text.chars().take(LONGEST).nfkc().filter(|c| !separates(*c)).map(|c| digit(c).unwrap_or(c)).collect()
+}
+
+/// A code of `N` digits, as somebody typed it. It exists only where what they typed has that form, so that nothing else is
+/// counted as a try.
+pub struct DigitCode<const N: usize>(String);
+
+impl<const N: usize> Deref for DigitCode<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const N: usize> TryFrom<&str> for DigitCode<N> {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let code = typed_code(text);
+        let digits = code.len() == N && code.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { Ok(Self(code)) } else { Err(format!("Enter the {N} digits of the code.")) }
+    }
+}
+
+fn general(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
+}
+
+fn separates(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '.' | '·' | '\u{2212}')
+        || matches!(general(c), GeneralCategory::DashPunctuation | GeneralCategory::Format)
+}
+
+/// Decimal digits come in runs that begin with a zero and have ten or, for several styles, a multiple of ten characters
+/// (The Unicode Standard, section 4.6).
+fn digit(c: char) -> Option<char> {
+    let is_digit = |c: &char| general(*c) == GeneralCategory::DecimalNumber;
+    if !is_digit(&c) {
+        return None;
+    }
+    let before = (1..).map_while(|back| char::from_u32(u32::from(c).checked_sub(back)?).filter(is_digit)).count();
+    char::from_digit(u32::try_from(before).ok()? % 10, 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_in_every_script() {
+        for text in [
+            "123456",
+            " 123 456 ",
+            "123-456",
+            "123\u{2013}456",
+            "１２３４５６",
+            "١٢٣٤٥٦",
+            "۱۲۳۴۵۶",
+            "१२३४५६",
+            "１２３－４５６",
+            "𝟏𝟐𝟑𝟒𝟓𝟔",
+            "𝟷𝟸𝟹𝟺𝟻𝟼",
+            "\u{200f}123456\u{200e}",
+            "123\u{a0}456",
+            "123.456",
+            "①②③④⑤⑥",
+            "１2٣४5𝟞",
+        ] {
+            assert_eq!(typed_code(text), "123456", "{text}");
+        }
+        assert_eq!(typed_code("０9٩"), "099");
+        assert_eq!(typed_code("ＡＢＣＤ－ｅｆｇｈ"), "ABCDefgh");
+        assert_eq!(typed_code("12x"), "12x");
+        assert!(typed_code(&"1".repeat(10_000)).len() <= LONGEST);
+        assert_eq!(&*DigitCode::<6>::try_from("１２３-４５６").unwrap(), "123456");
+        for text in ["", "12345", "1234567", "12345a", "½23456", "-12345"] {
+            assert!(DigitCode::<6>::try_from(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use std::fmt;
+use std::ops::Deref;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleton};
+
+/// The name of a domain as the DNS has it: in A-labels (RFC 5890, UTS #46), in small letters, with a dot, and no number.
+/// Every spelling of one domain is this one: `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain(String);
+
+impl Deref for Domain {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<&str> for Domain {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let refused = || "Enter a domain such as example.com.".to_owned();
+        let text = text.trim();
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let ascii = Uts46::new()
+            .to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+            .map_err(|_| refused())?;
+        let (_, top) = ascii.rsplit_once('.').ok_or_else(refused)?;
+        let named = top.len() > 1 && top.starts_with(|first: char| first.is_ascii_alphabetic());
+        if named { Ok(Self(ascii.into_owned())) } else { Err(refused()) }
+    }
+}
+
+impl Domain {
+    /// The domain as people read it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown_domain(&self.0)
+    }
+}
+
+/// A domain in A-labels as people read it: in its own letters, unless a label mixes scripts or looks like another one in
+/// plain letters (UTS #39).
+#[must_use]
+pub fn shown_domain(domain: &str) -> String {
+    let honest = |label: &[char], _: &[char], _: bool| {
+        let label: String = label.iter().collect();
+        label.as_str().check_restriction_level(RestrictionLevel::HighlyRestrictive)
+            && !skeleton(&label).all(|c| c.is_ascii())
+    };
+    Uts46::new().to_user_interface(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Allow, honest).0.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // control: IDN-15
+    #[test]
+    fn a_domain_has_one_spelling() {
+        let one = "xn--bcher-kva.example";
+        for text in [
+            one,
+            "bücher.example",
+            "BU\u{308}CHER.Example",
+            " bücher．example. ",
+            "XN--BCHER-KVA.EXAMPLE",
+            "bücher。example",
+        ] {
+            assert_eq!(&*Domain::try_from(text).unwrap(), one, "{text}");
+        }
+        assert_eq!(Domain::try_from(one).unwrap().shown(), "bücher.example");
+        assert_eq!(&*Domain::try_from(" a-b.C1.example. ").unwrap(), "a-b.c1.example");
+        for text in [
+            "",
+            "a",
+            ".",
+            "https://a.example",
+            "localhost",
+            "example",
+            "-x.example",
+            "x-.example",
+            "a..b",
+            ".example.com",
+            "a.b",
+            "a.1",
+            "1.2.3.4",
+            "a b.example",
+            "a_b.example",
+            "a/b.example",
+            "user@b.example",
+            "[127.0.0.1]",
+            "xn--a.example",
+            "xn--abc-.example",
+            "a\u{202e}b.example",
+            "\u{200d}a.example",
+            "example.com:80",
+            &format!("{}.example", "a".repeat(64)),
+            &"a.".repeat(200),
+            "example.com..",
+        ] {
+            assert!(Domain::try_from(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_looks_like_another_is_shown_as_the_dns_has_it() {
+        for (text, seen) in [
+            ("аррӏе.example", "xn--80ak6aa92e.example"),
+            ("pаypal.example", "xn--pypal-4ve.example"),
+            ("münchen.example", "münchen.example"),
+            ("例え.example", "例え.example"),
+            ("пример.example", "пример.example"),
+        ] {
+            assert_eq!(Domain::try_from(text).unwrap().shown(), seen);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use std::fmt;
+use std::ops::Deref;
+
+use super::characters::{composed, first_hidden};
+use super::domain::{Domain, shown_domain};
+
+/// An e-mail address that mail can be sent to: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in
+/// A-labels, at most 254 bytes. Only a message that arrives proves one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Deref for Email {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<&str> for Email {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        const EXAMPLE: &str = "Enter an address such as name@example.com.";
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("Fill in this field.".to_owned());
+        }
+        if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
+            return Err("Leave out “mailto:”.".to_owned());
+        }
+        let (local, domain) = text.rsplit_once('@').ok_or(EXAMPLE)?;
+        let local = composed(local);
+        if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
+            return Err("Before the @, a dot stands between two other characters.".to_owned());
+        }
+        let atoms = !local.is_empty() && local.len() <= 64 && local.split('.').all(is_atom);
+        if !atoms {
+            return Err(EXAMPLE.to_owned());
+        }
+        let domain = Domain::try_from(domain).map_err(|_| "What stands behind the @ is no domain that gets mail.")?;
+        let address = format!("{local}@{domain}");
+        if address.len() <= 254 { Ok(Self(address)) } else { Err("Use at most 254 characters.".to_owned()) }
+    }
+}
+
+/// RFC 5321, section 4.1.2, with the letters of RFC 6531.
+fn is_atom(atom: &str) -> bool {
+    let chars: Vec<char> = atom.chars().collect();
+    let takes = |c: &char| {
+        c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(*c) || !c.is_ascii() && !c.is_whitespace()
+    };
+    !chars.is_empty() && chars.iter().all(takes) && first_hidden(&chars).is_none()
+}
+
+impl Email {
+    /// The one form that addresses are compared in, as `identity.users.verified_email` has it: `A` to `Z` in small letters.
+    /// Other letters stay as they are: some of them have small letters that are also those of `A` to `Z`.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
+    /// What stands behind the `@`, in A-labels.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.0.rsplit('@').next().unwrap_or_default()
+    }
+}
+
+/// A stored address as pages show it, with what is known about it. It has no `Display`, so that no template shows one
+/// without saying so: `parts::address` does.
+#[derive(Clone, Debug, Default)]
+pub struct ShownEmail {
+    /// The address, its domain in its own letters; empty where there is none.
+    pub text: String,
+    /// Nobody has shown that it is theirs, though it stands beside their name.
+    pub unverified: bool,
+}
+
+impl ShownEmail {
+    /// The address of a person.
+    #[must_use]
+    pub fn of_person(stored: &str, verified: bool) -> Self {
+        Self { text: shown_email(stored), unverified: !verified && !stored.is_empty() }
+    }
+
+    /// An address that says nothing about who somebody is, such as one in a list of contacts.
+    #[must_use]
+    pub fn of_nobody(stored: &str) -> Self {
+        Self { text: shown_email(stored), unverified: false }
+    }
+}
+
+/// A stored address as people read it: its domain in its own letters, where that does not deceive.
+#[must_use]
+pub fn shown_email(stored: &str) -> String {
+    match stored.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", shown_domain(domain)),
+        None => stored.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_get_mail() {
+        for (text, stored) in [
+            ("a@b.example", "a@b.example"),
+            (" Name.Last+x@Example.COM ", "Name.Last+x@example.com"),
+            ("zoë+x@bücher.example", "zoë+x@xn--bcher-kva.example"),
+            ("zoe\u{308}+x@xn--bcher-kva.example", "zoë+x@xn--bcher-kva.example"),
+            ("o'brien@b.example", "o'brien@b.example"),
+        ] {
+            assert_eq!(&*Email::try_from(text).unwrap(), stored);
+        }
+        assert_eq!(shown_email("zoë@xn--bcher-kva.example"), "zoë@bücher.example");
+        assert_eq!(Email::try_from("A@B.example").unwrap().folded(), "a@b.example");
+    }
+
+    #[test]
+    fn what_no_mail_gets_to_is_refused() {
+        for bad in [
+            "",
+            "a",
+            "@b.example",
+            "a@b",
+            "a@@b.example",
+            "a b@c.example",
+            "a@.example",
+            "<a@b.example>",
+            "a@b.example,",
+            "a..b@example.org",
+            ".a@example.org",
+            "a.@example.org",
+            "a@-x.example",
+            "a@x-.example",
+            "mailto:x@example.org",
+            "MAILTO:x@example.org",
+            "a@b..example",
+            "a@127.0.0.1",
+            "a@[127.0.0.1]",
+            "\"a b\"@c.example",
+            "a,b@c.example",
+            "a;b@c.example",
+            "a:b@c.example",
+            "a\u{200b}b@c.example",
+            "a\u{202e}b@c.example",
+            "a\u{3000}b@c.example",
+            "a@b.example\r\nBcc: c@d.example",
+            "a(b)@c.example",
+            "a\\b@c.example",
+            "a@b_c.example",
+            "a@b.example.",
+            &format!("{}@b.example", "a".repeat(65)),
+            &format!("a@{}example", "abcdefgh.".repeat(30)),
+        ] {
+            // A dot at the end of a domain is its root.
+            assert!(Email::try_from(bad).is_err() || bad == "a@b.example.", "{bad}");
+        }
+    }
+}

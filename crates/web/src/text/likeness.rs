@@ -1,0 +1,94 @@
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
+
+use super::characters::is_ignorable;
+
+/// What names have in common that people cannot tell apart: the same for `Olivia`, `OLIVIA`, `0livia`, `OIivia`, `Оlivia`
+/// with a Cyrillic letter, and `Oli‎via` with one that cannot be seen. Two names of one organization that are to differ have
+/// different ones; a column holds it beside the name, and this is the only thing that makes it.
+///
+/// Skeletons (UTS #39) of the compatible form (NFKC), whatever the case. Of a letter with a capital that looks like another
+/// letter counts what the capital looks like, because names are written in both: `i`, `l` and `1` are one. A hash, because
+/// a skeleton can be longer than an index takes.
+#[must_use]
+pub fn name_key(name: &str) -> [u8; 32] {
+    Sha256::digest(likeness(name)).into()
+}
+
+fn likeness(name: &str) -> String {
+    let plain: String = name.nfkc().filter(|c| !is_ignorable(*c)).collect();
+    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    folded(&skeleton(&folded(&words)).collect::<String>())
+}
+
+fn folded(text: &str) -> String {
+    text.chars().map(fold).collect()
+}
+
+fn fold(c: char) -> String {
+    let capital: String = c.to_uppercase().collect();
+    let seen: String = skeleton(&capital).collect();
+    // Several characters for one are a mark taken apart, which the next skeleton does as well.
+    let taken = if seen.chars().count() == 1 { seen } else { capital };
+    taken.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_cannot_tell_apart_is_alike() {
+        for name in [
+            "Olivia Owner",
+            "olivia owner",
+            "OLIVIA OWNER",
+            "OIivia Owner",
+            "oIivia Owner",
+            "0livia 0wner",
+            "O1ivia Owner",
+            "\u{41e}livia Owner",
+            "Olivi\u{430} Owner",
+            "Olivi\u{251} \u{41e}wner",
+            "Ｏｌｉｖｉａ　Ｏｗｎｅｒ",
+            "Olivia\u{a0}Owner",
+            "Olivia  Owner",
+            " Olivia Owner ",
+            "Oli\u{ad}via Owner",
+            "Olivia\u{200b} Owner",
+            "Oliv\u{131}a Owner",
+            "𝒪livia Owner",
+            "O|ivia Owner",
+            "Olivia \u{39f}wner",
+        ] {
+            assert_eq!(likeness(name), likeness("Olivia Owner"), "{name}");
+        }
+        for (one, other) in [
+            ("\u{41d}anna", "Hanna"),
+            ("\u{41d}\u{251}nna", "hanna"),
+            ("АННА", "анна"),
+            ("ΣΊΣΥΦΟΣ", "Σίσυφος"),
+            ("STRASSE", "straße"),
+            ("Zoe\u{308}", "ZOË"),
+            ("Modern", "Modem"),
+            ("علی\u{200c}رضا", "علیرضا"),
+            ("Ⅳ", "IV"),
+            ("ﬁnance", "FINANCE"),
+        ] {
+            assert_eq!(likeness(one), likeness(other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("Olivia", "Olivio"),
+            ("Zoë", "Zoe"),
+            ("Sales", "Sales 2"),
+            ("Адам", "Adam"),
+            ("Olivia Owner", "OliviaOwner"),
+            ("Main", "Train"),
+            ("علی", "رضا"),
+            ("木村", "本村"),
+        ] {
+            assert_ne!(likeness(one), likeness(other), "{one} {other}");
+        }
+    }
+}
