@@ -21,13 +21,16 @@ create table identity.accounts (
   subject text not null check (char_length(subject) between 1 and 255),
   user_id uuid not null references identity.users (id),
   created_at timestamptz not null,
+  -- When the provider last said here who they are. Null: never, or they have signed out there since.
+  vouched_at timestamptz,
   primary key (issuer, subject)
 );
 create index accounts_user on identity.accounts (user_id);
 
 -- A sign-in on its way through a provider. Taken with DELETE .. RETURNING, so it works once.
 create table identity.logins (
-  handle_hash bytea primary key check (octet_length(handle_hash) = 32),
+  -- Of the browser, in which several tabs may have one under way; the state tells them apart.
+  handle_hash bytea not null check (octet_length(handle_hash) = 32),
   state_hash bytea not null check (octet_length(state_hash) = 32),
   -- The key in its one spelling, here and below: what a notice of the provider is compared with.
   provider text not null check (provider ~ '^[a-z0-9-]{1,38}$' and (provider !~ '^o-' or char_length(provider) = 38)),
@@ -39,8 +42,9 @@ create table identity.logins (
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   created_at timestamptz not null,
   expires_at timestamptz not null,
-  -- The session this browser had when it started, ended when the new one begins.
-  replaces uuid
+  -- The session this browser had when it started, or has got in another tab since: ended when the new one begins.
+  replaces uuid,
+  primary key (handle_hash, state_hash)
 );
 create index logins_expiry on identity.logins (expires_at);
 
@@ -127,8 +131,8 @@ create table identity.logout_tokens (
 create index logout_tokens_expiry on identity.logout_tokens (expires_at);
 
 grant select, insert, update on identity.users to identity_rows;
-grant select, insert on identity.accounts to identity_rows;
-grant select, insert, delete on identity.logins to identity_rows;
+grant select, insert, update (vouched_at) on identity.accounts to identity_rows;
+grant select, insert, update (replaces), delete on identity.logins to identity_rows;
 grant select, insert, update on identity.sessions to identity_rows;
 grant select, insert, delete on identity.logout_tokens to identity_rows;
 

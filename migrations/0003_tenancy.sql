@@ -126,6 +126,8 @@ begin
                                'unaccepted', case
                                  when s.methods[1] = 'mail' and not o.mail_links then 'link'
                                  when s.sign_on <> m.tenant_id then 'elsewhere'
+                                 when s.sign_on is not null and s.provider is null
+                                      and not identity.vouched_for(m.tenant_id, m.user_id, m.role, given_now) then 'sign_on'
                                  when o.enforces_sign_on and (s.sign_on is null or s.provider is null)
                                       and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end,
                                'elevation', case when s.asked_for_role then

@@ -20,7 +20,9 @@ create table tenant.sign_on (
   client_id text not null check (char_length(client_id) between 1 and 255),
   -- Sealed for this row.
   client_secret bytea not null check (octet_length(client_secret) between 37 and 2048),
-  changed_at timestamptz not null
+  changed_at timestamptz not null,
+  -- What it is known to need (authn::Preset). Null: nothing.
+  preset text check (preset in ('auth0', 'cognito', 'gitea', 'gitlab', 'google', 'keycloak', 'microsoft', 'okta'))
 );
 select tenant.protect('tenant.sign_on');
 alter table tenant.organizations add column enforces_sign_on boolean not null default false;
@@ -55,3 +57,19 @@ create trigger keep_enforced_sign_on after delete on tenant.domains
 create trigger keep_enforced_sign_on after update of enforces_sign_on on tenant.organizations
   for each row when (new.enforces_sign_on) execute function tenant.keep_enforced_sign_on();
 grant execute on function tenant.keep_enforced_sign_on() to tenant_rows;
+
+-- Whether the organization's provider stands behind somebody who comes with a passkey alone, which was made on its word: they
+-- have signed in there within a day and not signed out since. Of an owner it is only that, so that a provider that is down
+-- locks nobody out for good. Where the provider was taken away there is nobody left to ask.
+create function identity.vouched_for(given_tenant uuid, given_user uuid, given_role text, given_now timestamptz) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (select from tenant.sign_on s where s.tenant_id = given_tenant)
+      or exists (select from identity.accounts a join tenant.sign_on s on s.issuer = a.issuer
+                  where s.tenant_id = given_tenant and a.user_id = given_user
+                    and (a.vouched_at > given_now - interval '1 day' or given_role = 'owner' and a.vouched_at is not null));
+end;
+$$;
+grant execute on function identity.vouched_for(uuid, uuid, text, timestamptz) to identity_rows;

@@ -1,11 +1,12 @@
 //! An organization brings its own provider, for the domains it has proved.
 
 mod hostile;
+mod passkeys;
 mod required;
 
 use std::net::IpAddr;
 
-use devkit::idp::{Client as IdpClient, Fault, Idp, LogoutFault, Person};
+use devkit::idp::{Client as IdpClient, Fault, Idp, LogoutFault, Manner, Person};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -82,11 +83,19 @@ async fn acme(world: &World) -> (Idp, Client) {
     (idp, olivia)
 }
 
+/// Asks for the provider of an address at work, and continues from the page that says whose it is.
+pub(crate) async fn start(client: &mut Client, return_to: &str) -> Answer {
+    let page = client.post("/sign-in/organization", &[("email", "Wanda@ACME.test"), ("return_to", return_to)]).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let action = page.body.split("action=\"").find(|part| part.starts_with("/sign-in/o-")).unwrap();
+    let action = action.split('"').next().unwrap().to_owned();
+    client.post(&action, &[("return_to", return_to), ("confirmed", "yes")]).await
+}
+
 /// Comes in by the address at work, whatever comes of it.
 async fn try_to_come(world: &World, idp: &Idp, subject: &str) -> (Answer, Client) {
     let mut client = world.stranger();
-    let started =
-        client.post("/sign-in/organization", &[("email", "Wanda@ACME.test"), ("return_to", "/account")]).await;
+    let started = start(&mut client, "/account").await;
     assert_eq!(started.status, 200, "{}", started.text());
     let location = idp.sign_in(&started.moves_on_to(), subject).await.unwrap();
     let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
@@ -178,6 +187,91 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
 
 // control: IDN-15
 #[tokio::test]
+async fn nobody_goes_to_the_provider_of_an_organization_without_reading_whose_it_is() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    let host = idp.issuer().replace("http://", "");
+    let key = format!("/sign-in/o-{}", world.acme.organization);
+    let mut client = world.stranger();
+    let by_address = [("email", "wanda@acme.test"), ("return_to", "/account")];
+    for (path, form) in [("/sign-in/organization", &by_address[..]), (&key, &by_address[1..])] {
+        let page = client.post(path, form).await;
+        assert_eq!((page.status, page.sets("login")), (200, None), "{path}: {}", page.text());
+        for part in ["Acme", "acme.test", &host, &format!("action=\"{key}\""), "value=\"/account\""] {
+            assert!(page.body.contains(part), "{part}: {}", page.body);
+        }
+        assert!(!page.body.contains("http-equiv"), "it stays until they say so");
+    }
+    assert_eq!((world.traces().await.logins, idp.counts().authorize), (0, 0), "nothing has begun");
+    let anew = client.post(&key, &[("anew", "yes")]).await;
+    assert!(anew.body.contains("name=\"anew\" value=\"yes\""), "{}", anew.body);
+    for not in ["", "no", "YES", "1"] {
+        assert_eq!(client.post(&key, &[("confirmed", not)]).await.sets("login"), None, "{not}");
+    }
+    let started = client.post(&key, &[("confirmed", "yes")]).await;
+    assert!(started.moves_on_to().starts_with(&idp.issuer()), "{}", started.text());
+    // Another site cannot say it for them.
+    let request = client
+        .request(reqwest::Method::POST, &key)
+        .header("origin", "https://evil.example")
+        .header("sec-fetch-site", "cross-site")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("confirmed=yes");
+    assert_eq!(client.send(request).await.status, 403);
+    assert!(
+        client.post("/sign-in/dev", &[]).await.moves_on_to().starts_with(&world.idp.issuer()),
+        "the operator's own"
+    );
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn an_organization_says_which_kind_of_provider_it_brings() {
+    let world = World::start().await;
+    let (idp, mut olivia) = acme(&world).await;
+    idp.set_manner(Manner::of("cognito"));
+    let mut bring = async |preset: &str| {
+        let form = [
+            ("issuer", &*idp.issuer()),
+            ("client_id", "holdfast at acme"),
+            ("client_secret", SECRET),
+            ("preset", preset),
+            WHY,
+        ];
+        olivia.post(&format!("{}/provider", settings(world.acme)), &form).await
+    };
+    let refused = bring("").await;
+    assert!(refused.status == 422 && refused.body.contains("does not announce PKCE"), "{}", refused.text());
+    assert_eq!(bring("nonsense").await.status, 422);
+    assert_eq!(bring("cognito").await.status, 303);
+    let mut wanda = come(&world, &idp, "wanda").await;
+    assert_eq!(wanda.get("/account").await.status, 200);
+    let page = olivia.get(&format!("{}/provider", settings(world.acme))).await;
+    assert!(page.body.contains("<option value=\"cognito\" selected>Amazon Cognito"), "{}", page.body);
+    assert!(olivia.get(&settings(world.acme)).await.body.contains("Amazon Cognito"));
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn what_we_ask_a_provider_of_an_organization_is_where_it_may_be() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    // On loopback that is loopback. None of these is asked: whatever they would say, she comes in.
+    let elsewhere = ["http://192.0.2.1/userinfo", "https://192.0.2.1/", "file:///etc/passwd", "http://evil.test/"];
+    for url in elsewhere {
+        let metadata = serde_json::json!({ "userinfo_endpoint": url, "pushed_authorization_request_endpoint": url });
+        let metadata = metadata.as_object().unwrap().clone();
+        idp.set_manner(Manner { metadata, claims_at_userinfo: true, ..Manner::default() });
+        world.wait(3601);
+        idp.set_clock_offset((world.clock.now() - chrono::Utc::now()).num_seconds());
+        let mut wanda = come(&world, &idp, "wanda").await;
+        assert_eq!(wanda.get("/account").await.status, 200, "{url}");
+    }
+    assert_eq!((idp.counts().userinfo, idp.counts().pushed), (0, 0));
+}
+
+// control: IDN-15
+#[tokio::test]
 async fn who_says_who_is_whom_is_an_owner() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
@@ -211,7 +305,7 @@ async fn a_sign_in_under_way_does_not_outlast_its_provider() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
     let started = |mut client: Client| async move {
-        let page = client.post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
+        let page = start(&mut client, "/").await;
         (page.moves_on_to(), client)
     };
     let (url, mut client) = started(world.stranger()).await;

@@ -61,6 +61,9 @@ async fn run() -> Result<(), Failure> {
     let db = tenancy::Db::connect(&config.database, production).await?;
     let url = &config.http.public_url;
     let authn = Authn::new(config.authn, url, production, keys.clone(), db.clone(), Clock::system())?;
+    // Beside the start: a provider that is down must not keep anything from starting.
+    let providers = authn.clone();
+    tokio::spawn(async move { providers.check_providers().await });
     let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());

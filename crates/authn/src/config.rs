@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::limit::Limit;
+use crate::provider_settings::Preset;
 
 /// The `[authn]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -109,11 +110,29 @@ pub struct ProviderConfig {
     /// A provider that failed is asked again only after this many seconds; so is its key set for an unknown key.
     #[serde(default = "ten")]
     pub retry_seconds: u32,
+    /// What this provider is known to need. The settings below override it.
+    pub preset: Option<Preset>,
+    /// Its discovery document need not announce PKCE, which it has. PKCE is used in any case.
+    #[serde(default, deserialize_with = "switch")]
+    pub allow_unannounced_pkce: Option<bool>,
+    /// It need not say when it saw the person. The time of the sign-in then counts for that.
+    #[serde(default, deserialize_with = "switch")]
+    pub allow_missing_auth_time: Option<bool>,
+    /// The `prompt` that is sent where it is to ask the person again.
+    pub reauthentication_prompt: Option<String>,
+    /// Requests are pushed to it first (RFC 9126), also where it does not say that they have to be.
+    #[serde(default, deserialize_with = "switch")]
+    pub push_requests: Option<bool>,
 }
 
 impl ProviderConfig {
     /// With the defaults, for one that an organization brings.
-    pub(crate) fn of_organization(issuer: &str, client_id: &str, client_secret: &SecretString) -> Self {
+    pub(crate) fn of_organization(
+        issuer: &str,
+        client_id: &str,
+        client_secret: &SecretString,
+        preset: Option<Preset>,
+    ) -> Self {
         Self {
             name: "your organization".to_owned(),
             issuer: issuer.to_owned(),
@@ -124,7 +143,26 @@ impl ProviderConfig {
             acr_values: Vec::new(),
             metadata_seconds: one_hour(),
             retry_seconds: ten(),
+            preset,
+            allow_unannounced_pkce: None,
+            allow_missing_auth_time: None,
+            reauthentication_prompt: None,
+            push_requests: None,
         }
+    }
+}
+
+/// A yes or no, which a variable of the environment says as text.
+fn switch<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Bool(bool),
+        Text(String),
+    }
+    match Given::deserialize(from)? {
+        Given::Bool(given) => Ok(Some(given)),
+        Given::Text(text) => text.parse().map(Some).map_err(|_| serde::de::Error::custom("want true or false")),
     }
 }
 

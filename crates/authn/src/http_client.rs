@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openidconnect::{HttpRequest, HttpResponse};
+use axum::http::{Request, Response};
 use url::{Host, Url};
 
 use crate::ConfigError;
@@ -80,7 +80,7 @@ impl HttpClient {
         })
     }
 
-    pub(crate) async fn send(&self, request: HttpRequest, reach: Reach) -> Result<HttpResponse, HttpError> {
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>, reach: Reach) -> Result<Response<Vec<u8>>, HttpError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| HttpError::Address)?;
         if !reach.covers(&url) {
             return Err(HttpError::Address);
@@ -88,7 +88,7 @@ impl HttpClient {
         let (client, largest) =
             if reach == Reach::Public { (&self.public, LARGEST_PUBLIC) } else { (&self.anywhere, LARGEST) };
         let mut response = client.execute(reqwest::Request::try_from(request)?).await?;
-        let mut answer = axum::http::Response::builder().status(response.status());
+        let mut answer = Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
             headers.clone_from(response.headers());
         }

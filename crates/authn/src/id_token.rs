@@ -1,49 +1,26 @@
 use chrono::{DateTime, Duration, Utc};
-use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
-    CoreTokenIntrospectionResponse, CoreTokenType,
-};
-use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, EmptyExtraTokenFields,
-    IdToken, IdTokenClaims, IdTokenFields, IdTokenVerifier, Nonce, OAuth2TokenResponse, PkceCodeVerifier,
-    RequestTokenError, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
-};
-use serde::{Deserialize, Serialize};
-
+use serde::Deserialize;
+use serde_json::Value;
 use web::{Email, visible};
 
 use crate::Clock;
-use crate::provider::{ALGORITHMS, Metadata, Provider, chain};
+use crate::jws::{BadToken, Signed};
+use crate::lenient::{self, Identifier, NumericDate};
+use crate::metadata::{Metadata, Unusable};
+use crate::provider::Provider;
 
 /// How far a provider's clock may be off.
 pub(crate) const SKEW: Duration = Duration::seconds(60);
 
-/// Claims that the crate leaves to us.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Extra {
-    nbf: Option<i64>,
-    sid: Option<String>,
-}
-
-impl AdditionalClaims for Extra {}
-
-type Fields = IdTokenFields<
-    Extra,
-    EmptyExtraTokenFields,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJwsSigningAlgorithm,
->;
-type Token = IdToken<Extra, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
-type Claims = IdTokenClaims<Extra, CoreGenderClaim>;
 /// The person a provider vouches for, after every check.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
-    pub(crate) name: String,
-    pub(crate) email: String,
+    /// `None` where the provider could not be asked.
+    pub(crate) name: Option<String>,
+    /// Empty where they have none, `None` where the provider could not be asked.
+    pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
     pub(crate) auth_time: DateTime<Utc>,
     pub(crate) methods: Vec<String>,
@@ -54,9 +31,25 @@ pub(crate) struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("provider: {0}")]
-    Provider(String),
+    Provider(Unusable),
     #[error("token: {0}")]
     Token(String),
+}
+
+impl From<Unusable> for Refused {
+    fn from(reason: Unusable) -> Self {
+        Self::Provider(reason)
+    }
+}
+
+impl From<BadToken> for Refused {
+    fn from(reason: BadToken) -> Self {
+        match reason {
+            BadToken::Refused(reason) => Self::Token(reason),
+            BadToken::Unsupported(reason) => Self::Provider(Unusable::Unsupported(format!("token: {reason}"))),
+            BadToken::NoKey => Self::Token("it is signed with no key of the provider".to_owned()),
+        }
+    }
 }
 
 /// What the sign-in started with, against which the token is held.
@@ -68,151 +61,176 @@ pub(crate) struct Expected<'a> {
     pub(crate) anew: bool,
 }
 
+/// What a code is exchanged for. Nothing else of the answer is read.
+#[derive(Deserialize)]
+struct Tokens {
+    #[serde(default, deserialize_with = "lenient::optional")]
+    access_token: Option<String>,
+    id_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: NumericDate,
+    iat: NumericDate,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    nbf: Option<NumericDate>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    auth_time: Option<NumericDate>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    nonce: Option<String>,
+    azp: Option<Value>,
+    at_hash: Option<Value>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    acr: Option<Identifier>,
+    #[serde(default, deserialize_with = "lenient::texts")]
+    amr: Vec<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    sid: Option<Identifier>,
+    #[serde(flatten)]
+    profile: Profile,
+}
+
+/// What a provider says of a person, besides who they are.
+#[derive(Default, Deserialize)]
+pub(crate) struct Profile {
+    #[serde(default, deserialize_with = "lenient::optional")]
+    pub(crate) name: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    pub(crate) email: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    pub(crate) email_verified: Option<bool>,
+}
+
+/// Whom a token is for (RFC 7519, section 4.1.3).
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// Whether it is for this client and nobody else.
+    pub(crate) fn is(&self, client: &str) -> bool {
+        match self {
+            Self::One(one) => one == client,
+            Self::Many(many) => many.len() == 1 && many.iter().all(|one| one == client),
+        }
+    }
+}
+
 impl Provider {
-    /// Exchanges a code and verifies the ID token: algorithm, signature, issuer, audience, authorized party, expiry,
+    /// Exchanges a code and verifies the ID token: algorithm, signature, type, issuer, audience, authorized party, expiry,
     /// not-before, issue time, authentication time, authentication context, nonce and access-token hash (OpenID Connect
     /// Core 1.0, section 3.1.3.7). The tokens are dropped here.
-    pub(crate) async fn redeem(
-        &self,
-        code: String,
-        expected: Expected<'_>,
-        clock: &Clock,
-    ) -> Result<Identity, Refused> {
-        let metadata = self.metadata(clock).await.map_err(|error| Refused::Provider(error.0))?;
-        let client = Client::<
-            Extra,
-            CoreAuthDisplay,
-            CoreGenderClaim,
-            CoreJweContentEncryptionAlgorithm,
-            CoreJsonWebKey,
-            CoreAuthPrompt,
-            StandardErrorResponse<CoreErrorResponseType>,
-            StandardTokenResponse<Fields, CoreTokenType>,
-            CoreTokenIntrospectionResponse,
-            CoreRevocableToken,
-            CoreRevocationErrorResponse,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-        >::from_provider_metadata(
-            Metadata::clone(&metadata), self.client_id.clone(), Some(self.client_secret.clone())
-        )
-        .set_redirect_uri(self.redirect.clone());
-        let place = self.place().map_err(|error| Refused::Provider(error.0))?;
-        let response = client
-            .exchange_code(AuthorizationCode::new(code))
-            .map_err(|error| Refused::Provider(chain(&error)))?
-            .set_pkce_verifier(PkceCodeVerifier::new(expected.pkce_verifier.to_owned()))
-            .request_async(&self.sender())
-            .await
-            .map_err(|error| {
-                let reason = format!("code exchange: {}", chain(&error));
-                match error {
-                    // The provider is well; the code is forged, used, expired or of another sign-in.
-                    RequestTokenError::ServerResponse(answer)
-                        if *answer.error() == CoreErrorResponseType::InvalidGrant =>
-                    {
-                        Refused::Token(reason)
-                    }
-                    _ => Refused::Provider(reason),
-                }
-            })?;
+    pub(crate) async fn redeem(&self, code: &str, expected: Expected<'_>, clock: &Clock) -> Result<Identity, Refused> {
+        let metadata = self.metadata(clock).await?;
+        let place = self.place()?;
+        let tokens = self.exchange(&metadata, code, expected.pkce_verifier).await?;
         drop(place);
-        let now = clock.now();
-        let token = response.id_token().ok_or_else(|| Refused::Token("there is none".to_owned()))?;
-
-        let (claims, metadata) = match self.verify(token, &metadata, &expected, now) {
-            Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) => {
-                let metadata = self.metadata_with_new_keys(clock).await.map_err(|error| Refused::Provider(error.0))?;
-                (self.verify(token, &metadata, &expected, now), metadata)
-            }
-            checked => (checked, metadata),
-        };
-        let claims = claims.map_err(|error| Refused::Token(chain(&error)))?;
-        self.check_the_rest(&claims, now).map_err(|reason| Refused::Token(reason.to_owned()))?;
-
-        if let Some(stated) = claims.access_token_hash() {
-            let verifier = self.verifier(&metadata, &expected, now);
-            let actual = token
-                .signing_alg()
-                .and_then(|alg| Ok((alg, token.signing_key(&verifier)?)))
-                .map_err(|error| Refused::Token(chain(&error)))
-                .and_then(|(alg, key)| {
-                    AccessTokenHash::from_token(response.access_token(), alg, key)
-                        .map_err(|error| Refused::Token(chain(&error)))
-                })?;
-            if actual != *stated {
-                return Err(Refused::Token("it belongs to another access token".to_owned()));
-            }
+        let refused = |reason: &str| Refused::Token(reason.to_owned());
+        let token = tokens.id_token.ok_or_else(|| refused("there is none"))?;
+        let token = Signed::parse(&token)?;
+        // A token for another purpose, such as signing out, is none of these.
+        if token.kind.as_ref().is_some_and(|kind| kind != "jwt" && kind != "jose") {
+            return Err(refused("not of the type of an ID token"));
         }
-        identity(&claims)
+        let claims: Claims = self.claims(&token, &metadata, clock).await??;
+        self.check(&claims, &expected, clock.now()).map_err(refused)?;
+        if let Some(stated) = &claims.at_hash
+            && tokens.access_token.as_deref().is_none_or(|access| *stated != token.algorithm.half_hash(access))
+        {
+            return Err(refused("it belongs to another access token"));
+        }
+        let profile = self.whole_profile(&metadata, &claims.sub, claims.profile, tokens.access_token.as_deref());
+        let (name, email, email_verified) = profile.await?;
+        Ok(Identity {
+            issuer: claims.iss,
+            subject: claims.sub,
+            name,
+            email,
+            email_verified,
+            // Not said, and allowed not to be: then what counts is that they have just come from there.
+            auth_time: claims.auth_time.unwrap_or(claims.iat).time(),
+            methods: claims.amr.iter().take(8).map(|method| visible(method, 32)).collect(),
+            sid: claims.sid.map(Identifier::into_text),
+        })
     }
 
-    fn verify(
-        &self,
-        token: &Token,
-        metadata: &Metadata,
-        expected: &Expected<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Claims, ClaimsVerificationError> {
-        let verifier = self.verifier(metadata, expected, now);
-        token.claims(&verifier, &Nonce::new(expected.nonce.to_owned())).cloned()
+    async fn exchange(&self, metadata: &Metadata, code: &str, verifier: &str) -> Result<Tokens, Refused> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.redirect),
+            ("code_verifier", verifier),
+        ];
+        let answer = self.post(&metadata.token_endpoint, metadata.client_auth, &fields).await;
+        let answer = answer.map_err(|error| Unusable::NotNow(format!("code exchange: {error}")))?;
+        if answer.status().is_success() {
+            let read = serde_json::from_slice(answer.body());
+            return read.map_err(|error| Unusable::NotNow(format!("code exchange: {error}")).into());
+        }
+        let (status, error) = (answer.status().as_u16(), error_of(answer.body()));
+        let reason = format!("code exchange: it answers {status} {error}");
+        Err(match &*error {
+            // The provider is well; the code is forged, used, expired or of another sign-in.
+            "invalid_grant" => Refused::Token(reason),
+            // Our registration there does not fit our configuration.
+            "invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" => {
+                Unusable::Unsupported(reason).into()
+            }
+            _ => Unusable::NotNow(reason).into(),
+        })
     }
 
-    fn verifier(
-        &self,
-        metadata: &Metadata,
-        expected: &Expected<'_>,
-        now: DateTime<Utc>,
-    ) -> IdTokenVerifier<'static, CoreJsonWebKey> {
-        let started = expected.started;
-        let max_age = Duration::seconds(self.config.max_age_seconds.into());
+    fn check(&self, claims: &Claims, expected: &Expected<'_>, now: DateTime<Utc>) -> Result<(), &'static str> {
+        let (config, started) = (&self.config, expected.started);
+        let max_age = Duration::seconds(config.max_age_seconds.into());
         let earliest = if expected.anew { started } else { now - max_age } - SKEW;
-        let acr_values = self.config.acr_values.clone();
-        IdTokenVerifier::new_confidential_client(
-            self.client_id.clone(),
-            self.client_secret.clone(),
-            self.issuer.clone(),
-            metadata.jwks().clone(),
-        )
-        .set_allowed_algs(ALGORITHMS)
-        .set_time_fn(move || now - SKEW)
-        // The crate's own defaults for the next three accept anything.
-        .set_issue_time_verifier_fn(move |issued| {
-            if (started - SKEW..=now + SKEW).contains(&issued) {
-                Ok(())
-            } else {
-                Err("not issued for this sign-in".to_owned())
-            }
-        })
-        .set_auth_time_verifier_fn(move |seen| match seen {
-            Some(seen) if (earliest..=now + SKEW).contains(&seen) => Ok(()),
-            Some(_) => Err("the provider saw the person too long ago, or in the future".to_owned()),
-            None => Err("max_age was asked for and there is no auth_time".to_owned()),
-        })
-        .set_auth_context_verifier_fn(move |acr| match acr {
-            _ if acr_values.is_empty() => Ok(()),
-            Some(acr) if acr_values.iter().any(|wanted| *wanted == **acr) => Ok(()),
-            _ => Err("not one of the authentication contexts asked for".to_owned()),
-        })
+        let context = claims.acr.clone().map(Identifier::into_text);
+        if claims.iss != config.issuer {
+            Err("another issuer")
+        } else if !claims.aud.is(&config.client_id) {
+            Err("another audience")
+        } else if claims.azp.as_ref().is_some_and(|party| *party != *config.client_id) {
+            Err("made for another client (azp)")
+        } else if claims.exp.time() <= now - SKEW {
+            Err("expired")
+        } else if claims.nbf.is_some_and(|nbf| nbf.time() > now + SKEW) {
+            Err("not valid yet (nbf)")
+        } else if !(started - SKEW..=now + SKEW).contains(&claims.iat.time()) {
+            Err("not issued for this sign-in")
+        } else if claims.nonce.as_deref() != Some(expected.nonce) {
+            Err("another nonce, or none")
+        } else if claims.auth_time.is_none() && !self.settings.allow_missing_auth_time {
+            Err("max_age was asked for and there is no auth_time; if the provider never says it, see \
+                 allow_missing_auth_time or a preset")
+        } else if claims.auth_time.is_some_and(|seen| !(earliest..=now + SKEW).contains(&seen.time())) {
+            Err("the provider saw the person too long ago, or in the future")
+        } else if !config.acr_values.is_empty() && context.is_none_or(|acr| !config.acr_values.contains(&acr)) {
+            Err("not one of the authentication contexts asked for")
+        } else if !(1..=255).contains(&claims.sub.len()) || !claims.sub.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            // OpenID Connect Core 1.0, section 2: at most 255 ASCII characters.
+            Err("a subject of 1 to 255 printable characters is required")
+        } else if !claims.sid.clone().is_none_or(|sid| is_identifier(&sid.into_text())) {
+            Err("a session id of 1 to 255 characters without controls is required")
+        } else {
+            Ok(())
+        }
     }
+}
 
-    /// What the crate does not look at: `azp` and `nbf`, and the issuer as text.
-    fn check_the_rest(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), &'static str> {
-        if claims.issuer().as_str() != self.config.issuer {
-            return Err("another issuer");
-        }
-        if claims.authorized_party().is_some_and(|party| *party != self.client_id) {
-            return Err("made for another client (azp)");
-        }
-        if claims.additional_claims().nbf.is_some_and(|nbf| nbf > (now + SKEW).timestamp()) {
-            return Err("not valid yet (nbf)");
-        }
-        Ok(())
+/// The `error` of an answer (RFC 6749, section 5.2), to be shown in a log.
+pub(crate) fn error_of(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: String,
     }
+    serde_json::from_slice::<Answer>(body).map_or_else(|_| String::new(), |answer| visible(&answer.error, 64))
 }
 
 /// An identifier a provider made up, as the database takes it.
@@ -220,36 +238,8 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-fn identity(claims: &Claims) -> Result<Identity, Refused> {
-    let subject = claims.subject().as_str();
-    // OpenID Connect Core 1.0, section 2: at most 255 ASCII characters.
-    if subject.is_empty() || subject.len() > 255 || !subject.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Err(Refused::Token("a subject of 1 to 255 printable characters is required".to_owned()));
-    }
-    let sid = claims.additional_claims().sid.clone();
-    if !sid.as_ref().is_none_or(|sid| is_identifier(sid)) {
-        return Err(Refused::Token("a session id of 1 to 255 characters without controls is required".to_owned()));
-    }
-    let given = claims.email().map(|email| email.as_str()).unwrap_or_default();
-    // As it is or not at all: what is left of an address after a correction is another one, that nobody vouches for. That
-    // its domain is put into A-labels is no correction.
-    let email = Email::try_from(given)
-        .ok()
-        .filter(|_| given.trim() == given)
-        .map(|email| email.to_string())
-        .unwrap_or_default();
-    let name = claims.name().and_then(|name| name.get(None)).map(|name| visible(name, 120)).unwrap_or_default();
-    let name = if name.is_empty() { visible(given.split('@').next().unwrap_or_default(), 120) } else { name };
-    Ok(Identity {
-        issuer: claims.issuer().as_str().to_owned(),
-        subject: subject.to_owned(),
-        name: if name.is_empty() { "Unnamed".to_owned() } else { name },
-        email_verified: !email.is_empty() && claims.email_verified().unwrap_or(false),
-        email,
-        auth_time: claims.auth_time().ok_or_else(|| Refused::Token("there is no auth_time".to_owned()))?,
-        methods: claims
-            .auth_method_refs()
-            .map_or_else(Vec::new, |methods| methods.iter().take(8).map(|method| visible(method, 32)).collect()),
-        sid,
-    })
+/// An address as it is or not at all: what is left of one after a correction is another one, that nobody vouches for. That
+/// its domain is put into A-labels is no correction.
+pub(crate) fn address(given: &str) -> Option<String> {
+    Email::try_from(given).ok().filter(|_| given.trim() == given).map(|email| email.to_string())
 }

@@ -5,22 +5,27 @@
 //! link by mail ([`Authn::send_link`], [`Authn::finish_link`]), and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
 //! here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
+mod authorization;
 mod clock;
 mod config;
 mod dns;
 mod email;
 mod http_client;
 mod id_token;
+mod jws;
+mod lenient;
 mod limit;
 mod link;
 mod lockout;
 mod login;
 mod logout;
 mod logout_token;
+mod metadata;
 mod notices;
 mod passkeys;
 mod provider;
 mod provider_key;
+mod provider_settings;
 mod recovery;
 mod risk;
 mod secret;
@@ -30,6 +35,7 @@ mod signed_in;
 mod step_up;
 mod totp;
 mod user;
+mod userinfo;
 mod work;
 
 use std::collections::BTreeMap;
@@ -50,9 +56,10 @@ pub use logout_token::LogoutNotice;
 pub use notices::Notice;
 pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
 pub use provider_key::ProviderKey;
+pub use provider_settings::Preset;
 pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};
 pub use session::renew_cookie;
-pub use sign_on::{SignOn, SignOnProblem, domain_record};
+pub use sign_on::{SignOn, SignOnNotice, SignOnProblem, domain_record};
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
 pub use totp::{ConfirmedTotp, TotpSecret};
@@ -121,6 +128,17 @@ impl Authn {
             keys,
             public_url: public_url.to_owned(),
         })))
+    }
+
+    /// Asks the providers of the configuration about themselves, and says in the log what is wrong with them: better at
+    /// the start than at the first sign-in. Nothing depends on it.
+    pub async fn check_providers(&self) {
+        for (key, provider) in &self.0.providers {
+            match provider.metadata(&self.0.clock).await {
+                Ok(_) => tracing::info!(provider = key, "identity provider usable"),
+                Err(error) => tracing::error!(provider = key, %error, "identity provider unusable"),
+            }
+        }
     }
 
     /// The clock everything here goes by.

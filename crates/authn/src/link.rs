@@ -20,7 +20,7 @@ const LIFETIME: Duration = Duration::minutes(10);
 /// Links to one address, whether or not anybody has it.
 const SENT: Limit = Limit { name: "sign-in link", at_once: 3, every: Duration::minutes(10) };
 
-/// The cookie of the browser that asked for a link, which alone can use it.
+/// The cookie of the browser that asked for a link, which alone can use it. One for all links it has asked for.
 #[derive(Debug)]
 pub struct LinkCookie(String);
 
@@ -49,12 +49,14 @@ impl Authn {
         email: &Email,
         return_to: &LocalPath,
         solution: &Solution,
+        headers: &HeaderMap,
         context: &Context,
     ) -> Result<LinkCookie, Error> {
         let address = email.folded();
         self.admit("link", solution, context).await?;
         self.count_untold(SENT, &address).await?;
-        let (handle, token, now) = (Token::new()?, Token::new()?, self.0.clock.now());
+        let (handle, token) = (Token::of_browser(headers, COOKIE)?, Token::new()?);
+        let now = self.0.clock.now();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // What nobody used, a bounded number at a time. By one request at a time: two would wait for each other.
         sqlx::query!(
@@ -173,6 +175,7 @@ impl Authn {
         }
         let arrival = Arrival::by_link(self.0.clock.now());
         let (session, token) = self.create_session(tx, user, arrival, context).await?;
+        self.supersede_in_other_tabs(tx, headers, session).await?;
         let details = json!({ "provider": "link", "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
         event.record(tx, &actor(context, Some(user), Some(session))).await?;

@@ -4,22 +4,24 @@ use audit::Event;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::{DateTime, Duration, Utc};
-use openidconnect::core::{CoreAuthPrompt, CoreResponseType};
-use openidconnect::{AuthenticationFlow, AuthorizationRequest, CsrfToken, Nonce, PkceCodeChallenge, Scope};
 use serde_json::json;
-use tenancy::{TenantId, Write};
+use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
 
+use crate::authorization::Request;
 use crate::id_token::{Expected, Identity, Refused};
 use crate::logout_token::signed_out_meanwhile;
+use crate::metadata::{Metadata, Unusable};
 use crate::provider::Provider;
-use crate::secret::{Token, hash};
+use crate::secret::{Token, base64url, hash};
 use crate::session::{Arrival, actor};
 use crate::{Authn, NewCookie, ProviderKey, Solution};
 
 const COOKIE: &str = "login";
+/// Most sign-ins that one browser has under way; the oldest gives way.
+const MOST: i64 = 5;
 /// Time to finish a sign-in at the provider.
 pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
@@ -64,8 +66,10 @@ pub enum SignInFailure {
     NotUnderWay,
     /// The person or the provider declined.
     Declined,
-    /// The provider is down, slow, or not what its configuration says.
+    /// The provider is down or slow.
     ProviderDown,
+    /// The provider lacks something that is needed, or is not set up for us: trying again changes nothing.
+    Unsupported,
     /// The provider answered with something that proves nothing.
     Refused,
     /// The account is locked here.
@@ -97,6 +101,33 @@ impl Answer {
             answer.ambiguous |= place.replace(value.into_owned()).is_some();
         }
         answer
+    }
+}
+
+/// What an error of a provider means (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6). One that is not
+/// known counts as a refusal.
+fn declined(error: &str) -> SignInFailure {
+    match error {
+        "server_error" | "temporarily_unavailable" => SignInFailure::ProviderDown,
+        "invalid_request"
+        | "unauthorized_client"
+        | "unsupported_response_type"
+        | "invalid_scope"
+        | "invalid_request_uri"
+        | "invalid_request_object"
+        | "request_not_supported"
+        | "request_uri_not_supported"
+        | "registration_not_supported" => SignInFailure::Unsupported,
+        _ => SignInFailure::Declined,
+    }
+}
+
+impl From<Unusable> for SignInFailure {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::NotNow(_) => Self::ProviderDown,
+            Unusable::Unsupported(_) => Self::Unsupported,
+        }
     }
 }
 
@@ -136,25 +167,43 @@ impl Authn {
         self.admit(key, solution, context).await?;
         let provider = self.provider(key).await?;
         let now = self.0.clock.now();
-        let metadata = match provider.metadata(&self.0.clock).await {
-            Ok(metadata) => metadata,
+        let (state, nonce, verifier) = (Token::new()?, Token::new()?, Token::new()?);
+        let challenge = base64url(&verifier.hash());
+        let request = Request { state: state.reveal(), nonce: nonce.reveal(), challenge: &challenge, anew };
+        let url = match provider.metadata(&self.0.clock).await {
+            Ok(metadata) => provider.authorization_url(&metadata, &request).await,
+            Err(error) => Err(error),
+        };
+        let url = match url {
+            Ok(url) => url,
             Err(error) => {
                 tracing::error!(provider = %key, %error, "identity provider unusable");
-                self.record_failure(key, &error.0, context).await?;
-                return Ok(Err(SignInFailure::ProviderDown));
+                self.record_failure(key, &error.to_string(), context).await?;
+                return Ok(Err(error.into()));
             }
         };
-        let (handle, state, nonce) = (Token::new()?, Token::new()?, Token::new()?);
-        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        // One handle for all tabs of a browser, and a state for each sign-in.
+        let handle = Token::of_browser(headers, COOKIE)?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // Its strict cookie comes along now and not with the answer.
         let here = self.session_here(&mut tx, headers).await?;
         // What nobody came back for, a bounded number at a time. By one sign-in at a time: two would wait for each other.
         sqlx::query!(
-            "delete from identity.logins where handle_hash in
-               (select handle_hash from identity.logins where expires_at < $1 order by expires_at limit 20)
+            "delete from identity.logins where (handle_hash, state_hash) in
+               (select handle_hash, state_hash from identity.logins where expires_at < $1 order by expires_at limit 20)
                and (select pg_try_advisory_xact_lock(hashtextextended('identity.logins', 0)))",
             now,
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 3))", &handle.hash()[..])
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query!(
+            "delete from identity.logins where handle_hash = $1 and state_hash in
+               (select state_hash from identity.logins where handle_hash = $1 order by created_at desc, state_hash offset $2)",
+            &handle.hash()[..],
+            MOST - 1,
         )
         .execute(&mut *tx)
         .await?;
@@ -168,7 +217,7 @@ impl Authn {
             &**key,
             provider.config.issuer,
             nonce.reveal(),
-            verifier.secret(),
+            verifier.reveal(),
             return_to.as_str(),
             now,
             now + LIFETIME,
@@ -178,32 +227,6 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-
-        let state = CsrfToken::new(state.reveal().to_owned());
-        let nonce = Nonce::new(nonce.reveal().to_owned());
-        let flow = AuthenticationFlow::<CoreResponseType>::AuthorizationCode;
-        let client = openidconnect::core::CoreClient::new(
-            provider.client_id.clone(),
-            provider.issuer.clone(),
-            metadata.jwks().clone(),
-        )
-        .set_auth_uri(metadata.authorization_endpoint().clone())
-        .set_redirect_uri(provider.redirect.clone());
-        let mut request: AuthorizationRequest<'_, _, _, _> = client
-            .authorize_url(flow, move || state, move || nonce)
-            .set_pkce_challenge(challenge)
-            .set_max_age(std::time::Duration::from_secs(if anew { 0 } else { provider.config.max_age_seconds.into() }));
-        if anew {
-            // For those that do not know `max_age`. What counts is the time in the token.
-            request = request.add_prompt(CoreAuthPrompt::Login);
-        }
-        for scope in &provider.config.scopes {
-            request = request.add_scope(Scope::new(scope.clone()));
-        }
-        for acr in &provider.config.acr_values {
-            request = request.add_auth_context_value(openidconnect::AuthenticationContextClass::new(acr.clone()));
-        }
-        let (url, _, _) = request.url();
         Ok(Ok(Started { url: url.into(), handle: handle.reveal().to_owned() }))
     }
 
@@ -228,7 +251,7 @@ impl Authn {
             return Ok(Err(SignInFailure::NotUnderWay));
         };
         match self.redeem(&provider, answer, &login).await {
-            Ok(identity) => self.begin_session(key, provider.organization, identity, &login, context).await,
+            Ok(identity) => self.begin_session(key, provider.organization, identity, &login, headers, context).await,
             Err((failure, reason)) => {
                 tracing::warn!(provider = %key, reason = %web::visible(&reason, 300), "sign-in failed");
                 self.record_failure(key, &reason, context).await?;
@@ -269,14 +292,12 @@ impl Authn {
     async fn waits_for_another_answer(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<bool, Error> {
         let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let row = sqlx::query!(
-            "select from identity.logins where handle_hash = $1 and expires_at > $2",
+        let waits = sqlx::query_scalar!(
+            r#"select exists (select from identity.logins where handle_hash = $1 and expires_at > $2) as "waits!""#,
             &hash(handle)[..],
             now
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        Ok(row.is_some())
+        );
+        Ok(waits.fetch_one(&mut *tx).await?)
     }
 
     async fn redeem(
@@ -288,26 +309,32 @@ impl Authn {
         if answer.ambiguous {
             return Err((SignInFailure::Refused, "answer: a parameter came twice".to_owned()));
         }
-        let metadata =
-            provider.metadata(&self.0.clock).await.map_err(|error| (SignInFailure::ProviderDown, error.0))?;
+        let metadata: Arc<Metadata> =
+            provider.metadata(&self.0.clock).await.map_err(|error| (error.clone().into(), error.to_string()))?;
         // RFC 9207: which issuer answers. Checked before anything is sent anywhere, so that a code of one provider never
         // reaches another.
-        let names_issuer = metadata.additional_metadata().authorization_response_iss_parameter_supported;
         if login.issuer != provider.config.issuer
-            || answer.iss.as_ref().map_or(names_issuer, |iss| *iss != login.issuer)
+            || answer.iss.as_ref().map_or(metadata.names_issuer, |iss| *iss != login.issuer)
         {
             return Err((SignInFailure::Refused, "answer: another issuer, or none where one is promised".to_owned()));
         }
         if let Some(error) = answer.error {
-            return Err((SignInFailure::Declined, format!("answer: error {}", web::visible(&error, 64))));
+            return Err((declined(&error), format!("answer: error {}", web::visible(&error, 64))));
         }
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
         let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
         let Login { nonce, pkce_verifier, created_at: started, anew, .. } = login;
         let expected = Expected { nonce, pkce_verifier, started: *started, anew: *anew };
-        provider.redeem(code, expected, &self.0.clock).await.map_err(|error| match &error {
-            Refused::Provider(_) => (SignInFailure::ProviderDown, error.to_string()),
-            Refused::Token(_) => (SignInFailure::Refused, error.to_string()),
+        provider.redeem(&code, expected, &self.0.clock).await.map_err(|error| {
+            let reason = error.to_string();
+            let failure = match error {
+                Refused::Provider(unusable) => unusable.into(),
+                Refused::Token(_) => SignInFailure::Refused,
+            };
+            if failure == SignInFailure::Unsupported {
+                tracing::error!(issuer = provider.config.issuer, reason, "identity provider unusable");
+            }
+            (failure, reason)
         })
     }
 
@@ -317,6 +344,7 @@ impl Authn {
         organization: Option<TenantId>,
         mut identity: Identity,
         login: &Login,
+        headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -327,7 +355,8 @@ impl Authn {
                 self.record_failure(key, "the provider was changed meanwhile", context).await?;
                 return Ok(Err(SignInFailure::Refused));
             }
-            identity.email_verified &= self.vouches_for(&mut tx, tenant, &identity.email).await?;
+            let email = identity.email.as_deref().unwrap_or_default();
+            identity.email_verified &= self.vouches_for(&mut tx, tenant, email).await?;
         }
         let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
         let (user, locked) = self.find_or_create_user(&mut tx, organization, &identity, context).await?;
@@ -347,14 +376,55 @@ impl Authn {
         if let Some(replaced) = login.replaces {
             self.end_replaced(&mut tx, replaced, context).await?;
         }
+        sqlx::query!(
+            "update identity.accounts set vouched_at = $3 where issuer = $1 and subject = $2",
+            identity.issuer,
+            identity.subject,
+            self.0.clock.now(),
+        )
+        .execute(&mut *tx)
+        .await?;
         let arrival = Arrival::by_provider(key, organization, &identity);
         let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
         let by = actor(context, Some(user), Some(session));
         let details = json!({ "provider": **key, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
         event.record(&mut tx, &by).await?;
+        let others = self.supersede_in_other_tabs(&mut tx, headers, session).await?;
         tx.commit().await?;
-        Ok(Ok((NewCookie::of(&token), LocalPath::or_home(&login.return_to))))
+        Ok(Ok((NewCookie::after_sign_in(&token, others), LocalPath::or_home(&login.return_to))))
+    }
+
+    /// Notes in the sign-ins that this browser has under way in other tabs that the session it has now is the one they end.
+    /// Returns whether there are any.
+    pub(crate) async fn supersede_in_other_tabs(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        headers: &HeaderMap,
+        session: Uuid,
+    ) -> Result<bool, Error> {
+        let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
+        let others = sqlx::query!(
+            "update identity.logins set replaces = $2 where handle_hash = $1 and expires_at > $3",
+            &hash(handle)[..],
+            session,
+            self.0.clock.now(),
+        );
+        Ok(others.execute(&mut **tx).await?.rows_affected() > 0)
+    }
+
+    /// The page that was to open after a sign-in that is not under way any more, as far as that is still known.
+    pub async fn page_wanted(&self, query: &str, headers: &HeaderMap) -> Result<LocalPath, Error> {
+        let (Some(handle), Some(state)) = (cookie::get(headers, COOKIE), Answer::parse(query).state) else {
+            return Ok(LocalPath::or_home(""));
+        };
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let page = sqlx::query_scalar!(
+            "select return_to from identity.logins where handle_hash = $1 and state_hash = $2",
+            &hash(handle)[..],
+            &hash(&state)[..],
+        );
+        Ok(LocalPath::or_home(&page.fetch_optional(&mut *tx).await?.unwrap_or_default()))
     }
 
     async fn record_failure(&self, key: &ProviderKey, reason: &str, context: &Context) -> Result<(), Error> {

@@ -38,20 +38,20 @@ impl IntoResponseParts for SignedOut {
 impl Authn {
     /// Ends the session, then says where the provider's own session can be ended. No ID token is kept, so none is sent
     /// as a hint; the provider asks the person.
-    pub async fn sign_out(&self, who: &SignedIn) -> Result<SignedOut, Error> {
+    pub async fn sign_out(&self, who: &SignedIn, headers: &HeaderMap) -> Result<SignedOut, Error> {
         self.end_session(who).await?;
         let Some(provider) = self.provider_of_session(who).await? else {
             return Ok(SignedOut { provider_url: None, state: None });
         };
         // The session has ended; a provider that is down must not make it look as if it had not.
         let metadata = provider.metadata(&self.0.clock).await.ok();
-        let Some(mut url) = metadata.and_then(|metadata| metadata.additional_metadata().end_session_endpoint.clone())
-        else {
+        let Some(mut url) = metadata.and_then(|metadata| metadata.end_session_endpoint.clone()) else {
             return Ok(SignedOut { provider_url: None, state: None });
         };
-        let state = Token::new()?;
+        // The same for all that this browser does: one that comes back late is still ours.
+        let state = Token::of_browser(headers, COOKIE)?;
         url.query_pairs_mut()
-            .append_pair("client_id", provider.client_id.as_str())
+            .append_pair("client_id", &provider.config.client_id)
             .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", self.0.public_url))
             .append_pair("state", state.reveal());
         Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()) })

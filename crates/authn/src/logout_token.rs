@@ -1,19 +1,18 @@
 use audit::Event;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
-use openidconnect::core::CoreJwsSigningAlgorithm;
-use openidconnect::{JsonWebKey, JsonWebKeyId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tenancy::{Identity as IdentityPlane, Tx, Write};
 use web::{Context, Error, Form, visible};
 
-use crate::id_token::{Identity, SKEW, is_identifier};
+use crate::id_token::{Audience, Identity, SKEW, is_identifier};
+use crate::jws::{BadToken, Signed};
+use crate::lenient::{self, Identifier, NumericDate};
 use crate::limit::Limit;
 use crate::login::LIFETIME;
-use crate::provider::{ALGORITHMS, Metadata, Provider, Unusable};
+use crate::metadata::Unusable;
+use crate::provider::Provider;
 use crate::session::actor;
 use crate::{Authn, Clock, ProviderKey};
 
@@ -60,37 +59,36 @@ impl From<Unusable> for Unverified {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    logout_token: String,
+impl From<BadToken> for Unverified {
+    fn from(reason: BadToken) -> Self {
+        match reason {
+            BadToken::Refused(reason) => Self::Refused(reason),
+            BadToken::Unsupported(reason) => Self::Refused(format!("not supported: {reason}")),
+            BadToken::NoKey => Self::Refused("it is signed with no key of the provider".to_owned()),
+        }
+    }
 }
 
+/// What else a provider sends along is not looked at (OpenID Connect Back-Channel Logout 1.0, section 2.5): a notice that is
+/// refused leaves a session open.
 #[derive(Deserialize)]
-struct Header {
-    alg: CoreJwsSigningAlgorithm,
-    typ: Option<String>,
-    kid: Option<JsonWebKeyId>,
+struct Body {
+    logout_token: String,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
     aud: Audience,
-    iat: i64,
-    exp: i64,
-    jti: String,
-    sub: Option<String>,
-    sid: Option<String>,
+    iat: NumericDate,
+    exp: NumericDate,
+    jti: Identifier,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    sub: Option<Identifier>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    sid: Option<Identifier>,
     events: Map<String, Value>,
     nonce: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
 }
 
 impl<S> FromRequest<S> for LogoutNotice
@@ -124,50 +122,21 @@ where
 
 impl Provider {
     async fn verify_logout(&self, key: &ProviderKey, token: &str, clock: &Clock) -> Result<Verified, Unverified> {
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err("not a signed token".into());
-        };
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Unverified::from("not base64url"));
-        let unreadable = |error: serde_json::Error| Unverified::Refused(error.to_string());
-        let head: Header = serde_json::from_slice(&decode(header)?).map_err(unreadable)?;
+        let token = Signed::parse(token)?;
         // An ID token is no logout token, and the other way round.
-        if !head.typ.as_ref().is_some_and(|typ| {
-            let typ = typ.to_ascii_lowercase();
-            typ == "logout+jwt" || typ == "application/logout+jwt"
-        }) {
+        if token.kind.as_deref() != Some("logout+jwt") {
             return Err("not of type logout+jwt".into());
         }
-        if !ALGORITHMS.contains(&head.alg) {
-            return Err("an algorithm that does not count".into());
-        }
-        let signed = format!("{header}.{payload}");
-        let signature = decode(signature)?;
         let metadata = self.metadata(clock).await?;
-        if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
-            let known = metadata.jwks().keys().iter().any(|key| key.key_id() == head.kid.as_ref());
-            if known {
-                return Err("a wrong signature".into());
-            }
-            let metadata = self.metadata_with_new_keys(clock).await?;
-            if !signed_by(&metadata, &head, signed.as_bytes(), &signature) {
-                return Err("a wrong signature or unknown key".into());
-            }
-        }
+        let claims: Claims = self.claims(&token, &metadata, clock).await??;
         let now = clock.now();
-        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(unreadable)?;
-        let for_us = match &claims.aud {
-            Audience::One(one) => one == self.client_id.as_str(),
-            Audience::Many(many) => many.len() == 1 && many.iter().all(|one| one == self.client_id.as_str()),
-        };
-        let issued = DateTime::from_timestamp(claims.iat, 0).ok_or("iat is no time")?;
-        let expires = DateTime::from_timestamp(claims.exp, 0).ok_or("exp is no time")?;
+        let (issued, expires) = (claims.iat.time(), claims.exp.time());
+        let (subject, sid) = (claims.sub.map(Identifier::into_text), claims.sid.map(Identifier::into_text));
+        let jti = claims.jti.into_text();
         let fits = |text: &Option<String>| text.as_ref().is_none_or(|text| is_identifier(text));
         if claims.iss != self.config.issuer {
             Err("another issuer")
-        } else if !for_us {
+        } else if !claims.aud.is(&self.config.client_id) {
             Err("another audience")
         } else if !(now - FRESH..=now + SKEW).contains(&issued) {
             Err("issued too long ago, or in the future")
@@ -177,32 +146,22 @@ impl Provider {
             Err("has a nonce, so it is an ID token")
         } else if !claims.events.get(EVENT).is_some_and(Value::is_object) {
             Err("not the event of a sign-out")
-        } else if claims.sub.is_none() && claims.sid.is_none() {
+        } else if subject.is_none() && sid.is_none() {
             Err("names neither a person nor a session")
-        } else if !fits(&claims.sub) || !fits(&claims.sid) || !is_identifier(&claims.jti) {
+        } else if !fits(&subject) || !fits(&sid) || !is_identifier(&jti) {
             Err("an identifier that is empty, too long, or has control characters")
         } else {
             Ok(Verified {
                 provider: key.clone(),
                 issuer: claims.iss,
-                subject: claims.sub,
-                sid: claims.sid,
-                jti: claims.jti,
+                subject,
+                sid,
+                jti,
                 issued_at: issued,
                 expires_at: issued + LIFETIME + FRESH,
             })
         }
         .map_err(Unverified::from)
-    }
-}
-
-fn signed_by(metadata: &Metadata, head: &Header, signed: &[u8], signature: &[u8]) -> bool {
-    let keys = metadata.jwks().keys();
-    let mut candidates = keys.iter().filter(|key| head.kid.is_none() || key.key_id() == head.kid.as_ref());
-    match (candidates.next(), candidates.next()) {
-        // Which of several keys is meant must be said.
-        (Some(key), None) => key.verify_signature(&head.alg, signed, signature).is_ok(),
-        _ => false,
     }
 }
 
@@ -251,7 +210,7 @@ impl LogoutNotice {
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
                 or issuer is null
                 and user_id = (select a.user_id from identity.accounts a where a.issuer = $2 and a.subject = $4))
-             returning id, user_id",
+             returning id, user_id, subject",
             now,
             notice.issuer,
             &*notice.provider,
@@ -259,6 +218,16 @@ impl LogoutNotice {
             notice.sid,
         )
         .fetch_all(&mut *tx)
+        .await?;
+        // What a passkey alone may do on this provider's word, it may do again after the next sign-in there.
+        let subjects: Vec<String> =
+            notice.subject.iter().cloned().chain(ended.iter().filter_map(|session| session.subject.clone())).collect();
+        sqlx::query!(
+            "update identity.accounts set vouched_at = null where issuer = $1 and subject = any ($2)",
+            notice.issuer,
+            &subjects,
+        )
+        .execute(&mut *tx)
         .await?;
         for session in ended {
             let by = actor(&context, Some(session.user_id), Some(session.id));

@@ -1,24 +1,19 @@
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::http::{Request, Response, StatusCode, header, request};
 use chrono::{DateTime, Duration, Utc};
-use openidconnect::core::{
-    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType, CoreJsonWebKey,
-    CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm,
-    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
-};
-use openidconnect::{
-    AdditionalProviderMetadata, ClientId, ClientSecret, HttpRequest, HttpResponse, IssuerUrl, ProviderMetadata,
-    RedirectUrl,
-};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tenancy::TenantId;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use crate::http_client::{HttpClient, HttpError, Reach, is_loopback};
+use crate::http_client::{HttpClient, Reach, is_loopback};
+use crate::jws::{BadToken, Keys, Signed};
+use crate::metadata::{ClientAuth, Metadata, Unusable};
 use crate::provider_key::PREFIX;
+use crate::provider_settings::ProviderSettings;
+use crate::secret::base64;
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
 /// Most requests that wait for one provider at a time.
@@ -28,55 +23,13 @@ const WAITING: usize = 32;
 const WAITING_FOR_ONE: usize = 4;
 static ORGANIZATIONS: Semaphore = Semaphore::const_new(32);
 
-/// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
-pub(crate) const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EdDsa,
-];
-
-/// The parts of the discovery document that the crate does not know.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Extra {
-    #[serde(default)]
-    code_challenge_methods_supported: Vec<String>,
-    #[serde(default)]
-    pub(crate) authorization_response_iss_parameter_supported: bool,
-    pub(crate) end_session_endpoint: Option<Url>,
-}
-
-impl AdditionalProviderMetadata for Extra {}
-
-pub(crate) type Metadata = ProviderMetadata<
-    Extra,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-
-type Asking = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send>>;
-
-/// Why a provider cannot be used at the moment. The text is for the log.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unusable(pub(crate) String);
-
 /// An identity provider, of the configuration or an organization's own.
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) config: ProviderConfig,
-    pub(crate) client_id: ClientId,
-    pub(crate) client_secret: ClientSecret,
-    pub(crate) issuer: IssuerUrl,
-    pub(crate) redirect: RedirectUrl,
+    pub(crate) settings: ProviderSettings,
+    /// Where it sends people back to.
+    pub(crate) redirect: String,
     /// The organization whose own it is.
     pub(crate) organization: Option<TenantId>,
     reach: Reach,
@@ -99,7 +52,7 @@ pub(crate) struct Place<'a>(
 #[derive(Debug, Default)]
 struct Known {
     metadata: Option<(Arc<Metadata>, DateTime<Utc>)>,
-    failed_at: Option<DateTime<Utc>>,
+    failed: Option<(DateTime<Utc>, Unusable)>,
     /// When the key set was last asked for, and whether it came.
     keys: Option<(DateTime<Utc>, bool)>,
 }
@@ -113,10 +66,13 @@ impl Known {
         {
             return Ok(Some(Arc::clone(metadata)));
         }
-        if self.failed_at.is_some_and(|at| now - at < Duration::seconds(config.retry_seconds.into())) {
-            return Err(Unusable("it failed a moment ago and is not asked again yet".to_owned()));
+        match &self.failed {
+            Some((at, why)) if now - *at < Duration::seconds(config.retry_seconds.into()) => Err(match why {
+                Unusable::NotNow(_) => Unusable::NotNow("it failed a moment ago and is not asked again yet".to_owned()),
+                lasting @ Unusable::Unsupported(_) => lasting.clone(),
+            }),
+            _ => Ok(None),
         }
-        Ok(None)
     }
 }
 
@@ -170,10 +126,8 @@ impl Provider {
             return Err(no_issuer());
         }
         Ok(Self {
-            client_id: ClientId::new(config.client_id.clone()),
-            client_secret: ClientSecret::new(config.client_secret.expose_secret().to_owned()),
-            issuer: IssuerUrl::new(config.issuer.clone()).map_err(|_| no_issuer())?,
-            redirect: RedirectUrl::new(format!("{public_url}/sign-in/{key}/callback")).map_err(|_| no_issuer())?,
+            settings: config.settings(),
+            redirect: format!("{public_url}/sign-in/{key}/callback"),
             organization,
             reach,
             http,
@@ -203,9 +157,9 @@ impl Provider {
         match &found {
             Ok(metadata) => {
                 known.metadata = Some((Arc::clone(metadata), clock.now()));
-                known.failed_at = None;
+                known.failed = None;
             }
-            Err(_) => known.failed_at = Some(clock.now()),
+            Err(why) => known.failed = Some((clock.now(), why.clone())),
         }
         found
     }
@@ -221,13 +175,16 @@ impl Provider {
         {
             // Perhaps by somebody who met the same new key: then it is there.
             let kept = self.known().metadata.as_ref().map_or(metadata, |(kept, _)| Arc::clone(kept));
-            return if fetched { Ok(kept) } else { Err(Unusable("its key set failed a moment ago".to_owned())) };
+            return if fetched {
+                Ok(kept)
+            } else {
+                Err(Unusable::NotNow("its key set failed a moment ago".to_owned()))
+            };
         }
-        let keys = CoreJsonWebKeySet::fetch_async(metadata.jwks_uri(), &self.sender()).await;
+        let keys = self.fetch_keys(&metadata).await;
         let mut known = self.known();
         known.keys = Some((clock.now(), keys.is_ok()));
-        let keys = keys.map_err(|error| Unusable(format!("its key set: {}", chain(&error))))?;
-        let metadata = Arc::new(Metadata::clone(&metadata).set_jwks(keys));
+        let metadata = Arc::new(Metadata { keys: keys?, ..Metadata::clone(&metadata) });
         if let Some((kept, _)) = &mut known.metadata {
             *kept = Arc::clone(&metadata);
         }
@@ -240,9 +197,15 @@ impl Provider {
 
     /// A place among those that wait for the provider.
     pub(crate) fn place(&self) -> Result<Place<'_>, Unusable> {
-        let full = |_| Unusable("many requests wait for its answer already".to_owned());
+        let full = |_| Unusable::NotNow("many requests wait for its answer already".to_owned());
         let of_all = self.organization.map(|_| ORGANIZATIONS.try_acquire().map_err(full)).transpose()?;
         Ok(Place(self.waiting.try_acquire().map_err(full)?, of_all))
+    }
+
+    /// Host of the issuer, with the port where it is not the usual one.
+    pub(crate) fn host(&self) -> String {
+        let authority = Url::parse(&self.config.issuer).map(|url| url.authority().to_owned());
+        authority.unwrap_or_default()
     }
 
     /// The turn to ask the provider about itself.
@@ -250,38 +213,81 @@ impl Provider {
         Ok((self.place()?, self.asking.lock().await))
     }
 
-    /// The HTTP client in the form the crate takes.
-    pub(crate) fn sender(&self) -> impl Fn(HttpRequest) -> Asking + use<> {
-        let (http, reach) = (self.http.clone(), self.reach);
-        move |request| {
-            let http = http.clone();
-            Box::pin(async move { http.send(request, reach).await })
+    /// The claims of a token of this provider, with keys just fetched if it is signed with one that is not known.
+    pub(crate) async fn claims<T: for<'de> Deserialize<'de>>(
+        &self,
+        token: &Signed<'_>,
+        metadata: &Metadata,
+        clock: &Clock,
+    ) -> Result<Result<T, BadToken>, Unusable> {
+        match token.claims(&metadata.keys) {
+            Err(BadToken::NoKey) => Ok(token.claims(&self.metadata_with_new_keys(clock).await?.keys)),
+            checked => Ok(checked),
         }
     }
 
+    /// Sends a form as the client that we are there (RFC 6749, section 2.3.1).
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        auth: ClientAuth,
+        fields: &[(&str, &str)],
+    ) -> Result<Response<Vec<u8>>, Unusable> {
+        let (id, secret) = (&*self.config.client_id, self.config.client_secret.expose_secret());
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let mut fields = fields.to_vec();
+        let mut request = Request::post(url.as_str())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ACCEPT, "application/json");
+        match auth {
+            ClientAuth::Basic => {
+                let credentials = base64(format!("{}:{}", encoded(id), encoded(secret)).as_bytes());
+                request = request.header(header::AUTHORIZATION, format!("Basic {credentials}"));
+            }
+            ClientAuth::Post => {
+                if !fields.iter().any(|(name, _)| *name == "client_id") {
+                    fields.push(("client_id", id));
+                }
+                fields.push(("client_secret", secret));
+            }
+        }
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send(request, form.into_bytes()).await
+    }
+
+    /// Fetches a document, with a token where it takes one.
+    pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Result<Response<Vec<u8>>, Unusable> {
+        let mut request = Request::get(url).header(header::ACCEPT, "application/json");
+        if let Some(token) = bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.send(request, Vec::new()).await
+    }
+
+    async fn send(&self, request: request::Builder, body: Vec<u8>) -> Result<Response<Vec<u8>>, Unusable> {
+        let request = request.body(body).map_err(|error| Unusable::NotNow(chain(&error)))?;
+        self.http.send(request, self.reach).await.map_err(|error| Unusable::NotNow(chain(&error)))
+    }
+
+    async fn fetch(&self, what: &str, url: &str) -> Result<Vec<u8>, Unusable> {
+        let answer = self.get(url, None).await.map_err(|error| Unusable::NotNow(format!("{what}: {error}")))?;
+        if answer.status() != StatusCode::OK {
+            return Err(Unusable::NotNow(format!("{what}: it answers {}", answer.status().as_u16())));
+        }
+        Ok(answer.into_body())
+    }
+
     async fn discover(&self) -> Result<Metadata, Unusable> {
-        let metadata = Metadata::discover_async(self.issuer.clone(), &self.sender())
-            .await
-            .map_err(|error| Unusable(format!("discovery: {}", chain(&error))))?;
-        // The crate compares URLs; an issuer is compared as text (OpenID Connect Discovery 1.0, section 4.3).
-        if metadata.issuer().as_str() != self.config.issuer {
-            return Err(Unusable("discovery: it calls itself by another issuer".to_owned()));
-        }
-        let extra = metadata.additional_metadata();
-        if !extra.code_challenge_methods_supported.iter().any(|method| method == "S256") {
-            return Err(Unusable("discovery: it does not offer PKCE with S256 (RFC 9700, section 2.1.1)".to_owned()));
-        }
-        let token_endpoint = metadata.token_endpoint().map(openidconnect::TokenUrl::url);
-        let addresses = [
-            Some(metadata.authorization_endpoint().url()),
-            token_endpoint,
-            Some(metadata.jwks_uri().url()),
-            extra.end_session_endpoint.as_ref(),
-        ];
-        if token_endpoint.is_none() || !addresses.into_iter().flatten().all(|url| self.reach.covers(url)) {
-            return Err(Unusable("discovery: an endpoint is missing or where it may not be".to_owned()));
-        }
-        Ok(metadata)
+        let issuer = &self.config.issuer;
+        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let document = self.fetch("discovery", &url).await?;
+        let metadata = Metadata::read(&document, issuer, self.reach, &self.settings)?;
+        Ok(Metadata { keys: self.fetch_keys(&metadata).await?, ..metadata })
+    }
+
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<Keys, Unusable> {
+        let body = self.fetch("its key set", metadata.jwks_uri.as_str()).await?;
+        Keys::parse(&body).map_err(|error| Unusable::NotNow(format!("its key set: {error}")))
     }
 }
 

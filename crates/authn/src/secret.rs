@@ -1,6 +1,8 @@
+use axum::http::HeaderMap;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use web::cookie;
 
 /// SHA-256 of a token. What is random needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
@@ -15,6 +17,15 @@ impl Token {
         Ok(Self(base64url(&bytes)))
     }
 
+    /// The one that the browser has already as this cookie, or a new one. What several tabs do at once is told apart by
+    /// something else that they show: one cookie for all of them ends nothing that another tab has begun.
+    pub(crate) fn of_browser(headers: &HeaderMap, cookie: &str) -> Result<Self, getrandom::Error> {
+        match cookie::get(headers, cookie).filter(|token| is_token(token)) {
+            Some(token) => Ok(Self(token.to_owned())),
+            None => Self::new(),
+        }
+    }
+
     /// For the cookie or the address, and nowhere else.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
@@ -25,8 +36,17 @@ impl Token {
     }
 }
 
+/// Whether it could be one of ours: 32 bytes in base64url.
+pub(crate) fn is_token(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 pub(crate) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }
 
 pub(crate) fn hash(text: &str) -> Hash {

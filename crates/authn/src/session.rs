@@ -13,7 +13,7 @@ use web::cookie::{self, SameSite};
 use web::{Client, Context, Error};
 
 use crate::id_token::Identity;
-use crate::secret::{Token, hash};
+use crate::secret::{Token, hash, is_token};
 use crate::{Authn, Notice, SignedIn, risk};
 
 const COOKIE: &str = "session";
@@ -53,8 +53,7 @@ pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
 
 /// The token a browser shows: 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
 pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
-    cookie::get(headers, COOKIE)
-        .filter(|token| token.len() == 43 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+    cookie::get(headers, COOKIE).filter(|token| is_token(token))
 }
 
 impl Authn {

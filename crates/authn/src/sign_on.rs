@@ -7,7 +7,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, Write};
 use web::{Context, Email, Error};
 
+use crate::metadata::Unusable;
 use crate::provider::Provider;
+use crate::provider_settings::Preset;
 use crate::{Authn, ConfigError, ProviderConfig, ProviderKey};
 
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
@@ -39,15 +41,30 @@ pub struct SignOn {
     pub client_id: String,
     /// Our client secret there.
     pub client_secret: SecretString,
+    /// What it is known to need.
+    pub preset: Option<Preset>,
+}
+
+/// Whose provider somebody is about to go to.
+#[derive(Debug)]
+pub struct SignOnNotice {
+    /// What the organization calls itself.
+    pub organization: String,
+    /// The domains it has proved to be its own.
+    pub domains: Vec<String>,
+    /// Where its provider is.
+    pub host: String,
 }
 
 /// Why an organization's provider is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignOnProblem {
     /// The issuer is no https address of a host in the Internet.
     Issuer,
     /// It does not answer as a provider does. The reason is in the log.
     Unusable,
+    /// It answers, and lacks this.
+    Lacks(String),
 }
 
 impl Authn {
@@ -58,7 +75,7 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
-            "select issuer, client_id, client_secret, changed_at from tenant.sign_on s
+            "select issuer, client_id, client_secret, preset, changed_at from tenant.sign_on s
               where tenant_id = $1
                 and exists (select from tenant.domains d where d.tenant_id = $1 and d.proved_at is not null)",
             tenant.uuid(),
@@ -72,7 +89,8 @@ impl Authn {
         }
         let secret = self.0.keys.open(place(tenant), &row.client_secret)?;
         let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
-        let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret };
+        let preset = row.preset.as_deref().and_then(Preset::named);
+        let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
         let provider = Arc::new(self.provider_of(tenant, &sign_on)?);
         let mut known = self.0.organizations.lock();
         if known.len() >= REMEMBERED
@@ -85,7 +103,8 @@ impl Authn {
     }
 
     fn provider_of(&self, tenant: TenantId, sign_on: &SignOn) -> Result<Provider, ConfigError> {
-        let config = ProviderConfig::of_organization(&sign_on.issuer, &sign_on.client_id, &sign_on.client_secret);
+        let SignOn { issuer, client_id, client_secret, preset } = sign_on;
+        let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
         Provider::of_organization(tenant, config, &self.0.public_url, self.0.production, self.0.http.clone())
     }
 
@@ -95,10 +114,31 @@ impl Authn {
         Ok(match provider.metadata(&self.0.clock).await {
             Ok(_) => Ok(()),
             Err(unusable) => {
-                tracing::warn!(%tenant, reason = %web::visible(&unusable.0, 300), "an organization's provider is not taken");
-                Err(SignOnProblem::Unusable)
+                let reason = web::visible(&unusable.to_string(), 300);
+                tracing::warn!(%tenant, reason, "an organization's provider is not taken");
+                Err(match unusable {
+                    Unusable::NotNow(_) => SignOnProblem::Unusable,
+                    Unusable::Unsupported(lacks) => SignOnProblem::Lacks(web::visible(&lacks, 300)),
+                })
             }
         })
+    }
+
+    /// What somebody should know before they go to the provider behind a key, where an organization brings it. Anybody can
+    /// make an organization, and lead others to its provider.
+    pub async fn sign_on_notice(&self, key: &ProviderKey, context: &Context) -> Result<Option<SignOnNotice>, Error> {
+        let Some(tenant) = key.organization() else { return Ok(None) };
+        self.count(self.0.limits.sign_in("organization"), &context.client.network, context).await?;
+        let provider = self.provider(key).await?;
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let row = sqlx::query!(
+            r#"select o.name, array(select d.name from tenant.domains d
+                                     where d.tenant_id = $1 and d.proved_at is not null order by d.name) as "domains!"
+                 from tenant.organizations o where o.tenant_id = $1"#,
+            tenant.uuid(),
+        );
+        let row = row.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
+        Ok(Some(SignOnNotice { organization: row.name, domains: row.domains, host: provider.host() }))
     }
 
     /// The redirect address that an organization registers at its provider.
@@ -140,13 +180,16 @@ impl Authn {
         let secret = self.0.keys.seal(place(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
         self.end_sign_on_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
-            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at) values ($1, $2, $3, $4, $5)
-             on conflict (tenant_id) do update set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5",
+            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset)
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict (tenant_id) do update
+               set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5, preset = $6",
             tenant.uuid(),
             sign_on.issuer,
             sign_on.client_id,
             secret,
             self.0.clock.now(),
+            sign_on.preset.map(Preset::name),
         )
         .execute(&mut **tx)
         .await

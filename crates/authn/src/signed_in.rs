@@ -124,11 +124,20 @@ where
 
 /// The cookie of a session that has just begun. Part of the response that gives it to the browser.
 #[derive(Debug)]
-pub struct NewCookie(String);
+pub struct NewCookie {
+    token: String,
+    /// The browser has nothing under way any more that its other cookie stands for.
+    ends_login: bool,
+}
 
 impl NewCookie {
     pub(crate) fn of(token: &Token) -> Self {
-        Self(token.reveal().to_owned())
+        Self { token: token.reveal().to_owned(), ends_login: false }
+    }
+
+    /// After a sign-in through a provider, where others may be under way in other tabs.
+    pub(crate) fn after_sign_in(token: &Token, others: bool) -> Self {
+        Self { ends_login: !others, ..Self::of(token) }
     }
 }
 
@@ -136,8 +145,10 @@ impl IntoResponseParts for NewCookie {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        crate::session::set_cookie(response.headers_mut(), &self.0);
-        crate::login::remove_cookie(response.headers_mut());
+        crate::session::set_cookie(response.headers_mut(), &self.token);
+        if self.ends_login {
+            crate::login::remove_cookie(response.headers_mut());
+        }
         Ok(response)
     }
 }

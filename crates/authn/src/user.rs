@@ -27,7 +27,8 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        // What an organization's provider says of whom another one speaks for changes nothing.
+        // What an organization's provider says of whom another one speaks for changes nothing. Nor does what a provider
+        // could not be asked for.
         let known = sqlx::query!(
             r#"with before as (
                  select u.id, u.verified_email, u.locked_at from identity.users u
@@ -35,8 +36,9 @@ impl Authn {
                   where a.issuer = $1 and a.subject = $2 for update of u),
                changed as (
                  update identity.users u
-                    set display_name = $3, email = $4, email_verified = $5, managed_by = $6,
-                        proved_email = case when u.email = $4 then u.proved_email else '' end
+                    set display_name = coalesce($3, u.display_name), email = coalesce($4, u.email),
+                        email_verified = case when $4::text is null then u.email_verified else $5 end, managed_by = $6,
+                        proved_email = case when u.email = coalesce($4, u.email) then u.proved_email else '' end
                    from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
                  returning u.id, u.verified_email)
                select before.id, (before.locked_at is not null) as "locked!",
@@ -45,8 +47,8 @@ impl Authn {
                  from before left join changed on changed.id = before.id"#,
             identity.issuer,
             identity.subject,
-            identity.name,
-            identity.email,
+            identity.name.as_deref(),
+            identity.email.as_deref(),
             identity.email_verified,
             organization.map(TenantId::uuid) as Option<Uuid>,
         )
@@ -65,8 +67,8 @@ impl Authn {
                values ($1, $2, $3, $4, $5, $8) returning id)
              insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
             id,
-            identity.name,
-            identity.email,
+            identity.name.as_deref().unwrap_or("Unnamed"),
+            identity.email.as_deref().unwrap_or_default(),
             identity.email_verified,
             now,
             identity.issuer,

@@ -3,6 +3,7 @@
 
 mod alike;
 mod answer;
+mod as_they_are;
 mod configuration;
 pub(crate) mod faults;
 mod good;

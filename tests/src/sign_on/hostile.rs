@@ -14,7 +14,7 @@ async fn a_hostile_provider_of_an_organization_signs_nobody_in() {
         world.change("delete from identity.logins").await;
         let before = world.traces().await;
         let mut client = world.stranger();
-        let started = client.post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
+        let started = start(&mut client, "/").await;
         idp.set_fault(fault);
         let location = idp.sign_in(&started.moves_on_to(), "wanda").await.unwrap();
         let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;

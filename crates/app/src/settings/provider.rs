@@ -1,6 +1,6 @@
 use askama::Template;
 use audit::{Actor, Event};
-use authn::{Authn, Limit, SignOn, SignOnProblem};
+use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
 use authz::{Action, Authorized, Prepare, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -28,10 +28,22 @@ const ENFORCED: Error = Error::Conflict("Everybody has to sign in with this prov
 pub(super) struct Provider {
     pub(super) issuer: String,
     pub(super) client_id: String,
+    /// The name of a [`Preset`].
+    pub(super) preset: Option<String>,
 }
 
+impl Provider {
+    /// What it is, as people call it.
+    pub(super) fn kind(&self) -> &'static str {
+        let named = |(_, name, _): &&(Preset, &str, &str)| self.preset.as_deref() == Some(*name);
+        Preset::ALL.iter().find(named).map_or(STANDARD, |(_, _, label)| label)
+    }
+}
+
+const STANDARD: &str = "Follows the standard";
+
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provider>> {
-    let provider = sqlx::query_as!(Provider, "select issuer, client_id from tenant.sign_on");
+    let provider = sqlx::query_as!(Provider, "select issuer, client_id, preset from tenant.sign_on");
     Ok(provider.fetch_optional(&mut **tx).await?)
 }
 
@@ -40,11 +52,13 @@ pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provi
 struct Edit {
     shell: Shell,
     form: ProviderForm,
+    presets: &'static [(Preset, &'static str, &'static str)],
     redirect_url: String,
     url: String,
 }
 
 struct ProviderForm {
+    preset: Field,
     issuer: Field,
     client_id: Field,
     client_secret: Field,
@@ -53,7 +67,7 @@ struct ProviderForm {
 
 impl ProviderForm {
     fn has_errors(&self) -> bool {
-        [&self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
+        [&self.preset, &self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
             || self.why.have_errors()
     }
 }
@@ -61,6 +75,9 @@ impl ProviderForm {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
+    /// The name of a preset, or empty.
+    #[serde(default)]
+    preset: String,
     issuer: String,
     client_id: String,
     client_secret: SecretString,
@@ -72,6 +89,7 @@ pub(super) struct Input {
 impl ProviderForm {
     fn of(provider: &Provider, why: WhyFields, errors: &FieldErrors) -> Self {
         Self {
+            preset: errors.field("preset", provider.preset.as_deref().unwrap_or_default()),
             issuer: errors.field("issuer", &*provider.issuer),
             client_id: errors.field("client_id", &*provider.client_id),
             // A secret is typed again rather than shown, and so goes to no provider it was not typed for.
@@ -84,7 +102,7 @@ impl ProviderForm {
 impl Edit {
     fn page<A: Action<On = Organization>>(ok: &Authorized<A>, authn: &Authn, form: ProviderForm) -> Self {
         let redirect_url = authn.sign_on_redirect(ok.on().id);
-        Self { shell: shell(ok, Nav::Overview), form, redirect_url, url: url(ok.on()) }
+        Self { shell: shell(ok, Nav::Overview), form, presets: &Preset::ALL, redirect_url, url: url(ok.on()) }
     }
 }
 
@@ -103,20 +121,27 @@ pub(super) async fn keep(
     Form(input): Form<Input>,
 ) -> Result<Response> {
     let (mut errors, tenant) = (FieldErrors::default(), ok.on().id);
+    let preset = Preset::named(&input.preset);
+    if preset.is_none() && !input.preset.is_empty() {
+        errors.add("preset", "Choose one of the list.");
+    }
     let issuer = errors.parse::<Line<1, 512>>("issuer", &input.issuer);
     let client_id = errors.parse::<Line<1, 255>>("client_id", &input.client_id);
     let secret = errors.parse::<Line<1, 500>>("client_secret", input.client_secret.expose_secret());
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     let again = |ok: &Authorized<ChangeSignIn>, errors: FieldErrors| {
-        let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone() };
+        let preset = preset.map(|preset| preset.name().to_owned());
+        let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone(), preset };
         let form = ProviderForm::of(&given, WhyFields::of(&input.reason, &input.ticket, &errors), &errors);
         Err(errors.on_page(Edit::page(ok, &authn, form)))
     };
-    let (Some(issuer), Some(client_id), Some(secret), Some(why)) = (issuer, client_id, secret, why) else {
+    let (Some(issuer), Some(client_id), Some(secret), Some(why), true) =
+        (issuer, client_id, secret, why, errors.is_empty())
+    else {
         return again(&ok, errors);
     };
     let client_secret = SecretString::from(secret.to_string());
-    let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret };
+    let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
     authn.count(ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
     // No transaction is open while the provider is asked.
     if let Err(problem) = authn.try_sign_on(tenant, &sign_on).await? {
@@ -125,19 +150,26 @@ pub(super) async fn keep(
     }
     let mut tx = ok.begin().await?;
     authn.keep_sign_on(&mut tx, tenant, &sign_on).await?;
-    let details = why.details(json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id }));
+    let details = why.details(
+        json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
+    );
     record(&mut tx, ok.on(), "organization.provider_changed", details, &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
 }
 
-fn in_words(problem: SignOnProblem) -> &'static str {
+fn in_words(problem: SignOnProblem) -> String {
     match problem {
         SignOnProblem::Issuer => {
-            "Give the issuer as the provider states it: an https address with a host name, no port."
+            "Give the issuer as the provider states it: an https address with a host name, no port.".to_owned()
         }
         SignOnProblem::Unusable => {
-            "This address does not answer as a provider does. It must offer discovery, PKCE with S256, and call itself exactly so."
+            "This address does not answer as a provider does. It must offer discovery, PKCE with S256, and call itself \
+             exactly so."
+                .to_owned()
+        }
+        SignOnProblem::Lacks(what) => {
+            format!("This provider cannot be used as it is. {what}. Is the right kind of provider chosen above?")
         }
     }
 }

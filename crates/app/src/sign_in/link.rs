@@ -54,6 +54,7 @@ pub(super) struct Whom {
 pub(super) async fn send(
     public: Public,
     State(authn): State<Authn>,
+    headers: HeaderMap,
     Form(Whom { email: given, return_to, challenge, solution }): Form<Whom>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
@@ -63,7 +64,8 @@ pub(super) async fn send(
         let page = Ask { shell: public.context.shell(), form, return_to: return_to.to_string() };
         return Err(errors.on_page(page));
     };
-    let cookie = authn.send_link(&email, &return_to, &solution, &public.context).await.map_err(|error| {
+    let sent = authn.send_link(&email, &return_to, &solution, &headers, &public.context).await;
+    let cookie = sent.map_err(|error| {
         let fields = [("email", &*given), ("return_to", return_to.as_str())];
         error.with_work_page(&public.context, "/sign-in/link", &fields)
     })?;

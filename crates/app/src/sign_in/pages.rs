@@ -1,5 +1,7 @@
 use askama::Template;
-use authn::{Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignedIn, Solution};
+use authn::{
+    Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice, SignedIn, Solution,
+};
 use authz::Public;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -62,7 +64,7 @@ struct Failed {
     heading: &'static str,
     text: &'static str,
     request_id: String,
-    retry_url: &'static str,
+    retry_url: String,
 }
 
 #[derive(Template)]
@@ -88,9 +90,14 @@ pub(super) struct Reason {
 
 pub(super) async fn choose(
     public: Public,
+    who: Option<SignedIn>,
     State(authn): State<Authn>,
     Query(Reason { return_to, anew, unaccepted, organization }): Query<Reason>,
-) -> impl IntoResponse {
+) -> Response {
+    // Another tab was faster: on to the page they wanted.
+    if who.is_some() && anew.is_empty() && unaccepted.is_empty() {
+        return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
+    }
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
     let (unaccepted, sign_on) = match &*unaccepted {
         "link" => ("The organization you opened takes no sign-in by e-mail. Please come in another way.", false),
@@ -101,7 +108,7 @@ pub(super) async fn choose(
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let sign_on_url =
         organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { anew: anew == "yes", unaccepted, sign_on_url, ..page })
+    Page(Choose { anew: anew == "yes", unaccepted, sign_on_url, ..page }).into_response()
 }
 
 #[derive(Deserialize)]
@@ -155,6 +162,9 @@ pub(super) struct Start {
     return_to: String,
     #[serde(default)]
     anew: String,
+    /// They have read whose provider it is (`yes`).
+    #[serde(default)]
+    confirmed: String,
     #[serde(default)]
     challenge: String,
     #[serde(default)]
@@ -177,19 +187,41 @@ pub(super) async fn start(
     move_on(&authn, &public, &provider, &start, &headers).await
 }
 
-/// On to a provider.
+#[derive(Template)]
+#[template(path = "sign_in/confirm_provider.html")]
+struct ConfirmProvider {
+    shell: Shell,
+    notice: SignOnNotice,
+    action_url: String,
+    return_to: String,
+    anew: bool,
+}
+
+/// On to a provider. To one that an organization brings only after they have read whose it is.
 pub(super) async fn move_on(
     authn: &Authn,
     public: &Public,
     provider: &ProviderKey,
-    Start { return_to, anew, challenge, solution }: &Start,
+    Start { return_to, anew, confirmed, challenge, solution }: &Start,
     headers: &HeaderMap,
 ) -> Result<Response> {
     let (to, context) = (LocalPath::or_home(return_to), &public.context);
+    if confirmed != "yes"
+        && let Some(notice) = authn.sign_on_notice(provider, context).await?
+    {
+        return Ok(Page(ConfirmProvider {
+            shell: context.shell(),
+            notice,
+            action_url: format!("/sign-in/{provider}"),
+            return_to: to.to_string(),
+            anew: anew == "yes",
+        })
+        .into_response());
+    }
     let solution = Solution { challenge: challenge.clone(), solution: solution.clone() };
     let started = authn.start_sign_in(provider, &to, anew == "yes", &solution, headers, context).await;
     let started = started.map_err(|error| {
-        let fields = [("return_to", &**return_to), ("anew", &**anew)];
+        let fields = [("return_to", &**return_to), ("anew", &**anew), ("confirmed", &**confirmed)];
         error.with_work_page(context, &format!("/sign-in/{provider}"), &fields)
     })?;
     let started = match started {
@@ -209,9 +241,9 @@ pub(super) async fn move_on(
 
 pub(super) async fn callback(
     public: Public,
+    who: Option<SignedIn>,
     State(authn): State<Authn>,
-    provider: ProviderKey,
-    RawQuery(query): RawQuery,
+    (provider, RawQuery(query)): (ProviderKey, RawQuery),
     headers: HeaderMap,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
@@ -226,6 +258,15 @@ pub(super) async fn callback(
             };
             Ok((cookie, Page(page)).into_response())
         }
+        Err(SignInFailure::NotUnderWay) => {
+            let wanted = authn.page_wanted(&query, &headers).await?;
+            // They have come in already, by this answer or in another tab.
+            if who.is_some() {
+                return Ok(Redirect::to(wanted.as_str()).into_response());
+            }
+            let retry_url = format!("/sign-in?return_to={}", wanted.encoded());
+            Ok(failure_page(SignInFailure::NotUnderWay, &public.context, retry_url))
+        }
         Err(failure) => Ok(failed(failure, &public.context)),
     }
 }
@@ -238,9 +279,10 @@ pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCo
 pub(super) async fn sign_out(
     who: SignedIn,
     State(authn): State<Authn>,
+    headers: HeaderMap,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    let signed_out = authn.sign_out(&who).await?;
+    let signed_out = authn.sign_out(&who, &headers).await?;
     let page = match &signed_out.provider_url {
         Some(url) => Page(MovingOn {
             shell: who.context().shell(),
@@ -274,11 +316,16 @@ pub(super) async fn signed_out(
 }
 
 pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
+    failure_page(failure, context, "/sign-in".to_owned())
+}
+
+fn failure_page(failure: SignInFailure, context: &Context, retry_url: String) -> Response {
     let (status, heading, text) = match failure {
         SignInFailure::NotUnderWay => (
             StatusCode::BAD_REQUEST,
             "This sign-in is not under way",
-            "It was started in another browser, too long ago, or used already. Please start again.",
+            "It was started in another browser, too long ago, or used already. Please start again. If you have signed in \
+             in another tab, this takes you on.",
         ),
         SignInFailure::Declined => (
             StatusCode::FORBIDDEN,
@@ -290,6 +337,12 @@ pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
             "Your sign-in provider does not answer as it should",
             "It may be down for a moment. Nothing has changed here. Please try again in a minute.",
         ),
+        SignInFailure::Unsupported => (
+            StatusCode::BAD_GATEWAY,
+            "Your sign-in provider does not answer as it should",
+            "It lacks something that is needed here, or is not set up for this service. Trying again changes nothing. \
+             Please tell the people who run this service, with the reference below, or sign in another way.",
+        ),
         SignInFailure::Refused => (
             StatusCode::FORBIDDEN,
             "This sign-in could not be verified",
@@ -299,12 +352,6 @@ pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
             (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")
         }
     };
-    let page = Failed {
-        shell: context.shell(),
-        heading,
-        text,
-        request_id: context.request.to_string(),
-        retry_url: "/sign-in",
-    };
+    let page = Failed { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
     (status, Page(page)).into_response()
 }

@@ -54,6 +54,7 @@ impl Authn {
         }
         let arrival = Arrival::by_passkey(proof.passkey, proof.sign_on, self.0.clock.now());
         let (session, token) = self.create_session(&mut tx, proof.user, arrival, context).await?;
+        self.supersede_in_other_tabs(&mut tx, headers, session).await?;
         let by = actor(context, Some(proof.user), Some(session));
         let details = json!({ "passkey": proof.passkey, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };

@@ -65,13 +65,26 @@ pub(super) async fn answer(
 /// Checks a request. A wrong client or redirect URI ends on a page of ours, anything else goes back to the client.
 fn read(idp: &Idp, query: &str) -> Result<Request, Box<Response>> {
     let stop = |why| Box::new(page::refusal(StatusCode::BAD_REQUEST, why));
-    let params = Params::parse(query).map_err(|_| stop("A parameter was sent twice."))?;
+    let mut params = Params::parse(query).map_err(|_| stop("A parameter was sent twice."))?;
+    let manner = idp.manner();
+    let reference = params.get("request_uri").map(str::to_owned);
+    if let Some(pushed) = reference.as_ref().and_then(|reference| idp.lock().pushed.get(reference).cloned()) {
+        let pushed = Params::parse(&pushed).map_err(|_| stop("A parameter was sent twice."))?;
+        if pushed.get("client_id") != params.get("client_id") {
+            return Err(stop("Another client pushed this request."));
+        }
+        params = pushed;
+    } else if manner.requires_push && params.get("redirect_uri").is_some() {
+        let redirect_uri = params.get("redirect_uri").unwrap_or_default().to_owned();
+        let fields = [("error", "invalid_request"), ("error_description", "requests have to be pushed")];
+        return Err(Box::new(back(idp, &redirect_uri, params.get("state"), &fields)));
+    }
     let client = params.get("client_id").and_then(|id| idp.client(id)).ok_or_else(|| stop("Unknown client_id."))?;
     let redirect_uri = params.get("redirect_uri").unwrap_or_default().to_owned();
     if !client.redirect_uris.contains(&redirect_uri) {
         return Err(stop("The redirect_uri is not registered for this client, character by character."));
     }
-    if let Err((error, description)) = check(&params) {
+    if let Err((error, description)) = check(idp, &params) {
         let fields = [("error", error), ("error_description", description)];
         return Err(Box::new(back(idp, &redirect_uri, params.get("state"), &fields)));
     }
@@ -90,7 +103,7 @@ fn read(idp: &Idp, query: &str) -> Result<Request, Box<Response>> {
 }
 
 /// What is wrong with the request, as `error` and `error_description`.
-fn check(params: &Params) -> Result<(), (&'static str, &'static str)> {
+pub(super) fn check(idp: &Idp, params: &Params) -> Result<(), (&'static str, &'static str)> {
     let invalid = |description| Err(("invalid_request", description));
     let challenge = params.get("code_challenge").unwrap_or_default();
     let base64url = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -123,6 +136,10 @@ fn check(params: &Params) -> Result<(), (&'static str, &'static str)> {
     }
     if params.get("max_age").is_some_and(|seconds| seconds.parse::<u32>().is_err()) {
         return invalid("max_age must be a number of seconds");
+    }
+    let known = idp.manner().prompts;
+    if !known.is_empty() && !prompt.iter().all(|prompt| known.contains(prompt)) {
+        return invalid("this prompt is not supported");
     }
     if prompt.contains(&"none") {
         // Nobody is ever signed in here before the click.

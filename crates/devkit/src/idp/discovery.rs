@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_ACR, Fault, HUGE, Idp, OTHER_ISSUER, SLOW, as_json};
+use super::{DEFAULT_ACR, Fault, HUGE, Idp, OTHER_ISSUER, SLOW, as_json, manner};
 
 pub(super) async fn metadata(State(idp): State<Idp>) -> Response {
     idp.count(|counts| &mut counts.discovery);
@@ -27,6 +27,16 @@ pub(super) async fn metadata(State(idp): State<Idp>) -> Response {
         }
         _ => {}
     }
+    let manner = idp.manner();
+    if let Some(metadata) = metadata.as_object_mut() {
+        if let Some(method) = manner.client_auth {
+            metadata.insert("token_endpoint_auth_methods_supported".to_owned(), json!([method]));
+        }
+        if manner.requires_push {
+            metadata.insert("require_pushed_authorization_requests".to_owned(), json!(true));
+        }
+        manner::change(metadata, &manner.metadata);
+    }
     as_json(&metadata)
 }
 
@@ -41,12 +51,14 @@ fn document(issuer: &str) -> Value {
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/jwks.json"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/pushed"),
         "end_session_endpoint": format!("{issuer}/end-session"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA", "PS256", "Ed25519"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::keys::{Claims, Seal, base64url, jws, token};
-use super::{Client, Fault, Grant, Idp, LogoutFault, OTHER_CLIENT, OTHER_ISSUER};
+use super::{Client, Fault, Grant, Idp, LogoutFault, OTHER_CLIENT, OTHER_ISSUER, manner};
 
 const HOUR: i64 = 3600;
 
@@ -37,18 +37,15 @@ fn claims(idp: &Idp, grant: &Grant, access_token: &str) -> Claims {
     if let Some(nonce) = &grant.nonce {
         set("nonce", json!(nonce));
     }
-    let granted = |scope: &str| grant.scope.split(' ').any(|word| word == scope);
-    if granted("profile") {
-        set("name", json!(person.name));
+    let manner = idp.manner();
+    if !manner.claims_at_userinfo {
+        claims.extend(manner::profile(person, &grant.scope));
     }
-    if granted("email") {
-        set("email", json!(person.email));
-        set("email_verified", json!(person.email_verified));
-    }
+    manner::change(&mut claims, &manner.claims);
     claims
 }
 
-fn distort(claims: &mut Claims, fault: Fault, now: i64) {
+pub(super) fn distort(claims: &mut Claims, fault: Fault, now: i64) {
     let (name, value) = match fault {
         Fault::WrongIssuer => ("iss", json!(OTHER_ISSUER)),
         Fault::TrailingSlashIssuer => ("iss", json!(format!("{}/", text(claims, "iss")))),

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
-use rsa::pkcs1v15;
 use rsa::pkcs8::EncodePublicKey as _;
 use rsa::rand_core::{OsRng, RngCore as _};
-use rsa::signature::{Keypair as _, SignatureEncoding as _, Signer as _};
+use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _, Signer as _};
 use rsa::traits::PublicKeyParts as _;
+use rsa::{pkcs1v15, pss};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -27,8 +27,12 @@ pub enum Alg {
     Rs256,
     /// ECDSA on P-256, SHA-256.
     Es256,
-    /// Ed25519.
+    /// Ed25519, under its old name.
     EdDsa,
+    /// RSA 2048, PSS, SHA-256.
+    Ps256,
+    /// Ed25519, under the name of RFC 9864.
+    Ed25519,
 }
 
 impl Alg {
@@ -38,14 +42,16 @@ impl Alg {
             Alg::Rs256 => "RS256",
             Alg::Es256 => "ES256",
             Alg::EdDsa => "EdDSA",
+            Alg::Ps256 => "PS256",
+            Alg::Ed25519 => "Ed25519",
         }
     }
 
     /// `at_hash` of an access token: the left half of the hash the algorithm uses (OpenID Connect Core 3.1.3.6).
     pub(super) fn at_hash(self, access_token: &str) -> String {
         match self {
-            Alg::Rs256 | Alg::Es256 => base64url(&Sha256::digest(access_token)[..16]),
-            Alg::EdDsa => base64url(&Sha512::digest(access_token)[..32]),
+            Alg::Rs256 | Alg::Es256 | Alg::Ps256 => base64url(&Sha256::digest(access_token)[..16]),
+            Alg::EdDsa | Alg::Ed25519 => base64url(&Sha512::digest(access_token)[..32]),
         }
     }
 }
@@ -53,11 +59,12 @@ impl Alg {
 /// A key pair with its name.
 pub(super) struct Key {
     kid: String,
+    alg: Alg,
     private: Private,
 }
 
 enum Private {
-    Rsa(Box<pkcs1v15::SigningKey<Sha256>>),
+    Rsa(Box<rsa::RsaPrivateKey>),
     P256(Box<p256::ecdsa::SigningKey>),
     Ed25519(Box<ed25519_dalek::SigningKey>),
 }
@@ -66,28 +73,31 @@ impl Key {
     /// Takes a fraction of a second for RSA.
     pub(super) fn generate(alg: Alg) -> Arc<Key> {
         let private = match alg {
-            Alg::Rs256 => Private::Rsa(Box::new(until_ok(|| {
-                rsa::RsaPrivateKey::new(&mut OsRng, 2048).map(pkcs1v15::SigningKey::new)
-            }))),
+            Alg::Rs256 | Alg::Ps256 => Private::Rsa(Box::new(until_ok(|| rsa::RsaPrivateKey::new(&mut OsRng, 2048)))),
             Alg::Es256 => Private::P256(Box::new(until_ok(|| p256::ecdsa::SigningKey::from_slice(&random::<32>())))),
-            Alg::EdDsa => Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(&random()))),
+            Alg::EdDsa | Alg::Ed25519 => Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(&random()))),
         };
-        Arc::new(Key { kid: token(), private })
+        Arc::new(Key { kid: token(), alg, private })
     }
 
-    /// The RSA key every provider of this process starts with, made once: a test binary starts many. Where two
-    /// providers meet, only their issuers tell their tokens apart, which is the harder case for a client.
-    pub(super) fn first_rsa() -> Arc<Key> {
-        static FIRST: OnceLock<Arc<Key>> = OnceLock::new();
-        Arc::clone(FIRST.get_or_init(|| Key::generate(Alg::Rs256)))
+    /// The RSA keys every provider of this process starts with, one for each algorithm, made once: a test binary starts
+    /// many. Where two providers meet, only their issuers tell their tokens apart, which is the harder case for a client.
+    pub(super) fn first_rsa() -> [Arc<Key>; 2] {
+        static FIRST: OnceLock<[Arc<Key>; 2]> = OnceLock::new();
+        let first = || {
+            let key = Key::generate(Alg::Rs256);
+            let private = match &key.private {
+                Private::Rsa(private) => Private::Rsa(private.clone()),
+                Private::P256(private) => Private::P256(private.clone()),
+                Private::Ed25519(private) => Private::Ed25519(private.clone()),
+            };
+            [key, Arc::new(Key { kid: token(), alg: Alg::Ps256, private })]
+        };
+        FIRST.get_or_init(first).clone()
     }
 
     pub(super) fn alg(&self) -> Alg {
-        match self.private {
-            Private::Rsa(_) => Alg::Rs256,
-            Private::P256(_) => Alg::Es256,
-            Private::Ed25519(_) => Alg::EdDsa,
-        }
+        self.alg
     }
 
     pub(super) fn kid(&self) -> &str {
@@ -98,8 +108,7 @@ impl Key {
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = match &self.private {
             Private::Rsa(key) => {
-                let public = key.verifying_key();
-                let public: &rsa::RsaPublicKey = public.as_ref();
+                let public = key.to_public_key();
                 json!({ "kty": "RSA", "n": base64url(&public.n().to_bytes_be()), "e": base64url(&public.e().to_bytes_be()) })
             }
             Private::P256(key) => {
@@ -121,7 +130,7 @@ impl Key {
     pub(super) fn public_pem(&self) -> String {
         let der = match &self.private {
             Private::Rsa(key) => {
-                key.verifying_key().to_public_key_der().map(|der| der.as_bytes().to_vec()).unwrap_or_default()
+                key.to_public_key().to_public_key_der().map(|der| der.as_bytes().to_vec()).unwrap_or_default()
             }
             Private::P256(key) => [P256_SPKI, key.verifying_key().to_sec1_point(false).as_bytes()].concat(),
             Private::Ed25519(key) => [ED25519_SPKI, key.verifying_key().as_bytes()].concat(),
@@ -138,7 +147,10 @@ impl Key {
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         match &self.private {
-            Private::Rsa(key) => key.sign(message).to_vec(),
+            Private::Rsa(key) if self.alg == Alg::Ps256 => {
+                pss::SigningKey::<Sha256>::new(key.as_ref().clone()).sign_with_rng(&mut OsRng, message).to_vec()
+            }
+            Private::Rsa(key) => pkcs1v15::SigningKey::<Sha256>::new(key.as_ref().clone()).sign(message).to_vec(),
             Private::P256(key) => {
                 use p256::ecdsa::signature::Signer as _;
                 let signature: p256::ecdsa::Signature = key.sign(message);

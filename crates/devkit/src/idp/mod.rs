@@ -12,8 +12,10 @@ mod http;
 mod id_token;
 mod keys;
 mod logout;
+mod manner;
 pub(crate) mod page;
 mod params;
+mod push;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -32,6 +34,7 @@ use tokio::net::TcpListener;
 pub use self::fault::{Fault, LogoutFault};
 pub use self::keys::Alg;
 use self::keys::Key;
+pub use self::manner::Manner;
 
 /// An application that may send people here.
 #[derive(Clone, Debug)]
@@ -85,6 +88,10 @@ pub struct Counts {
     pub authorize: u64,
     /// Token requests.
     pub token: u64,
+    /// Questions about a person.
+    pub userinfo: u64,
+    /// Authorization requests that were pushed.
+    pub pushed: u64,
     /// Sign-out pages asked for.
     pub end_session: u64,
 }
@@ -102,15 +109,20 @@ struct State {
     people: Vec<Person>,
     clients: Vec<Client>,
     /// The signing key of each algorithm, at the place [`Alg`] has as a number.
-    keys: [Arc<Key>; 3],
+    keys: [Arc<Key>; 5],
     /// Keys that signed once and are still published.
     retired: Vec<Arc<Key>>,
     alg: Alg,
     /// A key of the same algorithm for the faults that need one more.
     spare: Option<Arc<Key>>,
     fault: Fault,
+    manner: Manner,
     clock_offset: i64,
     counts: Counts,
+    /// Requests that were pushed, by their reference.
+    pushed: HashMap<String, String>,
+    /// Whom an access token is about, and what it says of them.
+    access: HashMap<String, (Person, String)>,
     /// Codes not yet presented.
     codes: HashMap<String, Grant>,
     sign_ins: Vec<SignIn>,
@@ -135,7 +147,10 @@ impl Idp {
     pub async fn start(listener: TcpListener, people: Vec<Person>) -> io::Result<Idp> {
         let address = listener.local_addr()?;
         page::refuse_beyond_loopback(address)?;
-        let make_keys = || [Key::first_rsa(), Key::generate(Alg::Es256), Key::generate(Alg::EdDsa)];
+        let make_keys = || {
+            let [rs256, ps256] = Key::first_rsa();
+            [rs256, Key::generate(Alg::Es256), Key::generate(Alg::EdDsa), ps256, Key::generate(Alg::Ed25519)]
+        };
         let state = State {
             people,
             clients: Vec::new(),
@@ -144,8 +159,11 @@ impl Idp {
             alg: Alg::default(),
             spare: None,
             fault: Fault::None,
+            manner: Manner::default(),
             clock_offset: 0,
             counts: Counts::default(),
+            pushed: HashMap::new(),
+            access: HashMap::new(),
             codes: HashMap::new(),
             sign_ins: Vec::new(),
         };
@@ -162,6 +180,8 @@ impl Idp {
             .route("/jwks.json", get(discovery::key_set))
             .route("/authorize", get(authorize::ask).post(authorize::answer))
             .route("/token", post(token::token))
+            .route("/userinfo", get(manner::userinfo).post(manner::userinfo))
+            .route("/pushed", post(push::push))
             .route("/elsewhere/token", post(token::token_elsewhere))
             .route("/end-session", get(logout::end_session).post(logout::end_session))
             .layer(axum::middleware::from_fn(page::local_only))
@@ -191,7 +211,7 @@ impl Idp {
         state.spare = spare;
     }
 
-    /// Signs with this algorithm from now on. The key set always holds keys of all three.
+    /// Signs with this algorithm from now on. The key set always holds keys of all of them.
     pub fn set_key(&self, alg: Alg) {
         self.lock().alg = alg;
         let fault = self.fault();

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::params::{self, Params};
-use super::{Client, Fault, Grant, HUGE, Idp, SLOW, as_json, id_token, keys};
+use super::{Client, Fault, Grant, HUGE, Idp, SLOW, as_json, id_token, keys, manner};
 
 /// `error` and `error_description` (RFC 6749 5.2).
-type Refusal = (&'static str, &'static str);
+pub(super) type Refusal = (&'static str, &'static str);
 
 pub(super) async fn token(State(idp): State<Idp>, headers: HeaderMap, body: String) -> Response {
     idp.count(|counts| &mut counts.token);
@@ -51,6 +51,13 @@ fn exchange(idp: &Idp, headers: &HeaderMap, body: &str) -> Result<Value, Refusal
     }
     let grant = redeem(idp, &client, &params)?;
     let access_token = keys::token();
+    {
+        let mut state = idp.lock();
+        if state.access.len() == 1000 {
+            state.access.clear();
+        }
+        state.access.insert(access_token.clone(), (grant.person.clone(), grant.scope.clone()));
+    }
     let mut tokens = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 300 });
     let fault = idp.fault();
     if fault != Fault::TokenWithoutIdToken {
@@ -59,12 +66,19 @@ fn exchange(idp: &Idp, headers: &HeaderMap, body: &str) -> Result<Value, Refusal
     if fault == Fault::TokenHuge {
         tokens["padding"] = json!("x".repeat(HUGE));
     }
+    if let Some(tokens) = tokens.as_object_mut() {
+        manner::change(tokens, &idp.manner().tokens);
+    }
     Ok(tokens)
 }
 
 /// The client, by `client_secret_basic` or `client_secret_post`, but not both at once.
-fn authenticate(idp: &Idp, headers: &HeaderMap, params: &Params) -> Result<Client, Refusal> {
+pub(super) fn authenticate(idp: &Idp, headers: &HeaderMap, params: &Params) -> Result<Client, Refusal> {
     let wrong = ("invalid_client", "unknown client or wrong secret");
+    let method = if headers.contains_key(header::AUTHORIZATION) { "client_secret_basic" } else { "client_secret_post" };
+    if idp.manner().client_auth.is_some_and(|only| only != method) {
+        return Err(("invalid_client", "this way of client authentication is not supported"));
+    }
     let (id, secret) = match (headers.get(header::AUTHORIZATION), params.get("client_secret")) {
         (Some(_), Some(_)) => return Err(("invalid_request", "two ways of client authentication")),
         (Some(basic), None) => basic.to_str().ok().and_then(basic_credentials).ok_or(wrong)?,
@@ -111,7 +125,7 @@ fn same(one: &str, other: &str) -> bool {
     Sha256::digest(one) == Sha256::digest(other)
 }
 
-fn refuse((error, description): Refusal) -> Response {
+pub(super) fn refuse((error, description): Refusal) -> Response {
     let body = json!({ "error": error, "error_description": description });
     if error != "invalid_client" {
         return no_store(StatusCode::BAD_REQUEST, &body);
@@ -120,6 +134,6 @@ fn refuse((error, description): Refusal) -> Response {
     (challenge, no_store(StatusCode::UNAUTHORIZED, &body)).into_response()
 }
 
-fn no_store(status: StatusCode, body: &Value) -> Response {
+pub(super) fn no_store(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], as_json(body)).into_response()
 }

@@ -1,0 +1,86 @@
+use axum::http::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+use crate::id_token::error_of;
+use crate::metadata::{Metadata, Unusable};
+use crate::provider::Provider;
+
+/// What is new in each authorization request.
+pub(crate) struct Request<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) nonce: &'a str,
+    /// Of PKCE, with S256.
+    pub(crate) challenge: &'a str,
+    /// The provider is to ask the person, and not rely on its own session.
+    pub(crate) anew: bool,
+}
+
+impl Provider {
+    /// Where the browser goes to sign in (OpenID Connect Core 1.0, section 3.1.2.1). Where requests have to be pushed the
+    /// address holds a reference to one that the provider has taken already.
+    pub(crate) async fn authorization_url(&self, metadata: &Metadata, request: &Request<'_>) -> Result<Url, Unusable> {
+        let config = &self.config;
+        let scope =
+            ["openid"].into_iter().chain(config.scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        let max_age = if request.anew { 0 } else { config.max_age_seconds }.to_string();
+        let acr_values = config.acr_values.join(" ");
+        let mut fields = vec![
+            ("response_type", "code"),
+            ("redirect_uri", &*self.redirect),
+            ("scope", &*scope),
+            ("state", request.state),
+            ("nonce", request.nonce),
+            ("code_challenge", request.challenge),
+            ("code_challenge_method", "S256"),
+            ("max_age", &*max_age),
+        ];
+        if request.anew {
+            // For those that do not know `max_age`. What counts is the time in the token.
+            fields.push(("prompt", &*self.settings.reauthentication_prompt));
+        }
+        if !acr_values.is_empty() {
+            fields.push(("acr_values", &*acr_values));
+        }
+        let reference;
+        if let Some(endpoint) = &metadata.pushed_to {
+            reference = self.push(metadata, endpoint, &fields).await?;
+            fields = vec![("request_uri", &*reference)];
+        }
+        let mut url = metadata.authorization_endpoint.clone();
+        url.query_pairs_mut().append_pair("client_id", &config.client_id).extend_pairs(fields);
+        Ok(url)
+    }
+
+    /// Pushes an authorization request (RFC 9126, section 2). Gives what stands for it.
+    async fn push(&self, metadata: &Metadata, endpoint: &Url, fields: &[(&str, &str)]) -> Result<String, Unusable> {
+        #[derive(Deserialize)]
+        struct Pushed {
+            request_uri: String,
+        }
+        let _place = self.place()?;
+        let fields: Vec<_> =
+            [("client_id", &*self.config.client_id)].into_iter().chain(fields.iter().copied()).collect();
+        let answer = self.post(endpoint, metadata.client_auth, &fields).await;
+        let answer = answer.map_err(|error| Unusable::NotNow(format!("pushed request: {error}")))?;
+        match answer.status() {
+            StatusCode::CREATED | StatusCode::OK => {}
+            status => {
+                let reason = format!("pushed request: it answers {} {}", status.as_u16(), error_of(answer.body()));
+                // It has read the request and wants another one; or it is not well.
+                return Err(if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                    Unusable::Unsupported(reason)
+                } else {
+                    Unusable::NotNow(reason)
+                });
+            }
+        }
+        let pushed: Result<Pushed, _> = serde_json::from_slice(answer.body());
+        let pushed = pushed.map_err(|error| Unusable::NotNow(format!("pushed request: {error}")))?;
+        if (1..=512).contains(&pushed.request_uri.len()) {
+            Ok(pushed.request_uri)
+        } else {
+            Err(Unusable::NotNow("pushed request: its reference is empty or too long".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Signed tokens of providers (RFC 7515) and the keys they are signed with (RFC 7517).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, SHA512, digest};
+use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
+use serde::Deserialize;
+use serde_json::Value;
+use web::visible;
+
+use crate::lenient;
+
+/// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Rs256,
+    Ps256,
+    Es256,
+    /// `EdDSA` of RFC 8037 with its one curve here, which RFC 9864 calls `Ed25519`.
+    Ed25519,
+}
+
+/// What the log and the settings page say that we take.
+pub(crate) const ACCEPTED: &str = "RS256, PS256, ES256, EdDSA and Ed25519";
+
+impl Algorithm {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::Rs256,
+            "PS256" => Self::Ps256,
+            "ES256" => Self::Es256,
+            "EdDSA" | "Ed25519" => Self::Ed25519,
+            _ => return None,
+        })
+    }
+
+    /// The left half of a hash, as `at_hash` has it (OpenID Connect Core 1.0, section 3.1.3.6).
+    pub(crate) fn half_hash(self, text: &str) -> String {
+        let hash = digest(if self == Self::Ed25519 { &SHA512 } else { &SHA256 }, text.as_bytes());
+        let half = &hash.as_ref()[..hash.as_ref().len() / 2];
+        URL_SAFE_NO_PAD.encode(half)
+    }
+}
+
+/// Why a token proves nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BadToken {
+    Refused(String),
+    /// It may be good, and is made in a way that we do not take.
+    Unsupported(String),
+    /// No key of the set is the one it says. Keys rotate, so perhaps a newer set has it.
+    NoKey,
+}
+
+impl From<&str> for BadToken {
+    fn from(reason: &str) -> Self {
+        Self::Refused(reason.to_owned())
+    }
+}
+
+/// A token that somebody has signed, or says so: nothing in it counts before [`Signed::claims`].
+pub(crate) struct Signed<'a> {
+    pub(crate) algorithm: Algorithm,
+    /// In small letters, without `application/`.
+    pub(crate) kind: Option<String>,
+    key: Option<String>,
+    message: &'a [u8],
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    typ: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    kid: Option<lenient::Identifier>,
+    crit: Option<Value>,
+}
+
+impl<'a> Signed<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, BadToken> {
+        let parts: Vec<&str> = token.split('.').take(6).collect();
+        let [header, payload, signature] = parts[..] else {
+            // Five parts are an encrypted one (RFC 7516).
+            return Err(if parts.len() == 5 {
+                BadToken::Unsupported("it is encrypted; signed tokens alone are taken".to_owned())
+            } else {
+                "not a signed token".into()
+            });
+        };
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| BadToken::from("not base64url"));
+        let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| BadToken::from("no header"))?;
+        // An extension that must be understood, and none is (RFC 7515, section 4.1.11).
+        if head.crit.is_some() {
+            return Err(BadToken::Unsupported("its header has critical extensions".to_owned()));
+        }
+        let algorithm = Algorithm::named(&head.alg).ok_or_else(|| {
+            let reason = format!("signature algorithm {} is not accepted; {ACCEPTED} are", visible(&head.alg, 32));
+            let forged = head.alg.eq_ignore_ascii_case("none") || head.alg.starts_with("HS");
+            if forged { BadToken::Refused(reason) } else { BadToken::Unsupported(reason) }
+        })?;
+        let kind = head.typ.map(|kind| {
+            let kind = kind.to_ascii_lowercase();
+            kind.strip_prefix("application/").map(str::to_owned).unwrap_or(kind)
+        });
+        Ok(Self {
+            algorithm,
+            kind,
+            key: head.kid.map(lenient::Identifier::into_text),
+            message: &token.as_bytes()[..header.len() + 1 + payload.len()],
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+
+    /// The claims, if one key of the set can be meant and has signed them.
+    pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &Keys) -> Result<T, BadToken> {
+        let named = |key: &&Key| self.key.is_none() || key.id == self.key;
+        let mut candidates = keys.0.iter().filter(named).filter(|key| key.fits(self.algorithm));
+        let key = match (candidates.next(), candidates.next()) {
+            (Some(key), None) => key,
+            (None, _) => return Err(BadToken::NoKey),
+            // Which of several keys is meant must be said.
+            (Some(_), Some(_)) => return Err("several keys could have signed it, and it does not say which".into()),
+        };
+        if !key.verifies(self.algorithm, self.message, &self.signature) {
+            return Err("a wrong signature".into());
+        }
+        serde_json::from_slice(&self.payload).map_err(|error| BadToken::Refused(error.to_string()))
+    }
+}
+
+/// The key set of a provider, as far as we can use it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keys(Vec<Key>);
+
+#[derive(Clone, Debug)]
+struct Key {
+    id: Option<String>,
+    /// The one algorithm it is for, if that is said.
+    algorithm: Option<Algorithm>,
+    public: Public,
+}
+
+#[derive(Clone, Debug)]
+enum Public {
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// An uncompressed point.
+    P256(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    #[serde(rename = "use", default)]
+    purpose: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    kid: Option<lenient::Identifier>,
+    alg: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    crv: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    n: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    e: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    x: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional")]
+    y: Option<String>,
+}
+
+impl Keys {
+    /// Reads a key set. What is no key for signatures that count is passed over (RFC 7517, section 5).
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<Value>,
+        }
+        let set: Set = serde_json::from_slice(body)?;
+        Ok(Self(set.keys.into_iter().filter_map(Key::read).collect()))
+    }
+}
+
+impl Key {
+    fn read(jwk: Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(jwk).ok()?;
+        if jwk.purpose.is_some_and(|purpose| purpose != "sig") {
+            return None;
+        }
+        let algorithm = match jwk.alg {
+            Some(name) => Some(Algorithm::named(&name)?),
+            None => None,
+        };
+        // Some pad it.
+        let bytes = |text: Option<String>| URL_SAFE_NO_PAD.decode(text?.trim_end_matches('=')).ok();
+        let public = match (&*jwk.kty, jwk.crv.as_deref()) {
+            ("RSA", _) => Public::Rsa { n: bytes(jwk.n)?, e: bytes(jwk.e)? },
+            ("EC", Some("P-256")) => {
+                Public::P256([vec![4], coordinate(&bytes(jwk.x)?)?, coordinate(&bytes(jwk.y)?)?].concat())
+            }
+            ("OKP", Some("Ed25519")) => Public::Ed25519(bytes(jwk.x)?),
+            _ => return None,
+        };
+        Some(Self { id: jwk.kid.map(lenient::Identifier::into_text), algorithm, public })
+    }
+
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        let kind = match self.public {
+            Public::Rsa { .. } => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
+            Public::P256(_) => algorithm == Algorithm::Es256,
+            Public::Ed25519(_) => algorithm == Algorithm::Ed25519,
+        };
+        kind && self.algorithm.is_none_or(|one| one == algorithm)
+    }
+
+    fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match (&self.public, algorithm) {
+            (Public::Rsa { n, e }, Algorithm::Rs256) => {
+                RsaPublicKeyComponents { n: without_zeros(n), e: without_zeros(e) }.verify(
+                    &signature::RSA_PKCS1_2048_8192_SHA256,
+                    message,
+                    signature,
+                )
+            }
+            (Public::Rsa { n, e }, Algorithm::Ps256) => {
+                RsaPublicKeyComponents { n: without_zeros(n), e: without_zeros(e) }.verify(
+                    &signature::RSA_PSS_2048_8192_SHA256,
+                    message,
+                    signature,
+                )
+            }
+            (Public::P256(point), Algorithm::Es256) => {
+                UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
+            (Public::Ed25519(key), Algorithm::Ed25519) => {
+                UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signature)
+            }
+            _ => return false,
+        };
+        verified.is_ok()
+    }
+}
+
+/// Some write a number with zeros before it.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// A coordinate on P-256, at its full length.
+fn coordinate(number: &[u8]) -> Option<Vec<u8>> {
+    let number = without_zeros(number);
+    Some([vec![0; 32_usize.checked_sub(number.len())?], number.to_vec()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037, appendix A.4, and RFC 7515, appendices A.2 and A.3.
+    const ED25519: (&str, &str) = (
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    );
+    const ES256: (&str, &str) = (
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    );
+
+    fn verified(jwk: &str, token: &str) -> Result<bool, BadToken> {
+        let keys = Keys::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
+        match Signed::parse(token)?.claims::<Value>(&keys) {
+            Ok(_) => Ok(true),
+            // What is signed there is no document.
+            Err(BadToken::Refused(reason)) if reason.contains("expected value") => Ok(true),
+            Err(BadToken::Refused(reason)) if reason == "a wrong signature" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    // control: IDN-03
+    #[test]
+    fn the_examples_of_the_standards_verify_and_changed_ones_do_not() {
+        for (jwk, token) in [ED25519, ES256] {
+            assert_eq!(verified(jwk, token), Ok(true));
+            let at = token.rfind('.').unwrap() + 10;
+            let other = if &token[at..=at] == "A" { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+            assert_eq!(verified(jwk, &changed), Ok(false));
+        }
+        assert_eq!(verified(ED25519.0, ES256.1), Err(BadToken::NoKey), "a key of another kind is none");
+    }
+
+    // control: IDN-03
+    #[test]
+    fn a_key_is_for_what_it_says() {
+        let (jwk, token) = ED25519;
+        let with = |more: &str| verified(&jwk.replace("{\"kty\"", &format!("{{{more},\"kty\"")), token);
+        for fits in [
+            r#""alg":"EdDSA""#,
+            r#""alg":"Ed25519""#,
+            r#""use":"sig""#,
+            r#""key_ops":["verify"],"ext":true"#,
+            r#""kid":7"#,
+        ] {
+            assert_eq!(with(fits), Ok(true), "{fits}");
+        }
+        for other in [r#""alg":"RS256""#, r#""alg":"HS256""#, r#""alg":"ECDH-ES""#, r#""use":"enc""#] {
+            assert_eq!(with(other), Err(BadToken::NoKey), "{other}");
+        }
+        assert_eq!(verified("1,null,{},{\"kty\":\"oct\",\"k\":\"AA\"}", token), Err(BadToken::NoKey), "passed over");
+        assert_eq!(verified(&format!("{{}},{jwk}"), token), Ok(true), "the one that can be read");
+        let twice = verified(&format!("{jwk},{jwk}"), token).unwrap_err();
+        assert!(matches!(&twice, BadToken::Refused(reason) if reason.contains("several keys")), "{twice:?}");
+    }
+
+    // control: IDN-03
+    #[test]
+    fn what_is_refused_and_what_is_not_supported_are_told_apart() {
+        let token = |header: &str| format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
+        let parsed = |header: &str| Signed::parse(&token(header)).map(|_| ()).unwrap_err();
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"NoNe"}"#] {
+            assert!(matches!(parsed(header), BadToken::Refused(_)), "{header}");
+        }
+        for header in [r#"{"alg":"RS512"}"#, r#"{"alg":"ES384"}"#, r#"{"alg":"RS256","crit":["b64"],"b64":false}"#] {
+            assert!(matches!(parsed(header), BadToken::Unsupported(_)), "{header}");
+        }
+        for header in ["{}", "[]", r#"{"alg":1}"#, r#"{"alg":"RS256","typ":1}"#] {
+            assert!(matches!(parsed(header), BadToken::Refused(_)), "{header}");
+        }
+        assert!(matches!(Signed::parse("a.b.c.d.e").map(|_| ()), Err(BadToken::Unsupported(_))));
+        assert!(matches!(Signed::parse("a.b").map(|_| ()), Err(BadToken::Refused(_))));
+    }
+}

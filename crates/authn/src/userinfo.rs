@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use serde::Deserialize;
+use web::visible;
+
+use crate::id_token::{Profile, Refused, address};
+use crate::metadata::Metadata;
+use crate::provider::Provider;
+
+/// How long userinfo may take. Together with all that a sign-in may have to ask before, it stays below what a request may.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+    #[serde(flatten)]
+    profile: Profile,
+}
+
+/// Name, address and whether it is verified. `None` where the provider could not be asked.
+type Whole = (Option<String>, Option<String>, bool);
+
+impl Provider {
+    /// Name and address, from userinfo where the ID token lacks one of them (OpenID Connect Core 1.0, sections 5.3 and
+    /// 5.4). Where userinfo fails they are not known. Where it speaks of somebody else, nothing of the sign-in counts.
+    pub(crate) async fn whole_profile(
+        &self,
+        metadata: &Metadata,
+        subject: &str,
+        mut profile: Profile,
+        access_token: Option<&str>,
+    ) -> Result<Whole, Refused> {
+        let mut known = true;
+        if (profile.name.is_none() || profile.email.is_none())
+            && let (Some(url), Some(token)) = (&metadata.userinfo_endpoint, access_token)
+        {
+            match self.userinfo(url.as_str(), token).await {
+                Ok(more) if more.sub != subject => {
+                    return Err(Refused::Token("userinfo is about somebody else".to_owned()));
+                }
+                Ok(UserInfo { profile: more, .. }) => {
+                    profile.name = profile.name.or(more.name);
+                    // An address and whether it is verified are one statement.
+                    if profile.email.is_none() {
+                        (profile.email, profile.email_verified) = (more.email, more.email_verified);
+                    }
+                }
+                Err(reason) => {
+                    let reason = visible(&reason, 300);
+                    tracing::warn!(issuer = self.config.issuer, reason, "userinfo could not be read");
+                    known = false;
+                }
+            }
+        }
+        let given = profile.email.as_deref().unwrap_or_default();
+        let name = profile.name.as_deref().map(|name| visible(name, 120)).filter(|name| !name.is_empty());
+        let local = || visible(given.split('@').next().unwrap_or_default(), 120);
+        let name = name.or_else(|| known.then(local)).filter(|name| !name.is_empty());
+        let email = address(given).or_else(|| (known || profile.email.is_some()).then(String::new));
+        let verified = email.as_ref().is_some_and(|email| !email.is_empty()) && profile.email_verified == Some(true);
+        Ok((name.or_else(|| known.then(|| "Unnamed".to_owned())), email, verified))
+    }
+
+    async fn userinfo(&self, url: &str, token: &str) -> Result<UserInfo, String> {
+        let _place = self.place().map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(PATIENCE, self.get(url, Some(token))).await;
+        let answer = answer.map_err(|_| "it takes too long".to_owned())?.map_err(|error| error.to_string())?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("it answers {}", answer.status().as_u16()));
+        }
+        let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.to_ascii_lowercase().starts_with("application/jwt") {
+            // Sent only to clients that have registered for it.
+            return Err("not supported: it is signed or encrypted; register the client for plain JSON".to_owned());
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| error.to_string())
+    }
+}

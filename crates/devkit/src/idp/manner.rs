@@ -1,0 +1,135 @@
+//! How the provider does what the specifications leave open, and what the big ones do differently.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Map, Value, json};
+
+use super::{Fault, Idp, Person, as_json, id_token};
+
+/// A way to speak. The default follows the specifications and says everything at once.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Members of the metadata, instead of or besides those there are. `null`: left out.
+    pub metadata: Map<String, Value>,
+    /// Claims of ID tokens, in the same way.
+    pub claims: Map<String, Value>,
+    /// Members of the token response, in the same way.
+    pub tokens: Map<String, Value>,
+    /// Claims of userinfo, in the same way.
+    pub userinfo: Map<String, Value>,
+    /// Name and address are at userinfo and not in the ID token (OpenID Connect Core 5.4).
+    pub claims_at_userinfo: bool,
+    /// Status, content type and body of userinfo, instead of its claims.
+    pub userinfo_answer: Option<(u16, &'static str, String)>,
+    /// The one way of client authentication there is.
+    pub client_auth: Option<&'static str>,
+    /// Authorization requests have to be pushed (RFC 9126).
+    pub requires_push: bool,
+    /// The values of `prompt` there are. Empty: all.
+    pub prompts: &'static [&'static str],
+}
+
+impl Manner {
+    /// As one that has a preset speaks, as far as it shows in a sign-in. Panics for a name that is none.
+    ///
+    /// # Panics
+    /// If nobody has written down how that one speaks.
+    #[must_use]
+    #[allow(clippy::panic, reason = "a test may stop where it stands")]
+    pub fn of(preset: &str) -> Self {
+        let members = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let silent_about_pkce = members(json!({ "code_challenge_methods_supported": null }));
+        let without_auth_time = members(json!({ "auth_time": null }));
+        match preset {
+            "google" => Self {
+                claims: members(json!({ "auth_time": null, "acr": null, "amr": null, "sid": null, "azp": "holdfast" })),
+                prompts: &["none", "consent", "select_account"],
+                ..Self::default()
+            },
+            "microsoft" => Self {
+                metadata: members(json!({
+                    "code_challenge_methods_supported": null,
+                    "authorization_response_iss_parameter_supported": null,
+                    "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+                })),
+                claims: members(json!({ "email_verified": null, "acr": "1", "ver": "2.0", "tid": "9188040d" })),
+                ..Self::default()
+            },
+            "cognito" => Self {
+                metadata: silent_about_pkce,
+                claims: members(json!({
+                    "email_verified": "true", "phone_number_verified": "true", "address": "x", "cognito:groups": ["a"],
+                })),
+                ..Self::default()
+            },
+            "gitlab" => Self { claims: without_auth_time, claims_at_userinfo: true, ..Self::default() },
+            "gitea" => Self { claims: without_auth_time, ..Self::default() },
+            "auth0" => Self { tokens: members(json!({ "expires_in": "86400", "scope": 1 })), ..Self::default() },
+            "okta" => Self { claims: members(json!({ "ver": 1, "idp": "00o" })), ..Self::default() },
+            "keycloak" => Self { claims: members(json!({ "acr": "1", "typ": "ID" })), ..Self::default() },
+            _ => panic!("nobody has written down how {preset} speaks"),
+        }
+    }
+}
+
+/// Puts members in place, and takes away those that are to be left out.
+pub(super) fn change(document: &mut Map<String, Value>, with: &Map<String, Value>) {
+    for (name, value) in with {
+        if value.is_null() {
+            document.remove(name);
+        } else {
+            document.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// The claims of a person that their scopes give.
+pub(super) fn profile(person: &Person, scope: &str) -> Map<String, Value> {
+    let granted = |wanted: &str| scope.split(' ').any(|word| word == wanted);
+    let mut claims = Map::new();
+    if granted("profile") {
+        claims.insert("name".to_owned(), json!(person.name));
+    }
+    if granted("email") {
+        claims.insert("email".to_owned(), json!(person.email));
+        claims.insert("email_verified".to_owned(), json!(person.email_verified));
+    }
+    claims
+}
+
+pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Response {
+    idp.count(|counts| &mut counts.userinfo);
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let (grant, manner) = {
+        let state = idp.lock();
+        (state.access.get(token).cloned(), state.manner.clone())
+    };
+    let Some((person, scope)) = grant else {
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")])
+            .into_response();
+    };
+    if let Some((status, kind, body)) = manner.userinfo_answer {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+    }
+    let mut claims = profile(&person, &scope);
+    claims.insert("sub".to_owned(), json!(person.subject));
+    if matches!(idp.fault(), Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName) {
+        id_token::distort(&mut claims, idp.fault(), idp.now());
+    }
+    change(&mut claims, &manner.userinfo);
+    as_json(&Value::Object(claims))
+}
+
+impl Idp {
+    /// From now on, speaks like this.
+    pub fn set_manner(&self, manner: Manner) {
+        self.lock().manner = manner;
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        self.lock().manner.clone()
+    }
+}
