@@ -8,12 +8,13 @@
 --   identity_rows  users, sessions and running sign-ins, and where a person belongs; only the authn crate becomes it
 --   audit_rows     may append to the audit log, and nothing else
 --   mail_rows      mail that waits to be sent; only the mail crate becomes it
+--   operator_rows  what the commands of an operator do; only who owns the database becomes it, and never `web`
 do $$
 declare
   wanted text;
 begin
   foreach wanted in array array['migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows',
-                                'mail_rows'] loop
+                                'mail_rows', 'operator_rows'] loop
     begin
       if not exists (select from pg_roles where rolname = wanted) then
         execute format('create role %I nologin noinherit', wanted);
@@ -41,7 +42,7 @@ begin
   end if;
   -- So that an owner who is no superuser can run the application in development.
   if not (select rolsuper from pg_roles where rolname = current_user) then
-    execute format('grant tenant_rows, account_rows, identity_rows, audit_rows, mail_rows to %I', current_user);
+    execute format('grant tenant_rows, account_rows, identity_rows, audit_rows, mail_rows, operator_rows to %I', current_user);
   end if;
   execute format('grant create on database %I to migrator', current_database());
   execute format('revoke temporary on database %I from public', current_database());

@@ -29,6 +29,7 @@ mod lists;
 mod lockout;
 mod mail;
 mod members;
+mod operator;
 mod organizations;
 mod passkeys;
 mod policies;

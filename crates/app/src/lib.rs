@@ -3,6 +3,7 @@
 //! `main.rs` opens the database and gives it to the crates that guard it; nothing here holds it.
 
 pub mod config;
+pub mod operator;
 
 mod account;
 mod activity;

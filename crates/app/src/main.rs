@@ -1,12 +1,16 @@
-//! `holdfast serve` runs the application, `holdfast migrate` brings the schema of a database up to date.
+//! `holdfast serve` runs the application, `holdfast migrate` brings the schema of a database up to date, and the other commands
+//! are an operator's.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use app::State;
 use app::config::Config;
+use app::operator::{self, Reason};
 use authn::{Authn, Clock};
 use authz::Authorizer;
 use secrecy::SecretString;
+use tenancy::Db;
 use tokens::Tokens;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +20,15 @@ type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage:
   holdfast serve     run the application (configuration: HOLDFAST_CONFIG, HOLDFAST__SECTION__KEY)
-  holdfast migrate   create roles and tables; reads the URL of the database's owner from standard input";
+
+
+These read the URL of the database's owner from standard input:
+  holdfast migrate                              create roles and tables
+  holdfast lock USER --reason TEXT              lock an account (USER: its id, or its address where only one has it)
+  holdfast unlock USER --reason TEXT            unlock it
+  holdfast reset-factors USER --reason TEXT     take the passkeys, app and codes of somebody who is locked out
+  holdfast events [--user ID] [--before ID]     100 events that belong to no organization, newest first, as lines of JSON
+  holdfast reseal                               seal everything under sealing.key that is under sealing.previous_key";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,6 +36,14 @@ async fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => run().await,
         ["migrate"] => migrate().await,
+        ["lock", user, "--reason", reason] => change(Change::Lock, user, reason).await,
+        ["unlock", user, "--reason", reason] => change(Change::Unlock, user, reason).await,
+        ["reset-factors", user, "--reason", reason] => change(Change::ResetFactors, user, reason).await,
+        ["events"] => events(None, None).await,
+        ["events", "--user", user] => events(Some(user), None).await,
+        ["events", "--before", before] => events(None, Some(before)).await,
+        ["events", "--user", user, "--before", before] => events(Some(user), Some(before)).await,
+        ["reseal"] => reseal().await,
         _ => Err(USAGE.into()),
     };
     match result {
@@ -38,10 +58,46 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The URL holds a password, and arguments stand in the list of processes.
+/// The URL of the database's owner. It holds a password, and arguments stand in the list of processes.
+fn owner_url() -> Result<SecretString, Failure> {
+    Ok(std::io::read_to_string(std::io::stdin())?.trim().into())
+}
+
 async fn migrate() -> Result<(), Failure> {
-    let url = std::io::read_to_string(std::io::stdin())?;
-    tenancy::migrate(&SecretString::from(url.trim())).await?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    tenancy::migrate(&owner_url()?).await?;
+    Ok(())
+}
+
+/// What an operator changes of an account.
+#[derive(Clone, Copy)]
+enum Change {
+    Lock,
+    Unlock,
+    ResetFactors,
+}
+
+async fn change(what: Change, user: &str, reason: &str) -> Result<(), Failure> {
+    let (reason, now) = (Reason::read(reason)?, Clock::system().now());
+    let db = Db::of_owner(owner_url()?).await?;
+    let (id, done) = match what {
+        Change::Lock => (operator::lock(&db, user, &reason, now).await?, "is locked"),
+        Change::Unlock => (operator::unlock(&db, user, &reason).await?, "is unlocked"),
+        Change::ResetFactors => (operator::reset_factors(&db, user, &reason, now).await?, "has no factors any more"),
+    };
+    writeln!(std::io::stdout(), "{id} {done}. It is recorded.")?;
+    Ok(())
+}
+
+async fn events(user: Option<&str>, before: Option<&str>) -> Result<(), Failure> {
+    let (user, before) = (user.map(str::parse).transpose()?, before.map(str::parse).transpose()?);
+    operator::events(&Db::of_owner(owner_url()?).await?, user, before, &mut std::io::stdout()).await?;
+    Ok(())
+}
+
+async fn reseal() -> Result<(), Failure> {
+    let keys = sealing::Keys::new(&Config::read()?.sealing)?;
+    operator::reseal(&Db::of_owner(owner_url()?).await?, &keys, &mut std::io::stdout()).await?;
     Ok(())
 }
 
@@ -58,7 +114,7 @@ async fn run() -> Result<(), Failure> {
     let mut interrupted = signal(SignalKind::interrupt())?;
 
     let keys = sealing::Keys::new(&config.sealing)?;
-    let db = tenancy::Db::connect(&config.database, production).await?;
+    let db = Db::connect(&config.database, production).await?;
     let url = &config.http.public_url;
     let authn = Authn::new(config.authn, url, production, keys.clone(), db.clone(), Clock::system())?;
     // Beside the start: a provider that is down must not keep anything from starting.

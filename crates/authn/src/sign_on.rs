@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use sealing::Place;
+use sealing::{Column, Place};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, Write};
 use web::{Context, Email, Error};
@@ -261,5 +261,5 @@ pub fn domain_record(domain: &str) -> String {
 }
 
 fn place(tenant: TenantId) -> Place {
-    Place { column: "tenant.sign_on.client_secret", row: tenant.uuid() }
+    Place { column: Column::SignOn, row: tenant.uuid() }
 }

@@ -1,7 +1,7 @@
 use audit::Event;
 use axum::http::HeaderMap;
 use chrono::Duration;
-use sealing::Place;
+use sealing::{Column, Place};
 use serde_json::json;
 use tenancy::{Account, Identity as IdentityPlane, Tx, UserId, Write};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
@@ -206,7 +206,7 @@ impl Authn {
 }
 
 fn place(user: UserId) -> Place {
-    Place { column: "identity.totp.secret", row: user.uuid() }
+    Place { column: Column::Totp, row: user.uuid() }
 }
 
 /// What every app understands: SHA-1, six digits, 30 seconds (RFC 6238).

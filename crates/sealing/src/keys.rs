@@ -20,11 +20,41 @@ const SALT: usize = 32;
 /// Random bytes of this number with fewer different ones among them: less than once in 10^20 keys.
 const FEWEST: usize = 16;
 
+/// A column that holds sealed secrets. A new one gets a line here, and `holdfast reseal` does not compile until it goes
+/// through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// `identity.totp.secret`, of a person.
+    Totp,
+    /// `tenant.sign_on.client_secret`, of an organization.
+    SignOn,
+    /// `identity.signing_keys.private`.
+    SigningKey,
+    /// `tenant.api_clients.secret`, of a client that signs.
+    ApiClient,
+}
+
+impl Column {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Totp, Self::SignOn, Self::SigningKey, Self::ApiClient];
+
+    /// Schema, table and column. What is sealed is sealed for this name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Totp => "identity.totp.secret",
+            Self::SignOn => "tenant.sign_on.client_secret",
+            Self::SigningKey => "identity.signing_keys.private",
+            Self::ApiClient => "tenant.api_clients.secret",
+        }
+    }
+}
+
 /// Where a sealed secret stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Schema, table and column.
-    pub column: &'static str,
+    /// In which column.
+    pub column: Column,
     /// Key of the row.
     pub row: Uuid,
 }
@@ -66,6 +96,12 @@ impl Keys {
         getrandom::fill(&mut salt)?;
         let Key { id, bytes } = &self.0.current;
         Ok([&id[..], &salt, &once::encrypt(&own_key(bytes, &salt, place), plain)].concat())
+    }
+
+    /// What everything begins with that is sealed under the configured key, and nothing that is under the one before it.
+    #[must_use]
+    pub fn current(&self) -> &[u8] {
+        &self.0.current.id
     }
 
     /// Opens what was sealed for this place, under the configured key or the one before it.
@@ -117,7 +153,7 @@ impl Key {
 fn own_key(key: &SecretBox<[u8; 32]>, salt: &[u8], Place { column, row }: Place) -> Zeroizing<[u8; 32]> {
     let mut own = Zeroizing::new([0; 32]);
     let expanded = Hkdf::<Sha256>::new(Some(salt), key.expose_secret())
-        .expand_multi_info(&[column.as_bytes(), b"\0", row.as_bytes()], &mut own[..]);
+        .expand_multi_info(&[column.name().as_bytes(), b"\0", row.as_bytes()], &mut own[..]);
     debug_assert!(expanded.is_ok(), "HKDF makes up to 8160 bytes");
     own
 }
@@ -144,7 +180,7 @@ mod tests {
     }
 
     fn place(row: u128) -> Place {
-        Place { column: "identity.totp.secret", row: Uuid::from_u128(row) }
+        Place { column: Column::Totp, row: Uuid::from_u128(row) }
     }
 
     // control: IDN-11
@@ -155,7 +191,7 @@ mod tests {
         assert_eq!(keys.open(place(1), &sealed).unwrap().as_slice(), b"a secret");
         assert!(!sealed.windows(6).any(|part| part == b"secret"));
         assert_eq!(keys.open(place(2), &sealed), Err(NotOpened), "another row");
-        let elsewhere = Place { column: "identity.totp.other", ..place(1) };
+        let elsewhere = Place { column: Column::SigningKey, ..place(1) };
         assert_eq!(keys.open(elsewhere, &sealed), Err(NotOpened), "another column");
         for changed in 0..sealed.len() {
             let mut sealed = sealed.clone();

@@ -9,5 +9,5 @@ mod keys;
 mod once;
 
 pub use config::{Config, ConfigError};
-pub use keys::{Keys, NotOpened, Place};
+pub use keys::{Column, Keys, NotOpened, Place};
 pub use once::{open_once, seal_once};

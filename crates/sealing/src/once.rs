@@ -28,7 +28,11 @@ pub(crate) fn encrypt(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn decrypt(key: &[u8; 32], sealed: &[u8]) -> Option<Vec<u8>> {
-    Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)).decrypt(&Nonce::default(), sealed).ok()
+    decrypt_with(key, [0; 12], sealed)
+}
+
+fn decrypt_with(key: &[u8; 32], nonce: [u8; 12], sealed: &[u8]) -> Option<Vec<u8>> {
+    Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)).decrypt(&Nonce::from(nonce), sealed).ok()
 }
 
 #[cfg(test)]
@@ -44,5 +48,27 @@ mod tests {
         changed[0] ^= 1;
         assert_eq!(open_once("one token", &changed), None);
         assert!(!sealed.windows(4).any(|part| part == b"role"));
+    }
+
+    // control: SUP-12
+    #[test]
+    fn what_wycheproof_has_sealed_opens_or_does_not_as_it_says() {
+        let text = include_str!("../../../tests/vectors/aes_256_gcm.json");
+        let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut seen = 0;
+        for case in vectors["groups"].as_array().unwrap().iter().flat_map(|group| group["tests"].as_array().unwrap()) {
+            let bytes = |name: &str| {
+                let hex = case[name].as_str().unwrap();
+                (0..hex.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                    .collect::<Vec<_>>()
+            };
+            let (key, nonce) = (bytes("key").try_into().unwrap(), bytes("iv").try_into().unwrap());
+            let expected = (case["result"] == "valid").then(|| bytes("msg"));
+            assert_eq!(decrypt_with(&key, nonce, &bytes("sealed")), expected, "{}", case["id"]);
+            seen += 1;
+        }
+        assert_eq!(seen, 48);
     }
 }

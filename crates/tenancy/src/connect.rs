@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -124,6 +124,17 @@ impl Db {
 
     /// Begins a transaction on the mail that waits to be sent. For `mail` alone.
     pub async fn begin_mail(&self) -> Result<Tx<Write, tx::Mail>, Error> {
+        tx::begin(self.connection().await?, &[]).await
+    }
+
+    /// Connects with the login that owns the database, for the commands of an operator.
+    pub async fn of_owner(url: SecretString) -> Result<Self, Error> {
+        let config = Config { url, max_connections: 1, acquire_timeout_ms: 10_000, statement_cache: 100 };
+        Self::connect(&config, false).await
+    }
+
+    /// Begins a transaction of an operator. Only the owner of the database may: the application's login is refused.
+    pub async fn begin_operator<M: crate::Mode>(&self) -> Result<Tx<M, tx::Operator>, Error> {
         tx::begin(self.connection().await?, &[]).await
     }
 

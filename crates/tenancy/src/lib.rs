@@ -21,4 +21,4 @@ pub use enter::{
 };
 pub use ids::{NotCanonical, TenantId, UserId, WorkspaceId};
 pub use migrate::{MigrateError, migrate};
-pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Owned, Plane, Read, Tenant, Tx, Write};
+pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Operator, Owned, Plane, Read, Tenant, Tx, Write};

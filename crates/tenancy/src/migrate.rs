@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -23,9 +25,46 @@ impl From<sqlx::Error> for MigrateError {
 /// Creates the roles and applies what is missing of the migrations, as the role `migrator`.
 ///
 /// `owner` is the URL of a login that may create roles and owns the database. Running it again changes nothing.
+///
+/// On a database that is in use it waits three seconds for a lock, and everybody who wants the same table waits behind it.
+/// Then it lets them go first and tries again, for about two minutes. What was applied stays; what was begun is undone.
 pub async fn migrate(owner: &SecretString) -> Result<(), MigrateError> {
+    let mut pauses = PAUSES.iter();
+    loop {
+        match apply(owner).await {
+            Err(error) if was_in_the_way(&error) => match pauses.next() {
+                Some(seconds) => {
+                    tracing::warn!(%error, seconds, "a migration waited too long for others; it is tried again");
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                }
+                None => return Err(error),
+            },
+            done => return done,
+        }
+    }
+}
+
+const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
+
+/// A lock, a deadlock, a serialization failure: what somebody else did at the same moment.
+fn was_in_the_way(error: &MigrateError) -> bool {
+    let source = match error {
+        MigrateError::Database(crate::Error::Database(error)) => Some(error),
+        MigrateError::Migration(
+            sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
+        ) => Some(error),
+        _ => None,
+    };
+    let code = source.and_then(|error| error.as_database_error()?.code());
+    code.is_some_and(|code| ["55P03", "40P01", "40001"].contains(&&*code))
+}
+
+async fn apply(owner: &SecretString) -> Result<(), MigrateError> {
     let mut connection = PgConnection::connect(owner.expose_secret()).await?;
     check_version(&mut connection).await?;
+    // Also for the lock that keeps two migrators apart. A statement that runs for ten minutes is a mistake or a table that
+    // needs another plan.
+    connection.execute("set lock_timeout = '3s'; set statement_timeout = '10min'").await?;
     connection.execute(include_str!("../../../migrations/roles.sql")).await?;
     connection.execute("set role migrator").await?;
     sqlx::migrate!("../../migrations").run(&mut connection).await?;

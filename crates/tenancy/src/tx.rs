@@ -55,12 +55,16 @@ pub enum Audit {}
 /// Mail that waits to be sent.
 #[derive(Debug)]
 pub enum Mail {}
+/// What an operator does for the people of the installation. The login of the application cannot become it.
+#[derive(Debug)]
+pub enum Operator {}
 
 impl sealed::Sealed for Tenant {}
 impl sealed::Sealed for Account {}
 impl sealed::Sealed for Identity {}
 impl sealed::Sealed for Audit {}
 impl sealed::Sealed for Mail {}
+impl sealed::Sealed for Operator {}
 impl Plane for Tenant {
     const ROLE: &'static str = "tenant_rows";
 }
@@ -75,6 +79,9 @@ impl Plane for Audit {
 }
 impl Plane for Mail {
     const ROLE: &'static str = "mail_rows";
+}
+impl Plane for Operator {
+    const ROLE: &'static str = "operator_rows";
 }
 
 /// A plane whose rows have an owner, to whom its transactions are bound: one organization or one person.

@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Duration, Utc};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use sealing::Place;
+use sealing::{Column, Place};
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 use tenancy::{Identity, Read, Tx, Write};
@@ -178,5 +178,5 @@ impl Tokens {
 }
 
 fn place(key: Uuid) -> Place {
-    Place { column: "identity.signing_keys.private", row: key }
+    Place { column: Column::SigningKey, row: key }
 }

@@ -8,7 +8,7 @@ const NO_POWER: Rule = Rule {
     says: "a role of the application has a power of its own, inherits, or (but `web`) can log in",
     offenders: "
         select rolname::text from pg_roles
-         where rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows')
+         where rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')
            and (rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication
                 or rolcanlogin <> (rolname = 'web'))",
     broken_by: "alter role web bypassrls",
@@ -20,7 +20,7 @@ const BECOMES_ONLY_PLANES: Rule = Rule {
     offenders: "
         select m.rolname || ' may become ' || r.rolname from pg_auth_members g
           join pg_roles m on m.oid = g.member join pg_roles r on r.oid = g.roleid
-         where m.rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows')
+         where m.rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')
            and not (m.rolname = 'web' and not g.admin_option
                     and r.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows'))",
     broken_by: "grant migrator to web",
@@ -48,7 +48,7 @@ const OWNS_NOTHING: Rule = Rule {
         select pg_describe_object(d.classid, d.objid, d.objsubid) from pg_shdepend d
           join pg_roles r on r.oid = d.refobjid and d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
          where d.dbid in (0, (select oid from pg_database where datname = current_database()))
-           and r.rolname in ('web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows')",
+           and r.rolname in ('web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')",
     broken_by: "alter schema audit owner to web",
     names: "schema audit",
 };
@@ -80,7 +80,7 @@ const ONLY_ROWS: Rule = Rule {
     offenders: "
         select g.privilege_type || ' on ' || c.oid::regclass from pg_class c, aclexplode(c.relacl) g
          where g.grantee in ('web'::regrole, 'tenant_rows'::regrole, 'account_rows'::regrole, 'identity_rows'::regrole,
-                             'audit_rows'::regrole, 'mail_rows'::regrole)
+                             'audit_rows'::regrole, 'mail_rows'::regrole, 'operator_rows'::regrole)
            and (g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') or g.is_grantable)",
     broken_by: "grant truncate on tenant.contacts to tenant_rows",
     names: "TRUNCATE on tenant.contacts",

@@ -44,7 +44,7 @@ const PROTECTED: Rule = Rule {
            and (select array_agg(p.policyname || ' ' || p.permissive || ' ' || p.cmd || ' ' || p.roles::text || ' '
                                  || p.qual || ' ' || p.with_check order by p.policyname)
                   from pg_policies p
-                 where p.schemaname = 'tenant' and p.tablename = c.relname and not '{account_rows,identity_rows}' @> p.roles)
+                 where p.schemaname = 'tenant' and p.tablename = c.relname and not '{account_rows,identity_rows,operator_rows}' @> p.roles)
                is distinct from array[
                  'tenant_access PERMISSIVE ALL {tenant_rows} '
                  || '(tenant_id = ( SELECT (current_setting(''app.tenant_id''::text))::uuid AS current_setting)) '
@@ -67,19 +67,22 @@ const NO_WIDE_POLICY: Rule = Rule {
                 ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'),
                 ('entry', 'api_clients', '{identity_rows}'), ('entry', 'elevations', '{identity_rows}'), ('used', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
-                ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))",
+                ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('send', 'outbox', '{mail_rows}'))
+           and not (policyname = 'operators' and roles = '{operator_rows}'
+                    and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'sign_on'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",
 };
 
 const OTHERS_ONLY_READ: Rule = Rule {
-    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation, and note that a client was used)",
+    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation, note that a client was used, and seal secrets under another key)",
     offenders: "
         select policyname || ' on tenant.' || tablename from pg_policies
          where schemaname = 'tenant' and not 'tenant_rows' = any (roles) and cmd <> 'SELECT'
            and (policyname, tablename, cmd, roles) not in
                (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('use_up', 'invitations', 'DELETE', '{account_rows}'),
-                ('used', 'api_clients', 'UPDATE', '{identity_rows}'))",
+                ('used', 'api_clients', 'UPDATE', '{identity_rows}'),
+                ('operators', 'api_clients', 'ALL', '{operator_rows}'), ('operators', 'sign_on', 'ALL', '{operator_rows}'))",
     broken_by: "create policy own on tenant.contacts to account_rows using (created_by = current_setting('app.user_id')::uuid)",
     names: "own on tenant.contacts",
 };

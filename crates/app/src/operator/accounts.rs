@@ -1,0 +1,138 @@
+use audit::Event;
+use authz::Entity;
+use chrono::{DateTime, Utc};
+use mail::Mail;
+use serde_json::{Value, json};
+use tenancy::{Db, Operator, Tx, UserId, Write};
+use uuid::Uuid;
+
+use super::{Failure, Reason, operator};
+
+/// A person, held until the transaction ends.
+struct Person {
+    id: UserId,
+    locked_at: Option<DateTime<Utc>>,
+}
+
+/// The one person of this id, or with this address. Addresses are no keys: where several have it, the id has to be said.
+async fn find(tx: &mut Tx<Write, Operator>, who: &str) -> Result<Person, Failure> {
+    let found = sqlx::query_as!(
+        Person,
+        r#"select id as "id: UserId", locked_at from identity.users
+            where id = $1 or $1::uuid is null and email <> '' and lower(email) = lower($2)
+            order by id limit 6 for update"#,
+        who.parse::<Uuid>().ok(),
+        who,
+    );
+    let mut found = found.fetch_all(&mut **tx).await?;
+    match (found.pop(), found.is_empty()) {
+        (Some(person), true) => Ok(person),
+        (None, _) => Err(Failure::Refused(format!("There is nobody with the id or address {who}."))),
+        (Some(last), false) => {
+            found.push(last);
+            let ids: Vec<_> = found.iter().map(|person| person.id.to_string()).collect();
+            Err(Failure::Refused(format!("Several people have this address; say which id: {}", ids.join(", "))))
+        }
+    }
+}
+
+/// Records what was done, and tells the person.
+async fn record(
+    tx: &mut Tx<Write, Operator>,
+    (kind, subject, text): (&'static str, &str, &str),
+    person: UserId,
+    mut details: Value,
+    Reason(reason): &Reason,
+) -> Result<(), Failure> {
+    let by = operator();
+    details["reason"] = json!(&**reason);
+    let target = Entity::new("User", person).to_string();
+    Event { kind, target, details }.record(tx, &by).await?;
+    let text = format!("{text}\n\nIf you did not expect it, ask the people who run this service.\n");
+    Mail { kind, subject: subject.to_owned(), text, good_for: None }.queue_to(tx, person, &by).await?;
+    Ok(())
+}
+
+/// Locks an account: its sessions and the clients that act as this person do nothing from the next request on.
+pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
+    let mut tx = db.begin_operator::<Write>().await?;
+    let person = find(&mut tx, who).await?;
+    if let Some(since) = person.locked_at {
+        return Err(Failure::Refused(format!("{} is locked since {since} already.", person.id)));
+    }
+    sqlx::query!("update identity.users set locked_at = $2 where id = $1", person.id.uuid(), now)
+        .execute(&mut *tx)
+        .await?;
+    let words = (
+        "account.locked",
+        "Your account was locked",
+        "The people who run this service have locked your account. Nobody can sign in to it.",
+    );
+    record(&mut tx, words, person.id, json!({}), reason).await?;
+    tx.commit().await?;
+    Ok(person.id)
+}
+
+/// Unlocks an account.
+pub async fn unlock(db: &Db, who: &str, reason: &Reason) -> Result<UserId, Failure> {
+    let mut tx = db.begin_operator::<Write>().await?;
+    let person = find(&mut tx, who).await?;
+    let Some(since) = person.locked_at else {
+        return Err(Failure::Refused(format!("{} is not locked.", person.id)));
+    };
+    sqlx::query!("update identity.users set locked_at = null where id = $1", person.id.uuid())
+        .execute(&mut *tx)
+        .await?;
+    let words = (
+        "account.unlocked",
+        "Your account was unlocked",
+        "The people who run this service have unlocked your account. You can sign in again.",
+    );
+    record(&mut tx, words, person.id, json!({ "locked_at": since }), reason).await?;
+    tx.commit().await?;
+    Ok(person.id)
+}
+
+/// Takes every factor of somebody who is locked out, and ends their sessions: they sign in with their provider and make a new
+/// passkey.
+pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
+    let mut tx = db.begin_operator::<Write>().await?;
+    let Person { id, .. } = find(&mut tx, who).await?;
+    let user = id.uuid();
+    // First, so that a factor that one of them is just adding is there to be removed, or never comes.
+    sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an operator'
+          where user_id = $1 and ended_at is null",
+        user,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    // The last one that can be used stays, unless it is disabled first.
+    sqlx::query!(
+        "update identity.passkeys set disabled_at = $2, disabled_why = 'reset by an operator'
+          where user_id = $1 and disabled_at is null",
+        user,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let passkeys = sqlx::query!("delete from identity.passkeys where user_id = $1", user).execute(&mut *tx).await?;
+    let app = sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut *tx).await?;
+    let codes = sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut *tx).await?;
+    sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut *tx).await?;
+    let words = (
+        "account.factors_reset",
+        "Your passkeys and codes were removed",
+        "The people who run this service have removed your passkeys, your authenticator app and your recovery codes, and your \
+         sessions have ended. Sign in with your provider and make a new passkey.",
+    );
+    let details = json!({
+        "passkeys": passkeys.rows_affected(),
+        "authenticator_app": app.rows_affected() == 1,
+        "recovery_codes": codes.rows_affected(),
+    });
+    record(&mut tx, words, id, details, reason).await?;
+    tx.commit().await?;
+    Ok(id)
+}

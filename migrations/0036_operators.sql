@@ -1,0 +1,32 @@
+-- What an operator does for people of the installation, with `holdfast lock` and the other commands. The login of the
+-- application cannot become this role; who owns the database can.
+grant usage on schema identity, tenant, audit, mail to operator_rows;
+
+create policy operators on identity.users to operator_rows using (true) with check (true);
+grant select (id, display_name, email, verified_email, locked_at), update (locked_at) on identity.users to operator_rows;
+
+-- The factors of a person, and their sessions with them.
+create policy operators on identity.sessions to operator_rows using (true) with check (true);
+grant select (id, user_id, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
+create policy operators on identity.passkeys to operator_rows using (true) with check (true);
+grant select (id, user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to operator_rows;
+create policy operators on identity.totp to operator_rows using (true) with check (true);
+grant select (user_id, secret), update (secret), delete on identity.totp to operator_rows;
+create policy operators on identity.recovery_codes to operator_rows using (true);
+grant select (user_id), delete on identity.recovery_codes to operator_rows;
+create policy operators on identity.recoveries to operator_rows using (true);
+grant select (user_id), delete on identity.recoveries to operator_rows;
+
+-- What is sealed, to seal it under another key.
+grant select (id, private), update (private) on identity.signing_keys to operator_rows;
+create policy operators on tenant.api_clients to operator_rows using (true) with check (true);
+grant select (id, signs, secret), update (secret) on tenant.api_clients to operator_rows;
+create policy operators on tenant.sign_on to operator_rows using (true) with check (true);
+grant select (tenant_id, client_secret), update (client_secret) on tenant.sign_on to operator_rows;
+
+-- Events that belong to no organization. Those of organizations are theirs to read.
+create policy operators_read on audit.events for select to operator_rows using (tenant_id is null);
+create policy operators_append on audit.events for insert to operator_rows with check (tenant_id is null and actor is null);
+grant select, insert on audit.events to operator_rows;
+create policy operators_append on mail.outbox for insert to operator_rows with check (tenant_id is null);
+grant insert (id, tenant_id, kind, recipient, subject, body, request_id, expires_at) on mail.outbox to operator_rows;
