@@ -16,6 +16,8 @@ create table tenant.api_clients (
   signs boolean not null,
   secret bytea not null check (octet_length(secret) = 32 or signs and octet_length(secret) between 60 and 200),
   secret_at timestamptz not null,
+  -- For how long each of its secrets is taken.
+  secret_days int not null default 90 check (secret_days between 1 and 90),
   -- Counts secrets. What came of an earlier one has ended.
   secret_version int not null default 1,
   made_by uuid not null,
@@ -34,7 +36,7 @@ select tenant.protect('tenant.api_clients');
 
 create policy entry on tenant.api_clients for select to identity_rows using (true);
 create policy used on tenant.api_clients for update to identity_rows using (true);
-grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, secret_version, last_used_at),
+grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, secret_version, secret_days, last_used_at),
   update (last_used_at) on tenant.api_clients to identity_rows;
 
 -- What one use of a secret gave: access tokens name their family, and refresh tokens follow each other in one.

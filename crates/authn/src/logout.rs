@@ -19,6 +19,14 @@ pub struct SignedOut {
     state: Option<String>,
 }
 
+impl SignedOut {
+    /// There is no session to end. The browser forgets what it still holds.
+    #[must_use]
+    pub fn already() -> Self {
+        Self { provider_url: None, state: None }
+    }
+}
+
 impl IntoResponseParts for SignedOut {
     type Error = std::convert::Infallible;
 

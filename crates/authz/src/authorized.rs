@@ -5,11 +5,12 @@ use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
+use tokens::ApiClient;
 use web::{Error, LocalPath, Result};
 
 use crate::action::{Action, Path, Resource};
 use crate::authorizer::{Authorizer, Case, Factor, Verdict};
-use crate::caller::Caller;
+use crate::caller::{Caller, NEEDS_A_PERSON, not_permitted};
 use crate::entity::{Entity, Facts};
 
 /// Where a factor is asked for.
@@ -217,10 +218,14 @@ impl<A: Action, By: Caller> Authorized<A, By> {
             let decision = self.authorizer.decision(&case, before.action, &answer);
             if answer.verdict != Verdict::Allowed {
                 self.decisions.1.record_now(decision);
+                if let Some(error) = who.out_of_scope(&self.authorizer, before.action) {
+                    return Err(error);
+                }
                 let view = <<A::On as Resource>::View as Action>::NAME;
                 return Err(match (answer.verdict, self.authorizer.visible(&case, view)) {
+                    (Verdict::StepUp(_), _) if By::API => not_permitted(NEEDS_A_PERSON),
                     (Verdict::StepUp(factor), _) => Error::StepUp(factor.url("/"), None),
-                    (_, Verdict::Allowed) => Error::Forbidden,
+                    (_, Verdict::Allowed) => who.forbidden(),
                     _ => Error::NotFound,
                 });
             }
@@ -242,6 +247,18 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
         self.on.founds().or(self.member.as_ref().map(|member| member.membership.tenant))
+    }
+}
+
+impl<A: Action> Authorized<A, ApiClient> {
+    /// What the client is told that may not do `B` as well ([`Authorized::also`]), by the one thing that stands in the way.
+    #[must_use]
+    pub fn refusal<B: Action<On = A::On>>(&self) -> Error {
+        match (self.who.out_of_scope(&self.authorizer, B::NAME), self.verdict::<B>(&self.on)) {
+            (Some(error), _) => error,
+            (None, Verdict::StepUp(_)) => not_permitted(NEEDS_A_PERSON),
+            (None, _) => self.who.forbidden(),
+        }
     }
 }
 
@@ -271,10 +288,12 @@ where
             Err(nowhere) => {
                 let refusal = authorizer.refusal(&who, A::NAME, &nowhere);
                 authorizer.decisions().record(refusal).await.map_err(|_| Error::Unavailable)?;
-                return Err(Error::NotFound);
+                return Err(who.out_of_scope(&authorizer, A::NAME).unwrap_or(Error::NotFound));
             }
         };
-        let on = A::On::load(&mut tx, &entry, &path).await?.ok_or(Error::NotFound)?;
+        // What a client was not given it learns nothing by, whether it is there or not.
+        let out_of_scope = |otherwise| who.out_of_scope(&authorizer, A::NAME).unwrap_or(otherwise);
+        let on = A::On::load(&mut tx, &entry, &path).await?.ok_or_else(|| out_of_scope(Error::NotFound))?;
         let principal = principal(&who, member.as_ref());
         let membership = member.as_ref().map(|member| &member.membership);
         let asked = Instant::now();
@@ -284,15 +303,18 @@ where
         let decision = authorizer.decision(&case, A::NAME, &answer);
         if answer.verdict != Verdict::Allowed {
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+            if let Some(error) = who.out_of_scope(&authorizer, A::NAME) {
+                return Err(error);
+            }
             let visible = || authorizer.visible(&case, <<A::On as Resource>::View as Action>::NAME);
             let verdict = if answer.verdict == Verdict::Refused { visible() } else { answer.verdict };
             // The connection goes back first: a request never holds two.
             drop(tx);
             return Err(match verdict {
-                Verdict::Allowed => Error::Forbidden,
+                Verdict::Allowed => who.forbidden(),
                 Verdict::StepUp(factor) => who.step_up(&authorizer, parts, A::NAME, factor).await?,
                 Verdict::Refused => match membership.and_then(|membership| membership.unaccepted) {
-                    Some(why) => another_way(parts, scope.tenant, why),
+                    Some(why) => who.unaccepted(parts, scope.tenant, why),
                     None => Error::NotFound,
                 },
             });
@@ -311,7 +333,7 @@ where
 }
 
 /// Where somebody comes in anew whose organization does not take the way they came.
-fn another_way(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+pub(crate) fn another_way(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
     let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
     let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
     let why = match why {

@@ -3,12 +3,12 @@ use authn::SignedIn;
 use axum::http::Method;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use tenancy::{Entry, Hold, Membership, Owned, Read, Scope, TenantId, Tx, UserId, Write};
+use tenancy::{Entry, Hold, Membership, Owned, Read, Scope, TenantId, Tx, Unaccepted, UserId, Write};
 use tokens::ApiClient;
 use uuid::Uuid;
 use web::{Context, Error, Result};
 
-use crate::authorized::STEP_UP;
+use crate::authorized::{STEP_UP, another_way};
 use crate::authorizer::{Authorizer, Factor, Situation};
 use crate::entity::Entity;
 use crate::guard::sealed::Sealed;
@@ -67,6 +67,20 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
 
     #[doc(hidden)]
     fn situation(&self, membership: Option<&Membership>, now: DateTime<Utc>) -> Situation;
+
+    /// What it is told, whatever there is, where it was not given the action.
+    #[doc(hidden)]
+    fn out_of_scope(&self, _: &Authorizer, _: &'static str) -> Option<Error> {
+        None
+    }
+
+    /// What it is told where the role does not allow what it may know of.
+    #[doc(hidden)]
+    fn forbidden(&self) -> Error;
+
+    /// What it is told where the organization does not take the way it came.
+    #[doc(hidden)]
+    fn unaccepted(&self, parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error;
 
     /// What it is told where a factor would change the answer.
     #[doc(hidden)]
@@ -150,6 +164,14 @@ impl Caller for SignedIn {
             risk_score: self.risk_score(),
             scopes: None,
         }
+    }
+
+    fn forbidden(&self) -> Error {
+        Error::Forbidden
+    }
+
+    fn unaccepted(&self, parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+        another_way(parts, tenant, why)
     }
 
     /// The page that asks for it, and what is done after: the page that was asked for, or the form that was sent, which is
@@ -240,7 +262,30 @@ impl Caller for ApiClient {
         }
     }
 
-    async fn step_up(&self, _: &Authorizer, _: &Parts, _: &'static str, factor: Factor) -> Result<Error> {
-        Ok(Error::StepUp(factor.url("/"), None))
+    fn out_of_scope(&self, authorizer: &Authorizer, action: &'static str) -> Option<Error> {
+        (!self.scopes().include(action)).then(|| authorizer.tokens().insufficient_scope(self, action))
     }
+
+    fn forbidden(&self) -> Error {
+        not_permitted("The role that this client acts in does not allow this.")
+    }
+
+    /// There is one reason for clients: whether their member could still come in nobody has asked.
+    fn unaccepted(&self, _: &Parts, _: Option<TenantId>, _: Unaccepted) -> Error {
+        not_permitted(
+            "This client acts as a member, and the organization requires its own identity provider of its members. \
+             Use a service account.",
+        )
+    }
+
+    async fn step_up(&self, _: &Authorizer, _: &Parts, _: &'static str, _: Factor) -> Result<Error> {
+        Ok(not_permitted(NEEDS_A_PERSON))
+    }
+}
+
+pub(crate) const NEEDS_A_PERSON: &str =
+    "This takes a passkey, which a client of the API cannot prove. A person has to do it.";
+
+pub(crate) fn not_permitted(text: &'static str) -> Error {
+    Error::NotPermitted(text.into(), None)
 }

@@ -1,5 +1,4 @@
 use chrono::{DateTime, Duration, Utc};
-use ed25519_dalek::Signature;
 use serde::{Deserialize, Serialize};
 use tenancy::{Identity, TenantId, Tx, Write};
 use uuid::Uuid;
@@ -92,8 +91,7 @@ impl Tokens {
         let header = unverified.header::<Header>().filter(|header| header.typ == "at+jwt" && header.alg == "EdDSA");
         let Some(Header { kid, .. }) = header else { return Ok(None) };
         let Some(key) = self.verifying_key(kid, now).await? else { return Ok(None) };
-        let signature = Signature::from_bytes(&unverified.signature);
-        if key.verify_strict(unverified.signed.as_bytes(), &signature).is_err() {
+        if !jwt::is_signed(&key, unverified.signed.as_bytes(), &unverified.signature) {
             return Ok(None);
         }
         Ok(unverified.claims::<AccessToken>().filter(|claims| self.is_for_us_and_now(claims, now.timestamp())))

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tenancy::{ClientFacts, Entry, Hold, Plane, Read, Scope, Shown, TenantId, Tx, Write};
 use web::{Context, Error};
 
-use crate::dpop::Proof;
+use crate::dpop::{ALGORITHMS, Proof};
 use crate::{Scopes, Tokens};
 
 /// A client of the API that may still act, and what it was given (its [`ClientFacts`]).
@@ -27,6 +27,7 @@ pub struct ApiClient {
     /// What it showed, to look it up again when the request writes.
     shown: Shown,
     since: DateTime<Utc>,
+    scheme: Scheme,
     context: Context,
 }
 
@@ -77,6 +78,9 @@ impl ApiClient {
     }
 }
 
+/// Where the API is described (RFC 9728): the well-known path in front of that of its audience.
+pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api/v1";
+
 /// How a client says who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
@@ -112,14 +116,12 @@ impl Scheme {
         }
     }
 
-    /// RFC 6750, section 3, and RFC 9449, section 7.1.
-    fn refuses(self, what: Refusal) -> Error {
-        Error::Challenge(HeaderValue::from_static(match (self, what) {
-            (Self::Signature, _) => "Signature error=\"invalid_signature\"",
-            (Self::Dpop, Refusal::Proof) => "DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\"",
-            (Self::Dpop, Refusal::Token) => "DPoP error=\"invalid_token\", algs=\"EdDSA ES256\"",
-            (Self::Bearer, _) => "Bearer error=\"invalid_token\"",
-        }))
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+            Self::Signature => "Signature",
+        }
     }
 }
 
@@ -127,10 +129,49 @@ impl Scheme {
 #[derive(Clone, Copy)]
 enum Refusal {
     Token,
+    /// It is bound to a key and came without, or the other way round.
+    Scheme,
     Proof,
 }
 
 impl Tokens {
+    /// RFC 6750, section 3, RFC 9449, section 7.1, and RFC 9728, section 5.1.
+    fn challenge(&self, scheme: Scheme, error: &str) -> String {
+        let algs = if scheme == Scheme::Dpop { format!(", algs=\"{}\"", ALGORITHMS.join(" ")) } else { String::new() };
+        let (name, issuer) = (scheme.name(), self.issuer());
+        format!("{name} realm=\"api\"{error}{algs}, resource_metadata=\"{issuer}{RESOURCE_METADATA}\"")
+    }
+
+    fn refuses(&self, scheme: Scheme, what: Refusal) -> Error {
+        let (error, text) = match (scheme, what) {
+            (Scheme::Signature, _) => (
+                "invalid_signature",
+                "The signature is not valid: it covers something else, was used before, is older than a minute, or the client \
+                 or its secret has ended.",
+            ),
+            (_, Refusal::Proof) => {
+                ("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.")
+            }
+            (Scheme::Dpop, Refusal::Scheme) => {
+                ("invalid_token", "The access token is bound to no key. Send it as Bearer.")
+            }
+            (_, Refusal::Scheme) => {
+                ("invalid_token", "The access token is bound to a key. Send it as DPoP, with a proof of the key.")
+            }
+            (_, Refusal::Token) => ("invalid_token", "The access token is not valid: it has expired or was revoked."),
+        };
+        unauthorized(&self.challenge(scheme, &format!(", error=\"{error}\"")), text)
+    }
+
+    /// What a client is told that was not given this action, or whose token was not.
+    #[must_use]
+    pub fn insufficient_scope(&self, client: &ApiClient, action: &'static str) -> Error {
+        let error = format!(", error=\"insufficient_scope\", scope=\"{action}\"");
+        let challenge = HeaderValue::try_from(self.challenge(client.scheme, &error)).ok();
+        let what = if client.facts.scopes.iter().any(|scope| scope == action) { "access token" } else { "client" };
+        Error::NotPermitted(format!("This needs the scope {action}, which the {what} does not have.").into(), challenge)
+    }
+
     /// The client behind a request, and what it may see at `scope`, or [`Error::Challenge`]. One round trip; two more
     /// before it where a proof or signature is used up. Cookies are not looked at.
     pub async fn enter<P: Plane>(
@@ -143,17 +184,20 @@ impl Tokens {
         let now = self.0.authn.clock().now();
         let Proved { shown, token, since, scheme } = self.proved(parts, now).await?;
         let found = self.0.db.enter_client::<Read, P>(shown, scope, Hold::default()).await?;
-        let (facts, tx, entry) = found.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let (facts, tx, entry) = found.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
         let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
-        if other_tenant || facts.dpop && scheme != Scheme::Dpop {
-            return Err(scheme.refuses(Refusal::Token));
+        if other_tenant {
+            return Err(self.refuses(scheme, Refusal::Token));
+        }
+        if facts.dpop && scheme != Scheme::Dpop {
+            return Err(self.refuses(scheme, Refusal::Scheme));
         }
         let mut scopes = Scopes::stored(facts.scopes.clone(), self.offered());
         if let Some((_, said)) = token {
             scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
-        Ok((ApiClient { facts, scopes, shown, since, context }, tx, entry))
+        Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
     }
 
     /// The client of a request that was let in before, as it is now, with a transaction that writes; or
@@ -165,27 +209,28 @@ impl Tokens {
         hold: Hold,
     ) -> Result<(ApiClient, Tx<Write, P>, Entry), Error> {
         let found = self.0.db.enter_client::<Write, P>(client.shown, scope, hold).await?;
-        let scheme = match client.shown.family {
-            None => Scheme::Signature,
-            Some(_) if client.dpop => Scheme::Dpop,
-            Some(_) => Scheme::Bearer,
-        };
-        let (facts, tx, entry) = found.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let (facts, tx, entry) = found.ok_or_else(|| self.refuses(client.scheme, Refusal::Token))?;
         let given = Scopes::stored(facts.scopes.clone(), self.offered());
         let scopes = client.scopes.clone().within(&given);
         Ok((ApiClient { facts, scopes, ..client.clone() }, tx, entry))
     }
 
     async fn proved(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Proved, Error> {
-        const NONE: HeaderValue = HeaderValue::from_static("Bearer, DPoP algs=\"EdDSA ES256\"");
-        let (scheme, token) = Scheme::of(&parts.headers).ok_or(Error::Challenge(NONE))?;
+        let none = || {
+            let [bearer, dpop] = [Scheme::Bearer, Scheme::Dpop].map(|scheme| self.challenge(scheme, ""));
+            unauthorized(
+                &format!("{bearer}, {dpop}"),
+                "The request has no access token and no signature, or more than one.",
+            )
+        };
+        let (scheme, token) = Scheme::of(&parts.headers).ok_or_else(none)?;
         if scheme == Scheme::Signature {
-            let client = self.signer(parts, now).await?.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+            let client = self.signer(parts, now).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
             let shown = Shown { client, family: None, jti: None };
             return Ok(Proved { shown, token: None, since: now, scheme });
         }
         let began = Instant::now();
-        let verified = self.verify(token).await?.ok_or_else(|| scheme.refuses(Refusal::Token))?;
+        let verified = self.verify(token).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::Span::current().record("token_micros", micros);
         match (scheme, &verified.cnf) {
@@ -194,19 +239,24 @@ impl Tokens {
                 let url = format!("{}{}", self.issuer(), parts.uri.path());
                 let request = (parts.method.as_str(), url.as_str());
                 let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
-                let proof =
-                    proof.filter(|proof| proof.jkt == bound.jkt).ok_or_else(|| scheme.refuses(Refusal::Proof))?;
+                let proof = proof.filter(|proof| proof.jkt == bound.jkt);
+                let proof = proof.ok_or_else(|| self.refuses(scheme, Refusal::Proof))?;
                 let mut tx = self.0.db.begin_identity::<Write>().await?;
                 if !proof.take(&mut tx, now).await? {
-                    return Err(scheme.refuses(Refusal::Proof));
+                    return Err(self.refuses(scheme, Refusal::Proof));
                 }
                 tx.commit().await?;
             }
             // RFC 9449, section 7.2: a bound token is nothing without its key, and no other token has one.
-            (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => return Err(scheme.refuses(Refusal::Token)),
+            (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => return Err(self.refuses(scheme, Refusal::Scheme)),
         }
         let shown = Shown { client: verified.client_id, family: Some(verified.family), jti: Some(verified.jti) };
         let since = DateTime::from_timestamp(verified.iat, 0).unwrap_or(now);
         Ok(Proved { shown, token: Some((verified.tenant, verified.scope)), since, scheme })
     }
+}
+
+fn unauthorized(challenge: &str, text: &'static str) -> Error {
+    let bare = HeaderValue::from_static("Bearer");
+    Error::Challenge(HeaderValue::try_from(challenge).unwrap_or(bare), text)
 }

@@ -1,12 +1,13 @@
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use p256::ecdsa::signature::Verifier as _;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::json;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Number, json};
 use sha2::{Digest, Sha256};
 use tenancy::{Identity, Tx, Write};
+use url::Url;
 use web::Error;
 
 use crate::jwt::{self, Unverified};
@@ -15,28 +16,48 @@ use crate::once;
 /// How old a proof may be, and how far the clock of whoever made it may be ahead.
 const FRESH: i64 = 60;
 
+/// Algorithms a proof may be made with. `Ed25519` is the name of RFC 9864 for what `EdDSA` means here.
+pub const ALGORITHMS: [&str; 3] = ["ES256", "Ed25519", "EdDSA"];
+
+/// What is not known is ignored (RFC 7515, section 4), unless it says that it must be understood.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Header {
     typ: String,
     alg: String,
     jwk: Jwk,
+    #[serde(default, rename = "crit", deserialize_with = "never")]
+    _crit: (),
 }
 
-/// A public key (RFC 7517). A private part is an unknown field.
+/// A public key (RFC 7517). What is not known is ignored (section 4): `WebCrypto` exports `ext` and `key_ops`. SECURITY: a
+/// private or symmetric part (RFC 7518, section 6) is refused: whoever sends it has given the key away.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Jwk {
+pub(crate) struct Jwk {
     kty: String,
     crv: String,
     x: String,
     y: Option<String>,
-    #[serde(rename = "alg")]
-    _alg: Option<IgnoredAny>,
-    #[serde(rename = "use")]
-    _use: Option<IgnoredAny>,
-    #[serde(rename = "kid")]
-    _kid: Option<IgnoredAny>,
+    #[serde(default, rename = "d", deserialize_with = "never")]
+    _d: (),
+    #[serde(default, rename = "p", deserialize_with = "never")]
+    _p: (),
+    #[serde(default, rename = "q", deserialize_with = "never")]
+    _q: (),
+    #[serde(default, rename = "dp", deserialize_with = "never")]
+    _dp: (),
+    #[serde(default, rename = "dq", deserialize_with = "never")]
+    _dq: (),
+    #[serde(default, rename = "qi", deserialize_with = "never")]
+    _qi: (),
+    #[serde(default, rename = "oth", deserialize_with = "never")]
+    _oth: (),
+    #[serde(default, rename = "k", deserialize_with = "never")]
+    _k: (),
+}
+
+/// A member that must not be there, whatever it holds.
+fn never<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom("a member that must not be there"))
 }
 
 #[derive(Deserialize)]
@@ -44,8 +65,15 @@ struct Claims {
     jti: String,
     htm: String,
     htu: String,
-    iat: i64,
+    iat: Number,
     ath: Option<String>,
+}
+
+impl Claims {
+    /// A `NumericDate` may have a fraction (RFC 7519, section 2).
+    fn issued_at(&self) -> Option<i64> {
+        self.iat.to_string().split('.').next()?.parse().ok()
+    }
 }
 
 /// A proof that whoever sends a request has a key (RFC 9449, section 4.3). That it was not used before is checked with
@@ -81,34 +109,48 @@ impl Proof {
 
 fn verify(proof: &str, (method, url): (&str, &str), token: Option<&str>, now: i64) -> Option<Proof> {
     let unverified = Unverified::split(proof)?;
-    let Header { typ, alg, jwk } = unverified.header()?;
-    let (signed, signature) = (unverified.signed.as_bytes(), &unverified.signature);
+    let Header { typ, alg, jwk, .. } = unverified.header()?;
     if typ != "dpop+jwt" {
         return None;
     }
-    let x: [u8; 32] = jwt::decode(&jwk.x)?.try_into().ok()?;
-    let thumbprint = match (&*alg, &*jwk.kty, &*jwk.crv, &jwk.y) {
-        ("EdDSA", "OKP", "Ed25519", None) => {
-            let key = VerifyingKey::from_bytes(&x).ok()?;
-            key.verify_strict(signed, &Signature::from_bytes(signature)).ok()?;
-            json!({ "crv": "Ed25519", "kty": "OKP", "x": jwk.x })
-        }
-        ("ES256", "EC", "P-256", Some(y)) => {
-            let point = [&[4][..], &x, &jwt::decode(y)?].concat();
-            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
-            key.verify(signed, &p256::ecdsa::Signature::from_slice(signature).ok()?).ok()?;
-            json!({ "crv": "P-256", "kty": "EC", "x": jwk.x, "y": y })
-        }
-        _ => return None,
-    };
+    let jkt = jwk.thumbprint_if_signed(&alg, unverified.signed.as_bytes(), &unverified.signature)?;
     let claims: Claims = unverified.claims()?;
-    let address = claims.htu.split(['?', '#']).next()?;
     let ath = token.map(|token| jwt::encode(&Sha256::digest(token)));
     let holds = claims.htm == method
-        && address == url
-        && claims.iat.abs_diff(now) <= FRESH.unsigned_abs()
+        && address_of(&claims.htu)? == address_of(url)?
+        && claims.issued_at()?.abs_diff(now) <= FRESH.unsigned_abs()
         && (8..=200).contains(&claims.jti.len())
         && (ath.is_none() || claims.ath == ath);
-    // The members in alphabetical order, as `json!` keeps them: RFC 7638, section 3.
-    holds.then(|| Proof { jkt: jwt::encode(&Sha256::digest(thumbprint.to_string())), jti: claims.jti })
+    holds.then_some(Proof { jkt, jti: claims.jti })
+}
+
+impl Jwk {
+    /// Its thumbprint (RFC 7638), if it made the signature.
+    pub(crate) fn thumbprint_if_signed(&self, alg: &str, signed: &[u8], signature: &[u8]) -> Option<String> {
+        let x: [u8; 32] = jwt::decode(&self.x)?.try_into().ok()?;
+        let members = match (alg, &*self.kty, &*self.crv, &self.y) {
+            ("EdDSA" | "Ed25519", "OKP", "Ed25519", None) => {
+                let key = VerifyingKey::from_bytes(&x).ok()?;
+                jwt::is_signed(&key, signed, signature)
+                    .then(|| json!({ "crv": "Ed25519", "kty": "OKP", "x": self.x }))?
+            }
+            ("ES256", "EC", "P-256", Some(y)) => {
+                let point = [&[4][..], &x, &jwt::decode(y)?].concat();
+                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
+                key.verify(signed, &p256::ecdsa::Signature::from_slice(signature).ok()?).ok()?;
+                json!({ "crv": "P-256", "kty": "EC", "x": self.x, "y": y })
+            }
+            _ => return None,
+        };
+        // In alphabetical order, as `json!` keeps them: RFC 7638, section 3.
+        Some(jwt::encode(&Sha256::digest(members.to_string())))
+    }
+}
+
+/// Without query and fragment, in normal form: RFC 9449, section 4.3.
+fn address_of(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url)
 }

@@ -22,8 +22,8 @@ use authn::Limit;
 pub enum Grant {
     /// A first token, for these of its scopes or for all.
     ClientCredentials(Option<String>),
-    /// Another one for a refresh token.
-    RefreshToken(SecretString),
+    /// Another one for a refresh token, for these of its scopes or for all.
+    RefreshToken(SecretString, Option<String>),
 }
 
 /// RFC 6749, section 5.1.
@@ -52,7 +52,11 @@ impl<E: Into<Error>> From<E> for Refused {
 }
 
 const WHO: Refused = Refused::Oauth("invalid_client", "No such client, or another secret.");
+const NOBODY: Refused = Refused::Oauth("invalid_client", "The request does not say which client it is from.");
+const TWICE: Refused = Refused::Oauth("invalid_request", "Authenticate in the header or in the body, not in both.");
+const SCOPE: Refused = Refused::Oauth("invalid_scope", "The client was not given this.");
 const TOO_OLD: Refused = Refused::Oauth("invalid_client", "The secret is older than 90 days; make a new one.");
+const ENDED: Refused = Refused::Oauth("invalid_client", "The secret has ended by its date; make a new one.");
 const GRANT: Refused = Refused::Oauth("invalid_grant", "This refresh token is used, expired, revoked or not yours.");
 const PROOF: Refused =
     Refused::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
@@ -71,7 +75,9 @@ struct Client {
     scopes: Vec<String>,
     dpop: bool,
     version: i32,
-    secret_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    /// Its secret may last as long as any.
+    longest: bool,
 }
 
 impl Client {
@@ -90,32 +96,50 @@ fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
     Actor { user, session: None, client: Some(client), elevation: None, request: context.request, network }
 }
 
-/// The id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1). Neither
-/// has a character that would be encoded.
+/// One half of what stands in the header: encoded as a form (RFC 6749, section 2.3.1 and appendix B). Ids and secrets of ours
+/// hold no character that means something there, so what was sent without encoding reads the same.
+fn decoded(half: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(half.as_bytes());
+    match (pairs.next(), pairs.next()) {
+        (Some((text, rest)), None) if rest.is_empty() => Some(text.into_owned()),
+        _ => None,
+    }
+}
+
+/// The id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1).
 fn credentials(
     headers: &HeaderMap,
     form: (Option<String>, Option<SecretString>),
 ) -> Result<(Uuid, SecretString), Refused> {
     let mut given = headers.get_all("authorization").iter();
-    let (id, secret) = match (given.next(), given.next(), form) {
-        (None, None, (Some(id), Some(secret))) => (id, secret),
+    let parse = |id: &str| id.parse::<web::Id>().map(web::Id::uuid).map_err(|_| WHO);
+    match (given.next(), given.next(), form) {
+        (None, None, (Some(id), Some(secret))) => Ok((parse(&id)?, secret)),
         (Some(header), None, (id, None)) => {
             let basic = || {
                 let (scheme, pair) = header.to_str().ok()?.split_once(' ')?;
                 let pair = String::from_utf8(STANDARD.decode(pair).ok()?).ok()?;
                 let (id, secret) = pair.split_once(':')?;
-                scheme.eq_ignore_ascii_case("basic").then(|| (id.to_owned(), SecretString::from(secret)))
+                let both = parse(&decoded(id)?).ok()?;
+                scheme.eq_ignore_ascii_case("basic").then_some((both, SecretString::from(decoded(secret)?)))
             };
             let basic = basic().ok_or(WHO)?;
-            if id.is_some_and(|id| id != basic.0) {
+            if id.is_some_and(|id| parse(&id).ok() != Some(basic.0)) {
                 return Err(WHO);
             }
-            basic
+            Ok(basic)
         }
-        (None, None, _) => return Err(WHO),
-        _ => return Err(Refused::Oauth("invalid_request", "Say once who you are.")),
-    };
-    Ok((id.parse::<web::Id>().map_err(|_| WHO)?.uuid(), secret))
+        (None, None, _) => Err(NOBODY),
+        _ => Err(TWICE),
+    }
+}
+
+/// The scopes that a request names: a set, in any order (RFC 6749, section 3.3).
+fn parsed(wanted: &str, offered: &'static [&'static str]) -> Option<Scopes> {
+    let mut names: Vec<&str> = wanted.split(' ').filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    Scopes::parse(names, offered)
 }
 
 impl Tokens {
@@ -136,7 +160,7 @@ impl Tokens {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let found = sqlx::query!(
             r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_at,
-                      secret_version,
+                      secret_version, secret_days,
                       (member is null or exists (select from identity.users u where u.id = member and u.locked_at is null))
                         as "unlocked!"
                  from tenant.api_clients where id = $1"#,
@@ -155,7 +179,8 @@ impl Tokens {
             scopes: found.scopes,
             dpop: found.dpop,
             version: found.secret_version,
-            secret_at: found.secret_at,
+            ends_at: secret::ends_at(found.secret_at, found.secret_days),
+            longest: Duration::days(found.secret_days.into()) == secret::AGES,
         };
         Ok((client, tx))
     }
@@ -171,9 +196,9 @@ impl Tokens {
         let now = self.0.authn.clock().now();
         let (client, tx) = self.authenticate(headers, client, context).await?;
         let whose = (client.id, client.tenant, client.user);
-        let answer = if secret::is_too_old(client.secret_at, now) {
+        let answer = if client.ends_at <= now {
             drop(tx);
-            Err(TOO_OLD)
+            Err(if client.longest { TOO_OLD } else { ENDED })
         } else {
             self.issue_to(client, tx, headers, grant, context, now).await
         };
@@ -222,7 +247,7 @@ impl Tokens {
             Grant::ClientCredentials(wanted) => {
                 ("client_credentials", self.begin_family(&mut tx, &client, wanted, jkt.as_deref(), now).await?)
             }
-            Grant::RefreshToken(token) => {
+            Grant::RefreshToken(token, wanted) => {
                 let shown = secret::hash(token.expose_secret());
                 let Some(turned) = self.turn(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
                     let target = target(client.id);
@@ -233,7 +258,8 @@ impl Tokens {
                     tracing::warn!(client = %client.id, "a refresh token was used twice; its family has ended");
                     return Err(GRANT);
                 };
-                ("refresh_token", turned)
+                // Only this access token has fewer: the refresh token goes on with all of them (RFC 6749, section 6).
+                ("refresh_token", (turned.0, self.wanted(wanted.as_deref(), turned.1)?, turned.2))
             }
         };
         let token_type = if jkt.is_some() { "DPoP" } else { "Bearer" };
@@ -253,6 +279,13 @@ impl Tokens {
         })
     }
 
+    /// Those of the scopes that were given that a request wants.
+    fn wanted(&self, wanted: Option<&str>, given: Scopes) -> Result<Scopes, Refused> {
+        let Some(wanted) = wanted else { return Ok(given) };
+        let all_given = |wanted: &Scopes| wanted.names().iter().all(|name| given.include(name));
+        parsed(wanted, self.offered()).filter(all_given).ok_or(SCOPE)
+    }
+
     async fn begin_family(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -262,12 +295,7 @@ impl Tokens {
         now: DateTime<Utc>,
     ) -> Result<(Uuid, Scopes, Token), Refused> {
         let given = Scopes::stored(client.scopes.clone(), self.offered());
-        let scopes = match wanted {
-            None => given,
-            Some(wanted) => Scopes::parse(wanted.split(' '), self.offered())
-                .filter(|wanted| wanted.names().iter().all(|name| given.include(name)))
-                .ok_or(Refused::Oauth("invalid_scope", "The client was not given this."))?,
-        };
+        let scopes = self.wanted(wanted.as_deref(), given)?;
         let family = Uuid::now_v7();
         sqlx::query!(
             "with families as (

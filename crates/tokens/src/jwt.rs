@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,11 @@ pub(crate) fn sign(
     let signed = format!("{}.{}", encode(&serde_json::to_vec(header)?), encode(&serde_json::to_vec(claims)?));
     let signature = encode(&key.sign(signed.as_bytes()).to_bytes());
     Ok(format!("{signed}.{signature}"))
+}
+
+/// Whether the key signed it (RFC 8032), by the strict rules: of one text each key has made one signature.
+pub(crate) fn is_signed(key: &VerifyingKey, signed: &[u8], signature: &[u8]) -> bool {
+    Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok())
 }
 
 pub(crate) fn encode(bytes: &[u8]) -> String {

@@ -16,6 +16,8 @@ mod refresh;
 mod scopes;
 mod secret;
 mod signed;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 
@@ -24,11 +26,12 @@ use sealing::Keys;
 use tenancy::Db;
 
 pub use access::AccessToken;
-pub use api_client::ApiClient;
+pub use api_client::{ApiClient, RESOURCE_METADATA};
 pub use config::{Config, ConfigError};
+pub use dpop::ALGORITHMS;
 pub use endpoint::{Grant, Issued, Refused};
 pub use scopes::Scopes;
-pub use secret::{AGES, FLAGGED, NewSecret};
+pub use secret::{NewSecret, ends_at};
 
 use keys::KeyRing;
 
@@ -72,6 +75,13 @@ impl Tokens {
     #[must_use]
     pub fn audience(&self) -> String {
         format!("{}/api/v1", self.0.issuer)
+    }
+
+    /// Host, and port where it is not that of the scheme: what `@authority` is (RFC 9421, section 2.2.3) in a request that is
+    /// meant for us, whatever a proxy makes of `Host`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        url::Url::parse(&self.0.issuer).map_or_else(|_| String::new(), |url| url.authority().to_owned())
     }
 
     /// The actions that clients can be given.

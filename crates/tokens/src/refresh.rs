@@ -10,6 +10,8 @@ use secrecy::zeroize::Zeroizing;
 const MOST: i32 = 10_000;
 /// How long a refresh token is good for.
 pub(crate) const LIFETIME: Duration = Duration::hours(24);
+/// How long after its use one may come again because the answer was lost.
+const GRACE: Duration = Duration::minutes(1);
 
 /// What became of a refresh token that was shown.
 pub(crate) enum Turned {
@@ -51,8 +53,8 @@ pub(crate) async fn new(
 
 /// Uses up a refresh token of the family, whose row the transaction has locked.
 ///
-/// The one before the last works once more as long as the last was never used: its answer was lost. The last one is then
-/// worth nothing, and whoever shows it shows that two have the same.
+/// The one before the last works once more within a minute, as long as the last was never used: its answer was lost. The
+/// last one is then worth nothing, and whoever shows it shows that two have the same.
 pub(crate) async fn turn(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
@@ -60,7 +62,7 @@ pub(crate) async fn turn(
     now: DateTime<Utc>,
 ) -> Result<Turned, Error> {
     let token = sqlx::query!(
-        "select t.used_at is not null as \"used!\", t.repeated, t.expires_at, f.turns,
+        "select t.used_at, t.repeated, t.expires_at, f.turns,
                 exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous = $1 and n.used_at is not null)
                   as \"followed!\"
            from identity.refresh_tokens t join identity.token_families f on f.id = t.family_id
@@ -69,7 +71,7 @@ pub(crate) async fn turn(
         family,
     );
     let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Turned::Nothing) };
-    if token.used && (token.repeated || token.followed) {
+    if token.used_at.is_some_and(|used| token.repeated || token.followed || now - used > GRACE) {
         sqlx::query!("update identity.token_families set revoked_at = $2 where id = $1", family, now)
             .execute(&mut **tx)
             .await?;

@@ -1,7 +1,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
-use sealing::Place;
+use sealing::{Column, Place};
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -9,10 +9,8 @@ use web::Error;
 
 use crate::Tokens;
 
-/// Age at which a secret of a client is not taken any more.
-pub const AGES: Duration = Duration::days(90);
-/// Age from which people are told to renew it.
-pub const FLAGGED: Duration = Duration::days(75);
+/// Age at which no secret of a client is taken any more.
+pub(crate) const AGES: Duration = Duration::days(90);
 
 /// SHA-256 of a token. What is random needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
@@ -37,11 +35,13 @@ pub(crate) fn hash(text: &str) -> Hash {
 
 /// Where the secret of a client that signs is sealed.
 pub(crate) fn place(client: Uuid) -> Place {
-    Place { column: "tenant.api_clients.secret", row: client }
+    Place { column: Column::ApiClient, row: client }
 }
 
-pub(crate) fn is_too_old(since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now - since >= AGES
+/// When a secret ends that was made at `since` and is taken for so many days.
+#[must_use]
+pub fn ends_at(since: DateTime<Utc>, days: i32) -> DateTime<Utc> {
+    since + Duration::days(days.into()).min(AGES)
 }
 
 impl Tokens {

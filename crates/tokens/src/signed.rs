@@ -1,6 +1,6 @@
 //! Requests that a client signs with its secret: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, and no more of it
-//! than that. Covered are the method, the path, the query where there is one, and the digest of the body (RFC 9530) where
-//! there is one; a signature is good for a minute, and once.
+//! than that. Covered are the method, the authority, the path, the query where there is one, and the digest of the body
+//! (RFC 9530) where there is one; a signature is good for a minute, and once.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -43,7 +43,8 @@ impl<'a> Given<'a> {
         let (signature_label, signature) = one(headers, "signature")?.split_once('=')?;
         if label != signature_label
             || label.is_empty()
-            || !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            // A key of RFC 8941, section 3.1.2.
+            || !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
         {
             return None;
         }
@@ -68,9 +69,9 @@ impl<'a> Given<'a> {
         (alg? == "hmac-sha256").then_some(Self { params, components, created: created?, nonce, client: client?, mac })
     }
 
-    /// What must be signed of this request, or `None` where less or something else is.
-    fn base(&self, parts: &Parts) -> Option<String> {
-        let (mut base, mut wanted) = (String::new(), vec!["@method", "@path"]);
+    /// What must be signed of this request to `authority`, or `None` where less or something else is.
+    fn base(&self, parts: &Parts, authority: &str) -> Option<String> {
+        let mut wanted = vec!["@method", "@authority", "@path"];
         if parts.uri.query().is_some() {
             wanted.push("@query");
         }
@@ -81,19 +82,35 @@ impl<'a> Given<'a> {
         if self.components.len() != wanted.len() || wanted.iter().filter(covers).count() != wanted.len() {
             return None;
         }
+        let mut values = Vec::new();
         for component in &self.components {
             let value = match *component {
                 "@method" => parts.method.as_str().to_owned(),
+                "@authority" => authority.to_owned(),
                 "@path" => parts.uri.path().to_owned(),
                 "@query" => format!("?{}", parts.uri.query()?),
                 _ => one(&parts.headers, "content-digest")?.to_owned(),
             };
-            for part in ["\"", component, "\": ", &value, "\n"] {
-                base.push_str(part);
-            }
+            values.push((*component, value));
         }
-        Some(base + "\"@signature-params\": " + self.params)
+        Some(signature_base(&values, self.params))
     }
+}
+
+/// RFC 9421, section 2.5.
+pub(crate) fn signature_base(components: &[(&str, String)], params: &str) -> String {
+    let mut base = String::new();
+    for (component, value) in components {
+        for part in ["\"", component, "\": ", value, "\n"] {
+            base.push_str(part);
+        }
+    }
+    base + "\"@signature-params\": " + params
+}
+
+/// RFC 9421, section 3.3.3. In constant time.
+pub(crate) fn is_signed(key: &[u8], base: &[u8], mac: &[u8]) -> Result<bool, Error> {
+    Ok(Hmac::<Sha256>::new_from_slice(key)?.chain_update(base).verify_slice(mac).is_ok())
 }
 
 /// A string of a structured field (RFC 8941), without characters that would be escaped.
@@ -120,21 +137,21 @@ impl Tokens {
     /// nobody did.
     pub(crate) async fn signer(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Option<Uuid>, Error> {
         let Some(given) = Given::read(&parts.headers) else { return Ok(None) };
-        let Some(base) = given.base(parts) else { return Ok(None) };
+        let Some(base) = given.base(parts, &self.authority()) else { return Ok(None) };
         if given.created.abs_diff(now.timestamp()) > SKEW.unsigned_abs() {
             return Ok(None);
         }
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let client =
-            sqlx::query!("select secret, secret_at from tenant.api_clients where id = $1 and signs", given.client);
+        let client = sqlx::query!(
+            "select secret, secret_at, secret_days from tenant.api_clients where id = $1 and signs",
+            given.client
+        );
         let Some(client) = client.fetch_optional(&mut *tx).await? else { return Ok(None) };
-        if secret::is_too_old(client.secret_at, now) {
+        if secret::ends_at(client.secret_at, client.secret_days) <= now {
             return Ok(None);
         }
         let key = self.0.keys.open(secret::place(given.client), &client.secret)?;
-        let mac = Hmac::<Sha256>::new_from_slice(&key)?.chain_update(base);
-        // In constant time.
-        if mac.verify_slice(&given.mac).is_err() {
+        if !is_signed(&key, base.as_bytes(), &given.mac)? {
             return Ok(None);
         }
         let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));

@@ -146,7 +146,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 impl Edge {
     async fn run(&self, mut request: Request, route: &str, next: Next) -> Response {
         if !fetch_metadata::allowed(request.method(), request.headers()) {
-            return Error::Forbidden.into_response();
+            return StatusCode::FORBIDDEN.into_response();
         }
         let slot = match (route != LIVENESS).then(|| Slot::take(&self.slots)).transpose() {
             Ok(slot) => slot,
@@ -225,7 +225,7 @@ mod tests {
             .route("/408", fails(|| Error::TooSlow))
             .route("/409", fails(|| Error::Conflict("A sentence.", None)))
             .route("/413", fails(|| Error::TooLarge))
-            .route("/415", fails(|| Error::UnsupportedType))
+            .route("/415", fails(|| Error::UnsupportedType("A sentence.")))
             .route("/422", fails(|| Error::Invalid(FieldErrors::default(), None)))
             .route("/500", fails(|| Error::internal("inside: SELECT secret")))
             .route("/500/panic", get(panics))

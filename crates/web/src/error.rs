@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,14 +20,18 @@ pub enum Error {
     NotFound,
     /// 403. They may know of it, and may not do this.
     Forbidden,
+    /// 403. A client of the API may not do this, and the sentence says why. With the challenge of RFC 6750, section 3.1,
+    /// where another scope would change that.
+    NotPermitted(Cow<'static, str>, Option<HeaderValue>),
     /// 401. No live session. A page sends the person to sign in and back.
     Unauthenticated,
     /// Status 401. A passkey proved now would turn the refusal into a permission. Holds the address of the page that asks
     /// for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get the challenge of
     /// RFC 9470.
     StepUp(String, Option<HeaderValue>),
-    /// Status 401. What a client of the API shows proves nothing. Holds the challenge (RFC 6750, RFC 9449).
-    Challenge(HeaderValue),
+    /// Status 401. What a client of the API shows proves nothing. Holds the challenge (RFC 6750, RFC 9449), and a constant
+    /// sentence that says why.
+    Challenge(HeaderValue, &'static str),
     /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
     /// 400. The input could not even be read. The sentence is a constant of ours.
@@ -38,8 +43,8 @@ pub enum Error {
     TooSlow,
     /// 413. The body is larger than the route takes.
     TooLarge,
-    /// 415. The body is of a type the route does not take.
-    UnsupportedType,
+    /// 415. The body is of a type the route does not take. The constant sentence says which one it takes.
+    UnsupportedType(&'static str),
     /// Status 429. Too many tries; holds the seconds after which another one may be made.
     TooMany(u64),
     /// Status 429. Many have come from their network: they may go on at once after some work, or later without. With it the
@@ -62,14 +67,14 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::Unauthenticated | Self::StepUp(..) | Self::Challenge(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::NotPermitted(..) => StatusCode::FORBIDDEN,
+            Self::Unauthenticated | Self::StepUp(..) | Self::Challenge(..) => StatusCode::UNAUTHORIZED,
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany(_) | Self::ProofOfWork(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable | Self::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

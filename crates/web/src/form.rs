@@ -18,7 +18,11 @@ use serde::de::DeserializeOwned;
 use crate::Error;
 use crate::edge::Slot;
 
-const FORM: &str = "application/x-www-form-urlencoded";
+/// A type of content, and what a request of another one is told.
+pub(crate) type Kind = (&'static str, &'static str);
+
+const FORM: Kind =
+    ("application/x-www-form-urlencoded", "This address takes form fields (application/x-www-form-urlencoded).");
 /// Largest form, in bytes. The longest field is 4,000 characters.
 const LARGEST: usize = 64 * 1024;
 /// Longest time for a form to arrive once its headers have.
@@ -42,15 +46,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
 }
 
 /// Reads a form or document as it was sent, without looking at its fields.
-pub(crate) async fn read(parts: &Parts, body: Body, wanted: &str) -> Result<Bytes, Error> {
+pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Result<Bytes, Error> {
     let form = parts
         .headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted));
-    if !form || parts.headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Error::UnsupportedType);
+    if !form {
+        return Err(Error::UnsupportedType(other));
+    }
+    if parts.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Error::UnsupportedType("Send the body as it is, without a content encoding."));
     }
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
         // Fields come in the form. A second place for them would be one more to smuggle through.

@@ -7,8 +7,10 @@ use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::form::{read, unexpected};
+use crate::form::{Kind, read, unexpected};
 use crate::page::Rendered;
+
+const JSON: Kind = ("application/json", "This address takes JSON (application/json).");
 
 /// A JSON document: as a body by the rules of [`Form`](crate::Form), `T` being a struct that refuses unknown fields, and as
 /// an answer.
@@ -25,11 +27,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts, body, "application/json").await?;
+        let bytes = read(&parts, body, JSON).await?;
         if let Some(BodyDigest(signed)) = parts.extensions.get::<BodyDigest>()
             && Sha256::digest(&bytes)[..] != signed[..]
         {
-            return Err(Error::Challenge(HeaderValue::from_static("Signature error=\"invalid_digest\"")));
+            let challenge = HeaderValue::from_static("Signature error=\"invalid_digest\"");
+            return Err(Error::Challenge(challenge, "The body is not the one that was signed."));
         }
         let text = str::from_utf8(&bytes).map_err(|_| Error::Malformed("What was sent is not UTF-8."))?;
         if text.contains("\\u0000") {

@@ -69,10 +69,11 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
             };
             let challenge = match &error {
                 Some(Error::StepUp(..)) => HeaderValue::from_static(STEP_UP_CHALLENGE),
-                Some(Error::Challenge(challenge)) => challenge.clone(),
+                Some(Error::Challenge(challenge, _) | Error::NotPermitted(_, Some(challenge))) => challenge.clone(),
                 // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
                 _ => HeaderValue::from_static("Session"),
             };
+            let scope_is_missing = matches!(error, Some(Error::NotPermitted(_, Some(_))));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if asked.html {
                 let page = ErrorPage {
@@ -88,7 +89,7 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
                 document(status, heading, &text, error.as_ref(), context)
             };
             *response.status_mut() = status;
-            if status == StatusCode::UNAUTHORIZED {
+            if status == StatusCode::UNAUTHORIZED || scope_is_missing {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
             if let Some(seconds) = later {
@@ -149,16 +150,17 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("This request cannot be read", "Something in the address or the form is malformed.")
         }
         StatusCode::UNAUTHORIZED => ("Please sign in", "This needs a session. Sign in and try again."),
-        StatusCode::FORBIDDEN => {
-            ("Not allowed", "Your role does not allow this, or the request came from another site.")
-        }
+        // Nothing of ours said so: it was refused before a handler was asked.
+        StatusCode::FORBIDDEN => ("Not allowed", "The request came from another site."),
         StatusCode::NOT_FOUND => ("Not found", "There is nothing here, or nothing you have access to."),
         StatusCode::METHOD_NOT_ALLOWED => ("Not possible here", "This address does not take requests of this kind."),
         StatusCode::REQUEST_TIMEOUT => ("Too slow", "The request took too long to arrive. Please try again."),
         StatusCode::CONFLICT => ("It has changed in the meantime", "Reload the page and try again."),
         StatusCode::PAYLOAD_TOO_LARGE => ("Too large", "That is more than this page takes. Shorten it and try again."),
         StatusCode::URI_TOO_LONG => ("Address too long", "Shorten the address and try again."),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("Unsupported content", "This page takes plain form fields only."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ("Unsupported content", "This address does not take this type of content.")
+        }
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
         }
@@ -177,10 +179,12 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         Some(Error::StepUp(..)) => {
             ("Please confirm with your passkey", "This needs a passkey proved just now.".to_owned())
         }
-        Some(Error::Challenge(_)) => {
-            ("Not authenticated", "The token or signature is not acceptable, or there is none.".to_owned())
+        Some(Error::Challenge(_, text)) => ("Not authenticated", (*text).to_owned()),
+        Some(Error::Forbidden) => (heading, "Your role does not allow this.".to_owned()),
+        Some(Error::NotPermitted(text, _)) => (heading, text.clone().into_owned()),
+        Some(Error::Conflict(text, _) | Error::Malformed(text) | Error::UnsupportedType(text)) => {
+            (heading, (*text).to_owned())
         }
-        Some(Error::Conflict(text, _) | Error::Malformed(text)) => (heading, (*text).to_owned()),
         Some(Error::Unanswered(text)) => ("No answer", (*text).to_owned()),
         Some(Error::ProofOfWork(work, _)) => (
             "Many come from your network",

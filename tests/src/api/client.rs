@@ -33,8 +33,9 @@ async fn a_client_acts_with_the_role_its_member_has_now() {
     // A role that takes a passkey takes one that a program does not have.
     change("update tenant.memberships set role = 'owner' where user_id = $1").await;
     let privileged = call(&world, Method::GET, &contacts(&world), &token, None).await;
-    assert_eq!(privileged.status, 401, "{}", privileged.body);
-    assert!(privileged.header("www-authenticate").contains("insufficient_user_authentication"));
+    assert_eq!(privileged.status, 403, "{}", privileged.body);
+    assert!(privileged.body.contains("takes a passkey, which a client of the API cannot prove"), "{}", privileged.body);
+    assert_eq!(privileged.header("www-authenticate"), "", "no token would change that");
     change("update tenant.memberships set role = 'editor' where user_id = $1").await;
     assert_eq!(call(&world, Method::GET, &contacts(&world), &token, None).await.status, 200);
     change("update identity.users set locked_at = now() where id = $1").await;
@@ -64,7 +65,10 @@ async fn a_members_client_is_nothing_where_the_organization_wants_its_own_provid
         .await
         .unwrap();
     world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
-    assert_eq!((status(&own).await, status(&service).await), (401, 200));
+    assert_eq!((status(&own).await, status(&service).await), (403, 200));
+    let refused = call(&world, Method::GET, &contacts(&world), &own, None).await;
+    assert!(refused.body.contains("requires its own identity provider of its members"), "{}", refused.body);
+    assert!(!refused.body.contains("asskey"), "{}", refused.body);
 }
 
 // control: IDN-16

@@ -103,12 +103,11 @@ async fn the_token_endpoint_answers_as_rfc_6749_says() {
     let who = [("client_id", &*id), ("client_secret", secret)];
     for (status, code, form) in [
         (400, "invalid_request", vec![who[0], who[1]]),
-        (400, "invalid_request", vec![grant, who[0], who[1], ("tenant_id", "x")]),
         (400, "invalid_request", vec![grant, grant, who[0], who[1]]),
         (400, "invalid_request", vec![grant, who[0], who[1], ("refresh_token", "x")]),
         (400, "unsupported_grant_type", vec![("grant_type", "password"), who[0], who[1]]),
         (400, "invalid_scope", vec![grant, who[0], who[1], ("scope", "*")]),
-        (400, "invalid_scope", vec![grant, who[0], who[1], ("scope", "")]),
+        (400, "invalid_scope", vec![grant, who[0], who[1], ("scope", " ")]),
         (400, "invalid_scope", vec![grant, who[0], who[1], ("scope", "RemoveMember")]),
         (401, "invalid_client", vec![grant]),
         (401, "invalid_client", vec![grant, who[0]]),

@@ -94,7 +94,7 @@ async fn a_bound_token_takes_a_proof_of_its_key_for_this_request_once() {
         assert_eq!(ask(&dpop, &proof).await.status, 200);
         let again = ask(&dpop, &proof).await;
         assert_eq!(again.status, 401, "{}", again.body);
-        assert!(again.header("www-authenticate").starts_with("DPoP error=\"invalid_dpop_proof\""));
+        assert!(again.header("www-authenticate").starts_with("DPoP realm=\"api\", error=\"invalid_dpop_proof\""));
 
         let now = world.clock.now().timestamp();
         let other = Key::Ed25519(SigningKey::from_bytes(&[8; 32]));
@@ -112,6 +112,7 @@ async fn a_bound_token_takes_a_proof_of_its_key_for_this_request_once() {
             header[name] = value;
             header
         };
+        let elsewhere = world.url(&path).replace("://", "://x@");
         let mut private = key.jwk();
         private["d"] = json!(encode([3; 32]));
         let bad = [
@@ -130,13 +131,15 @@ async fn a_bound_token_takes_a_proof_of_its_key_for_this_request_once() {
             ("another type", key.sign(&header("typ", json!("at+jwt")), &fresh("htm", json!("GET")))),
             ("no algorithm", key.sign(&header("alg", json!("none")), &fresh("htm", json!("GET")))),
             ("a shared secret", key.sign(&header("alg", json!("HS256")), &fresh("htm", json!("GET")))),
-            ("a kid instead", key.sign(&header("kid", json!("x")), &fresh("htm", json!("GET")))),
+            ("a kid instead", key.sign(&header("jwk", Value::Null), &fresh("htm", json!("GET")))),
+            ("what must be understood", key.sign(&header("crit", json!(["exp"])), &fresh("htm", json!("GET")))),
+            ("somebody before the host", key.sign(&key.header(), &fresh("htu", json!(elsewhere)))),
             ("nothing", String::new()),
         ];
         for (what, proof) in bad {
             let answer = ask(&dpop, &proof).await;
             assert_eq!(answer.status, 401, "{what}: {}", answer.body);
-            assert!(answer.header("www-authenticate").starts_with("DPoP error="), "{what}");
+            assert!(answer.header("www-authenticate").starts_with("DPoP realm=\"api\", error="), "{what}");
         }
         let proof = |claims: &Value| key.sign(&key.header(), claims);
         assert_eq!(ask(&format!("Bearer {token}"), &proof(&fresh("htm", json!("GET")))).await.status, 401);
@@ -192,4 +195,63 @@ async fn a_client_that_must_prove_a_key_gets_no_token_without() {
     world.change("update tenant.api_clients set dpop = true").await;
     let bearer = format!("Bearer {plain}");
     assert_eq!(program(&world, Method::GET, &contacts(&world), &[("authorization", &bearer)], None).await.status, 401);
+}
+
+// control: IDN-17
+#[tokio::test]
+async fn a_proof_is_taken_as_the_clients_of_others_make_it() {
+    let world = World::start().await;
+    let client = ApiClient::made(&world, "olivia", "editor", "bound", &ALL).await;
+    let path = contacts(&world);
+    for key in keys() {
+        let token = bound(&world, &client, &key).await;
+        let dpop = format!("DPoP {token}");
+        let ask = async |header: &Value, claims: &Value| {
+            let proof = key.sign(header, claims);
+            let headers = [("authorization", &*dpop), ("dpop", &proof)];
+            program(&world, Method::GET, &path, &headers, None).await
+        };
+        let fresh = || claims(&world, "GET", &path, Some(&token));
+        let jwk = |name: &str, value: Value| {
+            let mut header = key.header();
+            header["jwk"][name] = value;
+            header
+        };
+        let mut webcrypto = jwk("ext", json!(true));
+        webcrypto["jwk"]["key_ops"] = json!(["verify"]);
+        let mut named = key.header();
+        named["kid"] = json!("a-key");
+        named["x"] = json!({ "y": [1] });
+        let mut fully_specified = key.header();
+        if matches!(key, Key::Ed25519(_)) {
+            fully_specified["alg"] = json!("Ed25519");
+        }
+        for (what, header) in [
+            ("as WebCrypto exports it", webcrypto),
+            ("with more in the header", named),
+            ("with the name of RFC 9864", fully_specified),
+            ("with what nobody knows", jwk("x5t#S256", json!("x"))),
+            ("with its own algorithm", jwk("alg", json!("Ed25519"))),
+        ] {
+            let answer = ask(&header, &fresh()).await;
+            assert_eq!(answer.status, 200, "{what}: {}", answer.body);
+        }
+        let url = world.url(&path);
+        for (what, name, value) in [
+            ("a fraction of a second", "iat", json!(world.clock.now().timestamp().to_string() + ".25").to_string()),
+            ("the host in capitals", "htu", json!(url.replace("http://localhost", "HTTP://LOCALHOST")).to_string()),
+            ("more than is asked", "nonce", "\"x\"".to_owned()),
+        ] {
+            let mut claims = fresh();
+            claims[name] = serde_json::from_str(if name == "iat" { value.trim_matches('"') } else { &value }).unwrap();
+            let answer = ask(&key.header(), &claims).await;
+            assert_eq!(answer.status, 200, "{what}: {}", answer.body);
+        }
+        for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            for value in [json!("AA"), json!(""), Value::Null, json!([1])] {
+                let answer = ask(&jwk(member, value.clone()), &fresh()).await;
+                assert_eq!(answer.status, 401, "{member} {value}: {}", answer.body);
+            }
+        }
+    }
 }

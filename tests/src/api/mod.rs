@@ -5,6 +5,7 @@ mod client;
 mod contacts;
 mod dpop;
 mod keys;
+mod oauth;
 mod record;
 mod refresh;
 mod scopes;

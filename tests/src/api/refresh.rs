@@ -80,6 +80,24 @@ async fn a_lost_answer_is_let_pass_once_as_long_as_nobody_used_it() {
 
 // control: IDN-06
 #[tokio::test]
+async fn an_answer_is_lost_for_a_minute_and_not_for_a_day() {
+    let world = World::start().await;
+    for (seconds, status) in [(60, 200), (61, 400), (23 * 3_600, 400)] {
+        let client = ApiClient::editor(&world).await;
+        let first = client.tokens(&world).await;
+        let second = client.refresh(&world, &first["refresh_token"]).await.json();
+        world.wait(seconds);
+        let again = client.refresh(&world, &first["refresh_token"]).await;
+        assert_eq!(again.status, status, "{seconds} s: {}", again.body);
+        if status == 400 {
+            assert_eq!(client.refresh(&world, &second["refresh_token"]).await.status, 400, "its family has ended");
+        }
+    }
+    assert_eq!(world.events("api_token.reused").await.len(), 2);
+}
+
+// control: IDN-06
+#[tokio::test]
 async fn of_parallel_uses_one_refresh_token_is_left_or_none() {
     let world = World::start().await;
     for (uses, live) in [(2, 1), (5, 0)] {

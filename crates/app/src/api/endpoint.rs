@@ -1,98 +1,135 @@
 use authz::Public;
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
-use serde::Deserialize;
-use serde_json::json;
-use tokens::{Grant, Refused, Tokens};
+use serde_json::{Value, json};
+use tokens::{ALGORITHMS, Grant, RESOURCE_METADATA, Refused, Tokens};
 use web::{Error, Form, Json, Result};
 
-/// What a client may ask (RFC 6749, sections 2.3.1, 4.4.2 and 6).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TokenInput {
-    grant_type: String,
-    scope: Option<String>,
-    refresh_token: Option<SecretString>,
-    client_id: Option<String>,
-    client_secret: Option<SecretString>,
-}
+/// Parameters that mean something at these two addresses.
+const KNOWN: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
 
-/// RFC 7009, section 2.1. The hint is not needed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RevokeInput {
-    token: SecretString,
-    #[serde(rename = "token_type_hint")]
-    _hint: Option<String>,
-    client_id: Option<String>,
-    client_secret: Option<SecretString>,
+/// What was sent: of the parameters that mean something each once, and an empty one as if it were not there. Others are
+/// ignored (RFC 6749, section 3.2): clients send `audience`, `resource`, `token_type_hint` and what not.
+#[derive(Default)]
+struct Parameters([Option<String>; KNOWN.len()]);
+
+impl Parameters {
+    fn read(form: Result<Form<Vec<(String, String)>>>) -> std::result::Result<Self, Response> {
+        let Form(pairs) = form.map_err(unread)?;
+        let mut parameters = Self::default();
+        for (name, value) in pairs {
+            let at = KNOWN.iter().position(|known| *known == name);
+            let Some(place) = at.and_then(|at| parameters.0.get_mut(at)) else { continue };
+            if place.replace(value).is_some() {
+                return Err(oauth(StatusCode::BAD_REQUEST, "invalid_request", &format!("{name} is there twice.")));
+            }
+        }
+        Ok(parameters)
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = KNOWN.iter().position(|known| *known == name)?;
+        self.0.get_mut(at)?.take().filter(|value| !value.is_empty())
+    }
+
+    fn credentials(&mut self) -> (Option<String>, Option<SecretString>) {
+        (self.take("client_id"), self.take("client_secret").map(SecretString::from))
+    }
+
+    /// What is asked for (RFC 6749, sections 4.4.2 and 6).
+    fn grant(&mut self) -> std::result::Result<Grant, Refused> {
+        let wrong = |text| Refused::Oauth("invalid_request", text);
+        let scope = self.take("scope");
+        match self.take("grant_type").as_deref() {
+            Some("client_credentials") if self.take("refresh_token").is_some() => {
+                Err(wrong("refresh_token is for grant_type=refresh_token."))
+            }
+            Some("client_credentials") => Ok(Grant::ClientCredentials(scope)),
+            Some("refresh_token") => {
+                let token = self.take("refresh_token").ok_or_else(|| wrong("refresh_token is missing."))?;
+                Ok(Grant::RefreshToken(token.into(), scope))
+            }
+            Some(_) => {
+                let which = "Ask with client_credentials or with refresh_token.";
+                Err(Refused::Oauth("unsupported_grant_type", which))
+            }
+            None => Err(wrong("grant_type is missing.")),
+        }
+    }
 }
 
 pub(super) async fn token(
     public: Public,
     State(tokens): State<Tokens>,
     headers: HeaderMap,
-    form: Result<Form<TokenInput>>,
+    form: Result<Form<Vec<(String, String)>>>,
 ) -> Result<Response> {
-    let TokenInput { grant_type, scope, refresh_token, client_id, client_secret } = match form {
-        Ok(Form(input)) => input,
-        Err(error) => return unread(error),
+    let mut parameters = match Parameters::read(form) {
+        Ok(parameters) => parameters,
+        Err(unread) => return Ok(unread),
     };
-    let grant = match (&*grant_type, refresh_token) {
-        ("client_credentials", None) => Grant::ClientCredentials(scope),
-        ("refresh_token", Some(token)) if scope.is_none() => Grant::RefreshToken(token),
-        ("client_credentials" | "refresh_token", _) => return refused(FIELDS),
-        _ => {
-            let which = "Ask with client_credentials or with refresh_token.";
-            return refused(Refused::Oauth("unsupported_grant_type", which));
-        }
+    let grant = match parameters.grant() {
+        Ok(grant) => grant,
+        Err(why) => return refused(why),
     };
-    match tokens.issue(&headers, (client_id, client_secret), grant, &public.context).await {
+    match tokens.issue(&headers, parameters.credentials(), grant, &public.context).await {
         Ok(issued) => Ok(Json(issued).into_response()),
         Err(why) => refused(why),
     }
 }
 
+/// RFC 7009, section 2.1. The hint is not needed.
 pub(super) async fn revoke(
     public: Public,
     State(tokens): State<Tokens>,
     headers: HeaderMap,
-    form: Result<Form<RevokeInput>>,
+    form: Result<Form<Vec<(String, String)>>>,
 ) -> Result<Response> {
-    let RevokeInput { token, client_id, client_secret, .. } = match form {
-        Ok(Form(input)) => input,
-        Err(error) => return unread(error),
+    let mut parameters = match Parameters::read(form) {
+        Ok(parameters) => parameters,
+        Err(unread) => return Ok(unread),
     };
-    match tokens.revoke(&headers, (client_id, client_secret), token, &public.context).await {
+    let Some(token) = parameters.take("token") else {
+        return refused(Refused::Oauth("invalid_request", "token is missing."));
+    };
+    match tokens.revoke(&headers, parameters.credentials(), token.into(), &public.context).await {
         Ok(()) => Ok(Json(json!({})).into_response()),
         Err(why) => refused(why),
     }
 }
 
-const FIELDS: Refused = Refused::Oauth("invalid_request", "These are not the fields of this request.");
-
-/// RFC 6749 has one answer to what cannot be read.
-fn unread(error: Error) -> Result<Response> {
-    match error {
-        Error::Invalid(..) | Error::Malformed(_) => refused(FIELDS),
-        error => Err(error),
-    }
+/// RFC 6749, section 5.2 has one answer to what cannot be read. What is not for the client to mend stays what it is.
+fn unread(error: Error) -> Response {
+    let (status, text) = match error {
+        Error::UnsupportedType(text) | Error::Malformed(text) => (StatusCode::BAD_REQUEST, text),
+        Error::Invalid(..) => {
+            (StatusCode::BAD_REQUEST, "Send the parameters in the body, none of them with a NUL character.")
+        }
+        Error::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."),
+        Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive."),
+        error => return error.into_response(),
+    };
+    oauth(status, "invalid_request", text)
 }
 
 fn refused(why: Refused) -> Result<Response> {
-    let (code, text) = match why {
-        Refused::Oauth(code, text) => (code, text),
-        Refused::Web(error) => return Err(error),
-    };
-    let body = Json(json!({ "error": code, "error_description": text }));
-    Ok(if code == "invalid_client" {
-        let challenge = HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\"");
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], body).into_response()
-    } else {
-        (StatusCode::BAD_REQUEST, body).into_response()
-    })
+    match why {
+        Refused::Oauth(code @ "invalid_client", text) => {
+            let challenge = HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\"");
+            let answer = oauth(StatusCode::UNAUTHORIZED, code, text);
+            Ok(([(header::WWW_AUTHENTICATE, challenge)], answer).into_response())
+        }
+        Refused::Oauth(code, text) => Ok(oauth(StatusCode::BAD_REQUEST, code, text)),
+        Refused::Web(error) => Err(error),
+    }
+}
+
+fn oauth(status: StatusCode, code: &str, text: &str) -> Response {
+    let mut answer = Json(json!({ "error": code, "error_description": text })).into_response();
+    *answer.status_mut() = status;
+    answer
 }
 
 /// A key is published a day before it signs, so an answer may be kept for a while.
@@ -119,7 +156,28 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
         "grant_types_supported": ["client_credentials", "refresh_token"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
-        "dpop_signing_alg_values_supported": ["EdDSA", "ES256"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+        "protected_resources": [tokens.audience()],
     });
     (KEPT, Json(document))
+}
+
+/// RFC 9728. What is described is named by the path behind the well-known one (section 3.3): the API, or our whole origin.
+pub(super) async fn resource(
+    public: Public,
+    State(tokens): State<Tokens>,
+    OriginalUri(asked): OriginalUri,
+) -> impl IntoResponse {
+    drop(public);
+    let issuer = tokens.issuer();
+    let resource: Value =
+        if asked.path() == RESOURCE_METADATA { tokens.audience().into() } else { issuer.to_owned().into() };
+    let document = json!({
+        "resource": resource,
+        "authorization_servers": [issuer],
+        "scopes_supported": tokens.offered(),
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+    });
+    Json(document)
 }

@@ -31,7 +31,9 @@ pub(crate) fn feature() -> Feature {
         .post("/api/oauth/token", endpoint::token)
         .post("/api/oauth/revoke", endpoint::revoke)
         .get("/.well-known/jwks.json", endpoint::keys)
-        .get("/.well-known/oauth-authorization-server", endpoint::metadata);
+        .get("/.well-known/oauth-authorization-server", endpoint::metadata)
+        .get("/.well-known/oauth-protected-resource", endpoint::resource)
+        .get(tokens::RESOURCE_METADATA, endpoint::resource);
     let events = &[
         ("api_token.issued", "Got an access token"),
         ("api_token.reused", "Used a refresh token twice"),

@@ -24,6 +24,7 @@ pub(crate) struct ApiClient {
     pub(super) dpop: bool,
     pub(super) signs: bool,
     pub(super) secret_at: DateTime<Utc>,
+    pub(super) secret_days: i32,
     pub(super) secret_version: i32,
     pub(super) last_used_at: Option<DateTime<Utc>>,
     pub(super) created_at: DateTime<Utc>,
@@ -55,7 +56,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
     Ok(sqlx::query_as!(
         ApiClient,
         r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
-                  u.display_name as "member_name?", c.role, c.scopes, c.dpop, c.signs, c.secret_at, c.secret_version,
+                  u.display_name as "member_name?", c.role, c.scopes, c.dpop, c.signs, c.secret_at, c.secret_days, c.secret_version,
                   c.last_used_at, c.created_at, maker.display_name as "made_by?"
              from tenant.api_clients c left join identity.users u on u.id = c.member
              left join identity.users maker on maker.id = c.made_by
@@ -84,12 +85,27 @@ pub(super) enum Kind {
     Signatures,
 }
 
+impl Kind {
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::BoundTokens => "bound",
+            Self::Signatures => "signatures",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// For how many days each of its secrets is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SecretDays(pub(super) i32);
+
 /// A client about to be made.
 #[derive(Debug)]
 pub(super) struct NewClient {
     pub(super) name: Name,
     pub(super) acts_as: ActsAs,
     pub(super) kind: Kind,
+    pub(super) days: SecretDays,
     pub(super) scopes: Scopes,
 }
 
@@ -121,8 +137,8 @@ pub(super) async fn insert(
     };
     add_in_turn(tx).await?;
     let made = sqlx::query!(
-        "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
-         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9
+        "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at, secret_days)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $13
           where (select count(*) from tenant.api_clients) < $11
             and ($3::uuid is null or (select count(*) from tenant.api_clients where member = $3) < $12)",
         id,
@@ -137,6 +153,7 @@ pub(super) async fn insert(
         by.user.map(UserId::uuid),
         MOST,
         MOST_OF_ONE,
+        new.days.0,
     )
     .execute(&mut **tx)
     .await
@@ -144,7 +161,13 @@ pub(super) async fn insert(
     if made.rows_affected() == 0 {
         return Err(TOO_MANY);
     }
-    let details = json!({ "name": *new.name, "role": role.unwrap_or("their own"), "scopes": new.scopes.names() });
+    let details = json!({
+        "name": *new.name,
+        "role": role.unwrap_or("their own"),
+        "scopes": new.scopes.names(),
+        "proves": new.kind.key(),
+        "secret_days": new.days.0,
+    });
     event("api_client.made", id, why.details(details)).record(tx, by).await?;
     Ok(())
 }

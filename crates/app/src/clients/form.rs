@@ -5,7 +5,7 @@ use tokens::Scopes;
 use web::{Field, FieldErrors, Shell};
 
 use super::MakeServiceAccount;
-use super::client::{ActsAs, Kind, NewClient};
+use super::client::{ActsAs, Kind, NewClient, SecretDays};
 use crate::api::scopes;
 use crate::members::{Role, RoleChoice};
 use crate::organizations::Organization;
@@ -16,11 +16,11 @@ use crate::why::{Why, WhyFields};
 #[derive(Default, Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub(super) struct Input {
-    fields: [Option<String>; 5],
+    fields: [Option<String>; 6],
     scopes: Vec<String>,
 }
 
-const FIELDS: [&str; 5] = ["name", "acts_as", "kind", "reason", "ticket"];
+const FIELDS: [&str; 6] = ["name", "acts_as", "kind", "days", "reason", "ticket"];
 
 impl TryFrom<Vec<(String, String)>> for Input {
     type Error = String;
@@ -48,16 +48,30 @@ impl Input {
         at.and_then(|at| self.fields.get(at)?.as_deref()).unwrap_or_default()
     }
 
+    /// What a client is unless somebody chooses otherwise.
+    pub(super) fn blank() -> Self {
+        let mut blank = Self::default();
+        for (name, value) in [("kind", Kind::BoundTokens.key()), ("days", "90")] {
+            let at = FIELDS.iter().position(|field| *field == name);
+            if let Some(field) = at.and_then(|at| blank.fields.get_mut(at)) {
+                *field = Some(value.to_owned());
+            }
+        }
+        blank
+    }
+
     pub(super) fn parse(&self, errors: &mut FieldErrors, offered: &'static [&'static str]) -> Option<(NewClient, Why)> {
         let name = errors.parse("name", self.get("name"));
         let acts_as = errors.parse("acts_as", self.get("acts_as"));
         let kind = errors.parse("kind", self.get("kind"));
+        let days = errors.parse("days", self.get("days"));
         let scopes = Scopes::parse(self.scopes.iter().map(String::as_str), offered);
         if scopes.is_none() {
             errors.add("scope", "Choose what the client may do.");
         }
         let why = Why::read(errors, self.get("reason"), self.get("ticket"));
-        Some((NewClient { name: name?, acts_as: acts_as?, kind: kind?, scopes: scopes? }, why?))
+        let new = NewClient { name: name?, acts_as: acts_as?, kind: kind?, days: days?, scopes: scopes? };
+        Some((new, why?))
     }
 }
 
@@ -88,6 +102,19 @@ impl TryFrom<&str> for Kind {
     }
 }
 
+impl TryFrom<&str> for SecretDays {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        match text {
+            "7" => Ok(Self(7)),
+            "30" => Ok(Self(30)),
+            "90" | "" => Ok(Self(90)),
+            _ => Err("Choose how long its secret works.".to_owned()),
+        }
+    }
+}
+
 struct ScopeBox {
     action: &'static str,
     label: &'static str,
@@ -98,13 +125,14 @@ struct ClientForm {
     name: Field,
     acts_as: Field,
     kind: Field,
+    days: Field,
     scope: Field,
     why: WhyFields,
 }
 
 impl ClientForm {
     fn has_errors(&self) -> bool {
-        let fields = [&self.name, &self.acts_as, &self.kind, &self.scope];
+        let fields = [&self.name, &self.acts_as, &self.kind, &self.days, &self.scope];
         self.why.have_errors() || fields.iter().any(|field| field.error.is_some())
     }
 }
@@ -116,6 +144,7 @@ pub(super) struct FormPage {
     form: ClientForm,
     choices: Vec<RoleChoice>,
     kinds: [RoleChoice; 3],
+    lifetimes: [RoleChoice; 3],
     scopes: Vec<ScopeBox>,
     action_url: String,
 }
@@ -140,26 +169,34 @@ impl FormPage {
                 name: errors.field("name", input.get("name")),
                 acts_as: errors.field("acts_as", input.get("acts_as")),
                 kind: errors.field("kind", input.get("kind")),
+                days: errors.field("days", input.get("days")),
                 scope: errors.field("scope", ""),
                 why: WhyFields::of(input.get("reason"), input.get("ticket"), errors),
             },
             choices,
             kinds: [
                 RoleChoice {
-                    key: "tokens",
-                    label: "Tokens",
-                    about: "It exchanges its secret for access tokens of a few minutes.",
+                    key: Kind::BoundTokens.key(),
+                    label: "Tokens bound to a key",
+                    about: "It exchanges its secret for access tokens, and every request proves a key that only the client has \
+                            (DPoP). A stolen token is worth nothing without the key.",
                 },
                 RoleChoice {
-                    key: "bound",
-                    label: "Tokens bound to its key",
-                    about: "The same, and every request proves a key that only the client has (DPoP).",
-                },
-                RoleChoice {
-                    key: "signatures",
+                    key: Kind::Signatures.key(),
                     label: "Signed requests",
                     about: "It signs every request with its secret, which is never sent.",
                 },
+                RoleChoice {
+                    key: Kind::Tokens.key(),
+                    label: "Bearer tokens",
+                    about: "Anyone who gets hold of one of its tokens can use it until it expires. Choose this only if the \
+                            program can do neither of the others.",
+                },
+            ],
+            lifetimes: [
+                RoleChoice { key: "7", label: "7 days", about: "For a trial or a migration." },
+                RoleChoice { key: "30", label: "30 days", about: "For programs whose secret is renewed every month." },
+                RoleChoice { key: "90", label: "90 days", about: "No secret works longer." },
             ],
             scopes: scopes().map(scope).collect(),
             action_url: super::pages::list_url(ok.on().id),

@@ -3,7 +3,7 @@ use authn::{Authn, Notice};
 use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
@@ -64,7 +64,7 @@ pub(super) async fn list(mut ok: Authorized<ListClients>, State(authn): State<Au
 
 impl ListRow {
     fn of(client: &ApiClient, now: DateTime<Utc>) -> Self {
-        let age = now - client.secret_at;
+        let ends_at = tokens::ends_at(client.secret_at, client.secret_days);
         let label = |action: &String| scopes().find(|scope| scope.action == *action).map(|scope| scope.label);
         Self {
             name: client.name.clone(),
@@ -74,9 +74,9 @@ impl ListRow {
                 None => client.member_name.clone().unwrap_or_default(),
             },
             kind: match (client.dpop, client.signs) {
-                (true, _) => "Tokens bound to its key",
+                (true, _) => "Tokens bound to a key",
                 (_, true) => "Signed requests",
-                _ => "Tokens",
+                _ => "Bearer tokens",
             },
             scopes: client.scopes.iter().filter_map(label).collect(),
             made: match &client.made_by {
@@ -84,10 +84,10 @@ impl ListRow {
                 None => format!("{}, by somebody who has left", day(client.created_at)),
             },
             last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
-            secret: day(client.secret_at),
-            flag: if age >= tokens::AGES {
+            secret: format!("{}, works until {}", day(client.secret_at), day(ends_at)),
+            flag: if ends_at <= now {
                 Some("Too old")
-            } else if age >= tokens::FLAGGED {
+            } else if ends_at - now <= SOON.min((ends_at - client.secret_at) / 3) {
                 Some("Renew soon")
             } else {
                 None
@@ -98,8 +98,11 @@ impl ListRow {
     }
 }
 
+/// From when on people are told to renew a secret.
+const SOON: Duration = Duration::days(15);
+
 pub(super) async fn new(ok: Authorized<Prepare<MakeClient>>) -> impl IntoResponse {
-    Page(FormPage::of(&ok, &Input::default(), &FieldErrors::default()))
+    Page(FormPage::of(&ok, &Input::blank(), &FieldErrors::default()))
 }
 
 /// A secret, on the page that answers and nowhere after it.
@@ -110,7 +113,10 @@ struct SecretPage {
     name: String,
     id: String,
     secret: String,
+    ends: String,
     signs: bool,
+    /// What the program has to sign.
+    authority: String,
     token_url: String,
     api_url: String,
     list_url: String,
@@ -136,16 +142,17 @@ pub(super) async fn make(
     }
     let (id, signs) = (Uuid::now_v7(), new.kind == client::Kind::Signatures);
     let secret = tokens.new_secret(id, signs)?;
-    let mut tx = ok.begin().await?;
+    let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let taken = || {
         errors.add("name", "Another client has this name.");
         let page = FormPage::of(&ok, &input, &errors);
         errors.on_page(page)
     };
-    client::insert(&mut tx, (id, &new, &secret), &why, authn.clock().now(), &ok.who().actor(), taken).await?;
+    client::insert(&mut tx, (id, &new, &secret), &why, now, &ok.who().actor(), taken).await?;
     authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
-    Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), &secret.shown, &tokens))
+    let shown = (&**secret.shown, tokens::ends_at(now, new.days.0));
+    Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), shown, &tokens))
 }
 
 fn secret_shown(name: &str, organization: TenantId) -> Notice {
@@ -157,7 +164,7 @@ impl SecretPage {
         ok: &Authorized<A>,
         organization: tenancy::TenantId,
         (name, id, signs): (&str, Uuid, bool),
-        secret: &str,
+        (secret, ends_at): (&str, DateTime<Utc>),
         tokens: &Tokens,
     ) -> Response {
         let page = Self {
@@ -165,7 +172,9 @@ impl SecretPage {
             name: name.to_owned(),
             id: id.to_string(),
             secret: secret.to_owned(),
+            ends: day(ends_at),
             signs,
+            authority: tokens.authority(),
             token_url: format!("{}/api/oauth/token", tokens.issuer()),
             api_url: format!("{}/o/{organization}", tokens.audience()),
             list_url: list_url(organization),
@@ -208,13 +217,14 @@ pub(super) async fn renew(
 ) -> Result<Response> {
     let why = input.read(|why| renewal(&ok, why))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
-    let mut tx = ok.begin().await?;
-    client::renew(&mut tx, (ok.on(), &secret), &why, authn.clock().now(), &ok.who().actor()).await?;
+    let (mut tx, now) = (ok.begin().await?, authn.clock().now());
+    client::renew(&mut tx, (ok.on(), &secret), &why, now, &ok.who().actor()).await?;
     let notice = secret_shown(&ok.on().name, ok.on().organization);
     authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     let client = ok.on();
-    Ok(SecretPage::of(&ok, client.organization, (&client.name, client.id, client.signs), &secret.shown, &tokens))
+    let shown = (&**secret.shown, tokens::ends_at(now, client.secret_days));
+    Ok(SecretPage::of(&ok, client.organization, (&client.name, client.id, client.signs), shown, &tokens))
 }
 
 pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>) -> impl IntoResponse {

@@ -78,7 +78,8 @@ pub(super) async fn create(
     Json(input): Json<ContactInput>,
 ) -> Result<impl IntoResponse> {
     if input.has_restricted() {
-        return Err(Error::Forbidden);
+        let text = "A new contact has no restricted fields. Make it first, then set them.";
+        return Err(Error::NotPermitted(text.into(), None));
     }
     let mut errors = FieldErrors::default();
     if input.version.is_some() {
@@ -98,7 +99,7 @@ pub(super) async fn update(
     Json(input): Json<ContactInput>,
 ) -> Result<StatusCode> {
     if input.has_restricted() && !ok.also::<EditRestrictedFields>().await? {
-        return Err(Error::Forbidden);
+        return Err(ok.refusal::<EditRestrictedFields>());
     }
     let mut errors = FieldErrors::default();
     if input.version.is_none() {

@@ -1,6 +1,7 @@
 use askama::Template;
 use authn::{
-    Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice, SignedIn, Solution,
+    Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice, SignedIn, SignedOut,
+    Solution,
 };
 use authz::Public;
 use axum::extract::{RawQuery, State};
@@ -276,23 +277,29 @@ pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCo
     Ok(StatusCode::OK)
 }
 
+/// Whoever has no session any more is signed out: it ended in another tab, or the button was pressed twice.
 pub(super) async fn sign_out(
-    who: SignedIn,
+    public: Public,
+    who: Result<SignedIn>,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    let signed_out = authn.sign_out(&who, &headers).await?;
+    let signed_out = match who {
+        Ok(who) => authn.sign_out(&who, &headers).await?,
+        Err(Error::Unauthenticated) => SignedOut::already(),
+        Err(error) => return Err(error),
+    };
     let page = match &signed_out.provider_url {
         Some(url) => Page(MovingOn {
-            shell: who.context().shell(),
+            shell: public.context.shell(),
             heading: "You are signed out here",
             text: "Your sign-in provider can end its own session as well.",
             url: url.clone(),
             link_label: "Continue to the provider",
         })
         .into_response(),
-        None => Page(SignedOutPage { shell: who.context().shell(), by_provider: false }).into_response(),
+        None => Page(SignedOutPage { shell: public.context.shell(), by_provider: false }).into_response(),
     };
     Ok((signed_out, page).into_response())
 }
