@@ -57,6 +57,27 @@ create table identity.email_codes (
   expires_at timestamptz not null
 );
 
+-- Bonds. What an organization's own provider says counts in that organization and nowhere else, and so does everything that
+-- is made on its word. `sign_on` names that organization, in a session and in whatever the session makes: passkeys, recovery
+-- codes, an authenticator app, a recovery. Null: the word of a provider that is trusted for all. It is written once.
+--
+-- The transaction knows it as `app.sign_on`, empty for none. A session without a bond sees all that belongs to its person,
+-- one with a bond sees what is that organization's. Factors are kept apart: each session makes, changes and removes those of
+-- its own bond. (`bond` is the same without a null, for keys.)
+create function identity.bond() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of an account that only one organization has ever spoken for, nothing stands on more than its word.
+  if new.sign_on is null then
+    new.sign_on := (select u.managed_by from identity.users u where u.id = new.user_id);
+  end if;
+  return new;
+end;
+$$;
+grant execute on function identity.bond() to account_rows, identity_rows;
+
 create table identity.sessions (
   id uuid primary key,
   user_id uuid not null references identity.users (id),
@@ -70,7 +91,7 @@ create table identity.sessions (
   issuer text,
   subject text,
   upstream_sid text,
-  -- The organization whose own provider that was, or on whose word the passkey was made.
+  -- Its bond.
   sign_on uuid,
   auth_time timestamptz not null,
   methods text[] not null,
@@ -96,6 +117,8 @@ create table identity.sessions (
   returns int not null default 0,
   changed_at timestamptz,
   created_at timestamptz not null,
+  -- The same by the clock of the database, which all instances share: what an organization has ended began before.
+  began_at timestamptz not null default clock_timestamp(),
   rotated_at timestamptz not null,
   last_seen_at timestamptz not null,
   idle_expires_at timestamptz not null,
@@ -107,8 +130,11 @@ create table identity.sessions (
   check (num_nulls(provider, issuer, subject) in (0, 3)),
   check ((passkey_at is null) = (passkey_id is null)),
   -- Nobody vouches for who comes with a passkey, or with a link by mail.
-  check (provider is not null or passkey_at is not null or methods[1] = 'mail')
+  check (provider is not null or passkey_at is not null or methods[1] = 'mail'),
+  -- The provider that an organization brings has the key `o-` and the id of the organization.
+  check (provider not like 'o-%' or sign_on is not null and provider = 'o-' || sign_on)
 );
+create trigger bond before insert on identity.sessions for each row execute function identity.bond();
 create index sessions_user on identity.sessions (user_id);
 create index sessions_sign_on on identity.sessions (sign_on) where ended_at is null and sign_on is not null;
 create index sessions_passkey on identity.sessions (passkey_id) where ended_at is null;
@@ -133,7 +159,12 @@ create index logout_tokens_expiry on identity.logout_tokens (expires_at);
 grant select, insert, update on identity.users to identity_rows;
 grant select, insert, update (vouched_at) on identity.accounts to identity_rows;
 grant select, insert, update (replaces), delete on identity.logins to identity_rows;
-grant select, insert, update on identity.sessions to identity_rows;
+-- Who began a session, and on whose word, stays as it is.
+grant select, insert,
+      update (token_hash, previous_hash, previous_until, methods, passkey_at, passkey_id, totp_at, recovered_at, device, network,
+              new_device, seen_device, seen_network, left_device, left_network, changes, returns, changed_at, rotated_at,
+              last_seen_at, idle_expires_at, ended_at, ended_why)
+  on identity.sessions to identity_rows;
 grant select, insert, delete on identity.logout_tokens to identity_rows;
 
 -- People see and end their own sessions. Tokens are no column they can see, not even as hashes.
@@ -141,8 +172,10 @@ alter table identity.sessions enable row level security;
 alter table identity.sessions force row level security;
 create policy identity_plane on identity.sessions to identity_rows using (true) with check (true);
 create policy own on identity.sessions to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid))
-  with check (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and (select current_setting('app.sign_on')) in ('', sign_on::text))
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and (select current_setting('app.sign_on')) in ('', sign_on::text));
 grant select (id, user_id, sign_on, methods, passkey_at, totp_at, device, network, seen_device, seen_network, created_at,
               passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
       update (rotated_at, ended_at, ended_why) on identity.sessions to account_rows;
@@ -153,8 +186,10 @@ alter table identity.users force row level security;
 create policy identity_plane on identity.users to identity_rows using (true) with check (true);
 create policy oneself on identity.users for select to account_rows
   using (id = (select current_setting('app.user_id')::uuid));
+-- An address is proved on the word of whoever speaks for the account.
 create policy prove_email on identity.users for update to account_rows
-  using (id = (select current_setting('app.user_id')::uuid))
+  using (id = (select current_setting('app.user_id')::uuid)
+         and coalesce(managed_by::text, '') = (select current_setting('app.sign_on')))
   with check (id = (select current_setting('app.user_id')::uuid));
 grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
   to account_rows, tenant_rows;
@@ -164,6 +199,12 @@ grant update (proved_email) on identity.users to account_rows;
 alter table identity.email_codes enable row level security;
 alter table identity.email_codes force row level security;
 create policy own on identity.email_codes to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid))
-  with check (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and exists (select from identity.users u
+                      where u.id = email_codes.user_id
+                        and coalesce(u.managed_by::text, '') = (select current_setting('app.sign_on'))))
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and exists (select from identity.users u
+                           where u.id = email_codes.user_id
+                             and coalesce(u.managed_by::text, '') = (select current_setting('app.sign_on'))));
 grant select, insert, update, delete on identity.email_codes to account_rows;

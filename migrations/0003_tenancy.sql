@@ -20,6 +20,8 @@ create table tenant.memberships (
   user_id uuid not null references identity.users (id),
   role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   created_at timestamptz not null default now(),
+  -- Sessions that began before have ended here, by the clock of the database.
+  signed_out_at timestamptz,
   primary key (tenant_id, user_id),
   -- For what depends on the role somebody has now.
   unique (tenant_id, user_id, role)
@@ -46,11 +48,16 @@ create trigger keep_an_owner after update of role or delete on tenant.membership
   for each row when (old.role = 'owner') execute function tenant.keep_an_owner();
 grant execute on function tenant.keep_an_owner() to tenant_rows;
 
--- Whoever may decide about members may end their sessions.
+-- An organization ends the sessions that stand on its own word. Of the other sessions of its members it has the token
+-- replaced (`rotated_at`), and nothing else: what they are elsewhere is not for it to say.
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id)
-         or sign_on = (select current_setting('app.tenant_id')::uuid));
+         or sign_on = (select current_setting('app.tenant_id')::uuid))
+  with check (sign_on = (select current_setting('app.tenant_id')::uuid)
+              or ended_at is null and rotated_at = 'epoch'
+              or exists (select from identity.users u
+                          where u.id = sessions.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
 grant select (id, user_id, sign_on, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
 
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
@@ -72,9 +79,11 @@ create policy colleagues on identity.users for select to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = users.id));
 
--- A person sees the own memberships, whichever organization they belong to, and the names of those organizations.
+-- A person sees the own memberships, whichever organization they belong to, and the names of those organizations. In a
+-- session with a bond, those of that organization.
 create policy own_memberships on tenant.memberships for select to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
 create policy own_organizations on tenant.organizations for select to account_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = organizations.tenant_id
@@ -85,7 +94,7 @@ grant select on tenant.memberships, tenant.organizations to account_rows;
 create policy entry on tenant.memberships for select to identity_rows using (true);
 create policy entry on tenant.organizations for select to identity_rows using (true);
 create policy entry on tenant.workspaces for select to identity_rows using (true);
-grant select (tenant_id, user_id, role) on tenant.memberships to identity_rows;
+grant select (tenant_id, user_id, role, signed_out_at) on tenant.memberships to identity_rows;
 grant select (tenant_id, name) on tenant.organizations to identity_rows;
 grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
 
@@ -104,10 +113,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   found_user uuid;
+  found_bond uuid;
   found_tenant uuid;
   entry json;
 begin
-  select u.id, m.tenant_id, json_build_object(
+  select u.id, s.sign_on, m.tenant_id, json_build_object(
            'session', json_build_object(
              'session', s.id, 'user', u.id, 'name', u.display_name, 'email', u.email,
              'email_verified', u.verified_email is not null, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
@@ -115,7 +125,7 @@ begin
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
              'passkey_at', s.passkey_at, 'totp_at', s.totp_at, 'recovered_at', s.recovered_at,
              'enrolled', case when s.passkey_at is not null then json_build_object('passkey', true, 'totp', false)
-                              else identity.enrolled(u.id) end,
+                              else identity.enrolled(u.id, s.sign_on) end,
              'drift', case when s.new_device or s.changed_at is not null then
                json_build_object('new_device', s.new_device, 'seen_device', s.seen_device,
                                  'seen_network', s.seen_network, 'changes', s.changes, 'returns', s.returns,
@@ -124,6 +134,7 @@ begin
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,
                                'unaccepted', case
+                                 when s.began_at <= m.signed_out_at then 'signed_out'
                                  when s.methods[1] = 'mail' and not o.mail_links then 'link'
                                  when s.sign_on <> m.tenant_id then 'elsewhere'
                                  when s.sign_on is not null and s.provider is null
@@ -133,7 +144,7 @@ begin
                                'elevation', case when s.asked_for_role then
                                  identity.elevation(s.id, m.tenant_id, m.user_id, m.role, given_now) end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
-    into found_user, found_tenant, entry
+    into found_user, found_bond, found_tenant, entry
     from identity.sessions s
     join identity.users u on u.id = s.user_id
     left join tenant.organizations o on o.tenant_id = given_tenant
@@ -143,7 +154,7 @@ begin
      and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
      and u.locked_at is null;
   if found then
-    perform set_config('app.user_id', found_user::text, true);
+    perform set_config('app.user_id', found_user::text, true), set_config('app.sign_on', coalesce(found_bond::text, ''), true);
     if found_tenant is not null then
       perform set_config('app.tenant_id', found_tenant::text, true);
     end if;

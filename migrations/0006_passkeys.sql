@@ -8,8 +8,8 @@ create table identity.passkeys (
   name text not null check (char_length(name) between 1 and 60),
   -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
   enrolled_with uuid,
-  -- The organization on whose word alone it was made: sessions it begins are for that one.
-  sign_on uuid,
+  -- Its bond: sessions it begins have the same.
+  sign_on uuid default nullif(current_setting('app.sign_on', true), '')::uuid,
   created_at timestamptz not null,
   last_used_at timestamptz,
   disabled_at timestamptz,
@@ -18,8 +18,9 @@ create table identity.passkeys (
   check ((disabled_at is null) = (disabled_why is null))
 );
 create index passkeys_user on identity.passkeys (user_id);
+create trigger bond before insert on identity.passkeys for each row execute function identity.bond();
 
--- Who has a passkey keeps one that can be used: the last is replaced, not removed. Of two that are removed in the same
+-- Who has a passkey keeps one that can be used, of each bond: the last is replaced, not removed. Of two that are removed in the same
 -- moment the second one waits for the first.
 create function identity.keep_a_passkey() returns trigger
 language plpgsql
@@ -27,7 +28,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended(old.user_id::text, 0));
-  if not exists (select from identity.passkeys p where p.user_id = old.user_id and p.disabled_at is null) then
+  if not exists (select from identity.passkeys p
+                  where p.user_id = old.user_id and p.disabled_at is null and p.sign_on is not distinct from old.sign_on) then
     raise exception 'the last passkey stays'
       using errcode = 'check_violation', constraint = 'passkeys_keep_one';
   end if;
@@ -70,8 +72,10 @@ alter table identity.passkeys enable row level security;
 alter table identity.passkeys force row level security;
 create policy identity_plane on identity.passkeys to identity_rows using (true) with check (true);
 create policy own on identity.passkeys to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid))
-  with check (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')))
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
 grant select, update (credential, last_used_at, disabled_at, disabled_why) on identity.passkeys to identity_rows;
 grant select, insert, update (name), delete on identity.passkeys to account_rows;
 

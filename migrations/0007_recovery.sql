@@ -5,31 +5,43 @@ create table identity.recovery_codes (
   hash text not null check (hash like '$argon2id$%'),
   created_at timestamptz not null,
   used_at timestamptz,
-  primary key (user_id, selector)
+  -- Its bond.
+  sign_on uuid default nullif(current_setting('app.sign_on', true), '')::uuid,
+  bond uuid generated always as (coalesce(sign_on, '00000000-0000-0000-0000-000000000000')) stored,
+  primary key (user_id, bond, selector)
 );
+create trigger bond before insert on identity.recovery_codes for each row execute function identity.bond();
 
--- A recovery that waits, so that whoever the account belongs to can stop it. One for each person.
+-- A recovery that waits, so that whoever the account belongs to can stop it. One for each person and bond.
 create table identity.recoveries (
-  user_id uuid primary key references identity.users (id),
+  user_id uuid not null references identity.users (id),
   -- Of the browser that showed the code.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
   ready_at timestamptz not null,
-  expires_at timestamptz not null
+  expires_at timestamptz not null,
+  sign_on uuid,
+  bond uuid generated always as (coalesce(sign_on, '00000000-0000-0000-0000-000000000000')) stored,
+  primary key (user_id, bond),
+  unique nulls not distinct (user_id, sign_on)
 );
+create trigger bond before insert on identity.recoveries for each row execute function identity.bond();
 
 alter table identity.recovery_codes enable row level security;
 alter table identity.recovery_codes force row level security;
 create policy identity_plane on identity.recovery_codes to identity_rows using (true) with check (true);
 create policy own on identity.recovery_codes to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid))
-  with check (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')))
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
 grant select, update (used_at) on identity.recovery_codes to identity_rows;
-grant select (user_id, created_at, used_at), insert, delete on identity.recovery_codes to account_rows;
+grant select (user_id, sign_on, created_at, used_at), insert, delete on identity.recovery_codes to account_rows;
 
 alter table identity.recoveries enable row level security;
 alter table identity.recoveries force row level security;
 create policy identity_plane on identity.recoveries to identity_rows using (true) with check (true);
 create policy own on identity.recoveries to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid));
-grant select, insert, update, delete on identity.recoveries to identity_rows;
-grant select (user_id, ready_at, expires_at), delete on identity.recoveries to account_rows;
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
+grant select, insert, update (handle_hash, ready_at, expires_at), delete on identity.recoveries to identity_rows;
+grant select (user_id, sign_on, ready_at, expires_at), delete on identity.recoveries to account_rows;

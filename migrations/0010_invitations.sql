@@ -26,11 +26,13 @@ select tenant.protect('tenant.invitations');
 create policy invited on tenant.invitations for select to account_rows
   using (exists (select from identity.users u
                   where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
-                    and (u.managed_by is null or u.managed_by = invitations.tenant_id or u.proved_email = u.email)));
+                    and (u.managed_by is null or u.managed_by = invitations.tenant_id))
+         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
 create policy use_up on tenant.invitations for delete to account_rows
   using (exists (select from identity.users u
                   where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
-                    and (u.managed_by is null or u.managed_by = invitations.tenant_id or u.proved_email = u.email)));
+                    and (u.managed_by is null or u.managed_by = invitations.tenant_id))
+         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
 create policy invited on tenant.organizations for select to account_rows
   using (exists (select from tenant.invitations i where i.tenant_id = organizations.tenant_id));
 grant select, delete on tenant.invitations to account_rows;
@@ -38,6 +40,7 @@ grant select, delete on tenant.invitations to account_rows;
 -- Nobody joins by themselves but as they were invited.
 create policy as_invited on tenant.memberships for insert to account_rows
   with check (user_id = (select current_setting('app.user_id')::uuid)
+              and (select current_setting('app.sign_on')) in ('', tenant_id::text)
               and exists (select from tenant.invitations i
                            where i.tenant_id = memberships.tenant_id and i.role = memberships.role));
 grant insert (tenant_id, user_id, role) on tenant.memberships to account_rows;

@@ -1,6 +1,6 @@
--- An authenticator app (TOTP, RFC 6238), the second-best second factor. One of a person.
+-- An authenticator app (TOTP, RFC 6238), the second-best second factor. One of a person and bond.
 create table identity.totp (
-  user_id uuid primary key references identity.users (id),
+  user_id uuid not null references identity.users (id),
   -- 160 bits, sealed for this row.
   secret bytea not null check (octet_length(secret) between 56 and 200),
   created_at timestamptz not null,
@@ -10,27 +10,38 @@ create table identity.totp (
   confirmed_at timestamptz,
   -- The 30 seconds, counted since 1970, of the last code that was taken: it is not taken again, nor one before it.
   last_step bigint not null default 0 check (last_step >= 0),
-  last_used_at timestamptz
+  last_used_at timestamptz,
+  -- Its bond.
+  sign_on uuid default nullif(current_setting('app.sign_on', true), '')::uuid,
+  bond uuid generated always as (coalesce(sign_on, '00000000-0000-0000-0000-000000000000')) stored,
+  primary key (user_id, bond),
+  unique nulls not distinct (user_id, sign_on)
 );
+create trigger bond before insert on identity.totp for each row execute function identity.bond();
 
--- What somebody has beside the provider who vouches for them.
-create function identity.enrolled(given_user uuid) returns json
+-- What somebody can prove in a session beside the provider who vouches for them: what is their own, and what has its bond.
+create function identity.enrolled(given_user uuid, given_bond uuid) returns json
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return json_build_object(
-    'passkey', exists (select from identity.passkeys p where p.user_id = given_user),
-    'totp', exists (select from identity.totp t where t.user_id = given_user and t.confirmed_at is not null));
+    'passkey', exists (select from identity.passkeys p
+                        where p.user_id = given_user and (p.sign_on is null or p.sign_on = given_bond)),
+    'totp', exists (select from identity.totp t
+                     where t.user_id = given_user and t.confirmed_at is not null
+                       and (t.sign_on is null or t.sign_on = given_bond)));
 end;
 $$;
-grant execute on function identity.enrolled(uuid) to identity_rows;
+grant execute on function identity.enrolled(uuid, uuid) to identity_rows;
 
 alter table identity.totp enable row level security;
 alter table identity.totp force row level security;
 create policy identity_plane on identity.totp to identity_rows using (true) with check (true);
 create policy own on identity.totp to account_rows
-  using (user_id = (select current_setting('app.user_id')::uuid))
-  with check (user_id = (select current_setting('app.user_id')::uuid));
+  using (user_id = (select current_setting('app.user_id')::uuid)
+         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')))
+  with check (user_id = (select current_setting('app.user_id')::uuid)
+              and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
 grant select, update (secret, last_step, last_used_at) on identity.totp to identity_rows;
 grant select, insert, update (secret, created_at, made_in, confirmed_at, last_step), delete on identity.totp to account_rows;

@@ -49,7 +49,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update identity.sessions s set asked_for_role = true where s.id = new.session_id and s.user_id = new.user_id;
+  update identity.sessions s set asked_for_role = true, rotated_at = 'epoch' where s.id = new.session_id and s.user_id = new.user_id;
   return null;
 end;
 $$;

@@ -134,7 +134,7 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
 // control: IDN-11
 #[tokio::test]
 async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
-    let world = World::start().await;
+    let world = World::start_with(&[("AUTHN__RECOVERY__WAIT_SECONDS", "0")]).await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
     page.add_authenticator().await;

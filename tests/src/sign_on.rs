@@ -1,5 +1,6 @@
 //! An organization brings its own provider, for the domains it has proved.
 
+mod bonds;
 mod hostile;
 mod passkeys;
 mod required;

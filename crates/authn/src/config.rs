@@ -43,8 +43,8 @@ pub struct SessionConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryConfig {
-    /// How long a recovery waits where the person's role decides about people or money, in seconds.
-    pub privileged_wait_seconds: u32,
+    /// How long a recovery waits where the person has a passkey or a role that takes one, in seconds.
+    pub wait_seconds: u32,
 }
 
 /// `[authn.sign_on]`.

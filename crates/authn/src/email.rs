@@ -2,20 +2,26 @@ use audit::Event;
 use chrono::Duration;
 use mail::Mail;
 use serde_json::json;
-use tenancy::{Account, Tx, Write};
+use tenancy::{Account, TenantId, Tx, Write};
 use web::{DigitCode, Error};
 
 use crate::limit::Limit;
 use crate::secret::hash;
 use crate::{Authn, SignedIn};
 
-/// Codes sent for one person, and to one address.
+/// Codes sent for one person, and to one address from one network.
 const SENT: Limit = Limit { name: "email code", at_once: 3, every: Duration::minutes(10) };
 /// How long a code works.
 const LIFETIME: Duration = Duration::minutes(15);
 /// Tries of one code. With the limit above that makes 30 an hour, of a hundred million.
 const TRIES: i32 = 5;
 const DIGITS: usize = 8;
+/// Row-level security says the same of codes and of what they prove.
+const NOT_FOR_IT: Error = Error::Conflict(
+    "You are signed in with an organization's provider, which does not speak for this account. Sign in the way you signed \
+     up to confirm your address.",
+    None,
+);
 
 /// A code to prove an address with, which nobody has seen yet.
 pub struct EmailCode(String);
@@ -24,8 +30,10 @@ impl Authn {
     /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
     /// minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
-        self.count(SENT, &who.user.to_string(), who.context()).await?;
-        self.count_untold(SENT, &who.email.to_ascii_lowercase()).await?;
+        self.count(SENT, &who.limit_key(), who.context()).await?;
+        // Of the network, so that somebody else who gives the address keeps its owner from nothing.
+        let address = format!("{} {}", who.email.to_ascii_lowercase(), who.context().client.network);
+        self.count_untold(SENT, &address).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];
@@ -45,6 +53,10 @@ impl Authn {
         who: &SignedIn,
         EmailCode(code): &EmailCode,
     ) -> Result<(), Error> {
+        let speaks = sqlx::query_scalar!("select managed_by from identity.users where id = $1", who.user.uuid());
+        if speaks.fetch_one(&mut **tx).await? != who.sign_on.map(TenantId::uuid) {
+            return Err(NOT_FOR_IT);
+        }
         sqlx::query!(
             "insert into identity.email_codes (user_id, email, code_hash, tries_left, expires_at)
              values ($1, $2, $3, $4, $5)

@@ -54,7 +54,7 @@ pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
 pub use notices::Notice;
-pub use passkeys::{Challenge, Enrolled, PasskeyFailure};
+pub use passkeys::{Challenge, Enrolled, KnownCredentials, PasskeyFailure};
 pub use provider_key::ProviderKey;
 pub use provider_settings::Preset;
 pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};

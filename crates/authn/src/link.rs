@@ -17,8 +17,11 @@ use crate::{Authn, NewCookie, SignInFailure, Solution};
 const COOKIE: &str = "link";
 /// How long a link works.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Links to one address, whether or not anybody has it.
+/// Links to one address that one network asks for, whether or not anybody has it.
 const SENT: Limit = Limit { name: "sign-in link", at_once: 3, every: Duration::minutes(10) };
+/// Links to one address that all networks ask for. For one more, mail is sent only to whoever asks from a network where the
+/// person has signed in before: strangers fill no mailbox, and keep nobody out.
+const SENT_IN_ALL: Limit = Limit { name: "sign-in links", at_once: 20, every: Duration::minutes(5) };
 
 /// The cookie of the browser that asked for a link, which alone can use it. One for all links it has asked for.
 #[derive(Debug)]
@@ -54,7 +57,11 @@ impl Authn {
     ) -> Result<LinkCookie, Error> {
         let address = email.folded();
         self.admit("link", solution, context).await?;
-        self.count_untold(SENT, &address).await?;
+        self.count_untold(SENT, &format!("{address} {}", context.client.network)).await?;
+        let flooded = match self.count_untold(SENT_IN_ALL, &address).await {
+            Err(Error::TooMany(_)) => true,
+            counted => counted.map(|()| false)?,
+        };
         let (handle, token) = (Token::of_browser(headers, COOKIE)?, Token::new()?);
         let now = self.0.clock.now();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -75,7 +82,13 @@ impl Authn {
         // Two accounts with one address: which of them is meant nobody can tell.
         let user = if let [user] = found[..] { Some(user) } else { None };
         let allowed = self.takes_links(&mut tx, user.unwrap_or_else(UserId::new)).await?;
-        let user = user.filter(|_| allowed);
+        let known = sqlx::query_scalar!(
+            r#"select exists (select from identity.sessions where user_id = $1 and network = $2) as "known!""#,
+            user.unwrap_or_else(UserId::new).uuid(),
+            context.client.network,
+        );
+        let known = known.fetch_one(&mut *tx).await?;
+        let user = user.filter(|_| allowed && (known || !flooded));
         sqlx::query!(
             "insert into identity.links (token_hash, handle_hash, user_id, return_to, expires_at)
              values ($1, $2, $3, $4, $5)",
@@ -110,9 +123,10 @@ impl Authn {
     /// Whether somebody may come in with a link, now.
     async fn takes_links(&self, tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {
         let takes = sqlx::query_scalar!(
-            r#"select coalesce(bool_or(o.mail_links)
+            r#"select coalesce(bool_or(o.mail_links and (u.managed_by is null or u.managed_by = o.tenant_id))
                                and not bool_or(m.role in ('owner', 'admin', 'billing_admin', 'finance')), false) as "takes!"
                  from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
+                 join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
             user.uuid(),
         );

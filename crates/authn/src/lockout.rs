@@ -1,7 +1,8 @@
 use audit::Event;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Identity as IdentityPlane, Mode, Plane, Tx, UserId, Write};
+use tenancy::{Identity as IdentityPlane, Mode, Plane, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
 use web::Error;
 
 use crate::limit::seconds;
@@ -17,6 +18,7 @@ const TELL_EVERY: Duration = Duration::days(1);
 #[must_use = "what comes of the code is for it to say"]
 pub(crate) struct Attempt {
     user: UserId,
+    sign_on: Option<TenantId>,
     failures: i32,
     /// If it is a wrong one: when the next one will be looked at.
     free_at: DateTime<Utc>,
@@ -25,13 +27,23 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// The code was right: what was wrong before is forgotten.
     pub(crate) async fn succeeded<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
-        forget_failures(tx, self.user).await
+        forget_failures(tx, self.user, self.sign_on).await
     }
 }
 
-/// Forgets what was tried with codes of a person, who has proved more than a code.
-pub(crate) async fn forget_failures<P: Plane>(tx: &mut Tx<Write, P>, user: UserId) -> Result<(), Error> {
-    sqlx::query!("delete from identity.lockouts where user_id = $1", user.uuid()).execute(&mut **tx).await?;
+/// Forgets what was tried with codes of a person in sessions of one bond, who has proved more than a code.
+pub(crate) async fn forget_failures<P: Plane>(
+    tx: &mut Tx<Write, P>,
+    user: UserId,
+    sign_on: Option<TenantId>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "delete from identity.lockouts where user_id = $1 and sign_on is not distinct from $2",
+        user.uuid(),
+        sign_on.map(TenantId::uuid) as Option<Uuid>,
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -41,9 +53,10 @@ async fn refuse_locked<M: Mode>(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let free_at = sqlx::query_scalar!(
-        "select free_at from identity.lockouts where user_id = $1 and free_at > $2",
+        "select free_at from identity.lockouts where user_id = $1 and sign_on is not distinct from $3 and free_at > $2",
         who.user.uuid(),
         now,
+        who.sign_on.map(TenantId::uuid) as Option<Uuid>,
     );
     let Some(free_at) = free_at.fetch_optional(&mut **tx).await? else { return Ok(()) };
     let wait = seconds((free_at - now).num_microseconds().unwrap_or_default());
@@ -66,17 +79,18 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let counted = sqlx::query_as!(
             Attempt,
-            r#"insert into identity.lockouts as known (user_id, failures, free_at) values ($1, 1, $2)
-               on conflict (user_id) do update
+            r#"insert into identity.lockouts as known (user_id, failures, free_at, sign_on) values ($1, 1, $2, $4)
+               on conflict (user_id, sign_on) do update
                  set failures = known.failures + 1,
                      free_at = $2 + case when known.failures >= $3
                        then least(interval '1 minute' * power(2, least(known.failures - $3, 11)), interval '1 day')
                        else interval '0' end
                  where known.free_at <= $2
-               returning user_id as "user", failures, free_at"#,
+               returning user_id as "user", sign_on as "sign_on: TenantId", failures, free_at"#,
             who.user.uuid(),
             now,
             FREE,
+            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if let Some(attempt) = counted.fetch_optional(&mut *tx).await? {
             tx.commit().await?;
@@ -102,10 +116,12 @@ impl Authn {
         let event = Event { kind: "account.locked_out", target: format!("User::{}", attempt.user), details };
         event.record(tx, &who.actor()).await?;
         let due = sqlx::query!(
-            "update identity.lockouts set told_at = $2 where user_id = $1 and (told_at is null or told_at <= $3)",
+            "update identity.lockouts set told_at = $2
+              where user_id = $1 and sign_on is not distinct from $4 and (told_at is null or told_at <= $3)",
             attempt.user.uuid(),
             now,
             now - TELL_EVERY,
+            attempt.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if due.execute(&mut **tx).await?.rows_affected() == 1 {
             self.tell(tx, attempt.user, &Notice::LockedOut(attempt.free_at), who.context()).await?;

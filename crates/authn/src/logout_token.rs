@@ -3,7 +3,8 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tenancy::{Identity as IdentityPlane, Tx, Write};
+use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
+use uuid::Uuid;
 use web::{Context, Error, Form, visible};
 
 use crate::id_token::{Audience, Identity, SKEW, is_identifier};
@@ -167,7 +168,8 @@ impl Provider {
 
 impl LogoutNotice {
     /// Ends the sessions the notice names: one by `sid`, all of a person by `sub` (those begun with a passkey alone
-    /// included), and with both also those of the person for which the provider had named no session. It stays, so that a sign-in that is just being finished does not begin
+    /// included), and with both also those of the person for which the provider had named no session. All of them stand on
+    /// the word of this provider: what an organization's own one says ends no others. It stays, so that a sign-in that is just being finished does not begin
     /// such a session ([`signed_out_meanwhile`]). A token seen before is refused.
     pub async fn end_sessions(self) -> Result<(), Error> {
         let Self(notice, authn, context) = self;
@@ -204,7 +206,7 @@ impl LogoutNotice {
         }
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
-              where ended_at is null and (
+              where ended_at is null and sign_on is not distinct from $6 and (
                 issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
@@ -216,6 +218,7 @@ impl LogoutNotice {
             &*notice.provider,
             notice.subject,
             notice.sid,
+            provider.organization.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_all(&mut *tx)
         .await?;

@@ -112,7 +112,7 @@ impl Notice {
                 "recovery.waits",
                 "Somebody is recovering your account",
                 format!(
-                    "A recovery code, or one of your authenticator app, was used. Because your role decides about people or money, the recovery waits until \
+                    "A recovery code, or one of your authenticator app, was used. The recovery waits until \
                      {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
                      account, under Recovery.",
                     moment(*ready)

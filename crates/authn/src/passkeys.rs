@@ -1,3 +1,4 @@
+mod decoy;
 mod enrolment;
 mod proof;
 mod sign_in;
@@ -8,7 +9,7 @@ use chrono::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::types::Json;
-use tenancy::{Plane, Tx, Write};
+use tenancy::{Plane, TenantId, Tx, Write};
 use url::Url;
 use uuid::Uuid;
 use web::Error;
@@ -18,7 +19,7 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 use crate::secret::{Hash, Token, hash};
 use crate::{Authn, ConfigError, SignedIn};
 
-pub use enrolment::Enrolled;
+pub use enrolment::{Enrolled, KnownCredentials};
 
 /// Time to answer a challenge.
 const LIFETIME: Duration = Duration::minutes(5);
@@ -78,15 +79,23 @@ pub(crate) enum Purpose {
 pub(crate) struct Asker {
     user: Uuid,
     session: Uuid,
+    /// The bond of the session.
+    sign_on: Option<TenantId>,
+}
+
+impl Asker {
+    fn of(who: &SignedIn) -> Self {
+        Self { user: who.user.uuid(), session: who.session, sign_on: who.sign_on }
+    }
 }
 
 impl Purpose {
     pub(crate) fn enrol(who: &SignedIn) -> Self {
-        Self::Enrol(Asker { user: who.user.uuid(), session: who.session })
+        Self::Enrol(Asker::of(who))
     }
 
     pub(crate) fn step_up(who: &SignedIn) -> Self {
-        Self::StepUp(Asker { user: who.user.uuid(), session: who.session })
+        Self::StepUp(Asker::of(who))
     }
 
     fn kind(self) -> &'static str {

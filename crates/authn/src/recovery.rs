@@ -5,8 +5,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Account, Identity as IdentityPlane, Tx, Write};
+use tenancy::{Account, Identity as IdentityPlane, TenantId, Tx, Write};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{DigitCode, Error, typed_code};
 
@@ -91,7 +92,7 @@ impl Authn {
     /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
     /// transaction, because hashing takes its time and no connection should wait for it.
     pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
-        self.count(MADE, &who.user.to_string(), who.context()).await?;
+        self.count(MADE, &who.limit_key(), who.context()).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;
@@ -119,7 +120,7 @@ impl Authn {
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
             .execute(&mut **tx)
             .await?;
-        forget_failures(tx, who.user).await?;
+        forget_failures(tx, who.user, who.sign_on).await?;
         sqlx::query!(
             "insert into identity.recovery_codes (user_id, selector, hash, created_at)
              select $1, selector, hash, $4 from unnest($2::text[], $3::text[]) as codes (selector, hash)",
@@ -138,15 +139,17 @@ impl Authn {
     }
 
     /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that
-    /// they may make a new passkey: at once, or after a wait where their role decides about people or money. `None` where
-    /// the code is none of theirs, or used; [`Error::TooMany`] after too many wrong ones.
+    /// they may make a new passkey: after a wait where they have one or their role decides about people or money, and
+    /// otherwise at once. `None` where the code is none of theirs, or used; [`Error::TooMany`] after too many wrong ones.
+    /// Who only reads somebody's mail recovers nothing: [`Error::Conflict`].
     pub async fn recover(&self, who: &SignedIn, code: &TypedRecovery) -> Result<Option<Recovery>, Error> {
+        refuse_link(who)?;
         let now = self.0.clock.now();
         let attempt = self.attempt(who).await?;
         let (mut tx, taken) = match code {
             TypedRecovery::App(code) => {
                 let mut tx = self.begin_for(who).await?;
-                let taken = self.take_totp(&mut tx, who.user, code).await?;
+                let taken = self.take_totp(&mut tx, who, code).await?;
                 (tx, taken)
             }
             TypedRecovery::Written(code) => self.take_code(who, code, now).await?,
@@ -175,9 +178,11 @@ impl Authn {
         let (selector, secret) = code.split_at(code.len().min(SELECTOR));
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let stored = sqlx::query_scalar!(
-            "select hash from identity.recovery_codes where user_id = $1 and selector = $2 and used_at is null",
+            "select hash from identity.recovery_codes
+              where user_id = $1 and sign_on is not distinct from $3 and selector = $2 and used_at is null",
             who.user.uuid(),
             selector,
+            bond(who),
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -188,12 +193,13 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let taken = sqlx::query!(
             "update identity.recovery_codes set used_at = $4
-              where user_id = $1 and selector = $2 and hash = $3 and used_at is null and $5",
+              where user_id = $1 and sign_on is not distinct from $6 and selector = $2 and hash = $3 and used_at is null and $5",
             who.user.uuid(),
             selector,
             stored.unwrap_or_default(),
             now,
             matches,
+            bond(who),
         );
         let taken = taken.execute(&mut *tx).await?.rows_affected() == 1;
         Ok((tx, taken))
@@ -206,18 +212,22 @@ impl Authn {
         now: DateTime<Utc>,
     ) -> Result<Recovery, Error> {
         let target = format!("User::{}", who.user);
-        let privileged = sqlx::query_scalar!(
-            r#"select exists (select from tenant.memberships
+        // Whoever has a passkey, or a role that takes one, has time to stop it: a code can be phished.
+        let waits = sqlx::query_scalar!(
+            r#"select exists (select from identity.passkeys
+                               where user_id = $1 and (sign_on is null or sign_on = $2))
+                   or exists (select from tenant.memberships
                                where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance'))
                    or exists (select from tenant.elevations
                                where user_id = $1 and ended_at is null
                                  and role in ('admin', 'billing_admin', 'finance')) as "is!""#,
             who.user.uuid(),
+            bond(who),
         )
         .fetch_one(&mut **tx)
         .await?;
-        let wait = Duration::seconds(self.0.recovery.privileged_wait_seconds.into());
-        if !privileged || wait.is_zero() {
+        let wait = Duration::seconds(self.0.recovery.wait_seconds.into());
+        if !waits || wait.is_zero() {
             self.note_recovery(tx, who, now).await?;
             Event { kind: "recovery.code_used", target, details: json!({}) }.record(tx, &who.actor()).await?;
             self.tell(tx, who.user, &Notice::CodeUsed, who.context()).await?;
@@ -225,12 +235,13 @@ impl Authn {
         }
         let (token, ready) = (Token::new()?, now + wait);
         sqlx::query!(
-            "insert into identity.recoveries (user_id, handle_hash, ready_at, expires_at) values ($1, $2, $3, $4)
-             on conflict (user_id) do update set handle_hash = $2, ready_at = $3, expires_at = $4",
+            "insert into identity.recoveries (user_id, handle_hash, ready_at, expires_at, sign_on) values ($1, $2, $3, $4, $5)
+             on conflict (user_id, sign_on) do update set handle_hash = $2, ready_at = $3, expires_at = $4",
             who.user.uuid(),
             &token.hash()[..],
             ready,
             ready + OPEN,
+            bond(who),
         )
         .execute(&mut **tx)
         .await?;
@@ -250,25 +261,29 @@ impl Authn {
         let now = self.0.clock.now();
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let ready = sqlx::query_scalar!(
-            "select ready_at from identity.recoveries where user_id = $1 and handle_hash = $2 and expires_at > $3",
+            "select ready_at from identity.recoveries
+              where user_id = $1 and sign_on is not distinct from $4 and handle_hash = $2 and expires_at > $3",
             who.user.uuid(),
             &hash(token)[..],
             now,
+            bond(who),
         );
         Ok(ready.fetch_optional(&mut *tx).await?.map(|ready| (ready, ready <= now)))
     }
 
     /// Goes on with a recovery that has waited long enough, once and in its browser. `false` where there is none.
     pub async fn go_on_with_recovery(&self, who: &SignedIn, headers: &HeaderMap) -> Result<bool, Error> {
+        refuse_link(who)?;
         let Some(token) = cookie::get(headers, COOKIE) else { return Ok(false) };
         let now = self.0.clock.now();
         let mut tx = self.begin_for(who).await?;
         let waited = sqlx::query!(
             "delete from identity.recoveries
-              where user_id = $1 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",
+              where user_id = $1 and sign_on is not distinct from $4 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",
             who.user.uuid(),
             &hash(token)[..],
             now,
+            bond(who),
         );
         if waited.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
@@ -297,6 +312,22 @@ impl Authn {
         }
         Ok(())
     }
+}
+
+/// The mails about a recovery go to the mailbox that such a session was begun with: they would warn nobody else.
+fn refuse_link(who: &SignedIn) -> Result<(), Error> {
+    if who.is_by_link() {
+        return Err(Error::Conflict(
+            "You signed in with a link by e-mail, which is not enough to recover your account. Sign in with your provider \
+             first.",
+            None,
+        ));
+    }
+    Ok(())
+}
+
+fn bond(who: &SignedIn) -> Option<Uuid> {
+    who.sign_on.map(TenantId::uuid)
 }
 
 fn new_code() -> Result<String, getrandom::Error> {

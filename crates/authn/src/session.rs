@@ -360,7 +360,8 @@ impl Authn {
 /// How somebody came.
 pub(crate) struct Arrival<'a> {
     provider: Option<(&'a str, &'a Identity)>,
-    /// The organization whose own provider it is, or on whose word the passkey was made.
+    /// The organization whose own provider it is, or on whose word the passkey was made. Where nobody speaks for the person
+    /// but an organization, the database has the session stand on its word as well.
     organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,

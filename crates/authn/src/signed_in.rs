@@ -73,6 +73,18 @@ impl SignedIn {
         self.facts.decides_as(&other.facts) && self.risk_score == other.risk_score
     }
 
+    /// Whether they came with a link by mail.
+    #[must_use]
+    pub fn is_by_link(&self) -> bool {
+        self.methods.first().is_some_and(|method| method == "mail")
+    }
+
+    /// Whose limits count what they do. What somebody does on an organization's word uses up nothing of theirs elsewhere.
+    #[must_use]
+    pub fn limit_key(&self) -> String {
+        self.sign_on.map_or_else(|| self.user.to_string(), |bond| format!("{} {bond}", self.user))
+    }
+
     /// The request they are making.
     #[must_use]
     pub fn context(&self) -> &Context {

@@ -3,17 +3,20 @@ use axum::http::HeaderMap;
 use chrono::Duration;
 use sealing::{Column, Place};
 use serde_json::json;
-use tenancy::{Account, Identity as IdentityPlane, Tx, UserId, Write};
+use tenancy::{Account, Identity as IdentityPlane, TenantId, Tx, UserId, Write};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use uuid::Uuid;
 use web::{DigitCode, Error};
 
+use crate::limit::Limit;
 use crate::secret::{Token, hash};
 use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session};
 
 /// Time to show the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
 const GONE: Error = Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
+/// Keys made, and first codes tried, of one person.
+const SET_UP: Limit = Limit { name: "authenticator app", at_once: 10, every: Duration::minutes(1) };
 /// Steps of 30 seconds that the clock of a telephone may be wrong.
 const SKEW: u16 = 1;
 
@@ -30,6 +33,11 @@ pub struct TotpSecret {
 pub struct ConfirmedTotp(());
 
 impl Authn {
+    /// Counts a key that is made, or a first code that is tried. Before the transaction: a request never holds two connections.
+    pub async fn count_set_up(&self, who: &SignedIn) -> Result<(), Error> {
+        self.count(SET_UP, &who.limit_key(), who.context()).await
+    }
+
     /// Makes the secret of an authenticator app, which proves nothing before [`confirm_totp`](Self::confirm_totp). One that
     /// was never confirmed ends; where one is in use it is [`Error::Conflict`].
     pub async fn new_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<TotpSecret, Error> {
@@ -37,7 +45,7 @@ impl Authn {
         getrandom::fill(&mut secret)?;
         let made = sqlx::query!(
             "insert into identity.totp as known (user_id, secret, created_at, made_in) values ($1, $2, $3, $4)
-             on conflict (user_id) do update set secret = $2, created_at = $3, made_in = $4
+             on conflict (user_id, sign_on) do update set secret = $2, created_at = $3, made_in = $4
                where known.confirmed_at is null",
             who.user.uuid(),
             self.0.keys.seal(place(who.user), &secret)?,
@@ -62,8 +70,8 @@ impl Authn {
         let now = self.0.clock.now();
         let Some(step) = step(&totp(&secret, who)?, code, now)? else { return Ok(None) };
         let confirmed = sqlx::query!(
-            "update identity.totp set confirmed_at = $2, last_step = $3 where user_id = $1 and confirmed_at is null",
-            who.user.uuid(),
+            "update identity.totp set confirmed_at = $2, last_step = $3 where made_in = $1 and confirmed_at is null",
+            who.session,
             now,
             step,
         );
@@ -132,7 +140,7 @@ impl Authn {
         let attempt = self.attempt(who).await?;
         let mut tx = self.begin_for(who).await?;
         let target = format!("Session::{}", who.session);
-        if !self.take_totp(&mut tx, who.user, code).await? {
+        if !self.take_totp(&mut tx, who, code).await? {
             tracing::warn!(user = %who.user, "code of an authenticator app refused");
             Event { kind: "totp.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
             self.attempt_failed(&mut tx, who, attempt).await?;
@@ -150,32 +158,38 @@ impl Authn {
         Ok(Some(SteppedUp { cookie, kept }))
     }
 
-    /// Takes a code, once: of two that come with the same one, and after a later one, the second finds it used (RFC 6238,
-    /// section 5.2).
+    /// Takes a code of one of the apps that count in this session, once: of two that come with the same one, and after a later
+    /// one, the second finds it used (RFC 6238, section 5.2).
     pub(crate) async fn take_totp(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
-        user: UserId,
+        who: &SignedIn,
         code: &DigitCode<6>,
     ) -> Result<bool, Error> {
-        let sealed = sqlx::query_scalar!(
-            "select secret from identity.totp where user_id = $1 and confirmed_at is not null",
-            user.uuid()
+        let apps = sqlx::query_scalar!(
+            "select secret from identity.totp
+              where user_id = $1 and confirmed_at is not null and (sign_on is null or sign_on = $2)",
+            who.user.uuid(),
+            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
-        let Some(sealed) = sealed.fetch_optional(&mut **tx).await? else { return Ok(false) };
-        let (secret, now) = (self.0.keys.open(place(user), &sealed)?, self.0.clock.now());
-        let Some(step) = step(&builder(&secret).build()?, code, now)? else { return Ok(false) };
-        // Sealed anew each time, so that a key of before gets out of use.
-        let taken = sqlx::query!(
-            "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
-              where user_id = $1 and secret = $5 and last_step < $3",
-            user.uuid(),
-            self.0.keys.seal(place(user), &secret)?,
-            step,
-            now,
-            sealed,
-        );
-        Ok(taken.execute(&mut **tx).await?.rows_affected() == 1)
+        for sealed in apps.fetch_all(&mut **tx).await? {
+            let (secret, now) = (self.0.keys.open(place(who.user), &sealed)?, self.0.clock.now());
+            let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
+            // Sealed anew each time, so that a key of before gets out of use.
+            let taken = sqlx::query!(
+                "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
+                  where user_id = $1 and secret = $5 and last_step < $3",
+                who.user.uuid(),
+                self.0.keys.seal(place(who.user), &secret)?,
+                step,
+                now,
+                sealed,
+            );
+            if taken.execute(&mut **tx).await?.rows_affected() == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes a code in the session and replaces its token at once, as [`note_proof`](Self::note_proof) does. A code can be

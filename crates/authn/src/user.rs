@@ -38,7 +38,9 @@ impl Authn {
                  update identity.users u
                     set display_name = coalesce($3, u.display_name), email = coalesce($4, u.email),
                         email_verified = case when $4::text is null then u.email_verified else $5 end, managed_by = $6,
-                        proved_email = case when u.email = coalesce($4, u.email) then u.proved_email else '' end
+                        -- What was proved on the word of one organization is not proved where another provider speaks.
+                        proved_email = case when u.email = coalesce($4, u.email) and u.managed_by is not distinct from $6
+                                         then u.proved_email else '' end
                    from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
                  returning u.id, u.verified_email)
                select before.id, (before.locked_at is not null) as "locked!",

@@ -13,7 +13,8 @@ pub trait Action: Send + Sync + 'static {
     const NAME: &'static str;
     /// The guard's name in the table of routes.
     const GUARD: &'static str = Self::NAME;
-    /// `public`, `internal` or `restricted`, where the action is about other data than its resource is in general.
+    /// `public`, `internal` or `restricted`, where the action is about other data than its resource is in general
+    /// ([`Resource::DATA`]).
     const DATA: Option<&'static str> = None;
     /// Whether it may write. Decides which transaction its [`Authorized`](crate::Authorized) opens.
     type Mode: Begin;
@@ -27,6 +28,8 @@ pub trait Resource: Sized + Send + Sync + 'static {
     type Plane: Owned;
     /// The action that says whether somebody may know that it exists. Refused this one, they get 404 instead of 403.
     type View: Action;
+    /// `public`, `internal` or `restricted`, where rules should know.
+    const DATA: Option<&'static str> = None;
 
     /// Loads it from what the path names, under row-level security. `None` is 404.
     fn load(
@@ -47,6 +50,33 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// organization of the path.
     fn founds(&self) -> Option<TenantId> {
         None
+    }
+}
+
+/// An action as its feature declares it: what the start compares with the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Name of the Cedar action.
+    pub name: &'static str,
+    /// It may write.
+    pub writes: bool,
+    /// `public`, `internal` or `restricted`.
+    pub data: Option<&'static str>,
+}
+
+impl Declared {
+    /// The action `A`.
+    #[must_use]
+    pub const fn of<A: Action>() -> Self {
+        Self { name: A::NAME, writes: !<A::Mode as Begin>::READS, data: data::<A>() }
+    }
+}
+
+/// What kind of data an action is about.
+pub(crate) const fn data<A: Action>() -> Option<&'static str> {
+    match A::DATA {
+        Some(data) => Some(data),
+        None => <A::On as Resource>::DATA,
     }
 }
 
@@ -80,7 +110,7 @@ impl<A: Action> Action for Prepare<A> {
     type On = A::On;
 }
 
-/// Declares the actions of a feature, and `ACTIONS`, the list of their names that the start compares with the schema.
+/// Declares the actions of a feature, and `ACTIONS`, the list of them that the start compares with the schema.
 ///
 /// ```
 /// # struct Folder;
@@ -100,7 +130,8 @@ impl<A: Action> Action for Prepare<A> {
 ///     /// See who was paid what.
 ///     ReadSalaries: Read on Folder, "restricted" data;
 /// }
-/// assert_eq!(ACTIONS, ["ReadFolder", "DeleteFolder", "ReadSalaries"]);
+/// assert_eq!(ACTIONS.iter().map(|action| action.name).collect::<Vec<_>>(), ["ReadFolder", "DeleteFolder", "ReadSalaries"]);
+/// assert!(ACTIONS[1].writes && ACTIONS[2].data == Some("restricted"));
 /// ```
 #[macro_export]
 macro_rules! actions {
@@ -119,6 +150,6 @@ macro_rules! actions {
         )+
 
         /// Every action declared here.
-        pub(crate) const ACTIONS: &[&str] = &[$(stringify!($name)),+];
+        pub(crate) const ACTIONS: &[$crate::Declared] = &[$($crate::Declared::of::<$name>()),+];
     };
 }

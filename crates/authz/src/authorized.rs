@@ -8,7 +8,7 @@ use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccept
 use tokens::ApiClient;
 use web::{Error, LocalPath, Result};
 
-use crate::action::{Action, Path, Resource};
+use crate::action::{Action, Path, Resource, data};
 use crate::authorizer::{Authorizer, Case, Factor, Verdict};
 use crate::caller::{Caller, NEEDS_A_PERSON, not_permitted};
 use crate::entity::{Entity, Facts};
@@ -163,6 +163,20 @@ impl<A: Action, By: Caller> Authorized<A, By> {
         Ok(allowed)
     }
 
+    /// The same for a part of a form that cannot be done without `B`. [`Error::Forbidden`] where it is refused. Where it takes a
+    /// factor proved now, the form is kept and done as it was sent once the factor is proved; `path` is where it goes.
+    pub async fn need<B: Action<On = A::On>>(&mut self, path: &str, form: &impl serde::Serialize) -> Result<()> {
+        if self.also::<B>().await? {
+            return Ok(());
+        }
+        match self.verdict::<B>(&self.on) {
+            Verdict::StepUp(factor) => {
+                Err(self.who.keep(&self.authorizer, B::NAME, factor, path, web::encode(form)?).await?)
+            }
+            Verdict::Allowed | Verdict::Refused => Err(Error::Forbidden),
+        }
+    }
+
     /// Whether it makes sense to offer `B`, on the same resource or on another one that the page shows, such as a row of a
     /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
@@ -264,8 +278,7 @@ impl<A: Action> Authorized<A, ApiClient> {
 
 /// What a decision on `A` should know of the resource.
 fn facts<A: Action>(on: &A::On) -> Facts {
-    let facts = on.facts();
-    Facts { data_classification: A::DATA.or(facts.data_classification), ..facts }
+    Facts { data_classification: data::<A>(), ..on.facts() }
 }
 
 impl<A, By, S> FromRequestParts<S> for Authorized<A, By>
@@ -337,6 +350,7 @@ pub(crate) fn another_way(parts: &Parts, tenant: Option<TenantId>, why: Unaccept
     let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
     let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
     let why = match why {
+        Unaccepted::SignedOut => "signed_out",
         Unaccepted::Link => "link",
         Unaccepted::Elsewhere => "elsewhere",
         Unaccepted::SignOn => "sign_on",
@@ -409,6 +423,7 @@ mod tests {
     impl Resource for File {
         type Plane = Tenant;
         type View = ReadFile;
+        const DATA: Option<&'static str> = Some("internal");
 
         async fn load(_: &mut Tx<Read>, _: &Entry, _: &Path) -> Result<Option<Self>> {
             Ok(None)
@@ -419,7 +434,7 @@ mod tests {
         }
 
         fn facts(&self) -> Facts {
-            Facts { amount: Some(5), data_classification: Some("internal") }
+            Facts { amount: Some(5), ..Facts::default() }
         }
     }
 
@@ -435,6 +450,9 @@ mod tests {
         assert_eq!(of(facts::<ReadFile>(&File)), (Some(5), Some("internal")));
         assert_eq!(of(facts::<ReadSalaries>(&File)), (Some(5), Some("restricted")));
         assert_eq!(of(facts::<crate::Prepare<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
-        assert_eq!(ACTIONS, ["ReadFile", "ReadSalaries"]);
+        assert_eq!(
+            ACTIONS.iter().map(|action| (action.name, action.data)).collect::<Vec<_>>(),
+            [("ReadFile", Some("internal")), ("ReadSalaries", Some("restricted"))]
+        );
     }
 }

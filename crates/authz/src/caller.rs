@@ -91,6 +91,17 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
         action: &'static str,
         factor: Factor,
     ) -> impl Future<Output = Result<Error>> + Send;
+
+    /// The same for a form that was read already.
+    #[doc(hidden)]
+    fn keep(
+        &self,
+        authorizer: &Authorizer,
+        action: &'static str,
+        factor: Factor,
+        path: &str,
+        form: Vec<u8>,
+    ) -> impl Future<Output = Result<Error>> + Send;
 }
 
 fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
@@ -157,7 +168,7 @@ impl Caller for SignedIn {
             recovery_age: self.recovered_at.map(|at| age(at, now)),
             totp_age: self.totp_at.map(|at| age(at, now)),
             enrolled: self.enrolled,
-            by_link: self.methods.first().is_some_and(|method| method == "mail"),
+            by_link: self.is_by_link(),
             sign_on: None,
             unaccepted: membership.is_some_and(|membership| membership.unaccepted.is_some()),
             elevated: membership.is_some_and(|membership| membership.elevation.is_some()),
@@ -188,6 +199,17 @@ impl Caller for SignedIn {
             return Ok(Error::StepUp(factor.url(path), None));
         }
         let form = web::form_of_refused(parts).await?;
+        self.keep(authorizer, action, factor, path, form.to_vec()).await
+    }
+
+    async fn keep(
+        &self,
+        authorizer: &Authorizer,
+        action: &'static str,
+        factor: Factor,
+        path: &str,
+        form: Vec<u8>,
+    ) -> Result<Error> {
         let (id, cookie) = authorizer.authn().keep_form(self, action, path, &form).await?;
         Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
     }
@@ -280,6 +302,10 @@ impl Caller for ApiClient {
 
     async fn step_up(&self, _: &Authorizer, _: &Parts, _: &'static str, _: Factor) -> Result<Error> {
         Ok(not_permitted(NEEDS_A_PERSON))
+    }
+
+    async fn keep(&self, _: &Authorizer, _: &'static str, factor: Factor, _: &str, _: Vec<u8>) -> Result<Error> {
+        Ok(Error::StepUp(factor.url("/"), None))
     }
 }
 

@@ -98,8 +98,8 @@ impl std::fmt::Display for Entity {
 pub struct Facts {
     /// Money concerned, in minor units.
     pub amount: Option<i64>,
-    /// `public`, `internal` or `restricted`.
-    pub data_classification: Option<&'static str>,
+    /// `public`, `internal` or `restricted`: [`Resource::DATA`](crate::Resource::DATA), or that of the action.
+    pub(crate) data_classification: Option<&'static str>,
 }
 
 #[cfg(test)]

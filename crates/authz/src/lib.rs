@@ -17,7 +17,7 @@ mod guard;
 mod policies;
 mod routes;
 
-pub use action::{Action, Path, Prepare, Resource};
+pub use action::{Action, Declared, Path, Prepare, Resource};
 pub use authorized::{Authorized, Begin, Member, TxOf};
 pub use authorizer::{Authorizer, Factor, Verdict};
 pub use caller::Caller;

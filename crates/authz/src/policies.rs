@@ -7,6 +7,7 @@ use cedar_policy::{
 use sha2::{Digest, Sha256};
 use web::Error;
 
+use crate::action::Declared;
 use crate::entity::{Attribute, Entity, Uid};
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
@@ -19,7 +20,7 @@ pub struct PolicySource {
     /// `policies/<name>.cedar`.
     pub policies: &'static str,
     /// `ACTIONS` of the feature.
-    pub actions: &'static [&'static str],
+    pub actions: &'static [Declared],
 }
 
 /// What is wrong with the policies; the application does not start.
@@ -50,6 +51,11 @@ pub enum PolicyError {
         /// In a schema, not declared.
         schema: Vec<String>,
     },
+    /// An action that destroys, or changes restricted data, and takes no fresh passkey.
+    #[error(
+        "action {0}: what deletes (Delete…, Remove…) or changes restricted data is in the group NeedsFreshPasskey of its schema"
+    )]
+    NoFreshPasskey(&'static str),
 }
 
 /// Policies that were checked against the schema and the code.
@@ -115,6 +121,7 @@ impl Policies {
         let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
         let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
         same_actions(sources, &known)?;
+        take_a_fresh_passkey(sources, &schema, &actions)?;
         let group: EntityUid = GIVES_ACCESS.parse().map_err(unsound)?;
         let by_action = known
             .into_iter()
@@ -217,7 +224,7 @@ fn names_a_variable(expression: &serde_json::Value) -> bool {
 
 fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> Result<(), PolicyError> {
     let code: BTreeSet<String> =
-        sources.iter().flat_map(|source| source.actions).map(|name| (*name).to_owned()).collect();
+        sources.iter().flat_map(|source| source.actions).map(|action| action.name.to_owned()).collect();
     let known: BTreeSet<String> = actions.iter().map(|action| action.uid().id().unescaped().to_owned()).collect();
     if code == known {
         return Ok(());
@@ -228,16 +235,43 @@ fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> R
     })
 }
 
+/// What deletes, and what changes restricted data, takes a passkey proved just now: that is not for each feature to remember.
+/// In their own account, whoever has no passkey proves a code instead.
+fn take_a_fresh_passkey(sources: &[PolicySource], schema: &Schema, actions: &Entities) -> Result<(), PolicyError> {
+    for action in sources.iter().flat_map(|source| source.actions).filter(|action| action.writes) {
+        let deletes = ["Delete", "Remove"].iter().any(|verb| action.name.starts_with(verb));
+        let restricted = action.data == Some("restricted");
+        let Some(uid) = actions.iter().map(cedar_policy::Entity::uid).find(|uid| uid.id().unescaped() == action.name)
+        else {
+            continue;
+        };
+        let is_in = |group: &str| {
+            actions.ancestors(&uid).is_some_and(|mut groups| groups.any(|uid| uid.id().unescaped() == group))
+        };
+        let own =
+            schema.principals_for_action(&uid).is_some_and(|mut types| types.all(|name| name.to_string() == "User"));
+        let fresh = is_in("NeedsFreshPasskey") || own && !restricted && is_in("NeedsFreshFactor");
+        if (deletes || restricted) && !fresh {
+            return Err(PolicyError::NoFreshPasskey(action.name));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const fn read(name: &'static str) -> Declared {
+        Declared { name, writes: false, data: None }
+    }
 
     const BASE: PolicySource = PolicySource {
         name: "base",
         schema: "entity User; entity File { owner: User };\
                  action Read appliesTo { principal: [User], resource: [File], context: { age: Long, place?: String } };",
         policies: "",
-        actions: &["Read"],
+        actions: &[read("Read")],
     };
 
     fn load(policies: &'static str) -> Result<Policies, PolicyError> {
@@ -268,7 +302,7 @@ mod tests {
                   when { resource.owner == principal };
                 @id("base.in_list") permit (principal is User, action in [Action::"Write", Action::"Print"], resource is File)
                   when { resource.owner == principal };"#,
-            actions: &["Read", "Write", "Print"],
+            actions: const { &[read("Read"), read("Write"), read("Print")] },
             ..BASE
         }])
         .unwrap();
@@ -352,10 +386,44 @@ mod tests {
         assert!(matches!(load(typo), Err(PolicyError::Validation(_))));
     }
 
+    // control: IDN-10
+    #[test]
+    fn what_deletes_or_changes_restricted_data_takes_a_fresh_passkey_or_stops_the_start() {
+        const SCHEMA: &str = "entity User; entity Member; entity File { owner: User }; action NeedsFreshPasskey; action NeedsFreshFactor;\
+             action Act appliesTo { principal: [Member], resource: [File] };\
+             action DeleteFile, RemoveFile appliesTo { principal: [Member], resource: [File] };\
+             action DeleteSafely, ActSafely in [NeedsFreshPasskey] appliesTo { principal: [Member], resource: [File] };\
+             action RemoveByCode in [NeedsFreshFactor] appliesTo { principal: [Member], resource: [File] };\
+             action RemoveOwn in [NeedsFreshFactor] appliesTo { principal: [User], resource: [File] };";
+        let loaded = |name: &'static str, writes, data| {
+            let all = ["Act", "DeleteFile", "RemoveFile", "DeleteSafely", "ActSafely", "RemoveByCode", "RemoveOwn"];
+            let one = |other| if other == name { Declared { name, writes, data } } else { read(other) };
+            let actions: Vec<_> = all.into_iter().map(one).collect();
+            Policies::load(&[PolicySource { schema: SCHEMA, actions: actions.leak(), ..BASE }])
+        };
+        let restricted = Some("restricted");
+        for (name, data) in [
+            ("DeleteFile", None),
+            ("RemoveFile", None),
+            ("RemoveByCode", None),
+            ("RemoveOwn", restricted),
+            ("Act", restricted),
+        ] {
+            let refused = loaded(name, true, data);
+            assert!(matches!(refused, Err(PolicyError::NoFreshPasskey(who)) if who == name), "{name}: {refused:?}");
+            assert!(loaded(name, false, data).is_ok(), "{name}: who only looks changes nothing");
+        }
+        for (name, data) in
+            [("DeleteSafely", None), ("RemoveOwn", None), ("ActSafely", restricted), ("Act", Some("internal"))]
+        {
+            assert!(loaded(name, true, data).is_ok(), "{name} {data:?}");
+        }
+    }
+
     // control: POL-01
     #[test]
     fn code_and_schema_know_the_same_actions() {
-        let more_code = PolicySource { actions: &["Read", "Write"], ..BASE };
+        let more_code = PolicySource { actions: const { &[read("Read"), read("Write")] }, ..BASE };
         assert!(matches!(Policies::load(&[more_code]), Err(PolicyError::Actions { code, .. }) if code == ["Write"]));
         let namespaced = PolicySource {
             schema: "entity User; entity File { owner: User };\

@@ -110,8 +110,8 @@ pub struct SessionFacts {
     pub issuer: Option<String>,
     /// Under which subject.
     pub subject: Option<String>,
-    /// The organization on whose word alone they came, by its own provider or by a passkey that was made in such a session:
-    /// this one is for nothing but that organization.
+    /// Its bond: the organization on whose word alone they came, by its own provider or by what was made in such a session.
+    /// This one is for nothing but that organization.
     pub sign_on: Option<TenantId>,
     /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,
@@ -158,7 +158,7 @@ impl SessionFacts {
     }
 }
 
-/// The factors a person has.
+/// The factors a person can prove in the session: their own, and those with its bond.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Enrolled {
     /// They have a passkey, if only a disabled one.
@@ -215,6 +215,8 @@ pub struct Elevation {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Unaccepted {
+    /// Before it ended this member's sessions there.
+    SignedOut,
     /// With a link by mail, which it does not allow.
     Link,
     /// With the provider that another organization brings.

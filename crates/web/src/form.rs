@@ -118,6 +118,11 @@ pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
     read(parts, Body::new(body), FORM).await
 }
 
+/// A form as a browser would send it: what was read, on its way back to where it came from.
+pub fn encode(form: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+    Ok(serde_urlencoded::to_string(form)?.into_bytes())
+}
+
 /// The form of something that is asked for by its address alone.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

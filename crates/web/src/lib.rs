@@ -28,7 +28,7 @@ pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
-pub use form::{Field, FieldErrors, Form, NoFields, QueryString, form_of_refused, share_body};
+pub use form::{Field, FieldErrors, Form, NoFields, QueryString, encode, form_of_refused, share_body};
 pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;

@@ -26,14 +26,12 @@ pub(crate) struct ApiClient {
     secret: String,
 }
 
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 7] = [
     "ListContacts",
     "ViewContact",
     "ViewRestrictedFields",
     "CreateContact",
     "EditContact",
-    "EditRestrictedFields",
-    "DeleteContact",
     "ListMembers",
     "ViewMember",
 ];

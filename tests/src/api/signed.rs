@@ -146,7 +146,7 @@ async fn a_signature_covers_what_is_asked_and_nothing_less() {
     let contact = format!("{}/{}", contacts(&world), world.contact(world.acme).await);
     let mut deleted = get();
     let as_get = deleted.headers();
-    (deleted.method, deleted.path) = (Method::DELETE, contact);
+    (deleted.method, deleted.path) = (Method::PUT, contact);
     let mut cases = vec![
         ("another body", other(|sent| sent.body = Some("{\"name\":\"Other\"}"))),
         ("a query more", other(|sent| sent.query = Some("q=a"))),

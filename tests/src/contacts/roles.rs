@@ -20,6 +20,7 @@ async fn each_role_does_what_it_is_for_and_no_more() {
     let world = World::start().await;
     for (subject, [sees, creates, changes_own, changes_others]) in PEOPLE {
         let mut person = world.sign_in(subject).await;
+        world.prove(&mut person, subject).await;
         let mut olivia = world.sign_in("olivia").await;
         let others = add(&mut olivia, world.acme, &[("name", "Of Olivia")]).await;
         // Every member knows of the workspace. To those who may not see contacts, none is there.

@@ -203,6 +203,45 @@ fn a_code_is_a_second_factor_and_no_passkey() {
     }
 }
 
+// control: IDN-09
+// control: IDN-11
+// control: IDN-12
+#[test]
+fn a_weaker_factor_makes_no_stronger_one() {
+    let table = Table::load();
+    let has_passkey = How { enrolled: true, ..CODE };
+    let recovered = How { recovery_age: Some(60), ..NOT_PROVED };
+    let link = |how| How { by_link: true, ..how };
+    for (proved, how, [passkey, app, codes]) in [
+        ("the provider", NO_PASSKEY, [true, true, false]),
+        ("the provider, long ago", How { auth_age: 7_200, ..NO_PASSKEY }, [false; 3]),
+        ("a code", CODE, [true; 3]),
+        ("a code, of somebody with a passkey", has_passkey, [false; 3]),
+        ("a passkey", PROVED, [true; 3]),
+        ("a passkey, long ago", AN_HOUR_AGO, [false; 3]),
+        ("a recovery", recovered, [true, false, false]),
+        ("a link", link(NO_PASSKEY), [false; 3]),
+        ("a link and a code", link(CODE), [false; 3]),
+        ("a link and a recovery", link(recovered), [false; 3]),
+        ("a link and a passkey", link(PROVED), [true; 3]),
+    ] {
+        for (made, expected) in [("EnrolPasskey", passkey), ("AddAuthenticator", app), ("MakeRecoveryCodes", codes)] {
+            let allowed = table.allows("User::\"me\"", made, "Account::\"mine\"", &world("viewer"), how);
+            assert_eq!(allowed, expected, "{made} with {proved}");
+        }
+    }
+}
+
+// control: IDN-10
+// control: IDN-18
+#[test]
+fn no_client_is_offered_what_takes_a_passkey() {
+    let fresh = Table::load().group("NeedsFreshPasskey");
+    assert!(fresh.contains("DeleteContact") && fresh.contains("EditRestrictedFields"), "{fresh:?}");
+    let offered: Vec<_> = app::scopes().iter().filter(|scope| fresh.contains(**scope)).collect();
+    assert!(offered.is_empty(), "{offered:?}");
+}
+
 // control: IDN-12
 // control: IDN-15
 #[test]
@@ -237,6 +276,7 @@ fn how_somebody_came_closes_what_it_does_not_open() {
             "AcceptInvitation as an owner: a link",
             "AcceptInvitation as an owner: another provider",
             "AddAuthenticator own: a link",
+            "CreateOrganization own: a link",
             "CreateOrganization own: another provider",
             "CreateOrganization own: its own provider",
             "EnrolPasskey own: a link",

@@ -79,13 +79,15 @@ async fn an_admin_ends_the_sessions_of_a_member_and_of_nobody_else() {
     let ended = adam.post(&of_vera, &[("reason", "Lost a telephone")]).await;
     assert_eq!(ended.status, 303, "{}", ended.text());
     for client in [&mut vera, &mut second] {
-        assert_eq!(client.get("/account").await.status, 303);
+        assert!(client.get(&world.acme.url()).await.location().contains("unaccepted=signed_out"));
+        assert_eq!(client.get("/account").await.status, 200, "what else they are signed in for goes on");
+        assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     }
     for client in [&mut erin, &mut olivia, &mut adam] {
         assert_eq!(client.get("/account").await.status, 200);
     }
     let event = world.events("member.sessions_ended").await.pop().unwrap();
-    assert_eq!((&event["details"]["ended"], &event["details"]["reason"]), (&2.into(), &"Lost a telephone".into()));
+    assert_eq!((&event["details"]["ended"], &event["details"]["reason"]), (&0.into(), &"Lost a telephone".into()));
     assert_eq!(world.sign_in("vera").await.get(&world.acme.url()).await.status, 200, "still a member");
 }
 

@@ -64,6 +64,7 @@ pub(super) async fn add(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
+    authn.count_set_up(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
@@ -87,6 +88,7 @@ pub(super) async fn confirm(
         let page = Add::page(ok.who(), None, &errors)?;
         return Err(errors.on_page(page));
     };
+    authn.count_set_up(ok.who()).await?;
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
         tx.commit().await?;

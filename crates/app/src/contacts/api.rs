@@ -1,4 +1,4 @@
-//! Contacts for clients of the API: the same fields, rules and functions as the pages.
+//! Contacts for clients of the API: the same fields, rules and functions as the pages, but for what takes a passkey.
 
 use authz::Authorized;
 use axum::http::{StatusCode, header};
@@ -12,9 +12,7 @@ use web::{Error, FieldErrors, Json, Result, StrictQuery};
 use super::contact::{self, Contact, list_url};
 use super::form::{ContactInput, Parsed, TAKEN};
 use super::list::{self, Found};
-use super::{
-    CreateContact, DeleteContact, EditContact, EditRestrictedFields, ListContacts, ViewContact, ViewRestrictedFields,
-};
+use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
 use crate::paging::Find;
 
 #[derive(Serialize)]
@@ -98,28 +96,22 @@ pub(super) async fn update(
     mut ok: Authorized<EditContact, ApiClient>,
     Json(input): Json<ContactInput>,
 ) -> Result<StatusCode> {
-    if input.has_restricted() && !ok.also::<EditRestrictedFields>().await? {
-        return Err(ok.refusal::<EditRestrictedFields>());
+    // They take a person's passkey, as a deletion does.
+    if input.has_restricted() {
+        return Err(Error::Forbidden);
     }
     let mut errors = FieldErrors::default();
     if input.version.is_none() {
         errors.add("version", "Say which version of the contact this changes.");
     }
-    let (Some(Parsed { contact: new, restricted }), Some(version)) = (input.parse(&mut errors), input.version) else {
+    let (Some(Parsed { contact: new, .. }), Some(version)) = (input.parse(&mut errors), input.version) else {
         return Err(Error::Invalid(errors, None));
     };
     let mut tx = ok.begin().await?;
     let by = ok.who().actor();
-    if !contact::update(&mut tx, ok.on(), version, &new, restricted.as_ref(), &by, || taken(errors)).await? {
+    if !contact::update(&mut tx, ok.on(), version, &new, None, &by, || taken(errors)).await? {
         return Err(Error::Conflict("This contact was changed meanwhile; nothing was saved.", None));
     }
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-pub(super) async fn delete(mut ok: Authorized<DeleteContact, ApiClient>) -> Result<StatusCode> {
-    let mut tx = ok.begin().await?;
-    contact::delete(&mut tx, ok.on(), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

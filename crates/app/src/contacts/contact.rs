@@ -1,5 +1,5 @@
 use audit::{Actor, Event};
-use authz::{Entity, Facts, Path, Resource};
+use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
@@ -40,6 +40,7 @@ pub(super) fn list_url(workspace: &Workspace) -> String {
 impl Resource for Contact {
     type Plane = Tenant;
     type View = super::ViewContact;
+    const DATA: Option<&'static str> = Some("internal");
 
     async fn load(tx: &mut Tx<Read>, entry: &Entry, path: &Path) -> Result<Option<Self>> {
         let workspace = Workspace::of(entry.membership.as_ref(), entry.workspace.as_ref());
@@ -75,10 +76,6 @@ impl Resource for Contact {
         Entity::new("Contact", self.id)
             .reference("created_by", &Entity::new("Member", self.created_by))
             .inside(self.workspace.entity())
-    }
-
-    fn facts(&self) -> Facts {
-        Facts { data_classification: Some("internal"), ..Facts::default() }
     }
 }
 

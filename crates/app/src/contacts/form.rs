@@ -1,15 +1,15 @@
 use askama::Template;
-use authz::{Action, Authorized};
-use serde::Deserialize;
+use authz::{Action, Authorized, Verdict};
+use serde::{Deserialize, Serialize};
 use web::{Email, Error, Field, FieldErrors, Line, Shell};
 
-use super::Contact;
 use super::contact::{NewContact, Restricted, list_url};
+use super::{Contact, EditRestrictedFields};
 use crate::organizations::Workspace;
 use crate::shell::{Nav, shell};
 
 /// The form as it is sent. The restricted fields are there only when they were offered.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContactInput {
     name: String,
@@ -107,6 +107,8 @@ pub(super) struct FormPage {
     submit_label: &'static str,
     form: ContactForm,
     restricted: Option<Restricted<Field>>,
+    /// Where a passkey would have them offered.
+    step_up_url: Option<String>,
     version: Option<i64>,
 }
 
@@ -132,6 +134,7 @@ impl FormPage {
                 tax_id: errors.field("tax_id", tax_id),
                 bank_account: errors.field("bank_account", bank_account),
             }),
+            step_up_url: None,
             version: None,
         }
     }
@@ -156,7 +159,12 @@ impl FormPage {
         input: &ContactInput,
         errors: &FieldErrors,
     ) -> Self {
+        let step_up_url = match ok.verdict::<EditRestrictedFields>(ok.on()) {
+            Verdict::StepUp(factor) => Some(factor.url(&format!("{}/edit", ok.on().url()))),
+            Verdict::Allowed | Verdict::Refused => None,
+        };
         Self {
+            step_up_url,
             heading: format!("Edit {}", ok.on().name),
             action_url: ok.on().url(),
             cancel_url: ok.on().url(),

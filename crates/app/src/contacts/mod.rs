@@ -37,8 +37,6 @@ pub(crate) const SCOPES: &[Scope] = &[
     Scope::of::<ViewRestrictedFields>("See tax id and bank account"),
     Scope::of::<CreateContact>("Add contacts"),
     Scope::of::<EditContact>("Change contacts"),
-    Scope::of::<EditRestrictedFields>("Change tax id and bank account"),
-    Scope::of::<DeleteContact>("Delete contacts"),
 ];
 
 pub(crate) fn feature() -> Feature {
@@ -57,7 +55,6 @@ pub(crate) fn feature() -> Feature {
         .post("", api::create)
         .get("/{contact}", api::show)
         .put("/{contact}", api::update)
-        .delete("/{contact}", api::delete)
         .under("/api/v1/o/{organization}/w/{workspace}/contacts");
     let routes = routes.and(api);
     let policies = PolicySource {

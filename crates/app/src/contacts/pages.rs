@@ -93,15 +93,15 @@ pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<
 
 pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let sees = ok.also::<EditRestrictedFields>().await?;
-    let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
+    let writes = ok.also::<EditRestrictedFields>().await?;
+    let restricted = if writes { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
     let input = ContactInput::of(ok.on(), restricted);
     Ok(Page(FormPage::edit(&ok, &input, &FieldErrors::default())))
 }
 
 pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<ContactInput>) -> Result<Response> {
-    if input.has_restricted() && !ok.also::<EditRestrictedFields>().await? {
-        return Err(Error::Forbidden);
+    if input.has_restricted() {
+        ok.need::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
     let mut errors = FieldErrors::default();
     let Some(version) = input.version else {

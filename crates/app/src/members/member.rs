@@ -3,6 +3,7 @@ use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
 use web::{Error, Result};
 
 use super::Role;
@@ -111,7 +112,8 @@ pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, w
     Ok(())
 }
 
-/// Signs the member out everywhere.
+/// Ends the member's access here until they sign in again. Sessions that stand on the organization's own word end whole; what
+/// others are elsewhere is not for it to say.
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
     member: &Member,
@@ -119,10 +121,25 @@ pub(super) async fn end_sessions(
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
+    let user = member.user.uuid();
+    let member_now =
+        sqlx::query!("update tenant.memberships set signed_out_at = clock_timestamp() where user_id = $1", user);
+    if member_now.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    // What was asked for in one of those sessions ends with it.
+    sqlx::query!(
+        "update tenant.elevations set ended_at = $2, ended_by = $3 where user_id = $1 and ended_at is null",
+        user,
+        now,
+        by.user.map(UserId::uuid) as Option<Uuid>,
+    )
+    .execute(&mut **tx)
+    .await?;
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
-          where user_id = $1 and ended_at is null",
-        member.user.uuid(),
+          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null",
+        user,
         now,
     );
     let details = why.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));

@@ -27,7 +27,7 @@ authz::actions! {
     GrantOwnership: Write on Member;
     /// End a membership.
     RemoveMember: Write on Member;
-    /// Sign somebody out everywhere.
+    /// Sign somebody out of the organization.
     EndMemberSessions: Write on Member;
     /// Take the passkeys and other factors of somebody for whom the organization's provider speaks.
     ResetFactors: Write on Member;

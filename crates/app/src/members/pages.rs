@@ -178,8 +178,8 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confir
 }
 
 fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
-    let lead = "They are signed out everywhere at once, and can sign in again. API clients that act as them go on. To keep \
-        them out, remove them from the organization.";
+    let lead = "They have to sign in again to get back into this organization. What they do in other organizations goes on, and so \
+        do API clients that act as them. To keep them out, remove them from the organization.";
     confirm(ok, (format!("End the sessions of {}?", ok.on().name), lead, "End their sessions"), "end-sessions", why)
 }
 
@@ -222,5 +222,5 @@ pub(super) async fn end_sessions(
     let mut tx = ok.begin().await?;
     member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), &format!("{} is signed out everywhere.", ok.on().name)))
+    Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))
 }

@@ -29,7 +29,7 @@ pub async fn reseal(db: &Db, keys: &Keys, out: &mut impl std::io::Write) -> Resu
             for Sealed { row, secret } in rows {
                 let place = Place { column, row };
                 if let Ok(plain) = keys.open(place, &secret) {
-                    put(&mut tx, place, &keys.seal(place, &plain)?).await?;
+                    put(&mut tx, place, (&secret, &keys.seal(place, &plain)?)).await?;
                     done += 1;
                 } else {
                     unopened.push(format!("{} of {row}", column.name()));
@@ -66,7 +66,8 @@ async fn next(
             sqlx::query_as!(
                 Sealed,
                 "select user_id as row, secret from identity.totp
-                  where user_id > $1 and substring(secret from 1 for 4) <> $2 order by user_id limit $3 for update",
+                  where user_id > $1 and substring(secret from 1 for 4) <> $2
+                  order by user_id fetch first $3 rows with ties for update",
                 after,
                 current,
                 BATCH,
@@ -113,9 +114,16 @@ async fn next(
     }
 }
 
-async fn put(tx: &mut Tx<Write, Operator>, Place { column, row }: Place, sealed: &[u8]) -> Result<(), sqlx::Error> {
+async fn put(
+    tx: &mut Tx<Write, Operator>,
+    Place { column, row }: Place,
+    (was, sealed): (&[u8], &[u8]),
+) -> Result<(), sqlx::Error> {
     let query = match column {
-        Column::Totp => sqlx::query!("update identity.totp set secret = $2 where user_id = $1", row, sealed),
+        // A person has one for each bond.
+        Column::Totp => {
+            sqlx::query!("update identity.totp set secret = $2 where user_id = $1 and secret = $3", row, sealed, was)
+        }
         Column::SignOn => {
             sqlx::query!("update tenant.sign_on set client_secret = $2 where tenant_id = $1", row, sealed)
         }

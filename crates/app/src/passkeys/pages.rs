@@ -110,9 +110,9 @@ pub(super) async fn options(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Challenge> {
-    authn.count_challenge(ok.who()).await?;
+    let known = authn.known_credentials(ok.who()).await?;
     let mut tx = ok.begin().await?;
-    let challenge = authn.start_enrolment(&mut tx, ok.who()).await?;
+    let challenge = authn.start_enrolment(&mut tx, ok.who(), known).await?;
     tx.commit().await?;
     Ok(challenge)
 }

@@ -21,6 +21,8 @@ struct Choose {
     problem: &'static str,
     /// What they read who are signed in, in a way that an organization does not take.
     unaccepted: &'static str,
+    /// Whether every way to come in is offered, or only those that can be another one.
+    all_ways: bool,
     /// Where the provider of that organization is.
     sign_on_url: Option<String>,
     link_url: String,
@@ -37,6 +39,7 @@ impl Choose {
             anew: false,
             problem,
             unaccepted: "",
+            all_ways: true,
             sign_on_url: None,
             link_url: format!("/sign-in/link?return_to={}", return_to.encoded()),
             organization_url: format!("/sign-in/organization?return_to={}", return_to.encoded()),
@@ -82,7 +85,7 @@ pub(super) struct Reason {
     return_to: String,
     #[serde(default)]
     anew: String,
-    /// Why the organization does not take the way they came: `link`, `elsewhere` or `sign_on`.
+    /// Why the organization does not take the session they have: `signed_out`, `link`, `elsewhere` or `sign_on`.
     #[serde(default)]
     unaccepted: String,
     #[serde(default, deserialize_with = "optional_id")]
@@ -100,7 +103,11 @@ pub(super) async fn choose(
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
+    let all_ways = ["", "signed_out"].contains(&&*unaccepted);
     let (unaccepted, sign_on) = match &*unaccepted {
+        "signed_out" => {
+            ("The organization you opened has ended your sessions there. Sign in again to get back in.", false)
+        }
         "link" => ("The organization you opened takes no sign-in by e-mail. Please come in another way.", false),
         "elsewhere" => ("You came through the provider of another organization. Please come in another way.", false),
         "sign_on" => ("The organization you opened takes its own provider only.", true),
@@ -109,7 +116,7 @@ pub(super) async fn choose(
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let sign_on_url =
         organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { anew: anew == "yes", unaccepted, sign_on_url, ..page }).into_response()
+    Page(Choose { anew: anew == "yes", unaccepted, all_ways, sign_on_url, ..page }).into_response()
 }
 
 #[derive(Deserialize)]

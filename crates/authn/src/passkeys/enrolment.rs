@@ -1,7 +1,7 @@
 use audit::Event;
 use axum::http::HeaderMap;
 use serde_json::json;
-use tenancy::{Account, Tx, Write};
+use tenancy::{Account, Read, Tx, Write};
 use uuid::Uuid;
 use web::Error;
 use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
@@ -16,10 +16,29 @@ const MOST: i64 = 20;
 #[derive(Debug)]
 pub struct Enrolled(Uuid);
 
+/// The credentials that somebody has. A device that holds one of them makes no other one, which would take its place there.
+#[derive(Debug)]
+pub struct KnownCredentials(Vec<Vec<u8>>);
+
 impl Authn {
+    /// Counts a challenge to make a passkey with, and finds what it must name: credentials of every bond. Before the
+    /// transaction it is given out in: a request never holds two connections.
+    pub async fn known_credentials(&self, who: &SignedIn) -> Result<KnownCredentials, Error> {
+        self.count_challenge(who).await?;
+        let mut tx = self.0.db.begin_identity::<Read>().await?;
+        let known =
+            sqlx::query_scalar!("select credential_id from identity.passkeys where user_id = $1", who.user.uuid());
+        Ok(KnownCredentials(known.fetch_all(&mut *tx).await?))
+    }
+
     /// Begins to enrol a passkey: user verification required, and none of those they have.
-    pub async fn start_enrolment(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Challenge, Error> {
-        let known = sqlx::query_scalar!("select credential_id from identity.passkeys").fetch_all(&mut **tx).await?;
+    pub async fn start_enrolment(
+        &self,
+        tx: &mut Tx<Write, Account>,
+        who: &SignedIn,
+        KnownCredentials(known): KnownCredentials,
+    ) -> Result<Challenge, Error> {
+        let known = known.into_iter().map(Into::into).collect();
         let name = if who.email.is_empty() { &who.name } else { &who.email };
         let (options, state) =
             self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;
@@ -90,9 +109,8 @@ impl Authn {
         }
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
-            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with, sign_on)
-             select $1, $2, $3, $4, $5, $6, s.passkey_id, case when p.id is null then s.sign_on else p.sign_on end
-               from identity.sessions s left join identity.passkeys p on p.id = s.passkey_id where s.id = $7
+            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with)
+             select $1, $2, $3, $4, $5, $6, s.passkey_id from identity.sessions s where s.id = $7
              on conflict do nothing",
             id,
             who.user.uuid(),

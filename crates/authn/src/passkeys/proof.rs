@@ -8,6 +8,7 @@ use uuid::Uuid;
 use web::{Context, Error};
 use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredential, WebauthnError};
 
+use super::decoy::decoy;
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::limit::Limit;
 use crate::lockout::forget_failures;
@@ -30,15 +31,14 @@ pub(crate) struct Proof {
 }
 
 impl Authn {
-    /// Counts a challenge to somebody who is signed in, for a passkey made or proved. Before the transaction it is given
-    /// out in: a request never holds two connections.
-    pub async fn count_challenge(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count(CHALLENGES, &who.user.to_string(), who.context()).await
+    /// Counts a challenge to somebody who is signed in, for a passkey made or proved.
+    pub(super) async fn count_challenge(&self, who: &SignedIn) -> Result<(), Error> {
+        self.count(CHALLENGES, &who.limit_key(), who.context()).await
     }
 
-    /// Counts an answer of theirs, in the same way.
+    /// Counts an answer of theirs, before the transaction it is looked at in: a request never holds two connections.
     pub async fn count_answer(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count(ANSWERS, &who.user.to_string(), who.context()).await
+        self.count(ANSWERS, &who.limit_key(), who.context()).await
     }
 
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
@@ -46,8 +46,10 @@ impl Authn {
         self.count_challenge(who).await?;
         let mut tx = self.begin_for(who).await?;
         let own = sqlx::query_scalar!(
-            "select credential_id from identity.passkeys where user_id = $1 and disabled_at is null order by id",
+            "select credential_id from identity.passkeys
+              where user_id = $1 and disabled_at is null and (sign_on is null or sign_on = $2) order by id",
             who.user.uuid(),
+            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -113,27 +115,27 @@ impl Authn {
         )
         .fetch_optional(&mut **tx)
         .await?;
-        let Some(stored) = stored else {
-            return refused("no such credential");
+        // What cannot be right is checked as well, against a key that nobody holds: an answer takes as long whether or not
+        // there is such a credential.
+        let (stored, mut passkey) = match stored.ok_or("no such credential").and_then(|stored| {
+            let unusable = unusable(purpose, &answer, stored.user_id, stored.sign_on, stored.disabled_at.is_some());
+            unusable.map_or(Ok(stored), Err)
+        }) {
+            Ok(stored) => {
+                let passkey = stored.credential.0.clone();
+                (Ok(stored), passkey)
+            }
+            Err(reason) => (Err(reason), decoy(answer.get_credential_id())?),
         };
-        // Whose credential it is must be whose it is said to be: by the session, or by the authenticator.
-        let named = answer.get_user_unique_id().map(Uuid::from_slice);
-        let agrees = match (purpose.asker().map(|asker| asker.user), named) {
-            (Some(user), None) => user == stored.user_id,
-            (Some(user), Some(named)) => user == stored.user_id && named == Ok(user),
-            (None, named) => named == Some(Ok(stored.user_id)),
+        let checked = self.0.webauthn.finish_discoverable_authentication_v2(&answer, state, &passkey);
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(reason) => return refused(reason),
         };
-        if !agrees {
-            return refused("somebody else's credential");
-        }
-        if stored.disabled_at.is_some() {
-            return refused("the passkey is disabled");
-        }
-        let mut passkey = stored.credential.0;
-        let result = match self.0.webauthn.finish_discoverable_authentication_v2(&answer, state, &passkey) {
+        let result = match checked {
             Ok(result) => result,
             Err(WebauthnError::CredentialPossibleCompromise) => {
-                self.disable_cloned(tx, stored.id, stored.user_id, context).await?;
+                self.disable_cloned(tx, stored.id, stored.user_id, stored.sign_on, context).await?;
                 return Ok(Err((PasskeyFailure::Cloned, "the signature counter went back".to_owned())));
             }
             Err(error) => return refused(&error.to_string()),
@@ -148,17 +150,19 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         // Whoever guesses codes must not keep out whoever has more.
-        forget_failures(tx, stored.user_id.into()).await?;
+        let bond = purpose.asker().map_or(stored.sign_on, |asker| asker.sign_on);
+        forget_failures(tx, stored.user_id.into(), bond).await?;
         Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked, sign_on: stored.sign_on }))
     }
 
     /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that
-    /// were made with it, and every session of the person ends. Which of them are the owner's nobody can say.
+    /// were made with it, and every session ends in which it could be proved. Which of them are the owner's nobody can say.
     async fn disable_cloned(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         passkey: Uuid,
         user: Uuid,
+        sign_on: Option<TenantId>,
         context: &Context,
     ) -> Result<(), Error> {
         let now = self.0.clock.now();
@@ -175,9 +179,10 @@ impl Authn {
         .await?;
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_why = 'a passkey was copied'
-              where user_id = $1 and ended_at is null returning id",
+              where user_id = $1 and ended_at is null and ($3::uuid is null or sign_on = $3) returning id",
             user,
             now,
+            sign_on.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -186,5 +191,32 @@ impl Authn {
         let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
         event.record(tx, &actor(context, Some(user), None)).await?;
         self.tell(tx, user.into(), &Notice::PasskeyCopied, context).await
+    }
+}
+
+/// Why a stored credential cannot prove anything for this purpose, if it cannot. Whose it is must be whose it is said to be: by
+/// the session, or by the authenticator; and one that was made on an organization's word proves nothing elsewhere.
+fn unusable(
+    purpose: Purpose,
+    answer: &PublicKeyCredential,
+    owner: Uuid,
+    sign_on: Option<TenantId>,
+    disabled: bool,
+) -> Option<&'static str> {
+    let named = answer.get_user_unique_id().map(Uuid::from_slice);
+    let asker = purpose.asker();
+    let agrees = match (asker.map(|asker| asker.user), named) {
+        (Some(user), None) => user == owner,
+        (Some(user), Some(named)) => user == owner && named == Ok(user),
+        (None, named) => named == Some(Ok(owner)),
+    };
+    if !agrees {
+        Some("somebody else's credential")
+    } else if sign_on.is_some() && asker.is_some_and(|asker| asker.sign_on != sign_on) {
+        Some("a credential with another bond")
+    } else if disabled {
+        Some("the passkey is disabled")
+    } else {
+        None
     }
 }
