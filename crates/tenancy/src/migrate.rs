@@ -49,8 +49,8 @@ const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
 /// A lock, a deadlock, a serialization failure: what somebody else did at the same moment.
 fn was_in_the_way(error: &MigrateError) -> bool {
     let source = match error {
-        MigrateError::Database(crate::Error::Database(error)) => Some(error),
-        MigrateError::Migration(
+        MigrateError::Database(crate::Error::Database(error))
+        | MigrateError::Migration(
             sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
         ) => Some(error),
         _ => None,

@@ -20,8 +20,8 @@ pub enum Error {
     NotFound,
     /// 403. They may know of it, and may not do this.
     Forbidden,
-    /// 403. A client of the API may not do this, and the sentence says why. With the challenge of RFC 6750, section 3.1,
-    /// where another scope would change that.
+    /// Status 403. A client of the API may not do this, and the sentence says why. With the challenge of RFC 6750, section
+    /// 3.1, where another scope would change that.
     NotPermitted(Cow<'static, str>, Option<HeaderValue>),
     /// 401. No live session. A page sends the person to sign in and back.
     Unauthenticated,

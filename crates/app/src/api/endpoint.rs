@@ -16,14 +16,18 @@ const KNOWN: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "
 struct Parameters([Option<String>; KNOWN.len()]);
 
 impl Parameters {
-    fn read(form: Result<Form<Vec<(String, String)>>>) -> std::result::Result<Self, Response> {
-        let Form(pairs) = form.map_err(unread)?;
+    fn read(form: Result<Form<Vec<(String, String)>>>) -> Result<Self, Box<Response>> {
+        let Form(pairs) = form.map_err(|error| Box::new(unread(error)))?;
         let mut parameters = Self::default();
         for (name, value) in pairs {
             let at = KNOWN.iter().position(|known| *known == name);
             let Some(place) = at.and_then(|at| parameters.0.get_mut(at)) else { continue };
             if place.replace(value).is_some() {
-                return Err(oauth(StatusCode::BAD_REQUEST, "invalid_request", &format!("{name} is there twice.")));
+                return Err(Box::new(oauth(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    &format!("{name} is there twice."),
+                )));
             }
         }
         Ok(parameters)
@@ -39,7 +43,7 @@ impl Parameters {
     }
 
     /// What is asked for (RFC 6749, sections 4.4.2 and 6).
-    fn grant(&mut self) -> std::result::Result<Grant, Refused> {
+    fn grant(&mut self) -> Result<Grant, Refused> {
         let wrong = |text| Refused::Oauth("invalid_request", text);
         let scope = self.take("scope");
         match self.take("grant_type").as_deref() {
@@ -68,7 +72,7 @@ pub(super) async fn token(
 ) -> Result<Response> {
     let mut parameters = match Parameters::read(form) {
         Ok(parameters) => parameters,
-        Err(unread) => return Ok(unread),
+        Err(unread) => return Ok(*unread),
     };
     let grant = match parameters.grant() {
         Ok(grant) => grant,
@@ -89,7 +93,7 @@ pub(super) async fn revoke(
 ) -> Result<Response> {
     let mut parameters = match Parameters::read(form) {
         Ok(parameters) => parameters,
-        Err(unread) => return Ok(unread),
+        Err(unread) => return Ok(*unread),
     };
     let Some(token) = parameters.take("token") else {
         return refused(Refused::Oauth("invalid_request", "token is missing."));
