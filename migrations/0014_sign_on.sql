@@ -7,12 +7,17 @@ create table tenant.domains (
   token text not null check (char_length(token) = 43),
   created_at timestamptz not null,
   proved_at timestamptz,
+  -- When the DNS is asked again, and since when its answer is that the record is gone.
+  next_check_at timestamptz,
+  missing_since timestamptz,
+  check (proved_at is not null or next_check_at is null and missing_since is null),
   primary key (tenant_id, id),
   constraint domains_name_unique unique (tenant_id, name)
 );
 select tenant.protect('tenant.domains');
 -- Of all organizations one can have proved it.
 create unique index domains_proved_unique on tenant.domains (name) where proved_at is not null;
+create index domains_next_check on tenant.domains (next_check_at nulls first) where proved_at is not null;
 
 create table tenant.sign_on (
   tenant_id uuid primary key references tenant.organizations (tenant_id),
@@ -30,7 +35,7 @@ alter table tenant.organizations add column enforces_sign_on boolean not null de
 -- What a sign-in needs.
 create policy entry on tenant.domains for select to identity_rows using (true);
 create policy entry on tenant.sign_on for select to identity_rows using (true);
-grant select (tenant_id, name, proved_at) on tenant.domains to identity_rows;
+grant select (tenant_id, id, name, token, proved_at, next_check_at) on tenant.domains to identity_rows;
 grant select on tenant.sign_on to identity_rows;
 grant select (enforces_sign_on) on tenant.organizations to identity_rows;
 

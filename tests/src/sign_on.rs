@@ -3,6 +3,7 @@
 mod bonds;
 mod hostile;
 mod passkeys;
+mod recheck;
 mod required;
 
 use std::net::IpAddr;

@@ -39,6 +39,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use web::Limits;
 
+pub use settings::check_domains;
 pub use state::State;
 
 /// One folder of the product.

@@ -120,6 +120,17 @@ async fn run() -> Result<(), Failure> {
     // Beside the start: a provider that is down must not keep anything from starting.
     let providers = authn.clone();
     tokio::spawn(async move { providers.check_providers().await });
+    let domains = (db.clone(), authn.clone());
+    tokio::spawn(async move {
+        // In each process: what one has looked up is not due for the others.
+        let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
+        loop {
+            hourly.tick().await;
+            if let Err(error) = app::check_domains(&domains.0, &domains.1).await {
+                tracing::error!(?error, "domains could not be checked");
+            }
+        }
+    });
     let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());

@@ -53,6 +53,15 @@ pub struct RecoveryConfig {
 pub struct SignOnConfig {
     /// The DNS server that domains are proved with. `None`: those of this machine.
     pub resolver: Option<SocketAddr>,
+    /// Days after which a proved domain whose record is gone is withdrawn.
+    pub withdraw_after_days: u32,
+}
+
+impl SignOnConfig {
+    pub(crate) fn check(self) -> Result<(), ConfigError> {
+        // Less would let a slip in somebody's DNS end their sign-in over a weekend.
+        if (3..=30).contains(&self.withdraw_after_days) { Ok(()) } else { Err(ConfigError::SignOn) }
+    }
 }
 
 /// `[authn.limits]`.
@@ -212,6 +221,9 @@ pub enum ConfigError {
     /// A client without a secret.
     #[error("authn.providers.{0}: client_id and client_secret must not be empty")]
     Client(String),
+    /// A proof that ends at once, or never.
+    #[error("authn.sign_on: want withdraw_after_days from 3 to 30")]
+    SignOn,
     /// No DNS.
     #[error("authn.sign_on.resolver: this machine says of no DNS server ({0}); name one as address:port")]
     Resolver(String),

@@ -59,7 +59,7 @@ pub use provider_key::ProviderKey;
 pub use provider_settings::Preset;
 pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};
 pub use session::renew_cookie;
-pub use sign_on::{SignOn, SignOnNotice, SignOnProblem, domain_record};
+pub use sign_on::{ProvedDomain, SignOn, SignOnNotice, SignOnProblem, domain_record};
 pub use signed_in::{NewCookie, SignedIn};
 pub use step_up::{Kept, SteppedUp, go_on};
 pub use totp::{ConfirmedTotp, TotpSecret};
@@ -85,6 +85,7 @@ struct Inner {
     organizations: Organizations,
     http: HttpClient,
     dns: Dns,
+    withdraw_after: chrono::Duration,
     production: bool,
     webauthn: Webauthn,
     keys: Keys,
@@ -104,6 +105,7 @@ impl Authn {
     ) -> Result<Self, ConfigError> {
         config.session.check()?;
         config.limits.check()?;
+        config.sign_on.check()?;
         let dns = Dns::new(config.sign_on.resolver)?;
         let http = HttpClient::new(&dns)?;
         let mut providers = BTreeMap::new();
@@ -123,6 +125,7 @@ impl Authn {
             organizations: Organizations::default(),
             http,
             dns,
+            withdraw_after: chrono::Duration::days(config.sign_on.withdraw_after_days.into()),
             production,
             webauthn,
             keys,

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use sealing::{Column, Place};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
 use web::{Context, Email, Error};
 
 use crate::metadata::Unusable;
@@ -43,6 +44,19 @@ pub struct SignOn {
     pub client_secret: SecretString,
     /// What it is known to need.
     pub preset: Option<Preset>,
+}
+
+/// A domain that an organization has proved, to be looked up again.
+#[derive(Debug)]
+pub struct ProvedDomain {
+    /// Whose it is.
+    pub organization: TenantId,
+    /// Its row.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What its record says.
+    pub token: String,
 }
 
 /// Whose provider somebody is about to go to.
@@ -246,6 +260,26 @@ impl Authn {
     /// Whether the DNS of a domain says what proves it. `Err` with the reason where it does not answer.
     pub async fn domain_says(&self, domain: &str, token: &str) -> Result<bool, String> {
         self.0.dns.says(&domain_record(domain), &format!("holdfast-domain={token}")).await
+    }
+
+    /// Proved domains that the DNS is to be asked about again, those that wait longest first.
+    pub async fn domains_to_check(&self, at_most: i64) -> Result<Vec<ProvedDomain>, Error> {
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        let due = sqlx::query_as!(
+            ProvedDomain,
+            r#"select tenant_id as "organization: TenantId", id, name, token from tenant.domains
+                where proved_at is not null and (next_check_at is null or next_check_at <= $1)
+                order by next_check_at nulls first limit $2"#,
+            self.0.clock.now(),
+            at_most,
+        );
+        Ok(due.fetch_all(&mut *tx).await?)
+    }
+
+    /// How long the record of a proved domain may be gone.
+    #[must_use]
+    pub fn withdraws_domains_after(&self) -> chrono::Duration {
+        self.0.withdraw_after
     }
 
     /// A new text for a domain to prove itself with.

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) acme: Place,
     pub(crate) globex: Place,
+    pub(crate) db: tenancy::Db,
+    pub(crate) authn: Authn,
     /// What records the decisions of the application.
     pub(crate) decisions: audit::Decisions,
     /// The authenticators of people, by subject.
@@ -170,6 +172,7 @@ impl World {
         let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
         let decisions = audit::Decisions::start(db.clone());
         let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
+        let (kept_authn, kept_db) = (authn.clone(), db.clone());
         let app = app::app(app::State::new(authn, authorizer, tokens, db, config.security), config.http.limits());
         let (stop, stopped) = oneshot::channel();
         let http = config.http;
@@ -190,6 +193,8 @@ impl World {
             address,
             acme,
             globex,
+            db: kept_db,
+            authn: kept_authn,
             decisions,
             devices: tokio::sync::Mutex::default(),
             server: Some((stop, server)),

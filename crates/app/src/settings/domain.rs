@@ -30,6 +30,8 @@ pub(crate) struct Domain {
     pub(super) name: String,
     pub(super) token: String,
     pub(super) proved_at: Option<DateTime<Utc>>,
+    /// Since when its record is gone.
+    pub(super) missing_since: Option<DateTime<Utc>>,
     /// No other one of the organization is proved.
     pub(super) last: bool,
 }
@@ -68,7 +70,7 @@ impl Resource for Domain {
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
-        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.proved_at,
+        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.proved_at, d.missing_since,
                   not exists (select from tenant.domains o where o.id <> d.id and o.proved_at is not null) as "last!"
              from tenant.domains d where $1::uuid is null or d.id = $1 order by d.name"#,
         id,
@@ -109,10 +111,15 @@ pub(super) async fn add(
 }
 
 pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, by: &Actor) -> Result<()> {
-    let proved = sqlx::query!("update tenant.domains set proved_at = $2 where id = $1", domain.id, now)
-        .execute(&mut **tx)
-        .await
-        .on_constraint("domains_proved_unique", || TAKEN)?;
+    let proved = sqlx::query!(
+        "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
+        domain.id,
+        now,
+        now + super::recheck::EVERY,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("domains_proved_unique", || TAKEN)?;
     if proved.rows_affected() == 0 {
         return Err(GONE);
     }

@@ -4,10 +4,12 @@ mod domain;
 mod domains;
 mod pages;
 mod provider;
+mod recheck;
 mod rules;
 
 use authz::{PolicySource, Routes};
 
+pub use recheck::check_domains;
 pub(crate) use rules::relax;
 
 use self::domain::Domain;
@@ -52,6 +54,8 @@ pub(crate) fn feature() -> Feature {
         ("organization.provider_removed", "Took the sign-in provider away"),
         ("domain.added", "Added a domain"),
         ("domain.proved", "Proved a domain"),
+        ("domain.record_missing", "Found the DNS record of a domain gone"),
+        ("domain.withdrawn", "Withdrew a domain whose DNS record was gone"),
         ("domain.removed", "Removed a domain"),
     ];
     Feature { routes, policies: Some(policies), events }

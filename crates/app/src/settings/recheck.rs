@@ -1,0 +1,156 @@
+//! A domain stays an organization's as long as its DNS says so.
+
+use audit::{Actor, Event};
+use authn::{Authn, ProvedDomain, domain_record};
+use chrono::{DateTime, Duration, Utc};
+use mail::Mail;
+use serde_json::json;
+use tenancy::{Db, Tx, Write};
+use uuid::Uuid;
+use web::{Result, moment};
+
+use crate::notices::tell;
+
+/// Most domains that one run looks up. What is left is due in the next one.
+const AT_ONCE: i64 = 200;
+
+/// When a domain is looked up again, and when one whose DNS did not answer.
+pub(super) const EVERY: Duration = Duration::days(1);
+const AGAIN: Duration = Duration::hours(1);
+
+/// What became of a domain.
+enum Outcome {
+    Unchanged,
+    Missing { until: DateTime<Utc> },
+    Withdrawn { last: bool },
+}
+
+/// Looks up the domains that are due, and withdraws those whose record has been gone for too long. A DNS that does not answer
+/// says nothing, and is asked again an hour later. Returns how many were looked up.
+pub async fn check_domains(db: &Db, authn: &Authn) -> Result<usize> {
+    let due = authn.domains_to_check(AT_ONCE).await?;
+    for domain in &due {
+        // No transaction is open while the DNS is asked.
+        let answer = authn.domain_says(&domain.name, &domain.token).await;
+        if let Err(error) = &answer {
+            tracing::warn!(domain = domain.name, error, "the DNS was asked in vain");
+        }
+        note(db, authn, domain, answer.ok()).await?;
+    }
+    Ok(due.len())
+}
+
+async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>) -> Result<()> {
+    let now = authn.clock().now();
+    let mut tx = db.begin(domain.organization).await?;
+    let outcome = if there == Some(false) {
+        note_missing(&mut tx, authn, domain, now).await?
+    } else {
+        // Only what was looked up: it may have been taken away meanwhile, and be another row now.
+        sqlx::query!(
+            "update tenant.domains set next_check_at = $3, missing_since = case when $4 then null else missing_since end
+              where id = $1 and token = $2 and proved_at is not null",
+            domain.id,
+            domain.token,
+            now + if there.is_some() { EVERY } else { AGAIN },
+            there.is_some(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        Outcome::Unchanged
+    };
+    let by = Actor {
+        user: None,
+        session: None,
+        client: None,
+        elevation: None,
+        request: Uuid::now_v7(),
+        network: String::new(),
+    };
+    let event = |kind, details| Event { kind, target: format!("Domain::{}", domain.id), details };
+    match outcome {
+        Outcome::Unchanged => {}
+        Outcome::Missing { until } => {
+            let details = json!({ "domain": domain.name, "withdrawn_at": until });
+            event("domain.record_missing", details).record(&mut tx, &by).await?;
+            tell(&mut tx, &["owner"], &warning(authn, domain, until), &by).await?;
+        }
+        Outcome::Withdrawn { last } => {
+            event("domain.withdrawn", json!({ "domain": domain.name })).record(&mut tx, &by).await?;
+            if last {
+                authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+            }
+            tell(&mut tx, &["owner"], &withdrawal(authn, domain, last), &by).await?;
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, now: DateTime<Utc>) -> Result<Outcome> {
+    let noted = sqlx::query!(
+        r#"with before as (
+             select id, missing_since from tenant.domains
+              where id = $1 and token = $2 and proved_at is not null for update)
+           update tenant.domains d
+              set next_check_at = case when before.missing_since <= $4 then null else $5::timestamptz end,
+                  missing_since = case when before.missing_since <= $4 then null
+                                       else coalesce(before.missing_since, $3) end,
+                  proved_at = case when before.missing_since <= $4 then null else d.proved_at end
+             from before where d.id = before.id
+           returning (before.missing_since is null) as "first!", (d.proved_at is null) as "withdrawn!""#,
+        domain.id,
+        domain.token,
+        now,
+        now - authn.withdraws_domains_after(),
+        now + EVERY,
+    );
+    let Some(noted) = noted.fetch_optional(&mut **tx).await? else { return Ok(Outcome::Unchanged) };
+    if noted.withdrawn {
+        return Ok(Outcome::Withdrawn { last: !super::domain::any_proved(tx).await? });
+    }
+    if noted.first {
+        Ok(Outcome::Missing { until: now + authn.withdraws_domains_after() })
+    } else {
+        Ok(Outcome::Unchanged)
+    }
+}
+
+fn settings(authn: &Authn, domain: &ProvedDomain) -> String {
+    authn.url(&format!("/o/{}/settings", domain.organization))
+}
+
+fn warning(authn: &Authn, domain: &ProvedDomain, until: DateTime<Utc>) -> Mail {
+    let text = format!(
+        "The DNS record that proves that {name} is your organization's is gone:\n\n\
+         {record}  TXT  holdfast-domain={token}\n\n\
+         Put it back before {until}. Otherwise the domain is withdrawn: your sign-in provider then vouches for addresses in it no \
+         longer, and another organization can prove it.\n\n{url}\n",
+        name = domain.name,
+        record = domain_record(&domain.name),
+        token = domain.token,
+        until = moment(until),
+        url = settings(authn, domain),
+    );
+    Mail {
+        kind: "domain.record_missing",
+        subject: format!("The DNS record of {} is gone", domain.name),
+        text,
+        good_for: None,
+    }
+}
+
+fn withdrawal(authn: &Authn, domain: &ProvedDomain, last: bool) -> Mail {
+    let more = if last {
+        " It was the last one: your provider signs nobody in until you prove a domain, and the sessions that began with it have \
+          ended. Owners come in with a passkey."
+    } else {
+        ""
+    };
+    let text = format!(
+        "Its DNS record has been gone for days, so {} is not proved to be your organization's any more. Your sign-in provider \
+         vouches for addresses in it no longer, and another organization can prove it.{more}\n\nProve it again:\n{}\n",
+        domain.name,
+        settings(authn, domain),
+    );
+    Mail { kind: "domain.withdrawn", subject: format!("{} is not proved any more", domain.name), text, good_for: None }
+}
