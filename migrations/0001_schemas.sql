@@ -34,3 +34,16 @@ $$;
 grant usage on schema tenant to tenant_rows, account_rows, identity_rows;
 grant usage on schema identity to tenant_rows, account_rows, identity_rows;
 grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows;
+
+-- One line as the application stores it (`web::Line`): in NFC, and without what deceives wherever it stands. Which joiners
+-- are spelling depends on the letters around them, and is for the application to say.
+create function tenant.is_plain(line text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select line is nfc normalized
+     and line !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u034F\u115F\u1160\u17B4\u17B5\u2028-\u202E\u2060-\u206F\u2800\u3164\uE000-\uF8FF\uFEFF\uFFA0\uFFF9-\uFFFF]'
+     and line !~ '[\U000E0000-\U000E001F\U000E0080-\U000E00FF\U000E01F0-\U0010FFFF]'
+$$;
+-- To whoever writes a row that has such a line, whichever column they write.
+grant execute on function tenant.is_plain(text) to tenant_rows, account_rows, identity_rows, operator_rows;

@@ -1,6 +1,8 @@
 create table identity.users (
   id uuid primary key,
-  display_name text not null check (char_length(display_name) between 1 and 200),
+  display_name text not null check (char_length(display_name) between 1 and 200 and tenant.is_plain(display_name)),
+  -- What it has in common with names that people cannot tell apart from it; null where nobody has signed in yet.
+  name_key bytea check (octet_length(name_key) = 32),
   email text not null default '' check (char_length(email) <= 320),
   email_verified boolean not null default false,
   -- The organization whose own provider made the account and speaks for it. Null: a provider that is trusted for all.
@@ -14,6 +16,7 @@ create table identity.users (
   created_at timestamptz not null,
   locked_at timestamptz
 );
+create index users_name_key on identity.users (name_key);
 
 -- The key of a person is who vouches for them and under which subject, never an e-mail address.
 create table identity.accounts (
@@ -194,6 +197,7 @@ create policy prove_email on identity.users for update to account_rows
 grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
   to account_rows, tenant_rows;
 grant select (proved_email, managed_by) on identity.users to account_rows;
+grant select (name_key) on identity.users to tenant_rows;
 grant update (proved_email) on identity.users to account_rows;
 
 alter table identity.email_codes enable row level security;

@@ -1,6 +1,6 @@
 create table tenant.organizations (
   tenant_id uuid primary key,
-  name text not null check (char_length(name) between 1 and 80),
+  name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
   created_at timestamptz not null default now()
 );
 select tenant.protect('tenant.organizations');
@@ -8,10 +8,12 @@ select tenant.protect('tenant.organizations');
 create table tenant.workspaces (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
-  name text not null check (char_length(name) between 1 and 80),
+  name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
+  -- What names have in common that people cannot tell apart (`web::name_key`): no two of them in one organization.
+  name_key bytea not null check (octet_length(name_key) = 32),
   created_at timestamptz not null default now(),
   primary key (tenant_id, id),
-  constraint workspaces_name_unique unique (tenant_id, name)
+  constraint workspaces_name_unique unique (tenant_id, name_key)
 );
 select tenant.protect('tenant.workspaces');
 

@@ -2,7 +2,7 @@ create table tenant.contacts (
   tenant_id uuid not null,
   id uuid not null,
   workspace_id uuid not null,
-  name text not null check (char_length(name) between 1 and 120),
+  name text not null check (char_length(name) between 1 and 120 and tenant.is_plain(name)),
   email text not null default '' check (char_length(email) <= 254),
   phone text not null default '' check (char_length(phone) <= 40),
   company text not null default '' check (char_length(company) <= 120),

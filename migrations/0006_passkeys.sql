@@ -5,7 +5,7 @@ create table identity.passkeys (
   credential_id bytea not null check (octet_length(credential_id) between 16 and 1023),
   -- Public key, signature counter and flags, as the WebAuthn library keeps them.
   credential jsonb not null,
-  name text not null check (char_length(name) between 1 and 60),
+  name text not null check (char_length(name) between 1 and 60 and tenant.is_plain(name)),
   -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
   enrolled_with uuid,
   -- Its bond: sessions it begins have the same.

@@ -3,7 +3,9 @@
 create table tenant.api_clients (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
-  name text not null check (char_length(name) between 1 and 80),
+  name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
+  -- As in `tenant.workspaces`.
+  name_key bytea not null check (octet_length(name_key) = 32),
   member uuid,
   role text check (role in ('creator', 'editor', 'viewer')),
   -- Names of actions. Nothing that could stand for several.
@@ -24,7 +26,7 @@ create table tenant.api_clients (
   created_at timestamptz not null,
   last_used_at timestamptz,
   primary key (tenant_id, id),
-  constraint api_clients_name_unique unique (tenant_id, name),
+  constraint api_clients_name_unique unique (tenant_id, name_key),
   -- It goes when they go.
   foreign key (tenant_id, member) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check ((member is null) <> (role is null)),

@@ -117,7 +117,10 @@ async fn a_name_stands_for_one_workspace_of_an_organization() {
     let workspaces = format!("{}/workspaces", world.acme.url());
     let page = olivia.clone().post(&workspaces, &[("name", "Main")]).await;
     assert_eq!(page.status, 422);
-    assert!(page.body.contains("There is a workspace of this name.") && page.body.contains("value=\"Main\""));
+    assert!(
+        page.body.contains("There is a workspace of this name, or of one that looks like it.")
+            && page.body.contains("value=\"Main\"")
+    );
     let attempts: Vec<_> = (0..5)
         .map(|_| {
             let (mut olivia, workspaces) = (olivia.clone(), workspaces.clone());

@@ -252,3 +252,150 @@ async fn an_address_that_gets_no_mail_is_refused_by_the_form_with_the_reason() {
         assert!(email.parse::<lettre::Address>().is_ok(), "{email}");
     }
 }
+
+/// A client's form.
+async fn make_client(client: &mut Client, world: &World, name: &str) -> Answer {
+    let form = [("name", name), ("acts_as", "viewer"), ("scope", "ListContacts"), ("kind", "tokens"), WHY];
+    client.post(&format!("{}/clients", world.acme.url()), &form).await
+}
+
+/// Names that look like the one of Acme's owner.
+const LIKE_OLIVIA: [&str; 9] = [
+    "Olivia Owner",
+    "olivia owner",
+    "OLIVIA OWNER",
+    "OIivia Owner",
+    "0livia 0wner",
+    "\u{41e}livia Owner",
+    "Ｏｌｉｖｉａ Ｏｗｎｅｒ",
+    "Olivia\u{a0}Owner",
+    "Olivia  Owner",
+];
+
+// control: OBS-02
+#[tokio::test]
+async fn no_program_has_a_name_that_looks_like_a_member_s_or_another_one_s() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let before = world.state().await;
+    for name in LIKE_OLIVIA {
+        let refused = make_client(&mut olivia, &world, name).await;
+        assert!(refused.status == 422 && refused.body.contains("looks like it"), "{name}: {}", refused.text());
+    }
+    assert_eq!(world.state().await, before);
+    assert_eq!(make_client(&mut olivia, &world, "Importer").await.status, 200);
+    for name in ["importer", "lmporter", "Import\u{435}r", "IMPORTER"] {
+        assert_eq!(make_client(&mut olivia, &world, name).await.status, 422, "{name}");
+    }
+    assert_eq!(make_client(&mut olivia, &world, "Importer 2").await.status, 200);
+    // In another organization the name says nothing.
+    let mut gus = world.sign_in("gus").await;
+    let form = [("name", "Olivia Owner"), ("acts_as", "viewer"), ("scope", "ListContacts"), ("kind", "tokens"), WHY];
+    assert_eq!(gus.post(&format!("{}/clients", world.globex.url()), &form).await.status, 200);
+
+    let workspaces = format!("{}/workspaces", world.acme.url());
+    for name in ["Main", "MAIN", "M\u{430}in", "Маin"] {
+        assert_eq!(olivia.post(&workspaces, &[("name", name)]).await.status, 422, "{name}");
+    }
+    assert_eq!(olivia.post(&workspaces, &[("name", "Mainz")]).await.status, 303);
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
+    let (world, other) = with_other_provider(vec![
+        person("false", "Olivia Owner", "olivia.owner@example.net"),
+        person("system", "System", "system@example.net"),
+    ])
+    .await;
+    for subject in ["false", "system"] {
+        come(&world, &other, subject).await;
+    }
+    let join = "insert into tenant.memberships (tenant_id, user_id, role)
+                select tenant_id, u.id, 'admin' from tenant.organizations o, identity.users u
+                 where o.name = 'Acme' and u.email like '%@example.net'";
+    assert_eq!(world.change(join).await, 2);
+    assert_eq!(
+        world.change("update identity.users set email_verified = false where email = 'olivia.owner@example.net'").await,
+        1
+    );
+    let event = "insert into audit.events (id, tenant_id, actor, client_id, kind, target)
+                 select gen_random_uuid(), tenant_id, actor, client, 'contact.created', 'x' from tenant.organizations o,
+                   lateral (select u.id as actor, null::uuid as client from identity.users u where u.display_name in ('Olivia Owner', 'System')
+                            union all select null, null
+                            union all select gen_random_uuid(), null) who
+                  where o.name = 'Acme'";
+    assert_eq!(world.change(event).await, 5);
+    let mut olivia = world.sign_in("olivia").await;
+    make_client(&mut olivia, &world, "Importer").await;
+    let named = "insert into audit.events (id, tenant_id, client_id, kind, target)
+                 select gen_random_uuid(), c.tenant_id, c.id, 'contact.created', 'x' from tenant.api_clients c";
+    assert_eq!(world.change(named).await, 1);
+    let page = olivia.get(&format!("{}/activity", world.acme.url())).await;
+    let row = |badge: &str, name: &str| {
+        let badge = format!("<span class=\"badge badge-accent\">{badge}</span>");
+        page.body
+            .split("data-label=\"Who\"")
+            .skip(1)
+            .filter(|cell| {
+                let cell = cell.split("</td>").next().unwrap();
+                cell.contains(&badge) && cell.contains(&format!("<bdi>{name}</bdi>"))
+            })
+            .count()
+    };
+    assert_eq!(row("System", ""), 1, "{}", page.text());
+    assert_eq!(row("System", "System"), 0, "a person of that name: {}", page.text());
+    assert_eq!(row("Former member", ""), 1, "{}", page.text());
+    assert_eq!(row("Service account", "Importer"), 1, "{}", page.text());
+    let cells: Vec<&str> =
+        page.body.split("data-label=\"Who\"").skip(1).filter(|cell| cell.contains("<bdi>Olivia Owner</bdi>")).collect();
+    let with = |address: &str, unverified: bool| {
+        cells
+            .iter()
+            .filter(|cell| {
+                let cell = cell.split("</td>").next().unwrap();
+                cell.contains(address) && cell.contains("Not verified") == unverified
+            })
+            .count()
+    };
+    assert!(with("olivia@example.com", false) >= 1 && with("olivia.owner@example.net", true) == 1, "{}", page.text());
+
+    let members = olivia.get(&format!("{}/members", world.acme.url())).await;
+    assert_eq!(members.body.matches("Name used twice").count(), 2, "{}", members.text());
+    assert_eq!(members.body.matches("Not verified").count(), 1, "{}", members.text());
+}
+
+/// Addresses reach a page through the one macro that says whether they are verified.
+#[test]
+fn no_template_shows_an_address_by_itself() {
+    let mut shown = 0;
+    for (path, text) in templates() {
+        for expression in text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()).map(str::trim) {
+            let address = expression.contains("email") && !expression.starts_with("parts::text(form.email");
+            if !address || path == "parts.html" {
+                continue;
+            }
+            shown += 1;
+            let whole = expression.starts_with("parts::address(");
+            // An attribute and an option hold no elements, and say it in words.
+            let in_words = ["person.email.text"].contains(&expression) && text.contains("not verified");
+            assert!(whole || in_words || expression.starts_with("parts::error_link("), "{path}: {expression}");
+        }
+    }
+    assert!(shown >= 10, "{shown}");
+}
+
+// control: IDN-21
+#[tokio::test]
+async fn the_list_says_which_invitation_did_not_arrive() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    for email in ["ada@example.org", "somebody@nowhere.invalid"] {
+        assert_eq!(invite(&mut olivia, &world, email).await.status, 303);
+    }
+    world.until("select count(*) from audit.events where kind = 'mail.undeliverable'", 1).await;
+    world.mail_to("ada@example.org").await;
+    let listed = olivia.get(&format!("{}/invitations", world.acme.url())).await;
+    let rows: Vec<&str> = listed.body.split("<tr").filter(|row| row.contains("Email not delivered")).collect();
+    assert!(rows.len() == 1 && rows[0].contains("somebody@nowhere.invalid"), "{}", listed.text());
+}

@@ -7,6 +7,7 @@ pub mod operator;
 
 mod account;
 mod activity;
+mod actor;
 mod api;
 mod approvals;
 mod authenticator;

@@ -2,7 +2,7 @@ use audit::Event;
 use serde_json::json;
 use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
-use web::{Context, Error};
+use web::{Context, Error, name_key};
 
 use crate::id_token::Identity;
 use crate::session::actor;
@@ -18,7 +18,7 @@ impl Authn {
         identity: &Identity,
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
-        let now = self.0.clock.now();
+        let (now, key) = (self.0.clock.now(), identity.name.as_deref().map(name_key));
         // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
         sqlx::query!(
             "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
@@ -36,7 +36,7 @@ impl Authn {
                   where a.issuer = $1 and a.subject = $2 for update of u),
                changed as (
                  update identity.users u
-                    set display_name = coalesce($3, u.display_name), email = coalesce($4, u.email),
+                    set display_name = coalesce($3, u.display_name), name_key = coalesce($7, u.name_key), email = coalesce($4, u.email),
                         email_verified = case when $4::text is null then u.email_verified else $5 end, managed_by = $6,
                         -- What was proved on the word of one organization is not proved where another provider speaks.
                         proved_email = case when u.email = coalesce($4, u.email) and u.managed_by is not distinct from $6
@@ -53,6 +53,7 @@ impl Authn {
             identity.email.as_deref(),
             identity.email_verified,
             organization.map(TenantId::uuid) as Option<Uuid>,
+            key.as_ref().map(|key| &key[..]),
         )
         .fetch_optional(&mut **tx)
         .await?;
@@ -65,8 +66,8 @@ impl Authn {
         let id = Uuid::now_v7();
         sqlx::query!(
             "with new as (
-               insert into identity.users (id, display_name, email, email_verified, created_at, managed_by)
-               values ($1, $2, $3, $4, $5, $8) returning id)
+               insert into identity.users (id, display_name, name_key, email, email_verified, created_at, managed_by)
+               values ($1, $2, $9, $3, $4, $5, $8) returning id)
              insert into identity.accounts (issuer, subject, user_id, created_at) select $6, $7, id, $5 from new",
             id,
             identity.name.as_deref().unwrap_or("Unnamed"),
@@ -76,6 +77,7 @@ impl Authn {
             identity.issuer,
             identity.subject,
             organization.map(TenantId::uuid) as Option<Uuid>,
+            key.as_ref().map(|key| &key[..]),
         )
         .execute(&mut **tx)
         .await?;

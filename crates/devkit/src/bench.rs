@@ -164,7 +164,7 @@ async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
              from generate_series(1, $1) as number",
         "insert into identity.users (id, display_name, created_at) select person, 'Owner ' || number, now() from places",
         "insert into tenant.organizations (tenant_id, name) select tenant, 'Organization ' || number from places",
-        "insert into tenant.workspaces (tenant_id, id, name) select tenant, workspace, 'Main' from places",
+        "insert into tenant.workspaces (tenant_id, id, name, name_key) select tenant, workspace, 'Main', sha256('Main') from places",
         "insert into tenant.memberships (tenant_id, user_id, role) select tenant, person, 'owner' from places",
     ] {
         let query = sqlx::query(statement);
@@ -221,8 +221,8 @@ impl Client {
         let mut connection = PgConnection::connect(owner).await?;
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
-             values ($1, $2, 'Benchmark', 'viewer', '{ListContacts}', false, false, $3, now(), $2, now())",
+               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             values ($1, $2, 'Benchmark', sha256('Benchmark'), 'viewer', '{ListContacts}', false, false, $3, now(), $2, now())",
         )
         .bind(request.tenant)
         .bind(id)

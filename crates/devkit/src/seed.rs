@@ -119,11 +119,13 @@ async fn seed_people(db: &Db, issuer: &str) -> Result<Option<Vec<UserId>>, tenan
     for person in people() {
         let user = UserId::new();
         sqlx::query!(
-            "insert into identity.users (id, display_name, email, email_verified, created_at) values ($1, $2, $3, true, $4)",
+            "insert into identity.users (id, display_name, name_key, email, email_verified, created_at)
+             values ($1, $2, $5, $3, true, $4)",
             user.uuid(),
             person.name,
             person.email,
             now,
+            &web::name_key(&person.name)[..],
         )
         .execute(&mut *tx)
         .await?;
@@ -167,9 +169,12 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
     };
     let target = format!("Organization::{:?}", tenant.to_string());
     Event { kind: "organization.created", target, details: json!({ "name": name }) }.record(&mut tx, &by).await?;
-    sqlx::query!("insert into tenant.workspaces (id, name) values ($1, 'Main')", workspace.uuid())
-        .execute(&mut *tx)
-        .await?;
+    let main = sqlx::query!(
+        "insert into tenant.workspaces (id, name, name_key) values ($1, 'Main', $2)",
+        workspace.uuid(),
+        &web::name_key("Main")[..],
+    );
+    main.execute(&mut *tx).await?;
     for index in 0..contacts {
         seed_contact(&mut tx, workspace, index, owner).await?;
     }

@@ -220,8 +220,8 @@ async fn requests_at_once_do_not_add_up_to_more_clients_than_there_may_be() {
         world.prove(&mut client, who).await;
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
-             select $1, gen_random_uuid(), 'Client ' || n, case when $3 = 'self' then $2 end, nullif($3, 'self'),
+               (tenant_id, id, name, name_key, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             select $1, gen_random_uuid(), 'Client ' || n, sha256(n::text::bytea), case when $3 = 'self' then $2 end, nullif($3, 'self'),
                     '{ListContacts}', false, false, sha256(''), $4, $2, $4
                from generate_series(1, $5) n",
         )

@@ -90,8 +90,8 @@ impl World {
         let id = Uuid::now_v7();
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
-             values ($1, $2, $2::text, 'editor', '{ListContacts}', false, false, sha256($2::text::bytea), $3, $2, $3)",
+               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+             values ($1, $2, $2::text, sha256($2::text::bytea), 'editor', '{ListContacts}', false, false, sha256($2::text::bytea), $3, $2, $3)",
         )
         .bind(place.organization)
         .bind(id)

@@ -87,7 +87,10 @@ async fn rows_of_another_organization_are_neither_made_nor_changed() {
     let theirs = world.contact(globex).await;
     let id = uuid::Uuid::now_v7();
     let tries = [
-        format!("insert into tenant.workspaces (tenant_id, id, name) values ('{}', '{id}', 'x')", globex.organization),
+        format!(
+            "insert into tenant.workspaces (tenant_id, id, name, name_key) values ('{}', '{id}', 'x', sha256('x'))",
+            globex.organization
+        ),
         format!("insert into tenant.organizations (tenant_id, name) values ('{id}', 'x')"),
         format!("update tenant.contacts set tenant_id = '{}'", globex.organization),
         format!(

@@ -53,8 +53,8 @@ async fn the_list_of_contacts_uses_the_index_that_leads_with_the_tenant() {
         .execute(
             "insert into tenant.organizations (tenant_id, name)
                select md5('o' || o)::uuid, 'Organization ' || o from generate_series(1, 200) o;
-             insert into tenant.workspaces (tenant_id, id, name)
-               select md5('o' || o)::uuid, md5('w' || o)::uuid, 'Main' from generate_series(1, 200) o;
+             insert into tenant.workspaces (tenant_id, id, name, name_key)
+               select md5('o' || o)::uuid, md5('w' || o)::uuid, 'Main', sha256('Main') from generate_series(1, 200) o;
              insert into tenant.contacts (tenant_id, workspace_id, id, name, created_by)
                select md5('o' || o)::uuid, md5('w' || o)::uuid, md5(o || ' ' || c)::uuid, md5(c::text), md5('u')::uuid
                  from generate_series(1, 200) o, generate_series(1, 100) c;

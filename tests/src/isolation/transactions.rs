@@ -28,7 +28,7 @@ async fn begin<M: Mode>(db: &Db, place: Place) -> Tx<M> {
 }
 
 async fn add_workspace(tx: &mut Tx<Write>, name: &str) {
-    let sql = "insert into tenant.workspaces (id, name) values ($1, $2)";
+    let sql = "insert into tenant.workspaces (id, name, name_key) values ($1, $2, sha256($2::bytea))";
     sqlx::query(sql).bind(Uuid::now_v7()).bind(name).execute(&mut **tx).await.unwrap();
 }
 
@@ -146,7 +146,7 @@ async fn the_database_refuses_to_write_in_a_reading_transaction() {
     let world = World::start().await;
     let db = one_connection(&world.database.web_url).await;
     for write in [
-        "insert into tenant.workspaces (id, name) values ('01890000-0000-7000-8000-000000000001', 'x')",
+        "insert into tenant.workspaces (id, name, name_key) values ('01890000-0000-7000-8000-000000000001', 'x', sha256('x'))",
         "update tenant.contacts set name = 'x'",
         "delete from tenant.contacts",
         "select from tenant.contacts for update",

@@ -27,7 +27,7 @@ async fn an_owner_makes_a_client_renews_it_and_revokes_it() {
     look(&page, "/client-secret").await;
     page.loads(page.click_text("a", "I have kept it")).await;
     let list = page.text("main").await;
-    for words in ["Nightly export to the warehouse", "Service account, viewer", "by Olivia Owner", "Never"] {
+    for words in ["Nightly export to the warehouse", "Service account", "Viewer", "by Olivia Owner", "Never"] {
         assert!(list.contains(words), "{words}: {list}");
     }
     look(&page, "/clients").await;

@@ -2,7 +2,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use tenancy::{Read, Tx, UserId};
 use uuid::Uuid;
-use web::{Result, moment};
+use web::{Result, moment, shown_email};
+
+use crate::actor::ShownActor;
 
 /// Events on one page.
 pub(super) const PAGE: usize = 50;
@@ -12,7 +14,7 @@ pub(super) const PAGE: usize = 50;
 pub(crate) struct EventRow {
     pub(crate) id: Uuid,
     pub(crate) at: String,
-    pub(crate) actor: String,
+    pub(crate) actor: ShownActor,
     /// They acted in another role for a while.
     pub(crate) elevated: bool,
     pub(crate) summary: &'static str,
@@ -44,6 +46,8 @@ struct Stored {
     id: Uuid,
     at: DateTime<Utc>,
     actor: Option<String>,
+    email: Option<String>,
+    email_verified: Option<bool>,
     client: Option<String>,
     kind: String,
     target: String,
@@ -66,7 +70,8 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
     let day = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
     let found = sqlx::query_as!(
         Stored,
-        r#"select e.id, e.at, u.display_name as "actor?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
+        r#"select e.id, e.at, u.display_name as "actor?", u.email as "email?",
+                  u.verified_email is not null as "email_verified?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
                   e.elevation, (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
              left join lateral (
@@ -99,16 +104,16 @@ impl EventRow {
         Self {
             id: event.id,
             at: moment(event.at),
-            actor: match (event.actor, event.client) {
-                (Some(person), Some(client)) => format!("{person} through {client}"),
-                (Some(name), None) | (None, Some(name)) => name,
-                (None, None) => if event.by_nobody { "The system" } else { "Former member" }.to_owned(),
+            actor: if event.by_nobody {
+                ShownActor::System
+            } else {
+                ShownActor::person(event.actor, event.email.as_deref(), event.email_verified).through(event.client)
             },
             elevated: event.elevation.is_some(),
             summary,
             target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })
-                .chain(details.map(|(label, value)| Detail { label: words(label), value: shown(value) }))
+                .chain(details.map(|(label, value)| Detail { label: words(label), value: detail(label, value) }))
                 .chain(event.elevation.map(|id| Detail { label: "Elevation".to_owned(), value: id.to_string() }))
                 .collect(),
             request_id: event.request_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -122,6 +127,14 @@ fn words(key: &str) -> String {
     let spaced = key.replace('_', " ");
     let mut chars = spaced.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn detail(label: &str, value: &Value) -> String {
+    match (label, value) {
+        ("email" | "recipient", Value::String(address)) => shown_email(address),
+        ("domain", Value::String(domain)) => web::shown_domain(domain),
+        (_, value) => shown(value),
+    }
 }
 
 fn shown(value: &Value) -> String {

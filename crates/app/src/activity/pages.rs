@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use tenancy::UserId;
-use web::{Field, FieldErrors, Id, Page, Query, Result, Shell, optional_id};
+use web::{Field, FieldErrors, Id, Page, Query, Result, Shell, ShownEmail, optional_id};
 
 use super::ViewActivity;
 use super::event::{EventRow, Filter, PAGE, find};
@@ -47,6 +47,7 @@ struct ActionChoice {
 struct PersonChoice {
     id: UserId,
     name: String,
+    email: ShownEmail,
     selected: bool,
 }
 
@@ -128,11 +129,17 @@ const OFFERED: usize = 500;
 /// Members by name, and whether there are more.
 async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<(Vec<PersonChoice>, bool)> {
     let found = sqlx::query!(
-        r#"select u.id as "id: UserId", u.display_name as name
+        r#"select u.id as "id: UserId", u.display_name as name, u.email,
+                  u.verified_email is not null as "email_verified!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             order by lower(u.display_name), u.id limit 501"#
     );
     let (found, more) = cut(found.fetch_all(&mut **tx).await?, OFFERED);
-    let choice = |id, name| PersonChoice { id, name, selected: Some(id) == selected };
-    Ok((found.into_iter().map(|person| choice(person.id, person.name)).collect(), more))
+    let choices = found.into_iter().map(|person| PersonChoice {
+        id: person.id,
+        name: person.name,
+        email: ShownEmail::of_person(&person.email, person.email_verified),
+        selected: Some(person.id) == selected,
+    });
+    Ok((choices.collect(), more))
 }

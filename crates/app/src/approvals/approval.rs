@@ -31,11 +31,15 @@ pub(crate) struct Approval {
     pub(super) ticket: Option<String>,
     pub(super) requested_by: UserId,
     pub(super) requester: String,
+    pub(super) requester_email: String,
+    pub(super) requester_verified: bool,
     requester_role: String,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     pub(super) decided_by: Option<UserId>,
     pub(super) decider: Option<String>,
+    pub(super) decider_email: Option<String>,
+    pub(super) decider_verified: Option<bool>,
     outcome: Option<String>,
 }
 
@@ -100,8 +104,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
     let found = sqlx::query_as!(
         Approval,
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
-                  a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, a.requester_role,
+                  a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
+                  r.verified_email is not null as "requester_verified!", a.requester_role,
                   a.requested_at, a.expires_at, a.decided_by as "decided_by: UserId", d.display_name as "decider?",
+                  d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
                   a.outcome
              from tenant.approvals a join identity.users r on r.id = a.requested_by
              left join identity.users t on t.id = a.target

@@ -9,6 +9,7 @@ use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::approval::{self, Approval, Stage};
 use super::{Approve, Decline, ListApprovals, ViewApproval, Wanted};
+use crate::actor::ShownActor;
 use crate::notices;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
@@ -27,9 +28,9 @@ struct ListRow {
     consequences: &'static str,
     reason: String,
     ticket: String,
-    requester: String,
+    requester: ShownActor,
     requested: String,
-    decider: String,
+    decider: Option<ShownActor>,
     stage: &'static str,
     tone: &'static str,
     until: String,
@@ -61,9 +62,15 @@ pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<
             consequences: approval.wanted()?.consequences(),
             reason: approval.reason.clone(),
             ticket: approval.ticket.clone().unwrap_or_default(),
-            requester: approval.requester.clone(),
+            requester: ShownActor::person(
+                Some(approval.requester.clone()),
+                Some(&approval.requester_email),
+                Some(approval.requester_verified),
+            ),
             requested: moment(approval.requested_at),
-            decider: approval.decider.clone().unwrap_or_default(),
+            decider: approval.decider.clone().map(|name| {
+                ShownActor::person(Some(name), approval.decider_email.as_deref(), approval.decider_verified)
+            }),
             stage,
             tone,
             until,

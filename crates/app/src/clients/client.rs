@@ -5,7 +5,7 @@ use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
 use tokens::{NewSecret, Scopes};
 use uuid::Uuid;
-use web::{Error, Line, Result};
+use web::{Error, Line, Result, name_key};
 
 use crate::members::Role;
 use crate::organizations::{Organization, add_in_turn};
@@ -19,6 +19,8 @@ pub(crate) struct ApiClient {
     pub(super) name: String,
     pub(super) member: Option<UserId>,
     pub(super) member_name: Option<String>,
+    pub(super) member_email: Option<String>,
+    pub(super) member_verified: Option<bool>,
     pub(super) role: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) dpop: bool,
@@ -30,6 +32,8 @@ pub(crate) struct ApiClient {
     pub(super) created_at: DateTime<Utc>,
     /// Whoever made it, as long as they are a member.
     pub(super) made_by: Option<String>,
+    pub(super) maker_email: Option<String>,
+    pub(super) maker_verified: Option<bool>,
 }
 
 impl Resource for ApiClient {
@@ -56,8 +60,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
     Ok(sqlx::query_as!(
         ApiClient,
         r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
-                  u.display_name as "member_name?", c.role, c.scopes, c.dpop, c.signs, c.secret_at, c.secret_days, c.secret_version,
-                  c.last_used_at, c.created_at, maker.display_name as "made_by?"
+                  u.display_name as "member_name?", u.email as "member_email?",
+                  u.verified_email is not null as "member_verified?", c.role, c.scopes, c.dpop, c.signs, c.secret_at,
+                  c.secret_days, c.secret_version, c.last_used_at, c.created_at, maker.display_name as "made_by?",
+                  maker.email as "maker_email?", maker.verified_email is not null as "maker_verified?"
              from tenant.api_clients c left join identity.users u on u.id = c.member
              left join identity.users maker on maker.id = c.made_by
             where $1::uuid is null or c.id = $1
@@ -122,7 +128,8 @@ const TOO_MANY: Error = Error::Conflict(
     None,
 );
 
-/// Adds a client, if there is room for it. `taken` is the error for a name that another one has.
+/// Adds a client, if there is room for it. `taken` is the error for a name that people would take for that of another
+/// one, or of a member.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     (id, new, secret): (Uuid, &NewClient, &NewSecret),
@@ -135,10 +142,15 @@ pub(super) async fn insert(
         ActsAs::Oneself => (by.user, None),
         ActsAs::Service(role) => (None, Some(role.key())),
     };
+    let key = name_key(&new.name);
     add_in_turn(tx).await?;
+    if is_name_of_a_member(tx, &key).await? {
+        return Err(taken());
+    }
     let made = sqlx::query!(
-        "insert into tenant.api_clients (id, name, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at, secret_days)
-         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $13
+        "insert into tenant.api_clients
+           (id, name, name_key, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at, secret_days)
+         select $1, $2, $14, $3, $4, $5, $6, $7, $8, $9, $10, $9, $13
           where (select count(*) from tenant.api_clients) < $11
             and ($3::uuid is null or (select count(*) from tenant.api_clients where member = $3) < $12)",
         id,
@@ -154,6 +166,7 @@ pub(super) async fn insert(
         MOST,
         MOST_OF_ONE,
         new.days.0,
+        &key[..],
     )
     .execute(&mut **tx)
     .await
@@ -170,6 +183,17 @@ pub(super) async fn insert(
     });
     event("api_client.made", id, why.details(details)).record(tx, by).await?;
     Ok(())
+}
+
+/// Whether people would take the name for that of a member. Members may have the name of each other: theirs comes from
+/// their providers.
+async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from identity.users u join tenant.memberships m on m.user_id = u.id
+                           where u.name_key = $1) as "found!""#,
+        &key[..],
+    );
+    Ok(found.fetch_one(&mut **tx).await?)
 }
 
 const CHANGED: Error = Error::Conflict("This client was changed or revoked meanwhile. Nothing was changed now.", None);

@@ -12,6 +12,7 @@ use web::{Error, FieldErrors, Form, Page, Result, Shell, day, moment, see_other}
 use super::client::{self, ActsAs, ApiClient};
 use super::form::{FormPage, Input};
 use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
+use crate::actor::ShownActor;
 use crate::api::scopes;
 use crate::members::Role;
 use crate::shell::{Nav, shell};
@@ -28,10 +29,13 @@ struct List {
 struct ListRow {
     name: String,
     id: String,
-    acts_as: String,
+    acts_as: ShownActor,
+    /// That of a service account.
+    role: Option<String>,
     kind: &'static str,
     scopes: Vec<&'static str>,
     made: String,
+    maker: ShownActor,
     last_used: String,
     secret: String,
     /// What to do about the age of the secret.
@@ -70,19 +74,21 @@ impl ListRow {
             name: client.name.clone(),
             id: client.id.to_string(),
             acts_as: match &client.role {
-                Some(role) => format!("Service account, {}", Role::label_of(role).to_lowercase()),
-                None => client.member_name.clone().unwrap_or_default(),
+                Some(_) => ShownActor::Service { name: client.name.clone() },
+                None => {
+                    let (email, verified) = (client.member_email.as_deref(), client.member_verified);
+                    ShownActor::person(client.member_name.clone(), email, verified)
+                }
             },
+            role: client.role.as_deref().map(|role| Role::label_of(role).to_owned()),
             kind: match (client.dpop, client.signs) {
                 (true, _) => "Tokens bound to a key",
                 (_, true) => "Signed requests",
                 _ => "Bearer tokens",
             },
             scopes: client.scopes.iter().filter_map(label).collect(),
-            made: match &client.made_by {
-                Some(name) => format!("{}, by {name}", day(client.created_at)),
-                None => format!("{}, by somebody who has left", day(client.created_at)),
-            },
+            made: day(client.created_at),
+            maker: ShownActor::person(client.made_by.clone(), client.maker_email.as_deref(), client.maker_verified),
             last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
             secret: format!("{}, works until {}", day(client.secret_at), day(ends_at)),
             flag: if ends_at <= now {
@@ -144,7 +150,7 @@ pub(super) async fn make(
     let secret = tokens.new_secret(id, signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let taken = || {
-        errors.add("name", "Another client has this name.");
+        errors.add("name", "A client or a member has this name, or one that looks like it.");
         let page = FormPage::of(&ok, &input, &errors);
         errors.on_page(page)
     };

@@ -7,6 +7,7 @@ use tenancy::{Entry, OnConstraint, Read, Tenant, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Email, Error, Line, Paragraph, Result};
 
+use crate::actor::ShownActor;
 use crate::organizations::Workspace;
 
 /// Somebody the people of a workspace work with.
@@ -20,7 +21,7 @@ pub(crate) struct Contact {
     pub(super) company: String,
     pub(super) notes: String,
     pub(super) created_by: UserId,
-    pub(super) creator: String,
+    pub(super) creator: ShownActor,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     /// Counts changes; a change names the version it started from.
@@ -47,7 +48,8 @@ impl Resource for Contact {
         let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
         let found = sqlx::query!(
             r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.created_by as "created_by: UserId",
-                      coalesce(u.display_name, a.name, 'a former member') as "creator!", c.created_at, c.updated_at, c.version
+                      u.display_name as "creator?", u.email as "creator_email?",
+                      u.verified_email is not null as "creator_verified?", a.name as "client?", c.created_at, c.updated_at, c.version
                  from tenant.contacts c left join identity.users u on u.id = c.created_by
                  left join tenant.api_clients a on a.tenant_id = c.tenant_id and a.id = c.created_by
                 where c.workspace_id = $1 and c.id = $2"#,
@@ -65,7 +67,8 @@ impl Resource for Contact {
             company: row.company,
             notes: row.notes,
             created_by: row.created_by,
-            creator: row.creator,
+            creator: ShownActor::person(row.creator, row.creator_email.as_deref(), row.creator_verified)
+                .through(row.client),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,

@@ -6,6 +6,7 @@ use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, m
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
+use crate::actor::ShownActor;
 use crate::shell::{Nav, shell};
 
 #[derive(Template)]
@@ -31,7 +32,7 @@ struct ShownContact {
     notes: String,
     created_at: String,
     updated_at: String,
-    created_by: String,
+    created_by: ShownActor,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoResponse> {

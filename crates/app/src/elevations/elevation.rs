@@ -24,6 +24,8 @@ pub(crate) struct Elevation {
     pub(super) id: Uuid,
     pub(super) user: UserId,
     pub(super) name: String,
+    pub(super) email: String,
+    pub(super) email_verified: bool,
     pub(super) role: String,
     pub(super) minutes: i32,
     pub(super) reason: String,
@@ -31,6 +33,8 @@ pub(crate) struct Elevation {
     pub(super) asked_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     pub(super) approver: Option<String>,
+    pub(super) approver_email: Option<String>,
+    pub(super) approver_verified: Option<bool>,
     approved_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     /// The session that asked is over, and with it what it asked for.
@@ -95,8 +99,10 @@ const SHOWN: usize = 500;
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Elevation>, bool)> {
     let found = sqlx::query_as!(
         Elevation,
-        r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, e.role,
-                  e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?", e.approved_at,
+        r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, u.email,
+                  u.verified_email is not null as "email_verified!", e.role,
+                  e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?",
+                  a.email as "approver_email?", a.verified_email is not null as "approver_verified?", e.approved_at,
                   e.ended_at, (s.ended_at is not null) as "signed_out!"
              from tenant.elevations e join identity.users u on u.id = e.user_id
              left join identity.users a on a.id = e.approved_by

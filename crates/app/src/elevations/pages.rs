@@ -9,6 +9,7 @@ use web::{Field, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_o
 
 use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
+use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
 use crate::notices::{notice, tell, unlinked};
 use crate::organizations::Organization;
@@ -32,7 +33,8 @@ struct ListRow {
     reason: String,
     ticket: String,
     asked: String,
-    approver: String,
+    who: ShownActor,
+    approver: Option<ShownActor>,
     stage: &'static str,
     tone: &'static str,
     until: String,
@@ -89,7 +91,14 @@ impl ListRow {
             reason: elevation.reason.clone(),
             ticket: elevation.ticket.clone(),
             asked: moment(elevation.asked_at),
-            approver: elevation.approver.clone().unwrap_or_default(),
+            who: ShownActor::person(
+                Some(elevation.name.clone()),
+                Some(&elevation.email),
+                Some(elevation.email_verified),
+            ),
+            approver: elevation.approver.clone().map(|name| {
+                ShownActor::person(Some(name), elevation.approver_email.as_deref(), elevation.approver_verified)
+            }),
             stage,
             tone,
             until,

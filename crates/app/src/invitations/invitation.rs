@@ -28,6 +28,10 @@ pub(crate) struct Invitation {
     pub(super) email: String,
     pub(super) role: String,
     pub(super) inviter: String,
+    pub(super) inviter_email: String,
+    pub(super) inviter_verified: bool,
+    /// The mail that tells of it was given up.
+    pub(super) undelivered: bool,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
 }
@@ -41,6 +45,10 @@ impl Resource for Invitation {
         Ok(sqlx::query_as!(
             Invitation,
             r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                      u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
+                      exists (select from audit.events e
+                               where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
+                                 and e.details ->> 'recipient' = i.email) as "undelivered!",
                       i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
                 where i.id = $1"#,
@@ -72,6 +80,10 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
     let found = sqlx::query_as!(
         Invitation,
         r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                  u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
+                  exists (select from audit.events e
+                           where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
+                             and e.details ->> 'recipient' = i.email) as "undelivered!",
                   i.inviter_role, i.expires_at
              from tenant.invitations i join identity.users u on u.id = i.invited_by
             where i.expires_at > $1 order by i.email limit 501"#,

@@ -13,6 +13,7 @@ use web::{
 use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
+use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
 use crate::notices::unlinked;
 use crate::organizations::Organization;
@@ -30,8 +31,9 @@ struct List {
 
 struct ListRow {
     email: ShownEmail,
+    undelivered: bool,
     role: &'static str,
-    inviter: String,
+    inviter: ShownActor,
     expires: String,
     revoke_url: Option<String>,
 }
@@ -47,8 +49,13 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
         revoke_url: ok.would::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
         role: Role::label_of(&invitation.role),
         expires: moment(invitation.expires_at),
-        inviter: invitation.inviter,
+        inviter: ShownActor::person(
+            Some(invitation.inviter),
+            Some(&invitation.inviter_email),
+            Some(invitation.inviter_verified),
+        ),
         email: ShownEmail::of_nobody(&invitation.email),
+        undelivered: invitation.undelivered,
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();

@@ -19,6 +19,8 @@ pub(crate) struct Member {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) email_verified: bool,
+    /// Another member or a client of the API has this name, or one that looks like it.
+    pub(super) same_name: bool,
     pub(super) role: String,
     /// They were an owner or an admin within a day.
     decided_lately: bool,
@@ -37,6 +39,9 @@ impl Resource for Member {
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
+                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                where o.name_key = u.name_key and o.id <> u.id)
+                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                       m.role, m.created_at as since,
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
@@ -72,6 +77,9 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
+                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                where o.name_key = u.name_key and o.id <> u.id)
+                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                   m.role, m.created_at as since,
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"

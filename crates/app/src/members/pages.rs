@@ -37,6 +37,7 @@ struct ListRow {
     role: &'static str,
     since: String,
     is_you: bool,
+    same_name: bool,
     change_url: Option<String>,
     remove_url: Option<String>,
     end_sessions_url: Option<String>,
@@ -56,6 +57,7 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>, Query(find): Query<Fin
         role: Role::label_of(&member.role),
         since: day(member.since),
         is_you: member.user == ok.who().user,
+        same_name: member.same_name,
         name: member.name,
         email: ShownEmail::of_person(&member.email, member.email_verified),
     };

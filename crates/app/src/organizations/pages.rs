@@ -194,7 +194,7 @@ pub(super) async fn create_workspace(
     };
     let mut tx = ok.begin().await?;
     workspace::insert(&mut tx, &name, &ok.who().actor()).await.on_constraint("workspaces_name_unique", || {
-        errors.add("name", "There is a workspace of this name.");
+        errors.add("name", "There is a workspace of this name, or of one that looks like it.");
         refuse(&ok, errors)
     })?;
     tx.commit().await?;

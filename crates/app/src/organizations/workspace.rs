@@ -2,7 +2,7 @@ use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
-use web::Result;
+use web::{Result, name_key};
 
 use super::Organization;
 use crate::paging::cut;
@@ -40,12 +40,17 @@ impl Resource for Workspace {
     }
 }
 
-/// Adds a workspace. Its name is unique in the organization (constraint `workspaces_name_unique`).
+/// Adds a workspace. Its name is unique in the organization, and looks like no other one's
+/// (constraint `workspaces_name_unique`).
 pub(super) async fn insert(tx: &mut Tx<Write>, name: &str, by: &Actor) -> Result<WorkspaceId, sqlx::Error> {
     let id = WorkspaceId::new();
-    sqlx::query!("insert into tenant.workspaces (id, name) values ($1, $2)", id.uuid(), name)
-        .execute(&mut **tx)
-        .await?;
+    let insert = sqlx::query!(
+        "insert into tenant.workspaces (id, name, name_key) values ($1, $2, $3)",
+        id.uuid(),
+        name,
+        &name_key(name)[..],
+    );
+    insert.execute(&mut **tx).await?;
     let target = Entity::new("Workspace", id).to_string();
     Event { kind: "workspace.created", target, details: json!({ "name": name }) }.record(tx, by).await?;
     Ok(id)
