@@ -3,6 +3,7 @@
 mod operations;
 mod production;
 mod secrets;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,10 @@ const PROVIDER: [(&str, &str); 4] = [
 fn read(file: Option<&Path>, changes: &[(&str, &str)]) -> Result<Config, String> {
     let whole = [
         ("HTTP__PUBLIC_URL", "https://app.acme.example"),
-        ("DATABASE__URL", "postgres://web:secret@db.acme.example/holdfast"),
+        ("HTTP__PROXIES", "1"),
+        ("DATABASE__URL", "postgres://web:secret@db.acme.example/holdfast?sslmode=verify-full"),
         ("MAIL__URL", "smtps://holdfast:a-secret@mail.acme.example"),
+        ("MAIL__FROM", "Acme <no-reply@acme.example>"),
         ("SEALING__KEY", "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="),
         ("SECURITY__CONTACT", "mailto:security@acme.example"),
     ];
@@ -142,8 +145,8 @@ fn what_is_unknown_of_the_wrong_type_or_missing_stops_the_start_by_name() {
 
 #[test]
 fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
-    let file = file("settings.toml", "[http]\nmax_connections = 7\nrequest_seconds = 8\n[log]\nfilter = \"warn\"\n");
+    let file = file("settings.toml", "[http]\nmax_connections = 70\nrequest_seconds = 8\n[log]\nfilter = \"warn\"\n");
     let config = read(Some(&file), &[("HTTP__REQUEST_SECONDS", "9")]).unwrap();
-    assert_eq!((config.http.max_connections, config.http.request_seconds, config.http.header_seconds), (7, 9, 10));
+    assert_eq!((config.http.max_connections, config.http.request_seconds, config.http.header_seconds), (70, 9, 10));
     assert_eq!(config.log.filter, "warn");
 }

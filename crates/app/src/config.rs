@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use axum::http::uri::Authority;
 use serde::Deserialize;
+use settings::{Refusal, Row, Rule, Setting, refusals, rows};
 use toml::{Table, Value};
 
 use crate::operations::SecurityContact;
@@ -66,8 +66,8 @@ pub enum ConfigError {
     FileName(String),
     #[error("{0}: this is a secret and must be text in quotes")]
     Secret(String),
-    #[error("profile production: {0}")]
-    Unsafe(&'static str),
+    #[error("profile production: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Unsafe(Vec<Refusal>),
 }
 
 impl Config {
@@ -113,31 +113,75 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if !self.production() {
-            return Ok(());
-        }
-        if !is_https_origin(&self.http.public_url) {
-            return Err(ConfigError::Unsafe("http.public_url must be https:// and a host, without a slash at the end"));
-        }
-        if self.authn.providers.is_empty() {
-            return Err(ConfigError::Unsafe("authn.providers is empty; nobody could sign in"));
-        }
-        let contact = &self.security.contact;
-        if contact.ends_with("@example.com") {
-            return Err(ConfigError::Unsafe("security.contact is the placeholder; reports would go nowhere"));
-        }
-        if !contact.starts_with("mailto:") && !contact.starts_with("https://") {
-            return Err(ConfigError::Unsafe("security.contact must be a mailto: or https: address"));
-        }
-        Ok(())
+        let refused = if self.production() { self.refusals() } else { Vec::new() };
+        if refused.is_empty() { Ok(()) } else { Err(ConfigError::Unsafe(refused)) }
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        let mut all = refusals(SETTINGS, self);
+        all.extend(refusals(web::SETTINGS, &self.http));
+        all.extend(refusals(tenancy::SETTINGS, &self.database));
+        all.extend(refusals(mail::SETTINGS, &self.mail));
+        all.extend(refusals(sealing::SETTINGS, &self.sealing));
+        all.extend(refusals(authn::SETTINGS, &self.authn));
+        all.extend(refusals(tokens::SETTINGS, &self.tokens));
+        all
     }
 }
 
-/// `https://host` or `https://host:port`, and nothing after it: what browsers send as `Origin`.
-fn is_https_origin(url: &str) -> bool {
-    url.strip_prefix("https://").is_some_and(|host| {
-        !host.contains('@') && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
-    })
+/// What production accepts of every setting there is, in the order of their sections.
+#[must_use]
+pub fn production() -> Vec<Row> {
+    let sections = [
+        rows(SETTINGS),
+        rows(web::SETTINGS),
+        rows(tenancy::SETTINGS),
+        rows(mail::SETTINGS),
+        rows(sealing::SETTINGS),
+        rows(authn::SETTINGS),
+        rows(tokens::SETTINGS),
+    ];
+    sections.into_iter().flatten().collect()
+}
+
+const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "profile",
+        rule: Rule::Everywhere("`production`, which is the default"),
+        why: "In `development` nothing of this page is checked.",
+    },
+    Setting {
+        name: "log.filter",
+        rule: Rule::Must("`info` or `warn`, and for single modules no other level than these", |config| {
+            is_log_filter(&config.log.filter)
+        }),
+        why: "With less, nobody learns of an attack; with more, libraries log what they send and receive.",
+    },
+    Setting {
+        name: "security.contact",
+        rule: Rule::Must("a mailto: or https: address of yours, not at example.com", |config| {
+            is_contact(&config.security.contact)
+        }),
+        why: "Whoever finds a hole has to tell somebody.",
+    },
+    Setting {
+        name: "security.policy",
+        rule: Rule::Must("unset, or an https: address", |config| {
+            config.security.policy.as_ref().is_none_or(|policy| policy.starts_with("https://"))
+        }),
+        why: "Whoever is on the way could tell them otherwise.",
+    },
+];
+
+fn is_log_filter(filter: &str) -> bool {
+    let is_level = |level: &str| ["info", "warn"].contains(&level.trim().to_ascii_lowercase().as_str());
+    let directives = || filter.split(',').map(str::trim);
+    directives().any(is_level) && directives().all(|one| is_level(one.rsplit('=').next().unwrap_or_default()))
+}
+
+fn is_contact(contact: &str) -> bool {
+    let known = contact.starts_with("mailto:") || contact.starts_with("https://");
+    known && !contact.to_ascii_lowercase().ends_with("@example.com") && !contact.starts_with("https://example.com")
 }
 
 fn parse(name: &str, text: &str) -> Result<Table, ConfigError> {
@@ -177,9 +221,9 @@ fn set(table: &mut Table, path: &[&str], text: String) -> Result<(), ()> {
 }
 
 /// A variable is text, also if all of it is digits, as a secret may be. It is a number where the defaults have one, and
-/// where they cannot: those of a provider are all times and end in `_seconds`.
+/// where they cannot: those of a provider are all times and end in `_seconds`, and `proxies` has none.
 fn typed(key: &str, default: Option<&Value>, text: String) -> Value {
-    let wants_number = matches!(default, Some(Value::Integer(_))) || key.ends_with("_seconds");
+    let wants_number = matches!(default, Some(Value::Integer(_))) || key.ends_with("_seconds") || key == "proxies";
     match text.parse() {
         Ok(number) if wants_number => Value::Integer(number),
         _ => Value::String(text),

@@ -135,10 +135,13 @@ async fn run() -> Result<(), Failure> {
     let mail = mail::Sender::start(&config.mail, production, db.clone())?;
     let decisions = audit::Decisions::start(db.clone());
     let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
-    let app = app::app(State::new(authn, authorizer, tokens, db.clone(), config.security), config.http.limits());
+    let state = State::new(authn, authorizer, tokens, db.clone(), config.security, &config.http);
+    let app = app::app(state, config.http.limits(production));
 
     let listener = TcpListener::bind(config.http.listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let proxies = config.http.proxies.unwrap_or_default();
+    let believed = app::origin_of_requests(proxies);
+    tracing::info!(address = %listener.local_addr()?, proxies, believed, "listening");
     let stop = async {
         tokio::select! {
             _ = terminated.recv() => {}

@@ -26,8 +26,16 @@ pub struct State {
 impl State {
     /// Puts together what `main.rs` made.
     #[must_use]
-    pub fn new(authn: Authn, authorizer: Authorizer, tokens: Tokens, db: Db, security: SecurityContact) -> Self {
-        Self { authn, authorizer, tokens, readiness: Readiness::of(db), security: Arc::new(security) }
+    pub fn new(
+        authn: Authn,
+        authorizer: Authorizer,
+        tokens: Tokens,
+        db: Db,
+        security: SecurityContact,
+        http: &web::Config,
+    ) -> Self {
+        let readiness = Readiness::of(db, http.proxies.unwrap_or_default());
+        Self { authn, authorizer, tokens, readiness, security: Arc::new(security) }
     }
 }
 

@@ -30,6 +30,7 @@ mod recovery;
 mod risk;
 mod secret;
 mod session;
+mod settings;
 mod sign_on;
 mod signed_in;
 mod step_up;
@@ -45,6 +46,7 @@ use sealing::Keys;
 use tenancy::Db;
 use webauthn_rs::Webauthn;
 
+pub use self::settings::SETTINGS;
 pub use clock::Clock;
 pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
 pub use email::EmailCode;
@@ -103,7 +105,7 @@ impl Authn {
         db: Db,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
-        config.session.check()?;
+        self::settings::unsound_session(&config).map_or(Ok(()), |refusal| Err(ConfigError::Session(refusal)))?;
         config.limits.check()?;
         config.sign_on.check()?;
         let dns = Dns::new(config.sign_on.resolver)?;

@@ -1,9 +1,12 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use settings::{Rule, Setting};
+use url::Url;
 
 /// Longest wait for a connection to the server.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -18,6 +21,41 @@ pub struct Config {
     pub from: String,
 }
 
+/// What production accepts.
+pub const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "mail.url",
+        rule: Rule::Must("smtps://, or smtp:// with ?tls=required, unless the server is on this machine", |mail| {
+            is_protected(&mail.url)
+        }),
+        why: "Links to sign in, codes and the server's password would be readable on the way.",
+    },
+    Setting {
+        name: "mail.from",
+        rule: Rule::Must("`Name <address>` with an address of yours, not @example.com", |mail| {
+            is_of_somebody(&mail.from)
+        }),
+        why: "Nobody could answer, and receivers refuse it.",
+    },
+];
+
+/// Whether nobody on the way to the server can read along. An address that cannot be read is refused when it is used.
+fn is_protected(url: &SecretString) -> bool {
+    let Ok(url) = Url::parse(url.expose_secret()) else { return true };
+    // As `lettre` reads it: the first one counts.
+    let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    url.scheme() == "smtps"
+        || url.scheme() == "smtp" && tls.as_deref() == Some("required")
+        || host == "localhost"
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+fn is_of_somebody(from: &str) -> bool {
+    from.parse::<Mailbox>().is_ok_and(|from| !from.email.domain().eq_ignore_ascii_case("example.com"))
+}
+
 /// What is wrong with the configuration; the application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -28,7 +66,7 @@ pub enum ConfigError {
     )]
     Url,
     /// Mail, and the password of the server, would be readable on the way.
-    #[error("mail.url: the production profile wants smtps://, or smtp:// with ?tls=required")]
+    #[error("mail.url: the production profile wants smtps://, or smtp:// with ?tls=required, but on this machine")]
     Unencrypted,
     /// No sender.
     #[error("mail.from: want `Name <address>`")]
@@ -48,12 +86,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(config: &Config, production: bool) -> Result<Self, ConfigError> {
         let url = config.url.expose_secret();
-        let encrypted = url.starts_with("smtps://") || url.starts_with("smtp://") && url.ends_with("?tls=required");
-        if production && !encrypted {
+        if production && !is_protected(&config.url) {
             return Err(ConfigError::Unencrypted);
         }
         let from: Mailbox = config.from.parse().map_err(|_| ConfigError::From)?;
-        if production && from.email.domain() == "example.com" {
+        if production && !is_of_somebody(&config.from) {
             return Err(ConfigError::Placeholder);
         }
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| ConfigError::Url)?;

@@ -8,6 +8,6 @@ mod config;
 mod outbox;
 mod sender;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SETTINGS};
 pub use outbox::Mail;
 pub use sender::Sender;

@@ -1,5 +1,6 @@
 use secrecy::SecretString;
 use serde::Deserialize;
+use settings::{Rule, Setting};
 
 /// The `[sealing]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -10,6 +11,20 @@ pub struct Config {
     /// The key before it, which still opens.
     pub previous_key: Option<SecretString>,
 }
+
+/// What production accepts.
+pub const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "sealing.key",
+        rule: Rule::Everywhere("32 random bytes in base64"),
+        why: "Whoever guesses it reads what the database keeps sealed.",
+    },
+    Setting {
+        name: "sealing.previous_key",
+        rule: Rule::Everywhere("unset, or another key of the same kind"),
+        why: "It opens what was sealed before, so it is as good as the key.",
+    },
+];
 
 /// What is wrong with the configuration; the application does not start.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,6 @@ mod config;
 mod keys;
 mod once;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SETTINGS};
 pub use keys::{Column, Keys, NotOpened, Place};
 pub use once::{open_once, seal_once};

@@ -1,5 +1,9 @@
-use secrecy::SecretString;
+use std::net::IpAddr;
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use settings::{Rule, Setting};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// The `[database]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -15,4 +19,44 @@ pub struct Config {
     /// Prepared statements kept per connection. 0 behind a pooler in transaction mode that cannot follow them
     /// (PgBouncer before 1.21).
     pub statement_cache: usize,
+}
+
+/// What production accepts.
+pub const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "database.url",
+        rule: Rule::Must(
+            "with sslmode=verify-full or verify-ca, unless the server is on this machine (loopback or a socket)",
+            |database| is_protected(&database.url),
+        ),
+        why: "Every other mode lets whoever is on the way read and change all data, or pass for the server.",
+    },
+    Setting {
+        name: "database.max_connections",
+        rule: Rule::Between(1, 500, |database| vec![database.max_connections.into()]),
+        why: "Each is a process of the server; too many of them take its memory from everybody.",
+    },
+    Setting {
+        name: "database.acquire_timeout_ms",
+        rule: Rule::Between(100, 30_000, |database| vec![database.acquire_timeout_ms]),
+        why: "Too short, and a moment of load is an outage; too long, and requests pile up behind a database that is slow.",
+    },
+    Setting {
+        name: "database.statement_cache",
+        rule: Rule::Any,
+        why: "It is a matter of speed, and of the pooler in front.",
+    },
+];
+
+/// Whether nobody on the way to the server can read along or pass for it. An address that cannot be read is refused when it
+/// is used.
+fn is_protected(url: &SecretString) -> bool {
+    let Ok(options) = url.expose_secret().parse::<PgConnectOptions>() else { return true };
+    let host = options.get_host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        || matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull)
 }

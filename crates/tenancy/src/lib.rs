@@ -13,7 +13,7 @@ mod migrate;
 mod tx;
 
 pub use claim::one_connection;
-pub use config::Config;
+pub use config::{Config, SETTINGS};
 pub use connect::{Db, Error, is_temporary};
 pub use enter::{
     ClientFacts, Drift, Elevation, Enrolled, Entry, Hold, Membership, Scope, SessionFacts, Shown, Unaccepted,

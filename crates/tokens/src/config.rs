@@ -1,4 +1,5 @@
 use serde::Deserialize;
+use settings::{Refusal, Rule, Setting, refusals};
 
 /// The `[tokens]` section of the configuration.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -8,26 +9,47 @@ pub struct Config {
     pub access_seconds: u32,
     /// Days a key signs tokens before the next one does.
     pub key_days: u32,
-    /// Requests of one network to the token endpoint in a minute.
+    /// Requests of one client to the token endpoint in a minute.
     pub requests_per_minute: u32,
 }
 
+const LIMIT: &str = "tokens.requests_per_minute";
+
+/// What production accepts.
+pub const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "tokens.access_seconds",
+        rule: Rule::Between(60, 900, |tokens| vec![tokens.access_seconds.into()]),
+        why: "A stolen token works as long.",
+    },
+    Setting {
+        name: "tokens.key_days",
+        rule: Rule::Between(2, 90, |tokens| vec![tokens.key_days.into()]),
+        why: "A key is published a day before it signs, and a stolen one signs until the next one does.",
+    },
+    Setting {
+        name: LIMIT,
+        rule: Rule::Between(10, 600, |tokens| vec![tokens.requests_per_minute.into()]),
+        why: "Too few, and a client with several instances gets no tokens; too many, and one client takes the server's time.",
+    },
+];
+
 /// What is wrong with the configuration; the application does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("tokens.{0}: want {1}")]
-pub struct ConfigError(&'static str, &'static str);
+pub enum ConfigError {
+    /// A lifetime that no profile starts with.
+    #[error("{0}")]
+    Lifetime(Refusal),
+    /// A limit that lets nobody in, or everybody.
+    #[error("tokens.requests_per_minute: want 1 to 60000")]
+    Limit,
+}
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if !(60..=900).contains(&self.access_seconds) {
-            return Err(ConfigError("access_seconds", "60 to 900 seconds"));
+        if let Some(refusal) = refusals(SETTINGS, self).into_iter().find(|refusal| refusal.name() != LIMIT) {
+            return Err(ConfigError::Lifetime(refusal));
         }
-        if !(2..=90).contains(&self.key_days) {
-            return Err(ConfigError("key_days", "2 to 90 days"));
-        }
-        if !(1..=60_000).contains(&self.requests_per_minute) {
-            return Err(ConfigError("requests_per_minute", "1 to 60000"));
-        }
-        Ok(())
+        if (1..=60_000).contains(&self.requests_per_minute) { Ok(()) } else { Err(ConfigError::Limit) }
     }
 }

@@ -27,7 +27,7 @@ use tenancy::Db;
 
 pub use access::AccessToken;
 pub use api_client::{ApiClient, RESOURCE_METADATA};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SETTINGS};
 pub use dpop::ALGORITHMS;
 pub use endpoint::{Grant, Issued, Refused};
 pub use scopes::Scopes;

@@ -1,6 +1,11 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Once;
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
+
+use crate::edge::Peer;
+use crate::text::visible;
 
 /// What a request tells about where it comes from: coarse on purpose. A signal for risk, never an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,28 +16,104 @@ pub struct Client {
     pub device: String,
 }
 
-impl Client {
-    /// `proxies` is how many reverse proxies of ours stand in front, each of which appends to `X-Forwarded-For`. With 0
-    /// the header is not looked at, because anybody can send it.
-    pub(crate) fn of(peer: Option<SocketAddr>, headers: &HeaderMap, proxies: usize) -> Self {
-        let forwarded = (proxies > 0)
-            .then(|| {
-                headers
-                    .get_all("x-forwarded-for")
-                    .iter()
-                    .filter_map(|value| value.to_str().ok())
-                    .flat_map(|value| value.split(','))
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                    .nth(proxies - 1)
-                    .and_then(|address| address.trim().parse::<IpAddr>().ok())
-            })
-            .flatten();
-        let address = forwarded.or(peer.map(|peer| peer.ip()));
-        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Self { network: address.map_or_else(|| "unknown".to_owned(), network), device: device(agent) }
+/// Headers that reverse proxies put the client's address into. Only the first of them is ever read.
+const FORWARDED: [&str; 8] = [
+    FORWARDED_FOR,
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+];
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The reverse proxies of ours in front, each of which appends to `X-Forwarded-For`. With 0 the header is not read,
+/// because anybody can send it.
+///
+/// Where the number is wrong, everybody shares one network and its limits. So each sign of that is logged, once.
+#[derive(Debug)]
+pub(crate) struct Proxies {
+    count: usize,
+    unread: Once,
+    missing: Once,
+    unreadable: Once,
+}
+
+impl Proxies {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { count, unread: Once::new(), missing: Once::new(), unreadable: Once::new() }
     }
+
+    /// Where a request comes from. A `probe` reaches us without a proxy, and says nothing about one.
+    pub(crate) fn client(&self, request: &Request, probe: bool) -> Client {
+        let headers = request.headers();
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let address = self.address(headers, probe).or(peer.map(|peer| peer.ip()));
+        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Client { network: address.map_or_else(|| "unknown".to_owned(), network), device: device(agent) }
+    }
+
+    fn address(&self, headers: &HeaderMap, probe: bool) -> Option<IpAddr> {
+        if self.count == 0 {
+            if let Some(header) = FORWARDED.iter().find(|name| headers.contains_key(**name)) {
+                self.unread.call_once(|| {
+                    tracing::warn!(
+                        header,
+                        "http.proxies is 0, so a forwarded header was ignored; if a reverse proxy of yours sent it, everybody \
+                         shares one network and its limits: set http.proxies to the number of your proxies"
+                    );
+                });
+            }
+            return None;
+        }
+        // As bytes: what a client puts in front of a proxy's entry need not be text.
+        let values = headers.get_all(FORWARDED_FOR).iter().map(axum::http::HeaderValue::as_bytes);
+        let entries = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let entries: Vec<_> = entries.filter(|entry| !entry.is_empty()).collect();
+        let Some(entry) = entries.iter().rev().nth(self.count - 1) else {
+            if !probe {
+                self.missing.call_once(|| {
+                    tracing::warn!(
+                        proxies = self.count,
+                        entries = entries.len(),
+                        "X-Forwarded-For has fewer entries than http.proxies; the address of the connection counts instead"
+                    );
+                });
+            }
+            return None;
+        };
+        let address = parse_entry(entry);
+        if address.is_none() {
+            self.unreadable.call_once(|| {
+                tracing::warn!(
+                    entry = %visible(&String::from_utf8_lossy(entry), 64),
+                    "an entry of X-Forwarded-For is no address; the address of the connection counts instead"
+                );
+            });
+        }
+        address
+    }
+}
+
+/// An address as proxies write it: bare, with a port, an IPv6 address in brackets, quoted, with a zone.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?.trim_matches('"');
+    let bare = match entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inside, "")) => inside,
+        Some((inside, port)) => port.strip_prefix(':').filter(|port| is_port(port)).map(|_| inside)?,
+        None => match entry.split_once(':') {
+            // One colon ends an IPv4 address; an IPv6 address has more of them.
+            Some((inside, port)) if is_port(port) && inside.contains('.') => inside,
+            _ => entry,
+        },
+    };
+    bare.split('%').next()?.parse().ok()
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
 }
 
 fn network(address: IpAddr) -> String {
@@ -79,22 +160,61 @@ fn device(agent: &str) -> String {
 mod tests {
     use super::*;
 
+    fn network_of(peer: &str, forwarded: &[&[u8]], proxies: usize) -> String {
+        let mut request = Request::new(axum::body::Body::empty());
+        request.extensions_mut().insert(Peer(peer.parse().unwrap()));
+        for value in forwarded {
+            request.headers_mut().append(FORWARDED_FOR, axum::http::HeaderValue::from_bytes(value).unwrap());
+        }
+        Proxies::new(proxies).client(&request, false).network
+    }
+
     #[test]
     fn forwarded_addresses_count_only_behind_our_proxies() {
-        let peer = Some(SocketAddr::from(([10, 1, 2, 3], 1)));
-        let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", "198.51.100.7, 203.0.113.9".parse().unwrap());
-        assert_eq!(Client::of(peer, &headers, 0).network, "10.1.2.0/24");
-        assert_eq!(Client::of(peer, &headers, 1).network, "203.0.113.0/24");
-        assert_eq!(Client::of(peer, &headers, 2).network, "198.51.100.0/24");
-        assert_eq!(Client::of(peer, &headers, 3).network, "10.1.2.0/24", "fewer hops than proxies: not from them");
+        let network = |proxies| network_of("10.1.2.3:1", &[b"198.51.100.7, 203.0.113.9"], proxies);
+        assert_eq!(network(0), "10.1.2.0/24");
+        assert_eq!(network(1), "203.0.113.0/24");
+        assert_eq!(network(2), "198.51.100.0/24");
+        assert_eq!(network(3), "10.1.2.0/24", "fewer entries than proxies: not from them");
     }
 
     #[test]
     fn mapped_addresses_are_the_network_they_map() {
-        let peer: SocketAddr = "[::ffff:192.0.2.44]:1".parse().unwrap();
-        assert_eq!(Client::of(Some(peer), &HeaderMap::new(), 0).network, "192.0.2.0/24");
-        let peer: SocketAddr = "[2001:db8:1:2::3]:1".parse().unwrap();
-        assert_eq!(Client::of(Some(peer), &HeaderMap::new(), 0).network, "2001:db8:1::/48");
+        assert_eq!(network_of("[::ffff:192.0.2.44]:1", &[], 0), "192.0.2.0/24");
+        assert_eq!(network_of("[2001:db8:1:2::3]:1", &[], 0), "2001:db8:1::/48");
+    }
+
+    #[test]
+    fn an_entry_is_read_as_proxies_write_it() {
+        for entry in ["203.0.113.9", "203.0.113.9:4711", " 203.0.113.9\t", "\"203.0.113.9:4711\"", "::ffff:203.0.113.9"]
+        {
+            assert_eq!(network_of("10.1.2.3:1", &[entry.as_bytes()], 1), "203.0.113.0/24", "{entry}");
+        }
+        for entry in [
+            "2001:db8::3",
+            "[2001:db8::3]",
+            "[2001:db8::3]:4711",
+            "\"[2001:db8::3]:4711\"",
+            "2001:db8::3%eth0",
+            "[2001:db8::3%1]:9",
+        ] {
+            assert_eq!(network_of("10.1.2.3:1", &[entry.as_bytes()], 1), "2001:db8:0::/48", "{entry}");
+        }
+        for entry in
+            ["unknown", "_hidden", "203.0.113.9:x", "203.0.113", "[2001:db8::3", "[2001:db8::3]x", "203.0.113.9:1:2"]
+        {
+            assert_eq!(network_of("10.1.2.3:1", &[entry.as_bytes()], 1), "10.1.2.0/24", "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_hides_no_entry_of_a_proxy() {
+        for forwarded in [
+            &[&b"\xff\xfe, 203.0.113.9"[..]][..],
+            &[b"\xff\xfe", b"203.0.113.9"],
+            &[b"198.51.100.7", b" ,, 203.0.113.9 ,"],
+        ] {
+            assert_eq!(network_of("10.1.2.3:1", forwarded, 1), "203.0.113.0/24", "{forwarded:?}");
+        }
     }
 }

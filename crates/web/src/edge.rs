@@ -14,18 +14,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::client::Proxies;
 use crate::error::Failed;
 use crate::page::Rendered;
 use crate::problem::{Asked, render};
 use crate::quota::Quotas;
-use crate::{Client, Context, Error, Flash, fetch_metadata, headers};
+use crate::{Context, Error, Flash, Host, fetch_metadata, headers, host};
 
 /// Liveness is answered however much there is to do; a busy process must not be restarted.
 const LIVENESS: &str = "/healthz";
+/// What orchestrators ask at an address of their own, without a proxy and under any host name.
+const PROBES: [&str; 2] = [LIVENESS, "/readyz"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How much at once, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests worked on at the same time; one more is answered 503 at once.
     pub concurrent_requests: usize,
@@ -33,6 +36,8 @@ pub struct Limits {
     pub request_time: Duration,
     /// Reverse proxies of ours in front.
     pub proxies: usize,
+    /// The one host that is answered for. `None`: any, as in development.
+    pub host: Option<Host>,
 }
 
 /// Whether what went wrong inside will go well later. Asked of each internal error: such a one is answered 503.
@@ -42,6 +47,7 @@ pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> b
 #[derive(Debug)]
 pub struct Edge {
     limits: Limits,
+    proxies: Proxies,
     slots: Arc<Semaphore>,
     is_temporary: IsTemporary,
 }
@@ -81,7 +87,8 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
     limits: Limits,
     is_temporary: IsTemporary,
 ) -> Router<S> {
-    let edge = Arc::new(Edge { limits, slots: Arc::new(Semaphore::new(limits.concurrent_requests)), is_temporary });
+    let (proxies, slots) = (Proxies::new(limits.proxies), Arc::new(Semaphore::new(limits.concurrent_requests)));
+    let edge = Arc::new(Edge { limits, proxies, slots, is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -89,11 +96,13 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
 
 async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
+    let probe = PROBES.contains(&&*route);
     let context = match nonce() {
         Ok(nonce) => Context {
             request: Uuid::now_v7(),
-            client: Client::of(peer, request.headers(), edge.limits.proxies),
+            client: edge.proxies.client(&request, probe),
             nonce: nonce.into(),
             flash: Flash::take(request.headers()),
             quotas: Quotas::default(),
@@ -104,8 +113,6 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
-    let route =
-        request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
     let asked = Asked::of(request.method(), request.uri(), request.headers());
     // What the guards learn and what they cost stands in each line of the request.
     let span = tracing::info_span!(
@@ -145,6 +152,10 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 
 impl Edge {
     async fn run(&self, mut request: Request, route: &str, next: Next) -> Response {
+        let ours = self.limits.host.as_ref().filter(|_| !PROBES.contains(&route));
+        if let Err(refused) = host::check(&request, ours) {
+            return refused;
+        }
         if !fetch_metadata::allowed(request.method(), request.headers()) {
             return StatusCode::FORBIDDEN.into_response();
         }
@@ -204,8 +215,9 @@ mod tests {
     use crate::FieldErrors;
 
     async fn ask(router: Router, path: &str, accept: &str) -> (StatusCode, axum::http::HeaderMap, String) {
-        let limits = Limits { concurrent_requests: 1, request_time: Duration::from_millis(50), proxies: 0 };
-        let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+        let limits = Limits { concurrent_requests: 1, request_time: Duration::from_millis(50), proxies: 0, host: None };
+        let request =
+            Request::get(path).header("host", "localhost").header("accept", accept).body(Body::empty()).unwrap();
         let (parts, body) =
             edge(router, limits, |error| error.to_string() == "later").oneshot(request).await.unwrap().into_parts();
         (parts.status, parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().into()).unwrap())

@@ -12,6 +12,7 @@ mod fetch_metadata;
 mod flash;
 mod form;
 mod headers;
+mod host;
 mod id;
 mod json;
 mod local_path;
@@ -29,6 +30,7 @@ pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
 pub use flash::{Flash, Tone};
 pub use form::{Field, FieldErrors, Form, NoFields, QueryString, encode, form_of_refused, share_body};
+pub use host::Host;
 pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
@@ -36,7 +38,7 @@ pub use page::{Acting, Context, Link, MovingOn, Page, Person, Place, Shell, see_
 pub use problem::wants_html;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
-pub use serve::{Config, serve};
+pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
     DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,
     typed_code, visible,

@@ -158,6 +158,9 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::CONFLICT => ("It has changed in the meantime", "Reload the page and try again."),
         StatusCode::PAYLOAD_TOO_LARGE => ("Too large", "That is more than this page takes. Shorten it and try again."),
         StatusCode::URI_TOO_LONG => ("Address too long", "Shorten the address and try again."),
+        StatusCode::MISDIRECTED_REQUEST => {
+            ("Wrong host", "This server does not answer for the host name that was asked. Check the address.")
+        }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ("Unsupported content", "This address does not take this type of content.")
         }

@@ -1,27 +1,31 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use serde::Deserialize;
+use settings::{Rule, Setting};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::Limits;
 use crate::edge::Peer;
+use crate::{Host, Limits};
 
 /// The `[http]` section of the configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Address to listen on. TLS ends in front of this process.
+    /// Address to listen on, in plain HTTP.
     pub listen: SocketAddr,
+    /// Who ends TLS, where others than this machine and private networks could reach `listen`.
+    pub tls: Option<Tls>,
     /// Origin the browser sees, without a trailing slash: `https://app.example.com`.
     pub public_url: String,
     /// Open connections; further ones wait to be accepted.
@@ -34,18 +38,99 @@ pub struct Config {
     pub header_seconds: u64,
     /// Seconds running requests get to finish when the process is told to stop.
     pub shutdown_seconds: u64,
-    /// Reverse proxies of ours in front, each appending to `X-Forwarded-For`.
-    pub proxies: usize,
+    /// Reverse proxies of ours in front, each appending to `X-Forwarded-For`. Production has no default.
+    pub proxies: Option<usize>,
+}
+
+/// Who ends TLS.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// Something in front of this process, and nothing else reaches it.
+    InFront,
+}
+
+/// What production accepts.
+pub const SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        name: "http.listen",
+        rule: Rule::Must("a loopback or private address, unless http.tls is `in_front`", |http| {
+            http.tls.is_some() || is_near(http.listen.ip())
+        }),
+        why: "This process speaks plain HTTP: whoever reaches it past the proxy reads cookies and chooses their own network.",
+    },
+    Setting {
+        name: "http.tls",
+        rule: Rule::Everywhere("unset, or `in_front`"),
+        why: "It is your word that TLS ends in front and that nothing else reaches this process, as in a container.",
+    },
+    Setting {
+        name: "http.public_url",
+        rule: Rule::Must("https:// and a host, without a slash at the end", |http| is_https_origin(&http.public_url)),
+        why: "Cookies, passkeys and the links in mails are bound to it.",
+    },
+    Setting {
+        name: "http.max_connections",
+        rule: Rule::Between(16, 65_536, |http| vec![count(http.max_connections)]),
+        why: "Too few, and a handful of slow clients keeps everybody out; too many, and they take the memory.",
+    },
+    Setting {
+        name: "http.max_concurrent_requests",
+        rule: Rule::Between(8, 4096, |http| vec![count(http.max_concurrent_requests)]),
+        why: "Too few, and a handful of requests keeps everybody out; too many, and they wait for the database and each other.",
+    },
+    Setting {
+        name: "http.request_seconds",
+        rule: Rule::Between(5, 120, |http| vec![http.request_seconds]),
+        why: "What takes longer holds a place that others need.",
+    },
+    Setting {
+        name: "http.header_seconds",
+        rule: Rule::Between(1, 60, |http| vec![http.header_seconds]),
+        why: "A client that sends its headers slowly holds a connection as long.",
+    },
+    Setting {
+        name: "http.shutdown_seconds",
+        rule: Rule::Between(1, 300, |http| vec![http.shutdown_seconds]),
+        why: "What runs is cut off after it, and an update does not end before.",
+    },
+    Setting {
+        name: "http.proxies",
+        rule: Rule::Must("set, to the number of your reverse proxies that append to X-Forwarded-For: 0 to 8", |http| {
+            http.proxies.is_some_and(|proxies| proxies <= 8)
+        }),
+        why: "Too low, and everybody shares one network and its limits; too high, and clients choose their own network.",
+    },
+];
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Whether only this machine, or a private network it is in (RFC 1918, RFC 4193), can reach an address.
+fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    }
+}
+
+/// `https://host` or `https://host:port`, and nothing after it: what browsers send as `Origin`.
+fn is_https_origin(url: &str) -> bool {
+    url.strip_prefix("https://").is_some_and(|host| {
+        !host.contains('@') && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
+    })
 }
 
 impl Config {
-    /// The part the edge applies.
+    /// The part the edge applies. In production it answers for the host of `public_url` alone.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self, production: bool) -> Limits {
         Limits {
             concurrent_requests: self.max_concurrent_requests,
             request_time: Duration::from_secs(self.request_seconds),
-            proxies: self.proxies,
+            proxies: self.proxies.unwrap_or_default(),
+            host: Host::of(&self.public_url).filter(|_| production),
         }
     }
 }

@@ -36,7 +36,7 @@ fn a_setting_that_would_lead_nowhere_stops_the_start() {
 // control: SUP-12
 #[test]
 fn no_secret_is_in_what_is_printed_of_the_configuration_or_of_what_is_wrong_with_it() {
-    let url = format!("postgres://web:{SECRET}@db.example/x");
+    let url = format!("postgres://web:{SECRET}@db.example/x?sslmode=verify-full");
     let secrets = [("DATABASE__URL", &*url), ("AUTHN__PROVIDERS__ACME__CLIENT_SECRET", SECRET)];
     let config = read(None, &secrets).unwrap();
     let printed = format!("{config:?} {config:#?}");

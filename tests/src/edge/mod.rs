@@ -6,6 +6,7 @@ mod fuzz;
 mod headers;
 mod ids;
 mod limits;
+mod network;
 mod one_connection;
 mod paths;
 mod same_origin;
@@ -25,7 +26,7 @@ fn assert_one_line(answer: &Answer) {
 }
 
 /// A form that the POST route would take.
-fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
     match path {
         "/organizations" | "/o/{organization}/workspaces" => vec![("name", "Smuggled in")],
         "/o/{organization}/w/{workspace}/contacts" => vec![("name", "Smuggled in")],

@@ -58,6 +58,9 @@ pub(crate) struct World {
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// No setting: to answer for one host alone, as in production.
+pub(crate) const ONE_HOST: (&str, &str) = ("ONE_HOST", "");
+
 /// An organization of the world and its workspace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -153,7 +156,8 @@ impl World {
             ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000".to_owned()),
             ("TOKENS__REQUESTS_PER_MINUTE", "60000".to_owned()),
         ];
-        let given = settings.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let given =
+            settings.iter().filter(|setting| **setting != ONE_HOST).map(|(key, value)| (*key, (*value).to_owned()));
         let variables = defaults.into_iter().chain(given).map(|(key, value)| (format!("HOLDFAST__{key}"), value));
         let path = std::env::temp_dir().join(format!("holdfast-test-{}.toml", Uuid::now_v7().simple()));
         std::fs::write(&path, file).unwrap();
@@ -173,7 +177,8 @@ impl World {
         let decisions = audit::Decisions::start(db.clone());
         let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
         let (kept_authn, kept_db) = (authn.clone(), db.clone());
-        let app = app::app(app::State::new(authn, authorizer, tokens, db, config.security), config.http.limits());
+        let state = app::State::new(authn, authorizer, tokens, db, config.security, &config.http);
+        let app = app::app(state, config.http.limits(settings.contains(&ONE_HOST)));
         let (stop, stopped) = oneshot::channel();
         let http = config.http;
         let server = tokio::spawn(async move {

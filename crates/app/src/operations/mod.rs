@@ -34,13 +34,23 @@ pub struct SecurityContact {
     pub policy: Option<String>,
 }
 
-/// Can ask whether the database works, and nothing else.
+/// Can ask whether the database works, and nothing else. Knows how many proxies are believed.
 #[derive(Clone, Debug)]
-pub(crate) struct Readiness(Db);
+pub(crate) struct Readiness(Db, usize);
 
 impl Readiness {
-    pub(crate) fn of(db: Db) -> Self {
-        Self(db)
+    pub(crate) fn of(db: Db, proxies: usize) -> Self {
+        Self(db, proxies)
+    }
+}
+
+/// What is believed about where requests come from, for whoever wonders why limits hit the wrong people.
+#[must_use]
+pub fn origin_of_requests(proxies: usize) -> String {
+    match proxies {
+        0 => "http.proxies is 0: clients have the address of their connection".to_owned(),
+        1 => "http.proxies is 1: clients have the last address in X-Forwarded-For".to_owned(),
+        n => format!("http.proxies is {n}: clients have the address {n} from the end of X-Forwarded-For"),
     }
 }
 
@@ -48,9 +58,9 @@ async fn alive(_: Public) -> &'static str {
     "alive\n"
 }
 
-async fn ready(_: Public, State(readiness): State<Readiness>) -> Result<&'static str> {
+async fn ready(_: Public, State(readiness): State<Readiness>) -> Result<String> {
     match readiness.0.ready().await {
-        Ok(()) => Ok("ready\n"),
+        Ok(()) => Ok(format!("ready\n{}\n", origin_of_requests(readiness.1))),
         Err(error) => {
             tracing::error!(%error, "not ready");
             Err(Error::Unavailable)
