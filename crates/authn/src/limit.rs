@@ -1,9 +1,10 @@
 use chrono::Duration;
 use sha2::{Digest, Sha256};
-use tenancy::{Identity as IdentityPlane, Tx, Write};
+use tenancy::{Identity as IdentityPlane, Mode, Tx, Write};
 use web::{Context, Error, Quota};
 
 use crate::Authn;
+use crate::secret::Hash;
 
 /// How often something may be tried: so many at once, and then one whenever `every` has passed (the generic cell rate
 /// algorithm, ITU-T I.371, with one time for each key).
@@ -52,6 +53,10 @@ pub(crate) fn too_many(quota: Quota) -> Error {
 impl Authn {
     /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
     ///
+    /// `whose` is who has shown something: a person who is signed in, a client that has shown its secret, a provider that
+    /// signed. What strangers share, a network or an address, is never counted by itself: one of them would use it up for
+    /// all. [`admit`](Self::admit) is how they begin.
+    ///
     /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
     /// passed, and every try that is counted removes up to 20 such rows, so there are never more than tries within the
@@ -67,6 +72,25 @@ impl Authn {
     pub async fn count_untold(&self, limit: Limit, whose: &str) -> Result<(), Error> {
         let (counted, quota) = self.spend(limit, whose).await?;
         if counted { Ok(()) } else { Err(too_many(quota)) }
+    }
+
+    /// Refuses `whose` where they have used up all of a limit. Counts nothing: for what only failures spend, before it is
+    /// tried.
+    pub async fn refuse_spent<M: Mode>(
+        &self,
+        tx: &mut Tx<M, IdentityPlane>,
+        limit: Limit,
+        whose: &str,
+    ) -> Result<(), Error> {
+        let debt = sqlx::query_scalar!(
+            r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
+            &key(limit, whose)[..],
+            self.0.clock.now(),
+        );
+        match debt.fetch_optional(&mut **tx).await? {
+            Some(debt) if limit.left(debt).left == 0 => Err(too_many(limit.left(debt))),
+            _ => Ok(()),
+        }
     }
 
     async fn spend(&self, limit: Limit, whose: &str) -> Result<(bool, Quota), Error> {
@@ -87,7 +111,7 @@ impl Authn {
         whose: &str,
     ) -> Result<(bool, i64), Error> {
         let now = self.0.clock.now();
-        let key = Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize();
+        let key = key(limit, whose);
         let slack = limit.every * i32::try_from(at_once.saturating_sub(1)).unwrap_or(i32::MAX);
         let debt = sqlx::query_scalar!(
             r#"with paid as (
@@ -113,6 +137,10 @@ impl Authn {
         );
         Ok((false, debt.fetch_one(&mut **tx).await?))
     }
+}
+
+fn key(limit: Limit, whose: &str) -> Hash {
+    Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize().into()
 }
 
 #[cfg(test)]

@@ -10,15 +10,16 @@ use web::cookie::{self, SameSite};
 use web::{Context, Email, Error, LocalPath};
 
 use crate::limit::Limit;
-use crate::secret::{Hash, Token, hash};
+use crate::secret::{Token, hash};
 use crate::session::{Arrival, actor};
 use crate::{Authn, NewCookie, SignInFailure, Solution};
 
 const COOKIE: &str = "link";
 /// How long a link works.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Links to one address that one network asks for, whether or not anybody has it.
+/// Links to one address that one network asks for, whether or not anybody has it; and those it asks for with work.
 const SENT: Limit = Limit { name: "sign-in link", at_once: 3, every: Duration::minutes(10) };
+const WORKED: Limit = Limit { name: "sign-in link after work", at_once: 5, every: Duration::minutes(5) };
 /// Links to one address that all networks ask for. For one more, mail is sent only to whoever asks from a network where the
 /// person has signed in before: strangers fill no mailbox, and keep nobody out.
 const SENT_IN_ALL: Limit = Limit { name: "sign-in links", at_once: 20, every: Duration::minutes(5) };
@@ -56,8 +57,8 @@ impl Authn {
         context: &Context,
     ) -> Result<LinkCookie, Error> {
         let address = email.folded();
-        self.admit("link", solution, context).await?;
-        self.count_untold(SENT, &format!("{address} {}", context.client.network)).await?;
+        let worked = self.admit("link", solution, context).await?;
+        self.count_link(&address, worked, context).await?;
         let flooded = match self.count_untold(SENT_IN_ALL, &address).await {
             Err(Error::TooMany(_)) => true,
             counted => counted.map(|()| false)?,
@@ -106,6 +107,18 @@ impl Authn {
         Ok(LinkCookie(handle.reveal().to_owned()))
     }
 
+    /// Counts a link to an address. Neighbours use up the first part as well, so what comes after it is for whoever works.
+    async fn count_link(&self, address: &str, worked: bool, context: &Context) -> Result<(), Error> {
+        let whose = format!("{address} {}", context.client.network);
+        if worked {
+            return self.count_untold(WORKED, &whose).await;
+        }
+        match self.count_untold(SENT, &whose).await {
+            Err(Error::TooMany(wait)) => Err(self.ask_to_work("link", context, wait)?),
+            counted => counted,
+        }
+    }
+
     fn link_mail(&self, token: &Token, context: &Context) -> Mail {
         let text = format!(
             "Open this address in the browser in which you asked for it:\n\n{}\n\n\
@@ -134,15 +147,18 @@ impl Authn {
     }
 
     /// Signs in whoever uses a link in the browser that asked for it: once, within ten minutes, and if they still may.
+    /// Tries are not counted: a link is 256 random bits, and so is the cookie it needs.
     pub async fn finish_link(
         &self,
         token: &str,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
         let now = self.0.clock.now();
-        let handle: Hash = cookie::get(headers, COOKIE).map(hash).unwrap_or_default();
+        let Some(handle) = cookie::get(headers, COOKIE).map(hash) else {
+            tracing::warn!("sign-in: a link without the cookie of its browser");
+            return Ok(Err(SignInFailure::NotUnderWay));
+        };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
             r#"delete from identity.links l using identity.users u

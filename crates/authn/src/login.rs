@@ -232,6 +232,10 @@ impl Authn {
 
     /// Finishes a sign-in from what the provider sent back: takes the running sign-in (once), checks the answer,
     /// exchanges the code, verifies the ID token, and begins a session, all or nothing.
+    ///
+    /// Nothing is counted here. A sign-in under way takes one answer, and was counted when it began; an answer to none is
+    /// only in the log, so whoever sends such answers uses up nothing of what their neighbours share. It ends nothing
+    /// either: a forged answer must not end what the right one can still finish.
     pub async fn finish_sign_in(
         &self,
         key: &ProviderKey,
@@ -239,17 +243,13 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        self.count(self.0.limits.sign_in("answer"), &context.client.network, context).await?;
-        let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let answer = Answer::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
             tracing::warn!(provider = %key, "sign-in: none under way for this browser and state");
-            if self.waits_for_another_answer(headers, now).await? {
-                self.record_failure(key, "answer: not to the sign-in under way in this browser", context).await?;
-            }
             return Ok(Err(SignInFailure::NotUnderWay));
         };
+        let provider = self.provider(key).await?;
         match self.redeem(&provider, answer, &login).await {
             Ok(identity) => self.begin_session(key, provider.organization, identity, &login, headers, context).await,
             Err((failure, reason)) => {
@@ -285,19 +285,6 @@ impl Authn {
         .await?;
         tx.commit().await?;
         Ok(login)
-    }
-
-    /// Whether this browser has a sign-in under way that the answer was not for. It stays: a forged answer must not end
-    /// what the right one can still finish.
-    async fn waits_for_another_answer(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<bool, Error> {
-        let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let waits = sqlx::query_scalar!(
-            r#"select exists (select from identity.logins where handle_hash = $1 and expires_at > $2) as "waits!""#,
-            &hash(handle)[..],
-            now
-        );
-        Ok(waits.fetch_one(&mut *tx).await?)
     }
 
     async fn redeem(

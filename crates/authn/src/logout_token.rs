@@ -19,7 +19,7 @@ use crate::{Authn, Clock, ProviderKey};
 
 /// A logout token is acted on at most this long after it was made.
 const FRESH: Duration = Duration::minutes(5);
-/// Notices of one network. A provider at which a whole company signs out sends thousands, and perhaps none a second time.
+/// Notices of one provider. One at which a whole company signs out sends thousands, and perhaps none a second time.
 const NOTICES: Limit = Limit { name: "logout notice", at_once: 6_000, every: Duration::milliseconds(10) };
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
@@ -106,9 +106,9 @@ where
         let key = ProviderKey::from_request_parts(&mut parts, state).await?;
         let provider = authn.provider(&key).await?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
-        authn.count(NOTICES, &context.client.network, &context).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
-            Ok(verified) => Ok(Self(verified, authn, context)),
+            // Only what the provider signed counts, and for it alone.
+            Ok(verified) => authn.count(NOTICES, &key, &context).await.map(|()| Self(verified, authn, context)),
             Err(Unverified::NotNow(reason)) => {
                 tracing::error!(provider = %key, %reason, "a logout token could not be verified");
                 Err(Error::Unavailable)

@@ -11,7 +11,7 @@ use web::{Context, Email, Error};
 use crate::metadata::Unusable;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
-use crate::{Authn, ConfigError, ProviderConfig, ProviderKey};
+use crate::{Authn, ConfigError, ProviderConfig, ProviderKey, Solution};
 
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
 /// For one more another one is forgotten.
@@ -140,9 +140,8 @@ impl Authn {
 
     /// What somebody should know before they go to the provider behind a key, where an organization brings it. Anybody can
     /// make an organization, and lead others to its provider.
-    pub async fn sign_on_notice(&self, key: &ProviderKey, context: &Context) -> Result<Option<SignOnNotice>, Error> {
+    pub async fn sign_on_notice(&self, key: &ProviderKey) -> Result<Option<SignOnNotice>, Error> {
         let Some(tenant) = key.organization() else { return Ok(None) };
-        self.count(self.0.limits.sign_in("organization"), &context.client.network, context).await?;
         let provider = self.provider(key).await?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
@@ -228,9 +227,15 @@ impl Authn {
         Ok(())
     }
 
-    /// Key of the provider that an organization brings for the domain of this address.
-    pub async fn sign_on_for(&self, email: &Email, context: &Context) -> Result<Option<ProviderKey>, Error> {
-        self.count(self.0.limits.sign_in("organization"), &context.client.network, context).await?;
+    /// Key of the provider that an organization brings for the domain of this address. Asking begins a sign-in, so it is
+    /// let in as one.
+    pub async fn sign_on_for(
+        &self,
+        email: &Email,
+        solution: &Solution,
+        context: &Context,
+    ) -> Result<Option<ProviderKey>, Error> {
+        self.admit("organization", solution, context).await?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let tenant = sqlx::query_scalar!(
             r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.sign_on s on s.tenant_id = d.tenant_id

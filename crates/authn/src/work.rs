@@ -34,8 +34,8 @@ impl Authn {
     ///
     /// The first part of the limit is for everybody. After it comes [`Error::ProofOfWork`], which whoever brings a solution
     /// passes, and at the end [`Error::TooMany`] for all. A solution is for one network and endpoint, and counts once: it is
-    /// used up in the transaction of the count. What is refused changes nothing.
-    pub(crate) async fn admit(&self, endpoint: &str, solution: &Solution, context: &Context) -> Result<(), Error> {
+    /// used up in the transaction of the count. What is refused changes nothing. Returns whether work was shown.
+    pub(crate) async fn admit(&self, endpoint: &str, solution: &Solution, context: &Context) -> Result<bool, Error> {
         let (limit, unasked, network) =
             (self.0.limits.sign_in("start"), self.0.limits.unasked(), &context.client.network);
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -49,14 +49,18 @@ impl Authn {
         context.tell(quota);
         if counted {
             tx.commit().await?;
-            return Ok(());
+            return Ok(solved);
         }
         if quota.left == 0 {
             return Err(too_many(quota));
         }
-        let wait = Limit { at_once: unasked, ..limit }.left(debt).more_in;
-        let challenge = self.challenge_for(endpoint, network)?;
-        Err(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
+        Err(self.ask_to_work(endpoint, context, Limit { at_once: unasked, ..limit }.left(debt).more_in)?)
+    }
+
+    /// Asks for work, or for a wait of so many seconds.
+    pub(crate) fn ask_to_work(&self, endpoint: &str, context: &Context, wait: u64) -> Result<Error, Error> {
+        let challenge = self.challenge_for(endpoint, &context.client.network)?;
+        Ok(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
     }
 
     fn challenge_for(&self, endpoint: &str, network: &str) -> Result<String, Error> {

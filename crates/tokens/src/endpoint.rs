@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tenancy::{Identity, TenantId, Tx, UserId, Write};
+use tenancy::{Identity, Mode, Read, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Context, Error};
 
@@ -61,8 +61,8 @@ const GRANT: Refused = Refused::Oauth("invalid_grant", "This refresh token is us
 const PROOF: Refused =
     Refused::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
 
-/// Tries of one client from one network: failed or not, a token lasts longer than that.
-const TRIES: Limit = Limit { name: "api client", at_once: 20, every: Duration::seconds(3) };
+/// Wrong secrets for one client from one network.
+const WRONG: Limit = Limit { name: "api client", at_once: 20, every: Duration::seconds(3) };
 /// Refusals of one client, from one network and for one reason, that are recorded: who is refused all the time fills no
 /// trail, and hides nothing else.
 const RECORDED: Limit = Limit { name: "api client refused", at_once: 3, every: Duration::hours(1) };
@@ -143,21 +143,48 @@ fn parsed(wanted: &str, offered: &'static [&'static str]) -> Option<Scopes> {
 }
 
 impl Tokens {
-    /// The client that shows its secret, however old that is; a failure is recorded with the client, and every try is
-    /// counted.
+    /// The client that shows its secret, however old that is.
+    ///
+    /// What is counted is counted for who has shown something: requests for the client whose secret is right, wrong secrets
+    /// for the client they are for and the network they come from. After those no further secret is compared, not even the
+    /// right one. Requests for no client of ours are counted for nobody: they cost one look-up, and there is nothing to
+    /// guess.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
         form: (Option<String>, Option<SecretString>),
         context: &Context,
     ) -> Result<(Client, Tx<Write, Identity>), Refused> {
-        let network = &context.client.network;
+        let (id, secret) = credentials(headers, form)?;
+        let from = format!("{id} {}", context.client.network);
+        let mut tx = self.0.db.begin_identity::<Read>().await?;
+        let shown = self.shown(&mut tx, id, &secret).await?.ok_or(WHO)?;
+        self.0.authn.refuse_spent(&mut tx, WRONG, &from).await?;
+        drop(tx);
+        if let Err((tenant, user)) = shown {
+            self.0.authn.count(WRONG, &from, context).await?;
+            self.record_refusal((id, tenant, user), "wrong secret", context).await?;
+            return Err(WHO);
+        }
         let per_minute = self.0.config.requests_per_minute;
         let every = Duration::milliseconds(60_000 / i64::from(per_minute));
-        self.0.authn.count(Limit { name: "token endpoint", at_once: per_minute, every }, network, context).await?;
-        let (id, secret) = credentials(headers, form)?;
-        self.0.authn.count(TRIES, &format!("{id} {network}"), context).await?;
+        let requests = Limit { name: "token endpoint", at_once: per_minute, every };
+        self.0.authn.count(requests, &id.to_string(), context).await?;
+        // Once more, in the transaction of what is done.
         let mut tx = self.0.db.begin_identity::<Write>().await?;
+        match self.shown(&mut tx, id, &secret).await? {
+            Some(Ok(client)) => Ok((client, tx)),
+            _ => Err(WHO),
+        }
+    }
+
+    /// The client, if the secret is its own; otherwise whose it is. `None` where there is none.
+    async fn shown<M: Mode>(
+        &self,
+        tx: &mut Tx<M, Identity>,
+        id: Uuid,
+        secret: &SecretString,
+    ) -> Result<Option<Result<Client, (TenantId, Option<UserId>)>>, Error> {
         let found = sqlx::query!(
             r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_at,
                       secret_version, secret_days,
@@ -166,13 +193,11 @@ impl Tokens {
                  from tenant.api_clients where id = $1"#,
             id,
         );
-        let Some(found) = found.fetch_optional(&mut *tx).await? else { return Err(WHO) };
+        let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(None) };
         if found.signs || !found.unlocked || found.secret != secret::hash(secret.expose_secret()) {
-            drop(tx);
-            self.record_refusal((id, found.tenant, found.user), "wrong secret", context).await?;
-            return Err(WHO);
+            return Ok(Some(Err((found.tenant, found.user))));
         }
-        let client = Client {
+        Ok(Some(Ok(Client {
             id,
             tenant: found.tenant,
             user: found.user,
@@ -181,8 +206,7 @@ impl Tokens {
             version: found.secret_version,
             ends_at: secret::ends_at(found.secret_at, found.secret_days),
             longest: Duration::days(found.secret_days.into()) == secret::AGES,
-        };
-        Ok((client, tx))
+        })))
     }
 
     /// Gives a client what it asks for (RFC 6749, sections 4.4 and 6).

@@ -55,12 +55,17 @@ impl ApiClient {
         Self { id: codes.next().unwrap().parse().unwrap(), secret: codes.next().unwrap().to_owned() }
     }
 
+    /// The same with another secret.
+    pub(crate) fn with_secret(&self, secret: &str) -> Self {
+        Self { secret: secret.to_owned(), ..self.clone() }
+    }
+
     /// A service account that may do everything an editor may.
-    async fn editor(world: &World) -> Self {
+    pub(crate) async fn editor(world: &World) -> Self {
         Self::made(world, "olivia", "editor", "tokens", &ALL).await
     }
 
-    async fn ask(&self, world: &World, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(&self, world: &World, form: &[(&str, &str)]) -> Answer {
         let id = self.id.to_string();
         let mut form = form.to_vec();
         form.extend([("client_id", &*id), ("client_secret", &*self.secret)]);

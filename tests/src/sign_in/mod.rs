@@ -13,6 +13,7 @@ mod login;
 mod people;
 mod provider;
 mod return_to;
+mod strangers;
 mod work;
 
 use devkit::idp::{Client as IdpClient, Idp, Person};

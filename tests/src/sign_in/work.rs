@@ -11,7 +11,7 @@ const PROXY: (&str, &str) = ("HTTP__PROXIES", "1");
 const FEW: (&str, &str) = ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "6");
 
 /// A number whose hash with the challenge begins with so many zero bits, and no more if it is not to do.
-fn solve(challenge: &str, bits: u32, enough: bool) -> String {
+pub(super) fn solve(challenge: &str, bits: u32, enough: bool) -> String {
     let challenge = URL_SAFE_NO_PAD.decode(challenge).unwrap();
     let mark = &challenge[challenge.len() - 32..];
     let zeros = |number: u32| {

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::Authn;
+use authn::{Authn, Solution};
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -33,6 +33,10 @@ pub(super) struct Whose {
     email: String,
     #[serde(default)]
     return_to: String,
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
 }
 
 /// Which organization an address belongs to, its domain says. Whether there is such a person is not asked.
@@ -40,11 +44,16 @@ pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Whose { email: given, return_to }): Form<Whose>,
+    Form(Whose { email: given, return_to, challenge, solution }): Form<Whose>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
     if let Some(email) = errors.parse::<Email>("email", &given) {
-        match authn.sign_on_for(&email, &public.context).await? {
+        let found = authn.sign_on_for(&email, &Solution { challenge, solution }, &public.context).await;
+        let found = found.map_err(|error| {
+            let fields = [("email", &*given), ("return_to", return_to.as_str())];
+            error.with_work_page(&public.context, "/sign-in/organization", &fields)
+        })?;
+        match found {
             Some(provider) => {
                 return move_on(&authn, &public, &provider, &Start::to(&return_to), &headers).await;
             }

@@ -215,7 +215,7 @@ pub(super) async fn move_on(
 ) -> Result<Response> {
     let (to, context) = (LocalPath::or_home(return_to), &public.context);
     if confirmed != "yes"
-        && let Some(notice) = authn.sign_on_notice(provider, context).await?
+        && let Some(notice) = authn.sign_on_notice(provider).await?
     {
         return Ok(Page(ConfirmProvider {
             shell: context.shell(),
