@@ -26,6 +26,8 @@ create table tenant.sign_on (
   -- Sealed for this row.
   client_secret bytea not null check (octet_length(client_secret) between 37 and 2048),
   changed_at timestamptz not null,
+  -- In whose share of the places its requests wait.
+  connected_by uuid not null,
   -- What it is known to need (authn::Preset). Null: nothing.
   preset text check (preset in ('auth0', 'cognito', 'gitea', 'gitlab', 'google', 'keycloak', 'microsoft', 'okta'))
 );

@@ -5,6 +5,7 @@ mod hostile;
 mod passkeys;
 mod recheck;
 mod required;
+mod slow;
 
 use std::net::IpAddr;
 

@@ -40,8 +40,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use web::Limits;
 
-pub use operations::origin_of_requests;
 pub use self::settings::check_domains;
+pub use operations::origin_of_requests;
 pub use state::State;
 
 /// One folder of the product.

@@ -31,6 +31,7 @@ mod risk;
 mod secret;
 mod session;
 mod settings;
+mod shares;
 mod sign_on;
 mod signed_in;
 mod step_up;

@@ -4,7 +4,7 @@ use axum::http::{Request, Response, StatusCode, header, request};
 use chrono::{DateTime, Duration, Utc};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use tenancy::TenantId;
+use tenancy::{TenantId, UserId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
@@ -14,14 +14,12 @@ use crate::metadata::{ClientAuth, Metadata, Unusable};
 use crate::provider_key::PREFIX;
 use crate::provider_settings::ProviderSettings;
 use crate::secret::base64;
+use crate::shares::{Share, Shares};
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
-/// Most requests that wait for one provider at a time.
+/// Most requests that wait for one provider at a time, and for one of an organization.
 const WAITING: usize = 32;
-/// Most that wait for one of an organization, and for all of those together: whoever makes organizations with slow providers
-/// keeps nobody else's requests out.
 const WAITING_FOR_ONE: usize = 4;
-static ORGANIZATIONS: Semaphore = Semaphore::const_new(32);
 
 /// An identity provider, of the configuration or an organization's own.
 #[derive(Debug)]
@@ -32,6 +30,8 @@ pub(crate) struct Provider {
     pub(crate) redirect: String,
     /// The organization whose own it is.
     pub(crate) organization: Option<TenantId>,
+    /// Whose share of the places for all providers of organizations its requests wait in.
+    share: Option<(Shares, UserId)>,
     reach: Reach,
     http: HttpClient,
     known: Mutex<Known>,
@@ -46,7 +46,7 @@ pub(crate) struct Provider {
 #[derive(Debug)]
 pub(crate) struct Place<'a>(
     #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
-    #[expect(dead_code, reason = "held")] Option<SemaphorePermit<'static>>,
+    #[expect(dead_code, reason = "held")] Option<Share>,
 );
 
 #[derive(Debug, Default)]
@@ -98,13 +98,15 @@ impl Provider {
     /// One that an organization brings. Its addresses are somebody else's choice.
     pub(crate) fn of_organization(
         tenant: TenantId,
+        share: (Shares, UserId),
         config: ProviderConfig,
         public_url: &str,
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
         let key = ProviderKey::of_organization(tenant);
-        Self::at(&key, config, public_url, (Some(tenant), Reach::Public), production, http)
+        let provider = Self::at(&key, config, public_url, (Some(tenant), Reach::Public), production, http)?;
+        Ok(Self { share: Some(share), ..provider })
     }
 
     fn at(
@@ -129,6 +131,7 @@ impl Provider {
             settings: config.settings(),
             redirect: format!("{public_url}/sign-in/{key}/callback"),
             organization,
+            share: None,
             reach,
             http,
             known: Mutex::default(),
@@ -197,9 +200,10 @@ impl Provider {
 
     /// A place among those that wait for the provider.
     pub(crate) fn place(&self) -> Result<Place<'_>, Unusable> {
-        let full = |_| Unusable::NotNow("many requests wait for its answer already".to_owned());
-        let of_all = self.organization.map(|_| ORGANIZATIONS.try_acquire().map_err(full)).transpose()?;
-        Ok(Place(self.waiting.try_acquire().map_err(full)?, of_all))
+        let full = || Unusable::NotNow("many requests wait for its answer already".to_owned());
+        let own = self.waiting.try_acquire().map_err(|_| full())?;
+        let share = self.share.as_ref().map(|(shares, whose)| shares.take(*whose).ok_or_else(full)).transpose()?;
+        Ok(Place(own, share))
     }
 
     /// Host of the issuer, with the port where it is not the usual one.

@@ -43,8 +43,8 @@ pub const SETTINGS: &[Setting<Config>] = &[
         why: "What is left is for those who work for it. With nothing left, one program keeps its whole network out.",
     },
     Setting {
-        name: "authn.recovery.privileged_wait_seconds",
-        rule: Rule::Between(28_800, 2_592_000, |authn| vec![authn.recovery.privileged_wait_seconds.into()]),
+        name: "authn.recovery.wait_seconds",
+        rule: Rule::Between(28_800, 2_592_000, |authn| vec![authn.recovery.wait_seconds.into()]),
         why: "Whoever stole a code of an owner makes a passkey with it, unless the owner reads the mail and stops it: a night \
               at least.",
     },
@@ -99,6 +99,31 @@ pub const SETTINGS: &[Setting<Config>] = &[
         name: "authn.providers.*.retry_seconds",
         rule: Rule::Between(1, 3600, |authn| each(authn, |provider| provider.retry_seconds)),
         why: "Without a pause, whoever sends invented keys makes us ask the provider each time.",
+    },
+    Setting {
+        name: "authn.providers.*.preset",
+        rule: Rule::Everywhere("one of those in config/default.toml"),
+        why: "It is no more than the settings below, for a provider that is known to need them.",
+    },
+    Setting {
+        name: "authn.providers.*.allow_unannounced_pkce",
+        rule: Rule::Any,
+        why: "PKCE is used in any case; the provider does not have to say that it has it.",
+    },
+    Setting {
+        name: "authn.providers.*.allow_missing_auth_time",
+        rule: Rule::Any,
+        why: "Some providers cannot say when they saw the person. What needs a fresh proof asks for a passkey.",
+    },
+    Setting {
+        name: "authn.providers.*.reauthentication_prompt",
+        rule: Rule::Any,
+        why: "What counts is the time that the provider states, and not how it was asked.",
+    },
+    Setting {
+        name: "authn.providers.*.push_requests",
+        rule: Rule::Any,
+        why: "A pushed request shows less to the browser, and one that is not is as good.",
     },
 ];
 

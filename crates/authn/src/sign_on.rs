@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use sealing::{Column, Place};
 use secrecy::{ExposeSecret as _, SecretString};
-use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, Write};
+use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Context, Email, Error};
 
 use crate::metadata::Unusable;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
+use crate::shares::Shares;
 use crate::{Authn, ConfigError, ProviderConfig, ProviderKey, Solution};
 
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
@@ -21,15 +22,28 @@ const REQUIRED: Error = Error::Conflict(
     None,
 );
 
+/// Most requests that wait for providers of organizations at a time, whoever's they are. Those of the configuration have
+/// places of their own.
+const WAITING: usize = 32;
+
 /// Providers of organizations, each as it was when its row was last changed.
-#[derive(Debug, Default)]
-pub(crate) struct Organizations(Mutex<Known>);
+#[derive(Debug)]
+pub(crate) struct Organizations {
+    known: Mutex<Known>,
+    shares: Shares,
+}
+
+impl Default for Organizations {
+    fn default() -> Self {
+        Self { known: Mutex::default(), shares: Shares::new(WAITING) }
+    }
+}
 
 type Known = HashMap<TenantId, (DateTime<Utc>, Arc<Provider>)>;
 
 impl Organizations {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,9 +103,9 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
-            "select issuer, client_id, client_secret, preset, changed_at from tenant.sign_on s
+            r#"select issuer, client_id, client_secret, preset, changed_at, connected_by as "connected_by: UserId" from tenant.sign_on s
               where tenant_id = $1
-                and exists (select from tenant.domains d where d.tenant_id = $1 and d.proved_at is not null)",
+                and exists (select from tenant.domains d where d.tenant_id = $1 and d.proved_at is not null)"#,
             tenant.uuid(),
         );
         let row = row.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
@@ -105,7 +119,7 @@ impl Authn {
         let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
         let preset = row.preset.as_deref().and_then(Preset::named);
         let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
-        let provider = Arc::new(self.provider_of(tenant, &sign_on)?);
+        let provider = Arc::new(self.provider_of(tenant, &sign_on, row.connected_by)?);
         let mut known = self.0.organizations.lock();
         if known.len() >= REMEMBERED
             && let Some(any) = known.keys().next().copied()
@@ -116,15 +130,21 @@ impl Authn {
         Ok(provider)
     }
 
-    fn provider_of(&self, tenant: TenantId, sign_on: &SignOn) -> Result<Provider, ConfigError> {
+    fn provider_of(&self, tenant: TenantId, sign_on: &SignOn, by: UserId) -> Result<Provider, ConfigError> {
         let SignOn { issuer, client_id, client_secret, preset } = sign_on;
         let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
-        Provider::of_organization(tenant, config, &self.0.public_url, self.0.production, self.0.http.clone())
+        let share = (self.0.organizations.shares.clone(), by);
+        Provider::of_organization(tenant, share, config, &self.0.public_url, self.0.production, self.0.http.clone())
     }
 
-    /// Asks a provider what an organization says of it, before it is kept.
-    pub async fn try_sign_on(&self, tenant: TenantId, sign_on: &SignOn) -> Result<Result<(), SignOnProblem>, Error> {
-        let Ok(provider) = self.provider_of(tenant, sign_on) else { return Ok(Err(SignOnProblem::Issuer)) };
+    /// Asks a provider what an organization says of it, before it is kept. The question waits in the share of who asks.
+    pub async fn try_sign_on(
+        &self,
+        tenant: TenantId,
+        sign_on: &SignOn,
+        by: UserId,
+    ) -> Result<Result<(), SignOnProblem>, Error> {
+        let Ok(provider) = self.provider_of(tenant, sign_on, by) else { return Ok(Err(SignOnProblem::Issuer)) };
         Ok(match provider.metadata(&self.0.clock).await {
             Ok(_) => Ok(()),
             Err(unusable) => {
@@ -189,20 +209,22 @@ impl Authn {
         tx: &mut Tx<Write, Tenant>,
         tenant: TenantId,
         sign_on: &SignOn,
+        by: UserId,
     ) -> Result<(), Error> {
         let secret = self.0.keys.seal(place(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
         self.end_sign_on_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
-            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset)
-             values ($1, $2, $3, $4, $5, $6)
+            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
+             values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (tenant_id) do update
-               set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5, preset = $6",
+               set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5, preset = $6, connected_by = $7",
             tenant.uuid(),
             sign_on.issuer,
             sign_on.client_id,
             secret,
             self.0.clock.now(),
             sign_on.preset.map(Preset::name),
+            by.uuid(),
         )
         .execute(&mut **tx)
         .await

@@ -153,7 +153,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 impl Edge {
     async fn run(&self, mut request: Request, route: &str, next: Next) -> Response {
         let ours = self.limits.host.as_ref().filter(|_| !PROBES.contains(&route));
-        if let Err(refused) = host::check(&request, ours) {
+        if let Some(refused) = host::refusal(&request, ours) {
             return refused;
         }
         if !fetch_metadata::allowed(request.method(), request.headers()) {

@@ -35,25 +35,18 @@ impl Host {
 ///
 /// Probes of orchestrators name whatever address they ask, so for them there is no `ours`. Only HTTP/1.0 knows requests
 /// without a host, and only where there is no `ours`.
-pub(crate) fn check(request: &Request, ours: Option<&Host>) -> Result<(), Response> {
+pub(crate) fn refusal(request: &Request, ours: Option<&Host>) -> Option<Response> {
     let mut given = request.headers().get_all(header::HOST).iter();
     let named = match (given.next(), given.next()) {
-        (Some(value), None) => Some(authority(value.as_bytes()).ok_or_else(refused)?),
-        (None, _) if request.version() < Version::HTTP_11 => None,
-        _ => return Err(refused()),
+        (Some(value), None) => authority(value.as_bytes()),
+        (None, _) if request.version() < Version::HTTP_11 && ours.is_none() => return None,
+        _ => None,
     };
-    let Some(ours) = ours else { return Ok(()) };
+    let Some(named) = named else { return Some(NO_HOST.into_response()) };
+    let ours = ours?;
     // The target counts where it names a host, and not the header (RFC 9112, section 3.2.2). Neither may be another one.
-    let named = named.ok_or_else(refused)?;
-    if ours.is(&named) && request.uri().authority().is_none_or(|target| ours.is(target)) {
-        Ok(())
-    } else {
-        Err(StatusCode::MISDIRECTED_REQUEST.into_response())
-    }
-}
-
-fn refused() -> Response {
-    NO_HOST.into_response()
+    let right = ours.is(&named) && request.uri().authority().is_none_or(|target| ours.is(target));
+    (!right).then(|| StatusCode::MISDIRECTED_REQUEST.into_response())
 }
 
 /// A host and perhaps a port, and nothing else.
@@ -78,7 +71,7 @@ mod tests {
             request.headers_mut().append(header::HOST, host.parse().unwrap());
         }
         let ours = ours.map(|ours| Host::of(ours).unwrap());
-        check(&request, ours.as_ref()).err().map_or(200, |response| response.status().as_u16())
+        refusal(&request, ours.as_ref()).map_or(200, |response| response.status().as_u16())
     }
 
     #[test]

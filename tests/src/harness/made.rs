@@ -52,7 +52,8 @@ impl World {
     /// A provider that an organization brings, which nobody can ask.
     pub(crate) async fn new_provider(&self, place: Place) {
         sqlx::query(
-            "insert into tenant.sign_on values ($1, 'https://id.example.org', 'holdfast', sha256('') || sha256(''), $2)
+            "insert into tenant.sign_on
+               values ($1, 'https://id.example.org', 'holdfast', sha256('') || sha256(''), $2, gen_random_uuid())
                      on conflict do nothing",
         )
         .bind(place.organization)

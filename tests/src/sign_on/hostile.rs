@@ -98,7 +98,7 @@ async fn a_provider_is_asked_before_it_is_kept_and_its_secret_is_sealed() {
     assert_ne!(token, theirs);
     world.dns.say("_holdfast.globex.test", &[&format!("holdfast-domain={theirs}")]);
     assert_eq!(prove(&mut gus, world.globex, domain).await.status, 303);
-    sqlx::query("insert into tenant.sign_on select $2, issuer, client_id, client_secret, changed_at from tenant.sign_on where tenant_id = $1")
+    sqlx::query("insert into tenant.sign_on select $2, issuer, client_id, client_secret, changed_at, connected_by from tenant.sign_on where tenant_id = $1")
         .bind(world.acme.organization)
         .bind(world.globex.organization)
         .execute(&mut world.database.owner().await)

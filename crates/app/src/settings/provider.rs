@@ -144,12 +144,12 @@ pub(super) async fn keep(
     let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
     authn.count(ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
     // No transaction is open while the provider is asked.
-    if let Err(problem) = authn.try_sign_on(tenant, &sign_on).await? {
+    if let Err(problem) = authn.try_sign_on(tenant, &sign_on, ok.who().user).await? {
         errors.add("issuer", in_words(problem));
         return again(&ok, errors);
     }
     let mut tx = ok.begin().await?;
-    authn.keep_sign_on(&mut tx, tenant, &sign_on).await?;
+    authn.keep_sign_on(&mut tx, tenant, &sign_on, ok.who().user).await?;
     let details = why.details(
         json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
     );
