@@ -54,6 +54,11 @@ pub const SETTINGS: &[Setting<Config>] = &[
         why: "Whose domain is whose is asked there. Unset, it is the resolver that this machine trusts anyhow.",
     },
     Setting {
+        name: "authn.sign_on.withdraw_after_days",
+        rule: Rule::Between(3, 30, |authn| vec![authn.sign_on.withdraw_after_days.into()]),
+        why: "Too short, and a mistake in the DNS takes a domain away; too long, and whoever has lost one still speaks for it.",
+    },
+    Setting {
         name: "authn.providers.*.name",
         rule: Rule::Must("that of at least one provider, and not empty", |authn| {
             !authn.providers.is_empty() && authn.providers.values().all(|provider| !provider.name.trim().is_empty())
