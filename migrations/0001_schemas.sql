@@ -31,9 +31,9 @@ begin
 end;
 $$;
 
-grant usage on schema tenant to tenant_rows, account_rows, identity_rows;
-grant usage on schema identity to tenant_rows, account_rows, identity_rows;
-grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows;
+grant usage on schema tenant to tenant_rows, account_rows, identity_rows, janitor_rows;
+grant usage on schema identity to tenant_rows, account_rows, identity_rows, janitor_rows;
+grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows, janitor_rows;
 
 -- One line as the application stores it (`web::Line`): in NFC, and without what deceives wherever it stands. Which joiners
 -- are spelling depends on the letters around them, and is for the application to say.

@@ -59,6 +59,7 @@ create table identity.email_codes (
   tries_left int not null check (tries_left >= 0),
   expires_at timestamptz not null
 );
+create index email_codes_expiry on identity.email_codes (expires_at);
 
 -- Bonds. What an organization's own provider says counts in that organization and nowhere else, and so does everything that
 -- is made on its word. `sign_on` names that organization, in a session and in whatever the session makes: passkeys, recovery
@@ -138,10 +139,14 @@ create table identity.sessions (
   check (provider not like 'o-%' or sign_on is not null and provider = 'o-' || sign_on)
 );
 create trigger bond before insert on identity.sessions for each row execute function identity.bond();
-create index sessions_user on identity.sessions (user_id);
-create index sessions_sign_on on identity.sessions (sign_on) where ended_at is null and sign_on is not null;
-create index sessions_passkey on identity.sessions (passkey_id) where ended_at is null;
-create index sessions_upstream on identity.sessions (issuer, subject, upstream_sid) where ended_at is null;
+-- Whatever goes over sessions that still count says `ended_at is null and expires_at > ..`, and reads those alone: sessions that
+-- nobody ended expire, and there can be very many of them until they are deleted.
+create index sessions_live on identity.sessions (user_id, expires_at) where ended_at is null;
+create index sessions_sign_on on identity.sessions (sign_on, expires_at) where ended_at is null and sign_on is not null;
+create index sessions_issuer on identity.sessions (issuer, expires_at) where ended_at is null;
+-- Devices somebody came with before.
+create index sessions_device on identity.sessions (user_id, device);
+create index sessions_expiry on identity.sessions (expires_at);
 
 -- Logout tokens already acted on (OpenID Connect Back-Channel Logout 1.0, section 2.6), kept while they could return, and
 -- for sign-ins that were between the provider and their session when they came.
@@ -168,7 +173,7 @@ grant select, insert,
               new_device, seen_device, seen_network, left_device, left_network, changes, returns, changed_at, rotated_at,
               last_seen_at, idle_expires_at, ended_at, ended_why)
   on identity.sessions to identity_rows;
-grant select, insert, delete on identity.logout_tokens to identity_rows;
+grant select, insert on identity.logout_tokens to identity_rows;
 
 -- People see and end their own sessions. Tokens are no column they can see, not even as hashes.
 alter table identity.sessions enable row level security;
@@ -212,3 +217,11 @@ create policy own on identity.email_codes to account_rows
                            where u.id = email_codes.user_id
                              and coalesce(u.managed_by::text, '') = (select current_setting('app.sign_on'))));
 grant select, insert, update, delete on identity.email_codes to account_rows;
+
+-- The janitor deletes what is over, and sees nothing else of it.
+create policy janitor on identity.sessions to janitor_rows using (expires_at < now());
+create policy janitor on identity.email_codes to janitor_rows using (expires_at < now());
+grant select (handle_hash, state_hash, expires_at), delete on identity.logins to janitor_rows;
+grant select (id, expires_at), delete on identity.sessions to janitor_rows;
+grant select (user_id, expires_at), delete on identity.email_codes to janitor_rows;
+grant select (issuer, jti, expires_at), delete on identity.logout_tokens to janitor_rows;

@@ -31,6 +31,8 @@ create table audit.decisions (
   request_id uuid not null
 );
 create index decisions_by_tenant on audit.decisions (tenant_id, id desc);
+create index events_at on audit.events (at);
+create index decisions_at on audit.decisions (at);
 
 alter table audit.events enable row level security;
 alter table audit.events force row level security;
@@ -57,7 +59,7 @@ grant insert on audit.events to tenant_rows, account_rows, identity_rows;
 grant insert on audit.decisions to tenant_rows, account_rows, audit_rows;
 grant select on audit.events, audit.decisions to tenant_rows;
 
--- Grants keep the application out; this keeps out slips of whoever owns the tables.
+-- Grants keep the application out; this keeps out slips of whoever owns the tables. What is a year old the janitor deletes.
 create function audit.refuse_change() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -66,7 +68,19 @@ begin
   raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
 end;
 $$;
-create trigger append_only before update or delete or truncate on audit.events
+grant execute on function audit.refuse_change() to janitor_rows;
+create trigger append_only before update or truncate on audit.events
   for each statement execute function audit.refuse_change();
-create trigger append_only before update or delete or truncate on audit.decisions
+create trigger append_only before update or truncate on audit.decisions
   for each statement execute function audit.refuse_change();
+create trigger only_the_janitor before delete on audit.events
+  for each statement when (current_user <> 'janitor_rows') execute function audit.refuse_change();
+create trigger only_the_janitor before delete on audit.decisions
+  for each statement when (current_user <> 'janitor_rows') execute function audit.refuse_change();
+create trigger kept_for_a_year before delete on audit.events
+  for each row when (old.at > now() - interval '365 days') execute function audit.refuse_change();
+create trigger kept_for_a_year before delete on audit.decisions
+  for each row when (old.at > now() - interval '365 days') execute function audit.refuse_change();
+create policy janitor on audit.events to janitor_rows using (at < now() - interval '365 days') with check (false);
+create policy janitor on audit.decisions to janitor_rows using (at < now() - interval '365 days') with check (false);
+grant select (id, at), delete on audit.events, audit.decisions to janitor_rows;

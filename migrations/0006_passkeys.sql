@@ -51,6 +51,7 @@ create table identity.ceremonies (
   check (num_nulls(user_id, session_id) = case kind when 'sign_in' then 2 else 0 end)
 );
 create index ceremonies_expiry on identity.ceremonies (expires_at);
+create index ceremonies_session on identity.ceremonies (session_id);
 
 -- A form that needs a fresh passkey before it is done, kept for the session and the browser that sent it. Taken once.
 create table identity.kept_requests (
@@ -66,6 +67,7 @@ create table identity.kept_requests (
 );
 create index kept_requests_user on identity.kept_requests (user_id);
 create index kept_requests_expiry on identity.kept_requests (expires_at);
+create index kept_requests_session on identity.kept_requests (session_id);
 
 -- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.
 alter table identity.passkeys enable row level security;
@@ -88,3 +90,7 @@ create policy own_enrolment on identity.ceremonies to account_rows
 grant select, insert, delete on identity.ceremonies to identity_rows, account_rows;
 
 grant select, insert, delete on identity.kept_requests to identity_rows;
+
+create policy janitor on identity.ceremonies to janitor_rows using (expires_at < now());
+grant select (handle_hash, expires_at), delete on identity.ceremonies to janitor_rows;
+grant select (id, expires_at), delete on identity.kept_requests to janitor_rows;

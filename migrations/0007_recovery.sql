@@ -45,3 +45,7 @@ create policy own on identity.recoveries to account_rows
          and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
 grant select, insert, update (handle_hash, ready_at, expires_at), delete on identity.recoveries to identity_rows;
 grant select (user_id, sign_on, ready_at, expires_at), delete on identity.recoveries to account_rows;
+
+create index recoveries_expiry on identity.recoveries (expires_at);
+create policy janitor on identity.recoveries to janitor_rows using (expires_at < now());
+grant select (user_id, bond, expires_at), delete on identity.recoveries to janitor_rows;

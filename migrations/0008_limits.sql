@@ -5,7 +5,7 @@ create table identity.limits (
   free_at timestamptz not null
 );
 create index limits_free on identity.limits (free_at);
-grant select, insert, update, delete on identity.limits to identity_rows;
+grant select, insert, update on identity.limits to identity_rows;
 
 -- Proofs of work that were used, as long as they could be shown again.
 create table identity.solutions (
@@ -13,7 +13,7 @@ create table identity.solutions (
   expires_at timestamptz not null
 );
 create index solutions_expired on identity.solutions (expires_at);
-grant select, insert, delete on identity.solutions to identity_rows;
+grant select, insert on identity.solutions to identity_rows;
 
 -- Wrong codes of a person since the last right one, and until when no further one is looked at. Sessions of one bond have no
 -- part in those of another one.
@@ -37,3 +37,9 @@ create policy own on identity.lockouts to account_rows
          and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
 grant select, insert, update (failures, free_at, told_at), delete on identity.lockouts to identity_rows;
 grant select (user_id, sign_on), delete on identity.lockouts to account_rows;
+
+create index lockouts_free on identity.lockouts (free_at);
+create policy janitor on identity.lockouts to janitor_rows using (free_at < now());
+grant select (user_id, bond, free_at), delete on identity.lockouts to janitor_rows;
+grant select (key, free_at), delete on identity.limits to janitor_rows;
+grant select (mark, expires_at), delete on identity.solutions to janitor_rows;

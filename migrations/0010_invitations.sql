@@ -49,3 +49,7 @@ create policy joined on audit.events for insert to account_rows
   with check (kind = 'member.joined' and actor = (select current_setting('app.user_id')::uuid)
               and exists (select from tenant.memberships m
                            where m.tenant_id = events.tenant_id and m.user_id = events.actor and m.created_at = now()));
+
+create index invitations_expiry on tenant.invitations (expires_at);
+create policy janitor on tenant.invitations to janitor_rows using (expires_at < now()) with check (false);
+grant select (tenant_id, id, expires_at), delete on tenant.invitations to janitor_rows;

@@ -5,7 +5,7 @@ create table identity.totp (
   secret bytea not null check (octet_length(secret) between 56 and 200),
   created_at timestamptz not null,
   -- The session it was made in, which alone can confirm it.
-  made_in uuid not null references identity.sessions (id),
+  made_in uuid not null,
   -- Until one of its codes has come back it proves nothing, and makes room for another one.
   confirmed_at timestamptz,
   -- The 30 seconds, counted since 1970, of the last code that was taken: it is not taken again, nor one before it.

@@ -15,3 +15,4 @@ create table identity.links (
 create index links_expiry on identity.links (expires_at);
 create index users_verified_email on identity.users (verified_email);
 grant select, insert, delete on identity.links to identity_rows;
+grant select (token_hash, expires_at), delete on identity.links to janitor_rows;

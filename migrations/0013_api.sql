@@ -97,11 +97,11 @@ create table identity.signing_keys (
   check (signs_from < signs_until and signs_until < published_until)
 );
 
-grant select, insert, update (turns, expires_at, revoked_at), delete on identity.token_families to identity_rows;
+grant select, insert, update (turns, expires_at, revoked_at) on identity.token_families to identity_rows;
 grant select, insert, update (used_at, repeated) on identity.refresh_tokens to identity_rows;
-grant select, insert, delete on identity.revoked_tokens to identity_rows;
-grant select, insert, delete on identity.seen to identity_rows;
-grant select, insert, delete on identity.signing_keys to identity_rows;
+grant select, insert on identity.revoked_tokens to identity_rows;
+grant select, insert on identity.seen to identity_rows;
+grant select, insert on identity.signing_keys to identity_rows;
 
 -- Through which client it was done or asked. A service account has no `actor`.
 alter table audit.events add column client_id uuid;
@@ -147,3 +147,9 @@ begin
 end;
 $$;
 grant execute on function identity.enter_client(uuid, uuid, uuid, uuid, uuid) to identity_rows;
+
+create index signing_keys_expiry on identity.signing_keys (published_until);
+grant select (id, expires_at), delete on identity.token_families to janitor_rows;
+grant select (jti, expires_at), delete on identity.revoked_tokens to janitor_rows;
+grant select (key, expires_at), delete on identity.seen to janitor_rows;
+grant select (id, published_until), delete on identity.signing_keys to janitor_rows;

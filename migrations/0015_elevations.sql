@@ -117,3 +117,7 @@ create trigger renew_sessions after update of approved_at, ended_at on tenant.el
 -- Under which elevation it was done, or asked.
 alter table audit.events add column elevation uuid;
 alter table audit.decisions add column elevation uuid;
+
+create index elevations_expiry on tenant.elevations (expires_at);
+create policy janitor on tenant.elevations to janitor_rows using (expires_at < now() - interval '365 days') with check (false);
+grant select (tenant_id, id, expires_at), delete on tenant.elevations to janitor_rows;

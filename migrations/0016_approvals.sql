@@ -134,3 +134,7 @@ create trigger keep_required_provider before update on tenant.sign_on
   for each row when ((new.issuer, new.client_id) is distinct from (old.issuer, old.client_id))
   execute function tenant.keep_required_provider();
 grant execute on function tenant.keep_required_provider() to tenant_rows;
+
+create index approvals_expiry on tenant.approvals (expires_at);
+create policy janitor on tenant.approvals to janitor_rows using (expires_at < now() - interval '365 days') with check (false);
+grant select (tenant_id, id, expires_at), delete on tenant.approvals to janitor_rows;

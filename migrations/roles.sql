@@ -2,19 +2,20 @@
 -- it runs before them each time and changes nothing that is already right.
 --
 --   migrator       owns every schema, table and function; migrations run as it
---   web            the login of the application: NOINHERIT, owns nothing, no right of its own, may become the five below
+--   web            the login of the application: NOINHERIT, owns nothing, no right of its own, may become the planes below
 --   tenant_rows    rows of the one organization that the transaction names
 --   account_rows   what a person sees and does outside any organization, for the one person the transaction names
 --   identity_rows  users, sessions and running sign-ins, and where a person belongs; only the authn crate becomes it
 --   audit_rows     may append to the audit log, and nothing else
---   mail_rows      mail that waits to be sent; only the mail crate becomes it
+--   jobs_rows      what is to be done later; only the jobs crate becomes it
+--   janitor_rows   may delete what has been kept for long enough, and nothing else; only the janitor becomes it
 --   operator_rows  what the commands of an operator do; only who owns the database becomes it, and never `web`
 do $$
 declare
   wanted text;
 begin
   foreach wanted in array array['migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows',
-                                'mail_rows', 'operator_rows'] loop
+                                'jobs_rows', 'janitor_rows', 'operator_rows'] loop
     begin
       if not exists (select from pg_roles where rolname = wanted) then
         execute format('create role %I nologin noinherit', wanted);
@@ -34,15 +35,15 @@ begin
     alter role web set idle_in_transaction_session_timeout = '30s';
   end if;
   if not (select bool_and(pg_has_role('web', r, 'member'))
-            from unnest(array['tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows']) r) then
-    grant tenant_rows, account_rows, identity_rows, audit_rows, mail_rows to web;
+            from unnest(array['tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows']) r) then
+    grant tenant_rows, account_rows, identity_rows, audit_rows, jobs_rows, janitor_rows to web;
   end if;
   if not pg_has_role(current_user, 'migrator', 'member') then
     execute format('grant migrator to %I', current_user);
   end if;
   -- So that an owner who is no superuser can run the application in development.
   if not (select rolsuper from pg_roles where rolname = current_user) then
-    execute format('grant tenant_rows, account_rows, identity_rows, audit_rows, mail_rows, operator_rows to %I', current_user);
+    execute format('grant tenant_rows, account_rows, identity_rows, audit_rows, jobs_rows, janitor_rows, operator_rows to %I', current_user);
   end if;
   execute format('grant create on database %I to migrator', current_database());
   execute format('revoke temporary on database %I from public', current_database());

@@ -106,5 +106,5 @@ async fn an_address_that_changes_at_the_provider_is_told_so_and_no_proof_goes_ov
     assert_eq!(world.database.count("select count(*) from identity.users where proved_email <> ''").await, 0);
     world.mailbox.clear();
     world.sign_in_at_provider("erin").await;
-    assert_eq!(world.database.count("select count(*) from mail.outbox where kind = 'email.changed'").await, 0);
+    assert_eq!(world.database.count("select count(*) from jobs.queue where about = 'erin@example.org'").await, 0);
 }

@@ -20,7 +20,7 @@ async fn wait_told(client: &Client, codes: &[String]) -> i64 {
 
 async fn mails(world: &World) -> i64 {
     // Those that were sent are gone from the outbox.
-    world.until("select count(*) from mail.outbox", 0).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     let told = world.mailbox.messages().into_iter().filter(|mail| mail.subject.contains("Wrong codes were tried"));
     i64::try_from(told.count()).unwrap()
 }
@@ -84,7 +84,7 @@ async fn what_is_tried_while_locked_changes_nothing_and_a_right_code_forgets_the
     for _ in 0..6 {
         assert_eq!(guess(&erin, &codes).await, 422);
     }
-    world.until("select count(*) from mail.outbox", 0).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     let before = world.everything_stored().await;
     assert_eq!(wait_told(&erin, &codes).await, 60, "also for a right one, which is not used up");
     assert_eq!(world.everything_stored().await, before, "nor is what others in the network share");

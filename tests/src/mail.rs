@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::World;
 use crate::harness::passkey::{Authenticator, enrol};
 
-const WAITING: &str = "select count(*) from mail.outbox";
+const WAITING: &str = "select count(*) from jobs.queue where kind = 'mail' and failed_at is null";
 
 /// A port that nobody listens on.
 async fn closed_port() -> String {
@@ -16,8 +16,10 @@ async fn closed_port() -> String {
 
 async fn queue(world: &World, recipient: &str) {
     sqlx::query(
-        "insert into mail.outbox (id, kind, recipient, subject, body, request_id)
-         values (gen_random_uuid(), 'test', $1, 'Grüße — ✓', E'A line.\\n.\\nÄnother line.\\n', gen_random_uuid())",
+        "insert into jobs.queue (id, kind, owner, about, payloads, request_id)
+         values (gen_random_uuid(), 'mail', gen_random_uuid(), $1, array[jsonb_build_object(
+                   'kind', 'test', 'to', $1, 'subject', 'Grüße — ✓', 'text', E'A line.\\n.\\nÄnother line.\\n', 'urgent', false)],
+                 gen_random_uuid())",
     )
     .bind(recipient)
     .execute(&mut world.database.owner().await)
@@ -44,11 +46,11 @@ async fn a_mail_waits_for_its_server_and_is_sent_by_whoever_is_there_then() {
     let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
     world
-        .until("select count(*) from mail.outbox where tries = 1 and next_try_at > now() + interval '4 minutes'", 1)
+        .until("select count(*) from jobs.queue where kind = 'mail' and tries = 1 and due_at > now() + interval '270 seconds'", 1)
         .await;
     world.stop().await;
     let next = World::start_on(world.database.clone(), "", &[]).await;
-    assert_eq!(world.change("update mail.outbox set next_try_at = now()").await, 1);
+    assert_eq!(world.change("update jobs.queue set due_at = now() where kind = 'mail'").await, 1);
     assert_eq!(next.mail_to("ada@example.org").await.subject, "Grüße — ✓");
     world.until(WAITING, 0).await;
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'mail.undeliverable'").await, 0);
@@ -67,13 +69,13 @@ async fn a_mail_that_cannot_arrive_is_given_up_and_recorded() {
     // A refusal that may be about us, and no answer at all.
     let world = World::start_with(&[("MAIL__FROM", "Holdfast <no-reply@here.invalid>")]).await;
     queue(&world, "ada@example.org").await;
-    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and tries = 1 and due_at > now() + interval '270 seconds'", 1).await;
     assert_eq!(world.database.count(undeliverable).await, 0);
     let down = closed_port().await;
     let world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
-    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
-    let old = "update mail.outbox set created_at = now() - interval '73 hours', next_try_at = now()";
+    world.until("select count(*) from jobs.queue where kind = 'mail' and tries = 1 and due_at > now() + interval '270 seconds'", 1).await;
+    let old = "update jobs.queue set created_at = now() - interval '73 hours', due_at = now() where kind = 'mail'";
     assert_eq!(world.change(old).await, 1);
     world.until(undeliverable, 1).await;
     world.until(WAITING, 0).await;
@@ -97,12 +99,11 @@ async fn what_is_worth_nothing_any_more_is_not_sent() {
     let down = closed_port().await;
     let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
-    world.until("select count(*) from mail.outbox where tries = 1", 1).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and tries = 1 and due_at > now() + interval '270 seconds'", 1).await;
     world.stop().await;
-    let over = "update mail.outbox set next_try_at = now(), expires_at = now() - interval '1 second'";
+    let over = "update jobs.queue set due_at = now(), expires_at = now() - interval '1 second' where kind = 'mail'";
     assert_eq!(world.change(over).await, 1);
     let next = World::start_on(world.database.clone(), "", &[]).await;
-    world.until(WAITING, 0).await;
     queue(&world, "last@example.org").await;
     next.mail_to("last@example.org").await;
     assert!(next.mailbox.messages().iter().all(|mail| mail.to != ["ada@example.org"]));
@@ -179,9 +180,53 @@ async fn an_address_that_nobody_verified_hears_nothing() {
     assert_eq!(world.change(unverified).await, 1);
     world.prove(&mut erin, "erin").await;
     assert_eq!(world.database.count("select count(*) from audit.events where kind = 'passkey.enrolled'").await, 1);
-    let queued = "select count(*) from mail.outbox where recipient = 'erin@example.com'";
+    let queued = "select count(*) from jobs.queue where about = 'erin@example.com'";
     assert_eq!(world.database.count(queued).await, 0);
     queue(&world, "last@example.org").await;
     world.mail_to("last@example.org").await;
     assert!(world.mailbox.messages().iter().all(|mail| mail.to != ["erin@example.com"]));
+}
+
+// control: API-01
+#[tokio::test]
+async fn what_one_person_does_again_and_again_is_told_to_everybody_in_few_mails() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let owners = "
+        with people as (
+          insert into identity.users (id, display_name, email, email_verified, created_at)
+          select uuidv7.id, 'Owner ' || n, 'owner' || n || '@example.org', true, now()
+            from generate_series(1, 40) n,
+                 lateral (select ('01890000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid as id) uuidv7
+          returning id)
+        insert into tenant.memberships (tenant_id, user_id, role)
+        select o.tenant_id, p.id, 'owner' from tenant.organizations o, people p where o.name = 'Acme'";
+    assert_eq!(world.change(owners).await, 40);
+    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    for number in 0..60 {
+        let to = if number % 2 == 0 { "admin" } else { "viewer" };
+        let changed = olivia.post(&role, &[("role", to), ("reason", "Because I can")]).await;
+        assert_eq!(changed.status, 303, "{number}: {}", changed.text());
+    }
+    let waiting = "select count(*) from jobs.queue where kind = 'mail'";
+    let queued = world.database.count(waiting).await;
+    assert!(queued <= 2 * 41, "{queued} mails wait");
+    world.until("select count(*) from jobs.queue where kind = 'mail' and due_at <= now()", 0).await;
+    let sent =
+        world.mailbox.messages().into_iter().filter(|mail| mail.subject.starts_with("Somebody has another role"));
+    let sent = sent.count();
+    assert!((41..=150).contains(&sent), "{sent} mails for 60 changes and 41 owners");
+
+    // What waits is not lost: in ten minutes at the latest everybody hears of the rest, in one mail.
+    let too_long = "select count(*) from jobs.queue where kind = 'mail' and due_at > now() + interval '10 minutes'";
+    assert_eq!(world.database.count(too_long).await, 0);
+    assert!(world.change("update jobs.queue set due_at = now() where kind = 'mail'").await >= 41);
+    world.until(waiting, 0).await;
+    let subject = "Somebody has another role";
+    let of_owner_7 = world.mailbox.messages().into_iter().filter(|mail| mail.to == ["owner7@example.org"]);
+    let told = of_owner_7.map(|mail| {
+        let more = mail.subject.strip_prefix(subject).unwrap().trim_start_matches(" (and ").trim_end_matches(" more)");
+        1 + more.parse::<i64>().unwrap_or(0)
+    });
+    assert_eq!(told.sum::<i64>(), 60);
 }

@@ -24,6 +24,7 @@ pub struct Config {
     pub http: web::Config,
     pub database: tenancy::Config,
     pub mail: mail::Config,
+    pub keeping: jobs::KeepingConfig,
     pub sealing: sealing::Config,
     pub authn: authn::Config,
     pub tokens: tokens::Config,

@@ -38,6 +38,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
+use tenancy::Rule;
 use web::Limits;
 
 pub use self::settings::check_domains;
@@ -93,6 +94,18 @@ pub fn policies() -> Vec<PolicySource> {
 pub fn scopes() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| api::scopes().map(|scope| scope.action).collect());
     &NAMES
+}
+
+/// How long everything is kept that is not kept for ever.
+#[must_use]
+pub fn keeping() -> Vec<Rule> {
+    let features = [invitations::KEEPING, elevations::KEEPING, approvals::KEEPING];
+    [audit::KEEPING, jobs::KEEPING, authn::KEEPING, tokens::KEEPING]
+        .into_iter()
+        .chain(features)
+        .flatten()
+        .copied()
+        .collect()
 }
 
 /// Every route of the product: method, path, guard.

@@ -132,7 +132,10 @@ async fn run() -> Result<(), Failure> {
         }
     });
     let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
-    let mail = mail::Sender::start(&config.mail, production, db.clone())?;
+    let mail = mail::Sender::new(&config.mail, production, db.clone())?;
+    let worker = jobs::Worker::new(db.clone());
+    worker.start(mail).await;
+    worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping())?).await;
     let decisions = audit::Decisions::start(db.clone());
     let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
     let state = State::new(authn, authorizer, tokens, db.clone(), config.security, &config.http);
@@ -150,7 +153,7 @@ async fn run() -> Result<(), Failure> {
         tracing::info!("stopping");
     };
     web::serve(listener, app, &config.http, stop).await;
-    mail.close().await;
+    worker.close().await;
     let lost = decisions.close().await;
     db.close().await;
     if lost > 0 { Err(format!("{lost} policy decisions could not be recorded").into()) } else { Ok(()) }

@@ -10,8 +10,10 @@ use crate::organizations::Organization;
 /// Tells everybody who has one of these roles, once `tx` is committed.
 pub(crate) async fn tell(tx: &mut Tx<Write>, roles: &[&str], mail: &Mail, by: &Actor) -> Result<()> {
     let roles: Vec<String> = roles.iter().copied().map(str::to_owned).collect();
-    let people =
-        sqlx::query_scalar!(r#"select user_id as "user: UserId" from tenant.memberships where role = any($1)"#, &roles);
+    let people = sqlx::query_scalar!(
+        r#"select user_id as "user: UserId" from tenant.memberships where role = any($1) order by user_id"#,
+        &roles
+    );
     for person in people.fetch_all(&mut **tx).await? {
         mail.queue_to(tx, person, by).await?;
     }

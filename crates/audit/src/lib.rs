@@ -9,3 +9,9 @@ mod event;
 
 pub use decision::{Decision, Decisions, Overloaded};
 pub use event::{Actor, Event};
+
+use tenancy::{Keep, Rule, keep};
+
+/// How long the logs are kept. The database refuses to delete what is younger than a year.
+pub const KEEPING: &[Rule] =
+    &[keep!("audit.events", "id", "at", Keep::Records), keep!("audit.decisions", "id", "at", Keep::Records)];

@@ -42,9 +42,10 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealing::Keys;
-use tenancy::Db;
+use tenancy::{Db, HOUR, Keep, Rule, keep};
 use webauthn_rs::Webauthn;
 
 pub use self::settings::SETTINGS;
@@ -72,6 +73,22 @@ use dns::Dns;
 use http_client::HttpClient;
 use provider::Provider;
 use sign_on::Organizations;
+
+/// How long what is here is kept.
+pub const KEEPING: &[Rule] = &[
+    keep!("identity.logins", "handle_hash, state_hash", "expires_at", HOUR),
+    keep!("identity.email_codes", "user_id", "expires_at", HOUR),
+    keep!("identity.sessions", "id", "expires_at", Keep::Sessions),
+    keep!("identity.logout_tokens", "issuer, jti", "expires_at", HOUR),
+    keep!("identity.ceremonies", "handle_hash", "expires_at", HOUR),
+    keep!("identity.kept_requests", "id", "expires_at", HOUR),
+    keep!("identity.recoveries", "user_id, bond", "expires_at", HOUR),
+    keep!("identity.limits", "key", "free_at", HOUR),
+    keep!("identity.solutions", "mark", "expires_at", HOUR),
+    // Wrong codes count for so long, though nothing is locked any more.
+    keep!("identity.lockouts", "user_id, bond", "free_at", Keep::For(Duration::from_hours(30 * 24))),
+    keep!("identity.links", "token_hash", "expires_at", HOUR),
+];
 
 /// Who is asking. Holds the way to users, sessions and providers; cheap to clone.
 #[derive(Clone, Debug)]

@@ -59,8 +59,7 @@ impl Authn {
     ///
     /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
-    /// passed, and every try that is counted removes up to 20 such rows, so there are never more than tries within the
-    /// longest limit. What is refused changes nothing.
+    /// passed, and the janitor removes it. What is refused changes nothing.
     pub async fn count(&self, limit: Limit, whose: &str, context: &Context) -> Result<(), Error> {
         let (counted, quota) = self.spend(limit, whose).await?;
         context.tell(quota);
@@ -114,11 +113,7 @@ impl Authn {
         let key = key(limit, whose);
         let slack = limit.every * i32::try_from(at_once.saturating_sub(1)).unwrap_or(i32::MAX);
         let debt = sqlx::query_scalar!(
-            r#"with paid as (
-               delete from identity.limits where key in
-                 (select key from identity.limits where free_at < $2 and key <> $1 order by free_at limit 20)
-                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.limits', 0))))
-             insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
+            r#"insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
              on conflict (key) do update set free_at = greatest(known.free_at, $2) + make_interval(secs => $3)
                where known.free_at <= $2::timestamptz + make_interval(secs => $4)
              returning (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!""#,

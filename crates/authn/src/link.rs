@@ -66,15 +66,6 @@ impl Authn {
         let (handle, token) = (Token::of_browser(headers, COOKIE)?, Token::new()?);
         let now = self.0.clock.now();
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        // What nobody used, a bounded number at a time. By one request at a time: two would wait for each other.
-        sqlx::query!(
-            "delete from identity.links where token_hash in
-               (select token_hash from identity.links where expires_at < $1 order by expires_at limit 20)
-               and (select pg_try_advisory_xact_lock(hashtextextended('identity.links', 0)))",
-            now,
-        )
-        .execute(&mut *tx)
-        .await?;
         let found = sqlx::query_scalar!(
             r#"select id as "id: UserId" from identity.users where verified_email = $1 limit 2"#,
             address,

@@ -187,15 +187,6 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // Its strict cookie comes along now and not with the answer.
         let here = self.session_here(&mut tx, headers).await?;
-        // What nobody came back for, a bounded number at a time. By one sign-in at a time: two would wait for each other.
-        sqlx::query!(
-            "delete from identity.logins where (handle_hash, state_hash) in
-               (select handle_hash, state_hash from identity.logins where expires_at < $1 order by expires_at limit 20)
-               and (select pg_try_advisory_xact_lock(hashtextextended('identity.logins', 0)))",
-            now,
-        )
-        .execute(&mut *tx)
-        .await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 3))", &handle.hash()[..])
             .execute(&mut *tx)
             .await?;

@@ -179,14 +179,6 @@ impl LogoutNotice {
         let mut tx = authn.0.db.begin_identity::<Write>().await?;
         // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", notice.issuer).execute(&mut *tx).await?;
-        sqlx::query!(
-            "delete from identity.logout_tokens where (issuer, jti) in
-               (select issuer, jti from identity.logout_tokens where expires_at < $1 order by expires_at limit 20)
-               and (select pg_try_advisory_xact_lock(hashtextextended('identity.logout_tokens', 0)))",
-            now,
-        )
-        .execute(&mut *tx)
-        .await?;
         let first = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
@@ -206,7 +198,7 @@ impl LogoutNotice {
         }
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
-              where ended_at is null and sign_on is not distinct from $6 and (
+              where ended_at is null and expires_at > $1 and sign_on is not distinct from $6 and (
                 issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))

@@ -270,8 +270,9 @@ impl Authn {
                 passkey_at, device, network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at,
                 idle_expires_at, expires_at, sign_on)
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $13,
-                    coalesce(bool_and(known.device <> $12), false), $14, $14, $14, $15, $16, $17
-               from identity.sessions known where known.user_id = $2
+                    exists (select from identity.sessions known where known.user_id = $2)
+                    and not exists (select from identity.sessions known where known.user_id = $2 and known.device = $12),
+                    $14, $14, $14, $15, $16, $17
              returning new_device",
             id,
             user,

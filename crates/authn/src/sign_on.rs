@@ -240,7 +240,7 @@ impl Authn {
             .await?;
         sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = $2
-              where sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null",
+              where sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null and expires_at > $1",
             self.0.clock.now(),
             why,
         )

@@ -103,7 +103,7 @@ impl Authn {
         // Whoever has it may have begun one of the other sessions.
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_why = 'the authenticator app was removed'
-              where id <> $1 and ended_at is null returning id",
+              where id <> $1 and ended_at is null and expires_at > $2 returning id",
             who.session,
             self.0.clock.now(),
         );

@@ -92,14 +92,9 @@ impl Authn {
         until: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let used = sqlx::query!(
-            "with old as (
-               delete from identity.solutions where mark in
-                 (select mark from identity.solutions where expires_at < $3 order by expires_at limit 20)
-                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.solutions', 0))))
-             insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
+            "insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
             &mark[..],
             until,
-            self.0.clock.now(),
         );
         Ok(used.execute(&mut **tx).await?.rows_affected() == 1)
     }

@@ -1,205 +1,124 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Actor, Event};
+use jobs::{Failure, Job, Kind, Pace, Work, pace};
+use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::{AsyncTransport, Message};
 use serde_json::json;
-use tenancy::{Db, TenantId};
-use tokio::sync::{Mutex, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
-use uuid::Uuid;
+use tenancy::{Db, Jobs, Tx, Write};
 
 use crate::config::{Config, ConfigError, Server};
+use crate::mail::Letter;
 
-/// How often the outbox is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// Mails on their way at the same time.
-const BATCH: i64 = 8;
+/// Mails of one kind to one address. The next ones wait, and become one.
+const TO: Pace = Pace { name: "mail to", at_once: 5, every: Duration::from_mins(10), longest: Duration::from_mins(10) };
+/// Mails of all kinds that one person has sent to others.
+const BY: Pace =
+    Pace { name: "mail by", at_once: 60, every: Duration::from_secs(10), longest: Duration::from_mins(10) };
 
-/// Longest time one mail may take, all commands together. Shorter than it is taken for, so that nobody else takes it.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// Longest wait for what is on its way when the process stops.
-const STOP: Duration = Duration::from_secs(10);
-/// How often it is tried to note what became of a mail.
-const NOTES: usize = 5;
 /// Enhanced status codes (RFC 3463) that say of the recipient that there is none. Whatever else a server refuses may be
 /// about us, and gets better when we do.
 const NO_RECIPIENT: [&str; 5] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
 
-/// Sends what is in the outbox.
+/// Hands mails to the server.
 ///
-/// A mail is taken for at least five minutes, sent, and deleted once the server has it. A process that dies in between
-/// leaves it to be sent again, under the same Message-ID. One that the server does not take is tried again after 5, 10, 20
-/// minutes and so on, at most an hour apart, for three days. Then, or at once where the server says that there is no such
-/// recipient, it is given up, which the audit log keeps as `mail.undeliverable`. One that is good for a limited time is
-/// dropped after it.
-#[derive(Clone, Debug)]
-pub struct Sender(Arc<Mutex<Option<Task>>>);
-
+/// A process that dies between the server's answer and its note of it leaves a mail that is sent again, under the same
+/// Message-ID. One that is given up, for instance because the server says that there is no such recipient, stands in the audit
+/// log as `mail.undeliverable`.
 #[derive(Debug)]
-struct Task {
-    stop: oneshot::Sender<()>,
-    done: JoinHandle<()>,
-}
-
-struct Due {
-    id: Uuid,
-    tenant: Option<TenantId>,
-    kind: String,
-    recipient: String,
-    subject: String,
-    body: String,
-    request: Uuid,
-    /// It was tried for long enough.
-    last_try: bool,
-}
-
-/// Why a mail was not sent.
-enum Failure {
-    /// There is no such recipient, and there will be none.
-    NoRecipient(String),
-    /// It may go well another time.
-    Server(String),
+pub struct Sender {
+    server: Server,
+    db: Db,
 }
 
 impl Sender {
-    /// Starts sending. The server is not asked yet: one that is down must not keep the application from starting.
-    pub fn start(config: &Config, production: bool, db: Db) -> Result<Self, ConfigError> {
-        let server = Server::new(config, production)?;
-        let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(run(db, server, stopped));
-        Ok(Self(Arc::new(Mutex::new(Some(Task { stop, done })))))
+    /// The server is not asked yet: one that is down must not keep the application from starting.
+    pub fn new(config: &Config, production: bool, db: Db) -> Result<Self, ConfigError> {
+        Ok(Self { server: Server::new(config, production)?, db })
     }
 
-    /// Finishes what is on its way, for a moment, and stops. What waits is sent by the next process.
-    pub async fn close(&self) {
-        let Some(Task { stop, done }) = self.0.lock().await.take() else { return };
-        let _ = stop.send(());
-        let _ = timeout(STOP, done).await;
+    async fn send(&self, job: &Job<Letter>, letter: &Letter) -> Result<(), Failure> {
+        let to = letter.to.parse().map_err(|_| Failure::Never("it is no address".to_owned()))?;
+        let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
+        let (subject, text) = gathered(job, letter);
+        let from = &self.server.from;
+        let message = Message::builder()
+            .from(from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(subject)
+            .message_id(Some(format!("<{}@{}>", job.id, from.email.domain())))
+            // RFC 3834: nobody's holiday notice needs to answer it.
+            .raw_header(automatic)
+            .header(ContentType::TEXT_PLAIN)
+            .body(text)
+            .map_err(|error| Failure::Never(error.to_string()))?;
+        self.server.transport.send(message).await.map(drop).map_err(|error| {
+            // The server's words often hold the address, so they are in no log: only its codes are.
+            let words = error.to_string();
+            let enhanced = words.split_whitespace().find(|word| NO_RECIPIENT.contains(word));
+            let code = error.status().map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+            match enhanced {
+                Some(enhanced) => Failure::Never(format!("{code} {enhanced}")),
+                None => Failure::Again(code),
+            }
+        })
     }
-}
 
-async fn run(db: Db, server: Server, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        let more = send_due(&db, &server).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the outbox cannot be read");
-            false
-        });
-        let pause = if more { Duration::ZERO } else { LOOK };
-        tokio::select! {
-            () = sleep(pause) => {}
-            _ = &mut stopped => return,
+    /// Counts a mail, and says how long it has to wait. What somebody waits for was counted by who lets them ask for it.
+    async fn turn(&self, job: &Job<Letter>, letter: &Letter) -> Result<(), Failure> {
+        if letter.urgent || !job.first {
+            return Ok(());
+        }
+        let mut paces = vec![(TO, format!("{} {}", letter.kind, letter.to.to_lowercase()))];
+        paces.extend(letter.by.map(|by| (BY, by.to_string())));
+        match pace(&self.db, &paces).await {
+            Ok(Duration::ZERO) => Ok(()),
+            Ok(wait) => Err(Failure::NotBefore(wait)),
+            Err(error) => Err(Failure::Again(format!("it was not counted: {error}"))),
         }
     }
 }
 
-/// Sends one batch. Returns whether there may be more.
-async fn send_due(db: &Db, server: &Server) -> Result<bool, tenancy::Error> {
-    let due = take(db).await?;
-    let more = i64::try_from(due.len()).is_ok_and(|count| count == BATCH);
-    let mut sending = JoinSet::new();
-    for mail in due {
-        let server = server.clone();
-        sending.spawn(async move {
-            let outcome = timeout(PATIENCE, send(&server, &mail)).await;
-            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Server("it took too long".to_owned())));
-            (mail, outcome)
-        });
-    }
-    while let Some(sent) = sending.join_next().await {
-        match sent {
-            Ok((mail, outcome)) => finish(db, &mail, outcome).await,
-            Err(error) => tracing::error!(%error, "a mail was not sent; it is tried again"),
-        }
-    }
-    Ok(more)
-}
+impl Work for Sender {
+    type Payload = Letter;
 
-async fn take(db: &Db) -> Result<Vec<Due>, tenancy::Error> {
-    let mut tx = db.begin_mail().await?;
-    let due = sqlx::query_as!(
-        Due,
-        r#"with stale as (delete from mail.outbox where next_try_at <= now() and expires_at <= now()),
-                due as materialized (
-                  select id from mail.outbox where next_try_at <= now() and coalesce(expires_at > now(), true)
-                   order by next_try_at limit $1 for update skip locked)
-           update mail.outbox o
-              set tries = tries + 1, next_try_at = now() + interval '5 minutes' * least(power(2, least(tries, 6)), 12)
-             from due where o.id = due.id
-           returning o.id, tenant_id as "tenant: TenantId", kind, recipient, subject, body, request_id as request,
-                     (created_at < now() - interval '3 days') as "last_try!""#,
-        BATCH,
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(due)
-}
+    const KIND: Kind = crate::KIND;
 
-async fn send(server: &Server, mail: &Due) -> Result<(), Failure> {
-    let to = mail.recipient.parse().map_err(|_| Failure::NoRecipient("it is no address".to_owned()))?;
-    let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
-    let message = Message::builder()
-        .from(server.from.clone())
-        .to(lettre::message::Mailbox::new(None, to))
-        .subject(mail.subject.clone())
-        .message_id(Some(format!("<{}@{}>", mail.id, server.from.email.domain())))
-        // RFC 3834: nobody's holiday notice needs to answer it.
-        .raw_header(automatic)
-        .header(ContentType::TEXT_PLAIN)
-        .body(mail.body.clone())
-        .map_err(|error| Failure::NoRecipient(error.to_string()))?;
-    server.transport.send(message).await.map(drop).map_err(|error| {
-        // The server's words often hold the address, so they are in no log: only its codes are.
-        let words = error.to_string();
-        let enhanced = words.split_whitespace().find(|word| NO_RECIPIENT.contains(word));
-        let code = error.status().map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-        match enhanced {
-            Some(enhanced) => Failure::NoRecipient(format!("{code} {enhanced}")),
-            None => Failure::Server(code),
-        }
-    })
-}
-
-/// Notes what became of a mail, with some patience: a mail that is sent and not noted is sent again.
-async fn finish(db: &Db, mail: &Due, outcome: Result<(), Failure>) {
-    let reason = match outcome {
-        Ok(()) => None,
-        Err(Failure::Server(reason)) if !mail.last_try => {
-            tracing::warn!(mail = %mail.id, kind = mail.kind, reason, "a mail was not taken; it is tried again");
-            return;
-        }
-        Err(Failure::NoRecipient(reason) | Failure::Server(reason)) => Some(reason),
-    };
-    if let Some(reason) = &reason {
-        tracing::error!(mail = %mail.id, kind = mail.kind, reason, "a mail was given up");
+    async fn run(&self, job: &Job<Letter>) -> Result<(), Failure> {
+        let Some(letter) = job.payloads.first() else { return Err(Failure::Never("it is empty".to_owned())) };
+        self.turn(job, letter).await?;
+        self.send(job, letter).await
     }
-    for _ in 0..NOTES {
-        match note(db, mail, reason.is_some()).await {
-            Ok(()) => return,
-            Err(error) => tracing::error!(%error, mail = %mail.id, "what became of a mail is not noted"),
-        }
-        sleep(LOOK).await;
-    }
-}
 
-async fn note(db: &Db, mail: &Due, given_up: bool) -> Result<(), tenancy::Error> {
-    let mut tx = db.begin_mail().await?;
-    sqlx::query!("delete from mail.outbox where id = $1", mail.id).execute(&mut *tx).await?;
-    if given_up {
+    async fn given_up(&self, tx: &mut Tx<Write, Jobs>, job: &Job<Letter>) -> Result<(), tenancy::Error> {
         let by = Actor {
             user: None,
             session: None,
             client: None,
             elevation: None,
-            request: mail.request,
+            request: job.request,
             network: String::new(),
         };
-        let details = json!({ "mail": mail.kind, "recipient": mail.recipient });
-        let event = Event { kind: "mail.undeliverable", target: format!("Mail::{}", mail.id), details };
-        event.record_in(&mut tx, mail.tenant, &by).await?;
+        let kind = job.payloads.first().map_or("", |letter| &letter.kind);
+        let details = json!({ "mail": kind, "recipient": job.about });
+        let event = Event { kind: "mail.undeliverable", target: format!("Mail::{}", job.id), details };
+        event.record_in(tx, job.tenant, &by).await?;
+        Ok(())
     }
-    tx.commit().await
+}
+
+/// Subject and text: of one mail, or of several that became one.
+fn gathered(job: &Job<Letter>, first: &Letter) -> (String, String) {
+    let more = job.payloads.len().saturating_sub(1) + usize::try_from(job.omitted).unwrap_or_default();
+    if more == 0 {
+        return (first.subject.clone(), first.text.clone());
+    }
+    let texts: Vec<&str> = job.payloads.iter().map(|letter| letter.text.trim_end()).collect();
+    let text = texts.join("\n\n----------\n\n");
+    let rest = match job.omitted {
+        0 => String::new(),
+        omitted => format!("\n\n----------\n\n{omitted} more happened, too many for one mail."),
+    };
+    (format!("{} (and {more} more)", first.subject), format!("{text}{rest}\n"))
 }

@@ -122,8 +122,13 @@ impl Db {
         tx::begin(self.connection().await?, &[]).await
     }
 
-    /// Begins a transaction on the mail that waits to be sent. For `mail` alone.
-    pub async fn begin_mail(&self) -> Result<Tx<Write, tx::Mail>, Error> {
+    /// Begins a transaction on what is to be done later. For `jobs` alone, and what it has others do.
+    pub async fn begin_jobs(&self) -> Result<Tx<Write, tx::Jobs>, Error> {
+        tx::begin(self.connection().await?, &[]).await
+    }
+
+    /// Begins a transaction that may only delete what has been kept for long enough. For the janitor of `jobs` alone.
+    pub async fn begin_janitor(&self) -> Result<Tx<Write, tx::Janitor>, Error> {
         tx::begin(self.connection().await?, &[]).await
     }
 
@@ -184,13 +189,13 @@ async fn too_powerful(connection: &mut PgConnection) -> Result<bool, Error> {
         r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole or r.rolcreatedb or r.rolreplication
                    or exists (select from pg_roles other
                                where other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')
-                                 and other.rolname not in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows'))
+                                 and other.rolname not in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows'))
                    -- Owns something, or was granted something itself (but to connect to a database).
                    or exists (select from pg_shdepend d
                                where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
                                  and (d.deptype = 'o' or d.deptype = 'a' and d.classid <> 'pg_database'::regclass))
                    or exists (select from pg_roles plane
-                               where plane.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows')
+                               where plane.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows')
                                  and (plane.rolsuper or plane.rolbypassrls or plane.rolcreaterole or plane.rolcreatedb
                                       or plane.rolreplication
                                       or exists (select from pg_shdepend d

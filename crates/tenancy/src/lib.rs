@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod enter;
 mod ids;
+mod keeping;
 mod migrate;
 mod tx;
 
@@ -20,5 +21,8 @@ pub use enter::{
     WorkspaceFacts,
 };
 pub use ids::{NotCanonical, TenantId, UserId, WorkspaceId};
+pub use keeping::{HOUR, Keep, Rule};
 pub use migrate::{MigrateError, migrate};
-pub use tx::{Account, Audit, Identity, Mail, Mode, OnConstraint, Operator, Owned, Plane, Read, Tenant, Tx, Write};
+pub use tx::{
+    Account, Audit, Identity, Janitor, Jobs, Mode, OnConstraint, Operator, Owned, Plane, Read, Tenant, Tx, Write,
+};

@@ -52,9 +52,12 @@ pub enum Identity {}
 /// Appending to the audit log.
 #[derive(Debug)]
 pub enum Audit {}
-/// Mail that waits to be sent.
+/// What is to be done later.
 #[derive(Debug)]
-pub enum Mail {}
+pub enum Jobs {}
+/// Deleting what has been kept for long enough.
+#[derive(Debug)]
+pub enum Janitor {}
 /// What an operator does for the people of the installation. The login of the application cannot become it.
 #[derive(Debug)]
 pub enum Operator {}
@@ -63,7 +66,8 @@ impl sealed::Sealed for Tenant {}
 impl sealed::Sealed for Account {}
 impl sealed::Sealed for Identity {}
 impl sealed::Sealed for Audit {}
-impl sealed::Sealed for Mail {}
+impl sealed::Sealed for Jobs {}
+impl sealed::Sealed for Janitor {}
 impl sealed::Sealed for Operator {}
 impl Plane for Tenant {
     const ROLE: &'static str = "tenant_rows";
@@ -77,8 +81,11 @@ impl Plane for Identity {
 impl Plane for Audit {
     const ROLE: &'static str = "audit_rows";
 }
-impl Plane for Mail {
-    const ROLE: &'static str = "mail_rows";
+impl Plane for Jobs {
+    const ROLE: &'static str = "jobs_rows";
+}
+impl Plane for Janitor {
+    const ROLE: &'static str = "janitor_rows";
 }
 impl Plane for Operator {
     const ROLE: &'static str = "operator_rows";

@@ -103,7 +103,7 @@ impl Proof {
 
     /// Uses the proof up. `false` where it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
-        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now, now + once::remembered(FRESH)).await
+        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now + once::remembered(FRESH)).await
     }
 }
 

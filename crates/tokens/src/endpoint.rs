@@ -322,15 +322,7 @@ impl Tokens {
         let scopes = self.wanted(wanted.as_deref(), given)?;
         let family = Uuid::now_v7();
         sqlx::query!(
-            "with families as (
-               delete from identity.token_families where id in
-                 (select id from identity.token_families where expires_at < $7 order by expires_at limit 20)
-                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.token_families', 0)))),
-             revoked as (
-               delete from identity.revoked_tokens where jti in
-                 (select jti from identity.revoked_tokens where expires_at < $7 order by expires_at limit 20)
-                 and (select pg_try_advisory_xact_lock(hashtextextended('identity.revoked_tokens', 0))))
-             insert into identity.token_families (id, tenant_id, client_id, secret_version, jkt, scopes, expires_at)
+            "insert into identity.token_families (id, tenant_id, client_id, secret_version, jkt, scopes, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7)",
             family,
             client.tenant.uuid(),

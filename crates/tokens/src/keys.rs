@@ -116,11 +116,11 @@ impl Tokens {
         match (signing, last) {
             (Some(signing), Some(last)) if last - now > OVERLAP => Ok(signing),
             (Some(signing), Some(last)) => {
-                self.new_key(tx, last, now).await?;
+                self.new_key(tx, last).await?;
                 Ok(signing)
             }
             // None yet, or none that opens: the key it was sealed with is gone.
-            _ => self.new_key(tx, now, now).await,
+            _ => self.new_key(tx, now).await,
         }
     }
 
@@ -146,12 +146,7 @@ impl Tokens {
         Ok((signing, last))
     }
 
-    async fn new_key(
-        &self,
-        tx: &mut Tx<Write, Identity>,
-        from: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<(Uuid, SigningKey), Error> {
+    async fn new_key(&self, tx: &mut Tx<Write, Identity>, from: DateTime<Utc>) -> Result<(Uuid, SigningKey), Error> {
         let (id, mut bytes) = (Uuid::now_v7(), Zeroizing::new([0; 32]));
         getrandom::fill(&mut bytes[..])?;
         let key = SigningKey::from_bytes(&bytes);
@@ -159,7 +154,6 @@ impl Tokens {
         let published_until = until + Duration::seconds(self.0.config.access_seconds.into()) + SLACK;
         let public = key.verifying_key().to_bytes();
         let private = self.0.keys.seal(place(id), &bytes[..])?;
-        sqlx::query!("delete from identity.signing_keys where published_until <= $1", now).execute(&mut **tx).await?;
         sqlx::query!(
             "insert into identity.signing_keys (id, public, private, signs_from, signs_until, published_until)
              values ($1, $2, $3, $4, $5, $6)",

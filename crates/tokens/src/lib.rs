@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use authn::Authn;
 use sealing::Keys;
-use tenancy::Db;
+use tenancy::{Db, HOUR, Rule, keep};
 
 pub use access::AccessToken;
 pub use api_client::{ApiClient, RESOURCE_METADATA};
@@ -34,6 +34,14 @@ pub use scopes::Scopes;
 pub use secret::{NewSecret, ends_at};
 
 use keys::KeyRing;
+
+/// How long what is here is kept. Refresh tokens go with their family.
+pub const KEEPING: &[Rule] = &[
+    keep!("identity.token_families", "id", "expires_at", HOUR),
+    keep!("identity.revoked_tokens", "jti", "expires_at", HOUR),
+    keep!("identity.seen", "key", "expires_at", HOUR),
+    keep!("identity.signing_keys", "id", "published_until", HOUR),
+];
 
 /// Where clients of the API are known and get their tokens. Cheap to clone.
 #[derive(Clone, Debug)]

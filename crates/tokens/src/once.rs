@@ -13,7 +13,6 @@ pub(crate) fn remembered(skew: i64) -> Duration {
 pub(crate) async fn first_time(
     tx: &mut Tx<Write, Identity>,
     (what, whose, value): (&str, &str, &str),
-    now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let mut key = Sha256::new();
@@ -22,13 +21,8 @@ pub(crate) async fn first_time(
         key.update(part);
     }
     let seen = sqlx::query!(
-        "with swept as (
-           delete from identity.seen where key in
-             (select key from identity.seen where expires_at < $2 and key <> $1 order by expires_at limit 20)
-             and (select pg_try_advisory_xact_lock(hashtextextended('identity.seen', 0))))
-         insert into identity.seen (key, expires_at) values ($1, $3) on conflict do nothing",
+        "insert into identity.seen (key, expires_at) values ($1, $2) on conflict do nothing",
         &key.finalize()[..],
-        now,
         until,
     );
     Ok(seen.execute(&mut **tx).await?.rows_affected() == 1)

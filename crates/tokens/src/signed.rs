@@ -155,7 +155,7 @@ impl Tokens {
             return Ok(None);
         }
         let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));
-        if !once::first_time(&mut tx, ("signature", &whose, given.nonce), now, until).await? {
+        if !once::first_time(&mut tx, ("signature", &whose, given.nonce), until).await? {
             return Ok(None);
         }
         sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", given.client, now)

@@ -64,7 +64,7 @@ async fn what_a_client_did_bears_its_name_when_it_is_gone() {
 async fn whoever_gets_a_secret_is_told_by_mail() {
     let world = World::start().await;
     let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
-    world.until("select count(*) from mail.outbox", 0).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     let mails = world.mailbox.messages();
     let told: Vec<_> = mails.iter().filter(|mail| mail.text.contains("secret of the API client")).collect();
     assert_eq!(told.len(), 1);

@@ -22,7 +22,7 @@ async fn no_role_of_the_application_changes_or_removes_a_record() {
     let mut web = world.database.web().await;
     for table in LOGS {
         for change in changes(table) {
-            for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "mail_rows", "web"] {
+            for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "jobs_rows", "web"] {
                 let tried = format!(
                     "begin; set local role {role}; set local app.tenant_id = '{}'; {change}",
                     world.acme.organization

@@ -117,7 +117,7 @@ async fn production_takes_no_mail_server_without_tls_and_no_sender_who_is_nobody
     let start = |url: &str, from: &str, production: bool| {
         let profile = if production { "production" } else { "development" };
         let config = read(None, &[("MAIL__URL", url), ("MAIL__FROM", from), ("PROFILE", profile)])?;
-        mail::Sender::start(&config.mail, production, db.clone()).map(drop).map_err(|error| error.to_string())
+        mail::Sender::new(&config.mail, production, db.clone()).map(drop).map_err(|error| error.to_string())
     };
     let (smtps, from) = ("smtps://me:a-word@mail.acme.example", "Acme <no-reply@acme.example>");
     assert_eq!(start(smtps, from, true), Ok(()));

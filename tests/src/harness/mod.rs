@@ -173,7 +173,9 @@ impl World {
         let tokens =
             Tokens::new(config.tokens, &config.http.public_url, app::scopes(), keys, db.clone(), authn.clone())
                 .unwrap();
-        let mail = mail::Sender::start(&config.mail, false, db.clone()).unwrap();
+        let worker = jobs::Worker::new(db.clone());
+        worker.start(mail::Sender::new(&config.mail, false, db.clone()).unwrap()).await;
+        worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping()).unwrap()).await;
         let decisions = audit::Decisions::start(db.clone());
         let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
         let (kept_authn, kept_db) = (authn.clone(), db.clone());
@@ -183,7 +185,7 @@ impl World {
         let http = config.http;
         let server = tokio::spawn(async move {
             web::serve(listener, app, &http, async { stopped.await.unwrap_or(()) }).await;
-            mail.close().await;
+            worker.close().await;
         });
 
         let acme = place(&database, "Acme").await;

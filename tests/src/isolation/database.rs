@@ -164,7 +164,7 @@ async fn no_role_empties_a_table_or_copies_into_it() {
     let mut web = world.database.web().await;
     let tables = TENANT_TABLES.iter().chain(&["audit.decisions", "identity.users", "identity.sessions"]);
     for table in tables {
-        for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "mail_rows"] {
+        for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "jobs_rows", "janitor_rows"] {
             let tried = run(&mut web, &format!("begin; set local role {role}; truncate {table}")).await;
             assert!(refusal(tried).starts_with("42501 permission denied"), "{role}: {table}");
             web.execute("rollback").await.unwrap();
@@ -200,13 +200,14 @@ async fn each_role_reaches_its_own_tables_alone() {
     let world = World::start().await;
     let mut web = world.database.web().await;
     let all =
-        ["tenant.contacts", "identity.sessions", "identity.accounts", "identity.logins", "audit.events", "mail.outbox"];
+        ["tenant.contacts", "identity.sessions", "identity.accounts", "identity.logins", "audit.events", "jobs.queue"];
     let reaches = [
-        ("tenant_rows", &["tenant.contacts", "identity.sessions", "audit.events"][..]),
-        ("account_rows", &["identity.sessions"]),
-        ("identity_rows", &["identity.sessions", "identity.accounts", "identity.logins"]),
+        ("tenant_rows", &["tenant.contacts", "identity.sessions", "audit.events", "jobs.queue"][..]),
+        ("account_rows", &["identity.sessions", "jobs.queue"]),
+        ("identity_rows", &["identity.sessions", "identity.accounts", "identity.logins", "jobs.queue"]),
         ("audit_rows", &[]),
-        ("mail_rows", &["mail.outbox"]),
+        ("jobs_rows", &["jobs.queue"]),
+        ("janitor_rows", &["identity.sessions", "identity.logins", "audit.events", "jobs.queue"]),
     ];
     for (role, own) in reaches {
         for table in all {

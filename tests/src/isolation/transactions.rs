@@ -172,7 +172,7 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
     let login = format!("login_{}", Uuid::now_v7().simple());
     let made = format!(
         "create role {login} login noinherit password 'x';
-         grant tenant_rows, account_rows, identity_rows, audit_rows, mail_rows to {login}"
+         grant tenant_rows, account_rows, identity_rows, audit_rows, jobs_rows, janitor_rows to {login}"
     );
     run(&mut owner, &made).await.unwrap();
     let mut url = url::Url::parse(&database.owner_url).unwrap();

@@ -8,7 +8,7 @@ const NO_POWER: Rule = Rule {
     says: "a role of the application has a power of its own, inherits, or (but `web`) can log in",
     offenders: "
         select rolname::text from pg_roles
-         where rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')
+         where rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows', 'operator_rows')
            and (rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication
                 or rolcanlogin <> (rolname = 'web'))",
     broken_by: "alter role web bypassrls",
@@ -16,13 +16,13 @@ const NO_POWER: Rule = Rule {
 };
 
 const BECOMES_ONLY_PLANES: Rule = Rule {
-    says: "`web` becomes exactly the five planes; they and migrator become nobody",
+    says: "`web` becomes exactly the planes; they and migrator become nobody",
     offenders: "
         select m.rolname || ' may become ' || r.rolname from pg_auth_members g
           join pg_roles m on m.oid = g.member join pg_roles r on r.oid = g.roleid
-         where m.rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')
+         where m.rolname in ('migrator', 'web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows', 'operator_rows')
            and not (m.rolname = 'web' and not g.admin_option
-                    and r.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows'))",
+                    and r.rolname in ('tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows'))",
     broken_by: "grant migrator to web",
     names: "web may become migrator",
 };
@@ -31,13 +31,13 @@ const OWNED_BY_MIGRATOR: Rule = Rule {
     says: "is not owned by migrator",
     offenders: "
         select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('tenant', 'audit', 'identity', 'mail') and c.relowner <> 'migrator'::regrole
+         where n.nspname in ('tenant', 'audit', 'identity', 'jobs') and c.relowner <> 'migrator'::regrole
         union all
         select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('tenant', 'audit', 'identity', 'mail') and p.proowner <> 'migrator'::regrole
+         where n.nspname in ('tenant', 'audit', 'identity', 'jobs') and p.proowner <> 'migrator'::regrole
         union all
         select nspname::text from pg_namespace
-         where nspname in ('tenant', 'audit', 'identity', 'mail') and nspowner <> 'migrator'::regrole",
+         where nspname in ('tenant', 'audit', 'identity', 'jobs') and nspowner <> 'migrator'::regrole",
     broken_by: "alter table tenant.contacts owner to web",
     names: "tenant.contacts",
 };
@@ -48,7 +48,7 @@ const OWNS_NOTHING: Rule = Rule {
         select pg_describe_object(d.classid, d.objid, d.objsubid) from pg_shdepend d
           join pg_roles r on r.oid = d.refobjid and d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
          where d.dbid in (0, (select oid from pg_database where datname = current_database()))
-           and r.rolname in ('web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'mail_rows', 'operator_rows')",
+           and r.rolname in ('web', 'tenant_rows', 'account_rows', 'identity_rows', 'audit_rows', 'jobs_rows', 'janitor_rows', 'operator_rows')",
     broken_by: "alter schema audit owner to web",
     names: "schema audit",
 };
@@ -80,7 +80,7 @@ const ONLY_ROWS: Rule = Rule {
     offenders: "
         select g.privilege_type || ' on ' || c.oid::regclass from pg_class c, aclexplode(c.relacl) g
          where g.grantee in ('web'::regrole, 'tenant_rows'::regrole, 'account_rows'::regrole, 'identity_rows'::regrole,
-                             'audit_rows'::regrole, 'mail_rows'::regrole, 'operator_rows'::regrole)
+                             'audit_rows'::regrole, 'jobs_rows'::regrole, 'janitor_rows'::regrole, 'operator_rows'::regrole)
            and (g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') or g.is_grantable)",
     broken_by: "grant truncate on tenant.contacts to tenant_rows",
     names: "TRUNCATE on tenant.contacts",
@@ -118,7 +118,7 @@ async fn the_login_cannot_become_anybody_else() {
         let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(tried))).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied to set role"), "{role}: {refused}");
     }
-    for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "mail_rows"] {
+    for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "jobs_rows", "janitor_rows"] {
         let tried = format!("begin; set local role {role}; set local role migrator");
         let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(tried))).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied to set role"), "{role}: {refused}");

@@ -8,7 +8,7 @@ const IDS_ARE_UUIDS: Rule = Rule {
     offenders: "
         select c.oid::regclass || '.' || a.attname from pg_attribute a
           join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('tenant', 'audit', 'identity', 'mail') and c.relkind in ('r', 'p') and a.attnum > 0
+         where n.nspname in ('tenant', 'audit', 'identity', 'jobs') and c.relkind in ('r', 'p') and a.attnum > 0
            and not a.attisdropped and a.attname ~ '(^|_)id$' and a.atttypid <> 'uuid'::regtype
            -- given out by the authority, made by the authenticator, and given by a provider: as they write them
            and c.oid::regclass || '.' || a.attname not in
@@ -47,7 +47,7 @@ async fn every_id_the_application_makes_is_of_version_7() {
     let columns: Vec<(String, String)> = sqlx::query_as(
         "select c.oid::regclass::text, a.attname::text from pg_attribute a
            join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname in ('tenant', 'audit', 'identity', 'mail') and c.relkind = 'r' and a.atttypid = 'uuid'::regtype",
+          where n.nspname in ('tenant', 'audit', 'identity', 'jobs') and c.relkind = 'r' and a.atttypid = 'uuid'::regtype",
     )
     .fetch_all(&mut owner)
     .await

@@ -82,16 +82,13 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
 async fn a_link_works_for_ten_minutes_and_is_stored_as_a_hash() {
     let world = World::start().await;
     let (mut client, token) = asked(&world).await;
-    world.until("select count(*) from mail.outbox", 0).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     assert!(!world.everything_stored().await.contains(&token));
     world.wait(601);
     assert_eq!(use_it(&mut client, &token).await.status, 400);
     for wrong in ["", "x", &token[1..]] {
         assert_eq!(use_it(&mut client, wrong).await.status, 400, "{wrong}");
     }
-    // What nobody used goes with the next that is asked for.
-    assert_eq!(ask(&mut client, "vera@example.com").await.status, 200);
-    assert_eq!(links(&world).await, 1);
 }
 
 // control: IDN-12
@@ -215,7 +212,7 @@ async fn a_link_proves_no_second_factor() {
     let world = World::start().await;
     let mut vera = world.sign_in("vera").await;
     world.prove(&mut vera, "vera").await;
-    world.until("select count(*) from mail.outbox", 0).await;
+    world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     world.mailbox.clear();
     let (mut client, token) = asked(&world).await;
     assert_eq!(use_it(&mut client, &token).await.status, 303);

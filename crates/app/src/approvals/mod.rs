@@ -32,6 +32,10 @@ authz::actions! {
     Decline: Write on Approval;
 }
 
+/// How long they are kept after they have ended.
+pub(super) const KEEPING: &[tenancy::Rule] =
+    &[tenancy::keep!("tenant.approvals", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)

@@ -23,6 +23,10 @@ authz::actions! {
     EndElevation: Write on Elevation;
 }
 
+/// How long they are kept after they have ended.
+pub(super) const KEEPING: &[tenancy::Rule] =
+    &[tenancy::keep!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)

@@ -28,6 +28,14 @@ authz::actions! {
     AcceptInvitation: Write on OwnInvitation;
 }
 
+/// How long they are kept after they have ended.
+pub(super) const KEEPING: &[tenancy::Rule] = &[tenancy::keep!(
+    "tenant.invitations",
+    "tenant_id, id",
+    "expires_at",
+    tenancy::Keep::For(std::time::Duration::from_hours(30 * 24))
+)];
+
 pub(crate) fn feature() -> Feature {
     let organization = Routes::new()
         .get("", pages::list)

@@ -109,7 +109,7 @@ pub(crate) async fn reset_factors(
     // First, so that a factor that one of them is just adding is there to be removed, or never comes.
     sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
-          where user_id = $1 and ended_at is null",
+          where user_id = $1 and ended_at is null and expires_at > $2",
         user,
         now,
     )

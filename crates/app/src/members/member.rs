@@ -146,7 +146,7 @@ pub(super) async fn end_sessions(
     .await?;
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
-          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null",
+          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null and expires_at > $2",
         user,
         now,
     );

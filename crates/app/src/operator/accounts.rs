@@ -102,7 +102,7 @@ pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Ut
     // First, so that a factor that one of them is just adding is there to be removed, or never comes.
     sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an operator'
-          where user_id = $1 and ended_at is null",
+          where user_id = $1 and ended_at is null and expires_at > $2",
         user,
         now,
     )

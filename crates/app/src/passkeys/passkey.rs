@@ -75,7 +75,7 @@ pub(super) async fn remove(
     // First, so that a passkey that one of them is just adding never comes.
     let ended = sqlx::query_scalar!(
         "update identity.sessions set ended_at = $2, ended_why = 'a passkey was removed'
-          where id is distinct from $1 and ended_at is null returning id",
+          where id is distinct from $1 and ended_at is null and expires_at > $2 returning id",
         by.session,
         now,
     );

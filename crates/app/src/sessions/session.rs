@@ -89,7 +89,7 @@ pub(super) async fn end_others(
 ) -> Result<usize> {
     let ended = sqlx::query_scalar!(
         "update identity.sessions set ended_at = $2, ended_why = 'ended by its person'
-          where id <> $1 and ended_at is null returning id",
+          where id <> $1 and ended_at is null and expires_at > $2 returning id",
         kept,
         now,
     )

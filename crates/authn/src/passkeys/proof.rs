@@ -68,15 +68,6 @@ impl Authn {
         purpose: Purpose,
         allowed: &[Vec<u8>],
     ) -> Result<Challenge, Error> {
-        // What nobody answered, a bounded number at a time. By one request at a time: two would wait for each other.
-        sqlx::query!(
-            "delete from identity.ceremonies where handle_hash in
-               (select handle_hash from identity.ceremonies where expires_at < $1 order by expires_at limit 20)
-               and (select pg_try_advisory_xact_lock(hashtextextended('identity.ceremonies', 0)))",
-            self.0.clock.now(),
-        )
-        .execute(&mut **tx)
-        .await?;
         // The library's own list of credentials would be a snapshot; theirs is read again when the answer comes.
         let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
         let mut state = serde_json::to_value(&state)?;
@@ -179,7 +170,7 @@ impl Authn {
         .await?;
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_why = 'a passkey was copied'
-              where user_id = $1 and ended_at is null and ($3::uuid is null or sign_on = $3) returning id",
+              where user_id = $1 and ended_at is null and expires_at > $2 and ($3::uuid is null or sign_on = $3) returning id",
             user,
             now,
             sign_on.map(TenantId::uuid) as Option<Uuid>,

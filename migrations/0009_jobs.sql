@@ -1,0 +1,102 @@
+-- What is to be done later, once. Whoever makes it necessary writes it, in the same transaction; only the worker takes it, and
+-- deletes it in the transaction of what comes of it.
+create schema jobs;
+grant usage on schema jobs to tenant_rows, account_rows, identity_rows, jobs_rows, janitor_rows;
+grant usage on schema audit to jobs_rows;
+
+create table jobs.queue (
+  id uuid primary key,
+  kind text not null check (char_length(kind) between 1 and 60),
+  -- The organization it is for; null where it is about a person alone.
+  tenant_id uuid,
+  -- Those that take turns: the organization, or the person.
+  owner uuid not null,
+  -- Somebody waits for it: it goes before all that is not.
+  urgent boolean not null default false,
+  -- Of one owner, kind and key one job waits. What comes meanwhile is added to it.
+  key text check (char_length(key) between 1 and 200),
+  payloads jsonb[] not null check (cardinality(payloads) between 1 and 10 and pg_column_size(payloads) <= 1048576),
+  -- How many more came when there were ten.
+  omitted int not null default 0,
+  -- What people see of it, such as the address of a mail.
+  about text not null check (char_length(about) <= 320),
+  -- The request that made it necessary.
+  request_id uuid not null,
+  created_at timestamptz not null default now(),
+  -- When it is worth nothing any more, such as a code.
+  expires_at timestamptz,
+  -- Until then nobody takes it. Whoever takes it moves this on, and so leases it.
+  due_at timestamptz not null default now(),
+  -- How often it was taken. Whoever has taken it once too little is too late to say what came of it.
+  tries int not null default 0,
+  -- Nobody has taken it, or it was given back untried.
+  waiting boolean not null default true,
+  -- A dead letter: it was given up, and why. It stays until somebody has it tried again, or the janitor comes.
+  failed_at timestamptz,
+  failure text check (char_length(failure) between 1 and 200),
+  check (tenant_id is null or owner = tenant_id),
+  check ((failed_at is null) = (failure is null)),
+  check (failed_at is null or not waiting)
+);
+create unique index queue_key_unique on jobs.queue (owner, kind, key) where waiting and key is not null;
+create index queue_turns on jobs.queue (kind, urgent, owner, due_at) where failed_at is null;
+create index queue_failed on jobs.queue (tenant_id, failed_at desc) where failed_at is not null;
+create index queue_dead on jobs.queue (failed_at) where failed_at is not null;
+create index queue_expiry on jobs.queue (expires_at) where expires_at is not null;
+
+-- The last period in which a job was queued that comes again and again.
+create table jobs.periods (
+  kind text primary key check (char_length(kind) between 1 and 60),
+  period timestamptz not null
+);
+
+-- How often somebody was written to, or had somebody written to: the time at which all of it is paid for. Keys are hashes.
+create table jobs.paces (
+  key bytea primary key check (octet_length(key) = 32),
+  free_at timestamptz not null
+);
+create index paces_free on jobs.paces (free_at);
+
+-- Producers append. To add to what waits they must see it: an organization what is for it, and those who sign people in what
+-- has a key, so no link and no code.
+alter table jobs.queue enable row level security;
+alter table jobs.queue force row level security;
+create policy tenant_append on jobs.queue for insert to tenant_rows
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy tenant_see on jobs.queue for select to tenant_rows
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid));
+create policy tenant_add on jobs.queue for update to tenant_rows
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid) and waiting and key is not null)
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid) and waiting and key is not null);
+create policy own_append on jobs.queue for insert to account_rows
+  with check (tenant_id is null and owner = (select current_setting('app.user_id')::uuid));
+create policy own_see on jobs.queue for select to account_rows
+  using (tenant_id is null and owner = (select current_setting('app.user_id')::uuid) and waiting and key is not null);
+create policy own_add on jobs.queue for update to account_rows
+  using (tenant_id is null and owner = (select current_setting('app.user_id')::uuid) and waiting and key is not null)
+  with check (tenant_id is null and owner = (select current_setting('app.user_id')::uuid) and waiting and key is not null);
+create policy identity_append on jobs.queue for insert to identity_rows with check (tenant_id is null);
+create policy identity_see on jobs.queue for select to identity_rows using (tenant_id is null and waiting and key is not null);
+create policy identity_add on jobs.queue for update to identity_rows
+  using (tenant_id is null and waiting and key is not null) with check (tenant_id is null and waiting and key is not null);
+create policy work on jobs.queue to jobs_rows using (true) with check (true);
+grant insert (id, kind, tenant_id, owner, urgent, key, payloads, about, request_id, expires_at),
+  select (kind, tenant_id, owner, key, payloads, omitted, waiting), update (payloads, omitted) on jobs.queue
+  to tenant_rows, account_rows, identity_rows;
+grant select, insert, delete, update (due_at, tries, waiting, failed_at, failure, payloads, omitted) on jobs.queue to jobs_rows;
+grant select, insert, update on jobs.periods, jobs.paces to jobs_rows;
+
+-- An organization has tried again what was given up for it.
+grant select (id, urgent, about, created_at, failed_at, failure), update (created_at, due_at, failed_at, failure) on jobs.queue
+  to tenant_rows;
+create policy tenant_try_again on jobs.queue for update to tenant_rows
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid) and failed_at is not null)
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+
+-- The worker says what it gave up, and nothing else.
+create policy jobs_append on audit.events for insert to jobs_rows with check (kind = 'mail.undeliverable');
+grant insert on audit.events to jobs_rows;
+
+create policy janitor on jobs.queue to janitor_rows using (failed_at is not null or expires_at < now()) with check (false);
+grant select (id, failed_at, expires_at), delete on jobs.queue to janitor_rows;
+grant select (key, free_at), delete on jobs.paces to janitor_rows;
