@@ -80,6 +80,7 @@ fn the_defaults_name_every_setting_there_is() {
         "http",
         "mail",
         "database",
+        "keeping",
         "sealing",
         "authn.session",
         "authn.recovery",

@@ -123,6 +123,7 @@ impl Config {
         all.extend(refusals(web::SETTINGS, &self.http));
         all.extend(refusals(tenancy::SETTINGS, &self.database));
         all.extend(refusals(mail::SETTINGS, &self.mail));
+        all.extend(refusals(jobs::SETTINGS, &self.keeping));
         all.extend(refusals(sealing::SETTINGS, &self.sealing));
         all.extend(refusals(authn::SETTINGS, &self.authn));
         all.extend(refusals(tokens::SETTINGS, &self.tokens));
@@ -138,6 +139,7 @@ pub fn production() -> Vec<Row> {
         rows(web::SETTINGS),
         rows(tenancy::SETTINGS),
         rows(mail::SETTINGS),
+        rows(jobs::SETTINGS),
         rows(sealing::SETTINGS),
         rows(authn::SETTINGS),
         rows(tokens::SETTINGS),

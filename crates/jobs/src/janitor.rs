@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use settings::Setting;
 use tenancy::{Db, Keep, Rule};
 
 use crate::{Failure, Job, Kind, Work};
@@ -25,6 +26,25 @@ pub struct KeepingConfig {
     /// Days that events, policy decisions and what they are about are kept. The database refuses less than a year.
     pub records_days: u32,
 }
+
+/// What production accepts.
+pub const SETTINGS: &[Setting<KeepingConfig>] = &[
+    Setting {
+        name: "keeping.every_seconds",
+        rule: settings::Rule::Between(1, 3600, |keeping| vec![keeping.every_seconds.into()]),
+        why: "Too seldom, and what is over slows down what is not.",
+    },
+    Setting {
+        name: "keeping.sessions_days",
+        rule: settings::Rule::Between(7, 3650, |keeping| vec![keeping.sessions_days.into()]),
+        why: "Too short, and no device is known again; too long, and where people were is kept for nothing.",
+    },
+    Setting {
+        name: "keeping.records_days",
+        rule: settings::Rule::Between(365, 36_500, |keeping| vec![keeping.records_days.into()]),
+        why: "Whoever looks into what happened looks back a year at least, and the database keeps no less.",
+    },
+];
 
 /// What is wrong with the configuration; the application does not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ mod queue;
 mod work;
 mod worker;
 
-pub use janitor::{Janitor, KeepingConfig, KeepingError};
+pub use janitor::{Janitor, KeepingConfig, KeepingError, SETTINGS};
 pub use new::NewJob;
 pub use pace::{Pace, pace};
 pub use work::{Failure, Job, Kind, Work};
