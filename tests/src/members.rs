@@ -169,8 +169,8 @@ async fn of_two_owners_who_remove_each_other_one_stays() {
     }
 }
 
-/// Lets two requests begin at once, when both wait for what `owner` has locked. One wins, the other is told that it came too
-/// late. Returns the status of the first.
+/// Lets two requests begin at once, when both wait. One wins; the other is told that it came too late, or what somebody is
+/// told who is not any more what they were. Returns the status of the first.
 async fn race(
     world: &World,
     owner: PgConnection,
@@ -180,7 +180,7 @@ async fn race(
     let [one, other] = world.race(owner, one, other).await;
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
-    assert_eq!(statuses, [303, 409], "{} {}", one.text(), other.text());
+    assert!(matches!(statuses, [303, 403 | 404 | 409]), "{} {}", one.text(), other.text());
     one.status
 }
 
@@ -266,7 +266,7 @@ async fn the_list_is_by_name_and_its_pages_have_neither_gaps_nor_repeats() {
     world.new_members(world.acme, &["bruno keller", "BRUNO Keller", "ÄÖ & Co", "äö & co"]).await;
     let expected: Vec<String> = sqlx::query_scalar(
         "select email from tenant.memberships m join identity.users u on u.id = m.user_id
-          where tenant_id = $1 order by lower(display_name), user_id",
+          where tenant_id = $1 order by display_name collate \"und-x-icu\", user_id",
     )
     .bind(world.acme.organization)
     .fetch_all(&mut world.database.owner().await)

@@ -1,5 +1,6 @@
 //! The audit log: whatever changes leaves an event and its decision in the same transaction, and neither can be undone.
 
+mod announced;
 mod append_only;
 mod coverage;
 mod decisions;

@@ -1,4 +1,3 @@
-use audit::Event;
 use authn::{Authn, Limit, SignedIn};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Duration, Utc};
@@ -8,7 +7,8 @@ use uuid::Uuid;
 use web::{Error, Result, moment};
 
 use super::effect::{Kept, Wanted};
-use super::pages::{list_url, tell};
+use super::pages::list_url;
+use crate::notices::{APPROVAL_REQUESTED, Doing};
 use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::{self, Why};
@@ -191,10 +191,10 @@ impl Request<'_> {
         })?;
         let details = self.why.details(json!({ "kind": kind, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
-        Event { kind: "approval.requested", target, details }.record(tx, &by).await?;
         let did = format!("asks for something that takes a second person, until {}", moment(expires_at));
-        let words = ("approval.requested", "Something waits for a second person");
-        tell(tx, authn, self.organization, &list_url(self.organization), words, (who, &did)).await?;
+        let (organization, page) = (self.organization, list_url(self.organization));
+        let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };
+        APPROVAL_REQUESTED.announce(tx, &doing).await?.record(tx, target, details, &by).await?;
         Ok(false)
     }
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use crate::members::Role;
+use crate::notices::Doing;
 use crate::organizations::Organization;
 use crate::{members, organizations, settings};
 
@@ -84,10 +85,14 @@ impl Wanted {
                 organizations::delete(tx, authn, (organization, name), details, &who.actor()).await
             }
             Self::RelaxSignOn { mail_links } => {
-                settings::relax(tx, organization, *mail_links, details, &who.actor()).await
+                let (did, page) = ("has stopped requiring the organization's own provider", organization.url());
+                let doing = Doing { authn, who, organization, did, page: &page, member: None };
+                settings::relax(tx, *mail_links, details, &doing).await
             }
             Self::ResetFactors { member, role } => {
-                members::reset_factors(tx, authn, (*member, role), details, who).await
+                let (did, page) = ("has reset the passkeys and codes of a member", organization.url());
+                let doing = Doing { authn, who, organization, did, page: &page, member: Some(*member) };
+                members::reset_factors(tx, (*member, role), details, &doing).await
             }
         }
     }

@@ -1,16 +1,14 @@
 use askama::Template;
-use audit::Event;
-use authn::{Authn, SignedIn};
+use authn::Authn;
 use authz::{Action, Authorized, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tenancy::{Tx, Write};
 use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::approval::{self, Approval, Stage};
 use super::{Approve, Decline, ListApprovals, ViewApproval, Wanted};
 use crate::actor::ShownActor;
-use crate::notices;
+use crate::notices::{APPROVAL_APPROVED, APPROVAL_DECLINED, Doing, unlinked};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 
@@ -97,19 +95,19 @@ pub(super) async fn approve(
     let organization = organization(&ok)?;
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
-    let decided = approval::decide(&mut tx, ok.on(), "approved", who.user, now).await?;
-    let (target, details) = (ok.on().entity().to_string(), decided.details.clone());
-    Event { kind: "approval.approved", target, details }.record(&mut tx, &who.actor()).await?;
-    decided.wanted.carry_out(&mut tx, &authn, &organization, decided.details, who).await?;
-    let gone = matches!(decided.wanted, Wanted::DeleteOrganization { .. });
+    let gone = matches!(ok.on().wanted()?, Wanted::DeleteOrganization { .. });
     let next = if gone { "/organizations".to_owned() } else { list_url(&organization) };
     // Nobody can look it up when the organization is gone.
     let did = if gone {
-        format!("has approved that the organization is deleted, as {} asked", notices::unlinked(&ok.on().requester))
+        format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))
     } else {
         "has approved what takes two people, and it is done".to_owned()
     };
-    tell(&mut tx, &authn, &organization, &next, ("approval.approved", "It was approved and done"), (who, &did)).await?;
+    let doing = Doing { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
+    let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
+    let decided = approval::decide(&mut tx, ok.on(), "approved", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
+    decided.wanted.carry_out(&mut tx, &authn, &organization, decided.details, who).await?;
     tx.commit().await?;
     Ok(see_other(&next, &format!("Done: {}.", ok.on().title()?)))
 }
@@ -122,24 +120,11 @@ pub(super) async fn decline(
     let organization = organization(&ok)?;
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
-    let decided = approval::decide(&mut tx, ok.on(), "declined", who.user, now).await?;
-    let target = ok.on().entity().to_string();
-    Event { kind: "approval.declined", target, details: decided.details }.record(&mut tx, &who.actor()).await?;
     let (did, url) = ("has declined what takes two people", list_url(&organization));
-    tell(&mut tx, &authn, &organization, &url, ("approval.declined", "It was declined"), (who, did)).await?;
+    let doing = Doing { authn: &authn, who, organization: &organization, did, page: &url, member: None };
+    let announcement = APPROVAL_DECLINED.announce(&mut tx, &doing).await?;
+    let decided = approval::decide(&mut tx, ok.on(), "declined", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url, "Nothing will be done."))
-}
-
-/// Tells whoever could be the second person. What it is about stands on the page and not in the mail.
-pub(super) async fn tell(
-    tx: &mut Tx<Write>,
-    authn: &Authn,
-    organization: &Organization,
-    page: &str,
-    words: (&'static str, &str),
-    (who, did): (&SignedIn, &str),
-) -> Result<()> {
-    let mail = notices::notice(organization, words, (&who.name, did), &authn.url(page));
-    notices::tell(tx, &["owner", "admin"], &mail, &who.actor()).await
 }

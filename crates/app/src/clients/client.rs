@@ -8,6 +8,7 @@ use uuid::Uuid;
 use web::{Error, Line, Result, name_key};
 
 use crate::members::Role;
+use crate::notices::{CLIENT_REVOKED, Doing};
 use crate::organizations::{Organization, add_in_turn};
 use crate::why::Why;
 
@@ -67,7 +68,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
              from tenant.api_clients c left join identity.users u on u.id = c.member
              left join identity.users maker on maker.id = c.made_by
             where $1::uuid is null or c.id = $1
-            order by lower(c.name), c.id"#,
+            order by c.name collate "und-x-icu", c.id"#,
         id,
     )
     .fetch_all(&mut **tx)
@@ -223,11 +224,12 @@ pub(super) async fn renew(
 }
 
 /// Ends a client with all its tokens.
-pub(super) async fn revoke(tx: &mut Tx<Write>, client: &ApiClient, why: &Why, by: &Actor) -> Result<()> {
+pub(super) async fn revoke(tx: &mut Tx<Write>, client: &ApiClient, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = CLIENT_REVOKED.announce(tx, doing).await?;
     let revoked = sqlx::query!("delete from tenant.api_clients where id = $1", client.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    event("api_client.revoked", client.id, why.details(json!({ "name": client.name }))).record(tx, by).await?;
-    Ok(())
+    let target = Entity::new("ApiClient", client.id).to_string();
+    announcement.record(tx, target, why.details(json!({ "name": client.name })), &doing.who.actor()).await
 }

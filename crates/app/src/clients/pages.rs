@@ -15,6 +15,8 @@ use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewCli
 use crate::actor::ShownActor;
 use crate::api::scopes;
 use crate::members::Role;
+use crate::notices::{Doing, unlinked};
+use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, WhyFields, WhyInput};
 
@@ -73,12 +75,11 @@ impl ListRow {
         Self {
             name: client.name.clone(),
             id: client.id.to_string(),
-            acts_as: match &client.role {
-                Some(_) => ShownActor::Service { name: client.name.clone() },
-                None => {
-                    let (email, verified) = (client.member_email.as_deref(), client.member_verified);
-                    ShownActor::person(client.member_name.clone(), email, verified)
-                }
+            acts_as: if client.role.is_some() {
+                ShownActor::Service { name: client.name.clone() }
+            } else {
+                let (email, verified) = (client.member_email.as_deref(), client.member_verified);
+                ShownActor::person(client.member_name.clone(), email, verified)
             },
             role: client.role.as_deref().map(|role| Role::label_of(role).to_owned()),
             kind: match (client.dpop, client.signs) {
@@ -237,10 +238,17 @@ pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>) -> impl I
     Page(end(&ok, WhyFields::empty()))
 }
 
-pub(super) async fn revoke(mut ok: Authorized<RevokeClient>, Form(input): Form<WhyInput>) -> Result<Response> {
+pub(super) async fn revoke(
+    mut ok: Authorized<RevokeClient>,
+    State(authn): State<Authn>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
     let why = input.read(|why| end(&ok, why))?;
     let mut tx = ok.begin().await?;
-    client::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
+    let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);
+    let doing = Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member };
+    client::revoke(&mut tx, ok.on(), &why, &doing).await?;
     tx.commit().await?;
     let text = format!("{} was revoked.", ok.on().name);
     Ok(see_other(&list_url(ok.on().organization), &text))

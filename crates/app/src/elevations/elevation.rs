@@ -1,4 +1,3 @@
-use audit::{Actor, Event};
 use authn::Limit;
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Duration, Utc};
@@ -8,6 +7,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use crate::members::Role;
+use crate::notices::{Doing, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
 use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::{self, Why};
@@ -128,17 +128,21 @@ const DECIDED: Error = Error::Conflict(
 );
 const OVER: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
 
-/// Asks for a role, beside the one that the membership has now. Returns until when somebody can approve.
+/// Until when what is asked for now can be approved.
+pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + OPEN
+}
+
+/// Asks for a role, beside the one that the membership has now.
 pub(super) async fn ask(
     tx: &mut Tx<Write>,
     asked: &Asked,
-    user: UserId,
     membership: &Membership,
     why: &Why,
-    now: DateTime<Utc>,
-    by: &Actor,
-) -> Result<DateTime<Utc>> {
-    let (id, expires_at) = (Uuid::now_v7(), now + OPEN);
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let (user, by, now) = (doing.who.user, doing.who.actor(), doing.authn.clock().now());
+    let (id, expires_at) = (Uuid::now_v7(), expiry(now));
     sqlx::query!(
         "update tenant.elevations e
             set ended_at = least($2, coalesce(e.approved_at + make_interval(mins => e.minutes), e.expires_at))
@@ -173,43 +177,35 @@ pub(super) async fn ask(
     })?;
     let details = why.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
     let target = Entity::new("Elevation", id).to_string();
-    Event { kind: "elevation.requested", target, details }.record(tx, by).await?;
-    Ok(expires_at)
+    ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
 }
 
-/// Lets them act in it from now on, if they still have the role they had when they asked. Returns until when.
+/// Lets them act in it from now on, if they still have the role they had when they asked.
 pub(super) async fn approve(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
-    by_whom: UserId,
     now: DateTime<Utc>,
-    by: &Actor,
-) -> Result<DateTime<Utc>> {
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announcement = ELEVATION_APPROVED.announce(tx, doing).await?;
     let approved = sqlx::query!(
         "update tenant.elevations e set approved_by = $2, approved_at = $3
           where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
             and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)
             and not exists (select from identity.sessions s where s.id = e.session_id and s.ended_at is not null)",
         elevation.id,
-        by_whom.uuid(),
+        doing.who.user.uuid(),
         now,
     );
     if approved.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(DECIDED);
     }
     let target = elevation.entity().to_string();
-    Event { kind: "elevation.approved", target, details: elevation.details() }.record(tx, by).await?;
-    Ok(now + Duration::minutes(elevation.minutes.into()))
+    announcement.record(tx, target, elevation.details(), &doing.who.actor()).await
 }
 
-/// Declines it, or ends it where it was approved. Returns whether it was.
-pub(super) async fn end(
-    tx: &mut Tx<Write>,
-    elevation: &Elevation,
-    ender: UserId,
-    now: DateTime<Utc>,
-    by: &Actor,
-) -> Result<bool> {
+/// Declines it, or ends it where it was approved. Returns whether it was; [`record_end`] comes next.
+pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId, now: DateTime<Utc>) -> Result<bool> {
     let lasted = sqlx::query_scalar!(
         r#"update tenant.elevations set ended_by = $2, ended_at = $3
             where id = $1 and ended_at is null and coalesce(approved_at + make_interval(mins => minutes), expires_at) > $3
@@ -218,9 +214,17 @@ pub(super) async fn end(
         ender.uuid(),
         now,
     );
-    let lasted = lasted.fetch_optional(&mut **tx).await?.ok_or(OVER)?;
-    let kind = if lasted { "elevation.ended" } else { "elevation.declined" };
+    lasted.fetch_optional(&mut **tx).await?.ok_or(OVER)
+}
+
+/// Records that it was ended, or declined. Nobody's role or membership has changed, so it may come after.
+pub(super) async fn record_end(
+    tx: &mut Tx<Write>,
+    elevation: &Elevation,
+    lasted: bool,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();
-    Event { kind, target, details: elevation.details() }.record(tx, by).await?;
-    Ok(lasted)
+    announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
 }

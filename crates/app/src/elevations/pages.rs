@@ -3,7 +3,7 @@ use authn::Authn;
 use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use web::{Field, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
 
@@ -11,7 +11,7 @@ use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
 use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
-use crate::notices::{notice, tell, unlinked};
+use crate::notices::{Doing, unlinked};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -203,21 +203,19 @@ pub(super) async fn ask(
         let page = New::page(&ok, &input, &errors)?;
         return Err(errors.on_page(page));
     };
-    let (who, by) = (ok.who().user, ok.who().actor());
-    authn.count(elevation::ASKED, &who.to_string(), ok.who().context()).await?;
+    authn.count(elevation::ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
     let mut tx = ok.begin().await?;
-    let until = elevation::ask(&mut tx, &asked, who, &membership, &why, authn.clock().now(), &by).await?;
-    let what = format!(
+    let did = format!(
         "asks to act as {} for {} minutes. It can be approved until {}",
         asked.role.label(),
         asked.minutes,
-        moment(until)
+        moment(elevation::expiry(authn.clock().now()))
     );
-    let url = authn.url(&list_url(ok.on()));
-    let mail = notice(ok.on(), ("elevation.requested", "Somebody asks for a role"), (&ok.who().name, &what), &url);
-    tell(&mut tx, &["owner", "admin"], &mail, &by).await?;
-    // So that somebody hears of it in whose name another one asks.
-    mail.queue_to(&mut tx, who, &by).await?;
+    let page = list_url(ok.on());
+    // The member, so that somebody hears of it in whose name another one asks.
+    let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
+    let doing = Doing { authn: &authn, who, organization, did: &did, page: &page, member };
+    elevation::ask(&mut tx, &asked, &membership, &why, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), "You have asked. The owners and admins are told by mail."))
 }
@@ -227,16 +225,14 @@ pub(super) async fn approve(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    let (who, by, organization) = (ok.who().user, ok.who().actor(), organization(&ok)?);
+    let organization = organization(&ok)?;
     let mut tx = ok.begin().await?;
-    let elevation = ok.on();
-    let until = elevation::approve(&mut tx, elevation, who, authn.clock().now(), &by).await?;
+    let (elevation, now) = (ok.on(), authn.clock().now());
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
-    let what = format!("lets {} act as {role} until {}", unlinked(name), moment(until));
-    let url = authn.url(&list_url(&organization));
-    let mail = notice(&organization, ("elevation.approved", "A role was approved"), (&ok.who().name, &what), &url);
-    tell(&mut tx, &["owner"], &mail, &by).await?;
-    mail.queue_to(&mut tx, elevation.user, &by).await?;
+    let until = now + Duration::minutes(elevation.minutes.into());
+    let did = format!("lets {} act as {role} until {}", unlinked(name), moment(until));
+    let page = list_url(&organization);
+    elevation::approve(&mut tx, elevation, now, &doing(&ok, &authn, &organization, &did, &page)).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", moment(until))))
 }
@@ -246,26 +242,30 @@ pub(super) async fn end(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    let (who, by, organization) = (ok.who().user, ok.who().actor(), organization(&ok)?);
+    let organization = organization(&ok)?;
     let mut tx = ok.begin().await?;
     let elevation = ok.on();
-    let lasted = elevation::end(&mut tx, elevation, who, authn.clock().now(), &by).await?;
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
-    let (words, did) = if lasted {
-        (("elevation.ended", "A role was ended"), format!("{name} does not act as {role} any more."))
+    let lasted = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
+    let (verb, done) = if lasted {
+        ("has ended", format!("{name} does not act as {role} any more."))
     } else {
-        (("elevation.declined", "A role was declined"), format!("{name} does not get to act as {role}."))
+        ("has declined", format!("{name} does not get to act as {role}."))
     };
-    let verb = if lasted { "has ended" } else { "has declined" };
-    let what = format!("{verb} that {} acts as {role}", unlinked(name));
-    let url = authn.url(&list_url(&organization));
-    let mail = notice(&organization, words, (&ok.who().name, &what), &url);
-    tell(&mut tx, &["owner"], &mail, &by).await?;
-    if elevation.user != who {
-        mail.queue_to(&mut tx, elevation.user, &by).await?;
-    }
+    let (did, page) = (format!("{verb} that {} acts as {role}", unlinked(name)), list_url(&organization));
+    elevation::record_end(&mut tx, elevation, lasted, &doing(&ok, &authn, &organization, &did, &page)).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&organization), &did))
+    Ok(see_other(&list_url(&organization), &done))
+}
+
+fn doing<'a, A: Action<On = Elevation>>(
+    ok: &'a Authorized<A>,
+    authn: &'a Authn,
+    organization: &'a Organization,
+    did: &'a str,
+    page: &'a str,
+) -> Doing<'a> {
+    Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
 fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {

@@ -1,6 +1,5 @@
 use askama::Template;
-use audit::Event;
-use authn::{Authn, Notice, SignedIn};
+use authn::{Authn, Notice};
 use authz::{Action, Authorized, Entity, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use web::{Error, Form, Page, Result, Shell, see_other};
 use super::pages::list_url;
 use super::{Member, ResetFactors};
 use crate::approvals::{CHANGED, REQUESTS, Request, ResetFactorsAlone, Wanted};
+use crate::notices::{Doing, FACTORS_RESET};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{WhyFields, WhyInput};
@@ -90,12 +90,11 @@ pub(super) async fn reset(
 /// Takes the factors of somebody for whom the organization's provider speaks, if they still are what they were.
 pub(crate) async fn reset_factors(
     tx: &mut Tx<Write>,
-    authn: &Authn,
     (member, role): (UserId, &str),
     mut details: Value,
-    who: &SignedIn,
+    doing: &Doing<'_>,
 ) -> Result<()> {
-    let (user, now) = (member.uuid(), authn.clock().now());
+    let (user, now) = (member.uuid(), doing.authn.clock().now());
     let found = sqlx::query!(
         r#"select u.managed_by = m.tenant_id as managed from tenant.memberships m join identity.users u on u.id = m.user_id
             where m.user_id = $1 and m.role = $2 for update of m"#,
@@ -106,6 +105,7 @@ pub(crate) async fn reset_factors(
     if found.managed != Some(true) {
         return Err(THEIR_OWN);
     }
+    let announcement = FACTORS_RESET.announce(tx, doing).await?;
     // First, so that a factor that one of them is just adding is there to be removed, or never comes.
     sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
@@ -130,6 +130,6 @@ pub(crate) async fn reset_factors(
     sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut **tx).await?;
     details["passkeys"] = json!(passkeys.rows_affected());
     let target = Entity::new("Member", member).to_string();
-    Event { kind: "member.factors_reset", target, details }.record(tx, &who.actor()).await?;
-    authn.tell(tx, member, &Notice::FactorsReset, who.context()).await
+    announcement.record(tx, target, details, &doing.who.actor()).await?;
+    doing.authn.tell(tx, member, &Notice::FactorsReset, doing.who.context()).await
 }

@@ -1,18 +1,18 @@
-use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
-use uuid::Uuid;
 use web::{Error, Result};
 
 use super::Role;
+use crate::notices::{Doing, MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
 use crate::organizations::Organization;
 use crate::paging::Find;
 use crate::why::Why;
 
 /// Somebody who belongs to the organization.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row as the query returns it")]
 pub(crate) struct Member {
     pub(super) organization: TenantId,
     pub(super) user: UserId,
@@ -70,8 +70,7 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Resu
     Ok(find.page(found, list_url, |member| (&member.name, member.user.uuid())))
 }
 
-/// One page and one member more, by name whatever its case. The words sought are compared as they are: nothing in them is
-/// a pattern.
+/// One page and one member more, by name, of those with a word that begins with what is sought. Nothing in it is a pattern.
 async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
@@ -84,10 +83,11 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
                       (m.decided_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
-            where ($1 = '' or strpos(lower(u.display_name), lower($1)) > 0 or strpos(lower(u.email), lower($1)) > 0)
-              and (lower(u.display_name), m.user_id) > (lower($2), $3)
-            order by lower(u.display_name), m.user_id limit 21"#,
-        find.q.trim(),
+            where ($1 = '' or exists (select from unnest(u.words) w
+                                       where w >= $1 collate tenant.alike and w < ($1 || U&'\FFFF') collate tenant.alike))
+              and (u.display_name collate "und-x-icu", m.user_id) > ($2, $3)
+            order by u.display_name collate "und-x-icu", m.user_id limit 21"#,
+        find.sought(),
         find.after,
         find.after_id(),
     )
@@ -102,7 +102,14 @@ const CHANGED: Error = Error::Conflict(
 const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
 /// Gives `member` the role `to`, if they still have the role the decision was made on.
-pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, why: &Why, by: &Actor) -> Result<()> {
+pub(super) async fn change_role(
+    tx: &mut Tx<Write>,
+    member: &Member,
+    to: Role,
+    why: &Why,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announcement = ROLE_CHANGED.announce(tx, doing).await?;
     let changed = sqlx::query!(
         "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
         member.user.uuid(),
@@ -116,8 +123,7 @@ pub(super) async fn change_role(tx: &mut Tx<Write>, member: &Member, to: Role, w
         return Err(CHANGED);
     }
     let details = why.details(json!({ "from": member.role, "to": to.key() }));
-    Event { kind: "member.role_changed", target: member.entity().to_string(), details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
 }
 
 /// Ends the member's access here until they sign in again. Sessions that stand on the organization's own word end whole; what
@@ -127,7 +133,7 @@ pub(super) async fn end_sessions(
     member: &Member,
     why: &Why,
     now: DateTime<Utc>,
-    by: &Actor,
+    doing: &Doing<'_>,
 ) -> Result<()> {
     let user = member.user.uuid();
     let member_now =
@@ -140,23 +146,25 @@ pub(super) async fn end_sessions(
         "update tenant.elevations set ended_at = $2, ended_by = $3 where user_id = $1 and ended_at is null",
         user,
         now,
-        by.user.map(UserId::uuid) as Option<Uuid>,
+        doing.who.user.uuid(),
     )
     .execute(&mut **tx)
     .await?;
+    let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
-          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null and expires_at > $2",
+          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null
+            and expires_at > $2",
         user,
         now,
     );
     let details = why.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
-    Event { kind: "member.sessions_ended", target: member.entity().to_string(), details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
 }
 
 /// Ends the membership, if it still is the one the decision was made on.
-pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, by: &Actor) -> Result<()> {
+pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = MEMBER_REMOVED.announce(tx, doing).await?;
     let removed = sqlx::query!(
         "delete from tenant.memberships where user_id = $1 and role = $2",
         member.user.uuid(),
@@ -169,6 +177,5 @@ pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, by: &
         return Err(CHANGED);
     }
     let details = why.details(json!({ "role": member.role }));
-    Event { kind: "member.removed", target: member.entity().to_string(), details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
 }

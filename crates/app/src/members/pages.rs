@@ -12,7 +12,7 @@ use super::{
 };
 use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
-use crate::notices;
+use crate::notices::{Doing, unlinked};
 use crate::organizations::Organization;
 use crate::paging::Find;
 use crate::shell::{Nav, shell};
@@ -155,17 +155,23 @@ pub(super) async fn change_role(
         return Err(Error::Forbidden);
     }
     let mut tx = ok.begin().await?;
-    let (member, by) = (ok.on(), ok.who().actor());
-    member::change_role(&mut tx, member, role, &why, &by).await?;
-    if [member.role.as_str(), role.key()].iter().any(|role| ["owner", "admin"].contains(role)) {
-        let organization = Organization::of(&ok.member()?.membership);
-        let words = ("member.role_changed", "Somebody has another role");
-        let did = format!("has made {} {}", notices::unlinked(&member.name), role.label());
-        let mail = notices::notice(&organization, words, (&ok.who().name, &did), &authn.url(&list_url(member)));
-        notices::tell(&mut tx, &["owner"], &mail, &by).await?;
-    }
+    let (member, organization) = (ok.on(), Organization::of(&ok.member()?.membership));
+    let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
+    member::change_role(&mut tx, member, role, &why, &doing(&ok, &authn, &organization, &did, &list_url(member)))
+        .await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
+}
+
+/// What is done to the member of the path.
+fn doing<'a, A: Action<On = Member>>(
+    ok: &'a Authorized<A>,
+    authn: &'a Authn,
+    organization: &'a Organization,
+    did: &'a str,
+    page: &'a str,
+) -> Doing<'a> {
+    Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
@@ -200,12 +206,21 @@ pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> im
     Page(removal(&ok, WhyFields::empty()))
 }
 
-pub(super) async fn remove(mut ok: Authorized<RemoveMember>, Form(input): Form<WhyInput>) -> Result<Response> {
+pub(super) async fn remove(
+    mut ok: Authorized<RemoveMember>,
+    State(authn): State<Authn>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
-    member::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    let organization = Organization::of(&ok.member()?.membership);
+    let leaves = ok.on().user == ok.who().user;
+    let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
+    // Whoever is removed does not see the organization any more.
+    let doing = doing(&ok, &authn, &organization, &did, "/organizations");
+    member::remove(&mut tx, ok.on(), &why, &doing).await?;
     tx.commit().await?;
-    if ok.on().user == ok.who().user {
+    if leaves {
         return Ok(see_other("/organizations", "You have left the organization."));
     }
     Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
@@ -222,7 +237,10 @@ pub(super) async fn end_sessions(
 ) -> Result<Response> {
     let why = input.read(|why| end_of_sessions(&ok, why))?;
     let mut tx = ok.begin().await?;
-    member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &ok.who().actor()).await?;
+    let organization = Organization::of(&ok.member()?.membership);
+    let did = format!("has signed {} out", unlinked(&ok.on().name));
+    let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
+    member::end_sessions(&mut tx, ok.on(), &why, authn.clock().now(), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))
 }

@@ -7,6 +7,7 @@ use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
+use crate::notices::{DOMAIN_PROVED, DOMAIN_REMOVED, Doing};
 use crate::organizations::{Organization, add_in_turn};
 use crate::why::Why;
 
@@ -110,7 +111,8 @@ pub(super) async fn add(
     Ok(())
 }
 
-pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, by: &Actor) -> Result<()> {
+pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, doing: &Doing<'_>) -> Result<()> {
+    let announcement = DOMAIN_PROVED.announce(tx, doing).await?;
     let proved = sqlx::query!(
         "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
@@ -124,8 +126,7 @@ pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc
         return Err(GONE);
     }
     let details = json!({ "domain": domain.name });
-    Event { kind: "domain.proved", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
 }
 
 pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
@@ -134,7 +135,8 @@ pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
-pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, by: &Actor) -> Result<()> {
+pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = DOMAIN_REMOVED.announce(tx, doing).await?;
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)
         .await
@@ -143,6 +145,5 @@ pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, by: &
         return Err(GONE);
     }
     let details = why.details(json!({ "domain": domain.name }));
-    Event { kind: "domain.removed", target: format!("Domain::{}", domain.id), details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
 }

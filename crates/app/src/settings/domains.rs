@@ -9,6 +9,7 @@ use web::{Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_ot
 use super::domain::{self, ASKED, Domain};
 use super::pages::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
+use crate::notices::{Doing, unlinked};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
@@ -94,7 +95,11 @@ pub(super) async fn prove(
         }
     }
     let mut tx = ok.begin().await?;
-    domain::prove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
+    let did = format!("has verified the domain {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    domain::prove(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().shown())))
 }
@@ -133,7 +138,11 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
-    domain::remove(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
+    let did = format!("has removed the domain {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    domain::remove(&mut tx, ok.on(), &why, &doing).await?;
     if !domain::any_proved(&mut tx).await? {
         // The provider cannot be used any more, nor say that somebody signed out.
         authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;

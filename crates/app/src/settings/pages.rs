@@ -11,6 +11,7 @@ use super::provider::{self, Provider};
 use super::rules::{self, Rules};
 use super::{ChangeSignIn, ViewSettings};
 use crate::approvals::{REQUESTS, RelaxSignOnAlone, Request, Wanted};
+use crate::notices::Doing;
 use crate::organizations::{DeleteOrganization, Organization};
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -139,7 +140,9 @@ pub(super) async fn change(
     }
     // After it, as an approval does: of the two rows the organization's is locked last.
     if at_once != before || !relaxes {
-        rules::change(&mut tx, ok.on(), at_once, &why, &ok.who().actor()).await?;
+        let (did, page) = ("has changed how members sign in", url(ok.on()));
+        let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+        rules::change(&mut tx, at_once, &why, &doing).await?;
     }
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), if done { "How members sign in was changed." } else { WAITS }))

@@ -1,5 +1,4 @@
 use askama::Template;
-use audit::{Actor, Event};
 use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
 use authz::{Action, Authorized, Prepare, Resource as _};
 use axum::extract::State;
@@ -8,11 +7,12 @@ use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
+use tenancy::{Mode, OnConstraint, Tenant, Tx};
 use web::{Error, Field, FieldErrors, Form, Line, Page, Result, Shell, see_other};
 
 use super::ChangeSignIn;
 use super::pages::url;
+use crate::notices::{Doing, PROVIDER_CHANGED, PROVIDER_REMOVED};
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
@@ -149,11 +149,14 @@ pub(super) async fn keep(
         return again(&ok, errors);
     }
     let mut tx = ok.begin().await?;
+    let (did, page) = ("has changed the identity provider", url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing).await?;
     authn.keep_sign_on(&mut tx, tenant, &sign_on, ok.who().user).await?;
     let details = why.details(
         json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
     );
-    record(&mut tx, ok.on(), "organization.provider_changed", details, &ok.who().actor()).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
 }
@@ -172,16 +175,6 @@ fn in_words(problem: SignOnProblem) -> String {
             format!("This provider cannot be used as it is. {what}. Is the right kind of provider chosen above?")
         }
     }
-}
-
-async fn record(
-    tx: &mut Tx<Write>,
-    organization: &Organization,
-    kind: &'static str,
-    details: serde_json::Value,
-    by: &Actor,
-) -> Result<()> {
-    Ok(Event { kind, target: organization.entity().to_string(), details }.record(tx, by).await?)
 }
 
 fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
@@ -209,12 +202,16 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
     let mut tx = ok.begin().await?;
+    let (did, page) = ("has removed the identity provider", url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
     authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
     let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
     if removed.on_constraint("sign_on_enforced", || ENFORCED)?.rows_affected() == 0 {
         return Err(NONE);
     }
-    record(&mut tx, ok.on(), "organization.provider_removed", why.details(json!({})), &ok.who().actor()).await?;
+    let target = ok.on().entity().to_string();
+    announcement.record(&mut tx, target, why.details(json!({})), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "The provider was taken away, and the sessions that began with it have ended."))
 }

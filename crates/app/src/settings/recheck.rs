@@ -1,6 +1,6 @@
 //! A domain stays an organization's as long as its DNS says so.
 
-use audit::{Actor, Event};
+use audit::Actor;
 use authn::{Authn, ProvedDomain, domain_record};
 use chrono::{DateTime, Duration, Utc};
 use mail::Mail;
@@ -9,7 +9,7 @@ use tenancy::{Db, Tx, Write};
 use uuid::Uuid;
 use web::{Result, moment};
 
-use crate::notices::tell;
+use crate::notices::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
 
 /// Most domains that one run looks up. What is left is due in the next one.
 const AT_ONCE: i64 = 200;
@@ -67,20 +67,20 @@ async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>
         request: Uuid::now_v7(),
         network: String::new(),
     };
-    let event = |kind, details| Event { kind, target: format!("Domain::{}", domain.id), details };
+    let target = format!("Domain::{}", domain.id);
     match outcome {
         Outcome::Unchanged => {}
         Outcome::Missing { until } => {
             let details = json!({ "domain": domain.name, "withdrawn_at": until });
-            event("domain.record_missing", details).record(&mut tx, &by).await?;
-            tell(&mut tx, &["owner"], &warning(authn, domain, until), &by).await?;
+            let announcement = DOMAIN_MISSING.announce_by(&mut tx, &warning(authn, domain, until), &by).await?;
+            announcement.record(&mut tx, target, details, &by).await?;
         }
         Outcome::Withdrawn { last } => {
-            event("domain.withdrawn", json!({ "domain": domain.name })).record(&mut tx, &by).await?;
+            let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last), &by).await?;
+            announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
             if last {
                 authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
             }
-            tell(&mut tx, &["owner"], &withdrawal(authn, domain, last), &by).await?;
         }
     }
     Ok(tx.commit().await?)
@@ -132,7 +132,7 @@ fn warning(authn: &Authn, domain: &ProvedDomain, until: DateTime<Utc>) -> Mail {
         url = settings(authn, domain),
     );
     Mail {
-        kind: "domain.record_missing",
+        kind: DOMAIN_MISSING.kind,
         subject: format!("The DNS record of {} is gone", domain.name),
         text,
         good_for: None,
@@ -152,5 +152,10 @@ fn withdrawal(authn: &Authn, domain: &ProvedDomain, last: bool) -> Mail {
         domain.name,
         settings(authn, domain),
     );
-    Mail { kind: "domain.withdrawn", subject: format!("{} is not proved any more", domain.name), text, good_for: None }
+    Mail {
+        kind: DOMAIN_WITHDRAWN.kind,
+        subject: format!("{} is not proved any more", domain.name),
+        text,
+        good_for: None,
+    }
 }

@@ -1,11 +1,10 @@
-use audit::{Actor, Event};
 use authz::Resource as _;
 use serde_json::{Value, json};
 use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
 use web::{Error, Result};
 
 use crate::approvals::CHANGED;
-use crate::organizations::Organization;
+use crate::notices::{Doing, SIGN_IN_CHANGED};
 use crate::why::Why;
 
 /// How members of an organization may come in.
@@ -25,13 +24,8 @@ pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
     Ok(rules.fetch_one(&mut **tx).await?)
 }
 
-pub(super) async fn change(
-    tx: &mut Tx<Write>,
-    organization: &Organization,
-    to: Rules,
-    why: &Why,
-    by: &Actor,
-) -> Result<()> {
+pub(super) async fn change(tx: &mut Tx<Write>, to: Rules, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
     let Rules { mail_links, enforces_sign_on } = to;
     sqlx::query!(
         "update tenant.organizations set mail_links = $1, enforces_sign_on = $2",
@@ -42,19 +36,12 @@ pub(super) async fn change(
     .await
     .on_constraint("sign_on_enforced", || NO_PROVIDER)?;
     let details = why.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
-    let target = organization.entity().to_string();
-    Event { kind: "organization.sign_in_changed", target, details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }
 
 /// Stops requiring the organization's provider, if it is still required and links by mail are what they were.
-pub(crate) async fn relax(
-    tx: &mut Tx<Write>,
-    organization: &Organization,
-    mail_links: bool,
-    mut details: Value,
-    by: &Actor,
-) -> Result<()> {
+pub(crate) async fn relax(tx: &mut Tx<Write>, mail_links: bool, mut details: Value, doing: &Doing<'_>) -> Result<()> {
+    let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
     let relaxed = sqlx::query!(
         "update tenant.organizations set enforces_sign_on = false where enforces_sign_on and mail_links = $1",
         mail_links
@@ -64,7 +51,5 @@ pub(crate) async fn relax(
     }
     details["mail_links"] = json!(mail_links);
     details["enforces_sign_on"] = json!(false);
-    let target = organization.entity().to_string();
-    Event { kind: "organization.sign_in_changed", target, details }.record(tx, by).await?;
-    Ok(())
+    announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }

@@ -1,0 +1,86 @@
+//! Who hears of which event by mail: the whole table, and that every change keeps to it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use app::Told;
+
+use crate::harness::World;
+use crate::harness::changes::{CHANGES, Filled};
+
+// control: OBS-02
+#[test]
+fn who_hears_of_which_event_is_the_reviewed_table() {
+    let mut text = String::new();
+    for Told { kind, audience, .. } in app::told() {
+        let audience = if audience.is_empty() { "-".to_owned() } else { audience.join(", ") };
+        writeln!(text, "{kind:34} {audience}").unwrap();
+    }
+    insta::assert_snapshot!("event_x_audience", text);
+}
+
+/// The addresses of whoever is to hear of an event of Acme, before it happens.
+async fn expected(world: &World, told: &Told, filled: &Filled) -> BTreeSet<String> {
+    let Told { kind, audience, .. } = told;
+    let roles: &[&str] = match audience.first() {
+        Some(&"owners") => &["owner"],
+        Some(&"owners and admins") => &["owner", "admin"],
+        _ => &[],
+    };
+    let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+    // Of an elevation or a client it is another one.
+    let member = audience.contains(&"the member") && kind.starts_with("member.");
+    let addresses = "select u.email from tenant.memberships m join identity.users u on u.id = m.user_id
+                      where m.tenant_id = $1 and (m.role = any($2) or $3 and m.user_id = $4)
+                        and u.verified_email is not null";
+    let addresses =
+        sqlx::query_scalar(addresses).bind(filled.organization).bind(roles).bind(member).bind(filled.member);
+    addresses.fetch_all(&mut world.database.owner().await).await.unwrap().into_iter().collect()
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_it() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let filled = Filled::of(&world, world.acme).await;
+    world.change("update identity.users set email_verified = true where email <> ''").await;
+    let mut heard = BTreeSet::new();
+    for change in CHANGES {
+        let mut all = Vec::new();
+        for told in app::told().into_iter().filter(|told| change.events.contains(&told.kind)) {
+            let addresses = expected(&world, &told, &filled).await;
+            all.push((told, addresses));
+        }
+        let answer = change.make(&world, &mut olivia, &filled).await;
+        assert!(answer.status < 400, "{}: {}", change.path, answer.text());
+        for (told, addresses) in all {
+            for address in &addresses {
+                world.told(address, told.subject).await;
+                heard.insert(told.kind);
+            }
+        }
+    }
+    assert!(heard.len() > 8, "{heard:?}");
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn an_owner_who_is_demoted_or_removed_hears_of_it_and_so_does_every_other_owner() {
+    let world = World::start().await;
+    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    let mut olivia = world.sign_in("olivia").await;
+    let adam = format!("{}/members/{}", world.acme.url(), world.user("adam").await);
+    let why = ("reason", "They have left");
+    assert_eq!(olivia.post(&format!("{adam}/role"), &[("role", "viewer"), why]).await.status, 303);
+    for address in ["olivia@example.com", "adam@example.com"] {
+        let mail = world.told(address, "Somebody has another role").await;
+        assert!(mail.text.contains("Olivia Owner has changed the role of Adam Admin to Viewer"), "{}", mail.text);
+    }
+    world.change("update tenant.memberships set role = 'owner' where role = 'viewer'").await;
+    assert_eq!(olivia.post(&format!("{adam}/remove"), &[why]).await.status, 303);
+    for address in ["olivia@example.com", "adam@example.com", "vera@example.com"] {
+        let mail = world.told(address, "Somebody is no longer a member").await;
+        assert!(mail.text.contains("Olivia Owner has removed Adam Admin"), "{}", mail.text);
+    }
+}
