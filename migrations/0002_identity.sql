@@ -13,6 +13,8 @@ create table identity.users (
   -- looks like one of them.
   verified_email text generated always as (
     case when email <> '' and (email_verified or email = proved_email) then lower(email collate "C") end) stored,
+  -- What colleagues find them by.
+  words text[] collate tenant.alike generated always as (tenant.words(display_name, email)) stored,
   created_at timestamptz not null,
   locked_at timestamptz
 );
@@ -201,6 +203,7 @@ create policy prove_email on identity.users for update to account_rows
   with check (id = (select current_setting('app.user_id')::uuid));
 grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
   to account_rows, tenant_rows;
+grant select (words) on identity.users to tenant_rows;
 grant select (proved_email, managed_by) on identity.users to account_rows;
 grant select (name_key) on identity.users to tenant_rows;
 grant update (proved_email) on identity.users to account_rows;

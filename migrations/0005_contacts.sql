@@ -18,6 +18,41 @@ create table tenant.contacts (
   foreign key (tenant_id, workspace_id) references tenant.workspaces (tenant_id, id)
 );
 -- The list in its order, one page at a time.
-create index contacts_by_name on tenant.contacts (tenant_id, workspace_id, name, id);
+create index contacts_by_name on tenant.contacts (tenant_id, workspace_id, name collate "und-x-icu", id);
 create unique index contacts_email_unique on tenant.contacts (tenant_id, workspace_id, lower(email)) where email <> '';
 select tenant.protect('tenant.contacts');
+
+-- What a search finds contacts by. A table of its own, because under row-level security an index is used only for
+-- operators that leak nothing: `=` and `<` of text are such, `like`, `strpos` and those of arrays and documents are not.
+create table tenant.contact_words (
+  tenant_id uuid not null,
+  contact_id uuid not null,
+  nth smallint not null,
+  workspace_id uuid not null,
+  -- That of the contact: what is found is in the order of the list.
+  name text collate "und-x-icu" not null,
+  word text collate tenant.alike not null,
+  primary key (tenant_id, contact_id, nth),
+  foreign key (tenant_id, contact_id) references tenant.contacts (tenant_id, id) on delete cascade
+);
+create index contact_words_find on tenant.contact_words (tenant_id, workspace_id, word) include (name, contact_id);
+select tenant.protect('tenant.contact_words');
+
+create function tenant.keep_contact_words() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from tenant.contact_words where tenant_id = new.tenant_id and contact_id = new.id;
+  insert into tenant.contact_words (tenant_id, contact_id, nth, workspace_id, name, word)
+  select new.tenant_id, new.id, w.nth, new.workspace_id, new.name, w.word
+    from unnest(tenant.words(new.name, new.email, new.company)) with ordinality as w(word, nth);
+  return null;
+end;
+$$;
+create trigger words_of_new after insert on tenant.contacts
+  for each row execute function tenant.keep_contact_words();
+create trigger words_of_changed after update on tenant.contacts for each row
+  when ((old.workspace_id, old.name, old.email, old.company) is distinct from (new.workspace_id, new.name, new.email, new.company))
+  execute function tenant.keep_contact_words();
+grant execute on function tenant.keep_contact_words() to tenant_rows;

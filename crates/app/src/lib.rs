@@ -3,6 +3,7 @@
 //! `main.rs` opens the database and gives it to the crates that guard it; nothing here holds it.
 
 pub mod config;
+pub mod log;
 pub mod operator;
 
 mod account;
@@ -112,6 +113,27 @@ pub fn keeping() -> Vec<Rule> {
 #[must_use]
 pub fn table() -> Vec<Row> {
     routes().table()
+}
+
+/// What is told of an event by mail.
+#[derive(Debug)]
+pub struct Told {
+    /// The kind of the event.
+    pub kind: &'static str,
+    /// Subject of the mail.
+    pub subject: &'static str,
+    /// Who gets it: owners, admins, the member whom it is about. Nobody, where the event is not in the table of `notices`.
+    pub audience: Vec<&'static str>,
+}
+
+/// Every kind of event, and who hears of it.
+#[must_use]
+pub fn told() -> Vec<Told> {
+    let told = |kind| match notices::ANNOUNCED.iter().find(|announced| announced.kind == kind) {
+        Some(announced) => announced.told(),
+        None => Told { kind, subject: "", audience: Vec::new() },
+    };
+    events().map(|(kind, _)| told(kind)).collect()
 }
 
 /// The whole application.

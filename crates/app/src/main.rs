@@ -108,6 +108,7 @@ async fn run() -> Result<(), Failure> {
         .flatten_event(true)
         .with_span_list(false)
         .with_env_filter(EnvFilter::try_new(&config.log.filter)?)
+        .with_writer(|| app::log::Bounded(std::io::stdout()))
         .init();
     let production = config.production();
     let mut terminated = signal(SignalKind::terminate())?;

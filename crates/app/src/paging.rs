@@ -6,6 +6,8 @@ use web::{Id, QueryString, optional_id};
 
 /// Rows on one page of a list by name. Queries ask for one more.
 const PAGE: usize = 20;
+/// Characters of a word that `tenant.words` keeps.
+const WORD: usize = 120;
 
 /// What to look for, and after which name and id the page begins: a place in the order, not a row. Nothing depends on
 /// whether a row with that name or id is there, or whose it is.
@@ -22,6 +24,11 @@ impl Find {
     /// The id behind which the page begins, within one name.
     pub(crate) fn after_id(&self) -> Uuid {
         self.after_id.map(Id::uuid).unwrap_or_default()
+    }
+
+    /// What to look for: the beginning of a word, without regard to accents and case. Empty: everything.
+    pub(crate) fn sought(&self) -> String {
+        self.q.trim().chars().take(WORD).collect()
     }
 
     /// Cuts what was found to one page. Returns it with the address of the next one below `list_url`; `place` is what the

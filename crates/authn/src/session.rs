@@ -10,7 +10,7 @@ use serde_json::json;
 use tenancy::{Account, Entry, Hold, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Client, Context, Error};
+use web::{Client, Context, Error, Whose};
 
 use crate::id_token::Identity;
 use crate::secret::{Token, hash, is_token};
@@ -83,6 +83,10 @@ impl Authn {
             (session, tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(session.user));
+        context.count(Whose::Person(session.user.uuid()))?;
+        if let Some(membership) = &entry.membership {
+            context.count(Whose::Organization(membership.tenant.uuid()))?;
+        }
         let risk = risk::score(&session, &context.client, now);
         if risk > risk::ENDS {
             drop(tx);

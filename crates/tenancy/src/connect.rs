@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use fair::Places;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection as _, Executor, PgConnection};
+use uuid::Uuid;
 
 use crate::claim::Claim;
-use crate::tx::{Identity, Owned, Read};
+use crate::tx::{Connection, Identity, Owned, Plane, Read};
 use crate::{Config, Tx, Write, tx};
 
 /// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
@@ -67,7 +69,19 @@ pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> 
 /// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
 /// handler's state.
 #[derive(Clone, Debug)]
-pub struct Db(#[expect(clippy::disallowed_types, reason = "this is the one place that holds the pool")] sqlx::PgPool);
+pub struct Db {
+    #[expect(clippy::disallowed_types, reason = "this is the one place that holds the pool")]
+    pool: sqlx::PgPool,
+    places: Places<Key>,
+}
+
+/// Who shares the connections: each organization, and for what belongs to none each plane.
+pub(crate) type Key = (&'static str, Option<Uuid>);
+
+/// The key of work on the plane `P` for `owner`.
+pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
+    (P::ROLE, owner)
+}
 
 impl Db {
     /// Connects and checks what the whole design stands on: the server keeps policies, and (in production) the login
@@ -104,32 +118,34 @@ impl Db {
             })
             .connect_with(options)
             .await?;
-        Ok(Self(pool))
+        let total = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
+        Ok(Self { pool, places: Places::new(total, Duration::from_millis(config.acquire_timeout_ms)) })
     }
 
     /// Begins a transaction bound to one organization, or to one person outside any.
     pub async fn begin<M: crate::Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
-        tx::begin(self.connection().await?, &[(P::SETTING, owner.into())]).await
+        let owner = owner.into();
+        tx::begin(self.connection(key::<P>(Some(owner))).await?, &[(P::SETTING, owner)]).await
     }
 
     /// Begins a transaction on users, sessions and sign-ins. For `authn` alone.
     pub async fn begin_identity<M: crate::Mode>(&self) -> Result<Tx<M, Identity>, Error> {
-        tx::begin(self.connection().await?, &[]).await
+        tx::begin(self.connection(key::<Identity>(None)).await?, &[]).await
     }
 
     /// Begins a transaction that may only append to the audit log. For `audit` alone.
     pub async fn begin_audit(&self) -> Result<Tx<Write, tx::Audit>, Error> {
-        tx::begin(self.connection().await?, &[]).await
+        tx::begin(self.connection(key::<tx::Audit>(None)).await?, &[]).await
     }
 
     /// Begins a transaction on what is to be done later. For `jobs` alone, and what it has others do.
     pub async fn begin_jobs(&self) -> Result<Tx<Write, tx::Jobs>, Error> {
-        tx::begin(self.connection().await?, &[]).await
+        tx::begin(self.connection(key::<tx::Jobs>(None)).await?, &[]).await
     }
 
     /// Begins a transaction that may only delete what has been kept for long enough. For the janitor of `jobs` alone.
     pub async fn begin_janitor(&self) -> Result<Tx<Write, tx::Janitor>, Error> {
-        tx::begin(self.connection().await?, &[]).await
+        tx::begin(self.connection(key::<tx::Janitor>(None)).await?, &[]).await
     }
 
     /// Connects with the login that owns the database, for the commands of an operator.
@@ -140,7 +156,7 @@ impl Db {
 
     /// Begins a transaction of an operator. Only the owner of the database may: the application's login is refused.
     pub async fn begin_operator<M: crate::Mode>(&self) -> Result<Tx<M, tx::Operator>, Error> {
-        tx::begin(self.connection().await?, &[]).await
+        tx::begin(self.connection(key::<tx::Operator>(None)).await?, &[]).await
     }
 
     /// Proves that the database answers and that its schema is there.
@@ -152,17 +168,19 @@ impl Db {
 
     /// Waits until every connection is back, then closes them.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 
+    /// A connection, as soon as it is the turn of `key`: one organization never holds all of them.
     #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection; it never leaves unbound")]
-    pub(crate) async fn connection(&self) -> Result<tx::Connection, Error> {
+    pub(crate) async fn connection(&self, key: Key) -> Result<Connection, Error> {
         let claim = Claim::take()?;
-        let pooled = self.0.acquire().await.map_err(|error| match error {
+        let place = self.places.take(key).await.ok_or(Error::Busy)?;
+        let pooled = self.pool.acquire().await.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => Error::Busy,
             error => Error::Database(error),
         })?;
-        Ok(tx::Connection::new(pooled, claim))
+        Ok(Connection::new(pooled, claim, place))
     }
 }
 

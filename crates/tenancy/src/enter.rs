@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::{Executor, Row};
 use uuid::Uuid;
 
+use crate::connect::key;
 use crate::tx::{Mode, Plane};
 use crate::{Db, Error, TenantId, Tx, UserId, WorkspaceId};
 
@@ -255,7 +256,7 @@ impl Db {
             let _ = write!(hash, "{byte:02x}");
         }
         let call = format!("identity.enter('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
-        let found = self.find::<M, P, SessionFacts>(&call, hold).await?;
+        let found = self.find::<M, P, SessionFacts>(scope, &call, hold).await?;
         Ok(found.map(|(tx, found)| {
             let Found { session, membership, workspace } = found;
             let entry = Entry { user: Some(session.user), membership, workspace };
@@ -273,7 +274,7 @@ impl Db {
     ) -> Result<Option<(ClientFacts, Tx<M, P>, Entry)>, Error> {
         let Shown { client, family, jti } = shown;
         let call = format!("identity.enter_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
-        let found = self.find::<M, P, ClientFacts>(&call, hold).await?;
+        let found = self.find::<M, P, ClientFacts>(scope, &call, hold).await?;
         Ok(found.map(|(tx, found)| {
             let Found { session: client, membership, workspace } = found;
             let entry = Entry { user: client.user, membership, workspace };
@@ -283,10 +284,11 @@ impl Db {
 
     async fn find<M: Mode, P: Plane, W: DeserializeOwned + Send + Unpin + 'static>(
         &self,
+        scope: Scope,
         call: &str,
         hold: Hold,
     ) -> Result<Option<(Tx<M, P>, Found<W>)>, Error> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(key::<P>(scope.tenant.map(TenantId::uuid))).await?;
         let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, hold.locks(), hold.bind());
         let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
         // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.

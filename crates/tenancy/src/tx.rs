@@ -1,11 +1,13 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use fair::Place;
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor, PgConnection, Postgres};
 use uuid::Uuid;
 
 use crate::claim::Claim;
+use crate::connect::Key;
 use crate::{Error, TenantId, UserId};
 
 mod sealed {
@@ -141,16 +143,17 @@ pub struct Tx<M: Mode, P: Plane = Tenant> {
     kind: PhantomData<(M, P)>,
 }
 
-/// A connection of the pool, and the request's claim to it.
+/// A connection of the pool, the request's claim to it, and the place it takes among those who share the pool.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pooled: PoolConnection<Postgres>,
     _claim: Claim,
+    _place: Place<Key>,
 }
 
 impl Connection {
-    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim) -> Self {
-        Self { pooled, _claim: claim }
+    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim, place: Place<Key>) -> Self {
+        Self { pooled, _claim: claim, _place: place }
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, Utc};
 use tenancy::{ClientFacts, Entry, Hold, Plane, Read, Scope, Shown, TenantId, Tx, Write};
-use web::{Context, Error};
+use web::{Context, Error, Whose};
 
 use crate::dpop::{ALGORITHMS, Proof};
 use crate::{Scopes, Tokens};
@@ -197,6 +197,8 @@ impl Tokens {
             scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
+        context.count(Whose::Client(facts.client))?;
+        context.count(Whose::Organization(facts.tenant.uuid()))?;
         Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
     }
 

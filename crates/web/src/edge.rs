@@ -9,33 +9,38 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use fair::{Place, Places};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::client::Proxies;
+use crate::connections::{Line, Working};
 use crate::error::Failed;
 use crate::page::Rendered;
 use crate::problem::{Asked, render};
 use crate::quota::Quotas;
+use crate::rates::{RateConfig, Rates, Whose};
 use crate::{Context, Error, Flash, Host, fetch_metadata, headers, host};
 
-/// Liveness is answered however much there is to do; a busy process must not be restarted.
-const LIVENESS: &str = "/healthz";
-/// What orchestrators ask at an address of their own, without a proxy and under any host name.
-const PROBES: [&str; 2] = [LIVENESS, "/readyz"];
+/// Answered however much there is to do: a busy process must not be restarted, nor taken out of service. Orchestrators ask
+/// at an address of their own, without a proxy and under any host name.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How much at once, and for how long.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Requests worked on at the same time; one more is answered 503 at once.
+    /// Requests worked on at the same time, from one network no more than places are left free.
     pub concurrent_requests: usize,
+    /// Longest wait for a place among them; then the answer is 503.
+    pub place_wait: Duration,
     /// Time a request may take, its body included.
     pub request_time: Duration,
     /// Reverse proxies of ours in front.
     pub proxies: usize,
+    /// Requests a minute.
+    pub rates: RateConfig,
     /// The one host that is answered for. `None`: any, as in development.
     pub host: Option<Host>,
 }
@@ -48,7 +53,8 @@ pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> b
 pub struct Edge {
     limits: Limits,
     proxies: Proxies,
-    slots: Arc<Semaphore>,
+    places: Places<Arc<str>>,
+    rates: Arc<Rates>,
     is_temporary: IsTemporary,
 }
 
@@ -56,24 +62,25 @@ pub struct Edge {
 /// send slowly keep nobody else out.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    slots: Arc<Semaphore>,
-    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    places: Places<Arc<str>>,
+    network: Arc<str>,
+    connection: Option<Line>,
+    held: Arc<Mutex<Option<Held>>>,
 }
 
+type Held = (Place<Arc<str>>, Option<Working>);
+
 impl Slot {
-    fn take(slots: &Arc<Semaphore>) -> Result<Self, Error> {
-        let slot = Self { slots: Arc::clone(slots), held: Arc::default() };
-        slot.take_again().map(|()| slot)
+    /// Waits for it, fairly among networks.
+    pub(crate) async fn take(&self) -> Result<(), Error> {
+        let place = self.places.take(Arc::clone(&self.network)).await.ok_or(Error::Unavailable)?;
+        let working = self.connection.as_ref().map(Line::work);
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, working));
+        Ok(())
     }
 
     pub(crate) fn give_up(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    pub(crate) fn take_again(&self) -> Result<(), Error> {
-        let permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error::Unavailable)?;
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
-        Ok(())
     }
 }
 
@@ -87,8 +94,9 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
     limits: Limits,
     is_temporary: IsTemporary,
 ) -> Router<S> {
-    let (proxies, slots) = (Proxies::new(limits.proxies), Arc::new(Semaphore::new(limits.concurrent_requests)));
-    let edge = Arc::new(Edge { limits, proxies, slots, is_temporary });
+    let (proxies, places) = (Proxies::new(limits.proxies), Places::new(limits.concurrent_requests, limits.place_wait));
+    let rates = Arc::new(Rates::new(&limits.rates));
+    let edge = Arc::new(Edge { limits, proxies, places, rates, is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -106,6 +114,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             nonce: nonce.into(),
             flash: Flash::take(request.headers()),
             quotas: Quotas::default(),
+            rates: (!probe).then(|| Arc::clone(&edge.rates)),
         },
         Err(error) => {
             // Without randomness nothing here is safe; nothing is served.
@@ -125,8 +134,15 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     );
     request.extensions_mut().insert(context.clone());
 
-    let mut response = edge.run(request, &route, next).instrument(span.clone()).await;
+    let mut response = edge.run(request, &route, &context.client.network, next).instrument(span.clone()).await;
     let _entered = span.enter();
+    // No guard has counted it: there is no such route, nobody has shown who they are, or it is a file of ours.
+    if context.quotas.is_empty()
+        && let Err(too_many) = context.count(Whose::Network)
+        && !response.status().is_server_error()
+    {
+        response = too_many.into_response();
+    }
     if response.extensions().get::<Rendered>().is_none() && is_failure(&response) {
         response = edge.render_failure(response, &asked, &context);
     }
@@ -151,7 +167,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 }
 
 impl Edge {
-    async fn run(&self, mut request: Request, route: &str, next: Next) -> Response {
+    async fn run(&self, mut request: Request, route: &str, network: &str, next: Next) -> Response {
         let ours = self.limits.host.as_ref().filter(|_| !PROBES.contains(&route));
         if let Some(refused) = host::refusal(&request, ours) {
             return refused;
@@ -159,18 +175,25 @@ impl Edge {
         if !fetch_metadata::allowed(request.method(), request.headers()) {
             return StatusCode::FORBIDDEN.into_response();
         }
-        let slot = match (route != LIVENESS).then(|| Slot::take(&self.slots)).transpose() {
-            Ok(slot) => slot,
-            Err(full) => return full.into_response(),
+        let slot = (!PROBES.contains(&route)).then(|| Slot {
+            places: self.places.clone(),
+            network: network.into(),
+            connection: request.extensions().get().cloned(),
+            held: Arc::default(),
+        });
+        let answer = async {
+            // For whoever reads the body. Held here to the end.
+            if let Some(slot) = &slot {
+                slot.take().await?;
+                request.extensions_mut().insert(slot.clone());
+            }
+            Ok::<_, Error>(next.run(request).await)
         };
-        // For whoever reads the body. Held here to the end.
-        if let Some(slot) = &slot {
-            request.extensions_mut().insert(slot.clone());
-        }
-        tokio::time::timeout(self.limits.request_time, next.run(request)).await.unwrap_or_else(|_| {
+        let answer = tokio::time::timeout(self.limits.request_time, answer).await.unwrap_or_else(|_| {
             tracing::error!("took longer than a request may");
-            Error::Unavailable.into_response()
-        })
+            Err(Error::Unavailable)
+        });
+        answer.unwrap_or_else(IntoResponse::into_response)
     }
 
     fn render_failure(&self, response: Response, asked: &Asked, context: &Context) -> Response {
@@ -207,6 +230,8 @@ fn nonce() -> Result<String, getrandom::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use axum::body::{Body, to_bytes};
     use axum::routing::get;
     use tower::ServiceExt;
@@ -215,7 +240,19 @@ mod tests {
     use crate::FieldErrors;
 
     async fn ask(router: Router, path: &str, accept: &str) -> (StatusCode, axum::http::HeaderMap, String) {
-        let limits = Limits { concurrent_requests: 1, request_time: Duration::from_millis(50), proxies: 0, host: None };
+        let limits = Limits {
+            concurrent_requests: 1,
+            place_wait: Duration::from_millis(50),
+            request_time: Duration::from_millis(50),
+            proxies: 0,
+            host: None,
+            rates: RateConfig {
+                network_per_minute: NonZeroU32::MAX,
+                person_per_minute: NonZeroU32::MAX,
+                client_per_minute: NonZeroU32::MAX,
+                organization_per_minute: NonZeroU32::MAX,
+            },
+        };
         let request =
             Request::get(path).header("host", "localhost").header("accept", accept).body(Body::empty()).unwrap();
         let (parts, body) =

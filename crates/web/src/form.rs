@@ -74,7 +74,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
             if too_large { Error::TooLarge } else { Error::Malformed("The form did not arrive whole.") }
         })?;
     if let Some(slot) = slot {
-        slot.take_again()?;
+        slot.take().await?;
     }
     Ok(bytes)
 }

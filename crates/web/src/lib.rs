@@ -5,6 +5,7 @@
 
 mod assets;
 mod client;
+mod connections;
 pub mod cookie;
 mod edge;
 mod error;
@@ -17,9 +18,11 @@ mod id;
 mod json;
 mod local_path;
 mod page;
+mod patience;
 mod problem;
 mod query;
 mod quota;
+mod rates;
 mod serve;
 mod text;
 mod work;
@@ -38,6 +41,7 @@ pub use page::{Acting, Context, Link, MovingOn, Page, Person, Place, Shell, see_
 pub use problem::wants_html;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
+pub use rates::{RateConfig, Whose};
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
     DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::quota::Quotas;
+use crate::rates::{Rates, Whose};
 use crate::{Client, Error, FieldErrors, Flash, Quota, ShownEmail, Tone, assets};
 
 /// What the edge knows about a request, for handlers and pages.
@@ -21,6 +22,8 @@ pub struct Context {
     pub(crate) nonce: Arc<str>,
     pub(crate) flash: Option<Flash>,
     pub(crate) quotas: Quotas,
+    /// None: this request counts for nobody.
+    pub(crate) rates: Option<Arc<Rates>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -89,6 +92,15 @@ pub struct Link {
 }
 
 impl Context {
+    /// Counts this request, or refuses it with [`Error::TooMany`]. The guards do so as soon as they know whose it is; what
+    /// no guard has counted, the edge counts for its network.
+    pub fn count(&self, whose: Whose) -> Result<(), Error> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        let (quota, refused) = rates.count(whose, &self.client.network);
+        self.quotas.note_general(quota);
+        if refused { Err(Error::TooMany(quota.more_in)) } else { Ok(()) }
+    }
+
     /// Has the answer say what is left of a limit, whatever comes of the request.
     pub fn tell(&self, quota: Quota) {
         self.quotas.note(quota);

@@ -158,16 +158,16 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::CONFLICT => ("It has changed in the meantime", "Reload the page and try again."),
         StatusCode::PAYLOAD_TOO_LARGE => ("Too large", "That is more than this page takes. Shorten it and try again."),
         StatusCode::URI_TOO_LONG => ("Address too long", "Shorten the address and try again."),
-        StatusCode::MISDIRECTED_REQUEST => {
-            ("Wrong host", "This server does not answer for the host name that was asked. Check the address.")
-        }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ("Unsupported content", "This address does not take this type of content.")
+        }
+        StatusCode::MISDIRECTED_REQUEST => {
+            ("Wrong host", "This server does not answer for the host name that was asked. Check the address.")
         }
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
         }
-        StatusCode::TOO_MANY_REQUESTS => ("Too many tries", "The wait is the same whatever you entered."),
+        StatusCode::TOO_MANY_REQUESTS => ("Too many requests", "The wait is the same whatever you entered."),
         StatusCode::SERVICE_UNAVAILABLE => (
             "Too busy at the moment",
             "Please try again in a few seconds. If you were saving, look first whether it is there.",

@@ -1,5 +1,5 @@
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -23,24 +23,44 @@ pub struct Quota {
 
 /// The limits that were counted while the request was worked on. The edge says them in its answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Quotas(Arc<Mutex<Vec<Quota>>>);
+pub(crate) struct Quotas(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    /// On requests of every kind.
+    general: Vec<Quota>,
+    /// On what this one asked for.
+    own: Vec<Quota>,
+}
 
 impl Quotas {
     pub(crate) fn note(&self, quota: Quota) {
-        let mut quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Counted again, as by a form that was kept: the newer one stands.
-        quotas.retain(|known| known.name != quota.name);
-        quotas.push(quota);
+        note(&mut self.lock().own, quota);
+    }
+
+    pub(crate) fn note_general(&self, quota: Quota) {
+        note(&mut self.lock().general, quota);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let counted = self.lock();
+        counted.general.is_empty() && counted.own.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fields of draft-ietf-httpapi-ratelimit-headers-10, in which limits are lists of strings with parameters.
+    /// The general ones are said where what was asked for has none of its own, which is always tighter.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.lock();
+        let quotas = if counted.own.is_empty() { &counted.general } else { &counted.own };
         if quotas.is_empty() {
             return;
         }
         let (mut policy, mut limit) = (String::new(), String::new());
-        for Quota { name, quota, window, left, more_in } in &*quotas {
+        for Quota { name, quota, window, left, more_in } in quotas {
             let comma = if policy.is_empty() { "" } else { ", " };
             let _ = write!(policy, "{comma}\"{name}\";q={quota};w={window}");
             let _ = write!(limit, "{comma}\"{name}\";r={left};t={more_in}");
@@ -51,4 +71,10 @@ impl Quotas {
             }
         }
     }
+}
+
+/// Counted again, as by a form that was kept: the newer one stands.
+fn note(quotas: &mut Vec<Quota>, quota: Quota) {
+    quotas.retain(|known| known.name != quota.name);
+    quotas.push(quota);
 }

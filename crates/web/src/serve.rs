@@ -1,5 +1,4 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,11 +11,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use serde::Deserialize;
 use settings::{Rule, Setting};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::connections::Connections;
 use crate::edge::Peer;
-use crate::{Host, Limits};
+use crate::patience::Patience;
+use crate::{Host, Limits, RateConfig, client};
 
 /// The `[http]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -28,18 +28,26 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Origin the browser sees, without a trailing slash: `https://app.example.com`.
     pub public_url: String,
-    /// Open connections; further ones wait to be accepted.
+    /// Open connections. One more closes one that rests.
     pub max_connections: usize,
-    /// Requests worked on at the same time; one more is answered 503 at once.
+    /// Open connections from one network. Behind proxies all come from those, and only the number above counts.
+    pub max_connections_per_network: usize,
+    /// Requests worked on at the same time.
     pub max_concurrent_requests: usize,
+    /// Milliseconds a request waits until it is worked on; then it is answered 503.
+    pub place_wait_ms: u64,
     /// Seconds a request may take.
     pub request_seconds: u64,
     /// Seconds the headers of a request may take to arrive; an idle connection is closed after the same time.
     pub header_seconds: u64,
+    /// Seconds a client may leave an answer untaken; then its connection is closed.
+    pub write_seconds: u64,
     /// Seconds running requests get to finish when the process is told to stop.
     pub shutdown_seconds: u64,
     /// Reverse proxies of ours in front, each appending to `X-Forwarded-For`. Production has no default.
     pub proxies: Option<usize>,
+    /// Requests a minute.
+    pub rate_limits: RateConfig,
 }
 
 /// Who ends TLS.
@@ -78,6 +86,41 @@ pub const SETTINGS: &[Setting<Config>] = &[
         name: "http.max_concurrent_requests",
         rule: Rule::Between(8, 4096, |http| vec![count(http.max_concurrent_requests)]),
         why: "Too few, and a handful of requests keeps everybody out; too many, and they wait for the database and each other.",
+    },
+    Setting {
+        name: "http.max_connections_per_network",
+        rule: Rule::Between(8, 65_536, |http| vec![count(http.max_connections_per_network)]),
+        why: "Too few, and an office behind one address is kept out; too many, and one network takes them all.",
+    },
+    Setting {
+        name: "http.place_wait_ms",
+        rule: Rule::Between(0, 10_000, |http| vec![http.place_wait_ms]),
+        why: "What waits long is answered when nobody reads it any more.",
+    },
+    Setting {
+        name: "http.write_seconds",
+        rule: Rule::Between(1, 120, |http| vec![http.write_seconds]),
+        why: "A client that takes no answer holds a connection as long.",
+    },
+    Setting {
+        name: "http.rate_limits.network_per_minute",
+        rule: Rule::Between(60, 1_000_000, |http| vec![http.rate_limits.network_per_minute.get().into()]),
+        why: "Too few, and people behind one address are refused before they sign in; too many, and one network keeps all busy.",
+    },
+    Setting {
+        name: "http.rate_limits.person_per_minute",
+        rule: Rule::Between(60, 1_000_000, |http| vec![http.rate_limits.person_per_minute.get().into()]),
+        why: "Too few, and people are refused who only work; too many, and one session keeps all busy.",
+    },
+    Setting {
+        name: "http.rate_limits.client_per_minute",
+        rule: Rule::Between(60, 1_000_000, |http| vec![http.rate_limits.client_per_minute.get().into()]),
+        why: "Too few, and a program cannot do its work; too many, and one program keeps all busy.",
+    },
+    Setting {
+        name: "http.rate_limits.organization_per_minute",
+        rule: Rule::Between(60, 1_000_000, |http| vec![http.rate_limits.organization_per_minute.get().into()]),
+        why: "Too few, and a large organization refuses its own people; too many, and one keeps all busy.",
     },
     Setting {
         name: "http.request_seconds",
@@ -128,18 +171,24 @@ impl Config {
     pub fn limits(&self, production: bool) -> Limits {
         Limits {
             concurrent_requests: self.max_concurrent_requests,
+            place_wait: Duration::from_millis(self.place_wait_ms),
             request_time: Duration::from_secs(self.request_seconds),
             proxies: self.proxies.unwrap_or_default(),
             host: Host::of(&self.public_url).filter(|_| production),
+            rates: self.rate_limits,
         }
     }
 }
 
 /// Serves HTTP/1.1 until `stop` resolves, then lets running requests finish.
 ///
+/// A connection too many closes another one that rests, of the network that has the most, so that nobody is kept out.
 /// Headers larger than 32 KiB or more than 64 of them, and headers that take too long, end the connection.
 pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: impl Future<Output = ()>) {
-    let connections = Arc::new(Semaphore::new(config.max_connections));
+    let behind_proxies = config.proxies.is_some_and(|proxies| proxies > 0);
+    let most_per_network = if behind_proxies { usize::MAX } else { config.max_connections_per_network };
+    let connections = Connections::new(config.max_connections, most_per_network);
+    let patience = Duration::from_secs(config.write_seconds);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -149,10 +198,6 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         .max_headers(64);
     tokio::pin!(stop);
     loop {
-        let permit = tokio::select! {
-            permit = Arc::clone(&connections).acquire_owned() => permit,
-            () = &mut stop => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
@@ -166,20 +211,30 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
                 continue;
             }
         };
+        // Behind proxies everybody comes from them.
+        let network = if behind_proxies { "proxies".into() } else { client::network(peer.ip()).into() };
+        let Some(mut open) = connections.open(network) else {
+            tracing::debug!("a connection of a network that has enough of them, all at work, was refused");
+            continue;
+        };
         // Answers are small and written whole; waiting to fill packets only delays them.
         let _ = stream.set_nodelay(true);
-        let app = app.clone();
+        let (app, line) = (app.clone(), open.line());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(line.clone());
             app.clone().oneshot(request)
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Patience::new(stream, patience));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = open.closed() => tracing::debug!("a connection that rested was closed for another one"),
             }
-            drop(permit);
         });
     }
     drop(listener);

@@ -53,7 +53,10 @@ async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
             let unknown = ask(&format!("{prefix}{}", Uuid::now_v7())).await;
             for spelling in spellings(id.strip_prefix(prefix).unwrap()) {
                 let answer = ask(&format!("{prefix}{spelling}")).await;
-                assert_eq!((answer.status, unknown.status), (404, 404), "{spelling} {row:?}: {}", answer.text());
+                // An answer to no sign-in leads somebody on who is signed in; there is still no such provider.
+                let led_on = row.path.ends_with("/callback") && unknown.status == 303;
+                assert!(led_on || unknown.status == 404, "{row:?}: {}", unknown.text());
+                assert_eq!(answer.status, 404, "{spelling} {row:?}: {}", answer.text());
             }
         }
     }

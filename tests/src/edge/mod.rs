@@ -1,6 +1,7 @@
 //! What stands around every route: headers, errors, limits, same-origin, and what happens to input nobody expects.
 
 mod errors;
+mod fair;
 mod forms;
 mod fuzz;
 mod headers;
@@ -9,6 +10,7 @@ mod limits;
 mod network;
 mod one_connection;
 mod paths;
+mod rates;
 mod same_origin;
 mod shutdown;
 

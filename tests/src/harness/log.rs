@@ -13,7 +13,12 @@ pub(super) fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let filter = EnvFilter::new("info,sqlx=warn,tests=off");
-        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(|| Line).init();
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter(filter)
+            .with_writer(|| app::log::Bounded(Line))
+            .init();
     });
 }
 

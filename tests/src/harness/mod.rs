@@ -155,6 +155,10 @@ impl World {
             // Everybody here comes from one network, and the clock stands still.
             ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000".to_owned()),
             ("TOKENS__REQUESTS_PER_MINUTE", "60000".to_owned()),
+            ("HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "100000000".to_owned()),
+            ("HTTP__RATE_LIMITS__PERSON_PER_MINUTE", "100000000".to_owned()),
+            ("HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "100000000".to_owned()),
+            ("HTTP__RATE_LIMITS__ORGANIZATION_PER_MINUTE", "100000000".to_owned()),
         ];
         let given =
             settings.iter().filter(|setting| **setting != ONE_HOST).map(|(key, value)| (*key, (*value).to_owned()));

@@ -37,7 +37,7 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 11] = [
+const TENANT_TABLES: [&str; 12] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
@@ -45,6 +45,7 @@ const TENANT_TABLES: [&str; 11] = [
     "tenant.domains",
     "tenant.sign_on",
     "tenant.contacts",
+    "tenant.contact_words",
     "tenant.api_clients",
     "tenant.elevations",
     "tenant.approvals",

@@ -45,7 +45,7 @@ async fn the_policies_read_the_setting_once_per_query() {
 
 // control: TEN-01
 #[tokio::test]
-async fn the_list_of_contacts_uses_the_index_that_leads_with_the_tenant() {
+async fn the_list_of_contacts_and_its_search_use_the_indexes_that_lead_with_the_tenant() {
     let world = World::start().await;
     let mut owner = world.database.owner().await;
     // 200 organizations with 100 contacts each, beside the seeded ones.
@@ -58,20 +58,39 @@ async fn the_list_of_contacts_uses_the_index_that_leads_with_the_tenant() {
              insert into tenant.contacts (tenant_id, workspace_id, id, name, created_by)
                select md5('o' || o)::uuid, md5('w' || o)::uuid, md5(o || ' ' || c)::uuid, md5(c::text), md5('u')::uuid
                  from generate_series(1, 200) o, generate_series(1, 100) c;
-             analyze tenant.contacts",
+             analyze tenant.contacts, tenant.contact_words",
         )
         .await
         .unwrap();
-    let list = checked_queries().into_iter().find(|sql| sql.contains("order by name, id limit 21")).unwrap();
+    let search = checked_queries().into_iter().find(|sql| sql.contains("from tenant.contact_words w")).unwrap();
+    let list = checked_queries()
+        .into_iter()
+        .find(|sql| sql.contains("order by name collate \"und-x-icu\", id limit 21"))
+        .unwrap();
     let mut web = world.database.web().await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         bind(&mut web, world.acme.organization).await;
         run(&mut web, &format!("set local plan_cache_mode = {mode}")).await.unwrap();
         run(&mut web, &format!("prepare list as {list}")).await.unwrap();
-        let asked = format!("execute list ('{}', '', '', '{}')", world.acme.workspace, uuid::Uuid::nil());
+        let asked = format!("execute list ('{}', '', '{}')", world.acme.workspace, uuid::Uuid::nil());
         let plan = explain(&mut web, &asked).await;
         assert!(plan.contains("Index Scan using contacts_by_name") && plan.contains("tenant_id = "), "{mode}:\n{plan}");
         assert!(!plan.contains("Sort"), "{mode}: a page is read in its order:\n{plan}");
+        run(&mut web, &format!("prepare search as {search}")).await.unwrap();
+        let asked = format!("execute search ('{}', 'zo', '', '{}')", world.acme.workspace, uuid::Uuid::nil());
+        let plan = explain(&mut web, &asked).await;
+        let scans = || plan.split("contact_words_find").skip(1);
+        assert_eq!(scans().count(), 2, "{mode}:\n{plan}");
+        for scan in scans() {
+            let condition = scan.lines().find(|line| line.contains("Index Cond")).unwrap();
+            for part in ["tenant_id = ", "workspace_id = ", "word >= ", "word < "] {
+                assert!(condition.contains(part), "{mode}: {part}:\n{plan}");
+            }
+        }
+        for index in ["contacts_by_name", "contact_words_pkey", "contacts_pkey"] {
+            assert!(plan.contains(index), "{mode}: {index}:\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan"), "{mode}:\n{plan}");
         web.execute("rollback; deallocate all").await.unwrap();
     }
 }

@@ -71,22 +71,72 @@ pub(super) async fn page(
     find: &Find,
     list_url: &str,
 ) -> Result<(Vec<Found>, Option<String>)> {
-    let found = select(tx, workspace, find).await?;
+    let sought = find.sought();
+    let found =
+        if sought.is_empty() { all(tx, workspace, find).await? } else { select(tx, workspace, find, &sought).await? };
     Ok(find.page(found, list_url, |contact| (&contact.name, contact.id)))
 }
 
-/// One page and one contact more, by name. The words sought are compared as they are: nothing in them is a pattern.
-async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Vec<Found>> {
+/// One page and one contact more, by name.
+async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Vec<Found>> {
     Ok(sqlx::query_as!(
         Found,
-        "select id, name, email, company from tenant.contacts
-          where workspace_id = $1
-            and ($2 = '' or strpos(lower(name), lower($2)) > 0 or strpos(lower(email), lower($2)) > 0
-                 or strpos(lower(company), lower($2)) > 0)
-            and (name, id) > ($3, $4)
-          order by name, id limit 21",
+        r#"select id, name, email, company from tenant.contacts
+            where workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
+            order by name collate "und-x-icu", id limit 21"#,
         workspace.id.uuid(),
-        find.q.trim(),
+        find.after,
+        find.after_id(),
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// The same of those with a word that begins with what is sought. Nothing in it is a pattern. U+FFFF is behind every
+/// character (CLDR, root collation).
+///
+/// What few words begin with is looked for by word, and sorted. What many begin with is looked for by name: the next ones
+/// in the order of the list are likely to have it. Only where 5,000 of them do not fill a page, all its words are read.
+async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find, sought: &str) -> Result<Vec<Found>> {
+    Ok(sqlx::query_as!(
+        Found,
+        r#"with few as materialized (
+             select from tenant.contact_words w
+              where w.workspace_id = $1
+                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+              limit 2001),
+           rare as (select count(*) <= 2000 as it_is from few),
+           near as materialized (
+             select c.name, c.id
+               from (select name, id from tenant.contacts
+                      where not (select it_is from rare)
+                        and workspace_id = $1 and (name collate "und-x-icu", id) > ($3, $4)
+                      order by name collate "und-x-icu", id limit 5000) c,
+                    lateral (select from tenant.contact_words w
+                              where w.contact_id = c.id
+                                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+                              limit 1) w
+              order by c.name collate "und-x-icu", c.id limit 21),
+           page as (
+             select case when it_is then false
+                         when (select count(*) from near) = 21 then true
+                         else not exists (select from tenant.contacts
+                                           where workspace_id = $1 and (name collate "und-x-icu", id) > ($3, $4)
+                                           order by name collate "und-x-icu", id offset 5000 limit 1)
+                    end as is_near from rare),
+           anywhere as (
+             select distinct w.name, w.contact_id as id from tenant.contact_words w
+              where not (select is_near from page) and w.workspace_id = $1
+                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+                and (w.name collate "und-x-icu", w.contact_id) > ($3, $4)
+              order by w.name, w.contact_id limit 21)
+           select c.id, c.name, c.email, c.company
+             from (select name, id from near where (select is_near from page)
+                    union all select name, id from anywhere) f
+             join tenant.contacts c on c.id = f.id
+            order by f.name collate "und-x-icu", f.id"#,
+        workspace.id.uuid(),
+        sought,
         find.after,
         find.after_id(),
     )

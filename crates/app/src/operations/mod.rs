@@ -1,6 +1,7 @@
 //! What those who run the application ask it: is it alive, can it work, whom to tell about a hole.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use authn::Authn;
 use authz::{Public, Routes};
@@ -10,6 +11,7 @@ use axum::response::IntoResponse;
 use chrono::{Duration, SecondsFormat};
 use serde::Deserialize;
 use tenancy::Db;
+use tokio::sync::Mutex;
 use web::{Error, Result};
 
 use crate::Feature;
@@ -36,11 +38,34 @@ pub struct SecurityContact {
 
 /// Can ask whether the database works, and nothing else. Knows how many proxies are believed.
 #[derive(Clone, Debug)]
-pub(crate) struct Readiness(Db, usize);
+pub(crate) struct Readiness {
+    db: Db,
+    proxies: usize,
+    /// The last answer. Locked while there is a new one to come, so that one asks and the others wait for it.
+    last: Arc<Mutex<Option<(Instant, bool)>>>,
+}
+
+/// How long an answer of the database stands. However many ask, it is asked once in that time.
+const STANDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Readiness {
     pub(crate) fn of(db: Db, proxies: usize) -> Self {
-        Self(db, proxies)
+        Self { db, proxies, last: Arc::default() }
+    }
+
+    async fn ask(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((at, ready)) = *last
+            && at.elapsed() < STANDS
+        {
+            return ready;
+        }
+        let answer = self.db.ready().await;
+        if let Err(error) = &answer {
+            tracing::error!(%error, "not ready");
+        }
+        *last = Some((Instant::now(), answer.is_ok()));
+        answer.is_ok()
     }
 }
 
@@ -59,13 +84,10 @@ async fn alive(_: Public) -> &'static str {
 }
 
 async fn ready(_: Public, State(readiness): State<Readiness>) -> Result<String> {
-    match readiness.0.ready().await {
-        Ok(()) => Ok(format!("ready\n{}\n", origin_of_requests(readiness.1))),
-        Err(error) => {
-            tracing::error!(%error, "not ready");
-            Err(Error::Unavailable)
-        }
+    if !readiness.ask().await {
+        return Err(Error::Unavailable);
     }
+    Ok(format!("ready\n{}\n", origin_of_requests(readiness.proxies)))
 }
 
 async fn security_txt(

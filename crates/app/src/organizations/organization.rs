@@ -119,7 +119,7 @@ pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>
         Own,
         r#"select m.tenant_id as "id: TenantId", o.name, m.role
              from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
-            order by lower(o.name), m.tenant_id limit 501"#
+            order by o.name collate "und-x-icu", m.tenant_id limit 501"#
     );
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }

@@ -123,18 +123,20 @@ struct Show {
 struct WorkspaceRow {
     name: String,
     url: String,
-    contacts: Option<i64>,
+    /// How many, in words.
+    contacts: Option<String>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let show_activity = ok.also::<ViewActivity>().await?;
     let row = |found: workspace::Counted| {
+        let contacts = found.contacts_in_words();
         let workspace = Workspace { organization: ok.on().id, id: found.id, name: found.name };
         let sees_contacts = ok.verdict::<ListContacts>(&workspace) == Verdict::Allowed;
         WorkspaceRow {
             url: format!("{}/contacts", workspace.url()),
-            contacts: sees_contacts.then_some(found.contacts),
+            contacts: sees_contacts.then_some(contacts),
             name: workspace.name,
         }
     };

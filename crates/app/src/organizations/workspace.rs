@@ -61,7 +61,21 @@ pub(super) async fn insert(tx: &mut Tx<Write>, name: &str, by: &Actor) -> Result
 pub(super) struct Counted {
     pub(super) id: WorkspaceId,
     pub(super) name: String,
-    pub(super) contacts: i64,
+    /// One more than [`COUNTED`] stands for all that are more.
+    contacts: i64,
+}
+
+/// Contacts of a workspace that are counted: to count all would read each one.
+const COUNTED: i64 = 1000;
+
+impl Counted {
+    pub(super) fn contacts_in_words(&self) -> String {
+        match self.contacts {
+            1 => "1 contact".to_owned(),
+            few if few <= COUNTED => format!("{few} contacts"),
+            _ => "more than 1,000 contacts".to_owned(),
+        }
+    }
 }
 
 /// Most that the overview shows.
@@ -72,9 +86,10 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Counted>, bool)> {
     let found = sqlx::query_as!(
         Counted,
         r#"select w.id as "id: WorkspaceId", w.name,
-                  (select count(*) from tenant.contacts c where c.tenant_id = w.tenant_id and c.workspace_id = w.id)
+                  (select count(*) from (select from tenant.contacts c
+                                          where c.tenant_id = w.tenant_id and c.workspace_id = w.id limit 1001) few)
                     as "contacts!"
-             from tenant.workspaces w order by lower(w.name), w.id limit 201"#
+             from tenant.workspaces w order by w.name collate "und-x-icu", w.id limit 201"#
     );
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }

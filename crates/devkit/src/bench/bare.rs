@@ -78,15 +78,11 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
 
 async fn select(database: impl PgExecutor<'_>, tenant: Uuid, workspace: Uuid) -> Answer {
     let found: Vec<Found> = sqlx::query_as(
-        "select id, name, email, company from tenant.contacts
-          where tenant_id = $5 and workspace_id = $1
-            and ($2 = '' or strpos(lower(name), lower($2)) > 0 or strpos(lower(email), lower($2)) > 0
-                 or strpos(lower(company), lower($2)) > 0)
-            and (name, id) > ($3, $4)
-          order by name, id limit 21",
+        r#"select id, name, email, company from tenant.contacts
+            where tenant_id = $4 and workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
+            order by name collate "und-x-icu", id limit 21"#,
     )
     .bind(workspace)
-    .bind("")
     .bind("")
     .bind(Uuid::nil())
     .bind(tenant)

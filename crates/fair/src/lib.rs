@@ -1,0 +1,255 @@
+//! Nobody takes all of what everybody shares.
+//!
+//! [`Places`] are a fixed number of places for work that is done at the same time. Whoever asks for one names a key: a
+//! network, an organization, a provider. A key may hold no more places than are left free. So one key alone gets half of
+//! them, `n` keys that all want more get one part in `n + 1` each, and the last part is there for whoever comes next.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+/// Places that keys share. A clone stands for the same places.
+#[derive(Clone)]
+pub struct Places<K: Eq + Hash + Clone>(Arc<Shared<K>>);
+
+struct Shared<K: Eq + Hash + Clone> {
+    state: Mutex<State<K>>,
+    longest_wait: Duration,
+}
+
+struct State<K: Eq + Hash + Clone> {
+    free: usize,
+    /// Only keys that hold a place or wait for one.
+    keys: HashMap<K, Key<K>>,
+    /// The number of the next one who waits.
+    next: u64,
+}
+
+struct Key<K: Eq + Hash + Clone> {
+    held: usize,
+    waiting: VecDeque<(u64, oneshot::Sender<Place<K>>)>,
+}
+
+/// A place. It is free again when this is dropped.
+pub struct Place<K: Eq + Hash + Clone>(Option<(Arc<Shared<K>>, K)>);
+
+impl<K: Eq + Hash + Clone> Places<K> {
+    /// `total` places. Nobody waits for one longer than `longest_wait`.
+    #[must_use]
+    pub fn new(total: usize, longest_wait: Duration) -> Self {
+        let state = Mutex::new(State { free: total, keys: HashMap::new(), next: 0 });
+        Self(Arc::new(Shared { state, longest_wait }))
+    }
+
+    /// A place for `key`, at once or after a wait. Those of one key wait in line. A place that becomes free goes to the key
+    /// that holds the fewest. `None`: there was none in time.
+    pub async fn take(&self, key: K) -> Option<Place<K>> {
+        let waiting = {
+            let mut state = self.0.lock();
+            let (free, next) = (state.free, state.next);
+            let known = state.keys.entry(key.clone()).or_insert_with(|| Key { held: 0, waiting: VecDeque::new() });
+            if known.held < free && known.waiting.is_empty() {
+                known.held += 1;
+                state.free -= 1;
+                return Some(Place(Some((Arc::clone(&self.0), key))));
+            }
+            let (place, waiting) = oneshot::channel();
+            known.waiting.push_back((next, place));
+            state.next += 1;
+            waiting
+        };
+        // A place that is given at the very moment in which the wait ends is dropped with the channel, and so free again.
+        let place = tokio::time::timeout(self.0.longest_wait, waiting).await.ok().and_then(Result::ok);
+        if place.is_none() {
+            self.0.lock().forget_the_gone();
+        }
+        place
+    }
+
+    /// How many are free.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.0.lock().free
+    }
+}
+
+impl<K: Eq + Hash + Clone> Shared<K> {
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone> State<K> {
+    fn release(&mut self, shared: &Arc<Shared<K>>, key: &K) {
+        self.free += 1;
+        if let Some(known) = self.keys.get_mut(key) {
+            known.held -= 1;
+        }
+        self.forget_the_gone();
+        while let Some(key) = self.next_in_line() {
+            self.give(shared, &key);
+        }
+    }
+
+    /// The key to give a place to: of those that may have one more, the one that holds the fewest, and of these the one
+    /// that has waited longest.
+    fn next_in_line(&self) -> Option<K> {
+        let waits = |(key, known): (&K, &Key<K>)| {
+            let (number, _) = known.waiting.front()?;
+            (known.held < self.free).then(|| (known.held, *number, key.clone()))
+        };
+        self.keys.iter().filter_map(waits).min_by_key(|(held, number, _)| (*held, *number)).map(|(.., key)| key)
+    }
+
+    fn give(&mut self, shared: &Arc<Shared<K>>, key: &K) {
+        let Some(known) = self.keys.get_mut(key) else { return };
+        let Some((_, waiting)) = known.waiting.pop_front() else { return };
+        known.held += 1;
+        self.free -= 1;
+        if let Err(mut refused) = waiting.send(Place(Some((Arc::clone(shared), key.clone())))) {
+            // Gone meanwhile. Dropped as it is, it would ask for the lock that is held here.
+            refused.0 = None;
+            known.held -= 1;
+            self.free += 1;
+            self.forget_the_gone();
+        }
+    }
+
+    /// Keeps nothing of a key that neither holds nor wants a place.
+    fn forget_the_gone(&mut self) {
+        self.keys.retain(|_, known| {
+            known.waiting.retain(|(_, place)| !place.is_closed());
+            known.held > 0 || !known.waiting.is_empty()
+        });
+    }
+}
+
+impl<K: Eq + Hash + Clone> Drop for Place<K> {
+    fn drop(&mut self) {
+        if let Some((shared, key)) = self.0.take() {
+            shared.lock().release(&shared, &key);
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone> fmt::Debug for Places<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").field("free", &self.free()).finish_non_exhaustive()
+    }
+}
+
+impl<K: Eq + Hash + Clone> fmt::Debug for Place<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(1);
+
+    async fn fill(places: &Places<u8>, key: u8) -> Vec<Place<u8>> {
+        let mut held = Vec::new();
+        while let Some(place) = places.take(key).await {
+            held.push(place);
+        }
+        held
+    }
+
+    fn keys(places: &Places<u8>) -> usize {
+        places.0.lock().keys.len()
+    }
+
+    // control: API-05
+    #[tokio::test(start_paused = true)]
+    async fn a_key_holds_no_more_places_than_are_left_free() {
+        for (total, shares) in [(1, vec![1]), (2, vec![1, 1]), (4, vec![2, 1, 1]), (16, vec![8, 4, 2, 1, 1])] {
+            let places = Places::new(total, WAIT);
+            let mut held = Vec::new();
+            for (key, share) in (0..).zip(&shares) {
+                let of_key = fill(&places, key).await;
+                assert_eq!(of_key.len(), *share, "{key} of {total}");
+                held.push(of_key);
+            }
+            assert_eq!(places.free(), 0);
+            drop(held);
+            assert_eq!((places.free(), keys(&places)), (total, 0), "nothing is kept");
+        }
+    }
+
+    // control: API-05
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_becomes_free_goes_to_the_key_that_holds_the_fewest() {
+        let places = Places::new(4, WAIT);
+        let mut greedy = fill(&places, 1).await;
+        let other = fill(&places, 2).await;
+        let last = places.take(3).await.unwrap();
+        let wants = |key| {
+            tokio::spawn({
+                let places = places.clone();
+                async move { places.take(key).await }
+            })
+        };
+        let (more, late) = (wants(1), wants(4));
+        tokio::task::yield_now().await;
+        greedy.pop();
+        let place = late.await.unwrap();
+        assert!(place.is_some(), "who has none is first, and came last");
+        assert!(!more.is_finished());
+        drop((place, other, last));
+        assert!(more.await.unwrap().is_some(), "there is one for everybody in the end");
+    }
+
+    // control: API-05
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_in_time_and_in_line_and_those_who_left_get_nothing() {
+        let places = Places::new(1, WAIT);
+        let held = places.take(1).await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert!(places.take(2).await.is_none());
+        assert_eq!((began.elapsed(), keys(&places)), (WAIT, 1), "nothing is kept of who left");
+        let wants = || {
+            tokio::spawn({
+                let places = places.clone();
+                async move { places.take(2).await }
+            })
+        };
+        let (gone, first, second) = (wants(), wants(), wants());
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.is_err());
+        drop(held);
+        assert!(first.await.unwrap().is_some());
+        assert!(second.await.unwrap().is_some(), "and then the next");
+        assert_eq!((places.free(), keys(&places)), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn no_place_is_lost_however_many_come_and_go() {
+        let places = Places::new(3, Duration::from_millis(2));
+        let tasks: Vec<_> = (0..400_u64)
+            .map(|number| {
+                let places = places.clone();
+                tokio::spawn(async move {
+                    let place = places.take(number % 7).await;
+                    tokio::time::sleep(Duration::from_micros(number % 50 * 20)).await;
+                    drop(place);
+                })
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            if number % 5 == 0 {
+                task.abort();
+            }
+            let _ = task.await;
+        }
+        let state = places.0.lock();
+        assert_eq!((state.free, state.keys.len()), (3, 0));
+    }
+}
