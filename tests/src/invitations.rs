@@ -203,7 +203,7 @@ async fn the_database_lets_nobody_join_but_as_invited() {
         async move {
             let mut owner = database.owner().await;
             let sql = format!(
-                "begin; set local role account_rows; set local app.user_id = '{as_whom}';
+                "begin; set local role account_rows; set local app.user_id = '{as_whom}'; set local app.sign_on = '';
                  insert into tenant.memberships (tenant_id, user_id, role) values ('{organization}', '{user}', '{role}');
                  rollback"
             );
@@ -218,7 +218,9 @@ async fn the_database_lets_nobody_join_but_as_invited() {
     assert!(join(gus, "viewer", acme, gus).await.is_err(), "by the invitation of somebody else");
     let mut owner = world.database.owner().await;
     let as_nora = |what: &str| {
-        let sql = format!("begin; set local role account_rows; set local app.user_id = '{nora}'; {what}; rollback");
+        let sql = format!(
+            "begin; set local role account_rows; set local app.user_id = '{nora}'; set local app.sign_on = ''; {what}; rollback"
+        );
         sqlx::AssertSqlSafe(sql)
     };
     let joined = |kind: &str| {

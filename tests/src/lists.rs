@@ -37,6 +37,10 @@ async fn a_cursor_is_a_place_in_the_order_whether_or_not_there_is_a_row_at_it() 
 /// Copies the row with this id, or of this organization where that is its key, with other values in some columns.
 async fn copy(world: &World, table: &str, id: Uuid, others: &str, times: i64) {
     let key = if table == "tenant.organizations" { "tenant_id" } else { "id" };
+    // Each name is another one.
+    let named = ["tenant.workspaces", "tenant.api_clients"].contains(&table);
+    let others =
+        if named { format!("{others}, 'name_key', sha256(gen_random_uuid()::text::bytea)") } else { others.to_owned() };
     let sql = format!(
         "insert into {table}
          select r.* from {table} t, generate_series(1, $2) n

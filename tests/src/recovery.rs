@@ -239,7 +239,7 @@ async fn what_is_no_code_is_refused_in_words() {
     let world = World::start().await;
     let (_, mut erin) = lost(&world, "erin").await;
     for (code, said) in
-        [("", "Enter one of"), ("x", "none of your codes"), ("AAAA-BBBB-CCCC-DDDD", "none of your codes")]
+        [("", "Enter a recovery code"), ("x", "Enter a recovery code"), ("AAAA-BBBB-CCCC-DDDD", "none of your codes")]
     {
         let refused = try_code(&mut erin, code).await;
         assert!(refused.status == 422 && refused.body.contains(said), "{code}: {}", refused.text());

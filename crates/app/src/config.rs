@@ -123,10 +123,10 @@ impl Config {
         all.extend(refusals(web::SETTINGS, &self.http));
         all.extend(refusals(tenancy::SETTINGS, &self.database));
         all.extend(refusals(mail::SETTINGS, &self.mail));
-        all.extend(refusals(jobs::SETTINGS, &self.keeping));
         all.extend(refusals(sealing::SETTINGS, &self.sealing));
         all.extend(refusals(authn::SETTINGS, &self.authn));
         all.extend(refusals(tokens::SETTINGS, &self.tokens));
+        all.extend(refusals(jobs::SETTINGS, &self.keeping));
         all
     }
 }
@@ -139,10 +139,10 @@ pub fn production() -> Vec<Row> {
         rows(web::SETTINGS),
         rows(tenancy::SETTINGS),
         rows(mail::SETTINGS),
-        rows(jobs::SETTINGS),
         rows(sealing::SETTINGS),
         rows(authn::SETTINGS),
         rows(tokens::SETTINGS),
+        rows(jobs::SETTINGS),
     ];
     sections.into_iter().flatten().collect()
 }

@@ -49,14 +49,14 @@ pub const SETTINGS: &[Setting<Config>] = &[
               at least.",
     },
     Setting {
+        name: "authn.sign_on.withdraw_after_days",
+        rule: Rule::Between(3, 30, |authn| vec![authn.sign_on.withdraw_after_days.into()]),
+        why: "Too soon, and a mistake in the DNS takes sign-in from an organization; too late, and whoever has the domain now waits.",
+    },
+    Setting {
         name: "authn.sign_on.resolver",
         rule: Rule::Any,
         why: "Whose domain is whose is asked there. Unset, it is the resolver that this machine trusts anyhow.",
-    },
-    Setting {
-        name: "authn.sign_on.withdraw_after_days",
-        rule: Rule::Between(3, 30, |authn| vec![authn.sign_on.withdraw_after_days.into()]),
-        why: "Too short, and a mistake in the DNS takes a domain away; too long, and whoever has lost one still speaks for it.",
     },
     Setting {
         name: "authn.providers.*.name",

@@ -3,7 +3,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
 use tokens::ApiClient;
-use web::{Context, Error};
+use web::{Context, Error, Whose};
 
 use crate::action::Action;
 use crate::authorized::Authorized;
@@ -39,7 +39,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Public {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        Ok(Self { context: Context::from_request_parts(parts, state).await? })
+        let context = Context::from_request_parts(parts, state).await?;
+        context.count(Whose::Network)?;
+        Ok(Self { context })
     }
 }
 

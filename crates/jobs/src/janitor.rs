@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use settings::Setting;
-use tenancy::{Db, Keep, Rule};
+use settings::{Rule, Setting};
+use tenancy::{Db, Keep};
 
 use crate::{Failure, Job, Kind, Work};
 
@@ -12,7 +12,7 @@ use crate::{Failure, Job, Kind, Work};
 pub struct Janitor {
     db: Db,
     config: KeepingConfig,
-    rules: Vec<Rule>,
+    rules: Vec<tenancy::Rule>,
 }
 
 /// The `[keeping]` section of the configuration.
@@ -31,18 +31,18 @@ pub struct KeepingConfig {
 pub const SETTINGS: &[Setting<KeepingConfig>] = &[
     Setting {
         name: "keeping.every_seconds",
-        rule: settings::Rule::Between(1, 3600, |keeping| vec![keeping.every_seconds.into()]),
-        why: "Too seldom, and what is over slows down what is not.",
+        rule: Rule::Between(1, 3_600, |keeping| vec![keeping.every_seconds.into()]),
+        why: "What is over piles up until the janitor comes.",
     },
     Setting {
         name: "keeping.sessions_days",
-        rule: settings::Rule::Between(7, 3650, |keeping| vec![keeping.sessions_days.into()]),
-        why: "Too short, and no device is known again; too long, and where people were is kept for nothing.",
+        rule: Rule::Between(7, 3_650, |keeping| vec![keeping.sessions_days.into()]),
+        why: "A device that was used within this time is no new one; what is kept for ever grows for ever.",
     },
     Setting {
         name: "keeping.records_days",
-        rule: settings::Rule::Between(365, 36_500, |keeping| vec![keeping.records_days.into()]),
-        why: "Whoever looks into what happened looks back a year at least, and the database keeps no less.",
+        rule: Rule::Between(365, 36_500, |keeping| vec![keeping.records_days.into()]),
+        why: "Whoever looks into what happened needs at least a year of it, and the database keeps that.",
     },
 ];
 
@@ -75,7 +75,7 @@ const LONGEST: Duration = Duration::from_mins(4);
 
 impl Janitor {
     /// With the rules of every table.
-    pub fn new(db: Db, config: KeepingConfig, rules: Vec<Rule>) -> Result<Self, KeepingError> {
+    pub fn new(db: Db, config: KeepingConfig, rules: Vec<tenancy::Rule>) -> Result<Self, KeepingError> {
         match config {
             _ if !(1..=3_600).contains(&config.every_seconds) => Err(KeepingError::Every),
             _ if !(7..=3_650).contains(&config.sessions_days) => Err(KeepingError::Sessions),
@@ -85,7 +85,7 @@ impl Janitor {
     }
 
     /// Deletes what there is, until it is time to stop.
-    async fn clean(&self, rule: &Rule, began: Instant) -> Result<u64, tenancy::Error> {
+    async fn clean(&self, rule: &tenancy::Rule, began: Instant) -> Result<u64, tenancy::Error> {
         let days = |days: u32| Duration::from_secs(u64::from(days) * u64::from(DAY));
         let keep = match rule.keep {
             Keep::For(time) => time,
@@ -98,7 +98,7 @@ impl Janitor {
             let step = sqlx::query(rule.sql()).bind(keep.as_secs_f64()).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             deleted += step;
-            if step < Rule::STEP {
+            if step < tenancy::Rule::STEP {
                 break;
             }
         }

@@ -182,3 +182,22 @@ async fn there_are_at_most_so_many_clients() {
     assert!(answer.text().contains("200 clients"));
     assert_eq!(world.database.count("select count(*) from tenant.api_clients").await, 200);
 }
+
+// control: API-01
+#[tokio::test]
+async fn a_client_asks_so_often_and_another_one_goes_on() {
+    let world = World::start_with(&[("HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "3")]).await;
+    let (one, other) = (ApiClient::editor(&world).await, ApiClient::editor(&world).await);
+    let (one, other) = (one.token(&world).await, other.token(&world).await);
+    let list = async |token: &str| call(&world, Method::GET, &contacts(&world), token, None).await;
+    for left in [2, 1, 0] {
+        let answer = list(&one).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let said = answer.header("ratelimit");
+        assert!(said.starts_with(&format!("\"client\";r={left};")) && said.contains("\"organization\";r="), "{said}");
+    }
+    let refused = list(&one).await;
+    assert_eq!((refused.status, refused.header("content-type")), (429, "application/problem+json"));
+    assert!((1..=20).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    assert_eq!(list(&other).await.status, 200);
+}

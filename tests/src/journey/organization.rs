@@ -54,7 +54,9 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     page.goto(&world.url("/sign-in")).await;
     page.loads(page.click_text("a", "Sign in with your organization")).await;
     page.fill("#f-email", "wanda@acme.test").await;
-    page.click_text("button", "Continue").await;
+    page.loads(page.click_text("button", "Continue")).await;
+    // Whose provider it is, before the browser goes there.
+    page.click(".gate button[type=submit]").await;
     page.wait_for_url(&idp.issuer()).await;
     page.click("[data-person=wanda]").await;
     page.wait_for_url("/organizations").await;

@@ -121,7 +121,7 @@ const HAS_A_KEY: Rule = Rule {
         select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where n.nspname in ('tenant', 'audit', 'identity', 'jobs') and c.relkind in ('r', 'p')
            and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)",
-    broken_by: "alter table tenant.contacts drop constraint contacts_pkey",
+    broken_by: "alter table tenant.contacts drop constraint contacts_pkey cascade",
     names: "tenant.contacts",
 };
 

@@ -10,8 +10,11 @@ use crate::harness::{Answer, Client, World};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Requests that show nothing: method, path, headers, form. `{n}` is another number each time.
-const NONSENSE: [(&str, &str, &[(&str, &str)], &str); 20] = [
+/// Method, path, headers, form.
+type Nonsense = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// Requests that show nothing. `{n}` is another number each time.
+const NONSENSE: [Nonsense; 20] = [
     ("POST", "/sign-in/dev", &[], ""),
     ("POST", "/sign-in/dev", &[], "challenge=x{n}&solution=1"),
     ("POST", "/sign-in/o-018f0000-0000-7000-8000-000000000000", &[], ""),

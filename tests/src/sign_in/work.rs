@@ -87,7 +87,7 @@ async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() 
 // control: IDN-14
 #[tokio::test]
 async fn a_solution_counts_once_however_it_is_written() {
-    let (world, client) = busy().await;
+    let (_world, client) = busy().await;
     let work = solved(&client, "/sign-in/dev").await;
     let (one, two) = tokio::join!(send(&client, "/sign-in/dev", &work), send(&client, "/sign-in/dev", &work));
     let mut statuses = [one.status, two.status];

@@ -132,7 +132,7 @@ async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -
         r#"select u.id as "id: UserId", u.display_name as name, u.email,
                   u.verified_email is not null as "email_verified!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
-            order by lower(u.display_name), u.id limit 501"#
+            order by u.display_name collate "und-x-icu", u.id limit 501"#
     );
     let (found, more) = cut(found.fetch_all(&mut **tx).await?, OFFERED);
     let choices = found.into_iter().map(|person| PersonChoice {

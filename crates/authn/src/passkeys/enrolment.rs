@@ -38,7 +38,6 @@ impl Authn {
         who: &SignedIn,
         KnownCredentials(known): KnownCredentials,
     ) -> Result<Challenge, Error> {
-        let known = known.into_iter().map(Into::into).collect();
         let name = if who.email.is_empty() { &who.name } else { &who.email };
         let (options, state) =
             self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;

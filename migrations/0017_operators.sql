@@ -7,7 +7,7 @@ grant select (id, display_name, email, verified_email, locked_at), update (locke
 
 -- The factors of a person, and their sessions with them.
 create policy operators on identity.sessions to operator_rows using (true) with check (true);
-grant select (id, user_id, expires_at, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
+grant select (id, user_id, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
 create policy operators on identity.passkeys to operator_rows using (true) with check (true);
 grant select (id, user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to operator_rows;
 create policy operators on identity.totp to operator_rows using (true) with check (true);
@@ -28,6 +28,8 @@ grant select (tenant_id, client_secret), update (client_secret) on tenant.sign_o
 create policy operators_read on audit.events for select to operator_rows using (tenant_id is null);
 create policy operators_append on audit.events for insert to operator_rows with check (tenant_id is null and actor is null);
 grant select, insert on audit.events to operator_rows;
+
+-- Mail to the person concerned.
 create policy operators_append on jobs.queue for insert to operator_rows with check (tenant_id is null);
 create policy operators_see on jobs.queue for select to operator_rows using (tenant_id is null and waiting and key is not null);
 create policy operators_add on jobs.queue for update to operator_rows
