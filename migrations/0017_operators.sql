@@ -7,7 +7,7 @@ grant select (id, display_name, email, verified_email, locked_at), update (locke
 
 -- The factors of a person, and their sessions with them.
 create policy operators on identity.sessions to operator_rows using (true) with check (true);
-grant select (id, user_id, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
+grant select (id, user_id, expires_at, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
 create policy operators on identity.passkeys to operator_rows using (true) with check (true);
 grant select (id, user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to operator_rows;
 create policy operators on identity.totp to operator_rows using (true) with check (true);
