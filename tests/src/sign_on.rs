@@ -42,6 +42,7 @@ pub(crate) async fn provider(world: &World, place: Place) -> Idp {
         person("liar", "olivia@example.com"),
     ];
     let idp = Idp::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), people).await.unwrap();
+    world.keeps_time(&idp);
     idp.register(IdpClient {
         id: "holdfast at acme".to_owned(),
         secret: SECRET.to_owned(),
@@ -266,7 +267,6 @@ async fn what_we_ask_a_provider_of_an_organization_is_where_it_may_be() {
         let metadata = metadata.as_object().unwrap().clone();
         idp.set_manner(Manner { metadata, claims_at_userinfo: true, ..Manner::default() });
         world.wait(3601);
-        idp.set_clock_offset((world.clock.now() - chrono::Utc::now()).num_seconds());
         let mut wanda = come(&world, &idp, "wanda").await;
         assert_eq!(wanda.get("/account").await.status, 200, "{url}");
     }

@@ -270,10 +270,11 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         // Nobody is kept waiting, or made to work, for signing in often.
         .env("HOLDFAST__AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000")
         .env("HOLDFAST__AUTHN__LIMITS__UNASKED_PERCENT", "100")
-        // One person asks as much as a whole town.
+        // One person, or one client, asks as much as a whole town.
         .env("HOLDFAST__HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "100000000")
         .env("HOLDFAST__HTTP__RATE_LIMITS__PERSON_PER_MINUTE", "100000000")
         .env("HOLDFAST__HTTP__RATE_LIMITS__ORGANIZATION_PER_MINUTE", "100000000")
+        .env("HOLDFAST__HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "100000000")
         .env("HOLDFAST__DATABASE__MAX_CONNECTIONS", DATABASE_CONNECTIONS.to_string())
         .stdout(fs::File::create(log)?)
         .stdin(Stdio::null())

@@ -68,11 +68,9 @@ impl World {
         sqlx::query(sql).execute(&mut self.database.owner().await).await.unwrap().rows_affected()
     }
 
-    /// Moves the clock of the application, and the provider's along with it: the first stands still between moves, so in
-    /// a long test the second runs away from it.
+    /// Moves the clock of the application, which its providers follow.
     pub(crate) fn wait(&self, seconds: i64) {
         self.clock.advance(chrono::Duration::seconds(seconds));
-        self.idp.set_clock_offset((self.clock.now() - chrono::Utc::now()).num_seconds());
     }
 }
 

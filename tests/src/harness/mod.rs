@@ -105,7 +105,18 @@ pub(crate) fn sealing_keys() -> sealing::Keys {
     sealing::Keys::new(&sealing::Config { key, previous_key: None }).unwrap()
 }
 
+/// Lets a provider read the time from the clock of the application, which stands still between moves.
+fn follow(clock: &Clock, idp: &Idp) {
+    let clock = clock.clone();
+    idp.set_clock(move || clock.now().timestamp());
+}
+
 impl World {
+    /// Lets another provider agree with the application about the time.
+    pub(crate) fn keeps_time(&self, idp: &Idp) {
+        follow(&self.clock, idp);
+    }
+
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -170,6 +181,7 @@ impl World {
         let config = config.unwrap();
 
         let clock = Clock::standing_at(Utc::now());
+        follow(&clock, &idp);
         let keys = sealing::Keys::new(&config.sealing).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
         let authn =

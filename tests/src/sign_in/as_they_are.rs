@@ -133,7 +133,6 @@ async fn metadata_is_read_for_what_is_needed_alone() {
     ] {
         world.idp.set_manner(metadata(&odd));
         world.wait(1);
-        world.idp.set_clock_offset(0);
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, 200, "{odd}: {}", answer.text());
     }

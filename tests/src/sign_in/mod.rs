@@ -31,6 +31,7 @@ pub(crate) async fn with_other_provider(people: Vec<Person>) -> (World, Idp) {
         ("AUTHN__PROVIDERS__OTHER__CLIENT_SECRET", "another secret"),
     ])
     .await;
+    world.keeps_time(&other);
     other.register(IdpClient {
         id: "holdfast".to_owned(),
         secret: "another secret".to_owned(),

@@ -84,8 +84,7 @@ async fn a_provider_that_is_down_is_not_asked_again_at_once() {
 async fn a_clock_may_be_off_by_a_minute_and_no_more() {
     let world = World::start().await;
     for (offset, status) in [(-3600, 403), (-90, 403), (-30, 200), (30, 200), (90, 403), (3600, 403)] {
-        let apart = (world.clock.now() - chrono::Utc::now()).num_seconds();
-        world.idp.set_clock_offset(apart + offset);
+        world.idp.set_clock_offset(offset);
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, status, "{offset}: {}", answer.text());
     }

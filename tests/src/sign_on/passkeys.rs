@@ -39,12 +39,6 @@ async fn signs_out_there(idp: &Idp, subject: Option<&str>, sid: Option<&str>) {
     assert_eq!(sent.unwrap(), 200);
 }
 
-/// Time passes, for the provider of Acme as well.
-fn wait(world: &World, idp: &Idp, seconds: i64) {
-    world.wait(seconds);
-    idp.set_clock_offset((world.clock.now() - chrono::Utc::now()).num_seconds());
-}
-
 // control: IDN-15
 // control: IDN-20
 #[tokio::test]
@@ -54,13 +48,13 @@ async fn a_sign_out_at_the_provider_ends_what_the_passkey_opens_until_the_next_s
     let mut device = wanda(&world, &idp, "viewer").await;
     let (mut before, inside) = alone(&world, &mut device).await;
     assert!(inside, "she has just been there");
-    wait(&world, &idp, 60);
+    world.wait(60);
     signs_out_there(&idp, Some("wanda"), None).await;
     assert_eq!(before.get("/account").await.status, 303, "the session has ended");
     let (mut after, inside) = alone(&world, &mut device).await;
     assert!(!inside, "and the passkey alone begins none that counts there");
     assert_eq!(after.get("/account").await.status, 200, "it is still hers");
-    wait(&world, &idp, 60);
+    world.wait(60);
     come(&world, &idp, "wanda").await;
     assert!(enters(&world, &mut after).await, "the provider speaks for her again");
 
@@ -78,10 +72,10 @@ async fn a_passkey_alone_is_good_for_a_day_after_the_provider_and_of_an_owner_un
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
     let mut device = wanda(&world, &idp, "viewer").await;
-    wait(&world, &idp, 86_300);
+    world.wait(86_300);
     let (mut client, inside) = alone(&world, &mut device).await;
     assert!(inside);
-    wait(&world, &idp, 200);
+    world.wait(200);
     assert!(!enters(&world, &mut client).await, "in the middle of a session as well");
     let role = "update tenant.memberships set role = 'owner' where user_id = (select user_id from identity.accounts where subject = 'wanda')";
     assert_eq!(world.change(role).await, 1);
@@ -100,7 +94,7 @@ async fn a_sign_in_that_is_refused_renews_nothing() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
     let mut device = wanda(&world, &idp, "viewer").await;
-    wait(&world, &idp, 60);
+    world.wait(60);
     let mut client = world.stranger();
     let location = idp.sign_in(&start(&mut client, "/").await.moves_on_to(), "wanda").await.unwrap();
     signs_out_there(&idp, Some("wanda"), None).await;

@@ -117,6 +117,7 @@ struct State {
     spare: Option<Arc<Key>>,
     fault: Fault,
     manner: Manner,
+    clock: Box<dyn Fn() -> i64 + Send>,
     clock_offset: i64,
     counts: Counts,
     /// Requests that were pushed, by their reference.
@@ -160,6 +161,7 @@ impl Idp {
             spare: None,
             fault: Fault::None,
             manner: Manner::default(),
+            clock: Box::new(system_time),
             clock_offset: 0,
             counts: Counts::default(),
             pushed: HashMap::new(),
@@ -236,6 +238,12 @@ impl Idp {
         state.retired.retain(|old| old.alg() != alg);
     }
 
+    /// Reads the time from this clock, in seconds since 1970, instead of from the system. The clock of an application under
+    /// test may stand still, and its provider must agree with it however long the test takes.
+    pub fn set_clock(&self, clock: impl Fn() -> i64 + Send + 'static) {
+        self.lock().clock = Box::new(clock);
+    }
+
     /// Moves the provider's clock: every time it writes or checks is this many seconds off.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.lock().clock_offset = seconds;
@@ -266,18 +274,23 @@ impl Idp {
     }
 
     /// Seconds since 1970 on the provider's clock.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the provider is another machine to the application, with a clock of its own"
-    )]
     fn now(&self) -> i64 {
-        chrono::Utc::now().timestamp() + self.lock().clock_offset
+        let state = self.lock();
+        (state.clock)() + state.clock_offset
     }
 
     /// A panic in another thread while it held the lock leaves nothing half-changed that matters here.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the provider is another machine to the application, with a clock of its own"
+)]
+fn system_time() -> i64 {
+    chrono::Utc::now().timestamp()
 }
 
 impl State {
