@@ -93,7 +93,7 @@ async fn an_operator_helps_somebody_who_is_locked_out() {
     assert_eq!(olivia.get("/account").await.status, 303, "their sessions have ended");
     let event = &world.events("account.factors_reset").await[0];
     assert_eq!(event["details"]["reason"], "Lost the telephone, known in person");
-    assert_eq!((&event["details"]["passkeys"], &event["details"]["authenticator_app"]), (&json!(1), &json!(false)));
+    assert_eq!((&event["details"]["passkeys"], &event["details"]["authenticator_apps"]), (&json!(1), &json!(0)));
     world.told("olivia@example.com", "Your passkeys and codes were removed").await;
     // They come in with their provider, and make a passkey.
     let mut anew = world.sign_in_at_provider("olivia").await;

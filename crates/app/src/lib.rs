@@ -42,16 +42,19 @@ use axum::response::Response;
 use tenancy::Rule;
 use web::Limits;
 
-pub use self::settings::check_domains;
+pub use self::settings::DomainCheck;
 pub use operations::origin_of_requests;
 pub use state::State;
 
 /// One folder of the product.
+#[derive(Default)]
 struct Feature {
     routes: Routes<State>,
     policies: Option<PolicySource>,
     /// Kind of each audit event it records, and what a person reads for it.
     events: &'static [(&'static str, &'static str)],
+    /// How long the rows of its tables are kept.
+    keeping: &'static [Rule],
 }
 
 fn features() -> Vec<Feature> {
@@ -100,13 +103,8 @@ pub fn scopes() -> &'static [&'static str] {
 /// How long everything is kept that is not kept for ever.
 #[must_use]
 pub fn keeping() -> Vec<Rule> {
-    let features = [invitations::KEEPING, elevations::KEEPING, approvals::KEEPING];
-    [audit::KEEPING, jobs::KEEPING, authn::KEEPING, tokens::KEEPING]
-        .into_iter()
-        .chain(features)
-        .flatten()
-        .copied()
-        .collect()
+    let crates = [audit::KEEPING, jobs::KEEPING, authn::KEEPING, tokens::KEEPING];
+    crates.into_iter().chain(features().into_iter().map(|feature| feature.keeping)).flatten().copied().collect()
 }
 
 /// Every route of the product: method, path, guard.

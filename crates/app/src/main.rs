@@ -21,7 +21,6 @@ type Failure = Box<dyn std::error::Error>;
 const USAGE: &str = "usage:
   holdfast serve     run the application (configuration: HOLDFAST_CONFIG, HOLDFAST__SECTION__KEY)
 
-
 These read the URL of the database's owner from standard input:
   holdfast migrate                              create roles and tables
   holdfast lock USER --reason TEXT              lock an account (USER: its id, or its address where only one has it)
@@ -121,22 +120,12 @@ async fn run() -> Result<(), Failure> {
     // Beside the start: a provider that is down must not keep anything from starting.
     let providers = authn.clone();
     tokio::spawn(async move { providers.check_providers().await });
-    let domains = (db.clone(), authn.clone());
-    tokio::spawn(async move {
-        // In each process: what one has looked up is not due for the others.
-        let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
-        loop {
-            hourly.tick().await;
-            if let Err(error) = app::check_domains(&domains.0, &domains.1).await {
-                tracing::error!(?error, "domains could not be checked");
-            }
-        }
-    });
     let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::new(&config.mail, production, db.clone())?;
     let worker = jobs::Worker::new(db.clone());
     worker.start(mail).await;
     worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping())?).await;
+    worker.start(app::DomainCheck::new(db.clone(), authn.clone())).await;
     let decisions = audit::Decisions::start(db.clone());
     let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
     let state = State::new(authn, authorizer, tokens, db.clone(), config.security, &config.http);

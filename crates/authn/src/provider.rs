@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{Request, Response, StatusCode, header, request};
 use chrono::{DateTime, Duration, Utc};
+use fair::Places;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tenancy::{TenantId, UserId};
@@ -14,7 +15,6 @@ use crate::metadata::{ClientAuth, Metadata, Unusable};
 use crate::provider_key::PREFIX;
 use crate::provider_settings::ProviderSettings;
 use crate::secret::base64;
-use crate::shares::{Share, Shares};
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
 /// Most requests that wait for one provider at a time, and for one of an organization.
@@ -31,7 +31,7 @@ pub(crate) struct Provider {
     /// The organization whose own it is.
     pub(crate) organization: Option<TenantId>,
     /// Whose share of the places for all providers of organizations its requests wait in.
-    share: Option<(Shares, UserId)>,
+    share: Option<(Places<UserId>, UserId)>,
     reach: Reach,
     http: HttpClient,
     known: Mutex<Known>,
@@ -46,7 +46,7 @@ pub(crate) struct Provider {
 #[derive(Debug)]
 pub(crate) struct Place<'a>(
     #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
-    #[expect(dead_code, reason = "held")] Option<Share>,
+    #[expect(dead_code, reason = "held")] Option<fair::Place<UserId>>,
 );
 
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl Provider {
     /// One that an organization brings. Its addresses are somebody else's choice.
     pub(crate) fn of_organization(
         tenant: TenantId,
-        share: (Shares, UserId),
+        share: (Places<UserId>, UserId),
         config: ProviderConfig,
         public_url: &str,
         production: bool,
@@ -202,7 +202,7 @@ impl Provider {
     pub(crate) fn place(&self) -> Result<Place<'_>, Unusable> {
         let full = || Unusable::NotNow("many requests wait for its answer already".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
-        let share = self.share.as_ref().map(|(shares, whose)| shares.take(*whose).ok_or_else(full)).transpose()?;
+        let share = self.share.as_ref().map(|(places, whose)| places.try_take(*whose).ok_or_else(full)).transpose()?;
         Ok(Place(own, share))
     }
 

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use fair::Places;
 use sealing::{Column, Place};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, UserId, Write};
@@ -11,7 +13,6 @@ use web::{Context, Email, Error};
 use crate::metadata::Unusable;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
-use crate::shares::Shares;
 use crate::{Authn, ConfigError, ProviderConfig, ProviderKey, Solution};
 
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
@@ -30,12 +31,12 @@ const WAITING: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Organizations {
     known: Mutex<Known>,
-    shares: Shares,
+    places: Places<UserId>,
 }
 
 impl Default for Organizations {
     fn default() -> Self {
-        Self { known: Mutex::default(), shares: Shares::new(WAITING) }
+        Self { known: Mutex::default(), places: Places::new(WAITING, Duration::ZERO) }
     }
 }
 
@@ -133,7 +134,7 @@ impl Authn {
     fn provider_of(&self, tenant: TenantId, sign_on: &SignOn, by: UserId) -> Result<Provider, ConfigError> {
         let SignOn { issuer, client_id, client_secret, preset } = sign_on;
         let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
-        let share = (self.0.organizations.shares.clone(), by);
+        let share = (self.0.organizations.places.clone(), by);
         Provider::of_organization(tenant, share, config, &self.0.public_url, self.0.production, self.0.http.clone())
     }
 

@@ -45,20 +45,24 @@ impl<K: Eq + Hash + Clone> Places<K> {
         Self(Arc::new(Shared { state, longest_wait }))
     }
 
+    /// A place for `key` if there is one now. `None`: the key holds as many as are free, or others of it wait.
+    #[must_use]
+    pub fn try_take(&self, key: K) -> Option<Place<K>> {
+        let mut state = self.0.lock();
+        state.has_room(&key).then(|| state.hold(&self.0, key))
+    }
+
     /// A place for `key`, at once or after a wait. Those of one key wait in line. A place that becomes free goes to the key
     /// that holds the fewest. `None`: there was none in time.
     pub async fn take(&self, key: K) -> Option<Place<K>> {
         let waiting = {
             let mut state = self.0.lock();
-            let (free, next) = (state.free, state.next);
-            let known = state.keys.entry(key.clone()).or_insert_with(|| Key { held: 0, waiting: VecDeque::new() });
-            if known.held < free && known.waiting.is_empty() {
-                known.held += 1;
-                state.free -= 1;
-                return Some(Place(Some((Arc::clone(&self.0), key))));
+            if state.has_room(&key) {
+                return Some(state.hold(&self.0, key));
             }
             let (place, waiting) = oneshot::channel();
-            known.waiting.push_back((next, place));
+            let number = state.next;
+            state.key(key).waiting.push_back((number, place));
             state.next += 1;
             waiting
         };
@@ -84,6 +88,23 @@ impl<K: Eq + Hash + Clone> Shared<K> {
 }
 
 impl<K: Eq + Hash + Clone> State<K> {
+    fn key(&mut self, key: K) -> &mut Key<K> {
+        self.keys.entry(key).or_insert_with(|| Key { held: 0, waiting: VecDeque::new() })
+    }
+
+    fn has_room(&self, key: &K) -> bool {
+        match self.keys.get(key) {
+            Some(known) => known.held < self.free && known.waiting.is_empty(),
+            None => self.free > 0,
+        }
+    }
+
+    fn hold(&mut self, shared: &Arc<Shared<K>>, key: K) -> Place<K> {
+        self.key(key.clone()).held += 1;
+        self.free -= 1;
+        Place(Some((Arc::clone(shared), key)))
+    }
+
     fn release(&mut self, shared: &Arc<Shared<K>>, key: &K) {
         self.free += 1;
         if let Some(known) = self.keys.get_mut(key) {
@@ -178,7 +199,9 @@ mod tests {
                 held.push(of_key);
             }
             assert_eq!(places.free(), 0);
+            assert!(places.try_take(9).is_none());
             drop(held);
+            assert!(places.try_take(9).is_some());
             assert_eq!((places.free(), keys(&places)), (total, 0), "nothing is kept");
         }
     }

@@ -113,7 +113,7 @@ impl Janitor {
                       count(*) filter (where failed_at is not null) as "dead!",
                       coalesce(extract(epoch from now() - min(due_at) filter (where failed_at is null and due_at <= now())), 0)::bigint
                         as "late!"
-                 from jobs.queue where kind <> 'janitor' group by kind"#
+                 from jobs.queue where key is distinct from 'period' group by kind"#
         );
         for row in kinds.fetch_all(&mut *tx).await? {
             let (kind, waiting, dead, late) = (row.kind, row.waiting, row.dead, row.late);

@@ -56,7 +56,8 @@ pub trait Work: Send + Sync + 'static {
     /// Its name and limits.
     const KIND: Kind;
 
-    /// How often a job is queued by itself. Of all processes one queues it, once in each such period.
+    /// How often a job is queued by itself. Of all processes one queues it, once in each such period. A kind that has
+    /// one is looked for every 15 seconds instead of every second: nobody waits for it.
     fn every(&self) -> Option<Duration> {
         None
     }

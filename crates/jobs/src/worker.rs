@@ -103,6 +103,7 @@ impl Running {
 impl<W: Work> Doing<W> {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut next_period = Instant::now();
+        let look = self.work.every().map_or(LOOK, |every| PERIODS.min(every).max(LOOK));
         loop {
             if let Some(every) = self.work.every()
                 && next_period <= Instant::now()
@@ -116,7 +117,7 @@ impl<W: Work> Doing<W> {
                 tracing::error!(%error, kind = W::KIND.name, "the queue cannot be read");
             }
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(look) => {}
                 () = self.running.next() => {}
                 _ = stop.changed() => break,
             }

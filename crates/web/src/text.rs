@@ -1,13 +1,29 @@
 //! Text at the door: what is stored and compared has one spelling, and is what people see.
 
+/// Gives types that hold one string what text needs: it can be read and shown.
+macro_rules! as_text {
+    ($([$($generics:tt)*] $name:ty),*) => {$(
+        impl<$($generics)*> std::ops::Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<$($generics)*> std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
 mod characters;
 mod code;
 mod domain;
 mod email;
 mod likeness;
-
-use std::fmt;
-use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 
@@ -98,23 +114,6 @@ impl<const MIN: usize, const MAX: usize> TryFrom<&str> for Paragraph<MIN, MAX> {
     }
 }
 
-macro_rules! as_text {
-    ($([$($generics:tt)*] $name:ty),*) => {$(
-        impl<$($generics)*> Deref for $name {
-            type Target = str;
-
-            fn deref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl<$($generics)*> fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 as_text!([const MIN: usize, const MAX: usize] Line<MIN, MAX>, [const MIN: usize, const MAX: usize] Paragraph<MIN, MAX>);
 
 #[cfg(test)]

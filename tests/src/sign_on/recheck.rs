@@ -7,7 +7,7 @@ const RECORD: &str = "_holdfast.acme.test";
 /// Lets time pass, and runs the check. Gives how many domains were looked up.
 async fn after(world: &World, hours: i64) -> usize {
     world.wait(hours * 3600);
-    app::check_domains(&world.db, &world.authn).await.unwrap()
+    app::DomainCheck::new(world.db.clone(), world.authn.clone()).check().await.unwrap()
 }
 
 async fn proved(world: &World) -> Vec<(bool, bool)> {
@@ -111,7 +111,8 @@ async fn two_checks_at_once_are_one() {
     acme(&world).await;
     world.dns.say(RECORD, &[]);
     world.wait(86_400);
-    let check = || app::check_domains(&world.db, &world.authn);
+    let job = app::DomainCheck::new(world.db.clone(), world.authn.clone());
+    let check = || job.check();
     let (one, two) = tokio::join!(check(), check());
     assert!(one.is_ok() && two.is_ok());
     assert_eq!(world.events("domain.record_missing").await.len(), 1);

@@ -30,7 +30,7 @@ pub(crate) fn feature() -> Feature {
         .get("/account/email", email::ask)
         .post("/account/email", email::send)
         .post("/account/email/confirm", email::confirm);
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }
 
 /// What is a person's own, outside any organization.

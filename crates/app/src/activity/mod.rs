@@ -23,5 +23,5 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/activity.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -40,5 +40,5 @@ pub(crate) fn feature() -> Feature {
         ("api_token.revoked", "Took a token back"),
         ("api_client.refused", "Was refused at the token endpoint"),
     ];
-    Feature { routes, policies: None, events }
+    Feature { routes, events, ..Feature::default() }
 }

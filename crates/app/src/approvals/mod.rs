@@ -33,7 +33,7 @@ authz::actions! {
 }
 
 /// How long they are kept after they have ended.
-pub(super) const KEEPING: &[tenancy::Rule] =
+const KEEPING: &[tenancy::Rule] =
     &[tenancy::keep!("tenant.approvals", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
 
 pub(crate) fn feature() -> Feature {
@@ -53,5 +53,5 @@ pub(crate) fn feature() -> Feature {
         ("approval.approved", "Approved what takes two people"),
         ("approval.declined", "Declined what takes two people"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
 }

@@ -32,5 +32,5 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/authenticator.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -49,5 +49,5 @@ pub(crate) fn feature() -> Feature {
         ("api_client.secret_renewed", "Renewed the secret of an API client"),
         ("api_client.revoked", "Revoked an API client"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, ..Feature::default() }
 }

@@ -68,5 +68,5 @@ pub(crate) fn feature() -> Feature {
         ("contact.changed", "Changed a contact"),
         ("contact.deleted", "Deleted a contact"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, ..Feature::default() }
 }

@@ -24,7 +24,7 @@ authz::actions! {
 }
 
 /// How long they are kept after they have ended.
-pub(super) const KEEPING: &[tenancy::Rule] =
+const KEEPING: &[tenancy::Rule] =
     &[tenancy::keep!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
 
 pub(crate) fn feature() -> Feature {
@@ -47,5 +47,5 @@ pub(crate) fn feature() -> Feature {
         ("elevation.declined", "Declined a role for a while"),
         ("elevation.ended", "Ended a role for a while"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
 }

@@ -9,7 +9,7 @@ use web::{Page, Shell};
 use crate::Feature;
 
 pub(crate) fn feature() -> Feature {
-    Feature { routes: Routes::new().get("/", landing), policies: None, events: &[] }
+    Feature { routes: Routes::new().get("/", landing), ..Feature::default() }
 }
 
 #[derive(Template)]

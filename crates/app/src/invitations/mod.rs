@@ -29,7 +29,7 @@ authz::actions! {
 }
 
 /// How long they are kept after they have ended.
-pub(super) const KEEPING: &[tenancy::Rule] = &[tenancy::keep!(
+const KEEPING: &[tenancy::Rule] = &[tenancy::keep!(
     "tenant.invitations",
     "tenant_id, id",
     "expires_at",
@@ -60,5 +60,5 @@ pub(crate) fn feature() -> Feature {
         ("member.joined", "Joined the organization"),
         ("mail.undeliverable", "Could not deliver a mail"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
 }

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Notice};
+use authn::{Authn, Notice, remove_factors};
 use authz::{Action, Authorized, Entity, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -94,11 +94,10 @@ pub(crate) async fn reset_factors(
     mut details: Value,
     doing: &Doing<'_>,
 ) -> Result<()> {
-    let (user, now) = (member.uuid(), doing.authn.clock().now());
     let found = sqlx::query!(
         r#"select u.managed_by = m.tenant_id as managed from tenant.memberships m join identity.users u on u.id = m.user_id
             where m.user_id = $1 and m.role = $2 for update of m"#,
-        user,
+        member.uuid(),
         role,
     );
     let found = found.fetch_optional(&mut **tx).await?.ok_or(CHANGED)?;
@@ -106,29 +105,8 @@ pub(crate) async fn reset_factors(
         return Err(THEIR_OWN);
     }
     let announcement = FACTORS_RESET.announce(tx, doing).await?;
-    // First, so that a factor that one of them is just adding is there to be removed, or never comes.
-    sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an organization'
-          where user_id = $1 and ended_at is null and expires_at > $2",
-        user,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
-    // The last one that can be used stays, unless it is disabled first.
-    sqlx::query!(
-        "update identity.passkeys set disabled_at = $2, disabled_why = 'reset by the organization'
-          where user_id = $1 and disabled_at is null",
-        user,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
-    let passkeys = sqlx::query!("delete from identity.passkeys where user_id = $1", user).execute(&mut **tx).await?;
-    sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut **tx).await?;
-    sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut **tx).await?;
-    sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut **tx).await?;
-    details["passkeys"] = json!(passkeys.rows_affected());
+    let removed = remove_factors(tx, member, "by the organization", doing.authn.clock().now()).await?;
+    details["passkeys"] = json!(removed.passkeys);
     let target = Entity::new("Member", member).to_string();
     announcement.record(tx, target, details, &doing.who.actor()).await?;
     doing.authn.tell(tx, member, &Notice::FactorsReset, doing.who.context()).await

@@ -62,5 +62,5 @@ pub(crate) fn feature() -> Feature {
         ("member.sessions_ended", "Ended a member’s sessions"),
         ("member.factors_reset", "Reset a member’s factors"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, ..Feature::default() }
 }

@@ -23,7 +23,7 @@ const VALID: Duration = Duration::days(90);
 pub(crate) fn feature() -> Feature {
     let routes =
         Routes::new().get("/healthz", alive).get("/readyz", ready).get("/.well-known/security.txt", security_txt);
-    Feature { routes, policies: None, events: &[] }
+    Feature { routes, ..Feature::default() }
 }
 
 /// `[security]`: whom to tell about a hole.

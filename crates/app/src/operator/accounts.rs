@@ -1,4 +1,5 @@
 use audit::Event;
+use authn::remove_factors;
 use authz::Entity;
 use chrono::{DateTime, Utc};
 use mail::Mail;
@@ -98,29 +99,7 @@ pub async fn unlock(db: &Db, who: &str, reason: &Reason) -> Result<UserId, Failu
 pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
     let mut tx = db.begin_operator::<Write>().await?;
     let Person { id, .. } = find(&mut tx, who).await?;
-    let user = id.uuid();
-    // First, so that a factor that one of them is just adding is there to be removed, or never comes.
-    sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'factors reset by an operator'
-          where user_id = $1 and ended_at is null and expires_at > $2",
-        user,
-        now,
-    )
-    .execute(&mut *tx)
-    .await?;
-    // The last one that can be used stays, unless it is disabled first.
-    sqlx::query!(
-        "update identity.passkeys set disabled_at = $2, disabled_why = 'reset by an operator'
-          where user_id = $1 and disabled_at is null",
-        user,
-        now,
-    )
-    .execute(&mut *tx)
-    .await?;
-    let passkeys = sqlx::query!("delete from identity.passkeys where user_id = $1", user).execute(&mut *tx).await?;
-    let app = sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut *tx).await?;
-    let codes = sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut *tx).await?;
-    sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut *tx).await?;
+    let removed = remove_factors(&mut tx, id, "by an operator", now).await?;
     let words = (
         "account.factors_reset",
         "Your passkeys and codes were removed",
@@ -128,9 +107,9 @@ pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Ut
          sessions have ended. Sign in with your provider and make a new passkey.",
     );
     let details = json!({
-        "passkeys": passkeys.rows_affected(),
-        "authenticator_app": app.rows_affected() == 1,
-        "recovery_codes": codes.rows_affected(),
+        "passkeys": removed.passkeys,
+        "authenticator_apps": removed.authenticator_apps,
+        "recovery_codes": removed.recovery_codes,
     });
     record(&mut tx, words, id, details, reason).await?;
     tx.commit().await?;

@@ -49,5 +49,5 @@ pub(crate) fn feature() -> Feature {
         ("workspace.created", "Created a workspace"),
         ("organization.deleted", "Deleted the organization"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, ..Feature::default() }
 }

@@ -40,5 +40,5 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/passkeys.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }

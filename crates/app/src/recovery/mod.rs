@@ -31,5 +31,5 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/recovery.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }

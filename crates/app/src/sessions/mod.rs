@@ -49,5 +49,5 @@ pub(crate) fn feature() -> Feature {
         policies: include_str!("../../../../policies/sessions.cedar"),
         actions: ACTIONS,
     };
-    Feature { routes, policies: Some(policies), events: &[] }
+    Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -9,7 +9,7 @@ mod rules;
 
 use authz::{PolicySource, Routes};
 
-pub use recheck::check_domains;
+pub use recheck::DomainCheck;
 pub(crate) use rules::relax;
 
 use self::domain::Domain;
@@ -58,5 +58,5 @@ pub(crate) fn feature() -> Feature {
         ("domain.withdrawn", "Withdrew a domain whose DNS record was gone"),
         ("domain.removed", "Removed a domain"),
     ];
-    Feature { routes, policies: Some(policies), events }
+    Feature { routes, policies: Some(policies), events, ..Feature::default() }
 }

@@ -3,6 +3,7 @@
 use audit::Actor;
 use authn::{Authn, ProvedDomain, domain_record};
 use chrono::{DateTime, Duration, Utc};
+use jobs::{Failure, Job, Kind, Work};
 use mail::Mail;
 use serde_json::json;
 use tenancy::{Db, Tx, Write};
@@ -25,19 +26,67 @@ enum Outcome {
     Withdrawn { last: bool },
 }
 
-/// Looks up the domains that are due, and withdraws those whose record has been gone for too long. A DNS that does not answer
-/// says nothing, and is asked again an hour later. Returns how many were looked up.
-pub async fn check_domains(db: &Db, authn: &Authn) -> Result<usize> {
-    let due = authn.domains_to_check(AT_ONCE).await?;
-    for domain in &due {
-        // No transaction is open while the DNS is asked.
-        let answer = authn.domain_says(&domain.name, &domain.token).await;
-        if let Err(error) = &answer {
-            tracing::warn!(domain = domain.name, error, "the DNS was asked in vain");
-        }
-        note(db, authn, domain, answer.ok()).await?;
+/// Looks up the verified domains whose next look-up is due, and withdraws those whose record has been missing for too long.
+/// A DNS failure proves nothing, so the domain is looked up again an hour later.
+#[derive(Debug)]
+pub struct DomainCheck {
+    db: Db,
+    authn: Authn,
+}
+
+impl DomainCheck {
+    /// A check of the domains of every organization in this database.
+    #[must_use]
+    pub fn new(db: Db, authn: Authn) -> Self {
+        Self { db, authn }
     }
-    Ok(due.len())
+
+    /// Runs it once. A domain whose result cannot be stored keeps no other from being looked up. Returns how many were
+    /// looked up and stored.
+    ///
+    /// # Errors
+    ///
+    /// The domains cannot be read from the database.
+    pub async fn check(&self) -> Result<usize> {
+        let mut stored = 0;
+        for domain in self.authn.domains_to_check(AT_ONCE).await? {
+            // No transaction is open during the DNS query.
+            let answer = self.authn.domain_says(&domain.name, &domain.token).await;
+            if let Err(error) = &answer {
+                tracing::warn!(domain = domain.name, error, "DNS lookup failed");
+            }
+            match note(&self.db, &self.authn, &domain, answer.ok()).await {
+                Ok(()) => stored += 1,
+                Err(error) => {
+                    tracing::error!(?error, domain = domain.name, "the result of a DNS lookup was not stored");
+                }
+            }
+        }
+        Ok(stored)
+    }
+}
+
+impl Work for DomainCheck {
+    type Payload = ();
+
+    /// With two queries of two seconds for each domain, the longest run takes 14 minutes.
+    const KIND: Kind = Kind {
+        name: "domain_check",
+        places: 1,
+        patience: std::time::Duration::from_mins(20),
+        give_up: std::time::Duration::from_hours(1),
+    };
+
+    fn every(&self) -> Option<std::time::Duration> {
+        Some(std::time::Duration::from_hours(1))
+    }
+
+    async fn run(&self, _: &Job<()>) -> Result<(), Failure> {
+        if let Err(error) = self.check().await {
+            tracing::error!(?error, "the domains that are due cannot be read");
+        }
+        Ok(())
+    }
 }
 
 async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>) -> Result<()> {

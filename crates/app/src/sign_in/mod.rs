@@ -25,5 +25,5 @@ pub(crate) fn feature() -> Feature {
         .post("/sign-in/{provider}/back-channel-logout", pages::back_channel_logout)
         .post("/sign-out", pages::sign_out)
         .get("/signed-out", pages::signed_out);
-    Feature { routes, policies: None, events: &[] }
+    Feature { routes, ..Feature::default() }
 }

@@ -12,5 +12,5 @@ pub(crate) fn feature() -> Feature {
         .post("/step-up", pages::accept)
         .post("/step-up/code", pages::accept_code)
         .post("/step-up/options", pages::options);
-    Feature { routes, policies: None, events: &[] }
+    Feature { routes, ..Feature::default() }
 }

@@ -1,6 +1,3 @@
-use std::fmt;
-use std::ops::Deref;
-
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleton};
 
@@ -9,19 +6,7 @@ use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleto
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(String);
 
-impl Deref for Domain {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Domain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+as_text!([] Domain);
 
 impl TryFrom<&str> for Domain {
     type Error = String;

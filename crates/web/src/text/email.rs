@@ -1,6 +1,3 @@
-use std::fmt;
-use std::ops::Deref;
-
 use super::characters::{composed, first_hidden};
 use super::domain::{Domain, shown_domain};
 
@@ -9,19 +6,7 @@ use super::domain::{Domain, shown_domain};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
-impl Deref for Email {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+as_text!([] Email);
 
 impl TryFrom<&str> for Email {
     type Error = String;

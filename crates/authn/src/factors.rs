@@ -1,0 +1,55 @@
+use chrono::{DateTime, Utc};
+use tenancy::{Plane, Tx, UserId, Write};
+
+/// How many factors of a person were removed.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovedFactors {
+    /// Passkeys.
+    pub passkeys: u64,
+    /// Authenticator apps: one of the person's own, and one for each organization that vouches for them.
+    pub authenticator_apps: u64,
+    /// Recovery codes.
+    pub recovery_codes: u64,
+}
+
+/// Removes every factor of a person who is locked out, and ends their sessions. `by` says who did it, as in "by an operator".
+///
+/// # Errors
+///
+/// The database refuses a statement. The caller does not commit then.
+pub async fn remove_factors<P: Plane>(
+    tx: &mut Tx<Write, P>,
+    user: UserId,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<RemovedFactors, sqlx::Error> {
+    let (user, why) = (user.uuid(), format!("factors reset {by}"));
+    // First, so that a factor that a session is just adding is removed below, or is never added.
+    sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = $3
+          where user_id = $1 and ended_at is null and expires_at > $2",
+        user,
+        now,
+        why,
+    )
+    .execute(&mut **tx)
+    .await?;
+    // The database keeps the last passkey that can be used, so each is disabled first.
+    sqlx::query!(
+        "update identity.passkeys set disabled_at = $2, disabled_why = $3 where user_id = $1 and disabled_at is null",
+        user,
+        now,
+        why,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let passkeys = sqlx::query!("delete from identity.passkeys where user_id = $1", user).execute(&mut **tx).await?;
+    let apps = sqlx::query!("delete from identity.totp where user_id = $1", user).execute(&mut **tx).await?;
+    let codes = sqlx::query!("delete from identity.recovery_codes where user_id = $1", user).execute(&mut **tx).await?;
+    sqlx::query!("delete from identity.recoveries where user_id = $1", user).execute(&mut **tx).await?;
+    Ok(RemovedFactors {
+        passkeys: passkeys.rows_affected(),
+        authenticator_apps: apps.rows_affected(),
+        recovery_codes: codes.rows_affected(),
+    })
+}
