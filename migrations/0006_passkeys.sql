@@ -6,6 +6,9 @@ create table identity.passkeys (
   -- Public key, signature counter and flags, as the WebAuthn library keeps them.
   credential jsonb not null,
   name text not null check (char_length(name) between 1 and 60 and tenant.is_plain(name)),
+  -- Whether it is discoverable, that is, signs in alone: what the browser said when it was made (credProps.rk, which nobody signs),
+  -- and true once it has. Null where nobody knows. Only the words of pages and mails depend on it.
+  discoverable boolean,
   -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
   enrolled_with uuid,
   -- Its bond: sessions it begins have the same.
@@ -78,7 +81,7 @@ create policy own on identity.passkeys to account_rows
          and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')))
   with check (user_id = (select current_setting('app.user_id')::uuid)
               and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
-grant select, update (credential, last_used_at, disabled_at, disabled_why) on identity.passkeys to identity_rows;
+grant select, update (credential, discoverable, last_used_at, disabled_at, disabled_why) on identity.passkeys to identity_rows;
 grant select, insert, update (name), delete on identity.passkeys to account_rows;
 
 alter table identity.ceremonies enable row level security;

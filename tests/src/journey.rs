@@ -100,6 +100,7 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     let credentials = device.credentials().await;
     assert_eq!(credentials.len(), 1);
     assert_eq!(credentials[0]["isResidentCredential"], true);
+    assert_eq!(world.database.count("select count(*) from identity.passkeys where discoverable").await, 1);
     page.loads(page.click_text("a", "Activity")).await;
     let trail = page.text("table").await;
     assert!(trail.contains("Created the organization") && trail.contains("Nora Newcomer"), "{trail}");
@@ -127,6 +128,49 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     page.wait_for("[role=alert]:not([hidden])").await;
     assert!(page.text("[role=alert]").await.contains("cancelled, or it took too long"));
     assert!(page.url().ends_with("/sign-in"), "{}", page.url());
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+    browser.close().await;
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn a_key_that_keeps_no_passkeys_is_a_second_factor_and_the_pages_say_so() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    let key = page.add_small_key().await;
+    sign_in(&page, &world, "erin").await;
+    page.goto(&world.url("/account/passkeys/new")).await;
+    make_passkey(&page).await;
+    assert_eq!(key.credentials().await[0]["isResidentCredential"], false);
+    let said = page.text("[role=status]").await;
+    assert!(said.contains("as a second factor") && said.contains("can't sign you in alone"), "{said}");
+    let list = page.text("main").await;
+    assert!(list.contains("Second factor only") && list.contains("your sign-in provider first"), "{list}");
+    look(&page, "/passkeys-second-factor").await;
+    page.loads(page.click_text("a", "Rename")).await;
+    page.click_text("header button", "Sign out").await;
+    page.wait_for_url("/end-session").await;
+
+    // Alone it does not sign in, and the page says why that can be.
+    page.goto(&world.url("/sign-in")).await;
+    page.click_text("button", "Sign in with a passkey").await;
+    page.wait_for("[role=alert]:not([hidden])").await;
+    let why = page.text("[role=alert]").await;
+    assert!(why.contains("second factor only, sign in another way first"), "{why}");
+    look(&page, "/sign-in-second-factor").await;
+    // After the provider it does.
+    page.click_text("button", "Continue with Development sign-in").await;
+    page.wait_for_url(&world.idp.issuer()).await;
+    page.click("[data-person=erin]").await;
+    page.wait_for_url("/step-up").await;
+    page.loads(page.click_text("button", "Use your passkey")).await;
+    page.wait_for_url("/organizations").await;
+    page.goto(&world.url("/account/passkeys")).await;
+    assert!(
+        page.text("main").await.contains("Second factor only"),
+        "used as one, it is still none that signs in alone"
+    );
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
     browser.close().await;
 }

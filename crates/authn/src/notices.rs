@@ -9,8 +9,13 @@ use crate::session::actor;
 /// What the owner of an account hears of by mail, whoever did it.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// A passkey of this name can sign in from now on.
-    PasskeyAdded(String),
+    /// A passkey of this name proves who its holder is from now on, and unless it is known not to be discoverable, signs in.
+    PasskeyAdded {
+        /// What its owner calls it.
+        name: String,
+        /// Whether it signs in alone, as far as the browser says.
+        discoverable: Option<bool>,
+    },
     /// A passkey of this name cannot any more.
     PasskeyRemoved(String),
     /// A passkey was copied and is disabled.
@@ -46,15 +51,21 @@ pub enum Notice {
     LockedOut(DateTime<Utc>),
 }
 
+fn added(name: &str, discoverable: Option<bool>) -> String {
+    let can = match discoverable {
+        Some(false) => "confirm as you what is done after a sign-in, but can't sign in with it alone",
+        _ => "sign in as you",
+    };
+    format!("The passkey “{name}” was added to your account. Whoever holds it can {can}.")
+}
+
 impl Notice {
     /// Kind, subject, and what happened.
     fn words(&self) -> (&'static str, &'static str, String) {
         match self {
-            Self::PasskeyAdded(name) => (
-                "passkey.added",
-                "A passkey was added to your account",
-                format!("The passkey “{name}” was added to your account. Whoever holds it can sign in as you."),
-            ),
+            Self::PasskeyAdded { name, discoverable } => {
+                ("passkey.added", "A passkey was added to your account", added(name, *discoverable))
+            }
             Self::PasskeyRemoved(name) => (
                 "passkey.removed",
                 "A passkey was removed from your account",

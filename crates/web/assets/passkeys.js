@@ -19,7 +19,7 @@ const ceremonies = {
     return answer(made, {
       attestationObject: text(made.response.attestationObject),
       transports: made.response.getTransports?.(),
-    });
+    }, { credProps: made.getClientExtensionResults().credProps });
   },
   get: async (options) => {
     const challenge = bytes(options.challenge);
@@ -33,15 +33,18 @@ const ceremonies = {
   },
 };
 
-const answer = (credential, response) => JSON.stringify({
+const answer = (credential, response, clientExtensionResults) => JSON.stringify({
   id: credential.id,
   rawId: text(credential.rawId),
   type: credential.type,
   response: { clientDataJSON: text(credential.response.clientDataJSON), ...response },
+  clientExtensionResults,
 });
 
 const problems = {
   NotAllowedError: "That was cancelled, or it took too long. Nothing has changed. You can try again.",
+  // Browsers say the same where the person has no passkey that signs in alone.
+  NothingAlone: "That was cancelled, or it took too long. Nothing has changed. If your security key is a second factor only, sign in another way first. You use the key right after.",
   InvalidStateError: "This device or key already holds a passkey for your account.",
   SecurityError: "Passkeys cannot be used at this address. Ask the people who run this service.",
   NotSupportedError: "This device cannot make a passkey of the kind that is needed. Try another device or a security key.",
@@ -72,6 +75,7 @@ const wire = (form) => {
     if (button.disabled || !form.reportValidity()) return;
     button.disabled = true;
     problem.hidden = true;
+    let alone = false;
     try {
       const response = await ask(form.dataset.options, {});
       if (response.status === 401 || response.status === 403) {
@@ -90,10 +94,13 @@ const wire = (form) => {
         return;
       }
       if (!response.ok) throw new Error(`${response.status}`);
-      form.elements.credential.value = await ceremonies[form.dataset.passkey](await response.json());
+      const options = await response.json();
+      alone = form.dataset.passkey === "get" && !options.allowCredentials?.length;
+      form.elements.credential.value = await ceremonies[form.dataset.passkey](options);
       form.submit();
     } catch (error) {
-      say(problems[error.name] ?? "Something went wrong. Nothing has changed. Please try again in a moment.");
+      const name = alone && error.name === "NotAllowedError" ? "NothingAlone" : error.name;
+      say(problems[name] ?? "Something went wrong. Nothing has changed. Please try again in a moment.");
       button.disabled = false;
     }
   });

@@ -106,6 +106,42 @@ async fn the_browser_is_asked_for_verification_and_for_none_of_the_passkeys_ther
     assert_eq!(anybody["userVerification"], "required");
 }
 
+/// What the page of passkeys says of the one there is, and what its row holds.
+async fn said_of_the_only_one(world: &World, client: &mut Client) -> (bool, bool, Value) {
+    let page = client.get("/account/passkeys").await;
+    let says = |words| page.body.contains(words);
+    (says("Second factor only"), says("did not say"), stored(world).await[0]["discoverable"].clone())
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn what_a_browser_says_of_a_passkey_changes_words_and_a_sign_in_with_it_alone_corrects_them() {
+    let unknown = (json!({}), (false, true, Value::Null), "sign in as you");
+    let second_factor =
+        (json!({ "credProps": { "rk": false } }), (true, false, json!(false)), "can't sign in with it alone");
+    let alone = (json!({ "credProps": { "rk": true } }), (false, false, json!(true)), "sign in as you");
+    for (says, list, told) in [unknown, second_factor, alone] {
+        let world = World::start().await;
+        let (mut erin, mut device) = (world.sign_in("erin").await, Authenticator::new(&world));
+        let asked = options(&mut erin, "/account/passkeys/options").await;
+        assert_eq!(asked["extensions"]["credProps"], true);
+        let mut credential = device.create(&asked);
+        credential["clientExtensionResults"] = says.clone();
+        credential.as_object_mut().unwrap().remove("extensions");
+        let made = [("name", "Key"), ("credential", &credential.to_string())];
+        assert_eq!(erin.post("/account/passkeys", &made).await.status, 303);
+        assert_eq!(said_of_the_only_one(&world, &mut erin).await, list, "{says}");
+        let mail = world.mail_to("erin@example.com").await;
+        assert!(mail.text.contains(told), "{says}: {}", mail.text);
+        // A step-up names the credential, so it tells nothing.
+        assert_eq!(step_up(&mut erin, &mut device, ("return_to", "/account")).await.status, 303);
+        assert_eq!(said_of_the_only_one(&world, &mut erin).await, list, "{says}");
+        // It was wrong, or did not know: what was said allows and refuses nothing.
+        assert_eq!(sign_in(&mut world.stranger(), &mut device).await.status, 303, "{says}");
+        assert_eq!(said_of_the_only_one(&world, &mut erin).await, (false, false, json!(true)), "{says}");
+    }
+}
+
 // control: IDN-09
 #[tokio::test]
 async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is() {

@@ -18,10 +18,13 @@ const LIST: &str = "/account/passkeys";
 struct List {
     shell: Shell,
     passkeys: Vec<ListRow>,
+    /// There are some that can be used, and none of them is known to sign in alone, or may.
+    none_alone: bool,
 }
 
 struct ListRow {
     name: String,
+    discoverable: Option<bool>,
     added: String,
     used: String,
     disabled_why: Option<String>,
@@ -33,7 +36,9 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>) -> Result<impl IntoRe
     let mut tx = ok.begin().await?;
     let passkeys = passkey::all(&mut tx).await?;
     let usable = passkeys.iter().filter(|passkey| passkey.disabled_why.is_none()).count();
+    let alone = passkeys.iter().any(|passkey| passkey.disabled_why.is_none() && passkey.discoverable != Some(false));
     let row = |passkey: Passkey| ListRow {
+        discoverable: passkey.discoverable,
         remove_url: (usable > 1 || passkey.disabled_why.is_some()).then(|| format!("{LIST}/{}/remove", passkey.id)),
         added: moment(passkey.created_at),
         used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), moment),
@@ -42,7 +47,7 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>) -> Result<impl IntoRe
         name: passkey.name,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
-    Ok(Page(List { shell: account(ok.who(), AccountNav::Passkeys), passkeys }))
+    Ok(Page(List { shell: account(ok.who(), AccountNav::Passkeys), passkeys, none_alone: usable > 0 && !alone }))
 }
 
 #[derive(Template)]
@@ -148,14 +153,25 @@ pub(super) async fn enrol(
     tx.commit().await?;
     match outcome {
         Ok(enrolled) => {
+            let text = ready(&name, enrolled.discoverable());
             let cookie = authn.step_up_by_enrolment(ok.who(), &headers, enrolled).await?;
-            Ok((cookie, see_other(return_to.as_str(), &format!("{name} is ready to use."))).into_response())
+            Ok((cookie, see_other(return_to.as_str(), &text)).into_response())
         }
         Err(failure) => {
             errors.add("credential", why_not(failure));
             let page = New::page(ok.who(), &input.name, &return_to, &errors);
             Err(errors.on_page(page))
         }
+    }
+}
+
+fn ready(name: &Name, discoverable: Option<bool>) -> String {
+    if discoverable == Some(false) {
+        format!(
+            "{name} is ready to use as a second factor. It can't sign you in alone: sign in with your provider, then use it."
+        )
+    } else {
+        format!("{name} is ready to use.")
     }
 }
 
@@ -221,6 +237,7 @@ pub(super) async fn rename(mut ok: Authorized<RenamePasskey>, Form(input): Form<
 struct Removal {
     shell: Shell,
     name: String,
+    second_factor_only: bool,
     action_url: String,
     cancel_url: &'static str,
 }
@@ -229,6 +246,7 @@ pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemovePasskey>>) -> i
     Page(Removal {
         shell: account(ok.who(), AccountNav::Passkeys),
         name: ok.on().name.clone(),
+        second_factor_only: ok.on().discoverable == Some(false),
         action_url: format!("{LIST}/{}/remove", ok.on().id),
         cancel_url: LIST,
     })

@@ -12,6 +12,8 @@ pub(crate) struct Passkey {
     pub(super) id: Uuid,
     pub(super) owner: UserId,
     pub(super) name: String,
+    /// Whether it signs in alone, as far as anybody knows.
+    pub(super) discoverable: Option<bool>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
     pub(super) disabled_why: Option<String>,
@@ -27,7 +29,7 @@ impl Resource for Passkey {
         let Some(id) = path.id::<Uuid>("passkey") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Passkey,
-            r#"select id, user_id as "owner: UserId", name, created_at, last_used_at, disabled_why
+            r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_why
                  from identity.passkeys where id = $1"#,
             id,
         )
@@ -44,7 +46,7 @@ impl Resource for Passkey {
 pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     Ok(sqlx::query_as!(
         Passkey,
-        r#"select id, user_id as "owner: UserId", name, created_at, last_used_at, disabled_why
+        r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_why
              from identity.passkeys order by id"#
     )
     .fetch_all(&mut **tx)

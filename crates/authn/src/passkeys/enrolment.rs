@@ -14,7 +14,19 @@ const MOST: i64 = 20;
 
 /// Proof that its holder has just made a passkey, with their verification.
 #[derive(Debug)]
-pub struct Enrolled(Uuid);
+pub struct Enrolled {
+    passkey: Uuid,
+    discoverable: Option<bool>,
+}
+
+impl Enrolled {
+    /// Whether it is discoverable, and so signs in alone. Only what the browser says, which nobody signs: good for words, and
+    /// for nothing else.
+    #[must_use]
+    pub fn discoverable(&self) -> Option<bool> {
+        self.discoverable
+    }
+}
 
 /// The credentials that somebody has. A device that holds one of them makes no other one, which would take its place there.
 #[derive(Debug)]
@@ -42,7 +54,8 @@ impl Authn {
         let (options, state) =
             self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;
         let mut options = serde_json::to_value(options)?["publicKey"].take();
-        // So that it can sign in by itself where the device can keep it.
+        // So that it can sign in by itself where the device can keep it. Not "required": a key that keeps none, or has no place
+        // left, is a good second factor. The browser says which of the two it is (`credProps`, which the library asks for).
         options["authenticatorSelection"]["residentKey"] = json!("preferred");
         self.give_out(tx, Purpose::enrol(who), options, serde_json::to_value(&state)?).await
     }
@@ -60,7 +73,7 @@ impl Authn {
         let answer: RegisterPublicKeyCredential = read(answer)?;
         let outcome = self.enrol(tx, who, headers, name, &answer).await?;
         let event = match &outcome {
-            Ok(passkey) => {
+            Ok(Enrolled { passkey, .. }) => {
                 let target = format!("Passkey::{passkey}");
                 Event { kind: "passkey.enrolled", target, details: json!({ "name": name }) }
             }
@@ -71,10 +84,11 @@ impl Authn {
             }
         };
         event.record(tx, &who.actor()).await?;
-        if outcome.is_ok() {
-            self.tell(tx, who.user, &Notice::PasskeyAdded(name.to_owned()), who.context()).await?;
+        if let Ok(Enrolled { discoverable, .. }) = outcome {
+            let notice = Notice::PasskeyAdded { name: name.to_owned(), discoverable };
+            self.tell(tx, who.user, &notice, who.context()).await?;
         }
-        Ok(outcome.map(Enrolled).map_err(|(failure, _)| failure))
+        Ok(outcome.map_err(|(failure, _)| failure))
     }
 
     async fn enrol(
@@ -84,7 +98,7 @@ impl Authn {
         headers: &HeaderMap,
         name: &str,
         answer: &RegisterPublicKeyCredential,
-    ) -> Result<Result<Uuid, (PasskeyFailure, String)>, Error> {
+    ) -> Result<Result<Enrolled, (PasskeyFailure, String)>, Error> {
         let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
             return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
         };
@@ -106,16 +120,17 @@ impl Authn {
         if count.fetch_one(&mut **tx).await? >= MOST {
             return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));
         }
-        let id = Uuid::now_v7();
+        let (id, discoverable) = (Uuid::now_v7(), answer.extensions.cred_props.as_ref().and_then(|props| props.rk));
         let inserted = sqlx::query!(
-            "insert into identity.passkeys (id, user_id, credential_id, credential, name, created_at, enrolled_with)
-             select $1, $2, $3, $4, $5, $6, s.passkey_id from identity.sessions s where s.id = $7
+            "insert into identity.passkeys (id, user_id, credential_id, credential, name, discoverable, created_at, enrolled_with)
+             select $1, $2, $3, $4, $5, $6, $7, s.passkey_id from identity.sessions s where s.id = $8
              on conflict do nothing",
             id,
             who.user.uuid(),
             passkey.cred_id().as_slice(),
             serde_json::to_value(&passkey)?,
             name,
+            discoverable,
             self.0.clock.now(),
             who.session,
         )
@@ -124,7 +139,7 @@ impl Authn {
         if inserted.rows_affected() == 0 {
             return Ok(Err((PasskeyFailure::Known, "the credential is registered already".to_owned())));
         }
-        Ok(Ok(id))
+        Ok(Ok(Enrolled { passkey: id, discoverable }))
     }
 
     /// Counts a passkey that was made in this session as proved in it. The session gets a new token.
@@ -135,7 +150,7 @@ impl Authn {
         enrolled: Enrolled,
     ) -> Result<NewCookie, Error> {
         let mut tx = self.begin_for(who).await?;
-        let cookie = self.note_proof(&mut tx, who, headers, enrolled.0).await?;
+        let cookie = self.note_proof(&mut tx, who, headers, enrolled.passkey).await?;
         tx.commit().await?;
         Ok(cookie)
     }

@@ -132,11 +132,13 @@ impl Authn {
             Err(error) => return refused(&error.to_string()),
         };
         passkey.update_credential(&result);
+        // One that answers a challenge which names none is discoverable, whatever its browser said of it.
         sqlx::query!(
-            "update identity.passkeys set credential = $2, last_used_at = $3 where id = $1",
+            "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
             stored.id,
             serde_json::to_value(&passkey)?,
             now,
+            matches!(purpose, Purpose::SignIn),
         )
         .execute(&mut **tx)
         .await?;
