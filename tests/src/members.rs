@@ -253,7 +253,7 @@ async fn everybody_may_leave_and_the_last_owner_may_not() {
 /// Emails of the members in a list, in its order, and the address of the next page.
 fn listed(list: &Answer) -> (Vec<String>, Option<String>) {
     assert_eq!(list.status, 200, "{}", list.text());
-    let cells = list.body.split("data-label=\"Email\"><bdi class=\"address\">").skip(1);
+    let cells = list.body.split("<p class=\"more\"><bdi class=\"address\">").skip(1);
     let next = list.body.split('"').find(|part| part.contains("after_id=")).map(|link| link.replace("&#38;", "&"));
     (cells.map(|cell| cell.split('<').next().unwrap().to_owned()).collect(), next)
 }

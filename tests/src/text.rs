@@ -335,7 +335,7 @@ async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
     let row = |badge: &str, name: &str| {
         let badge = format!("<span class=\"badge badge-accent\">{badge}</span>");
         page.body
-            .split("data-label=\"Who\"")
+            .split("<p class=\"by\"")
             .skip(1)
             .filter(|cell| {
                 let cell = cell.split("</td>").next().unwrap();
@@ -348,7 +348,7 @@ async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
     assert_eq!(row("Former member", ""), 1, "{}", page.text());
     assert_eq!(row("Service account", "Importer"), 1, "{}", page.text());
     let cells: Vec<&str> =
-        page.body.split("data-label=\"Who\"").skip(1).filter(|cell| cell.contains("<bdi>Olivia Owner</bdi>")).collect();
+        page.body.split("<p class=\"by\"").skip(1).filter(|cell| cell.contains("<bdi>Olivia Owner</bdi>")).collect();
     let with = |address: &str, unverified: bool| {
         cells
             .iter()

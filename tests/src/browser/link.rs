@@ -58,7 +58,7 @@ impl State {
                 let reason = string(&params["errorText"]) + &string(&params["blockedReason"]);
                 self.errors.push(format!("failed request: {reason} {url}"));
             }
-            "Log.entryAdded" if params["entry"]["level"] == "error" => {
+            "Log.entryAdded" if params["entry"]["level"] == "error" || params["entry"]["level"] == "warning" => {
                 let entry = &params["entry"];
                 let text = string(&entry["text"]);
                 if !text.contains("net::ERR_") {
@@ -71,7 +71,9 @@ impl State {
                     ));
                 }
             }
-            "Runtime.consoleAPICalled" if params["type"] == "error" || params["type"] == "assert" => {
+            "Runtime.consoleAPICalled"
+                if params["type"] == "error" || params["type"] == "warning" || params["type"] == "assert" =>
+            {
                 let words = params["args"].as_array().into_iter().flatten();
                 let words: Vec<String> = words.map(|w| string(&w["description"]) + &string(&w["value"])).collect();
                 self.errors.push(format!("console: {}", words.join(" ")));

@@ -279,7 +279,7 @@ impl Page {
         self.send("Emulation.setScriptExecutionDisabled", json!({"value": disabled})).await;
     }
 
-    /// All that went wrong in this page and is known by now, oldest first: console errors, CSP violations, uncaught exceptions,
+    /// All that went wrong in this page and is known by now, oldest first: console errors and warnings, CSP violations, uncaught exceptions,
     /// failed requests, answers of 400 and above, and script dialogs (which are dismissed). Chromium reports some of it a little
     /// after the fact, so wait for what must be there with [`Page::wait_for_error`], and settle the page before requiring none.
     #[must_use]

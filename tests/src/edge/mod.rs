@@ -5,6 +5,7 @@ mod fair;
 mod forms;
 mod fuzz;
 mod headers;
+mod html;
 mod ids;
 mod limits;
 mod network;

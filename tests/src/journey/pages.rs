@@ -103,6 +103,10 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         page.set_size(360, 800).await;
         let wide = page.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
         assert_eq!(wide, 0, "{path} scrolls sideways on a telephone");
+        // In Safari another display takes the meaning of a table from screen readers.
+        let others = "[...document.querySelectorAll('table, table *')].filter(e => /^(TABLE|T[RHD]|THEAD|TBODY)$/.test(e.tagName) \
+                      && !getComputedStyle(e).display.startsWith('table')).length";
+        assert_eq!(page.eval(others).await, 0, "{path}: a table is none on a telephone");
         look(&page, path).await;
         page.set_size(1280, 900).await;
     }
