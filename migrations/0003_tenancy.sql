@@ -30,6 +30,11 @@ create table tenant.memberships (
 );
 create index memberships_user on tenant.memberships (user_id);
 select tenant.protect('tenant.memberships');
+revoke insert, update on tenant.memberships from tenant_rows;
+grant insert (user_id, role), update (role, signed_out_at) on tenant.memberships to tenant_rows;
+-- Whoever makes an organization is its first member. Others accept an invitation (account_rows).
+create trigger sign_as_oneself before insert on tenant.memberships
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('user_id');
 
 -- An organization always has an owner. The row of the organization is locked first, so of two owners who remove each
 -- other in the same moment the second one waits, sees the first one gone, and is refused.

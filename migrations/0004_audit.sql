@@ -41,7 +41,8 @@ alter table audit.decisions force row level security;
 
 -- Appending only, and a tenant appends to and reads its own part. Nobody is granted update, delete or truncate.
 create policy tenant_append on audit.events for insert to tenant_rows
-  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid)
+              and coalesce(actor = (select nullif(current_setting('app.user_id', true), '')::uuid), actor is null));
 create policy tenant_read on audit.events for select to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy identity_append on audit.events for insert to identity_rows with check (tenant_id is null);

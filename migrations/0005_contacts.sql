@@ -21,6 +21,8 @@ create table tenant.contacts (
 create index contacts_by_name on tenant.contacts (tenant_id, workspace_id, name collate "und-x-icu", id);
 create unique index contacts_email_unique on tenant.contacts (tenant_id, workspace_id, lower(email)) where email <> '';
 select tenant.protect('tenant.contacts');
+create trigger sign_as_oneself before insert or update on tenant.contacts
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('created_by');
 
 -- What a search finds contacts by. A table of its own, because under row-level security an index is used only for
 -- operators that leak nothing: `=` and `<` of text are such, `like`, `strpos` and those of arrays and documents are not.

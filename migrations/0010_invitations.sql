@@ -20,6 +20,8 @@ create table tenant.invitations (
 create index invitations_by_inviter on tenant.invitations (tenant_id, invited_by, inviter_role);
 create index invitations_email on tenant.invitations (email);
 select tenant.protect('tenant.invitations');
+create trigger sign_as_oneself before insert or update on tenant.invitations
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('invited_by');
 
 -- Whoever is invited sees the invitation and the organization's name. For whom only an organization's own provider
 -- vouches, invitations to that organization are.

@@ -35,6 +35,8 @@ create table tenant.api_clients (
 create unique index api_clients_id on tenant.api_clients (id);
 create index api_clients_member on tenant.api_clients (tenant_id, member);
 select tenant.protect('tenant.api_clients');
+create trigger sign_as_oneself before insert or update on tenant.api_clients
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('made_by', 'member');
 
 create policy entry on tenant.api_clients for select to identity_rows using (true);
 create policy used on tenant.api_clients for update to identity_rows using (true);
@@ -118,9 +120,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   found_tenant uuid;
+  found_member uuid;
   entry json;
 begin
-  select o.tenant_id, json_build_object(
+  select o.tenant_id, c.member, json_build_object(
            'session', json_build_object('client', c.id, 'tenant', c.tenant_id, 'user', c.member, 'name', c.name,
                                         'scopes', c.scopes, 'dpop', c.dpop),
            'membership', case when o.tenant_id is not null then
@@ -128,7 +131,7 @@ begin
                                -- Whether its member could still come in nobody has asked.
                                'unaccepted', case when c.member is not null and o.enforces_sign_on then 'sign_on' end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
-    into found_tenant, entry
+    into found_tenant, found_member, entry
     from tenant.api_clients c
     left join tenant.memberships m on m.tenant_id = c.tenant_id and m.user_id = c.member
     left join tenant.organizations o on o.tenant_id = c.tenant_id and o.tenant_id = given_tenant
@@ -141,7 +144,8 @@ begin
                         and f.secret_version = c.secret_version and f.revoked_at is null))
      and not exists (select from identity.revoked_tokens r where r.jti = given_jti);
   if found_tenant is not null then
-    perform set_config('app.tenant_id', found_tenant::text, true);
+    perform set_config('app.tenant_id', found_tenant::text, true), set_config('app.client_id', given_client::text, true),
+            set_config('app.user_id', coalesce(found_member::text, ''), true);
   end if;
   return entry;
 end;

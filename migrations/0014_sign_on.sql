@@ -32,6 +32,8 @@ create table tenant.sign_on (
   preset text check (preset in ('auth0', 'cognito', 'gitea', 'gitlab', 'google', 'keycloak', 'microsoft', 'okta'))
 );
 select tenant.protect('tenant.sign_on');
+create trigger sign_as_oneself before insert or update on tenant.sign_on
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('connected_by');
 alter table tenant.organizations add column enforces_sign_on boolean not null default false;
 
 -- What a sign-in needs.

@@ -34,6 +34,8 @@ create table tenant.elevations (
 -- next one is asked for.
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
+create trigger sign_as_oneself before insert or update on tenant.elevations
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('user_id', 'approved_by', 'ended_by');
 revoke insert, update, delete on tenant.elevations from tenant_rows;
 grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at),
   update (approved_by, approved_at, ended_by, ended_at) on tenant.elevations to tenant_rows;

@@ -3,7 +3,8 @@
 create table tenant.approvals (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
-  kind text not null check (kind in ('delete_organization', 'relax_sign_on', 'reset_factors')),
+  kind text not null
+    check (kind in ('delete_organization', 'relax_sign_on', 'reset_factors', 'remove_owner', 'demote_owner')),
   -- The organization or the member.
   target uuid not null,
   -- What it is about, as it was when it was asked for. If that has changed, nothing is done.
@@ -15,6 +16,9 @@ create table tenant.approvals (
   requester_role text not null,
   requested_at timestamptz not null,
   expires_at timestamptz not null,
+  -- Of what is done to an owner: from then on an owner approves it without a second person. Until then the one concerned
+  -- can decline.
+  alone_from timestamptz,
   decided_by uuid,
   decided_at timestamptz,
   outcome text check (outcome in ('approved', 'declined', 'expired')),
@@ -23,17 +27,21 @@ create table tenant.approvals (
   primary key (tenant_id, id),
   constraint approvals_requester foreign key (tenant_id, requested_by, requester_role) references tenant.memberships (tenant_id, user_id, role)
     on update cascade on delete cascade,
-  check (expires_at - requested_at <= interval '24 hours'),
+  check (expires_at - requested_at <= case when alone_from is null then interval '24 hours' else interval '7 days' end),
+  check ((kind in ('remove_owner', 'demote_owner')) = (alone_from is not null)),
+  check (alone_from - requested_at >= interval '72 hours'),
   check (num_nulls(decided_at, outcome, decided_in) in (0, 3)),
   check (outcome = 'expired' or (outcome is null) = (decided_by is null)),
   check (outcome <> 'approved' or decided_at < expires_at),
-  constraint approvals_by_another check (outcome <> 'approved' or decided_by <> requested_by)
+  constraint approvals_by_another check (outcome <> 'approved' or decided_by <> requested_by or alone_from is not null)
 );
 create unique index approvals_open_unique on tenant.approvals (tenant_id, kind, target) where decided_at is null;
 create index approvals_by_requester on tenant.approvals (tenant_id, requested_by, requester_role);
 select tenant.protect('tenant.approvals');
+create trigger sign_as_oneself before insert or update on tenant.approvals
+  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('requested_by', 'decided_by');
 revoke insert, update, delete on tenant.approvals from tenant_rows;
-grant insert (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at),
+grant insert (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, alone_from),
   update (decided_by, decided_at, outcome) on tenant.approvals to tenant_rows;
 
 -- Decided once, and in which transaction is for nobody to say.
@@ -115,6 +123,62 @@ create trigger note_decider before update of role on tenant.memberships
   for each row when (old.role in ('owner', 'admin') and new.role not in ('owner', 'admin'))
   execute function tenant.note_decider();
 grant execute on function tenant.note_decider() to tenant_rows;
+
+-- Since when somebody has been what they are.
+alter table tenant.memberships add column role_since timestamptz not null default now();
+create function tenant.note_role_since() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.role_since := now();
+  return new;
+end;
+$$;
+create trigger note_role_since before update of role on tenant.memberships
+  for each row when (old.role <> new.role) execute function tenant.note_role_since();
+grant execute on function tenant.note_role_since() to tenant_rows;
+
+-- Who approves what is done to an owner: the one concerned, another owner who has been one for three days, and after the
+-- wait every owner. An owner who was made in between is no second person: it may be a second account of who asks.
+create function tenant.approvers(given tenant.approvals) returns uuid[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(m.user_id) from tenant.memberships m
+   where m.tenant_id = given.tenant_id and m.role = 'owner'
+     and (m.user_id = given.target or given.alone_from <= now()
+          or m.user_id <> given.requested_by and m.role_since <= now() - interval '72 hours')
+$$;
+grant execute on function tenant.approvers(tenant.approvals) to tenant_rows;
+
+-- Nobody but themselves takes ownership from an owner alone.
+create function tenant.keep_owners() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.user_id::text is distinct from current_setting('app.user_id', true)
+     and not exists (select from tenant.approvals a
+                      where a.tenant_id = old.tenant_id and a.target = old.user_id
+                        and case when tg_op = 'DELETE' then a.kind = 'remove_owner'
+                                 else a.kind = 'demote_owner' and a.parameters ->> 'role' = new.role end
+                        and a.outcome = 'approved' and a.decided_in = pg_current_xact_id()
+                        and a.decided_by = any (tenant.approvers(a))) then
+    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_needed';
+  end if;
+  if tg_op = 'DELETE' then
+    return old;
+  end if;
+  return new;
+end;
+$$;
+create trigger keep_owners_from_removal before delete on tenant.memberships
+  for each row when (old.role = 'owner' and current_user = 'tenant_rows') execute function tenant.keep_owners();
+create trigger keep_owners_from_demotion before update of role on tenant.memberships
+  for each row when (old.role = 'owner' and new.role <> 'owner' and current_user = 'tenant_rows')
+  execute function tenant.keep_owners();
+grant execute on function tenant.keep_owners() to tenant_rows;
 
 -- A provider that is required is not replaced by another one: that would be to stop requiring it.
 create function tenant.keep_required_provider() returns trigger

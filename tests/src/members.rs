@@ -149,7 +149,7 @@ async fn the_last_owner_stays_and_a_second_one_frees_the_first() {
 }
 
 #[tokio::test]
-async fn of_two_owners_who_remove_each_other_one_stays() {
+async fn of_two_owners_who_leave_at_once_one_stays() {
     for what in ["remove", "role"] {
         let world = World::start().await;
         let mut olivia = world.sign_in("olivia").await;
@@ -162,7 +162,7 @@ async fn of_two_owners_who_remove_each_other_one_stays() {
         // Both are past their guards, and wait for the organization to be free, when the race begins.
         let mut owner = world.database.owner().await;
         owner.execute("begin; select from tenant.organizations for update").await.unwrap();
-        race(&world, owner, olivia.post(&to_adam, form), adam.post(&to_olivia, form)).await;
+        race(&world, owner, olivia.post(&to_olivia, form), adam.post(&to_adam, form)).await;
         let owners = "select count(*) from tenant.memberships m join tenant.organizations o using (tenant_id)
                        where o.name = 'Acme' and m.role = 'owner'";
         assert_eq!(world.database.count(owners).await, 1, "{what}");

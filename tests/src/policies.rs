@@ -167,6 +167,14 @@ fn approval(name: &str, kind: &str, requested_by: &str, requester_role: &str, ta
     entity(name, &[organization], &attributes)
 }
 
+/// What `me` asks to be done to an owner, and that `approver` can approve.
+fn of_an_owner(name: &str, approver: &str) -> Entity {
+    let (id, mut attributes, parents) = approval(name, "remove_owner", "Member::\"me\"", "owner", None).into_inner();
+    let approvers = RestrictedExpression::new_set([RestrictedExpression::new_entity_uid(uid(approver))]);
+    attributes.insert("approvers".to_owned(), approvers);
+    Entity::new(id, attributes, parents).unwrap()
+}
+
 /// `me` with the role, in organization `a`; everything there is in `a` and, to be refused, in `b`.
 fn world(role: &str) -> Vec<Entity> {
     let owned = |name, owner| entity(name, &[], &[("owner", RestrictedExpression::new_entity_uid(uid(owner)))]);
@@ -202,6 +210,8 @@ fn world(role: &str) -> Vec<Entity> {
         approval("Approval::\"reset\"", "reset_factors", "Member::\"admin\"", "admin", Some("admin")),
         approval("Approval::\"reset of an owner\"", "reset_factors", "Member::\"admin\"", "admin", Some("owner")),
         approval("Approval::\"by a viewer\"", "reset_factors", "Member::\"viewer\"", "viewer", Some("viewer")),
+        of_an_owner("Approval::\"named\"", "Member::\"me\""),
+        of_an_owner("Approval::\"not named\"", "Member::\"owner\""),
         approval("Approval::\"foreign\"", "reset_factors", "Member::\"me\"", "owner", Some("viewer")),
         elevation("Elevation::\"mine\"", "Organization::\"a\"", "Member::\"me\"", "editor"),
         elevation("Elevation::\"editor\"", "Organization::\"a\"", "Member::\"viewer\"", "editor"),
@@ -257,6 +267,8 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("admin, by admin", "Approval::\"reset\""),
             ("owner, by admin", "Approval::\"reset of an owner\""),
             ("viewer, by viewer", "Approval::\"by a viewer\""),
+            ("of an owner, named", "Approval::\"named\""),
+            ("of an owner, not named", "Approval::\"not named\""),
             ("foreign", "Approval::\"foreign\""),
         ],
         "Elevation" => vec![

@@ -22,6 +22,7 @@ pub(crate) enum Attribute {
     Text(String),
     Flag,
     Reference(Uid),
+    References(Vec<Uid>),
 }
 
 impl Entity {
@@ -56,6 +57,14 @@ impl Entity {
     #[must_use]
     pub fn reference(mut self, name: &'static str, to: &Entity) -> Self {
         self.attributes.push((name, Attribute::Reference(to.uid.clone())));
+        self
+    }
+
+    /// An attribute that is a set of other entities.
+    #[must_use]
+    pub fn references(mut self, name: &'static str, to: &[Entity]) -> Self {
+        let all = to.iter().map(|entity| entity.uid.clone()).collect();
+        self.attributes.push((name, Attribute::References(all)));
         self
     }
 

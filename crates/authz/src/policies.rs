@@ -159,6 +159,10 @@ impl Policies {
                 Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
                 Attribute::Flag => RestrictedExpression::new_bool(true),
                 Attribute::Reference(to) => RestrictedExpression::new_entity_uid(self.uid(to)?),
+                Attribute::References(all) => {
+                    let all = all.iter().map(|to| Ok(RestrictedExpression::new_entity_uid(self.uid(to)?)));
+                    RestrictedExpression::new_set(all.collect::<Result<Vec<_>, Error>>()?)
+                }
             };
             attributes.insert((*name).to_owned(), value);
         }

@@ -151,13 +151,18 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
         .execute(&mut *tx)
         .await?;
     let mut owner = None;
+    // Nobody writes in another one's name, and so each of them does.
     for ((_, _, roles), user) in PEOPLE.into_iter().zip(users) {
         for (_, role) in roles.iter().filter(|(place, _)| *place == name) {
+            act_as(&mut tx, *user).await?;
             sqlx::query!("insert into tenant.memberships (user_id, role) values ($1, $2)", user.uuid(), role)
                 .execute(&mut *tx)
                 .await?;
             owner = owner.or((*role == "owner").then_some(*user));
         }
+    }
+    if let Some(owner) = owner {
+        act_as(&mut tx, owner).await?;
     }
     let by = Actor {
         user: owner,
@@ -179,6 +184,11 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
         seed_contact(&mut tx, workspace, index, owner).await?;
     }
     tx.commit().await
+}
+
+async fn act_as(tx: &mut Tx<Write>, user: UserId) -> Result<(), tenancy::Error> {
+    sqlx::query("select set_config('app.user_id', $1, true)").bind(user.to_string()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 async fn seed_contact(

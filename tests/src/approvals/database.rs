@@ -10,6 +10,11 @@ async fn bound(world: &World) -> PgConnection {
     web
 }
 
+/// Lets it be somebody of the seed who writes.
+async fn act_as(web: &mut PgConnection, world: &World, subject: &str) {
+    run(web, &format!("set app.user_id = '{}'", world.user(subject).await)).await.unwrap();
+}
+
 async fn run(web: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
     Ok(web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await?.rows_affected())
 }
@@ -73,8 +78,16 @@ async fn what_is_asked_for_stands_as_it_was_written() {
             "update tenant.approvals set decided_by = {who}, decided_at = requested_at, outcome = '{outcome}' where id = '{id}'"
         )
     };
-    assert!(refused(&mut web, &by("requested_by", "approved")).await.contains("approvals_by_another"));
     let adam = format!("'{}'", world.user("adam").await);
+    act_as(&mut web, &world, "olivia").await;
+    assert!(refused(&mut web, &by("requested_by", "approved")).await.contains("approvals_by_another"));
+    assert!(refused(&mut web, &by(&adam, "approved")).await.contains("sign_as_oneself"), "as somebody else");
+    act_as(&mut web, &world, "adam").await;
+    let asked = "insert into tenant.approvals (id, kind, target, parameters, reason, requested_by, requester_role,
+                                               requested_at, expires_at)
+                 select gen_random_uuid(), 'relax_sign_on', target, '{}', reason, requested_by, requester_role,
+                        requested_at, expires_at from tenant.approvals";
+    assert!(refused(&mut web, asked).await.contains("sign_as_oneself"), "in the name of somebody else");
     run(&mut web, &by(&adam, "declined")).await.unwrap();
     assert!(refused(&mut web, &by(&adam, "approved")).await.contains("approvals_once"));
     let undone = "update tenant.approvals set decided_by = null, decided_at = null, outcome = null";
@@ -97,6 +110,7 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
         )
     };
     let mut web = bound(&world).await;
+    act_as(&mut web, &world, "adam").await;
     for (kind, other, effect) in [
         ("relax_sign_on", "delete_organization", "update tenant.organizations set enforces_sign_on = false"),
         ("delete_organization", "relax_sign_on", "update tenant.organizations set deleted_at = now()"),

@@ -4,6 +4,7 @@ mod around;
 mod database;
 mod deletion;
 mod effects;
+mod owners;
 
 use uuid::Uuid;
 

@@ -11,6 +11,12 @@ async fn bound(world: &World) -> PgConnection {
     web
 }
 
+/// Lets it be somebody of the seed who writes.
+async fn act_as(web: &mut PgConnection, world: &World, subject: &str) {
+    let sql = format!("set app.user_id = '{}'", world.user(subject).await);
+    web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
+}
+
 async fn refused(web: &mut PgConnection, sql: &str) -> String {
     let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap_err();
     let error = refused.as_database_error().unwrap();
@@ -44,6 +50,8 @@ async fn what_was_asked_for_stands_as_it_was_written() {
     assert!(refused(&mut web, approved).await.contains("permission denied"));
     let longer = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
                   select gen_random_uuid(), user_id, user_id, role, 'admin', 61, 'None', 'x', now(), now() from tenant.memberships where role = 'editor'";
+    assert!(refused(&mut web, longer).await.contains("sign_as_oneself"), "in the name of somebody else");
+    act_as(&mut web, &world, "erin").await;
     assert!(refused(&mut web, longer).await.contains("minutes_check"));
     let owner = longer.replace("'admin', 61", "'owner', 60");
     assert!(refused(&mut web, &owner).await.contains("role_check"));
@@ -51,6 +59,8 @@ async fn what_was_asked_for_stands_as_it_was_written() {
         "update tenant.elevations set approved_at = asked_at, approved_by = '{}' where id = '{id}'",
         world.user("olivia").await
     );
+    assert!(refused(&mut web, &approve).await.contains("sign_as_oneself"), "as somebody else");
+    act_as(&mut web, &world, "olivia").await;
     web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(approve))).await.unwrap();
     for again in ["approved_at = asked_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
         let refused = refused(&mut web, &format!("update tenant.elevations set {again}")).await;
@@ -75,6 +85,7 @@ async fn nobody_approves_their_own() {
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403);
     let mut tenant = bound(&world).await;
+    act_as(&mut tenant, &world, "adam").await;
     let own = format!("update tenant.elevations set approved_by = user_id, approved_at = asked_at where id = '{id}'");
     assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
     assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);

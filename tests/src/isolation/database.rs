@@ -124,7 +124,8 @@ async fn a_foreign_key_does_not_reach_into_another_organization() {
     let mut web = world.database.web().await;
     bind(&mut web, world.acme.organization).await;
     let tried = format!(
-        "insert into tenant.contacts (id, workspace_id, name, created_by)
+        "set local app.user_id = '{0}';
+         insert into tenant.contacts (id, workspace_id, name, created_by)
          values ('{0}', '{1}', 'x', '{0}')",
         uuid::Uuid::now_v7(),
         world.globex.workspace
@@ -147,6 +148,7 @@ async fn what_is_unique_is_unique_in_one_organization() {
     bind(&mut web, world.acme.organization).await;
     run(&mut web, "delete from tenant.contacts").await.unwrap();
     // The id and the address of one of theirs: a refusal would tell that they have it.
+    run(&mut web, &format!("set local app.user_id = '{id}'")).await.unwrap();
     let made = format!(
         "insert into tenant.contacts (id, workspace_id, name, email, created_by)
          values ('{id}', '{}', 'x', '{email}', '{id}')",

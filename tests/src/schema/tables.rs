@@ -115,6 +115,30 @@ const UNIQUE_PER_TENANT: Rule = Rule {
     names: "tenant.contacts_alone",
 };
 
+const SIGNED_BY_ONESELF: Rule = Rule {
+    says: "says who did something, and tenant_rows could write it in another one's name (tenant.sign_as_oneself)",
+    offenders: "
+        select a.attrelid::regclass || '.' || a.attname
+          from pg_attribute a join pg_class c on c.oid = a.attrelid
+         where c.relnamespace = 'tenant'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+           and a.atttypid = 'uuid'::regtype
+           and (a.attname like '%_by' or a.attname in ('user_id', 'member')
+                or exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
+                              and k.confrelid in ('identity.users'::regclass, 'tenant.memberships'::regclass)
+                              and a.attname <> 'tenant_id'))
+           and (has_column_privilege('tenant_rows', c.oid, a.attnum, 'insert')
+                or has_column_privilege('tenant_rows', c.oid, a.attnum, 'update'))
+           and not exists (select from pg_trigger t
+                            where t.tgrelid = c.oid and t.tgfoid = 'tenant.sign_as_oneself()'::regprocedure and t.tgenabled = 'O'
+                              and position(convert_to(a.attname, 'UTF8') || '\\x00'::bytea in t.tgargs) > 0
+                              -- before, for each row, on insert, and on update where that is granted
+                              and t.tgtype & 7 = 7
+                              and (t.tgtype & 16 = 16
+                                   or not has_column_privilege('tenant_rows', c.oid, a.attnum, 'update')))",
+    broken_by: "drop trigger sign_as_oneself on tenant.approvals",
+    names: "tenant.approvals.requested_by",
+};
+
 const HAS_A_KEY: Rule = Rule {
     says: "has no primary key",
     offenders: "
@@ -199,6 +223,13 @@ async fn every_table_is_under_forced_row_level_security_with_the_policies_of_pro
 #[tokio::test]
 async fn keys_and_indexes_lead_with_the_tenant() {
     hold(&[HAS_A_KEY, UNIQUE_PER_TENANT, INDEXED_BY_TENANT, KEYS_STAY_INSIDE]).await;
+}
+
+// control: TEN-02
+// control: POL-07
+#[tokio::test]
+async fn nobody_writes_in_the_name_of_somebody_else() {
+    hold(&[SIGNED_BY_ONESELF]).await;
 }
 
 // control: TEN-01

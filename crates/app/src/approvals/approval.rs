@@ -8,7 +8,7 @@ use web::{Error, Result, moment};
 
 use super::effect::{Kept, Wanted};
 use super::pages::list_url;
-use crate::notices::{APPROVAL_REQUESTED, Doing};
+use crate::notices::{APPROVAL_REQUESTED, Doing, unlinked};
 use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::{self, Why};
@@ -17,6 +17,10 @@ use crate::why::{self, Why};
 pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
+/// The same for what is done to an owner.
+const OPEN_TO_OWNERS: Duration = Duration::days(7);
+/// How long an owner can decline before another one takes their ownership alone.
+const WAIT: Duration = Duration::hours(72);
 
 /// What somebody asked for that takes a second person.
 #[derive(Debug)]
@@ -36,6 +40,10 @@ pub(crate) struct Approval {
     requester_role: String,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// From when an owner approves it without a second person, where that is so.
+    pub(super) alone_from: Option<DateTime<Utc>>,
+    /// Who can approve it, where that is not every owner and admin.
+    approvers: Option<Vec<Uuid>>,
     pub(super) decided_by: Option<UserId>,
     pub(super) decider: Option<String>,
     pub(super) decider_email: Option<String>,
@@ -89,6 +97,13 @@ impl Resource for Approval {
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
             .inside(Organization::as_entity(self.organization));
+        let entity = match &self.approvers {
+            Some(approvers) => {
+                let members: Vec<_> = approvers.iter().map(|user| Entity::new("Member", *user)).collect();
+                entity.references("approvers", &members)
+            }
+            None => entity,
+        };
         match self.parameters["role"].as_str() {
             Some(role) => entity.text("target_role", role),
             None => entity,
@@ -106,7 +121,9 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
                   r.verified_email is not null as "requester_verified!", a.requester_role,
-                  a.requested_at, a.expires_at, a.decided_by as "decided_by: UserId", d.display_name as "decider?",
+                  a.requested_at, a.expires_at, a.alone_from,
+                  case when a.alone_from is not null then coalesce(tenant.approvers(a), '{}') end as "approvers?",
+                  a.decided_by as "decided_by: UserId", d.display_name as "decider?",
                   d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
                   a.outcome
              from tenant.approvals a join identity.users r on r.id = a.requested_by
@@ -141,6 +158,8 @@ const DECIDED: Error =
 pub(crate) struct Request<'a> {
     pub(crate) organization: &'a Organization,
     pub(crate) wanted: Wanted,
+    /// Name of the member it is done to.
+    pub(crate) member: Option<&'a str>,
     pub(crate) why: &'a Why,
     /// The policies let them do it without a second person.
     pub(crate) alone: bool,
@@ -157,20 +176,23 @@ impl Request<'_> {
     ) -> Result<bool> {
         if self.alone {
             let details = self.why.details(json!({}));
-            self.wanted.carry_out(tx, authn, self.organization, details, who).await?;
+            self.wanted.carry_out(tx, authn, (self.organization, self.member), details, who).await?;
             return Ok(true);
         }
         if !others_decide(tx, who.user).await? {
             return Err(NOBODY);
         }
         let now = authn.clock().now();
-        let (id, expires_at, by) = (Uuid::now_v7(), now + OPEN, who.actor());
+        let to_an_owner = self.wanted.is_done_to_an_owner();
+        let alone_from = to_an_owner.then_some(now + WAIT);
+        let expires_at = now + if to_an_owner { OPEN_TO_OWNERS } else { OPEN };
+        let (id, by) = (Uuid::now_v7(), who.actor());
         let (Kept { kind, parameters }, target) = (self.wanted.kept()?, self.wanted.target(self.organization.id));
         make_room(tx, &kind, target, now).await?;
         sqlx::query!(
             "insert into tenant.approvals
-               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, alone_from)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             id,
             kind,
             target,
@@ -181,6 +203,7 @@ impl Request<'_> {
             membership.role,
             now,
             expires_at,
+            alone_from,
         )
         .execute(&mut **tx)
         .await
@@ -191,7 +214,14 @@ impl Request<'_> {
         })?;
         let details = self.why.details(json!({ "kind": kind, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
-        let did = format!("asks for something that takes a second person, until {}", moment(expires_at));
+        let did = match alone_from {
+            Some(from) => format!(
+                "asks to take ownership from {}. Unless an owner or admin declines, it can be done from {}",
+                unlinked(self.member.unwrap_or("an owner")),
+                moment(from)
+            ),
+            None => format!("asks for something that takes a second person, until {}", moment(expires_at)),
+        };
         let (organization, page) = (self.organization, list_url(self.organization));
         let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };
         APPROVAL_REQUESTED.announce(tx, &doing).await?.record(tx, target, details, &by).await?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use crate::members::Role;
-use crate::notices::Doing;
+use crate::notices::{Doing, unlinked};
 use crate::organizations::Organization;
 use crate::{members, organizations, settings};
 
@@ -20,6 +20,10 @@ pub(crate) enum Wanted {
     RelaxSignOn { mail_links: bool },
     /// Take the factors of a member in this role.
     ResetFactors { member: UserId, role: String },
+    /// End the membership of an owner.
+    RemoveOwner { member: UserId },
+    /// Give an owner this role.
+    DemoteOwner { member: UserId, role: String },
 }
 
 /// As it is kept.
@@ -42,7 +46,24 @@ impl Wanted {
     pub(super) fn target(&self, organization: TenantId) -> Uuid {
         match self {
             Self::DeleteOrganization { .. } | Self::RelaxSignOn { .. } => organization.uuid(),
-            Self::ResetFactors { member, .. } => member.uuid(),
+            Self::ResetFactors { member, .. } | Self::RemoveOwner { member } | Self::DemoteOwner { member, .. } => {
+                member.uuid()
+            }
+        }
+    }
+
+    /// It takes an owner's ownership. The one concerned can approve it, and has three days to decline before an owner does
+    /// it alone.
+    pub(crate) fn is_done_to_an_owner(&self) -> bool {
+        matches!(self, Self::RemoveOwner { .. } | Self::DemoteOwner { .. })
+    }
+
+    /// Whether it ends what lets `user` see the organization.
+    pub(super) fn shuts_out(&self, user: UserId) -> bool {
+        match self {
+            Self::DeleteOrganization { .. } => true,
+            Self::RemoveOwner { member } => *member == user,
+            Self::RelaxSignOn { .. } | Self::ResetFactors { .. } | Self::DemoteOwner { .. } => false,
         }
     }
 
@@ -53,6 +74,10 @@ impl Wanted {
             Self::RelaxSignOn { .. } => "Stop requiring your own provider".to_owned(),
             Self::ResetFactors { role, .. } => {
                 format!("Reset the passkeys and codes of {member}, {}", Role::label_of(role))
+            }
+            Self::RemoveOwner { .. } => format!("Remove {member}, Owner"),
+            Self::DemoteOwner { role, .. } => {
+                format!("Change the role of {member} from Owner to {}", Role::label_of(role))
             }
         }
     }
@@ -68,18 +93,22 @@ impl Wanted {
                 "Members come in with any provider that is set up here, with a passkey, or with a link by e-mail, from then on."
             }
             Self::ResetFactors { .. } => members::RESET,
+            Self::RemoveOwner { .. } => members::REMOVAL,
+            Self::DemoteOwner { .. } => "They can do what the new role allows, and are no longer an owner.",
         }
     }
 
-    /// Does it, or nothing where it is not true any more what must be. `details` says who wanted it and why.
+    /// Does it, or nothing where it is not true any more what must be. `details` says who wanted it and why, `name` is that
+    /// of the member it is done to.
     pub(super) async fn carry_out(
         &self,
         tx: &mut Tx<Write>,
         authn: &Authn,
-        organization: &Organization,
+        (organization, name): (&Organization, Option<&str>),
         details: Value,
         who: &SignedIn,
     ) -> Result<()> {
+        let name = name.map_or_else(|| "a member".to_owned(), unlinked);
         match self {
             Self::DeleteOrganization { name } => {
                 organizations::delete(tx, authn, (organization, name), details, &who.actor()).await
@@ -90,13 +119,26 @@ impl Wanted {
                 settings::relax(tx, *mail_links, details, &doing).await
             }
             Self::ResetFactors { member, role } => {
-                let (did, page) = ("has reset the passkeys and codes of a member", organization.url());
-                let doing = Doing { authn, who, organization, did, page: &page, member: Some(*member) };
+                let (did, page) = (format!("has reset the passkeys and codes of {name}"), organization.url());
+                let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(*member) };
                 members::reset_factors(tx, (*member, role), details, &doing).await
+            }
+            Self::RemoveOwner { member } => {
+                let (did, page) = (format!("has removed {name}"), "/organizations");
+                let doing = Doing { authn, who, organization, did: &did, page, member: Some(*member) };
+                members::remove(tx, (*member, OWNER), details, &doing).await
+            }
+            Self::DemoteOwner { member, role } => {
+                let to = Role::try_from(&**role).map_err(|_| CHANGED)?;
+                let (did, page) = (format!("has changed the role of {name} to {}", to.label()), organization.url());
+                let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(*member) };
+                members::change_role(tx, (*member, OWNER), to, details, &doing).await
             }
         }
     }
 }
+
+const OWNER: &str = Role::Owner.key();
 
 /// Where something is refused because it is not any more what it was.
 pub(crate) const CHANGED: Error = Error::Conflict(
@@ -115,6 +157,8 @@ mod tests {
             Wanted::DeleteOrganization { name: "Acme".to_owned() },
             Wanted::RelaxSignOn { mail_links: true },
             Wanted::ResetFactors { member: UserId::new(), role: "admin".to_owned() },
+            Wanted::RemoveOwner { member: UserId::new() },
+            Wanted::DemoteOwner { member: UserId::new(), role: "admin".to_owned() },
         ];
         for wanted in all {
             let kept = wanted.kept().unwrap();

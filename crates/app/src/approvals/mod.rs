@@ -22,6 +22,8 @@ authz::actions! {
     RelaxSignOnAlone: Write on Organization;
     /// Reset the factors of a member without a second person; asked in addition to `ResetFactors`.
     ResetFactorsAlone: Write on Member;
+    /// Take ownership from somebody without a second person; asked in addition to `ChangeMemberRole` and `RemoveMember`.
+    ChangeOwnershipAlone: Write on Member;
     /// See what waits for a second person.
     ListApprovals: Read on Organization;
     /// See what somebody asks for.

@@ -32,6 +32,8 @@ struct ListRow {
     stage: &'static str,
     tone: &'static str,
     until: String,
+    /// From when an owner approves it alone.
+    alone_from: Option<String>,
     approve_url: Option<String>,
     decline_url: Option<String>,
     is_yours: bool,
@@ -72,6 +74,7 @@ pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<
             stage,
             tone,
             until,
+            alone_from: approval.alone_from.filter(|_| is_open).map(moment),
             approve_url: (is_open && ok.would::<Approve>(approval)).then(|| url("approve")),
             decline_url: (is_open && ok.would::<Decline>(approval)).then(|| url("decline")),
             is_yours: approval.requested_by == ok.who().user,
@@ -96,7 +99,8 @@ pub(super) async fn approve(
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
     let gone = matches!(ok.on().wanted()?, Wanted::DeleteOrganization { .. });
-    let next = if gone { "/organizations".to_owned() } else { list_url(&organization) };
+    let out = ok.on().wanted()?.shuts_out(who.user);
+    let next = if out { "/organizations".to_owned() } else { organization.url() };
     // Nobody can look it up when the organization is gone.
     let did = if gone {
         format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))
@@ -107,7 +111,7 @@ pub(super) async fn approve(
     let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
     let decided = approval::decide(&mut tx, ok.on(), "approved", who.user, now).await?;
     announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
-    decided.wanted.carry_out(&mut tx, &authn, &organization, decided.details, who).await?;
+    decided.wanted.carry_out(&mut tx, &authn, (&organization, ok.on().member.as_deref()), decided.details, who).await?;
     tx.commit().await?;
     Ok(see_other(&next, &format!("Done: {}.", ok.on().title()?)))
 }

@@ -73,7 +73,8 @@ pub(super) async fn reset(
     let membership = ok.member()?.membership.clone();
     let mut tx = ok.begin().await?;
     let wanted = Wanted::ResetFactors { member: ok.on().user, role: ok.on().role.clone() };
-    let request = Request { organization: &Organization::of(&membership), wanted, why: &why, alone };
+    let request =
+        Request { organization: &Organization::of(&membership), wanted, member: Some(&ok.on().name), why: &why, alone };
     let done = request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     let name = &ok.on().name;

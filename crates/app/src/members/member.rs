@@ -1,6 +1,6 @@
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Result};
 
@@ -101,19 +101,19 @@ const CHANGED: Error = Error::Conflict(
 );
 const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
-/// Gives `member` the role `to`, if they still have the role the decision was made on.
-pub(super) async fn change_role(
+/// Gives `member` the role `to`, if they still have the role `from`. `details` say why.
+pub(crate) async fn change_role(
     tx: &mut Tx<Write>,
-    member: &Member,
+    (member, from): (UserId, &str),
     to: Role,
-    why: &Why,
+    mut details: Value,
     doing: &Doing<'_>,
 ) -> Result<()> {
     let announcement = ROLE_CHANGED.announce(tx, doing).await?;
     let changed = sqlx::query!(
         "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
-        member.user.uuid(),
-        member.role,
+        member.uuid(),
+        from,
         to.key(),
     )
     .execute(&mut **tx)
@@ -122,8 +122,9 @@ pub(super) async fn change_role(
     if changed.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    let details = why.details(json!({ "from": member.role, "to": to.key() }));
-    announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
+    details["from"] = json!(from);
+    details["to"] = json!(to.key());
+    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
 }
 
 /// Ends the member's access here until they sign in again. Sessions that stand on the organization's own word end whole; what
@@ -162,20 +163,21 @@ pub(super) async fn end_sessions(
     announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
 }
 
-/// Ends the membership, if it still is the one the decision was made on.
-pub(super) async fn remove(tx: &mut Tx<Write>, member: &Member, why: &Why, doing: &Doing<'_>) -> Result<()> {
+/// Ends the membership, if they still have the role. `details` say why.
+pub(crate) async fn remove(
+    tx: &mut Tx<Write>,
+    (member, role): (UserId, &str),
+    mut details: Value,
+    doing: &Doing<'_>,
+) -> Result<()> {
     let announcement = MEMBER_REMOVED.announce(tx, doing).await?;
-    let removed = sqlx::query!(
-        "delete from tenant.memberships where user_id = $1 and role = $2",
-        member.user.uuid(),
-        member.role,
-    )
-    .execute(&mut **tx)
-    .await
-    .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", member.uuid(), role,)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
     if removed.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    let details = why.details(json!({ "role": member.role }));
-    announcement.record(tx, member.entity().to_string(), details, &doing.who.actor()).await
+    details["role"] = json!(role);
+    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
 }

@@ -13,7 +13,8 @@ use crate::api::Scope;
 use crate::organizations::Organization;
 
 pub(crate) use factors::{RESET, reset_factors};
-pub(crate) use member::Member;
+pub(crate) use member::{Member, change_role, remove};
+pub(crate) use pages::REMOVAL;
 pub(crate) use role::{Role, RoleChoice};
 
 authz::actions! {

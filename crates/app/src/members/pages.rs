@@ -4,12 +4,15 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::json;
+use tenancy::Write;
 use web::{Error, Field, FieldErrors, Form, Page, Query, Result, Shell, ShownEmail, day, see_other};
 
 use super::member::{self, Member};
 use super::{
     ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors, Role, RoleChoice,
 };
+use crate::approvals::{ChangeOwnershipAlone, REQUESTS, Request, Wanted};
 use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
 use crate::notices::{Doing, unlinked};
@@ -154,13 +157,36 @@ pub(super) async fn change_role(
     if role == Role::Owner && !ok.also::<GrantOwnership>().await? {
         return Err(Error::Forbidden);
     }
+    if !ok.also::<ChangeOwnershipAlone>().await? {
+        let wanted = Wanted::DemoteOwner { member: ok.on().user, role: role.key().to_owned() };
+        return ask(&mut ok, &authn, wanted, &why).await;
+    }
     let mut tx = ok.begin().await?;
     let (member, organization) = (ok.on(), Organization::of(&ok.member()?.membership));
     let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
-    member::change_role(&mut tx, member, role, &why, &doing(&ok, &authn, &organization, &did, &list_url(member)))
-        .await?;
+    let page = list_url(member);
+    let doing = doing(&ok, &authn, &organization, &did, &page);
+    member::change_role(&mut tx, (member.user, &member.role), role, why.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
+}
+
+/// Keeps what is to be done to an owner for somebody who may approve it.
+async fn ask<A: Action<On = Member, Mode = Write>>(
+    ok: &mut Authorized<A>,
+    authn: &Authn,
+    wanted: Wanted,
+    why: &Why,
+) -> Result<Response> {
+    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+    let membership = ok.member()?.membership.clone();
+    let organization = Organization::of(&membership);
+    let mut tx = ok.begin().await?;
+    let request = Request { organization: &organization, wanted, member: Some(&ok.on().name), why, alone: false };
+    request.submit(&mut tx, authn, ok.who(), &membership).await?;
+    tx.commit().await?;
+    let said = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
+    Ok(see_other(&format!("{}/approvals", organization.url()), &said))
 }
 
 /// What is done to the member of the path.
@@ -174,13 +200,19 @@ fn doing<'a, A: Action<On = Member>>(
     Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
+/// What happens.
+pub(crate) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
+const OWNERS_REMOVAL: &str = "Nobody removes another owner alone. They can approve it themselves, and so can somebody who has been an \
+    owner for three days. If nobody declines, any owner can do it after three days. All owners and admins are told by mail now.";
+
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
     let words = if ok.on().user == ok.who().user {
         let lead = "You will no longer be able to open it. What you added stays.";
         ("Leave this organization?".to_owned(), lead, "Leave")
+    } else if ok.would::<ChangeOwnershipAlone>(ok.on()) {
+        (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
     } else {
-        let lead = "They will no longer be able to open this organization. What they added stays.";
-        (format!("Remove {}?", ok.on().name), lead, "Remove member")
+        (format!("Remove {}, an owner?", ok.on().name), OWNERS_REMOVAL, "Ask for it")
     };
     confirm(ok, words, "remove", why)
 }
@@ -212,13 +244,17 @@ pub(super) async fn remove(
     Form(input): Form<WhyInput>,
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
+    if !ok.also::<ChangeOwnershipAlone>().await? {
+        let wanted = Wanted::RemoveOwner { member: ok.on().user };
+        return ask(&mut ok, &authn, wanted, &why).await;
+    }
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
     let leaves = ok.on().user == ok.who().user;
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // Whoever is removed does not see the organization any more.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
-    member::remove(&mut tx, ok.on(), &why, &doing).await?;
+    member::remove(&mut tx, (ok.on().user, &ok.on().role), why.details(json!({})), &doing).await?;
     tx.commit().await?;
     if leaves {
         return Ok(see_other("/organizations", "You have left the organization."));

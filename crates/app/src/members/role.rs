@@ -15,7 +15,7 @@ impl Role {
         [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance, Self::Creator, Self::Editor, Self::Viewer];
 
     /// As the database and the policies name it.
-    pub(crate) fn key(self) -> &'static str {
+    pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Owner => "owner",
             Self::Admin => "admin",

@@ -99,7 +99,7 @@ pub(super) async fn ask(
     let membership = ok.member()?.membership.clone();
     let mut tx = ok.begin().await?;
     let wanted = Wanted::DeleteOrganization { name: ok.on().name.clone() };
-    let request = Request { organization: ok.on(), wanted, why: &why, alone };
+    let request = Request { organization: ok.on(), wanted, member: None, why: &why, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     let approvals = format!("{}/approvals", ok.on().url());

@@ -135,7 +135,7 @@ pub(super) async fn change(
     if relaxes {
         let alone = ok.also::<RelaxSignOnAlone>().await?;
         let wanted = Wanted::RelaxSignOn { mail_links: rules.mail_links };
-        let request = Request { organization: ok.on(), wanted, why: &why, alone };
+        let request = Request { organization: ok.on(), wanted, member: None, why: &why, alone };
         done = request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
     // After it, as an approval does: of the two rows the organization's is locked last.
