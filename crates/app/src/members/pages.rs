@@ -101,6 +101,8 @@ struct EditRole {
     shell: Shell,
     member_name: String,
     current_role: &'static str,
+    /// It is only asked for: they are another owner.
+    asks: bool,
     form: RoleForm,
     roles: Vec<RoleChoice>,
     action_url: String,
@@ -123,6 +125,7 @@ impl EditRole {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             current_role: Role::label_of(&ok.on().role),
+            asks: !ok.would::<ChangeOwnershipAlone>(ok.on()),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
@@ -202,8 +205,8 @@ fn doing<'a, A: Action<On = Member>>(
 
 /// What happens.
 pub(crate) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
-const OWNERS_REMOVAL: &str = "Nobody removes another owner alone. They can approve it themselves, and so can somebody who has been an \
-    owner for three days. If nobody declines, any owner can do it after three days. All owners and admins are told by mail now.";
+const OWNERS_REMOVAL: &str = "Nobody removes another owner alone. The owner concerned can approve it, and so can somebody else who \
+    has been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get a mail now.";
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
     let words = if ok.on().user == ok.who().user {
