@@ -189,6 +189,25 @@ async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
     assert_eq!(vera.post("/account/authenticator", &[]).await.status, 403);
 }
 
+// control: IDN-13
+#[tokio::test]
+async fn keys_made_and_first_codes_tried_are_counted_for_the_person_whatever_the_session() {
+    let world = World::start().await;
+    let mut erin = world.sign_in("erin").await;
+    let app = App::of(&erin.post("/account/authenticator", &[]).await);
+    let right = app.code(&world, 0);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    for _ in 0..9 {
+        assert_eq!(erin.post("/account/authenticator/confirm", &[("code", wrong)]).await.status, 422);
+    }
+    let refused = erin.post("/account/authenticator/confirm", &[("code", &right)]).await;
+    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{}", refused.text());
+    let mut elsewhere = world.sign_in_at_provider("erin").await;
+    assert_eq!(elsewhere.post("/account/authenticator", &[]).await.status, 429);
+    world.wait(60);
+    assert_eq!(erin.post("/account/authenticator/confirm", &[("code", &app.code(&world, 0))]).await.status, 303);
+}
+
 // control: IDN-11
 #[tokio::test]
 async fn a_secret_is_shown_to_the_session_that_sets_it_up_and_to_nobody_after() {
