@@ -112,7 +112,8 @@ create policy of_clients on audit.events for insert to identity_rows
   with check (kind in ('api_token.issued', 'api_token.reused', 'api_token.revoked', 'api_client.refused')
               and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));
 
--- What a client is where the URL points: as `identity.enter`, with one query and one value.
+-- What a client is where the URL points, or where it points nowhere in its own organization: as `identity.enter`, with one query and
+-- one value.
 create function identity.enter_client(given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
 returns json
 language plpgsql
@@ -134,7 +135,7 @@ begin
     into found_tenant, found_member, entry
     from tenant.api_clients c
     left join tenant.memberships m on m.tenant_id = c.tenant_id and m.user_id = c.member
-    left join tenant.organizations o on o.tenant_id = c.tenant_id and o.tenant_id = given_tenant
+    left join tenant.organizations o on o.tenant_id = c.tenant_id and o.tenant_id = coalesce(given_tenant, c.tenant_id)
     left join tenant.workspaces w on w.tenant_id = o.tenant_id and w.id = given_workspace
    where c.id = given_client
      and (c.member is null or m.role is not null and exists (select from identity.users u where u.id = c.member and u.locked_at is null))

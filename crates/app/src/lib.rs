@@ -42,6 +42,8 @@ use axum::response::Response;
 use tenancy::Rule;
 use web::Limits;
 
+use self::api::{Api, Scope};
+
 pub use self::settings::DomainCheck;
 pub use operations::origin_of_requests;
 pub use state::State;
@@ -50,6 +52,10 @@ pub use state::State;
 #[derive(Default)]
 struct Feature {
     routes: Routes<State>,
+    /// Its part of the API.
+    api: Api,
+    /// Its actions that a client of the API can be given.
+    scopes: &'static [Scope],
     policies: Option<PolicySource>,
     /// Kind of each audit event it records, and what a person reads for it.
     events: &'static [(&'static str, &'static str)],
@@ -148,7 +154,7 @@ async fn one_connection(request: Request, next: Next) -> Response {
 }
 
 fn routes() -> Routes<State> {
-    features().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.routes))
+    features().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.routes).and(feature.api.routes))
 }
 
 fn events() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -1,5 +1,6 @@
 //! Lists that are longer than a page: one page at a time, by name, or with a sentence that there is more.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 use web::{Id, QueryString, optional_id};
@@ -11,12 +12,16 @@ const WORD: usize = 120;
 
 /// What to look for, and after which name and id the page begins: a place in the order, not a row. Nothing depends on
 /// whether a row with that name or id is there, or whose it is.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Find {
+    /// Finds what has a word that begins with this, without regard to accents and case.
     pub(crate) q: String,
+    /// The page begins behind this name.
     pub(crate) after: String,
+    /// And within that name behind this id.
     #[serde(deserialize_with = "optional_id")]
+    #[schemars(with = "Option<Uuid>")]
     after_id: Option<Id>,
 }
 

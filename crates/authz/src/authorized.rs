@@ -388,10 +388,14 @@ async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path> {
 /// The person's place where the path points, or what it points to if they have none there.
 fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
     if !path.has("organization") {
-        return Ok(None);
+        // A client of the API belongs to one organization, whether or not the path names it. A person is in none there.
+        return Ok(entry.membership.clone().map(|membership| Member { membership, workspace: None }));
     }
     let nowhere = |kind, name| Entity::new(kind, path.id::<uuid::Uuid>(name).unwrap_or_default());
-    let membership = entry.membership.clone().ok_or_else(|| nowhere("Organization", "organization"))?;
+    // SECURITY: what the path names is the one organization; a name that is no id is none.
+    let named = path.id::<TenantId>("organization");
+    let membership = entry.membership.clone().filter(|membership| Some(membership.tenant) == named);
+    let membership = membership.ok_or_else(|| nowhere("Organization", "organization"))?;
     if path.has("workspace") && entry.workspace.is_none() {
         return Err(nowhere("Workspace", "workspace"));
     }

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use ed25519_dalek::VerifyingKey;
@@ -14,7 +16,9 @@ use crate::jwt::{self, Unverified};
 use crate::once;
 
 /// How old a proof may be, and how far the clock of whoever made it may be ahead.
-const FRESH: i64 = 60;
+pub const PROOF_SECONDS: i64 = 60;
+/// How long the `jti` of a proof is.
+pub const JTI: RangeInclusive<usize> = 8..=200;
 
 /// Algorithms a proof may be made with. `Ed25519` is the name of RFC 9864 for what `EdDSA` means here.
 pub const ALGORITHMS: [&str; 3] = ["ES256", "Ed25519", "EdDSA"];
@@ -103,7 +107,7 @@ impl Proof {
 
     /// Uses the proof up. `false` where it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
-        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now + once::remembered(FRESH)).await
+        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now + once::remembered(PROOF_SECONDS)).await
     }
 }
 
@@ -118,8 +122,8 @@ fn verify(proof: &str, (method, url): (&str, &str), token: Option<&str>, now: i6
     let ath = token.map(|token| jwt::encode(&Sha256::digest(token)));
     let holds = claims.htm == method
         && address_of(&claims.htu)? == address_of(url)?
-        && claims.issued_at()?.abs_diff(now) <= FRESH.unsigned_abs()
-        && (8..=200).contains(&claims.jti.len())
+        && claims.issued_at()?.abs_diff(now) <= PROOF_SECONDS.unsigned_abs()
+        && JTI.contains(&claims.jti.len())
         && (ath.is_none() || claims.ath == ath);
     holds.then_some(Proof { jkt, jti: claims.jti })
 }

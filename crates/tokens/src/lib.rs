@@ -28,10 +28,11 @@ use tenancy::{Db, HOUR, Rule, keep};
 pub use access::AccessToken;
 pub use api_client::{ApiClient, RESOURCE_METADATA};
 pub use config::{Config, ConfigError, SETTINGS};
-pub use dpop::ALGORITHMS;
+pub use dpop::{ALGORITHMS, JTI, PROOF_SECONDS};
 pub use endpoint::{Grant, Issued, Refused};
 pub use scopes::Scopes;
 pub use secret::{NewSecret, ends_at};
+pub use signed::SignedExample;
 
 use keys::KeyRing;
 

@@ -2,13 +2,15 @@
 //! than that. Covered are the method, the authority, the path, the query where there is one, and the digest of the body
 //! (RFC 9530) where there is one; a signature is good for a minute, and once.
 
+use std::ops::RangeInclusive;
+
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use tenancy::Write;
 use uuid::Uuid;
 use web::{BodyDigest, Error};
@@ -18,6 +20,15 @@ use crate::{Tokens, once, secret};
 /// How far the time of a signature may be from ours.
 const SKEW: i64 = 60;
 const LONGEST: usize = 1024;
+const ALGORITHM: &str = "hmac-sha256";
+/// How long a nonce is.
+const NONCE: RangeInclusive<usize> = 16..=100;
+
+/// What a signature covers, in any order, and nothing else.
+fn covered(query: bool, body: bool) -> impl Iterator<Item = &'static str> {
+    let always = ["@method", "@authority", "@path"].into_iter();
+    always.chain(query.then_some("@query")).chain(body.then_some("content-digest"))
+}
 
 /// A signature nobody has verified yet.
 struct Given<'a> {
@@ -65,19 +76,13 @@ impl<'a> Given<'a> {
                 return None;
             }
         }
-        let nonce = nonce.filter(|nonce| (16..=100).contains(&nonce.len()))?;
-        (alg? == "hmac-sha256").then_some(Self { params, components, created: created?, nonce, client: client?, mac })
+        let nonce = nonce.filter(|nonce| NONCE.contains(&nonce.len()))?;
+        (alg? == ALGORITHM).then_some(Self { params, components, created: created?, nonce, client: client?, mac })
     }
 
     /// What must be signed of this request to `authority`, or `None` where less or something else is.
     fn base(&self, parts: &Parts, authority: &str) -> Option<String> {
-        let mut wanted = vec!["@method", "@authority", "@path"];
-        if parts.uri.query().is_some() {
-            wanted.push("@query");
-        }
-        if has_body(parts) {
-            wanted.push("content-digest");
-        }
+        let wanted: Vec<_> = covered(parts.uri.query().is_some(), has_body(parts)).collect();
         let covers = |wanted: &&&str| self.components.iter().filter(|given| given == wanted).count() == 1;
         if self.components.len() != wanted.len() || wanted.iter().filter(covers).count() != wanted.len() {
             return None;
@@ -125,6 +130,69 @@ fn has_body(parts: &Parts) -> bool {
     !matches!(parts.method, Method::GET | Method::DELETE)
         || parts.headers.contains_key(header::TRANSFER_ENCODING)
         || length.is_some_and(|length| length.as_bytes() != b"0")
+}
+
+/// A request that somebody else's client would sign, with everything on the way to its signature: for the page that explains
+/// it. Made with what checks signatures, so it cannot say anything else.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field is what the page shows under that name")]
+pub struct SignedExample {
+    pub method: &'static str,
+    pub path: String,
+    pub body: &'static str,
+    pub client: Uuid,
+    pub secret: &'static str,
+    pub digest: String,
+    pub base: String,
+    pub input: String,
+    pub signature: String,
+    /// All that can be covered.
+    pub components: Vec<&'static str>,
+    pub algorithm: &'static str,
+    pub nonce_lengths: String,
+    /// How long a signature is good for.
+    pub seconds: i64,
+}
+
+impl Tokens {
+    /// A request signed at this moment, by a client that does not exist.
+    pub fn signed_example(&self, now: DateTime<Utc>) -> Result<SignedExample, Error> {
+        let (method, body) = ("POST", "{\"name\":\"Ada Lovelace\"}");
+        let secret = "an-example-secret-that-nobody-has-0123456789";
+        let id = |last: u8| Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0000 + u128::from(last));
+        let (organization, workspace, client) = (id(1), id(2), id(3));
+        let path = format!("/api/v1/o/{organization}/w/{workspace}/contacts");
+        let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)));
+        let value = |component: &str| match component {
+            "@method" => method.to_owned(),
+            "@authority" => self.authority(),
+            "@path" => path.clone(),
+            _ => digest.clone(),
+        };
+        let components: Vec<_> = covered(false, true).map(|component| (component, value(component))).collect();
+        let names: Vec<_> = components.iter().map(|(component, _)| format!("\"{component}\"")).collect();
+        let (names, created) = (names.join(" "), now.timestamp());
+        let nonce = "a-new-one-each-time";
+        let params = format!("({names});created={created};nonce=\"{nonce}\";keyid=\"{client}\";alg=\"{ALGORITHM}\"");
+        let base = signature_base(&components, &params);
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?.chain_update(&base).finalize();
+        let signature = format!("sig=:{}:", STANDARD.encode(mac.into_bytes()));
+        Ok(SignedExample {
+            method,
+            body,
+            client,
+            secret,
+            base,
+            signature,
+            input: format!("sig={params}"),
+            components: covered(true, true).collect(),
+            algorithm: ALGORITHM,
+            nonce_lengths: format!("{} to {}", NONCE.start(), NONCE.end()),
+            seconds: SKEW,
+            path,
+            digest,
+        })
+    }
 }
 
 fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {

@@ -6,6 +6,7 @@ mod contacts;
 mod dpop;
 mod keys;
 mod oauth;
+mod openapi;
 mod record;
 mod refresh;
 mod scopes;
@@ -26,14 +27,15 @@ pub(crate) struct ApiClient {
     secret: String,
 }
 
-pub(crate) const ALL: [&str; 7] = [
+pub(crate) const ALL: [&str; 8] = [
+    "ListWorkspaces",
+    "ListMembers",
+    "ViewMember",
     "ListContacts",
     "ViewContact",
     "ViewRestrictedFields",
     "CreateContact",
     "EditContact",
-    "ListMembers",
-    "ViewMember",
 ];
 
 impl ApiClient {

@@ -52,6 +52,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
     for path in [
+        "/api",
         "/account",
         "/account/passkeys",
         "/account/passkeys/new",

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokens::{ALGORITHMS, Grant, RESOURCE_METADATA, Refused, Tokens};
 use web::{Error, Form, Json, Result};
 
+use super::operation::{Operation, Schema};
+
 /// Parameters that mean something at these two addresses.
 const KNOWN: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
 
@@ -62,6 +64,82 @@ impl Parameters {
             None => Err(wrong("grant_type is missing.")),
         }
     }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+pub(super) const TOKEN: Operation = Operation {
+    summary: "Get an access token",
+    description: "With the id and secret of a client (RFC 6749, section 4.4), or with a refresh token as well (section 6). With a \
+                  proof of a key in the header `DPoP` the token is bound to that key. Unknown parameters are ignored.",
+    takes: Some((FORM, token_request)),
+    answers: (200, Some(token_answer), &[]),
+    refuses: REFUSES,
+    ..Operation::NONE
+};
+
+pub(super) const REVOKE: Operation = Operation {
+    summary: "Revoke a token",
+    description: "RFC 7009. A refresh token ends with every token that came of it, an access token alone. What is no token of the \
+                  client is left alone, and the answer is the same.",
+    takes: Some((FORM, revocation_request)),
+    answers: (200, Some(|| json!({ "type": "object" })), &[]),
+    refuses: REFUSES,
+    ..Operation::NONE
+};
+
+const REFUSES: &[(u16, &str, Option<Schema>)] = &[
+    (400, "`error` says which of the reasons of RFC 6749, section 5.2 or RFC 9449, section 5.", Some(refusal)),
+    (401, "`invalid_client`: no such client, another secret, or one that has ended.", Some(refusal)),
+];
+
+fn token_request() -> Value {
+    let text = json!({ "type": "string" });
+    let grants = ["client_credentials", "refresh_token"];
+    json!({
+        "type": "object",
+        "required": ["grant_type"],
+        "properties": {
+            "grant_type": { "type": "string", "enum": grants },
+            "scope": { "type": "string", "description": "Scopes with spaces between. Without it, all that the client has." },
+            "refresh_token": text,
+            "client_id": text,
+            "client_secret": text,
+        },
+    })
+}
+
+fn token_answer() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["access_token", "token_type", "expires_in", "scope", "refresh_token"],
+        "properties": {
+            "access_token": text,
+            "token_type": { "type": "string", "enum": ["Bearer", "DPoP"] },
+            "expires_in": { "type": "integer", "description": "Seconds." },
+            "scope": { "type": "string", "description": "Scopes with spaces between." },
+            "refresh_token": { "type": "string", "description": "Works once." },
+        },
+    })
+}
+
+fn revocation_request() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["token"],
+        "properties": { "token": text, "token_type_hint": text, "client_id": text, "client_secret": text },
+    })
+}
+
+fn refusal() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["error", "error_description"],
+        "properties": { "error": text, "error_description": text },
+    })
 }
 
 pub(super) async fn token(
@@ -137,7 +215,7 @@ fn oauth(status: StatusCode, code: &str, text: &str) -> Response {
 }
 
 /// A key is published a day before it signs, so an answer may be kept for a while.
-const KEPT: [(header::HeaderName, HeaderValue); 1] =
+pub(super) const KEPT: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
 
 pub(super) async fn keys(public: Public, State(tokens): State<Tokens>) -> Result<impl IntoResponse> {
@@ -152,7 +230,7 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
     let methods = ["client_secret_basic", "client_secret_post"];
     let document = json!({
         "issuer": issuer,
-        "token_endpoint": format!("{issuer}/api/oauth/token"),
+        "token_endpoint": format!("{issuer}{}", super::TOKEN),
         "revocation_endpoint": format!("{issuer}/api/oauth/revoke"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "scopes_supported": tokens.offered(),
@@ -162,6 +240,7 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
         "revocation_endpoint_auth_methods_supported": methods,
         "dpop_signing_alg_values_supported": ALGORITHMS,
         "protected_resources": [tokens.audience()],
+        "service_documentation": format!("{issuer}{}", super::page::PATH),
     });
     (KEPT, Json(document))
 }
@@ -181,6 +260,7 @@ pub(super) async fn resource(
         "authorization_servers": [issuer],
         "scopes_supported": tokens.offered(),
         "bearer_methods_supported": ["header"],
+        "resource_documentation": format!("{issuer}{}", super::page::PATH),
         "dpop_signing_alg_values_supported": ALGORITHMS,
     });
     Json(document)

@@ -1,11 +1,20 @@
-//! Where clients of the API get their tokens, and what they can be given.
+//! Where clients of the API get their tokens, what they can be given, and how the API is described.
 
 mod endpoint;
+mod openapi;
+mod operation;
+mod page;
+
+use std::sync::LazyLock;
 
 use authz::{Action, Routes};
 
 use crate::Feature;
-use crate::{contacts, members};
+
+pub(crate) use operation::{Api, Operation, answer_schema, request_schema, requiring, without};
+
+const TOKEN: &str = "/api/oauth/token";
+const OPENAPI: &str = "/api/v1/openapi.json";
 
 /// An action that a client can be given.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +32,27 @@ impl Scope {
 
 /// Every action that a client can be given. There is none that stands for others.
 pub(crate) fn scopes() -> impl Iterator<Item = &'static Scope> {
-    contacts::SCOPES.iter().chain(members::SCOPES)
+    static ALL: LazyLock<Vec<&Scope>> =
+        LazyLock::new(|| crate::features().into_iter().flat_map(|feature| feature.scopes).collect());
+    ALL.iter().copied()
 }
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
-        .post("/api/oauth/token", endpoint::token)
-        .post("/api/oauth/revoke", endpoint::revoke)
+        .get(page::PATH, page::show)
         .get("/.well-known/jwks.json", endpoint::keys)
         .get("/.well-known/oauth-authorization-server", endpoint::metadata)
         .get("/.well-known/oauth-protected-resource", endpoint::resource)
         .get(tokens::RESOURCE_METADATA, endpoint::resource);
+    let api = Api::default()
+        .get(OPENAPI, openapi::document, openapi::DOCUMENT)
+        .post(TOKEN, endpoint::token, endpoint::TOKEN)
+        .post("/api/oauth/revoke", endpoint::revoke, endpoint::REVOKE);
     let events = &[
         ("api_token.issued", "Got an access token"),
         ("api_token.reused", "Used a refresh token twice"),
         ("api_token.revoked", "Took a token back"),
         ("api_client.refused", "Was refused at the token endpoint"),
     ];
-    Feature { routes, events, ..Feature::default() }
+    Feature { routes, api, events, ..Feature::default() }
 }

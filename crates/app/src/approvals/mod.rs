@@ -55,5 +55,5 @@ pub(crate) fn feature() -> Feature {
         ("approval.approved", "Approved what takes two people"),
         ("approval.declined", "Declined what takes two people"),
     ];
-    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING, ..Feature::default() }
 }

@@ -4,6 +4,7 @@ use authz::Authorized;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokens::ApiClient;
 use uuid::Uuid;
@@ -13,9 +14,47 @@ use super::contact::{self, Contact, list_url};
 use super::form::{ContactInput, Parsed, TAKEN};
 use super::list::{self, Found};
 use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
+use crate::api::{Operation, answer_schema, request_schema, requiring, without};
 use crate::paging::Find;
 
-#[derive(Serialize)]
+pub(super) const LIST: Operation = Operation {
+    summary: "List and find contacts",
+    description: "By name, 20 at a time.",
+    query: Some(request_schema::<Find>),
+    answers: (200, Some(answer_schema::<Page>), &[]),
+    ..Operation::NONE
+};
+
+pub(super) const SHOW: Operation = Operation {
+    summary: "See a contact",
+    description: "`tax_id` and `bank_account` are there only with the scope `ViewRestrictedFields`.",
+    answers: (200, Some(answer_schema::<Shown>), &[]),
+    ..Operation::NONE
+};
+
+const TAKEN_ALREADY: &str = "Another contact of the workspace has this email address, or a field is not acceptable.";
+
+pub(super) const CREATE: Operation = Operation {
+    summary: "Add a contact",
+    takes: Some((JSON, || without(request_schema::<ContactInput>(), "version"))),
+    answers: (201, Some(answer_schema::<Created>), &[("Location", "Address of the contact.")]),
+    refuses: &[(422, TAKEN_ALREADY, None)],
+    ..Operation::NONE
+};
+
+pub(super) const UPDATE: Operation = Operation {
+    summary: "Change a contact",
+    description: "Puts all fields in the place of those there are: one that is left out becomes empty. Name the `version` that \
+                  the change begins with.",
+    takes: Some((JSON, || requiring(request_schema::<ContactInput>(), "version"))),
+    answers: (204, None, &[]),
+    refuses: &[(409, "Somebody else has changed the contact since that version.", None), (422, TAKEN_ALREADY, None)],
+    ..Operation::NONE
+};
+
+const JSON: &str = "application/json";
+
+#[derive(JsonSchema, Serialize)]
 struct Page {
     contacts: Vec<Found>,
     /// Address of the next page.
@@ -32,7 +71,7 @@ pub(super) async fn list(
     Ok(Json(Page { contacts, next }))
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Shown<'a> {
     id: Uuid,
     name: &'a str,
@@ -42,7 +81,9 @@ struct Shown<'a> {
     notes: &'a str,
     #[serde(flatten)]
     restricted: Option<contact::Restricted>,
+    /// Counts changes.
     version: i64,
+    /// The member or the service account that added it.
     created_by: Uuid,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -60,7 +101,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact, ApiClient>) -> Result<i
     Ok(Json(shown).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Created {
     id: Uuid,
     version: i64,

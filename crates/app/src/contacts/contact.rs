@@ -1,6 +1,7 @@
 use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, Tx, UserId, Write};
@@ -93,7 +94,7 @@ pub(super) struct NewContact {
 }
 
 /// The fields that a policy of their own guards.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct Restricted<T = String> {
     pub(super) tax_id: T,
     pub(super) bank_account: T,

@@ -1,5 +1,6 @@
 use askama::Template;
 use authz::{Action, Authorized, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use web::{Email, Error, Field, FieldErrors, Line, Shell};
 
@@ -9,9 +10,10 @@ use crate::organizations::Workspace;
 use crate::shell::{Nav, shell};
 
 /// The form as it is sent. The restricted fields are there only when they were offered.
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContactInput {
+    /// 1 to 120 characters.
     name: String,
     #[serde(default)]
     email: String,
@@ -21,7 +23,10 @@ pub(super) struct ContactInput {
     company: String,
     #[serde(default)]
     notes: String,
+    // What takes a person's passkey is not for the API.
+    #[schemars(skip)]
     tax_id: Option<String>,
+    #[schemars(skip)]
     bank_account: Option<String>,
     /// The version a change starts from; a new contact has none.
     pub(super) version: Option<i64>,

@@ -1,6 +1,7 @@
 use askama::Template;
 use authz::Authorized;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tenancy::{Read, Tx};
 use uuid::Uuid;
@@ -56,7 +57,7 @@ pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Fi
     }))
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Found {
     id: Uuid,
     name: String,

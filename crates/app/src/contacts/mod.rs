@@ -9,7 +9,7 @@ mod pages;
 use authz::{PolicySource, Routes};
 
 use crate::Feature;
-use crate::api::Scope;
+use crate::api::{Api, Scope};
 use crate::organizations::Workspace;
 
 use contact::Contact;
@@ -31,7 +31,7 @@ authz::actions! {
     EditRestrictedFields: Write on Contact, "restricted" data;
 }
 
-pub(crate) const SCOPES: &[Scope] = &[
+const SCOPES: &[Scope] = &[
     Scope::of::<ListContacts>("List and find contacts"),
     Scope::of::<ViewContact>("See a contact"),
     Scope::of::<ViewRestrictedFields>("See tax id and bank account"),
@@ -50,13 +50,12 @@ pub(crate) fn feature() -> Feature {
         .get("/{contact}/delete", pages::confirm_deletion)
         .post("/{contact}/delete", pages::delete)
         .under("/o/{organization}/w/{workspace}/contacts");
-    let api = Routes::new()
-        .get("", api::list)
-        .post("", api::create)
-        .get("/{contact}", api::show)
-        .put("/{contact}", api::update)
+    let api = Api::default()
+        .get("", api::list, api::LIST)
+        .post("", api::create, api::CREATE)
+        .get("/{contact}", api::show, api::SHOW)
+        .put("/{contact}", api::update, api::UPDATE)
         .under("/api/v1/o/{organization}/w/{workspace}/contacts");
-    let routes = routes.and(api);
     let policies = PolicySource {
         name: "contacts",
         schema: include_str!("../../../../policies/contacts.cedarschema"),
@@ -68,5 +67,5 @@ pub(crate) fn feature() -> Feature {
         ("contact.changed", "Changed a contact"),
         ("contact.deleted", "Deleted a contact"),
     ];
-    Feature { routes, policies: Some(policies), events, ..Feature::default() }
+    Feature { routes, api, scopes: SCOPES, policies: Some(policies), events, ..Feature::default() }
 }

@@ -47,5 +47,5 @@ pub(crate) fn feature() -> Feature {
         ("elevation.declined", "Declined a role for a while"),
         ("elevation.ended", "Ended a role for a while"),
     ];
-    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING, ..Feature::default() }
 }

@@ -60,5 +60,5 @@ pub(crate) fn feature() -> Feature {
         ("member.joined", "Joined the organization"),
         ("mail.undeliverable", "Could not deliver a mail"),
     ];
-    Feature { routes, policies: Some(policies), events, keeping: KEEPING }
+    Feature { routes, policies: Some(policies), events, keeping: KEEPING, ..Feature::default() }
 }

@@ -3,22 +3,38 @@
 use authz::Authorized;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tenancy::UserId;
 use tokens::ApiClient;
+use uuid::Uuid;
 use web::{Json, Result, StrictQuery};
 
 use super::member::{self, Member};
 use super::{ListMembers, ViewMember};
+use crate::api::{Operation, answer_schema, request_schema};
 use crate::paging::Find;
 
-#[derive(Serialize)]
+pub(super) const LIST: Operation = Operation {
+    summary: "List members",
+    description: "By name, 20 at a time.",
+    query: Some(request_schema::<Find>),
+    answers: (200, Some(answer_schema::<Page>), &[]),
+    ..Operation::NONE
+};
+
+pub(super) const SHOW: Operation =
+    Operation { summary: "See a member", answers: (200, Some(answer_schema::<Shown>), &[]), ..Operation::NONE };
+
+#[derive(JsonSchema, Serialize)]
 struct Shown {
+    #[schemars(with = "Uuid")]
     id: UserId,
     name: String,
     email: String,
     email_verified: bool,
     role: String,
+    /// When they joined.
     since: DateTime<Utc>,
 }
 
@@ -36,7 +52,7 @@ impl Shown {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Page {
     members: Vec<Shown>,
     /// Address of the next page.

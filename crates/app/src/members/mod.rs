@@ -9,7 +9,7 @@ mod role;
 use authz::{PolicySource, Routes};
 
 use crate::Feature;
-use crate::api::Scope;
+use crate::api::{Api, Scope};
 use crate::organizations::Organization;
 
 pub(crate) use factors::{RESET, reset_factors};
@@ -34,8 +34,7 @@ authz::actions! {
     ResetFactors: Write on Member;
 }
 
-pub(crate) const SCOPES: &[Scope] =
-    &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
+const SCOPES: &[Scope] = &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -49,8 +48,10 @@ pub(crate) fn feature() -> Feature {
         .get("/{member}/reset-factors", factors::confirm)
         .post("/{member}/reset-factors", factors::reset)
         .under("/o/{organization}/members");
-    let api = Routes::new().get("", api::list).get("/{member}", api::show).under("/api/v1/o/{organization}/members");
-    let routes = routes.and(api);
+    let api = Api::default()
+        .get("", api::list, api::LIST)
+        .get("/{member}", api::show, api::SHOW)
+        .under("/api/v1/o/{organization}/members");
     let policies = PolicySource {
         name: "members",
         schema: include_str!("../../../../policies/members.cedarschema"),
@@ -63,5 +64,5 @@ pub(crate) fn feature() -> Feature {
         ("member.sessions_ended", "Ended a member’s sessions"),
         ("member.factors_reset", "Reset a member’s factors"),
     ];
-    Feature { routes, policies: Some(policies), events, ..Feature::default() }
+    Feature { routes, api, scopes: SCOPES, policies: Some(policies), events, ..Feature::default() }
 }

@@ -1,5 +1,6 @@
 //! Organizations and their workspaces: which one belongs to, making new ones, and the overview of one.
 
+mod api;
 mod deletion;
 mod organization;
 mod pages;
@@ -8,6 +9,7 @@ mod workspace;
 use authz::{PolicySource, Routes};
 
 use crate::Feature;
+use crate::api::{Api, Scope};
 
 pub(crate) use deletion::{DELETION, delete};
 pub(crate) use organization::{NewOrganization, Organization, add_in_turn};
@@ -20,11 +22,15 @@ authz::actions! {
     ViewOrganization: Read on Organization;
     /// Know that a workspace is there. What is in it is for the features to say.
     ViewWorkspace: Read on Workspace;
+    /// See which workspaces an organization has.
+    ListWorkspaces: Read on Organization;
     /// Add a workspace to an organization.
     CreateWorkspace: Write on Organization;
     /// Delete it, with a second person.
     DeleteOrganization: Write on Organization;
 }
+
+const SCOPES: &[Scope] = &[Scope::of::<ListWorkspaces>("List workspaces")];
 
 pub(crate) fn feature() -> Feature {
     let one = Routes::new()
@@ -38,6 +44,7 @@ pub(crate) fn feature() -> Feature {
         .get("/organizations/new", pages::new)
         .post("/organizations", pages::create)
         .and(one.under("/o/{organization}"));
+    let api = Api::default().get(api::PATH, api::list, api::LIST);
     let policies = PolicySource {
         name: "organizations",
         schema: include_str!("../../../../policies/organizations.cedarschema"),
@@ -49,5 +56,5 @@ pub(crate) fn feature() -> Feature {
         ("workspace.created", "Created a workspace"),
         ("organization.deleted", "Deleted the organization"),
     ];
-    Feature { routes, policies: Some(policies), events, ..Feature::default() }
+    Feature { routes, api, scopes: SCOPES, policies: Some(policies), events, ..Feature::default() }
 }

@@ -1,11 +1,14 @@
 use audit::{Actor, Event};
 use authz::{Entity, Path, Resource};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
+use uuid::Uuid;
 use web::{Result, name_key};
 
 use super::Organization;
-use crate::paging::cut;
+use crate::paging::{Find, cut};
 
 /// A workspace of an organization.
 #[derive(Clone, Debug)]
@@ -54,6 +57,30 @@ pub(super) async fn insert(tx: &mut Tx<Write>, name: &str, by: &Actor) -> Result
     let target = Entity::new("Workspace", id).to_string();
     Event { kind: "workspace.created", target, details: json!({ "name": name }) }.record(tx, by).await?;
     Ok(id)
+}
+
+/// A workspace of the organization.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Listed {
+    #[schemars(with = "Uuid")]
+    id: WorkspaceId,
+    name: String,
+}
+
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
+    let found = sqlx::query_as!(
+        Listed,
+        r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w
+            where ($1 = '' or exists (select from unnest(tenant.words(w.name)) word
+                                       where word >= $1 collate tenant.alike and word < ($1 || U&'\FFFF') collate tenant.alike))
+              and (w.name collate "und-x-icu", w.id) > ($2, $3)
+            order by w.name collate "und-x-icu", w.id limit 21"#,
+        find.sought(),
+        find.after,
+        find.after_id(),
+    );
+    Ok(find.page(found.fetch_all(&mut **tx).await?, list_url, |workspace| (&workspace.name, workspace.id.uuid())))
 }
 
 /// A workspace in the overview.
