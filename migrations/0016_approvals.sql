@@ -64,6 +64,35 @@ grant execute on function tenant.decide_once() to tenant_rows;
 -- Nobody comes in any more, and what is there is kept until an operator restores or erases it.
 alter table tenant.organizations add column deleted_at timestamptz;
 
+-- Since when somebody has been what they are.
+alter table tenant.memberships add column role_since timestamptz not null default now();
+create function tenant.note_role_since() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.role_since := now();
+  return new;
+end;
+$$;
+create trigger note_role_since before update of role on tenant.memberships
+  for each row when (old.role <> new.role) execute function tenant.note_role_since();
+grant execute on function tenant.note_role_since() to tenant_rows;
+
+-- The second people: owners and admins who have been that for three days. One who was made today may be a second account of
+-- who asks. What is done to an owner is approved by owners, by the one concerned as well, and after the wait by all of them.
+create function tenant.approvers(given tenant.approvals) returns uuid[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(m.user_id), '{}') from tenant.memberships m
+   where m.tenant_id = given.tenant_id
+     and (m.role = 'owner' or m.role = 'admin' and given.alone_from is null)
+     and (m.user_id <> given.requested_by and m.role_since <= now() - interval '72 hours'
+          or m.role = 'owner' and given.alone_from is not null and (m.user_id = given.target or given.alone_from <= now()))
+$$;
+grant execute on function tenant.approvers(tenant.approvals) to tenant_rows;
+
 -- Whatever the application believes: what takes an approval is done in the transaction of one, or not at all.
 create function tenant.need_approval() returns trigger
 language plpgsql
@@ -72,7 +101,8 @@ as $$
 begin
   if not exists (select from tenant.approvals a
                   where a.tenant_id = old.tenant_id and a.target = old.tenant_id and a.kind = tg_argv[0]
-                    and a.outcome = 'approved' and a.decided_in = pg_current_xact_id()) then
+                    and a.outcome = 'approved' and a.decided_in = pg_current_xact_id()
+                    and a.decided_by = any (tenant.approvers(a))) then
     raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_needed';
   end if;
   return new;
@@ -123,34 +153,6 @@ create trigger note_decider before update of role on tenant.memberships
   for each row when (old.role in ('owner', 'admin') and new.role not in ('owner', 'admin'))
   execute function tenant.note_decider();
 grant execute on function tenant.note_decider() to tenant_rows;
-
--- Since when somebody has been what they are.
-alter table tenant.memberships add column role_since timestamptz not null default now();
-create function tenant.note_role_since() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  new.role_since := now();
-  return new;
-end;
-$$;
-create trigger note_role_since before update of role on tenant.memberships
-  for each row when (old.role <> new.role) execute function tenant.note_role_since();
-grant execute on function tenant.note_role_since() to tenant_rows;
-
--- Who approves what is done to an owner: the one concerned, another owner who has been one for three days, and after the
--- wait every owner. An owner who was made in between is no second person: it may be a second account of who asks.
-create function tenant.approvers(given tenant.approvals) returns uuid[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(m.user_id) from tenant.memberships m
-   where m.tenant_id = given.tenant_id and m.role = 'owner'
-     and (m.user_id = given.target or given.alone_from <= now()
-          or m.user_id <> given.requested_by and m.role_since <= now() - interval '72 hours')
-$$;
-grant execute on function tenant.approvers(tenant.approvals) to tenant_rows;
 
 -- Nobody but themselves takes ownership from an owner alone.
 create function tenant.keep_owners() returns trigger

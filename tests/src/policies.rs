@@ -163,13 +163,16 @@ fn approval(name: &str, kind: &str, requested_by: &str, requester_role: &str, ta
         ("requester_role", text(requester_role)),
     ];
     attributes.extend(target_role.map(|role| ("target_role", text(role))));
+    let all =
+        ["me", "owner", "admin"].map(|id| RestrictedExpression::new_entity_uid(uid(&format!("Member::\"{id}\""))));
+    attributes.push(("approvers", RestrictedExpression::new_set(all)));
     let organization = if name.contains("foreign") { "Organization::\"b\"" } else { "Organization::\"a\"" };
     entity(name, &[organization], &attributes)
 }
 
-/// What `me` asks to be done to an owner, and that `approver` can approve.
-fn of_an_owner(name: &str, approver: &str) -> Entity {
-    let (id, mut attributes, parents) = approval(name, "remove_owner", "Member::\"me\"", "owner", None).into_inner();
+/// What an owner asks for, and that `approver` alone can approve.
+fn named(name: &str, kind: &str, requested_by: &str, approver: &str) -> Entity {
+    let (id, mut attributes, parents) = approval(name, kind, requested_by, "owner", None).into_inner();
     let approvers = RestrictedExpression::new_set([RestrictedExpression::new_entity_uid(uid(approver))]);
     attributes.insert("approvers".to_owned(), approvers);
     Entity::new(id, attributes, parents).unwrap()
@@ -209,9 +212,10 @@ fn world(role: &str) -> Vec<Entity> {
         approval("Approval::\"relax by an admin\"", "relax_sign_on", "Member::\"owner\"", "admin", None),
         approval("Approval::\"reset\"", "reset_factors", "Member::\"admin\"", "admin", Some("admin")),
         approval("Approval::\"reset of an owner\"", "reset_factors", "Member::\"admin\"", "admin", Some("owner")),
+        named("Approval::\"by another of today\"", "delete_organization", "Member::\"owner\"", "Member::\"admin\""),
         approval("Approval::\"by a viewer\"", "reset_factors", "Member::\"viewer\"", "viewer", Some("viewer")),
-        of_an_owner("Approval::\"named\"", "Member::\"me\""),
-        of_an_owner("Approval::\"not named\"", "Member::\"owner\""),
+        named("Approval::\"named\"", "remove_owner", "Member::\"me\"", "Member::\"me\""),
+        named("Approval::\"not named\"", "remove_owner", "Member::\"me\"", "Member::\"owner\""),
         approval("Approval::\"foreign\"", "reset_factors", "Member::\"me\"", "owner", Some("viewer")),
         elevation("Elevation::\"mine\"", "Organization::\"a\"", "Member::\"me\"", "editor"),
         elevation("Elevation::\"editor\"", "Organization::\"a\"", "Member::\"viewer\"", "editor"),
@@ -266,6 +270,7 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("relaxed by admin", "Approval::\"relax by an admin\""),
             ("admin, by admin", "Approval::\"reset\""),
             ("owner, by admin", "Approval::\"reset of an owner\""),
+            ("deletion, not named", "Approval::\"by another of today\""),
             ("viewer, by viewer", "Approval::\"by a viewer\""),
             ("of an owner, named", "Approval::\"named\""),
             ("of an owner, not named", "Approval::\"not named\""),

@@ -1,6 +1,6 @@
 use uuid::Uuid;
 
-use super::{WHY, ask_for_deletion, decide, is_there, latest, page};
+use super::{LONG_AGO, WHY, ask_for_deletion, decide, is_there, latest, page};
 use crate::harness::passkey::{Authenticator, enrol, sign_in};
 use crate::harness::{Client, World};
 
@@ -109,6 +109,7 @@ pub(super) async fn required(world: &World) -> (Client, Client) {
     let prove = "update tenant.domains set proved_at = created_at where id = $1";
     sqlx::query(prove).bind(domain).execute(&mut world.database.owner().await).await.unwrap();
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    world.change(LONG_AGO).await;
     world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
     (world.sign_in("olivia").await, world.sign_in("adam").await)
 }

@@ -12,6 +12,9 @@ use crate::harness::{Answer, Client, World};
 
 const WHY: (&str, &str) = ("reason", "It was moved elsewhere");
 
+/// Everybody has been what they are for long, and so can be the second person.
+const LONG_AGO: &str = "update tenant.memberships set role_since = now() - interval '72 hours'";
+
 fn page(world: &World) -> String {
     format!("{}/approvals", world.acme.url())
 }
@@ -140,12 +143,34 @@ async fn it_waits_for_a_day_and_for_who_asked_to_be_who_they_were() {
 
 // control: POL-07
 #[tokio::test]
+async fn whoever_became_an_admin_less_than_three_days_ago_is_no_second_person() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let id = ask_for_deletion(&mut olivia, &world).await;
+    // She makes her second account one.
+    let bella = format!("{}/members/{}/role", world.acme.url(), world.user("bella").await);
+    assert_eq!(olivia.post(&bella, &[("role", "admin"), WHY]).await.status, 303);
+    let mut second = world.sign_in("bella").await;
+    let list = second.get(&page(&world)).await;
+    assert!(list.body.contains("for three days can approve") && !list.body.contains(">Approve<"), "{}", list.text());
+    assert_eq!(decide(&mut second, &world, id, "approve").await.status, 403);
+    world.change("update tenant.memberships set role_since = now() - interval '71 hours' where role = 'admin'").await;
+    assert_eq!(decide(&mut second, &world, id, "approve").await.status, 403);
+    assert!(is_there(&world).await);
+    world.change(LONG_AGO).await;
+    assert_eq!(decide(&mut second, &world, id, "approve").await.status, 303);
+    assert!(!is_there(&world).await);
+}
+
+// control: POL-07
+#[tokio::test]
 async fn of_decisions_at_once_one_counts() {
     let world = World::start().await;
     let (mut olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
     let bella = world.sign_in("bella").await;
     world.change("update tenant.memberships set role = 'admin' where role = 'billing_admin'").await;
+    world.change(LONG_AGO).await;
     let done = "select count(*) from audit.events where kind in ('member.factors_reset', 'approval.declined')";
     for round in 1..=4 {
         let target = world.new_managed(world.acme, "admin").await;

@@ -3,12 +3,10 @@
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use super::{WHY, decide, latest, page};
+use super::{LONG_AGO, WHY, decide, latest, page};
 use crate::harness::{Client, World};
 
 const ALL_OWNERS: &str = "update tenant.memberships set role = 'owner' where role in ('admin', 'billing_admin')";
-/// They have been what they are for long.
-const LONG_AGO: &str = "update tenant.memberships set role_since = now() - interval '72 hours'";
 /// What waits has waited for three days.
 const WAITED: &str = "update tenant.approvals set requested_at = requested_at - interval '72 hours',
                              expires_at = expires_at - interval '72 hours', alone_from = alone_from - interval '72 hours'";

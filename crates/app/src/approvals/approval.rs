@@ -42,8 +42,7 @@ pub(crate) struct Approval {
     expires_at: DateTime<Utc>,
     /// From when an owner approves it without a second person, where that is so.
     pub(super) alone_from: Option<DateTime<Utc>>,
-    /// Who can approve it, where that is not every owner and admin.
-    approvers: Option<Vec<Uuid>>,
+    approvers: Vec<Uuid>,
     pub(super) decided_by: Option<UserId>,
     pub(super) decider: Option<String>,
     pub(super) decider_email: Option<String>,
@@ -92,18 +91,13 @@ impl Resource for Approval {
     }
 
     fn entity(&self) -> Entity {
+        let approvers: Vec<_> = self.approvers.iter().map(|user| Entity::new("Member", *user)).collect();
         let entity = Entity::new("Approval", self.id)
             .text("kind", &self.kind)
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
+            .references("approvers", &approvers)
             .inside(Organization::as_entity(self.organization));
-        let entity = match &self.approvers {
-            Some(approvers) => {
-                let members: Vec<_> = approvers.iter().map(|user| Entity::new("Member", *user)).collect();
-                entity.references("approvers", &members)
-            }
-            None => entity,
-        };
         match self.parameters["role"].as_str() {
             Some(role) => entity.text("target_role", role),
             None => entity,
@@ -122,7 +116,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
                   r.verified_email is not null as "requester_verified!", a.requester_role,
                   a.requested_at, a.expires_at, a.alone_from,
-                  case when a.alone_from is not null then coalesce(tenant.approvers(a), '{}') end as "approvers?",
+                  tenant.approvers(a) as "approvers!",
                   a.decided_by as "decided_by: UserId", d.display_name as "decider?",
                   d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
                   a.outcome
