@@ -56,6 +56,7 @@ announced! {
     DOMAIN_REMOVED = "domain.removed", "A domain was removed" => [OwnersAndAdmins];
     DOMAIN_MISSING = "domain.record_missing", "The DNS record of a domain is gone" => [Owners];
     DOMAIN_WITHDRAWN = "domain.withdrawn", "A domain is not proved any more" => [Owners];
+    PRIVILEGED_INVITATION = "invitation.privileged", "Somebody was invited as an owner or admin" => [Owners];
     CLIENT_REVOKED = "api_client.revoked", "An API client was revoked" => [Member];
     ELEVATION_REQUESTED = "elevation.requested", "Somebody asks for a role" => [OwnersAndAdmins, Member];
     ELEVATION_APPROVED = "elevation.approved", "A role was approved" => [Owners, Member];

@@ -98,3 +98,26 @@ async fn an_owner_who_is_demoted_or_removed_hears_of_it_and_so_does_every_other_
         assert!(mail.text.contains("Adam Admin has removed Adam Admin"), "{}", mail.text);
     }
 }
+
+// control: OBS-02
+#[tokio::test]
+async fn owners_hear_of_everybody_who_is_invited_to_decide_with_them() {
+    let world = World::start().await;
+    let mut adam = world.sign_in("adam").await;
+    let url = format!("{}/invitations", world.acme.url());
+    let invite = |role| {
+        [
+            ("email", if role == "admin" { "a@example.net" } else { "v@example.net" }),
+            ("role", role),
+            ("reason", "Helps us"),
+        ]
+    };
+    for role in ["viewer", "admin"] {
+        let invited = adam.post(&url, &invite(role)).await;
+        assert_eq!(invited.status, 303, "{}", invited.text());
+    }
+    let mail = world.told("olivia@example.com", "Somebody was invited as an owner or admin").await;
+    assert!(mail.text.contains("Adam Admin has invited somebody as Admin, in “Acme”"), "{}", mail.text);
+    assert_eq!(world.events("invitation.privileged").await.len(), 1);
+    assert_eq!(world.events("invitation.made").await.len(), 1, "of others they hear in the list");
+}

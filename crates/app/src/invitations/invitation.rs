@@ -8,6 +8,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use crate::members::Role;
+use crate::notices::{Doing, PRIVILEGED_INVITATION};
 use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::Why;
@@ -121,9 +122,9 @@ pub(super) async fn insert(
     inviter: &Membership,
     why: &Why,
     now: DateTime<Utc>,
-    by: &Actor,
+    doing: &Doing<'_>,
 ) -> Result<DateTime<Utc>> {
-    let (id, expires_at) = (Uuid::now_v7(), now + LIFETIME);
+    let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
     sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
     sqlx::query!(
         "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at)
@@ -143,7 +144,13 @@ pub(super) async fn insert(
         _ => error.into(),
     })?;
     let details = why.details(json!({ "email": email, "role": role.key() }));
-    Event { kind: "invitation.made", target: format!("Invitation::{id}"), details }.record(tx, by).await?;
+    let target = format!("Invitation::{id}");
+    // Owners hear of everybody who may come to decide with them.
+    if matches!(role, Role::Owner | Role::Admin) {
+        PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
+    } else {
+        Event { kind: "invitation.made", target, details }.record(tx, &by).await?;
+    }
     Ok(expires_at)
 }
 

@@ -15,7 +15,7 @@ use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
 use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
-use crate::notices::unlinked;
+use crate::notices::{Doing, unlinked};
 use crate::organizations::Organization;
 use crate::shell::{Nav, personal, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
@@ -146,7 +146,9 @@ pub(super) async fn invite(
         let page = New::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     }
-    let until = invitation::insert(&mut tx, (&email, role), &inviter, &why, now, &by).await?;
+    let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &page, member: None };
+    let until = invitation::insert(&mut tx, (&email, role), &inviter, &why, now, &doing).await?;
     if told {
         mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }
