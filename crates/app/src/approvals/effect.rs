@@ -87,10 +87,10 @@ impl Wanted {
         match self {
             Self::DeleteOrganization { .. } => organizations::DELETION,
             Self::RelaxSignOn { mail_links: false } => {
-                "Members come in with any provider that is set up here, or with a passkey, from then on."
+                "Members can then sign in with any provider that is set up here, or with a passkey."
             }
             Self::RelaxSignOn { mail_links: true } => {
-                "Members come in with any provider that is set up here, with a passkey, or with a link by e-mail, from then on."
+                "Members can then sign in with any provider that is set up here, with a passkey, or with a link by email."
             }
             Self::ResetFactors { .. } => members::RESET,
             Self::RemoveOwner { .. } => members::REMOVAL,

@@ -84,7 +84,7 @@ impl TryFrom<&str> for ActsAs {
             "creator" => Ok(Self::Service(Role::Creator)),
             "editor" => Ok(Self::Service(Role::Editor)),
             "viewer" => Ok(Self::Service(Role::Viewer)),
-            _ => Err("Choose whom the client acts as.".to_owned()),
+            _ => Err("Choose who the client acts as.".to_owned()),
         }
     }
 }

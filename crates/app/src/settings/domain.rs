@@ -16,7 +16,7 @@ const MOST: i64 = 20;
 /// How often one person may have the DNS asked.
 pub(super) const ASKED: Limit = Limit { name: "domain proof", at_once: 10, every: Duration::minutes(1) };
 
-const GONE: Error = Error::Conflict("This domain was taken away meanwhile. Nothing was changed now.", None);
+const GONE: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
 const TAKEN: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
 const THERE: Error = Error::Conflict("This domain is in the list already.", None);
 const TOO_MANY: Error = Error::Conflict("An organization has at most 20 domains. Remove one first.", None);

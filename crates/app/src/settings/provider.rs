@@ -182,7 +182,7 @@ fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> 
     Confirm {
         shell: shell(ok, Nav::Overview),
         heading: "Take the provider away?".to_owned(),
-        lead: "Nobody can come in with it any more, and the sessions that began with it end.",
+        lead: "Nobody can sign in with it any more, and the sessions that began with it end.",
         button: "Take it away",
         ends: true,
         why,
@@ -213,5 +213,5 @@ pub(super) async fn remove(
     let target = ok.on().entity().to_string();
     announcement.record(&mut tx, target, why.details(json!({})), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "The provider was taken away, and the sessions that began with it have ended."))
+    Ok(see_other(&url(ok.on()), "The provider was removed, and the sessions that began with it have ended."))
 }

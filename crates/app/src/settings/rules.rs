@@ -17,7 +17,7 @@ pub(super) struct Rules {
 }
 
 const NO_PROVIDER: Error =
-    Error::Conflict("Nobody could come in: the organization has no provider, or no domain that is proved.", None);
+    Error::Conflict("Nobody could sign in: the organization has no provider, or no verified domain.", None);
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
     let rules = sqlx::query_as!(Rules, "select mail_links, enforces_sign_on from tenant.organizations");
