@@ -51,6 +51,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     world.new_members(world.acme, &["Many Members"; 20]).await;
     let invitations = format!("{}/invitations", world.acme.url());
     let vera = format!("{}/members/{}", world.acme.url(), world.user("vera").await);
+    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    let another_owner = format!("{}/members/{}", world.acme.url(), world.user("adam").await);
     for path in [
         "/api",
         "/account",
@@ -85,6 +87,8 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{vera}/end-sessions"),
         &format!("{vera}/remove"),
         &format!("{vera}/reset-factors"),
+        &format!("{another_owner}/role"),
+        &format!("{another_owner}/remove"),
         &format!("{}/approvals", world.acme.url()),
         &format!("{}/delete", world.acme.url()),
         &format!("{}/elevations", world.acme.url()),

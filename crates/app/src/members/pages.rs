@@ -215,7 +215,7 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confir
     } else if ok.would::<ChangeOwnershipAlone>(ok.on()) {
         (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
     } else {
-        (format!("Remove {}, an owner?", ok.on().name), OWNERS_REMOVAL, "Ask for it")
+        (format!("Remove {}, an owner?", ok.on().name), OWNERS_REMOVAL, "Ask for approval")
     };
     confirm(ok, words, "remove", why)
 }
