@@ -31,6 +31,8 @@ create table jobs.queue (
   tries int not null default 0,
   -- Nobody has taken it, or it was given back untried.
   waiting boolean not null default true,
+  -- When somebody had it tried again after it was given up. From then on it is tried as if it were new.
+  retried_at timestamptz,
   -- A dead letter: it was given up, and why. It stays until somebody has it tried again, or the janitor comes.
   failed_at timestamptz,
   failure text check (char_length(failure) between 1 and 200),
@@ -64,7 +66,8 @@ alter table jobs.queue force row level security;
 create policy tenant_append on jobs.queue for insert to tenant_rows
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
 create policy tenant_see on jobs.queue for select to tenant_rows
-  using (tenant_id = (select current_setting('app.tenant_id')::uuid));
+  using (tenant_id = (select current_setting('app.tenant_id')::uuid)
+         and (waiting and key is not null or failed_at is not null or retried_at is not null));
 create policy tenant_add on jobs.queue for update to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid) and waiting and key is not null)
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid) and waiting and key is not null);
@@ -87,11 +90,11 @@ grant select, insert, delete, update (due_at, tries, waiting, failed_at, failure
 grant select, insert, update on jobs.periods, jobs.paces to jobs_rows;
 
 -- An organization has tried again what was given up for it.
-grant select (id, urgent, about, created_at, failed_at, failure), update (created_at, due_at, failed_at, failure) on jobs.queue
+grant select (id, about, tries, expires_at, failed_at, failure), update (due_at, retried_at, failed_at, failure) on jobs.queue
   to tenant_rows;
 create policy tenant_try_again on jobs.queue for update to tenant_rows
   using (tenant_id = (select current_setting('app.tenant_id')::uuid) and failed_at is not null)
-  with check (tenant_id = (select current_setting('app.tenant_id')::uuid));
+  with check (tenant_id = (select current_setting('app.tenant_id')::uuid) and failed_at is null);
 
 -- The worker says what it gave up, and nothing else.
 create policy jobs_append on audit.events for insert to jobs_rows with check (kind = 'mail.undeliverable');

@@ -1,5 +1,6 @@
 //! Jobs: done if their cause was, settled once whoever dies, and in turns.
 
+mod failed;
 mod fair;
 mod once;
 

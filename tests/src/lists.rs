@@ -82,6 +82,15 @@ async fn a_list_that_is_not_shown_to_its_end_says_so() {
             format!("{new_id}, 'ended_at', t.asked_at"),
         ),
         (
+            format!("{acme}/failed-jobs"),
+            "Only the newest 500 are shown.",
+            500,
+            "jobs.queue",
+            "select count(*) from jobs.queue where failed_at is not null",
+            world.new_failed_job(world.acme).await,
+            new_id.to_owned(),
+        ),
+        (
             format!("{acme}/approvals"),
             "Only the newest 500 of this organization are shown.",
             500,

@@ -195,6 +195,8 @@ fn world(role: &str) -> Vec<Entity> {
         invitation("Invitation::\"demoted\"", "Organization::\"a\"", "me@a", "viewer", "editor"),
         invitation("Invitation::\"theirs\"", "Organization::\"a\"", "other@a", "viewer", "admin"),
         invitation("Invitation::\"foreign\"", "Organization::\"b\"", "other@a", "viewer", "admin"),
+        entity("FailedJob::\"a\"", &["Organization::\"a\""], &[]),
+        entity("FailedJob::\"b\"", &["Organization::\"b\""], &[]),
         entity("Domain::\"a\"", &["Organization::\"a\""], &[]),
         entity("Domain::\"b\"", &["Organization::\"b\""], &[]),
         entity("Workspace::\"a\"", &["Organization::\"a\""], &[]),
@@ -276,6 +278,7 @@ fn resources(kind: &str) -> Vec<(&'static str, &'static str)> {
             ("of an owner, not named", "Approval::\"not named\""),
             ("foreign", "Approval::\"foreign\""),
         ],
+        "FailedJob" => vec![("own", "FailedJob::\"a\""), ("foreign", "FailedJob::\"b\"")],
         "Elevation" => vec![
             ("of oneself", "Elevation::\"mine\""),
             ("as an editor", "Elevation::\"editor\""),

@@ -36,6 +36,7 @@ impl Parameters {
             ("client", world.new_client(place).await.to_string()),
             ("elevation", world.new_elevation(place).await.to_string()),
             ("approval", world.new_approval(place).await.to_string()),
+            ("job", world.new_failed_job(place).await.to_string()),
             ("provider", "dev".to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -167,7 +168,8 @@ async fn each_role_gets_what_the_reviewed_table_says() {
             let domain = world.new_domain(world.acme).await.to_string();
             let parameters = parameters.with("contact", &contact);
             let elevation = world.new_elevation(world.acme).await.to_string();
-            let path = parameters.with("domain", &domain).with("elevation", &elevation);
+            let job = world.new_failed_job(world.acme).await.to_string();
+            let path = parameters.with("domain", &domain).with("elevation", &elevation).with("job", &job);
             // It brings members of its own, and pages that list them grow.
             let approval = row.path.contains("{approval}");
             let approval = if approval { world.new_approval(world.acme).await } else { Uuid::nil() };

@@ -15,6 +15,7 @@ mod authenticator;
 mod clients;
 mod contacts;
 mod elevations;
+mod failed_jobs;
 mod home;
 mod invitations;
 mod members;
@@ -83,6 +84,7 @@ fn features() -> Vec<Feature> {
         clients::feature(),
         api::feature(),
         activity::feature(),
+        failed_jobs::feature(),
         contacts::feature(),
     ]
 }

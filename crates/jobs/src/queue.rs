@@ -55,7 +55,7 @@ pub(crate) async fn take(
              from due where q.id = due.id
            returning q.id as "id!", tenant_id as "tenant: TenantId", owner as "owner!", payloads as "payloads!", omitted as "omitted!",
                      about as "about!", request_id as "request!", tries as "tries!",
-                     (created_at < now() - make_interval(secs => $7)) as "last_try!""#,
+                     (coalesce(retried_at, created_at) < now() - make_interval(secs => $7)) as "last_try!""#,
         kind.name,
         urgent,
         after,

@@ -94,6 +94,7 @@ pub(crate) fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         | "/o/{organization}/elevations/{elevation}/approve"
         | "/o/{organization}/elevations/{elevation}/end"
         | "/o/{organization}/approvals/{approval}/approve"
+        | "/o/{organization}/failed-jobs/{job}/retry"
         | "/o/{organization}/approvals/{approval}/decline"
         | "/invitations/{own_invitation}/accept"
         | "/account/passkeys/options"

@@ -67,6 +67,12 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["approval.approved", "member.factors_reset"],
     },
     Change {
+        path: "/o/{organization}/failed-jobs/{job}/retry",
+        form: &[],
+        credential: Credential::None,
+        events: &["job.retried"],
+    },
+    Change {
         path: "/o/{organization}/approvals/{approval}/decline",
         form: &[],
         credential: Credential::None,
@@ -315,12 +321,13 @@ pub(crate) struct Filled {
     pub(crate) client: Uuid,
     pub(crate) elevation: Uuid,
     pub(crate) approval: Uuid,
+    pub(crate) job: Uuid,
     /// Another one, to be declined.
     pub(crate) declined: Uuid,
 }
 
 /// The parameters of paths that are ids.
-pub(crate) const IDS: [&str; 12] = [
+pub(crate) const IDS: [&str; 13] = [
     "{organization}",
     "{workspace}",
     "{contact}",
@@ -333,6 +340,7 @@ pub(crate) const IDS: [&str; 12] = [
     "{client}",
     "{elevation}",
     "{approval}",
+    "{job}",
 ];
 
 impl Filled {
@@ -358,6 +366,7 @@ impl Filled {
             client: world.new_client(place).await,
             elevation: world.new_elevation(place).await,
             approval: world.new_approval(place).await,
+            job: world.new_failed_job(place).await,
             declined: world.new_approval(place).await,
         }
     }
@@ -376,6 +385,7 @@ impl Filled {
             "{client}" => self.client,
             "{elevation}" => self.elevation,
             "{approval}" => self.approval,
+            "{job}" => self.job,
             other => panic!("say here what {other} stands for"),
         }
     }

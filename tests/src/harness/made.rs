@@ -117,6 +117,17 @@ impl World {
         id
     }
 
+    /// A mail of a place that was given up.
+    pub(crate) async fn new_failed_job(&self, place: Place) -> Uuid {
+        let id = Uuid::now_v7();
+        let sql = "insert into jobs.queue (id, kind, tenant_id, owner, about, payloads, request_id, tries, waiting, failed_at, failure)
+                   values ($1, 'mail', $2, $2, $3, array[jsonb_build_object('kind', 'test', 'to', $3, 'subject', 'Again',
+                             'text', 'A line.', 'urgent', false)], $1, 3, false, now(), 'No server takes mail for it')";
+        let job = sqlx::query(sql).bind(id).bind(place.organization).bind(format!("{id}@example.net"));
+        job.execute(&mut self.database.owner().await).await.unwrap();
+        id
+    }
+
     /// Members of a place with these names.
     pub(crate) async fn new_members(&self, place: Place, names: &[&str]) {
         let sql = "with made as (

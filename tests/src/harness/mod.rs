@@ -79,7 +79,7 @@ pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 13]);
+pub(crate) struct Addresses([(&'static str, String); 14]);
 
 impl Addresses {
     pub(crate) fn of(&self, path: &str) -> String {
@@ -339,6 +339,7 @@ impl World {
             ("{client}", self.new_client(self.acme).await.to_string()),
             ("{elevation}", self.new_elevation(self.acme).await.to_string()),
             ("{approval}", self.new_approval(self.acme).await.to_string()),
+            ("{job}", self.new_failed_job(self.acme).await.to_string()),
         ])
     }
 

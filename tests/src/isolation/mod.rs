@@ -61,6 +61,7 @@ async fn full(world: World) -> World {
         world.new_client(place).await;
         world.new_elevation(place).await;
         world.new_approval(place).await;
+        world.new_failed_job(place).await;
     }
     world
 }

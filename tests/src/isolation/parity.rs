@@ -20,6 +20,7 @@ impl Filled {
             "{own_invitation}" => other.own_invitation = id,
             "{client}" => other.client = id,
             "{elevation}" => other.elevation = id,
+            "{job}" => other.job = id,
             "{approval}" => (other.approval, other.declined) = (id, id),
             _ => panic!("no id: {parameter}"),
         }

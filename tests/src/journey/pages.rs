@@ -47,6 +47,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
     world.new_invitation_to("olivia").await;
     world.new_elevation(world.acme).await;
     world.new_approval(world.acme).await;
+    world.new_failed_job(world.acme).await;
     world.manage_viewer(world.acme).await;
     world.new_members(world.acme, &["Many Members"; 20]).await;
     let invitations = format!("{}/invitations", world.acme.url());
@@ -94,6 +95,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         &format!("{}/elevations", world.acme.url()),
         &format!("{}/elevations/new", world.acme.url()),
         &format!("{}/activity", world.acme.url()),
+        &format!("{}/failed-jobs", world.acme.url()),
         &contacts,
         &format!("{contacts}/new"),
         &contact,

@@ -8,6 +8,7 @@ use web::{Field, FieldErrors, Id, Page, Query, Result, Shell, ShownEmail, option
 
 use super::ViewActivity;
 use super::event::{EventRow, Filter, PAGE, find};
+use crate::failed_jobs::ListFailedJobs;
 use crate::paging::cut;
 use crate::shell::{Nav, shell};
 
@@ -36,6 +37,7 @@ struct List {
     next_url: Option<String>,
     first_url: Option<String>,
     list_url: String,
+    failed_jobs_url: Option<String>,
 }
 
 struct ActionChoice {
@@ -74,6 +76,7 @@ pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<A
         events,
         next_url: next_url.flatten(),
         first_url: filter.before.map(|_| asked.url(&list_url, "")),
+        failed_jobs_url: ok.would::<ListFailedJobs>(ok.on()).then(|| format!("{}/failed-jobs", ok.on().url())),
         list_url,
     };
     if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }

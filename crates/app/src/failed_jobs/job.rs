@@ -1,0 +1,76 @@
+use audit::{Actor, Event};
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use crate::organizations::Organization;
+use crate::paging::cut;
+
+/// Jobs that one person may have tried again: each may send a mail.
+pub(super) const RETRIES: Limit = Limit { name: "job retry", at_once: 20, every: Duration::minutes(1) };
+/// Most that the page shows.
+const SHOWN: usize = 500;
+const GONE: Error = Error::Conflict(
+    "This job is being tried again already, or is not worth trying any more. Nothing was done now.",
+    None,
+);
+
+/// A job that was given up.
+#[derive(Debug)]
+pub(crate) struct FailedJob {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) kind: String,
+    pub(super) about: String,
+    pub(super) tries: i32,
+    pub(super) failed_at: DateTime<Utc>,
+    pub(super) failure: String,
+    /// It was good for a while, and that is over.
+    pub(super) expired: bool,
+}
+
+impl Resource for FailedJob {
+    type Plane = Tenant;
+    type View = super::ViewFailedJob;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("job") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.0.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("FailedJob", self.id).inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// The newest first, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<FailedJob>, bool)> {
+    let found = sqlx::query_as!(
+        FailedJob,
+        r#"select tenant_id as "organization!: TenantId", id, kind, about, tries, failed_at as "failed_at!",
+                  failure as "failure!", coalesce(expires_at <= now(), false) as "expired!"
+             from jobs.queue where failed_at is not null and ($1::uuid is null or id = $1)
+            order by failed_at desc, id limit 501"#,
+        id,
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// Has it tried again, if nobody has and it still is worth it. It keeps its count of tries, which fences a worker that still
+/// believes to have it.
+pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
+    let retried = sqlx::query!(
+        "update jobs.queue set failed_at = null, failure = null, due_at = now(), retried_at = now()
+          where id = $1 and failed_at is not null and coalesce(expires_at > now(), true)",
+        job.id,
+    );
+    if retried.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "job": job.kind, "about": job.about, "failure": job.failure });
+    Ok(Event { kind: "job.retried", target: job.entity().to_string(), details }.record(tx, by).await?)
+}
