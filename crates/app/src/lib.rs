@@ -20,6 +20,7 @@ mod home;
 mod invitations;
 mod members;
 mod notices;
+mod one_time_key;
 mod operations;
 mod organizations;
 mod paging;
@@ -75,6 +76,7 @@ fn features() -> Vec<Feature> {
         authenticator::feature(),
         sessions::feature(),
         recovery::feature(),
+        one_time_key::feature(),
         organizations::feature(),
         members::feature(),
         invitations::feature(),

@@ -113,6 +113,8 @@ pub(crate) struct Confirm {
     pub(crate) button: &'static str,
     /// It takes something away.
     pub(crate) ends: bool,
+    /// It carries a one-time key, for a route that takes one.
+    pub(crate) once: bool,
     pub(crate) why: WhyFields,
     pub(crate) action_url: String,
     pub(crate) cancel_url: String,

@@ -39,6 +39,8 @@ pub enum Error {
     /// Status 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours. With
     /// it the page that keeps what was typed, where something was.
     Conflict(&'static str, Option<Box<Response>>),
+    /// It was done before, by the same form. Holds the answer it got then.
+    Answered(Box<Response>),
     /// 408. The body did not arrive in time.
     TooSlow,
     /// 413. The body is larger than the route takes.
@@ -72,6 +74,7 @@ impl Error {
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,
+            Self::Answered(response) => response.status(),
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -95,6 +98,9 @@ pub(crate) struct Failed(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Self::Answered(response) = self {
+            return *response;
+        }
         let mut response = self.status().into_response();
         if let Self::StepUp(_, Some(cookie)) = &self {
             response.headers_mut().append(header::SET_COOKIE, cookie.clone());

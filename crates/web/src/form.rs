@@ -21,7 +21,7 @@ use crate::edge::Slot;
 /// A type of content, and what a request of another one is told.
 pub(crate) type Kind = (&'static str, &'static str);
 
-const FORM: Kind =
+pub(crate) const FORM: Kind =
     ("application/x-www-form-urlencoded", "This address takes form fields (application/x-www-form-urlencoded).");
 /// Largest form, in bytes. The longest field is 4,000 characters.
 const LARGEST: usize = 64 * 1024;

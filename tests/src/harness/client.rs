@@ -171,12 +171,19 @@ impl Answer {
         self.header("x-request-id").parse().unwrap()
     }
 
-    /// The body without what is new in every answer: the nonce and the id of the request.
+    /// The body without what is new in every answer: the nonce, the id of the request, the one-time key.
     pub(crate) fn masked(&self) -> String {
         let policy = self.header("content-security-policy");
         let nonce = policy.split_once("'nonce-").and_then(|(_, rest)| rest.split('\'').next());
         let body = nonce.map_or(self.body.clone(), |nonce| self.body.replace(nonce, "NONCE"));
-        body.replace(self.header("x-request-id"), "REQUEST")
+        let body = body.replace(self.header("x-request-id"), "REQUEST");
+        self.one_time_key().map_or(body.clone(), |key| body.replace(&key, "KEY"))
+    }
+
+    /// The key of the form on this page that creates something.
+    pub(crate) fn one_time_key(&self) -> Option<String> {
+        let (_, rest) = self.body.split_once("name=\"one_time_key\" value=\"")?;
+        Some(rest.split('"').next().unwrap().to_owned())
     }
 
     /// The headers without what is new in every answer.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
-use web::{Error, FieldErrors, Form, Page, Result, Shell, day, moment, see_other};
+use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, day, moment, see_other};
 
 use super::client::{self, ActsAs, ApiClient};
 use super::form::{FormPage, Input};
@@ -16,6 +16,7 @@ use crate::actor::ShownActor;
 use crate::api::scopes;
 use crate::members::Role;
 use crate::notices::{Doing, unlinked};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, WhyFields, WhyInput};
@@ -133,7 +134,7 @@ pub(super) async fn make(
     mut ok: Authorized<MakeClient>,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
-    Form(input): Form<Input>,
+    FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let Some((new, why)) = input.parse(&mut errors, tokens.offered()) else {
@@ -149,7 +150,8 @@ pub(super) async fn make(
     }
     let (id, signs) = (Uuid::now_v7(), new.kind == client::Kind::Signatures);
     let secret = tokens.new_secret(id, signs)?;
-    let (mut tx, now) = (ok.begin().await?, authn.clock().now());
+    let (url, now) = (list_url(ok.on().id), authn.clock().now());
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
     let taken = || {
         errors.add("name", "A client or a member has this name, or one that looks like it.");
         let page = FormPage::of(&ok, &input, &errors);
@@ -160,6 +162,13 @@ pub(super) async fn make(
     tx.commit().await?;
     let shown = (&**secret.shown, tokens::ends_at(now, new.days.0));
     Ok(SecretPage::of(&ok, ok.on().id, (&new.name, id, signs), shown, &tokens))
+}
+
+/// The answer to a form that is sent again. Nobody gets to see a secret a second time.
+fn created_before(name: &str) -> String {
+    format!(
+        "{name} was created already, and its secret was shown once. If you do not have it, make a new secret below."
+    )
 }
 
 fn secret_shown(name: &str, organization: TenantId) -> Notice {
@@ -209,7 +218,17 @@ fn confirm<A: Action<On = ApiClient>>(
 ) -> Confirm {
     let cancel_url = list_url(ok.on().organization);
     let action_url = url(ok.on(), what);
-    Confirm { shell: shell(ok, Nav::Overview), heading, lead, button, ends: false, why, action_url, cancel_url }
+    Confirm {
+        shell: shell(ok, Nav::Overview),
+        heading,
+        lead,
+        button,
+        ends: false,
+        once: false,
+        why,
+        action_url,
+        cancel_url,
+    }
 }
 
 pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>) -> impl IntoResponse {

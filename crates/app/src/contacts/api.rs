@@ -126,8 +126,8 @@ pub(super) async fn create(
     }
     let parsed = input.parse(&mut errors).filter(|_| errors.is_empty());
     let Some(Parsed { contact: new, .. }) = parsed else { return Err(Error::Invalid(errors, None)) };
-    let mut tx = ok.begin().await?;
-    let id = contact::insert(&mut tx, ok.on(), &new, &ok.who().actor(), || taken(errors)).await?;
+    let (mut tx, id) = (ok.begin().await?, Uuid::now_v7());
+    contact::insert(&mut tx, ok.on(), (id, &new), &ok.who().actor(), || taken(errors)).await?;
     tx.commit().await?;
     let location = format!("/api/v1{}/{id}", list_url(ok.on()));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Created { id, version: 1 })))

@@ -119,11 +119,10 @@ const SAME_EMAIL: &str = "contacts_email_unique";
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     workspace: &Workspace,
-    new: &NewContact,
+    (id, new): (Uuid, &NewContact),
     by: &Actor,
     taken: impl FnOnce() -> Error,
-) -> Result<Uuid> {
-    let id = Uuid::now_v7();
+) -> Result<()> {
     sqlx::query!(
         "insert into tenant.contacts (id, workspace_id, name, email, phone, company, notes, created_by)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -142,7 +141,7 @@ pub(super) async fn insert(
     let target = Entity::new("Contact", id).to_string();
     let details = json!({ "workspace": workspace.name, "name": *new.name });
     Event { kind: "contact.created", target, details }.record(tx, by).await?;
-    Ok(id)
+    Ok(())
 }
 
 /// Changes a contact that still is at `version`. `false` where somebody else changed it in between.

@@ -1,12 +1,14 @@
 use askama::Template;
 use authz::{Authorized, Prepare, Verdict};
 use axum::response::{IntoResponse, Response};
-use web::{Error, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
+use uuid::Uuid;
+use web::{Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
 
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
 use crate::actor::ShownActor;
+use crate::one_time_key;
 use crate::shell::{Nav, shell};
 
 #[derive(Template)]
@@ -72,7 +74,10 @@ pub(super) async fn new(ok: Authorized<Prepare<CreateContact>>) -> impl IntoResp
     Page(FormPage::new(&ok, &ContactInput::default(), &FieldErrors::default()))
 }
 
-pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<ContactInput>) -> Result<Response> {
+pub(super) async fn create(
+    mut ok: Authorized<CreateContact>,
+    FormOnce(input, key): FormOnce<ContactInput>,
+) -> Result<Response> {
     if input.has_restricted() {
         return Err(Error::Forbidden);
     }
@@ -85,11 +90,13 @@ pub(super) async fn create(mut ok: Authorized<CreateContact>, Form(input): Form<
         let page = FormPage::new(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
-    let mut tx = ok.begin().await?;
+    let id = Uuid::now_v7();
+    let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", new.name));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let taken = || taken(errors, |errors| FormPage::new(&ok, &input, errors));
-    let id = contact::insert(&mut tx, ok.on(), &new, &ok.who().actor(), taken).await?;
+    contact::insert(&mut tx, ok.on(), (id, &new), &ok.who().actor(), taken).await?;
     tx.commit().await?;
-    Ok(see_other(&format!("{}/{id}", list_url(ok.on())), &format!("{} was added.", new.name)))
+    Ok(see_other(&url, &text))
 }
 
 pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<impl IntoResponse> {

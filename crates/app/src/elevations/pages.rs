@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
-use web::{Field, FieldErrors, Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, moment, see_other};
 
 use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
 use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
 use crate::notices::{Doing, unlinked};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -195,7 +196,7 @@ pub(super) async fn new(ok: Authorized<Prepare<AskForElevation>>) -> Result<impl
 pub(super) async fn ask(
     mut ok: Authorized<AskForElevation>,
     State(authn): State<Authn>,
-    Form(input): Form<AskInput>,
+    FormOnce(input, key): FormOnce<AskInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let membership = ok.member()?.membership.clone();
@@ -204,20 +205,20 @@ pub(super) async fn ask(
         return Err(errors.on_page(page));
     };
     authn.count(elevation::ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
-    let mut tx = ok.begin().await?;
+    let (page, text) = (list_url(ok.on()), "You have asked. The owners and admins are told by mail.");
+    let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(
         "asks to act as {} for {} minutes. It can be approved until {}",
         asked.role.label(),
         asked.minutes,
         moment(elevation::expiry(authn.clock().now()))
     );
-    let page = list_url(ok.on());
     // The member, so that somebody hears of it in whose name another one asks.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
     let doing = Doing { authn: &authn, who, organization, did: &did, page: &page, member };
     elevation::ask(&mut tx, &asked, &membership, &why, &doing).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), "You have asked. The owners and admins are told by mail."))
+    Ok(see_other(&page, text))
 }
 
 pub(super) async fn approve(

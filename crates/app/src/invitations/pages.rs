@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use mail::Mail;
 use serde::Deserialize;
 use web::{
-    Email, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, day, moment, see_other,
-    shown_email,
+    Email, Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, day, moment,
+    see_other, shown_email,
 };
 
 use super::invitation::{self, Invitation};
@@ -16,6 +16,7 @@ use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOw
 use crate::actor::ShownActor;
 use crate::members::{Role, RoleChoice};
 use crate::notices::{Doing, unlinked};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, personal, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
@@ -119,7 +120,7 @@ pub(super) async fn new(ok: Authorized<Prepare<InviteMember>>) -> impl IntoRespo
 pub(super) async fn invite(
     mut ok: Authorized<InviteMember>,
     State(authn): State<Authn>,
-    Form(input): Form<InviteInput>,
+    FormOnce(input, key): FormOnce<InviteInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let email = errors.parse::<Email>("email", &input.email).map(|email| email.folded());
@@ -139,7 +140,8 @@ pub(super) async fn invite(
         Err(error) => return Err(error),
     };
     let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
-    let mut tx = ok.begin().await?;
+    let (url, text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let now = authn.clock().now();
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
         errors.add("email", obstacle);
@@ -153,7 +155,7 @@ pub(super) async fn invite(
         mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), &format!("{} is invited.", shown_email(&email))))
+    Ok(see_other(&url, &text))
 }
 
 /// Nothing in it is secret: whoever it was not sent to can do nothing with it.
@@ -177,6 +179,7 @@ fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, why: WhyFields) ->
         lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
         button: "Take it back",
         ends: true,
+        once: false,
         why,
         action_url: format!("{cancel_url}/{}/revoke", ok.on().id),
         cancel_url,

@@ -5,12 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tenancy::{Tx, UserId, Write};
-use web::{Error, Form, Page, Result, Shell, see_other};
+use web::{Error, FormOnce, Page, Result, Shell, see_other};
 
 use super::pages::list_url;
 use super::{Member, ResetFactors};
 use crate::approvals::{CHANGED, REQUESTS, Request, ResetFactorsAlone, Wanted};
 use crate::notices::{Doing, FACTORS_RESET};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{WhyFields, WhyInput};
@@ -62,7 +63,7 @@ pub(super) async fn confirm(ok: Authorized<Prepare<ResetFactors>>) -> Result<imp
 pub(super) async fn reset(
     mut ok: Authorized<ResetFactors>,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    FormOnce(input, key): FormOnce<WhyInput>,
 ) -> Result<Response> {
     let why = input.read(|why| Reset::page(&ok, why))?;
     if !ok.on().managed {
@@ -71,21 +72,19 @@ pub(super) async fn reset(
     authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     let alone = ok.also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
-    let mut tx = ok.begin().await?;
+    let (url, name) = (list_url(ok.on()), &ok.on().name);
+    let text = if alone {
+        format!("The passkeys and codes of {name} were reset.")
+    } else {
+        format!("The passkeys and codes of {name} are reset as soon as another owner or an admin approves.")
+    };
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let wanted = Wanted::ResetFactors { member: ok.on().user, role: ok.on().role.clone() };
     let request =
         Request { organization: &Organization::of(&membership), wanted, member: Some(&ok.on().name), why: &why, alone };
-    let done = request.submit(&mut tx, &authn, ok.who(), &membership).await?;
+    request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
-    let name = &ok.on().name;
-    Ok(see_other(
-        &list_url(ok.on()),
-        &if done {
-            format!("The passkeys and codes of {name} were reset.")
-        } else {
-            format!("The passkeys and codes of {name} are reset as soon as another owner or an admin approves.")
-        },
-    ))
+    Ok(see_other(&url, &text))
 }
 
 /// Takes the factors of somebody for whom the organization's provider speaks, if they still are what they were.

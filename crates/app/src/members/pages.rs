@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tenancy::Write;
-use web::{Error, Field, FieldErrors, Form, Page, Query, Result, Shell, ShownEmail, day, see_other};
+use web::{
+    Error, Field, FieldErrors, Form, FormOnce, OneTimeKey, Page, Query, Result, Shell, ShownEmail, day, see_other,
+};
 
 use super::member::{self, Member};
 use super::{
@@ -16,6 +18,7 @@ use crate::approvals::{ChangeOwnershipAlone, REQUESTS, Request, Wanted};
 use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
 use crate::notices::{Doing, unlinked};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::paging::Find;
 use crate::shell::{Nav, shell};
@@ -145,7 +148,7 @@ pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>) -> impl
 pub(super) async fn change_role(
     mut ok: Authorized<ChangeMemberRole>,
     State(authn): State<Authn>,
-    Form(input): Form<RoleInput>,
+    FormOnce(input, key): FormOnce<RoleInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let role = errors.parse::<Role>("role", &input.role);
@@ -162,16 +165,17 @@ pub(super) async fn change_role(
     }
     if !ok.also::<ChangeOwnershipAlone>().await? {
         let wanted = Wanted::DemoteOwner { member: ok.on().user, role: role.key().to_owned() };
-        return ask(&mut ok, &authn, wanted, &why).await;
+        return ask(&mut ok, &authn, wanted, (&why, key)).await;
     }
-    let mut tx = ok.begin().await?;
+    let (url, text) = (list_url(ok.on()), format!("{} is now {}.", ok.on().name, role.label()));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let (member, organization) = (ok.on(), Organization::of(&ok.member()?.membership));
     let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
     let page = list_url(member);
     let doing = doing(&ok, &authn, &organization, &did, &page);
     member::change_role(&mut tx, (member.user, &member.role), role, why.details(json!({})), &doing).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(ok.on()), &format!("{} is now {}.", ok.on().name, role.label())))
+    Ok(see_other(&url, &text))
 }
 
 /// Keeps what is to be done to an owner for somebody who may approve it.
@@ -179,17 +183,18 @@ async fn ask<A: Action<On = Member, Mode = Write>>(
     ok: &mut Authorized<A>,
     authn: &Authn,
     wanted: Wanted,
-    why: &Why,
+    (why, key): (&Why, OneTimeKey),
 ) -> Result<Response> {
     authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     let membership = ok.member()?.membership.clone();
     let organization = Organization::of(&membership);
-    let mut tx = ok.begin().await?;
+    let url = format!("{}/approvals", organization.url());
+    let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
+    let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
     let request = Request { organization: &organization, wanted, member: Some(&ok.on().name), why, alone: false };
     request.submit(&mut tx, authn, ok.who(), &membership).await?;
     tx.commit().await?;
-    let said = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
-    Ok(see_other(&format!("{}/approvals", organization.url()), &said))
+    Ok(see_other(&url, &text))
 }
 
 /// What is done to the member of the path.
@@ -217,7 +222,7 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confir
     } else {
         (format!("Remove {}, an owner?", ok.on().name), OWNERS_REMOVAL, "Ask for approval")
     };
-    confirm(ok, words, "remove", why)
+    Confirm { once: true, ..confirm(ok, words, "remove", why) }
 }
 
 fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
@@ -234,7 +239,17 @@ fn confirm<A: Action<On = Member>>(
 ) -> Confirm {
     let cancel_url = list_url(ok.on());
     let action_url = format!("{cancel_url}/{}/{what}", ok.on().user);
-    Confirm { shell: shell(ok, Nav::Members), heading, lead, button, ends: true, why, action_url, cancel_url }
+    Confirm {
+        shell: shell(ok, Nav::Members),
+        heading,
+        lead,
+        button,
+        ends: true,
+        once: false,
+        why,
+        action_url,
+        cancel_url,
+    }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> impl IntoResponse {
@@ -244,25 +259,27 @@ pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> im
 pub(super) async fn remove(
     mut ok: Authorized<RemoveMember>,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    FormOnce(input, key): FormOnce<WhyInput>,
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
     if !ok.also::<ChangeOwnershipAlone>().await? {
         let wanted = Wanted::RemoveOwner { member: ok.on().user };
-        return ask(&mut ok, &authn, wanted, &why).await;
+        return ask(&mut ok, &authn, wanted, (&why, key)).await;
     }
-    let mut tx = ok.begin().await?;
-    let organization = Organization::of(&ok.member()?.membership);
     let leaves = ok.on().user == ok.who().user;
+    let (url, text) = if leaves {
+        ("/organizations".to_owned(), "You have left the organization.".to_owned())
+    } else {
+        (list_url(ok.on()), format!("{} was removed.", ok.on().name))
+    };
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
+    let organization = Organization::of(&ok.member()?.membership);
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // Whoever is removed does not see the organization any more.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
     member::remove(&mut tx, (ok.on().user, &ok.on().role), why.details(json!({})), &doing).await?;
     tx.commit().await?;
-    if leaves {
-        return Ok(see_other("/organizations", "You have left the organization."));
-    }
-    Ok(see_other(&list_url(ok.on()), &format!("{} was removed.", ok.on().name)))
+    Ok(see_other(&url, &text))
 }
 
 pub(super) async fn confirm_end_of_sessions(ok: Authorized<Prepare<EndMemberSessions>>) -> impl IntoResponse {

@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tenancy::{Tx, Write};
-use web::{Field, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::{DeleteOrganization, Organization};
 use crate::approvals::{CHANGED, DeleteOrganizationAlone, REQUESTS, Request, Wanted, others_decide};
+use crate::one_time_key;
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
 
@@ -83,7 +84,7 @@ pub(super) async fn confirm(mut ok: Authorized<Prepare<DeleteOrganization>>) -> 
 pub(super) async fn ask(
     mut ok: Authorized<DeleteOrganization>,
     State(authn): State<Authn>,
-    Form(input): Form<Input>,
+    FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     if input.name.trim() != ok.on().name {
@@ -97,13 +98,14 @@ pub(super) async fn ask(
     authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
     let alone = ok.also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
-    let mut tx = ok.begin().await?;
+    let url = format!("{}/approvals", ok.on().url());
+    let text = "It will be deleted as soon as another owner or an admin approves.";
+    let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let wanted = Wanted::DeleteOrganization { name: ok.on().name.clone() };
     let request = Request { organization: ok.on(), wanted, member: None, why: &why, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
-    let approvals = format!("{}/approvals", ok.on().url());
-    Ok(see_other(&approvals, "It will be deleted as soon as another owner or an admin approves."))
+    Ok(see_other(&url, text))
 }
 
 /// Deletes it for everybody, if it still has the name by which it was asked for.

@@ -72,6 +72,11 @@ impl NewOrganization {
     pub(super) fn by(owner: UserId) -> Self {
         Self { id: TenantId::new(), owner }
     }
+
+    /// Where it will be.
+    pub(super) fn url(&self) -> String {
+        Organization { id: self.id, name: String::new() }.url()
+    }
 }
 
 pub(crate) type Name = Line<1, 80>;
@@ -80,7 +85,7 @@ pub(crate) type Name = Line<1, 80>;
 pub(super) const MADE: Limit = Limit { name: "organization", at_once: 10, every: Duration::hours(1) };
 
 /// Makes the organization, its owner and its first workspace.
-pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<TenantId> {
+pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<()> {
     sqlx::query!("insert into tenant.organizations (tenant_id, name) values ($1, $2)", new.id.uuid(), &**name)
         .execute(&mut **tx)
         .await?;
@@ -90,7 +95,7 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
     let target = Organization::as_entity(new.id).to_string();
     Event { kind: "organization.created", target, details: json!({ "name": **name }) }.record(tx, by).await?;
     workspace::insert(tx, "Main", by).await?;
-    Ok(new.id)
+    Ok(())
 }
 
 /// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do

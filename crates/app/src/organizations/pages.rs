@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tenancy::OnConstraint;
-use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Error, Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::organization::{self, Name, Organization};
 use super::workspace::{self, Workspace};
@@ -16,6 +16,7 @@ use crate::approvals::ListApprovals;
 use crate::clients::ListClients;
 use crate::contacts::ListContacts;
 use crate::members::Role;
+use crate::one_time_key;
 use crate::settings::ViewSettings;
 use crate::shell::{Nav, personal, shell};
 
@@ -87,7 +88,7 @@ pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl Int
 pub(super) async fn create(
     mut ok: Authorized<CreateOrganization>,
     State(authn): State<Authn>,
-    Form(input): Form<NameInput>,
+    FormOnce(input, key): FormOnce<NameInput>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let Some(name) = errors.parse::<Name>("name", &input.name) else {
@@ -95,11 +96,11 @@ pub(super) async fn create(
         return Err(errors.on_page(page));
     };
     authn.count(organization::MADE, &ok.who().user.to_string(), ok.who().context()).await?;
-    let mut tx = ok.begin().await?;
-    let id = organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
+    let (url, text) = (ok.on().url(), format!("{name} is ready. You are its owner."));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
+    organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;
-    let made = Organization { id, name: name.to_string() };
-    Ok(see_other(&made.url(), &format!("{name} is ready. You are its owner.")))
+    Ok(see_other(&url, &text))
 }
 
 #[derive(Template)]
@@ -184,7 +185,7 @@ pub(super) async fn new_workspace(ok: Authorized<Prepare<CreateWorkspace>>) -> i
 
 pub(super) async fn create_workspace(
     mut ok: Authorized<CreateWorkspace>,
-    Form(input): Form<NameInput>,
+    FormOnce(input, key): FormOnce<NameInput>,
 ) -> Result<Response> {
     let refuse = |ok: &Authorized<CreateWorkspace>, errors: FieldErrors| -> Error {
         let page = NewWorkspace::page(ok, &input.name, &errors);
@@ -194,11 +195,12 @@ pub(super) async fn create_workspace(
     let Some(name) = errors.parse::<Name>("name", &input.name) else {
         return Err(refuse(&ok, errors));
     };
-    let mut tx = ok.begin().await?;
+    let (url, text) = (ok.on().url(), format!("The workspace {name} is ready."));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     workspace::insert(&mut tx, &name, &ok.who().actor()).await.on_constraint("workspaces_name_unique", || {
         errors.add("name", "There is a workspace of this name, or of one that looks like it.");
         refuse(&ok, errors)
     })?;
     tx.commit().await?;
-    Ok(see_other(&ok.on().url(), &format!("The workspace {name} is ready.")))
+    Ok(see_other(&url, &text))
 }

@@ -4,12 +4,13 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, see_other};
+use web::{Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, see_other};
 
 use super::domain::{self, ASKED, Domain};
 use super::pages::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
 use crate::notices::{Doing, unlinked};
+use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{Confirm, Why, WhyFields, WhyInput};
@@ -63,7 +64,7 @@ pub(super) async fn new(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoRespo
 pub(super) async fn add(
     mut ok: Authorized<ChangeSignIn>,
     State(authn): State<Authn>,
-    Form(input): Form<Input>,
+    FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let name = errors.parse::<web::Domain>("name", &input.name);
@@ -73,10 +74,11 @@ pub(super) async fn add(
         return Err(errors.on_page(page));
     };
     let token = authn.new_domain_token()?;
-    let mut tx = ok.begin().await?;
+    let (url, text) = (url(ok.on()), format!("{} was added. Prove now that it is yours.", name.shown()));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     domain::add(&mut tx, &name, &token, &why, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), &format!("{} was added. Prove now that it is yours.", name.shown())))
+    Ok(see_other(&url, &text))
 }
 
 pub(super) async fn prove(
@@ -121,6 +123,7 @@ fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, why: WhyFields) -> Confir
         },
         button: "Remove the domain",
         ends: true,
+        once: false,
         why,
         action_url: format!("{}/remove", domain.url()),
         cancel_url: settings_url(ok),

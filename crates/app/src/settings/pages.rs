@@ -4,7 +4,7 @@ use authz::{Action, Authorized, Prepare};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{Field, FieldErrors, Form, Page, Result, Shell, see_other};
+use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::domain::{self, Domain};
 use super::provider::{self, Provider};
@@ -12,6 +12,7 @@ use super::rules::{self, Rules};
 use super::{ChangeSignIn, ViewSettings};
 use crate::approvals::{REQUESTS, RelaxSignOnAlone, Request, Wanted};
 use crate::notices::Doing;
+use crate::one_time_key;
 use crate::organizations::{DeleteOrganization, Organization};
 use crate::shell::{Nav, shell};
 use crate::why::{Why, WhyFields};
@@ -111,7 +112,7 @@ pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>) -> Result<im
 pub(super) async fn change(
     mut ok: Authorized<ChangeSignIn>,
     State(authn): State<Authn>,
-    Form(input): Form<Input>,
+    FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
@@ -131,19 +132,20 @@ pub(super) async fn change(
     };
     let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
     let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
-    let mut done = true;
+    let alone = relaxes && ok.also::<RelaxSignOnAlone>().await?;
+    let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
+    let mut tx = one_time_key::claim(tx, key, &page, text).await?;
     if relaxes {
-        let alone = ok.also::<RelaxSignOnAlone>().await?;
         let wanted = Wanted::RelaxSignOn { mail_links: rules.mail_links };
         let request = Request { organization: ok.on(), wanted, member: None, why: &why, alone };
-        done = request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
+        request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
     // After it, as an approval does: of the two rows the organization's is locked last.
     if at_once != before || !relaxes {
-        let (did, page) = ("has changed how members sign in", url(ok.on()));
+        let did = "has changed how members sign in";
         let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
         rules::change(&mut tx, at_once, &why, &doing).await?;
     }
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), if done { "How members sign in was changed." } else { WAITS }))
+    Ok(see_other(&page, text))
 }

@@ -185,6 +185,7 @@ fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> 
         lead: "Nobody can sign in with it any more, and the sessions that began with it end.",
         button: "Take it away",
         ends: true,
+        once: false,
         why,
         action_url: format!("{cancel_url}/provider/remove"),
         cancel_url,
