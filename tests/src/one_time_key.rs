@@ -55,6 +55,7 @@ const CREATE_NOTHING: [(&str, &[&str]); 4] = [
             "/o/{organization}/approvals/{approval}/approve",
             "/o/{organization}/approvals/{approval}/decline",
             "/o/{organization}/clients/{client}/revoke",
+            "/o/{organization}/failed-jobs/{job}/retry",
             "/o/{organization}/elevations/{elevation}/approve",
             "/o/{organization}/elevations/{elevation}/end",
             "/o/{organization}/invitations/{invitation}/revoke",
