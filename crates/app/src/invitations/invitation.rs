@@ -50,8 +50,8 @@ impl Resource for Invitation {
                       exists (select from audit.events e
                                where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
                                  and e.details ->> 'recipient' = i.email
-                             and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
-                                                and r.details ->> 'about' = i.email)) as "undelivered!",
+                                 and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
+                                                    and r.details ->> 'about' = i.email)) as "undelivered!",
                       i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
                 where i.id = $1"#,
@@ -86,7 +86,9 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
                   u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
                   exists (select from audit.events e
                            where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
-                             and e.details ->> 'recipient' = i.email) as "undelivered!",
+                             and e.details ->> 'recipient' = i.email
+                             and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
+                                                and r.details ->> 'about' = i.email)) as "undelivered!",
                   i.inviter_role, i.expires_at
              from tenant.invitations i join identity.users u on u.id = i.invited_by
             where i.expires_at > $1 order by i.email limit 501"#,
