@@ -161,7 +161,7 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     join(&world, id, world.globex, "viewer").await;
     let closed = wanda.get(&world.globex.contacts()).await;
     assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=elsewhere"), "{}", closed.location());
-    assert!(wanda.get(closed.location()).await.body.contains("the provider of another organization"));
+    assert!(wanda.get(closed.location()).await.body.contains("signed in through another organization"));
     let session: (Uuid, bool) = sqlx::query_as(
         "select sign_on, auth_time > now() - interval '1 hour' from identity.sessions where user_id = $1",
     )
