@@ -28,7 +28,9 @@ create table tenant.approvals (
   constraint approvals_requester foreign key (tenant_id, requested_by, requester_role) references tenant.memberships (tenant_id, user_id, role)
     on update cascade on delete cascade,
   check (expires_at - requested_at <= case when alone_from is null then interval '24 hours' else interval '7 days' end),
-  check ((kind in ('remove_owner', 'demote_owner')) = (alone_from is not null)),
+  check ((kind in ('remove_owner', 'demote_owner') or kind = 'reset_factors' and parameters ->> 'role' = 'owner')
+         = (alone_from is not null)),
+  check (kind <> 'reset_factors' or parameters ? 'role'),
   check (alone_from - requested_at >= interval '72 hours'),
   check (num_nulls(decided_at, outcome, decided_in) in (0, 3)),
   check (outcome = 'expired' or (outcome is null) = (decided_by is null)),

@@ -180,6 +180,7 @@ async fn of_two_at_once_one_creates_and_both_get_its_answer() {
 async fn what_takes_a_second_person_is_asked_for_once() {
     let world = World::start().await;
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    world.change("update tenant.memberships set role_since = now() - interval '48 hours'").await;
     let mut olivia = world.sign_in("olivia").await;
     let (erin, adam) = (world.new_managed(world.acme, "admin").await, world.user("adam").await);
     for (what, member, form) in [

@@ -175,6 +175,9 @@ fn named(name: &str, kind: &str, requested_by: &str, approver: &str) -> Entity {
     let (id, mut attributes, parents) = approval(name, kind, requested_by, "owner", None).into_inner();
     let approvers = RestrictedExpression::new_set([RestrictedExpression::new_entity_uid(uid(approver))]);
     attributes.insert("approvers".to_owned(), approvers);
+    if ["remove_owner", "demote_owner"].contains(&kind) {
+        attributes.insert("done_to_an_owner".to_owned(), RestrictedExpression::new_bool(true));
+    }
     Entity::new(id, attributes, parents).unwrap()
 }
 

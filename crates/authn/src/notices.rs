@@ -53,10 +53,10 @@ pub enum Notice {
 
 fn added(name: &str, discoverable: Option<bool>) -> String {
     let can = match discoverable {
-        Some(false) => "confirm as you what is done after a sign-in, but can't sign in with it alone",
-        _ => "sign in as you",
+        Some(false) => "It can confirm actions after a sign-in, but it can't sign in alone.",
+        _ => "It can sign in to your account.",
     };
-    format!("The passkey “{name}” was added to your account. Whoever holds it can {can}.")
+    format!("The passkey “{name}” was added to your account. {can}")
 }
 
 impl Notice {

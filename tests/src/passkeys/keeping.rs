@@ -116,10 +116,9 @@ async fn said_of_the_only_one(world: &World, client: &mut Client) -> (bool, bool
 // control: IDN-08
 #[tokio::test]
 async fn what_a_browser_says_of_a_passkey_changes_words_and_a_sign_in_with_it_alone_corrects_them() {
-    let unknown = (json!({}), (false, true, Value::Null), "sign in as you");
-    let second_factor =
-        (json!({ "credProps": { "rk": false } }), (true, false, json!(false)), "can't sign in with it alone");
-    let alone = (json!({ "credProps": { "rk": true } }), (false, false, json!(true)), "sign in as you");
+    let unknown = (json!({}), (false, true, Value::Null), "It can sign in to your account");
+    let second_factor = (json!({ "credProps": { "rk": false } }), (true, false, json!(false)), "can't sign in alone");
+    let alone = (json!({ "credProps": { "rk": true } }), (false, false, json!(true)), "It can sign in to your account");
     for (says, list, told) in [unknown, second_factor, alone] {
         let world = World::start().await;
         let (mut erin, mut device) = (world.sign_in("erin").await, Authenticator::new(&world));

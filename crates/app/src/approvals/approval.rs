@@ -97,6 +97,7 @@ impl Resource for Approval {
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
             .references("approvers", &approvers)
+            .flag("done_to_an_owner", self.alone_from.is_some())
             .inside(Organization::as_entity(self.organization));
         match self.parameters["role"].as_str() {
             Some(role) => entity.text("target_role", role),
@@ -130,17 +131,26 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
-/// Whether there is somebody else who could decide.
+/// Whether somebody else could approve in time what is asked for now: whoever has been an owner or admin for two days has been
+/// that for three before it ends.
 pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
     let any = sqlx::query_scalar!(
-        r#"select exists (select from tenant.memberships where user_id <> $1 and role in ('owner', 'admin')) as "any!""#,
+        r#"select exists (select from tenant.memberships
+                           where user_id <> $1 and role in ('owner', 'admin')
+                             and role_since <= now() - interval '48 hours') as "any!""#,
         than.uuid(),
     );
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
+/// How what is done to an owner comes about, for the page on which it is asked for.
+pub(crate) const OWNER_RULE: &str = "This needs approval. The owner concerned can approve it, and so can somebody else who has \
+    been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get an email \
+    now.";
+
 const NOBODY: Error = Error::Conflict(
-    "This takes a second person, and there is no other owner or admin. Make somebody an owner or admin first.",
+    "This takes a second person who has been an owner or admin for three days, and nobody else has been one for long enough. \
+     Make somebody an owner or admin, or wait until they have been one for two days, and ask again.",
     None,
 );
 const ASKED: Error = Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
@@ -173,11 +183,12 @@ impl Request<'_> {
             self.wanted.carry_out(tx, authn, (self.organization, self.member), details, who).await?;
             return Ok(true);
         }
-        if !others_decide(tx, who.user).await? {
-            return Err(NOBODY);
-        }
         let now = authn.clock().now();
         let to_an_owner = self.wanted.is_done_to_an_owner();
+        // An owner does it after the wait, if need be.
+        if !to_an_owner && !others_decide(tx, who.user).await? {
+            return Err(NOBODY);
+        }
         let alone_from = to_an_owner.then_some(now + WAIT);
         let expires_at = now + if to_an_owner { OPEN_TO_OWNERS } else { OPEN };
         let (id, by) = (Uuid::now_v7(), who.actor());
@@ -208,13 +219,13 @@ impl Request<'_> {
         })?;
         let details = self.why.details(json!({ "kind": kind, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
+        let title = unlinked(&self.wanted.title(self.member.unwrap_or("a member")));
         let did = match alone_from {
             Some(from) => format!(
-                "asks to take ownership from {}. Unless an owner or admin declines, it can be done from {}",
-                unlinked(self.member.unwrap_or("an owner")),
+                "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
                 moment(from)
             ),
-            None => format!("asks for something that takes a second person, until {}", moment(expires_at)),
+            None => format!("asks for this: {title}. It takes a second person, until {}", moment(expires_at)),
         };
         let (organization, page) = (self.organization, list_url(self.organization));
         let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };

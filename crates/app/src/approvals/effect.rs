@@ -52,10 +52,14 @@ impl Wanted {
         }
     }
 
-    /// It takes an owner's ownership. The one concerned can approve it, and has three days to decline before an owner does
-    /// it alone.
-    pub(crate) fn is_done_to_an_owner(&self) -> bool {
-        matches!(self, Self::RemoveOwner { .. } | Self::DemoteOwner { .. })
+    /// It takes the ownership or the factors of an owner. The owner concerned can approve it, and has three days to decline
+    /// before another owner does it alone.
+    pub(super) fn is_done_to_an_owner(&self) -> bool {
+        match self {
+            Self::RemoveOwner { .. } | Self::DemoteOwner { .. } => true,
+            Self::ResetFactors { role, .. } => role == OWNER,
+            Self::DeleteOrganization { .. } | Self::RelaxSignOn { .. } => false,
+        }
     }
 
     /// Whether it ends what lets `user` see the organization.

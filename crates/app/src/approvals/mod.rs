@@ -10,7 +10,7 @@ use crate::Feature;
 use crate::members::Member;
 use crate::organizations::Organization;
 
-pub(crate) use approval::{REQUESTS, Request, others_decide};
+pub(crate) use approval::{OWNER_RULE, REQUESTS, Request, others_decide};
 pub(crate) use effect::{CHANGED, Wanted};
 
 use approval::Approval;

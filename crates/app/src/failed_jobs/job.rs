@@ -14,10 +14,8 @@ use crate::paging::cut;
 pub(super) const RETRIES: Limit = Limit { name: "job retry", at_once: 20, every: Duration::minutes(1) };
 /// Most that the page shows.
 const SHOWN: usize = 500;
-const GONE: Error = Error::Conflict(
-    "This job is being tried again already, or is not worth trying any more. Nothing was done now.",
-    None,
-);
+const RETRIED: Error = Error::Conflict("This job is already being tried again. Nothing was done now.", None);
+const EXPIRED: Error = Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
 
 /// A job that was given up.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub(crate) struct FailedJob {
     pub(super) tries: i32,
     pub(super) failed_at: DateTime<Utc>,
     pub(super) failure: String,
-    /// It was good for a while, and that is over.
+    /// It was only good for a while, and that is over.
     pub(super) expired: bool,
 }
 
@@ -60,16 +58,21 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
-/// Has it tried again, if nobody has and it still is worth it. It keeps its count of tries, which fences a worker that still
-/// believes to have it.
+/// Has it tried again. Its count of tries goes on, which fences a worker that still believes to have it.
+///
+/// # Errors
+/// [`Error::Conflict`] where it has expired, or somebody has done so already.
 pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
+    if job.expired {
+        return Err(EXPIRED);
+    }
     let retried = sqlx::query!(
         "update jobs.queue set failed_at = null, failure = null, due_at = now(), retried_at = now()
           where id = $1 and failed_at is not null and coalesce(expires_at > now(), true)",
         job.id,
     );
     if retried.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(GONE);
+        return Err(RETRIED);
     }
     let details = json!({ "job": job.kind, "about": job.about, "failure": job.failure });
     Ok(Event { kind: "job.retried", target: job.entity().to_string(), details }.record(tx, by).await?)

@@ -1,4 +1,4 @@
-//! Jobs of an organization that were given up, such as mails that no server took, and trying one again.
+//! An organization's jobs that failed for good, such as mails that no server accepted, and trying one again.
 
 mod job;
 mod pages;
@@ -11,11 +11,11 @@ use crate::organizations::Organization;
 use job::FailedJob;
 
 authz::actions! {
-    /// See the jobs that were given up.
+    /// See the jobs that failed for good.
     ListFailedJobs: Read on Organization;
     /// See one of them.
     ViewFailedJob: Read on FailedJob;
-    /// Have it tried again.
+    /// Retry it.
     RetryJob: Write on FailedJob;
 }
 

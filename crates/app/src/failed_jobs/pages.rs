@@ -62,5 +62,5 @@ pub(super) async fn retry(
     job::retry(&mut tx, ok.on(), &by).await?;
     tx.commit().await?;
     let url = format!("/o/{}/failed-jobs", ok.on().organization);
-    Ok(see_other(&url, "It is tried again now."))
+    Ok(see_other(&url, "The job is being tried again."))
 }

@@ -8,14 +8,16 @@ use tenancy::{Tx, UserId, Write};
 use web::{Error, FormOnce, Page, Result, Shell, see_other};
 
 use super::pages::list_url;
-use super::{Member, ResetFactors};
-use crate::approvals::{CHANGED, REQUESTS, Request, ResetFactorsAlone, Wanted};
+use super::{Member, ResetFactors, Role};
+use crate::approvals::{CHANGED, OWNER_RULE, REQUESTS, Request, ResetFactorsAlone, Wanted};
 use crate::notices::{Doing, FACTORS_RESET};
 use crate::one_time_key;
 use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{WhyFields, WhyInput};
 
+const SECOND_PERSON: &str = "This needs the approval of somebody else who has been an owner or admin for three days, because \
+    they decide about others or did until lately. It has to be approved within a day.";
 /// What happens.
 pub(crate) const RESET: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
     sessions end. They sign in with the organization's provider then, and make a new passkey.";
@@ -32,8 +34,8 @@ struct Reset {
     shell: Shell,
     member_name: String,
     consequences: &'static str,
-    /// It takes no second person.
-    alone: bool,
+    /// It is only asked for: how it comes about then.
+    asks: Option<&'static str>,
     why: WhyFields,
     action_url: String,
     cancel_url: String,
@@ -41,11 +43,12 @@ struct Reset {
 
 impl Reset {
     fn page<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Self {
+        let rule = if ok.on().role == Role::Owner.key() { OWNER_RULE } else { SECOND_PERSON };
         Self {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             consequences: RESET,
-            alone: ok.would::<ResetFactorsAlone>(ok.on()),
+            asks: (!ok.would::<ResetFactorsAlone>(ok.on())).then_some(rule),
             why,
             action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
@@ -76,7 +79,7 @@ pub(super) async fn reset(
     let text = if alone {
         format!("The passkeys and codes of {name} were reset.")
     } else {
-        format!("The passkeys and codes of {name} are reset as soon as another owner or an admin approves.")
+        format!("The passkeys and codes of {name} are reset once this is approved.")
     };
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let wanted = Wanted::ResetFactors { member: ok.on().user, role: ok.on().role.clone() };

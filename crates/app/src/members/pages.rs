@@ -14,7 +14,7 @@ use super::member::{self, Member};
 use super::{
     ChangeMemberRole, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors, Role, RoleChoice,
 };
-use crate::approvals::{ChangeOwnershipAlone, REQUESTS, Request, Wanted};
+use crate::approvals::{ChangeOwnershipAlone, OWNER_RULE, REQUESTS, Request, Wanted};
 use crate::elevations::ListElevations;
 use crate::invitations::InviteMember;
 use crate::notices::{Doing, unlinked};
@@ -105,7 +105,7 @@ struct EditRole {
     member_name: String,
     current_role: &'static str,
     /// It is only asked for: they are another owner.
-    asks: bool,
+    asks: Option<&'static str>,
     form: RoleForm,
     roles: Vec<RoleChoice>,
     action_url: String,
@@ -128,7 +128,7 @@ impl EditRole {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             current_role: Role::label_of(&ok.on().role),
-            asks: !ok.would::<ChangeOwnershipAlone>(ok.on()),
+            asks: (!ok.would::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
@@ -210,8 +210,6 @@ fn doing<'a, A: Action<On = Member>>(
 
 /// What happens.
 pub(crate) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
-const OWNERS_REMOVAL: &str = "Nobody removes another owner alone. The owner concerned can approve it, and so can somebody else who \
-    has been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get a mail now.";
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confirm {
     let words = if ok.on().user == ok.who().user {
@@ -220,7 +218,7 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confir
     } else if ok.would::<ChangeOwnershipAlone>(ok.on()) {
         (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
     } else {
-        (format!("Remove {}, an owner?", ok.on().name), OWNERS_REMOVAL, "Ask for approval")
+        (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Ask for approval")
     };
     Confirm { once: true, ..confirm(ok, words, "remove", why) }
 }

@@ -99,7 +99,7 @@ pub(super) async fn ask(
     let alone = ok.also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());
-    let text = "It will be deleted as soon as another owner or an admin approves.";
+    let text = "The organization will be deleted once this is approved.";
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let wanted = Wanted::DeleteOrganization { name: ok.on().name.clone() };
     let request = Request { organization: ok.on(), wanted, member: None, why: &why, alone };
