@@ -56,21 +56,22 @@ create table identity.ceremonies (
 create index ceremonies_expiry on identity.ceremonies (expires_at);
 create index ceremonies_session on identity.ceremonies (session_id);
 
--- A form that needs a fresh passkey before it is done, kept for the session and the browser that sent it. Taken once.
+-- A form that was sent without a fresh passkey, or after its session had ended. It is kept for the same person on the same word
+-- (`sign_on`, null for none) in the same browser. Taken once.
 create table identity.kept_requests (
   id uuid primary key,
   user_id uuid not null references identity.users (id),
-  session_id uuid not null references identity.sessions (id),
+  sign_on uuid,
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
   action text not null,
   path text not null check (path like '/%' and char_length(path) <= 2048),
   -- What was sent, sealed with a key that only the browser's cookie has.
   sealed bytea not null check (octet_length(sealed) <= 65536 + 16),
+  created_at timestamptz not null,
   expires_at timestamptz not null
 );
 create index kept_requests_user on identity.kept_requests (user_id);
 create index kept_requests_expiry on identity.kept_requests (expires_at);
-create index kept_requests_session on identity.kept_requests (session_id);
 
 -- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.
 alter table identity.passkeys enable row level security;

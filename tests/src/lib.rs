@@ -27,6 +27,7 @@ mod isolation;
 mod jobs;
 mod journey;
 mod keeping;
+mod kept;
 mod lists;
 mod lockout;
 mod mail;

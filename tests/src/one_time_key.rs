@@ -79,13 +79,14 @@ const CREATE_NOTHING: [(&str, &[&str]); 4] = [
         ],
     ),
     (
-        "takes a code or a challenge that works once",
+        "takes a code, a challenge or a kept form, which works once",
         &[
             "/account/authenticator/confirm",
             "/account/email/confirm",
             "/account/passkeys",
             "/recovery",
             "/recovery/continue",
+            "/resume",
             "/step-up",
             "/step-up/code",
         ],

@@ -26,6 +26,7 @@ mod organizations;
 mod paging;
 mod passkeys;
 mod recovery;
+mod resume;
 mod sessions;
 mod settings;
 mod shell;
@@ -71,6 +72,7 @@ fn features() -> Vec<Feature> {
         home::feature(),
         sign_in::feature(),
         step_up::feature(),
+        resume::feature(),
         account::feature(),
         passkeys::feature(),
         authenticator::feature(),

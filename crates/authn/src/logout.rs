@@ -6,10 +6,15 @@ use web::Error;
 use web::cookie::{self, SameSite};
 
 use crate::provider::Provider;
-use crate::secret::Token;
+use crate::secret::{Token, is_token};
 use crate::{Authn, ProviderKey, SignedIn};
 
 const COOKIE: &str = "logout";
+/// Has the token of the session that was signed out, so that a form in another tab can be kept for its person.
+const ENDED: &str = "ended";
+/// Seconds for which it has. That is as long as a form may lie unsent in a session by default, and not so long that it is still
+/// there when somebody else comes to a shared computer on another day.
+const ENDED_SECONDS: u64 = 1800;
 
 /// A session that has ended here. As part of a response it clears what the browser holds.
 #[derive(Debug)]
@@ -17,13 +22,16 @@ pub struct SignedOut {
     /// The provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if it has one that can be reached.
     pub provider_url: Option<String>,
     state: Option<String>,
+    /// What the browser showed for its session.
+    ended: Option<String>,
 }
 
 impl SignedOut {
     /// There is no session to end. The browser forgets what it still holds.
     #[must_use]
-    pub fn already() -> Self {
-        Self { provider_url: None, state: None }
+    pub fn already(headers: &HeaderMap) -> Self {
+        let ended = crate::session::token_of(headers).map(str::to_owned);
+        Self { provider_url: None, state: None, ended }
     }
 }
 
@@ -33,6 +41,9 @@ impl IntoResponseParts for SignedOut {
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
         let headers = response.headers_mut();
         crate::session::remove_cookie(headers);
+        if let Some(ended) = &self.ended {
+            cookie::set(headers, ENDED, ended, SameSite::Strict, Some(ENDED_SECONDS));
+        }
         // Pages of the session, also those a browser would bring back by the back button.
         headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -43,18 +54,27 @@ impl IntoResponseParts for SignedOut {
     }
 }
 
+/// The token of the session that was signed out in this browser.
+pub(crate) fn ended_token(headers: &HeaderMap) -> Option<&str> {
+    cookie::get(headers, ENDED).filter(|token| is_token(token))
+}
+
+/// Has the browser forget who was signed out: somebody has signed in.
+pub(crate) fn forget_ended(headers: &mut HeaderMap) {
+    cookie::remove(headers, ENDED);
+}
+
 impl Authn {
     /// Ends the session, then says where the provider's own session can be ended. No ID token is kept, so none is sent
     /// as a hint; the provider asks the person.
     pub async fn sign_out(&self, who: &SignedIn, headers: &HeaderMap) -> Result<SignedOut, Error> {
         self.end_session(who).await?;
-        let Some(provider) = self.provider_of_session(who).await? else {
-            return Ok(SignedOut { provider_url: None, state: None });
-        };
+        let here = SignedOut::already(headers);
+        let Some(provider) = self.provider_of_session(who).await? else { return Ok(here) };
         // The session has ended; a provider that is down must not make it look as if it had not.
         let metadata = provider.metadata(&self.0.clock).await.ok();
         let Some(mut url) = metadata.and_then(|metadata| metadata.end_session_endpoint.clone()) else {
-            return Ok(SignedOut { provider_url: None, state: None });
+            return Ok(here);
         };
         // The same for all that this browser does: one that comes back late is still ours.
         let state = Token::of_browser(headers, COOKIE)?;
@@ -62,7 +82,7 @@ impl Authn {
             .append_pair("client_id", &provider.config.client_id)
             .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", self.0.public_url))
             .append_pair("state", state.reveal());
-        Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()) })
+        Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()), ..here })
     }
 
     async fn provider_of_session(&self, who: &SignedIn) -> Result<Option<Arc<Provider>>, Error> {

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{Actor, Event};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, request};
+use axum::http::{HeaderMap, request};
 use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
@@ -37,9 +37,11 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The session cookie that a response gives, as the next request shows it.
-pub(crate) fn given(headers: &HeaderMap) -> Option<HeaderValue> {
-    cookie::shown(COOKIE, cookie::given(headers, COOKIE)?)
+/// Has a request show the session cookie that a response gives, if it gives one.
+pub(crate) fn show_given(response: &HeaderMap, request: &mut HeaderMap) {
+    if let Some(token) = cookie::given(response, COOKIE) {
+        cookie::show(request, COOKIE, token);
+    }
 }
 
 pub(crate) fn set_cookie(headers: &mut HeaderMap, token: &str) {

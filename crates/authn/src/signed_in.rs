@@ -11,6 +11,9 @@ use web::{Context, Error};
 use crate::Authn;
 use crate::secret::{Hash, Token};
 
+/// What the forms that take nothing but a session are about, as the name of an action.
+const CONFIRM: &str = "ConfirmYourIdentity";
+
 /// Somebody with a live session, and what the session says of how they came (its [`SessionFacts`]). Nothing in it depends
 /// on an organization.
 ///
@@ -113,7 +116,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let (who, _, _) = Authn::from_ref(state).enter::<Account>(parts, Scope::default()).await?;
+        let (who, _, _) = Authn::from_ref(state).enter_or_keep::<Account>(parts, Scope::default(), CONFIRM).await?;
         Ok(who)
     }
 }
@@ -126,8 +129,8 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
-            Ok(who) => Ok(Some(who)),
+        match Authn::from_ref(state).enter::<Account>(parts, Scope::default()).await {
+            Ok((who, _, _)) => Ok(Some(who)),
             Err(Error::Unauthenticated) => Ok(None),
             Err(error) => Err(error),
         }
@@ -158,6 +161,7 @@ impl IntoResponseParts for NewCookie {
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
         crate::session::set_cookie(response.headers_mut(), &self.token);
+        crate::logout::forget_ended(response.headers_mut());
         if self.ends_login {
             crate::login::remove_cookie(response.headers_mut());
         }

@@ -295,7 +295,7 @@ where
         let authorizer = Authorizer::from_ref(state);
         let path = path(parts, state).await?;
         let scope = Scope { tenant: path.id("organization"), workspace: path.id("workspace") };
-        let (who, mut tx, entry) = By::enter::<<A::On as Resource>::Plane>(&authorizer, parts, scope).await?;
+        let (who, mut tx, entry) = By::enter::<<A::On as Resource>::Plane>(&authorizer, parts, scope, A::NAME).await?;
         let member = match place(&path, &entry) {
             Ok(member) => member,
             Err(nowhere) => {

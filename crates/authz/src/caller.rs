@@ -20,11 +20,13 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     const API: bool;
 
+    /// `action` is what it is asked for.
     #[doc(hidden)]
     fn enter<P: Owned>(
         authorizer: &Authorizer,
         parts: &mut Parts,
         scope: Scope,
+        action: &'static str,
     ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
 
     /// The same, as they are now, with a transaction that writes.
@@ -115,8 +117,9 @@ impl Caller for SignedIn {
         authorizer: &Authorizer,
         parts: &mut Parts,
         scope: Scope,
+        action: &'static str,
     ) -> Result<(Self, Tx<Read, P>, Entry)> {
-        authorizer.authn().enter(parts, scope).await
+        authorizer.authn().enter_or_keep(parts, scope, action).await
     }
 
     async fn reenter<P: Owned>(
@@ -222,6 +225,7 @@ impl Caller for ApiClient {
         authorizer: &Authorizer,
         parts: &mut Parts,
         scope: Scope,
+        _: &'static str,
     ) -> Result<(Self, Tx<Read, P>, Entry)> {
         authorizer.tokens().enter(parts, scope).await
     }

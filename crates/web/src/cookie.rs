@@ -54,10 +54,17 @@ pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The request header that shows `__Host-Http-{name}`.
-#[must_use]
-pub fn shown(name: &str, value: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("__Host-Http-{name}={value}")).ok()
+/// Has a request show `__Host-Http-{name}` with this value, and the other cookies as they are.
+pub fn show(headers: &mut HeaderMap, name: &str, value: &str) {
+    let name = format!("__Host-Http-{name}");
+    let others = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let others = others.flat_map(|line| line.split(';')).map(str::trim);
+    let others = others.filter(|pair| pair.split_once('=').is_some_and(|(other, _)| other != name));
+    let mut line: String = others.flat_map(|pair| [pair, "; "]).collect();
+    line.extend([&name, "=", value]);
+    if let Ok(line) = HeaderValue::try_from(line) {
+        headers.insert(header::COOKIE, line);
+    }
 }
 
 /// Removes `__Host-Http-{name}` from the browser.
@@ -76,5 +83,17 @@ mod tests {
         assert_eq!(get(&headers, "session"), Some("x"));
         headers.append(header::COOKIE, "__Host-Http-session=y".parse().unwrap());
         assert_eq!(get(&headers, "session"), None);
+    }
+
+    #[test]
+    fn a_cookie_is_shown_in_the_place_of_an_older_one() {
+        let mut headers = HeaderMap::new();
+        for line in ["a=1; __Host-Http-session=old; __Host-Http-sessions=z", "__Host-Http-session=older; b=2=3"] {
+            headers.append(header::COOKIE, line.parse().unwrap());
+        }
+        show(&mut headers, "session", "new");
+        let shown: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(shown, ["a=1; __Host-Http-sessions=z; b=2=3; __Host-Http-session=new"]);
+        assert_eq!(get(&headers, "session"), Some("new"));
     }
 }

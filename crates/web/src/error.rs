@@ -23,11 +23,11 @@ pub enum Error {
     /// Status 403. A client of the API may not do this, and the sentence says why. With the challenge of RFC 6750, section
     /// 3.1, where another scope would change that.
     NotPermitted(Cow<'static, str>, Option<HeaderValue>),
-    /// 401. No live session. A page sends the person to sign in and back.
+    /// 401. No live session. A page sends the person to sign in and back. A form says that it was not saved.
     Unauthenticated,
-    /// Status 401. A passkey proved now would turn the refusal into a permission. Holds the address of the page that asks
-    /// for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get the challenge of
-    /// RFC 9470.
+    /// Status 401. A passkey proved now, or signing in again, would turn the refusal into a permission. Holds the address of
+    /// the page that asks for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get
+    /// the challenge of RFC 9470.
     StepUp(String, Option<HeaderValue>),
     /// Status 401. What a client of the API shows proves nothing. Holds the challenge (RFC 6750, RFC 9449), and a constant
     /// sentence that says why.

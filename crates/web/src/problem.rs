@@ -1,4 +1,5 @@
 use askama::Template;
+use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -21,7 +22,8 @@ struct ErrorPage {
     heading: &'static str,
     text: String,
     request_id: String,
-    home_url: &'static str,
+    link_url: String,
+    link_label: &'static str,
 }
 
 /// What the edge needs of the request after it is gone.
@@ -30,6 +32,8 @@ pub(crate) struct Asked {
     pub(crate) uri: Uri,
     pub(crate) html: bool,
     pub(crate) elsewhere: bool,
+    /// The page of ours that sent it, as far as the browser says.
+    pub(crate) sent_from: LocalPath,
 }
 
 impl Asked {
@@ -37,8 +41,16 @@ impl Asked {
         // Whoever asks the API is a program, whatever it says it accepts.
         let html = wants_html(headers) && !uri.path().starts_with("/api/");
         let elsewhere = came_from_elsewhere(headers);
-        Self { method: method.clone(), uri: uri.clone(), html, elsewhere }
+        Self { method: method.clone(), uri: uri.clone(), html, elsewhere, sent_from: sent_from(headers) }
     }
+}
+
+/// The page that the browser says a form was on, if it is on the host that was asked; otherwise home.
+fn sent_from(headers: &HeaderMap) -> LocalPath {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let page = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok());
+    let page = page.filter(|page| page.authority().map(Authority::as_str) == text(header::HOST));
+    LocalPath::or_home(page.as_ref().and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str))
 }
 
 /// Whether a person is to read the answer. Everybody else gets documents.
@@ -82,9 +94,11 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
                     heading,
                     text,
                     request_id: context.request.to_string(),
-                    home_url: "/",
+                    link_url: "/".to_owned(),
+                    link_label: "Back to the start",
                 };
-                Page(page).into_response()
+                let signed_out = matches!(error, Some(Error::Unauthenticated));
+                Page(if signed_out { page.of_signed_out(asked) } else { page }).into_response()
             } else {
                 document(status, heading, &text, error.as_ref(), context)
             };
@@ -117,6 +131,19 @@ fn send_to_sign_in(asked: &Asked, context: &Context) -> Response {
         .into_response();
     }
     go_to(&format!("{SIGN_IN}?return_to={}", path.encoded()))
+}
+
+impl ErrorPage {
+    /// What somebody reads whose form came without a session and could not be kept.
+    fn of_signed_out(self, asked: &Asked) -> Self {
+        Self {
+            heading: "You are signed out",
+            text: "What you entered was not saved. Sign in, and enter it again.".to_owned(),
+            link_url: format!("{SIGN_IN}?return_to={}", asked.sent_from.encoded()),
+            link_label: "Sign in",
+            ..self
+        }
+    }
 }
 
 fn go_to(location: &str) -> Response {

@@ -43,6 +43,7 @@ fn queried(path: &str) -> &'static [&'static str] {
         "/sign-in/link/confirm" => &["token"],
         "/account/passkeys/new" => &["return_to"],
         "/step-up" => &["return_to", "kept", "by_code"],
+        "/resume" => &["kept"],
         "/sign-in/{provider}/callback" => &["state", "code", "iss", "error"],
         "/signed-out" => &["state"],
         _ => &["no-such"],

@@ -15,7 +15,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// The parameters of queries and the fields of forms that take an id.
-const FIELDS: [(&str, &str, &[&str]); 9] = [
+const FIELDS: [(&str, &str, &[&str]); 11] = [
     ("GET", "/o/{organization}/members", &["after_id"]),
     ("GET", "/o/{organization}/w/{workspace}/contacts", &["after_id"]),
     ("GET", "/o/{organization}/activity", &["person", "before"]),
@@ -23,6 +23,8 @@ const FIELDS: [(&str, &str, &[&str]); 9] = [
     ("GET", "/step-up", &["kept"]),
     ("POST", "/step-up", &["kept"]),
     ("POST", "/step-up/code", &["kept"]),
+    ("GET", "/resume", &["kept"]),
+    ("POST", "/resume", &["kept"]),
     ("POST", "/api/oauth/token", &["client_id"]),
     ("POST", "/api/oauth/revoke", &["client_id"]),
 ];

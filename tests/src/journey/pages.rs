@@ -68,6 +68,7 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         "/invitations",
         "/recovery",
         "/step-up",
+        "/resume",
         "/organizations",
         "/organizations/new",
         &world.acme.url(),

@@ -329,6 +329,34 @@ async fn the_sign_out_at_an_organizations_provider_ends_no_session_elsewhere() {
     }
 }
 
+// case: A15
+// control: IDN-15
+#[tokio::test]
+async fn a_form_is_kept_for_the_word_on_which_its_sender_was_signed_in() {
+    let world = World::start().await;
+    shared(&world).await;
+    world.change("update tenant.memberships set role = 'creator' where role = 'viewer'").await;
+    let sessions = [bonded(&world).await, world.sign_in_at_provider("vera").await];
+    world.wait(1_801);
+    for (is_bonded, mut ended) in [true, false].into_iter().zip(sessions) {
+        let answer = ended.post(&world.acme.contacts(), &[("name", "Ada")]).await;
+        let id = answer.location().strip_prefix("/sign-in?return_to=%2Fresume%3Fkept%3D").unwrap().to_owned();
+        let cookie = format!("kept-{}", id.replace('-', ""));
+        let (of_acme, own) = (bonded(&world).await, world.sign_in_at_provider("vera").await);
+        let (mut same, mut other) = if is_bonded { (of_acme, own) } else { (own, of_acme) };
+        for client in [&mut same, &mut other] {
+            client.set_cookie(&cookie, ended.cookie(&cookie).unwrap());
+        }
+        let page = other.get(&format!("/resume?kept={id}")).await;
+        assert!(page.body.contains("Nothing is kept for you"), "{is_bonded}: {}", page.text());
+        assert_eq!(other.post("/resume", &[("kept", &id)]).await.status, 409, "{is_bonded}");
+        let page = same.get(&format!("/resume?kept={id}")).await;
+        assert!(page.body.contains("create contact"), "{is_bonded}: {}", page.text());
+        assert_eq!(same.post("/resume", &[("kept", &id)]).await.status, 303, "{is_bonded}");
+    }
+    assert_eq!(world.database.count("select count(*) from tenant.contacts where name = 'Ada'").await, 2);
+}
+
 // control: IDN-15
 #[tokio::test]
 async fn every_table_of_what_people_have_says_on_whose_word_it_stands() {

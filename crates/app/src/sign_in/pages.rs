@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tenancy::TenantId;
 use web::{Context, Error, Field, Form, Id, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell, optional_id};
 
+use crate::resume;
+
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
 struct Choose {
@@ -19,6 +21,8 @@ struct Choose {
     providers: Vec<ProviderChoice>,
     anew: bool,
     problem: &'static str,
+    /// A form of theirs waits for them to sign in.
+    kept: bool,
     /// What they read who are signed in, in a way that an organization does not take.
     unaccepted: &'static str,
     /// Whether every way to come in is offered, or only those that can be another one.
@@ -38,6 +42,7 @@ impl Choose {
             providers: authn.providers(),
             anew: false,
             problem,
+            kept: resume::is_next(return_to),
             unaccepted: "",
             all_ways: true,
             sign_on_url: None,
@@ -287,15 +292,14 @@ pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCo
 /// Whoever has no session any more is signed out: it ended in another tab, or the button was pressed twice.
 pub(super) async fn sign_out(
     public: Public,
-    who: Result<SignedIn>,
+    who: Option<SignedIn>,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
     let signed_out = match who {
-        Ok(who) => authn.sign_out(&who, &headers).await?,
-        Err(Error::Unauthenticated) => SignedOut::already(),
-        Err(error) => return Err(error),
+        Some(who) => authn.sign_out(&who, &headers).await?,
+        None => SignedOut::already(&headers),
     };
     let page = match &signed_out.provider_url {
         Some(url) => Page(MovingOn {

@@ -14,3 +14,22 @@ pub(crate) fn feature() -> Feature {
         .post("/step-up/options", pages::options);
     Feature { routes, ..Feature::default() }
 }
+
+/// `ChangeMemberRole` as people read it: "change member role".
+pub(crate) fn in_words(action: &str) -> String {
+    action.chars().fold(String::new(), |mut words, c| {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+        words
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_name_of_an_action_reads_as_words() {
+        assert_eq!(super::in_words("ChangeMemberRole"), "change member role");
+    }
+}

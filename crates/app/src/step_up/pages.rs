@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
 
+use super::in_words;
+use crate::resume::NOT_KEPT;
 use crate::shell::personal;
 
 #[derive(Template)]
@@ -65,7 +67,7 @@ pub(super) async fn ask(
 
 async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
     let action = match then.kept {
-        Some(id) => authn.kept_action(who, headers, id.uuid()).await?.map(|name| in_words(&name)),
+        Some(id) => authn.waiting(who, headers, id.uuid()).await?.map(|waiting| in_words(&waiting.action)),
         None => None,
     };
     Ok(Page(Ask {
@@ -80,17 +82,6 @@ async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, p
         passkeys_url: web::passkeys_url(),
     })
     .into_response())
-}
-
-/// `ChangeMemberRole` as people read it: "change member role".
-fn in_words(action: &str) -> String {
-    action.chars().fold(String::new(), |mut words, c| {
-        if c.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(c.to_lowercase());
-        words
-    })
 }
 
 pub(super) async fn options(
@@ -170,10 +161,7 @@ fn go_on(SteppedUp { cookie, kept }: SteppedUp, then: &Then) -> Response {
     let next = match kept {
         Some(kept) => kept.into_response(),
         None if then.kept.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
-        None => {
-            let text = "What you had sent is not kept any more, and nothing was done. Please do it once more.";
-            Error::Conflict(text, None).into_response()
-        }
+        None => Error::Conflict(NOT_KEPT, None).into_response(),
     };
     (cookie, next).into_response()
 }
@@ -185,13 +173,5 @@ fn why_not(failure: PasskeyFailure) -> &'static str {
             "This passkey has been copied: its counter went back. It is disabled now. Use another passkey."
         }
         _ => "This passkey was not accepted. Use one that belongs to this account.",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_name_of_an_action_reads_as_words() {
-        assert_eq!(super::in_words("ChangeMemberRole"), "change member role");
     }
 }

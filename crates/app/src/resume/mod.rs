@@ -1,0 +1,22 @@
+//! Going on, after signing in, with a form that was sent when its session had ended.
+
+mod pages;
+
+use authz::Routes;
+use web::LocalPath;
+
+use crate::Feature;
+
+/// What people are told about a form that is not there for them.
+pub(crate) const NOT_KEPT: &str =
+    "What you had sent is not kept any more, and nothing was done. Please do it once more.";
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new().get("/resume", pages::ask).post("/resume", pages::send);
+    Feature { routes, ..Feature::default() }
+}
+
+/// Whether a sign-in leads to a form that waits.
+pub(crate) fn is_next(return_to: &LocalPath) -> bool {
+    return_to.as_str().starts_with("/resume?")
+}
