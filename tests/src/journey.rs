@@ -273,6 +273,44 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     browser.close().await;
 }
 
+// case: A15
+// control: IDN-10
+#[tokio::test]
+async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_without_script() {
+    let world = World::start().await;
+    let browser = Browser::launch().await;
+    let page = browser.page().await;
+    page.disable_script(true).await;
+    sign_in(&page, &world, "erin").await;
+    let new = format!("{}/new", world.acme.contacts());
+    page.goto(&world.url(&new)).await;
+    page.fill("#f-name", "Ada “Lovelace” & Söhne").await;
+    world.wait(1_801);
+    page.loads(page.click_text("button", "Add contact")).await;
+    assert!(page.text("main").await.contains("What you sent is kept for ten minutes."));
+    look(&page, "/sign-in-kept").await;
+    page.click_text("button", "Continue with Development sign-in").await;
+    page.wait_for_url(&world.idp.issuer()).await;
+    page.click("[data-person=erin]").await;
+    page.wait_for_url("/resume").await;
+    assert!(page.text("main").await.contains("You asked to create contact after your session had ended."));
+    look(&page, "/resume-kept").await;
+    page.loads(page.click_text("button", "Send it now")).await;
+    assert_eq!(page.text("h1").await, "Ada “Lovelace” & Söhne");
+    assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
+
+    // What cannot be kept is said to be lost, and the way back leads to the page with the form.
+    page.goto(&world.url(&new)).await;
+    page.fill("#f-name", "Somebody else").await;
+    world.change("update identity.sessions set ended_at = now(), ended_why = 'used from elsewhere'").await;
+    page.loads(page.click_text("button", "Add contact")).await;
+    assert_eq!(page.text("h1").await, "You are signed out");
+    look(&page, "/not-kept").await;
+    page.loads(page.click_text("a", "Sign in")).await;
+    assert!(page.url().ends_with(&format!("/sign-in?return_to={}", new.replace('/', "%2F"))), "{}", page.url());
+    browser.close().await;
+}
+
 // control: IDN-12
 #[tokio::test]
 async fn a_link_that_arrives_by_mail_signs_in_without_script() {

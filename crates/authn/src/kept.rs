@@ -29,8 +29,6 @@ const LONGEST_PATH: usize = 2048;
 const RESUME: &str = "/resume";
 /// Whose handlers answer with a [`Kept`].
 const GOES_ON: [&str; 3] = ["/step-up", "/step-up/code", RESUME];
-/// How a session ended of which somebody else may have the token, or a factor. Its forms are not kept.
-const SUSPICIOUS: [&str; 3] = ["used from elsewhere", "a replaced token was shown", "a passkey was copied"];
 
 /// A form that was kept, and is now done as it was sent ([`go_on`]).
 #[derive(Clone, Debug)]
@@ -130,7 +128,7 @@ impl Authn {
                 and coalesce(s.ended_why, '') <> all ($3::text[]) and u.locked_at is null",
             &shown[..],
             self.0.clock.now(),
-            &SUSPICIOUS.map(str::to_owned)[..],
+            &session::SUSPICIOUS.map(str::to_owned)[..],
         );
         Ok(sender.fetch_optional(&mut *tx).await?)
     }

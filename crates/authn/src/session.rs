@@ -17,6 +17,12 @@ use crate::secret::{Token, hash, is_token};
 use crate::{Authn, Notice, SignedIn, risk};
 
 const COOKIE: &str = "session";
+const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
+const TOKEN_REUSED: &str = "a replaced token was shown";
+/// Why sessions end of a passkey that was copied.
+pub(crate) const PASSKEY_COPIED: &str = "a passkey was copied";
+/// Why a session has ended of which somebody else may have the token, or a passkey.
+pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_COPIED];
 /// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
 const NOTE_EVERY: Duration = Duration::seconds(60);
 
@@ -133,10 +139,10 @@ impl Authn {
     ) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = 'used from elsewhere'
-              where id = $1 and ended_at is null",
+            "update identity.sessions set ended_at = $2, ended_why = $3 where id = $1 and ended_at is null",
             session.session,
             now,
+            USED_FROM_ELSEWHERE,
         );
         if ended.execute(&mut *tx).await?.rows_affected() == 1 {
             let target = format!("Session::{}", session.session);
@@ -158,12 +164,13 @@ impl Authn {
     async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = 'a replaced token was shown'
+            "update identity.sessions set ended_at = $2, ended_why = $3
               where previous_hash = $1 and previous_until <= $2 and ended_at is null
                 and idle_expires_at > $2 and expires_at > $2
              returning id, user_id",
             &given[..],
             now,
+            TOKEN_REUSED,
         )
         .fetch_optional(&mut *tx)
         .await?;

@@ -12,7 +12,7 @@ use super::decoy::decoy;
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::limit::Limit;
 use crate::lockout::forget_failures;
-use crate::session::actor;
+use crate::session::{PASSKEY_COPIED, actor};
 use crate::{Authn, Notice, SignedIn};
 
 /// Challenges to one person who is signed in.
@@ -171,11 +171,12 @@ impl Authn {
         .fetch_all(&mut **tx)
         .await?;
         let ended = sqlx::query_scalar!(
-            "update identity.sessions set ended_at = $2, ended_why = 'a passkey was copied'
+            "update identity.sessions set ended_at = $2, ended_why = $4
               where user_id = $1 and ended_at is null and expires_at > $2 and ($3::uuid is null or sign_on = $3) returning id",
             user,
             now,
             sign_on.map(TenantId::uuid) as Option<Uuid>,
+            PASSKEY_COPIED,
         )
         .fetch_all(&mut **tx)
         .await?;
