@@ -372,6 +372,27 @@ async fn other_sites_programs_and_what_is_no_form_have_nothing_kept() {
 }
 
 // case: A15
+// control: API-01
+#[tokio::test]
+async fn a_form_without_a_session_counts_for_its_network_before_it_is_kept() {
+    let world = World::start_with(&[("HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "100")]).await;
+    let mut carl = world.sign_in("carl").await;
+    world.wait(IDLE);
+    let newest = "select id::text from identity.kept_requests order by id desc limit 1";
+    let mut last = String::new();
+    for _ in 0..1_000 {
+        let answer = carl.post(&world.acme.contacts(), &ADA).await;
+        if answer.status == 429 {
+            let stored: String = sqlx::query_scalar(newest).fetch_one(&mut world.database.owner().await).await.unwrap();
+            assert_eq!(stored, last, "the one that was too many is not kept");
+            return;
+        }
+        answer.location().strip_prefix(RESUME).unwrap().clone_into(&mut last);
+    }
+    panic!("there is no limit");
+}
+
+// case: A15
 #[tokio::test]
 async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     let world = World::start().await;

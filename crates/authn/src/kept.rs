@@ -27,8 +27,8 @@ const MOST: i64 = 5;
 const LONGEST_PATH: usize = 2048;
 /// Where somebody is asked, after signing in, whether to send a form that came without a session.
 const RESUME: &str = "/resume";
-/// Whose handlers answer with a [`Kept`].
-const GOES_ON: [&str; 3] = ["/step-up", "/step-up/code", RESUME];
+/// The paths whose handlers can answer with a [`Kept`].
+const RESUMING_PATHS: [&str; 3] = ["/step-up", "/step-up/code", RESUME];
 
 /// A form that was kept, and is now done as it was sent ([`go_on`]).
 #[derive(Clone, Debug)]
@@ -45,9 +45,9 @@ impl IntoResponse for Kept {
     }
 }
 
-/// A form that waits, for the page that asks about it.
+/// What the page that asks about a kept form says of it.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct KeptForm {
     /// Name of the action it asks for.
     pub action: String,
     /// When it was sent.
@@ -180,12 +180,12 @@ impl Authn {
     }
 
     /// The form with this id, if this person has sent it, on the same word and from this browser.
-    pub async fn waiting(&self, who: &SignedIn, headers: &HeaderMap, id: Uuid) -> Result<Option<Waiting>, Error> {
+    pub async fn kept_form(&self, who: &SignedIn, headers: &HeaderMap, id: Uuid) -> Result<Option<KeptForm>, Error> {
         let Some(token) = cookie::get(headers, &name(id)) else { return Ok(None) };
         let sender = Sender::of(who);
         let mut tx = self.0.db.begin_identity::<Read>().await?;
-        let waiting = sqlx::query_as!(
-            Waiting,
+        let form = sqlx::query_as!(
+            KeptForm,
             "select action, created_at as sent_at from identity.kept_requests
               where id = $1 and user_id = $2 and sign_on is not distinct from $3 and handle_hash = $4 and expires_at > $5",
             id,
@@ -194,7 +194,7 @@ impl Authn {
             &hash(token)[..],
             self.0.clock.now(),
         );
-        Ok(waiting.fetch_optional(&mut *tx).await?)
+        Ok(form.fetch_optional(&mut *tx).await?)
     }
 
     /// The same form, taken: it is done once or never.
@@ -238,7 +238,7 @@ fn name(id: Uuid) -> String {
 /// Middleware around the whole application that does what a [`Kept`] form asked for, in the request that took it: the same
 /// router, the same guards, the session with its newest token. `router` is the application without this.
 pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !GOES_ON.contains(&request.uri().path()) {
+    if request.method() != Method::POST || !RESUMING_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let (mut headers, context) = (request.headers().clone(), request.extensions().get::<Context>().cloned());
@@ -248,7 +248,7 @@ pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -
     headers.remove(header::TRANSFER_ENCODING);
     // What was kept may be such a form itself, and take another one. Each is taken once, so this ends.
     while let Some(Kept { path, body }) = response.extensions_mut().remove::<Kept>() {
-        session::show_given(response.headers(), &mut headers);
+        session::replace_cookie(response.headers(), &mut headers);
         let mut again = Request::new(Body::from(body));
         *again.method_mut() = Method::POST;
         *again.headers_mut() = headers.clone();

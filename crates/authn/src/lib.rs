@@ -54,7 +54,7 @@ pub use clock::Clock;
 pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
 pub use email::EmailCode;
 pub use factors::{RemovedFactors, remove_factors};
-pub use kept::{Kept, Waiting, go_on};
+pub use kept::{Kept, KeptForm, go_on};
 pub use limit::Limit;
 pub use link::LinkCookie;
 pub use login::{ProviderChoice, SignInFailure, Started};

@@ -43,10 +43,10 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Has a request show the session cookie that a response gives, if it gives one.
-pub(crate) fn show_given(response: &HeaderMap, request: &mut HeaderMap) {
+/// Gives a request the session cookie that a response sets, if it sets one.
+pub(crate) fn replace_cookie(response: &HeaderMap, request: &mut HeaderMap) {
     if let Some(token) = cookie::given(response, COOKIE) {
-        cookie::show(request, COOKIE, token);
+        cookie::replace(request, COOKIE, token);
     }
 }
 

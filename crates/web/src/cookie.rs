@@ -54,8 +54,8 @@ pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Has a request show `__Host-Http-{name}` with this value, and the other cookies as they are.
-pub fn show(headers: &mut HeaderMap, name: &str, value: &str) {
+/// Replaces `__Host-Http-{name}` in the headers of a request, and leaves its other cookies as they are.
+pub fn replace(headers: &mut HeaderMap, name: &str, value: &str) {
     let name = format!("__Host-Http-{name}");
     let others = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let others = others.flat_map(|line| line.split(';')).map(str::trim);
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_shown_in_the_place_of_an_older_one() {
+    fn a_cookie_takes_the_place_of_an_older_one() {
         let mut headers = HeaderMap::new();
         for line in ["a=1; __Host-Http-session=old; __Host-Http-sessions=z", "__Host-Http-session=older; b=2=3"] {
             headers.append(header::COOKIE, line.parse().unwrap());
         }
-        show(&mut headers, "session", "new");
-        let shown: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
-        assert_eq!(shown, ["a=1; __Host-Http-sessions=z; b=2=3; __Host-Http-session=new"]);
+        replace(&mut headers, "session", "new");
+        let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(lines, ["a=1; __Host-Http-sessions=z; b=2=3; __Host-Http-session=new"]);
         assert_eq!(get(&headers, "session"), Some("new"));
     }
 }

@@ -14,18 +14,18 @@ use crate::step_up::in_words;
 #[template(path = "resume/ask.html")]
 struct Ask {
     shell: Shell,
-    form: Option<KeptForm>,
+    form: Option<FormRow>,
     not_kept: &'static str,
 }
 
-struct KeptForm {
+struct FormRow {
     id: String,
     action: String,
     sent: String,
 }
 
 impl Ask {
-    fn page(who: &SignedIn, form: Option<KeptForm>) -> Page<Self> {
+    fn page(who: &SignedIn, form: Option<FormRow>) -> Page<Self> {
         Page(Self { shell: personal(who), form, not_kept: NOT_KEPT })
     }
 }
@@ -44,14 +44,14 @@ pub(super) async fn ask(
     headers: HeaderMap,
     Query(Which { kept }): Query<Which>,
 ) -> Result<impl IntoResponse> {
-    let waiting = match kept {
-        Some(id) => authn.waiting(&who, &headers, id.uuid()).await?,
+    let form = match kept {
+        Some(id) => authn.kept_form(&who, &headers, id.uuid()).await?,
         None => None,
     };
-    let form = kept.zip(waiting).map(|(id, waiting)| KeptForm {
+    let form = kept.zip(form).map(|(id, form)| FormRow {
         id: id.uuid().to_string(),
-        action: in_words(&waiting.action),
-        sent: moment(waiting.sent_at),
+        action: in_words(&form.action),
+        sent: moment(form.sent_at),
     });
     Ok(Ask::page(&who, form))
 }

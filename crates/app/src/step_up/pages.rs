@@ -67,7 +67,7 @@ pub(super) async fn ask(
 
 async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
     let action = match then.kept {
-        Some(id) => authn.waiting(who, headers, id.uuid()).await?.map(|waiting| in_words(&waiting.action)),
+        Some(id) => authn.kept_form(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
         None => None,
     };
     Ok(Page(Ask {
