@@ -26,8 +26,6 @@ create table identity.accounts (
   subject text not null check (char_length(subject) between 1 and 255),
   user_id uuid not null references identity.users (id),
   created_at timestamptz not null,
-  -- When the provider last said here who they are. Null: never, or they have signed out there since.
-  vouched_at timestamptz,
   primary key (issuer, subject)
 );
 create index accounts_user on identity.accounts (user_id);
@@ -167,7 +165,7 @@ create table identity.logout_tokens (
 create index logout_tokens_expiry on identity.logout_tokens (expires_at);
 
 grant select, insert, update on identity.users to identity_rows;
-grant select, insert, update (vouched_at) on identity.accounts to identity_rows;
+grant select, insert on identity.accounts to identity_rows;
 grant select, insert, update (replaces), delete on identity.logins to identity_rows;
 -- Who began a session, and on whose word, stays as it is.
 grant select, insert,

@@ -67,6 +67,20 @@ create policy members on identity.sessions to tenant_rows
                           where u.id = sessions.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
 grant select (id, user_id, sign_on, expires_at, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
 
+-- What has ended stays ended.
+create function identity.stay_ended() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'this session has ended' using errcode = 'check_violation', constraint = 'session_ended';
+end;
+$$;
+create trigger stay_ended before update of ended_at, ended_why on identity.sessions
+  for each row when (old.ended_at is not null and (new.ended_at, new.ended_why) is distinct from (old.ended_at, old.ended_why))
+  execute function identity.stay_ended();
+grant execute on function identity.stay_ended() to tenant_rows, account_rows, identity_rows;
+
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
 -- request.
 create function tenant.renew_sessions() returns trigger

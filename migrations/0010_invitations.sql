@@ -11,6 +11,8 @@ create table tenant.invitations (
   inviter_role text not null,
   created_at timestamptz not null,
   expires_at timestamptz not null,
+  -- A mail tells of it. Not so where the address has had many.
+  told boolean not null,
   primary key (tenant_id, id),
   -- One for each address.
   constraint invitations_email_unique unique (tenant_id, email),

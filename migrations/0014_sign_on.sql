@@ -67,6 +67,20 @@ create trigger keep_enforced_sign_on after update of enforces_sign_on on tenant.
   for each row when (new.enforces_sign_on) execute function tenant.keep_enforced_sign_on();
 grant execute on function tenant.keep_enforced_sign_on() to tenant_rows;
 
+-- When an organization's provider last said here who somebody is. No row: never, or they have signed out there since. What the
+-- same issuer says for another organization is nothing to this one.
+create table identity.vouches (
+  sign_on uuid not null,
+  issuer text not null,
+  subject text not null,
+  user_id uuid not null references identity.users (id),
+  vouched_at timestamptz not null,
+  primary key (sign_on, issuer, subject),
+  foreign key (issuer, subject) references identity.accounts (issuer, subject)
+);
+create index vouches_user on identity.vouches (user_id);
+grant select, insert, update (vouched_at), delete on identity.vouches to identity_rows;
+
 -- Whether the organization's provider stands behind somebody who comes with a passkey alone, which was made on its word: they
 -- have signed in there within a day and not signed out since. Of an owner it is only that, so that a provider that is down
 -- locks nobody out for good. Where the provider was taken away there is nobody left to ask.
@@ -76,9 +90,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return not exists (select from tenant.sign_on s where s.tenant_id = given_tenant)
-      or exists (select from identity.accounts a join tenant.sign_on s on s.issuer = a.issuer
-                  where s.tenant_id = given_tenant and a.user_id = given_user
-                    and (a.vouched_at > given_now - interval '1 day' or given_role = 'owner' and a.vouched_at is not null));
+      or exists (select from identity.vouches v join tenant.sign_on s on s.tenant_id = v.sign_on and s.issuer = v.issuer
+                  where v.sign_on = given_tenant and v.user_id = given_user
+                    and (v.vouched_at > given_now - interval '1 day' or given_role = 'owner'));
 end;
 $$;
 grant execute on function identity.vouched_for(uuid, uuid, text, timestamptz) to identity_rows;

@@ -55,6 +55,10 @@ begin
   if old.decided_at is not null then
     raise exception 'this is decided' using errcode = 'check_violation', constraint = 'approvals_once';
   end if;
+  -- With room for clocks that differ, here and below.
+  if new.outcome <> 'expired' and new.decided_at < now() - interval '5 minutes' then
+    raise exception 'this is not decided in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
+  end if;
   new.decided_in := pg_current_xact_id();
   return new;
 end;
@@ -62,6 +66,21 @@ $$;
 create trigger decide_once before update of decided_by, decided_at, outcome on tenant.approvals
   for each row execute function tenant.decide_once();
 grant execute on function tenant.decide_once() to tenant_rows;
+
+-- The waits begin when it is asked for, and not before.
+create function tenant.ask_now() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.requested_at < now() - interval '5 minutes' then
+    raise exception 'this is not asked for in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
+  end if;
+  return new;
+end;
+$$;
+create trigger ask_now before insert on tenant.approvals for each row execute function tenant.ask_now();
+grant execute on function tenant.ask_now() to tenant_rows;
 
 -- Nobody comes in any more, and what is there is kept until an operator restores or erases it.
 alter table tenant.organizations add column deleted_at timestamptz;
@@ -184,6 +203,56 @@ create trigger keep_owners_from_demotion before update of role on tenant.members
   execute function tenant.keep_owners();
 grant execute on function tenant.keep_owners() to tenant_rows;
 
+-- Whoever leaves and comes back is not new: the sessions of before have ended here, and who decided lately still did. What was
+-- asked for to be done to them ends as they leave.
+create table tenant.former_members (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  user_id uuid not null,
+  -- By the clock of the database, as `memberships.signed_out_at`.
+  left_at timestamptz not null,
+  decided_until timestamptz,
+  primary key (tenant_id, user_id)
+);
+create index former_members_left on tenant.former_members (left_at);
+select tenant.protect('tenant.former_members');
+revoke update, delete on tenant.former_members from tenant_rows;
+grant update (left_at, decided_until) on tenant.former_members to tenant_rows;
+create policy own on tenant.former_members for select to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid));
+grant select on tenant.former_members to account_rows;
+
+create function tenant.remember_member() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into tenant.former_members (tenant_id, user_id, left_at, decided_until)
+  values (old.tenant_id, old.user_id, clock_timestamp(),
+          case when old.role in ('owner', 'admin') then now() + interval '24 hours' else old.decided_until end)
+  on conflict (tenant_id, user_id) do update set left_at = excluded.left_at, decided_until = excluded.decided_until;
+  update tenant.approvals a set decided_at = now(), outcome = 'expired'
+   where a.tenant_id = old.tenant_id and a.target = old.user_id and a.decided_at is null;
+  return old;
+end;
+$$;
+create trigger remember_member before delete on tenant.memberships
+  for each row when (current_user = 'tenant_rows') execute function tenant.remember_member();
+grant execute on function tenant.remember_member() to tenant_rows;
+
+create function tenant.recognize_member() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select f.left_at, f.decided_until into new.signed_out_at, new.decided_until
+    from tenant.former_members f where f.tenant_id = new.tenant_id and f.user_id = new.user_id;
+  return new;
+end;
+$$;
+create trigger recognize_member before insert on tenant.memberships
+  for each row when (current_user = 'account_rows') execute function tenant.recognize_member();
+grant execute on function tenant.recognize_member() to account_rows;
+
 -- A provider that is required is not replaced by another one: that would be to stop requiring it.
 create function tenant.keep_required_provider() returns trigger
 language plpgsql
@@ -203,6 +272,8 @@ create trigger keep_required_provider before update on tenant.sign_on
   execute function tenant.keep_required_provider();
 grant execute on function tenant.keep_required_provider() to tenant_rows;
 
+create policy janitor on tenant.former_members to janitor_rows using (left_at < now() - interval '30 days') with check (false);
+grant select (tenant_id, user_id, left_at), delete on tenant.former_members to janitor_rows;
 create index approvals_expiry on tenant.approvals (expires_at);
 create policy janitor on tenant.approvals to janitor_rows using (expires_at < now() - interval '365 days') with check (false);
 grant select (tenant_id, id, expires_at), delete on tenant.approvals to janitor_rows;

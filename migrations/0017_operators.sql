@@ -17,6 +17,10 @@ grant select (user_id), delete on identity.recovery_codes to operator_rows;
 create policy operators on identity.recoveries to operator_rows using (true);
 grant select (user_id), delete on identity.recoveries to operator_rows;
 
+-- What a locked person has invited others to.
+create policy operators on tenant.invitations to operator_rows using (true);
+grant select (invited_by), delete on tenant.invitations to operator_rows;
+
 -- What is sealed, to seal it under another key.
 grant select (id, private), update (private) on identity.signing_keys to operator_rows;
 create policy operators on tenant.api_clients to operator_rows using (true) with check (true);

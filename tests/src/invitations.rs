@@ -276,6 +276,17 @@ async fn a_person_makes_a_bounded_number_of_invitations_and_an_address_gets_a_bo
     world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     let told = world.mailbox.messages().iter().filter(|mail| mail.to == ["nora@example.com"]).count();
     assert_eq!(told, 5, "the others stand, and are told by no mail");
+    // What one organization has used up keeps no other one from telling them, and where no mail was sent the page says so.
+    let invited = invite(&mut olivia, &world, "nora@example.com", "viewer").await;
+    let page = olivia.get(invited.location()).await;
+    assert!(page.body.contains("No email was sent") && page.body.contains("No email sent"), "{}", page.text());
+    let elsewhere = format!("{}/invitations", made.location());
+    let form = [("email", "nora@example.com"), ("role", "viewer"), WHY];
+    let invited = olivia.post(&elsewhere, &form).await;
+    assert_eq!(invited.status, 303, "{}", invited.text());
+    assert!(!olivia.get(&elsewhere).await.body.contains("No email"));
+    let told = "select count(*) from tenant.invitations where email = 'nora@example.com' and told";
+    assert_eq!(world.database.count(told).await, 1);
     for number in 0..9 {
         assert_eq!(olivia.post("/organizations", &[("name", &*format!("Org {number}"))]).await.status, 303);
     }

@@ -148,8 +148,8 @@ async fn so_do_those_of_somebody_in_many_organizations_and_of_an_organization_wi
     };
     let invite = async || {
         let sql =
-            "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at)
-             select m.tenant_id, gen_random_uuid(), 'olivia@example.com', 'viewer', m.user_id, m.role, $1, $1 + interval '7 days'
+            "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+             select m.tenant_id, gen_random_uuid(), 'olivia@example.com', 'viewer', m.user_id, m.role, $1, $1 + interval '7 days', true
                from tenant.memberships m join tenant.organizations o using (tenant_id) where o.name = 'Copy'
              on conflict do nothing";
         let invite = sqlx::query(sql).bind(world.clock.now());

@@ -250,6 +250,32 @@ async fn everybody_may_leave_and_the_last_owner_may_not() {
     assert_eq!(olivia.post(&url(&world, "olivia", "remove").await, &why).await.status, 409);
 }
 
+// control: IDN-08
+// control: IDN-21
+#[tokio::test]
+async fn whoever_comes_back_comes_with_no_session_of_before() {
+    let world = World::start().await;
+    let (mut olivia, mut before) = (world.sign_in("olivia").await, world.sign_in("adam").await);
+    assert_eq!(before.get(&world.acme.url()).await.status, 200);
+    let why = [("reason", "Their laptop was stolen")];
+    assert_eq!(olivia.post(&url(&world, "adam", "remove").await, &why).await.status, 303);
+    assert_eq!(before.get(&world.acme.url()).await.status, 404);
+    let form = [("email", "adam@example.com"), ("role", "admin"), ("reason", "The laptop was replaced")];
+    assert_eq!(olivia.post(&format!("{}/invitations", world.acme.url()), &form).await.status, 303);
+    let mut anew = world.sign_in("adam").await;
+    let page = anew.get("/invitations").await;
+    let accept = page.body.split("action=\"").find(|part| part.starts_with("/invitations/")).unwrap();
+    let accept = accept.split('"').next().unwrap().to_owned();
+    // Whoever has the session of before may accept, and is not in.
+    let stolen = before.post(&accept, &[]).await;
+    assert_eq!(stolen.status, 303, "{}", stolen.text());
+    assert_eq!(world.role("adam").await.as_deref(), Some("admin"));
+    let closed = before.get(&world.acme.url()).await;
+    assert!(closed.status == 303 && closed.location().contains("unaccepted=signed_out"), "{}", closed.text());
+    assert_eq!(anew.get(&world.acme.url()).await.status, 200, "what began since is theirs");
+    assert_eq!(world.sign_in("adam").await.get(&world.acme.url()).await.status, 200);
+}
+
 /// Emails of the members in a list, in its order, and the address of the next page.
 fn listed(list: &Answer) -> (Vec<String>, Option<String>) {
     assert_eq!(list.status, 200, "{}", list.text());

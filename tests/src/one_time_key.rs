@@ -19,7 +19,7 @@ const CREATES: [(&str, &str, &str, bool); 12] = [
         true,
     ),
     ("/o/{organization}/invitations", "/o/{organization}/invitations/new", "invitation.made", true),
-    ("/o/{organization}/clients", "/o/{organization}/clients/new", "api_client.made", true),
+    ("/o/{organization}/clients", "/o/{organization}/clients/new", "service_account.made", true),
     ("/o/{organization}/elevations", "/o/{organization}/elevations/new", "elevation.requested", true),
     ("/o/{organization}/settings/domains", "/o/{organization}/settings/domains/new", "domain.added", true),
     ("/o/{organization}/settings/sign-in", "/o/{organization}/settings/sign-in", "organization.sign_in_changed", true),
@@ -150,7 +150,7 @@ async fn of_two_at_once_one_creates_and_both_get_its_answer() {
         let before = world.events(event).await.len();
         let answers = twice_at_once(&world, &olivia, &path, &form).await;
         let both = format!("{route}: {} and {}", answers[0].text(), answers[1].text());
-        if event == "api_client.made" {
+        if event == "service_account.made" {
             let shown = |answer: &&Answer| answer.status == 200 && answer.body.contains("It is shown only here");
             assert_eq!(answers.iter().filter(shown).count(), 1, "one shows the secret: {both}");
             let said = answers.iter().find(|answer| answer.status == 303).unwrap_or_else(|| panic!("{both}"));

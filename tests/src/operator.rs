@@ -29,12 +29,17 @@ async fn an_operator_locks_an_account_and_unlocks_it_with_a_reason() {
     let (mut vera, user) = (world.sign_in("vera").await, world.user("vera").await);
     let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
     let token = client.token(&world).await;
+    let id = Uuid::now_v7();
+    world.invite(id, world.acme.organization, "nora@example.com", "owner").await;
+    world.change("update tenant.invitations set invited_by = (select id from identity.users where email = 'vera@example.com'), inviter_role = 'viewer'").await;
 
     let locked = operator::lock(&db, "VERA@example.com", &why("Their laptop was stolen"), now).await.unwrap();
     assert_eq!(locked.uuid(), user);
     assert_eq!(vera.get("/account").await.status, 303, "gone for the very next request");
     let event = &world.events("account.locked").await[0];
     assert_eq!((&event["details"]["reason"], &event["actor"]), (&json!("Their laptop was stolen"), &Value::Null));
+    assert_eq!((&event["details"]["sessions"], &event["details"]["invitations"]), (&json!(1), &json!(1)));
+    assert_eq!(world.database.count("select count(*) from tenant.invitations").await, 0, "nobody joins on their word");
     assert_eq!((&event["target"], &event["tenant_id"]), (&json!(format!("User::\"{user}\"")), &Value::Null));
     let told = world.told("vera@example.com", "Your account was locked").await;
     assert!(!told.text.contains("laptop"), "the reason is the operator's");
@@ -48,6 +53,7 @@ async fn an_operator_locks_an_account_and_unlocks_it_with_a_reason() {
 
     operator::unlock(&db, &user.to_string(), &why("It was found again")).await.unwrap();
     assert!(operator::unlock(&db, &user.to_string(), &why("Once more")).await.is_err());
+    assert_eq!(vera.get("/account").await.status, 303, "a stolen session does not come back");
     assert_eq!(world.sign_in("vera").await.get("/account").await.status, 200);
     assert_eq!(world.events("account.unlocked").await.len(), 1);
 }
@@ -276,4 +282,19 @@ async fn a_migration_waits_shortly_for_others_and_then_lets_them_go_first() {
     migrated.unwrap();
     let mut done = PgConnection::connect(&url).await.unwrap();
     done.execute("select from identity.users, tenant.contacts").await.unwrap();
+}
+
+// control: TEN-01
+#[tokio::test]
+async fn the_owners_login_is_given_to_nobody_on_the_way() {
+    for mode in ["", "?sslmode=disable", "?sslmode=prefer", "?sslmode=require", "?sslmode=verify-ca"] {
+        let url = || secrecy::SecretString::from(format!("postgres://owner:a-word@db.acme.example/holdfast{mode}"));
+        let refused = [
+            Db::of_owner(url()).await.map(drop).unwrap_err().to_string(),
+            tenancy::migrate(&url()).await.unwrap_err().to_string(),
+        ];
+        for error in refused {
+            assert!(error.contains("sslmode=verify-full") && !error.contains("a-word"), "{mode}: {error}");
+        }
+    }
 }

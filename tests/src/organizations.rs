@@ -110,6 +110,27 @@ async fn owners_and_admins_add_workspaces_and_nobody_else() {
     assert_eq!(world.database.count(recorded).await, 2);
 }
 
+// control: API-05
+#[tokio::test]
+async fn an_organization_has_at_most_a_thousand_workspaces() {
+    let world = World::start().await;
+    let many = "insert into tenant.workspaces (tenant_id, id, name, name_key)
+                select o.tenant_id, gen_random_uuid(), 'W' || n, sha256(n::text::bytea)
+                  from tenant.organizations o, generate_series(1, 998) n where o.name = 'Acme'";
+    assert_eq!(world.change(many).await, 998);
+    let (path, olivia) = (format!("{}/workspaces", world.acme.url()), world.sign_in("olivia").await);
+    let make = |name: &'static str| {
+        let (path, mut olivia) = (path.clone(), olivia.clone());
+        async move { olivia.post(&path, &[("name", name)]).await }
+    };
+    let answers = tokio::join!(make("One more"), make("Another one"));
+    let mut statuses = [answers.0.status, answers.1.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409], "the seed has one");
+    let refused = if answers.0.status == 409 { answers.0 } else { answers.1 };
+    assert!(refused.body.contains("at most 1,000 workspaces"), "{}", refused.text());
+}
+
 #[tokio::test]
 async fn a_name_stands_for_one_workspace_of_an_organization() {
     let world = World::start().await;

@@ -56,7 +56,9 @@ announced! {
     DOMAIN_REMOVED = "domain.removed", "A domain was removed" => [OwnersAndAdmins];
     DOMAIN_MISSING = "domain.record_missing", "The DNS record of a domain is gone" => [Owners];
     DOMAIN_WITHDRAWN = "domain.withdrawn", "A domain is not proved any more" => [Owners];
-    PRIVILEGED_INVITATION = "invitation.privileged", "Somebody was invited as an owner or admin" => [Owners];
+    PRIVILEGED_INVITATION = "invitation.privileged", "Somebody was invited to a privileged role" => [Owners];
+    SERVICE_ACCOUNT_MADE = "service_account.made", "A service account was created" => [Owners];
+    SERVICE_ACCOUNT_RENEWED = "service_account.secret_renewed", "A service account has a new secret" => [Owners];
     CLIENT_REVOKED = "api_client.revoked", "An API client was revoked" => [Member];
     ELEVATION_REQUESTED = "elevation.requested", "Somebody asks for a role" => [OwnersAndAdmins, Member];
     ELEVATION_APPROVED = "elevation.approved", "A role was approved" => [Owners, Member];

@@ -58,7 +58,7 @@ impl Provider {
         struct Pushed {
             request_uri: String,
         }
-        let _place = self.place()?;
+        let _place = self.place().await?;
         let fields: Vec<_> =
             [("client_id", &*self.config.client_id)].into_iter().chain(fields.iter().copied()).collect();
         let answer = self.post(endpoint, metadata.client_auth, &fields).await;

@@ -30,7 +30,7 @@ impl Authn {
     /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
     /// minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
-        self.count(SENT, &who.limit_key(), who.context()).await?;
+        self.count_person(SENT, who).await?;
         // Of the network, so that somebody else who gives the address keeps its owner from nothing.
         let address = format!("{} {}", who.email.to_ascii_lowercase(), who.context().client.network);
         self.count_untold(SENT, &address).await?;

@@ -129,7 +129,7 @@ impl Provider {
     /// Core 1.0, section 3.1.3.7). The tokens are dropped here.
     pub(crate) async fn redeem(&self, code: &str, expected: Expected<'_>, clock: &Clock) -> Result<Identity, Refused> {
         let metadata = self.metadata(clock).await?;
-        let place = self.place()?;
+        let place = self.place().await?;
         let tokens = self.exchange(&metadata, code, expected.pkce_verifier).await?;
         drop(place);
         let refused = |reason: &str| Refused::Token(reason.to_owned());

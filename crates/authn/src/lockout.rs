@@ -65,17 +65,14 @@ async fn refuse_locked<M: Mode>(
 }
 
 impl Authn {
-    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]: too many from one network, whoever
-    /// tries them, or of one person. Five wrong ones of a person cost nothing; after
-    /// the next one they wait a minute, and after each further one twice as long, at most a day.
+    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]. Five wrong ones cost nothing; after the
+    /// next one the person waits a minute, and after each further one twice as long, at most a day. What their neighbours try
+    /// is nothing to them.
     ///
     /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
     /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.
     pub(crate) async fn attempt(&self, who: &SignedIn) -> Result<Attempt, Error> {
         let now = self.0.clock.now();
-        // Who is locked uses up nothing of what their neighbours share.
-        refuse_locked(&mut self.0.db.begin_identity::<tenancy::Read>().await?, who, now).await?;
-        self.count(self.0.limits.sign_in("codes"), &who.context().client.network, who.context()).await?;
         let mut tx = self.begin_for(who).await?;
         let counted = sqlx::query_as!(
             Attempt,

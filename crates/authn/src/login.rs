@@ -325,7 +325,7 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
-        let mut tx = self.0.db.begin_identity::<Write>().await?;
+        let mut tx = self.0.db.begin_identity_for::<Write>(organization).await?;
         if let Some(tenant) = organization {
             // Before it says anything of anybody.
             if !self.still_brings(&mut tx, tenant, &identity.issuer, login.created_at).await? {
@@ -354,14 +354,9 @@ impl Authn {
         if let Some(replaced) = login.replaces {
             self.end_replaced(&mut tx, replaced, context).await?;
         }
-        sqlx::query!(
-            "update identity.accounts set vouched_at = $3 where issuer = $1 and subject = $2",
-            identity.issuer,
-            identity.subject,
-            self.0.clock.now(),
-        )
-        .execute(&mut *tx)
-        .await?;
+        if let Some(tenant) = organization {
+            self.note_vouch(&mut tx, tenant, user, &identity).await?;
+        }
         let arrival = Arrival::by_provider(key, organization, &identity);
         let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
         let by = actor(context, Some(user), Some(session));

@@ -176,9 +176,11 @@ impl LogoutNotice {
         let now = authn.0.clock.now();
         let provider = authn.provider(&notice.provider).await?;
         let _turn = provider.notices.lock().await;
-        let mut tx = authn.0.db.begin_identity::<Write>().await?;
-        // A sign-in of this issuer is either done, and its session is found below, or it will find the notice.
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", notice.issuer).execute(&mut *tx).await?;
+        let mut tx = authn.0.db.begin_identity_for::<Write>(provider.organization).await?;
+        // A sign-in with this provider is either done, and its session is found below, or it will find the notice.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", &*notice.provider)
+            .execute(&mut *tx)
+            .await?;
         let first = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
@@ -198,13 +200,13 @@ impl LogoutNotice {
         }
         let ended = sqlx::query!(
             "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
-              where ended_at is null and expires_at > $1 and sign_on is not distinct from $6 and (
+              where ended_at is null and idle_expires_at > $1 and expires_at > $1 and sign_on is not distinct from $6 and (
                 issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
                 or issuer is null
                 and user_id = (select a.user_id from identity.accounts a where a.issuer = $2 and a.subject = $4))
-             returning id, user_id, subject",
+             returning id, user_id",
             now,
             notice.issuer,
             &*notice.provider,
@@ -214,38 +216,46 @@ impl LogoutNotice {
         )
         .fetch_all(&mut *tx)
         .await?;
-        // What a passkey alone may do on this provider's word, it may do again after the next sign-in there.
-        let subjects: Vec<String> =
-            notice.subject.iter().cloned().chain(ended.iter().filter_map(|session| session.subject.clone())).collect();
+        // What a passkey alone may do on this provider's word, it may do again after the next sign-in there. Of a session that
+        // has ended here already, the notice says so as well.
         sqlx::query!(
-            "update identity.accounts set vouched_at = null where issuer = $1 and subject = any ($2)",
+            "delete from identity.vouches v
+              where v.sign_on = $1 and v.issuer = $2
+                and (v.subject = $3
+                     or v.subject in (select s.subject from identity.sessions s
+                                       where s.issuer = $2 and s.provider = $4 and s.upstream_sid = $5
+                                         and ($3::text is null or s.subject = $3)))",
+            provider.organization.map(TenantId::uuid) as Option<Uuid>,
             notice.issuer,
-            &subjects,
+            notice.subject,
+            &*notice.provider,
+            notice.sid,
         )
         .execute(&mut *tx)
         .await?;
-        for session in ended {
-            let by = actor(&context, Some(session.user_id), Some(session.id));
-            let details = json!({ "provider": *notice.provider });
-            let event =
-                Event { kind: "session.ended_by_provider", target: format!("Session::{}", session.id), details };
-            event.record(&mut tx, &by).await?;
-        }
+        let events: Vec<_> = ended
+            .into_iter()
+            .map(|session| {
+                let details = json!({ "provider": *notice.provider });
+                let target = format!("Session::{}", session.id);
+                let event = Event { kind: "session.ended_by_provider", target, details };
+                (event, actor(&context, Some(session.user_id), Some(session.id)))
+            })
+            .collect();
+        Event::record_all(&mut tx, &events).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
 /// Whether the provider said that the person signed out since they last proved to it who they are: then what it vouched for
-/// while this sign-in was under way has ended. From here to the end of the transaction no notice of this issuer is acted on.
+/// while this sign-in was under way has ended. From here to the end of the transaction no notice of this provider is acted on.
 pub(crate) async fn signed_out_meanwhile(
     tx: &mut Tx<Write, IdentityPlane>,
     provider: &str,
     identity: &Identity,
 ) -> Result<bool, Error> {
-    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1, 0))", identity.issuer)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1, 0))", provider).execute(&mut **tx).await?;
     Ok(sqlx::query_scalar!(
         r#"select exists (
              select from identity.logout_tokens

@@ -199,10 +199,13 @@ impl Provider {
     }
 
     /// A place among those that wait for the provider.
-    pub(crate) fn place(&self) -> Result<Place<'_>, Unusable> {
+    pub(crate) async fn place(&self) -> Result<Place<'_>, Unusable> {
         let full = || Unusable::NotNow("many requests wait for its answer already".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
-        let share = self.share.as_ref().map(|(places, whose)| places.try_take(*whose).ok_or_else(full)).transpose()?;
+        let share = match &self.share {
+            Some((places, whose)) => Some(places.take(*whose).await.ok_or_else(full)?),
+            None => None,
+        };
         Ok(Place(own, share))
     }
 
@@ -214,7 +217,7 @@ impl Provider {
 
     /// The turn to ask the provider about itself.
     async fn turn(&self) -> Result<(Place<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
-        Ok((self.place()?, self.asking.lock().await))
+        Ok((self.place().await?, self.asking.lock().await))
     }
 
     /// The claims of a token of this provider, with keys just fetched if it is signed with one that is not known.

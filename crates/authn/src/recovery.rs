@@ -92,7 +92,7 @@ impl Authn {
     /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
     /// transaction, because hashing takes its time and no connection should wait for it.
     pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
-        self.count(MADE, &who.limit_key(), who.context()).await?;
+        self.count_person(MADE, who).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;

@@ -91,7 +91,7 @@ impl Authn {
             (session, tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(session.user));
-        context.count(Whose::Person(session.user.uuid()))?;
+        context.count(Whose::Person(session.user.uuid(), session.sign_on.map(TenantId::uuid)))?;
         if let Some(membership) = &entry.membership {
             context.count(Whose::Organization(membership.tenant.uuid()))?;
         }

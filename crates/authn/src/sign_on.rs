@@ -10,6 +10,7 @@ use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx
 use uuid::Uuid;
 use web::{Context, Email, Error};
 
+use crate::id_token::Identity;
 use crate::metadata::Unusable;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
@@ -26,6 +27,8 @@ const REQUIRED: Error = Error::Conflict(
 /// Most requests that wait for providers of organizations at a time, whoever's they are. Those of the configuration have
 /// places of their own.
 const WAITING: usize = 32;
+/// How long one waits for a place: many that hold one each leave one to somebody who has none within this time.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Providers of organizations, each as it was when its row was last changed.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub(crate) struct Organizations {
 
 impl Default for Organizations {
     fn default() -> Self {
-        Self { known: Mutex::default(), places: Places::new(WAITING, Duration::ZERO) }
+        Self { known: Mutex::default(), places: Places::new(WAITING, LONGEST_WAIT) }
     }
 }
 
@@ -97,6 +100,28 @@ pub enum SignOnProblem {
 }
 
 impl Authn {
+    /// Notes that an organization's provider has just said who somebody is.
+    pub(crate) async fn note_vouch(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        tenant: TenantId,
+        user: Uuid,
+        identity: &Identity,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "insert into identity.vouches (sign_on, issuer, subject, user_id, vouched_at) values ($1, $2, $3, $4, $5)
+             on conflict (sign_on, issuer, subject) do update set vouched_at = excluded.vouched_at",
+            tenant.uuid(),
+            identity.issuer,
+            identity.subject,
+            user,
+            self.0.clock.now(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
     /// The provider behind a key of an address: of the configuration, or an organization's own with a domain it has proved.
     pub(crate) async fn provider(&self, key: &ProviderKey) -> Result<Arc<Provider>, Error> {
         let Some(tenant) = key.organization() else {

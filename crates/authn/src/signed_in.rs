@@ -83,8 +83,7 @@ impl SignedIn {
     }
 
     /// Whose limits count what they do. What somebody does on an organization's word uses up nothing of theirs elsewhere.
-    #[must_use]
-    pub fn limit_key(&self) -> String {
+    pub(crate) fn limit_key(&self) -> String {
         self.sign_on.map_or_else(|| self.user.to_string(), |bond| format!("{} {bond}", self.user))
     }
 

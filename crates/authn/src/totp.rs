@@ -35,7 +35,7 @@ pub struct ConfirmedTotp(());
 impl Authn {
     /// Counts a key that is made, or a first code that is tried. Before the transaction: a request never holds two connections.
     pub async fn count_set_up(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count(SET_UP, &who.limit_key(), who.context()).await
+        self.count_person(SET_UP, who).await
     }
 
     /// Makes the secret of an authenticator app, which proves nothing before [`confirm_totp`](Self::confirm_totp). One that

@@ -63,7 +63,7 @@ impl Provider {
     }
 
     async fn userinfo(&self, url: &str, token: &str) -> Result<UserInfo, String> {
-        let _place = self.place().map_err(|error| error.to_string())?;
+        let _place = self.place().await.map_err(|error| error.to_string())?;
         let answer = tokio::time::timeout(PATIENCE, self.get(url, Some(token))).await;
         let answer = answer.map_err(|_| "it takes too long".to_owned())?.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {

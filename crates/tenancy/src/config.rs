@@ -5,6 +5,8 @@ use serde::Deserialize;
 use settings::{Rule, Setting};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use crate::Error;
+
 /// The `[database]` section of the configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,15 +28,16 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "database.url",
         rule: Rule::Must(
-            "with sslmode=verify-full or verify-ca, unless the server is on this machine (loopback or a socket)",
+            "with sslmode=verify-full, unless the server is on this machine (loopback or a socket)",
             |database| is_protected(&database.url),
         ),
         why: "Every other mode lets whoever is on the way read and change all data, or pass for the server.",
     },
     Setting {
         name: "database.max_connections",
-        rule: Rule::Between(1, 500, |database| vec![database.max_connections.into()]),
-        why: "Each is a process of the server; too many of them take its memory from everybody.",
+        rule: Rule::Between(4, 500, |database| vec![database.max_connections.into()]),
+        why: "With fewer, one organization that is slow keeps the others waiting. Each is a process of the server, and too many \
+              of them take its memory from everybody.",
     },
     Setting {
         name: "database.acquire_timeout_ms",
@@ -48,7 +51,13 @@ pub const SETTINGS: &[Setting<Config>] = &[
     },
 ];
 
-/// Whether nobody on the way to the server can read along or pass for it. An address that cannot be read is refused when it
+/// Refuses a URL of the owner's login, which can do everything, where somebody on the way could get hold of it.
+pub(crate) fn need_protection(url: &SecretString) -> Result<(), Error> {
+    if is_protected(url) { Ok(()) } else { Err(Error::Unprotected) }
+}
+
+/// Whether nobody on the way to the server can read along or pass for it: `verify-ca` takes a certificate for any name, and
+/// those of public authorities are trusted as well. An address that cannot be read is refused when it
 /// is used.
 fn is_protected(url: &SecretString) -> bool {
     let Ok(options) = url.expose_secret().parse::<PgConnectOptions>() else { return true };
@@ -58,5 +67,5 @@ fn is_protected(url: &SecretString) -> bool {
         || host.starts_with('/')
         || host.eq_ignore_ascii_case("localhost")
         || address.is_ok_and(|address| address.to_canonical().is_loopback())
-        || matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull)
+        || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull)
 }

@@ -7,8 +7,9 @@ use sqlx::{Connection as _, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::claim::Claim;
+use crate::config::need_protection;
 use crate::tx::{Connection, Identity, Owned, Plane, Read};
-use crate::{Config, Tx, Write, tx};
+use crate::{Config, TenantId, Tx, Write, tx};
 
 /// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
 /// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
@@ -39,6 +40,9 @@ pub enum Error {
     /// what may simply be tried again.
     #[error("a commit failed, its outcome is not known: {0}")]
     Commit(#[source] sqlx::Error),
+    /// Somebody on the way to the server could read along or pass for it.
+    #[error("the database is on another machine; its URL must say sslmode=verify-full")]
+    Unprotected,
     /// Anything else the database or the way to it answered.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -77,6 +81,9 @@ pub struct Db {
 
 /// Who shares the connections: each organization, and for what belongs to none each plane.
 pub(crate) type Key = (&'static str, Option<Uuid>);
+
+/// The key of the question whether the database answers.
+const READINESS: Key = ("readiness", None);
 
 /// The key of work on the plane `P` for `owner`.
 pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
@@ -133,6 +140,14 @@ impl Db {
         tx::begin(self.connection(key::<Identity>(None)).await?, &[]).await
     }
 
+    /// The same for what an organization's provider has done: in the share of that organization.
+    pub async fn begin_identity_for<M: crate::Mode>(
+        &self,
+        organization: Option<TenantId>,
+    ) -> Result<Tx<M, Identity>, Error> {
+        tx::begin(self.connection(key::<Identity>(organization.map(TenantId::uuid))).await?, &[]).await
+    }
+
     /// Begins a transaction that may only append to the audit log. For `audit` alone.
     pub async fn begin_audit(&self) -> Result<Tx<Write, tx::Audit>, Error> {
         tx::begin(self.connection(key::<tx::Audit>(None)).await?, &[]).await
@@ -149,7 +164,12 @@ impl Db {
     }
 
     /// Connects with the login that owns the database, for the commands of an operator.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unprotected`] where the way to another machine is not protected, and what [`connect`](Self::connect) answers.
     pub async fn of_owner(url: SecretString) -> Result<Self, Error> {
+        need_protection(&url)?;
         let config = Config { url, max_connections: 1, acquire_timeout_ms: 10_000, statement_cache: 100 };
         Self::connect(&config, false).await
     }
@@ -161,7 +181,8 @@ impl Db {
 
     /// Proves that the database answers and that its schema is there.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut tx = self.begin_identity::<Read>().await?;
+        // With a share of its own: however long others wait for theirs, the answer is about the database.
+        let mut tx = tx::begin::<Read, Identity>(self.connection(READINESS).await?, &[]).await?;
         tx.execute("select from identity.users limit 0").await?;
         Ok(())
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, PgConnection};
 
+use crate::config::need_protection;
 use crate::connect::check_version;
 
 /// Why the schema could not be brought up to date.
@@ -29,6 +30,7 @@ impl From<sqlx::Error> for MigrateError {
 /// On a database that is in use it waits three seconds for a lock, and everybody who wants the same table waits behind it.
 /// Then it lets them go first and tries again, for about two minutes. What was applied stays; what was begun is undone.
 pub async fn migrate(owner: &SecretString) -> Result<(), MigrateError> {
+    need_protection(owner)?;
     let mut pauses = PAUSES.iter();
     loop {
         match apply(owner).await {

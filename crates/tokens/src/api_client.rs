@@ -182,7 +182,7 @@ impl Tokens {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let now = self.0.authn.clock().now();
-        let Proved { shown, token, since, scheme } = self.proved(parts, now).await?;
+        let Proved { shown, token, since, scheme } = self.proved(parts, &context, now).await?;
         let found = self.0.db.enter_client::<Read, P>(shown, scope, Hold::default()).await?;
         let (facts, tx, entry) = found.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
         let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
@@ -198,6 +198,10 @@ impl Tokens {
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
         context.count(Whose::Client(facts.client))?;
+        // All clients of one person together are no more than that person.
+        if let Some(user) = facts.user {
+            context.count(Whose::Person(user.uuid(), Some(facts.tenant.uuid())))?;
+        }
         context.count(Whose::Organization(facts.tenant.uuid()))?;
         Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
     }
@@ -217,7 +221,7 @@ impl Tokens {
         Ok((ApiClient { facts, scopes, ..client.clone() }, tx, entry))
     }
 
-    async fn proved(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Proved, Error> {
+    async fn proved(&self, parts: &mut Parts, context: &Context, now: DateTime<Utc>) -> Result<Proved, Error> {
         let none = || {
             let [bearer, dpop] = [Scheme::Bearer, Scheme::Dpop].map(|scheme| self.challenge(scheme, ""));
             unauthorized(
@@ -227,7 +231,7 @@ impl Tokens {
         };
         let (scheme, token) = Scheme::of(&parts.headers).ok_or_else(none)?;
         if scheme == Scheme::Signature {
-            let client = self.signer(parts, now).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
+            let client = self.signer(parts, context, now).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
             let shown = Shown { client, family: None, jti: None };
             return Ok(Proved { shown, token: None, since: now, scheme });
         }
@@ -243,6 +247,7 @@ impl Tokens {
                 let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
                 let proof = proof.filter(|proof| proof.jkt == bound.jkt);
                 let proof = proof.ok_or_else(|| self.refuses(scheme, Refusal::Proof))?;
+                context.refuse_spent(Whose::Client(verified.client_id))?;
                 let mut tx = self.0.db.begin_identity::<Write>().await?;
                 if !proof.take(&mut tx, now).await? {
                     return Err(self.refuses(scheme, Refusal::Proof));

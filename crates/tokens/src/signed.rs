@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use tenancy::Write;
 use uuid::Uuid;
-use web::{BodyDigest, Error};
+use web::{BodyDigest, Context, Error, Whose};
 
 use crate::{Tokens, once, secret};
 
@@ -203,7 +203,12 @@ fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {
 impl Tokens {
     /// The client that signed the request, with the secret that it has now, a moment ago and never before. `None` where
     /// nobody did.
-    pub(crate) async fn signer(&self, parts: &mut Parts, now: DateTime<Utc>) -> Result<Option<Uuid>, Error> {
+    pub(crate) async fn signer(
+        &self,
+        parts: &mut Parts,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Uuid>, Error> {
         let Some(given) = Given::read(&parts.headers) else { return Ok(None) };
         let Some(base) = given.base(parts, &self.authority()) else { return Ok(None) };
         if given.created.abs_diff(now.timestamp()) > SKEW.unsigned_abs() {
@@ -222,6 +227,7 @@ impl Tokens {
         if !is_signed(&key, base.as_bytes(), &given.mac)? {
             return Ok(None);
         }
+        context.refuse_spent(Whose::Client(given.client))?;
         let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));
         if !once::first_time(&mut tx, ("signature", &whose, given.nonce), until).await? {
             return Ok(None);

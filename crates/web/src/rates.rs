@@ -32,8 +32,8 @@ pub struct RateConfig {
 pub enum Whose {
     /// The network a request comes from.
     Network,
-    /// A signed-in person.
-    Person(Uuid),
+    /// A signed-in person; what they do on an organization's word, or what their API clients in it do, by itself.
+    Person(Uuid, Option<Uuid>),
     /// A client of the API.
     Client(Uuid),
     /// An organization, by somebody who belongs to it.
@@ -45,7 +45,7 @@ pub enum Whose {
 #[derive(Debug)]
 pub(crate) struct Rates {
     network: Counts<Box<str>>,
-    person: Counts<Uuid>,
+    person: Counts<(Uuid, Option<Uuid>)>,
     client: Counts<Uuid>,
     organization: Counts<Uuid>,
 }
@@ -60,11 +60,21 @@ impl Rates {
         }
     }
 
+    /// What is left of a limit that is used up. Counts nothing.
+    pub(crate) fn spent(&self, whose: Whose, network: &str) -> Option<Quota> {
+        match whose {
+            Whose::Network => self.network.spent(&network.into()),
+            Whose::Person(id, bond) => self.person.spent(&(id, bond)),
+            Whose::Client(id) => self.client.spent(&id),
+            Whose::Organization(id) => self.organization.spent(&id),
+        }
+    }
+
     /// Counts a request. Returns what is left, and whether it was refused; then nothing was counted.
     pub(crate) fn count(&self, whose: Whose, network: &str) -> (Quota, bool) {
         match whose {
             Whose::Network => self.network.count(network.into()),
-            Whose::Person(id) => self.person.count(id),
+            Whose::Person(id, bond) => self.person.count((id, bond)),
             Whose::Client(id) => self.client.count(id),
             Whose::Organization(id) => self.organization.count(id),
         }
@@ -87,6 +97,13 @@ impl<K: Eq + Hash> Counts<K> {
 
     fn count(&self, key: K) -> (Quota, bool) {
         self.count_at(key, self.began.elapsed())
+    }
+
+    fn spent(&self, key: &K) -> Option<Quota> {
+        let now = self.began.elapsed();
+        let known = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let debt = known.get(key)?.saturating_sub(now);
+        (debt + self.price() > MINUTE).then(|| self.left(debt))
     }
 
     fn count_at(&self, key: K, now: Duration) -> (Quota, bool) {

@@ -48,7 +48,7 @@ async fn what_a_client_did_bears_its_name_when_it_is_gone() {
     assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
     let mut olivia = world.sign_in("olivia").await;
     let (list, activity) = (format!("{}/clients", world.acme.url()), format!("{}/activity", world.acme.url()));
-    let name = world.events("api_client.made").await[0]["details"]["name"].as_str().unwrap().to_owned();
+    let name = world.events("service_account.made").await[0]["details"]["name"].as_str().unwrap().to_owned();
     let seen = async |olivia: &mut crate::harness::Client| {
         let page = olivia.get(&format!("{activity}?action=contact.created")).await;
         page.body.contains(&name)
@@ -181,6 +181,72 @@ async fn there_are_at_most_so_many_clients() {
     assert_eq!(answer.status, 409, "{}", answer.text());
     assert!(answer.text().contains("200 clients"));
     assert_eq!(world.database.count("select count(*) from tenant.api_clients").await, 200);
+}
+
+// control: API-01
+#[tokio::test]
+async fn all_clients_of_a_person_together_ask_as_often_as_the_person_and_take_nothing_from_their_browser() {
+    let world = World::start_with(&[("HTTP__RATE_LIMITS__PERSON_PER_MINUTE", "40")]).await;
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        tokens.push(ApiClient::made(&world, "erin", "self", "tokens", &ALL).await.token(&world).await);
+    }
+    let paths = contacts(&world);
+    let asked = (0..60).map(|number| call(&world, Method::GET, &paths, &tokens[number % 2], None));
+    let answers = futures_util::future::join_all(asked).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    // 40 at once, and a few more while they were answered.
+    assert!(refused.len() > 10, "{}", refused.len());
+    assert!(refused.iter().all(|answer| answer.header("ratelimit").contains("\"person\";r=0;")));
+    assert_eq!(world.sign_in("erin").await.get("/organizations").await.status, 200);
+}
+
+// control: API-01
+#[tokio::test]
+async fn what_is_over_the_limit_uses_up_no_signature_and_writes_nothing() {
+    let world = World::start_with(&[("HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "2")]).await;
+    let client = ApiClient::made(&world, "olivia", "editor", "signatures", &ALL).await;
+    let seen = "select count(*) from identity.seen";
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(super::signed::list(&world, &client).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    assert_eq!(world.database.count(seen).await, 2);
+}
+
+// control: IDN-18
+#[tokio::test]
+async fn owners_hear_of_every_service_account_and_of_every_new_secret_of_one() {
+    let world = World::start().await;
+    let client = ApiClient::made(&world, "adam", "editor", "tokens", &ALL).await;
+    let mail = world.told("olivia@example.com", "A service account was created").await;
+    assert!(mail.text.contains("has made the service account"), "{}", mail.text);
+    let mut adam = world.sign_in("adam").await;
+    let path = format!("{}/clients/{}/secret", world.acme.url(), client.id);
+    assert_eq!(adam.post(&path, &[("reason", "The last one is old")]).await.status, 200);
+    world.told("olivia@example.com", "A service account has a new secret").await;
+    assert_eq!(world.events("service_account.made").await.len(), 1);
+    assert_eq!(world.events("api_client.made").await.len(), 0);
+}
+
+// control: OBS-02
+#[tokio::test]
+async fn what_a_client_does_is_its_own_however_long_ago_it_was_made() {
+    let world = World::start().await;
+    let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
+    let token = client.token(&world).await;
+    let new = serde_json::json!({ "name": "One" });
+    assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
+    world.change("alter table audit.events disable trigger user").await;
+    world.change("delete from audit.events where kind = 'api_client.made'").await;
+    let mut olivia = world.sign_in("olivia").await;
+    let activity = format!("{}/activity?action=contact.created", world.acme.url());
+    let page = olivia.get(&activity).await;
+    assert!(page.body.contains("API client"), "{}", page.text());
+    world.change("delete from tenant.api_clients").await;
+    let page = olivia.get(&activity).await;
+    assert!(page.body.contains("API client") && page.body.contains(&client.id.to_string()), "{}", page.text());
 }
 
 // control: API-01

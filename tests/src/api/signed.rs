@@ -88,6 +88,12 @@ async fn send(world: &World, what: &Signed, headers: &[(&'static str, String)]) 
     client.send(request).await
 }
 
+/// Lists contacts with a signature of its own.
+pub(super) async fn list(world: &World, client: &ApiClient) -> Answer {
+    let get = Signed::of(world, client, Method::GET, None);
+    send(world, &get, &get.headers()).await
+}
+
 // control: API-03
 #[tokio::test]
 async fn a_signed_request_is_taken_once_and_for_a_minute() {

@@ -29,6 +29,40 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
 }
 
 // control: POL-07
+#[tokio::test]
+async fn whoever_leaves_and_is_invited_again_is_who_they_were() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let adam = world.user("adam").await;
+    world.change("update tenant.memberships set role = 'owner' where role in ('admin', 'billing_admin')").await;
+    // What somebody asked for to be done to them ends as they leave.
+    let demotion = [("role", "viewer"), WHY];
+    let role = format!("{}/members/{adam}/role", world.acme.url());
+    assert_eq!(olivia.post(&role, &demotion).await.status, 303);
+    let mut leaving = world.sign_in("adam").await;
+    assert_eq!(leaving.post(&format!("{}/members/{adam}/remove", world.acme.url()), &[WHY]).await.status, 303);
+    let open = "select count(*) from tenant.approvals where decided_at is null";
+    assert_eq!(world.database.count(open).await, 0);
+    assert!(olivia.get(&super::page(&world)).await.body.contains("Ended without approval"));
+
+    let form = [("email", "adam@example.com"), ("role", "viewer"), WHY];
+    assert_eq!(olivia.post(&format!("{}/invitations", world.acme.url()), &form).await.status, 303);
+    let accept = "select '/invitations/' || id || '/accept' from tenant.invitations where email = 'adam@example.com'";
+    let accept: String = sqlx::query_scalar(accept).fetch_one(&mut world.database.owner().await).await.unwrap();
+    let mut adams = world.sign_in("adam").await;
+    assert_eq!(adams.post(&accept, &[]).await.status, 303);
+    assert_eq!(world.role("adam").await.as_deref(), Some("viewer"));
+    let manage =
+        "update identity.users set managed_by = (select tenant_id from tenant.organizations where name = 'Acme')
+                   where email = 'adam@example.com'";
+    assert_eq!(world.change(manage).await, 1);
+    world.change(super::LONG_AGO).await;
+    assert_eq!(olivia.post(&reset(&world, adam), &[WHY]).await.status, 303);
+    assert_eq!(world.events("member.factors_reset").await.len(), 0, "not alone, within a day");
+    assert_eq!(world.database.count(open).await, 1);
+}
+
+// control: POL-07
 // control: IDN-08
 #[tokio::test]
 async fn what_a_session_is_just_adding_does_not_outlast_its_end() {

@@ -161,3 +161,51 @@ async fn an_organization_reaches_the_factors_of_nobody_but_whom_it_speaks_for() 
     assert_eq!(run(&mut web, "select from identity.passkeys").await.unwrap(), 1, "else this would show nothing");
     assert!(refused(&mut web, "select credential from identity.passkeys").await.contains("permission denied"));
 }
+
+// control: POL-07
+#[tokio::test]
+async fn a_wait_that_is_said_to_be_over_is_not() {
+    let world = World::start().await;
+    let id = ask(&world, "delete_organization").await;
+    world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
+    let (olivia, adam) = (world.user("olivia").await, world.user("adam").await);
+    let ask = |ago: &str| {
+        format!(
+            "insert into tenant.approvals (id, kind, target, parameters, reason, requested_by, requester_role, requested_at,
+                                           expires_at, alone_from)
+             values (gen_random_uuid(), 'remove_owner', '{adam}', '{{}}', 'A test of it', '{olivia}', 'owner',
+                     now() - interval '{ago}', now() + interval '1 hour', now() - interval '{ago}' + interval '72 hours')"
+        )
+    };
+    let mut web = bound(&world).await;
+    act_as(&mut web, &world, "olivia").await;
+    assert!(refused(&mut web, &ask("73 hours")).await.starts_with("approvals_backdated"));
+    assert!(refused(&mut web, &ask("6 minutes")).await.starts_with("approvals_backdated"));
+    assert_eq!(run(&mut web, &ask("4 minutes")).await.unwrap(), 1);
+    world.change("update tenant.approvals set requested_at = requested_at - interval '3 days', expires_at = expires_at - interval '3 days', alone_from = alone_from - interval '3 days'").await;
+    act_as(&mut web, &world, "adam").await;
+    let late = format!(
+        "update tenant.approvals set decided_by = '{adam}', decided_at = requested_at, outcome = 'approved' where id = '{id}'"
+    );
+    assert!(refused(&mut web, &late).await.starts_with("approvals_backdated"));
+}
+
+// control: IDN-08
+#[tokio::test]
+async fn a_session_that_has_ended_stays_ended() {
+    let world = World::start().await;
+    world.sign_in("vera").await;
+    world.change("update identity.sessions set ended_at = now(), ended_why = 'a test'").await;
+    let mut web = bound(&world).await;
+    let vera = world.user("vera").await;
+    let revive = format!(
+        "update identity.sessions set ended_at = null, ended_why = null, rotated_at = 'epoch' where user_id = '{vera}'"
+    );
+    assert!(refused(&mut web, &revive).await.starts_with("session_ended"));
+    run(&mut web, &format!("reset role; set role account_rows; set app.user_id = '{vera}'; set app.sign_on = ''"))
+        .await
+        .unwrap();
+    assert!(refused(&mut web, &revive).await.starts_with("session_ended"));
+    run(&mut web, "reset role; set role identity_rows").await.unwrap();
+    assert!(refused(&mut web, &revive).await.starts_with("session_ended"));
+}

@@ -129,7 +129,7 @@ async fn it_waits_for_a_day_and_for_who_asked_to_be_who_they_were() {
     world.wait(86_400);
     let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 409);
-    assert!(adam.get(&page(&world)).await.body.contains("Not approved in time"));
+    assert!(adam.get(&page(&world)).await.body.contains("Ended without approval"));
 
     let id = ask_for_deletion(&mut olivia, &world).await;
     world.new_managed(world.acme, "owner").await; // so that she can go

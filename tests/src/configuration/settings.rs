@@ -43,6 +43,7 @@ const UNSAFE: [(&str, &[&str]); 11] = [
             "postgres://web:a-word@db.acme.example/x?ssl-mode=disable",
             "postgres://web:a-word@db.acme.example/x?sslmode=require",
             "postgres://web:a-word@db.acme.example/x?sslmode=verify-full&sslmode=disable",
+            "postgres://web:a-word@db.acme.example/x?sslmode=verify-ca&sslrootcert=/ca.pem",
             "postgres://web:a-word@127.0.0.1/x?host=db.acme.example",
             "postgres://web:a-word@127.0.0.1/x?hostaddr=198.51.100.7",
             "postgres://web:a-word@10.0.0.7/x",
@@ -76,7 +77,7 @@ const SAFE: [(&str, &[&str]); 6] = [
         "database.url",
         &[
             "postgres://web:a-word@db.acme.example/x?sslmode=verify-full",
-            "postgres://web:a-word@db.acme.example/x?sslmode=verify-ca&sslrootcert=/ca.pem",
+            "postgres://web:a-word@db.acme.example/x?sslmode=verify-full&sslrootcert=/ca.pem",
             "postgres://web:a-word@127.0.0.1/x",
             "postgres://web:a-word@[::1]/x?sslmode=disable",
             "postgres://web:a-word@localhost/x",

@@ -53,6 +53,27 @@ async fn however_many_ask_whether_it_is_ready_the_database_is_asked_once_and_oth
 
 // control: API-05
 #[tokio::test]
+async fn whether_it_is_ready_does_not_wait_for_those_who_sign_in() {
+    let world = World::start_with(&[("DATABASE__MAX_CONNECTIONS", "4"), PATIENT[0], PATIENT[1]]).await;
+    let mut owner = world.database.owner().await;
+    owner.execute("begin; lock table identity.limits in access exclusive mode").await.unwrap();
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            let mut client = world.stranger();
+            tokio::spawn(async move { client.post("/sign-in/dev", &[]).await.status })
+        })
+        .collect();
+    // Half of the connections are for one share, and the others of it wait in line.
+    world.until_blocked(2).await;
+    assert_eq!(world.stranger().get("/readyz").await.status, 200);
+    owner.execute("rollback").await.unwrap();
+    for start in starts {
+        assert_eq!(start.await.unwrap(), 200);
+    }
+}
+
+// control: API-05
+#[tokio::test]
 async fn one_network_takes_half_of_the_places_and_another_one_is_served_at_once() {
     let [request, acquire] = PATIENT;
     let settings = [

@@ -163,13 +163,13 @@ pub(crate) const CHANGES: &[Change] = &[
             ("reason", "It sends the newsletter"),
         ],
         credential: Credential::None,
-        events: &["api_client.made"],
+        events: &["service_account.made"],
     },
     Change {
         path: "/o/{organization}/clients/{client}/secret",
         form: &[("reason", "The last one is old")],
         credential: Credential::None,
-        events: &["api_client.secret_renewed"],
+        events: &["service_account.secret_renewed"],
     },
     Change {
         path: "/o/{organization}/clients/{client}/revoke",

@@ -79,8 +79,8 @@ impl World {
     }
 
     pub(crate) async fn invite(&self, id: Uuid, organization: Uuid, email: &str, role: &str) {
-        let sql = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at)
-                   select $2, $1, $3, $4, user_id, role, $5, $5 + interval '7 days'
+        let sql = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+                   select $2, $1, $3, $4, user_id, role, $5, $5 + interval '7 days', true
                      from tenant.memberships where tenant_id = $2 and memberships.role = 'owner' limit 1";
         let invite = sqlx::query(sql).bind(id).bind(organization).bind(email).bind(role).bind(self.clock.now());
         assert_eq!(invite.execute(&mut self.database.owner().await).await.unwrap().rows_affected(), 1);

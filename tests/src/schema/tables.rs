@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity', 'jobs')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.seen,identity.signing_keys,jobs.periods,jobs.paces}')",
+               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.seen,identity.signing_keys,identity.vouches,jobs.periods,jobs.paces}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };
@@ -69,22 +69,22 @@ const NO_WIDE_POLICY: Rule = Rule {
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('work', 'queue', '{jobs_rows}'))
            and not (policyname = 'operators' and roles = '{operator_rows}'
-                    and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'sign_on'))",
+                    and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'sign_on', 'invitations'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",
 };
 
 const OTHERS_ONLY_READ: Rule = Rule {
-    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation, note that a client was used, and seal secrets under another key)",
+    says: "a policy of the schema tenant for another role than tenant_rows may only let it read (but accept an invitation, note that a client was used, seal secrets under another key, and take back what a locked person has invited to)",
     offenders: "
         select policyname || ' on tenant.' || tablename from pg_policies
          where schemaname = 'tenant' and not 'tenant_rows' = any (roles) and cmd <> 'SELECT'
            and (policyname, tablename, cmd, roles) not in
                (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('use_up', 'invitations', 'DELETE', '{account_rows}'),
                 ('used', 'api_clients', 'UPDATE', '{identity_rows}'),
-                ('operators', 'api_clients', 'ALL', '{operator_rows}'), ('operators', 'sign_on', 'ALL', '{operator_rows}'))
+                ('operators', 'api_clients', 'ALL', '{operator_rows}'), ('operators', 'sign_on', 'ALL', '{operator_rows}'), ('operators', 'invitations', 'ALL', '{operator_rows}'))
            -- deletes what is over, and only that
-           and not (policyname = 'janitor' and roles = '{janitor_rows}' and qual like '(expires_at < %')",
+           and not (policyname = 'janitor' and roles = '{janitor_rows}' and qual ~ '^\\((expires|left)_at < ')",
     broken_by: "create policy own on tenant.contacts to account_rows using (created_by = current_setting('app.user_id')::uuid)",
     names: "own on tenant.contacts",
 };
@@ -122,6 +122,8 @@ const SIGNED_BY_ONESELF: Rule = Rule {
           from pg_attribute a join pg_class c on c.oid = a.attrelid
          where c.relnamespace = 'tenant'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
            and a.atttypid = 'uuid'::regtype
+           -- says who has left, whoever ended it
+           and a.attrelid <> 'tenant.former_members'::regclass
            and (a.attname like '%_by' or a.attname in ('user_id', 'member')
                 or exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
                               and k.confrelid in ('identity.users'::regclass, 'tenant.memberships'::regclass)
@@ -161,7 +163,7 @@ const INDEXED_BY_TENANT: Rule = Rule {
                ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_proved_unique', 'tenant.api_clients_id',
                 -- for the janitor, and what looks domains up, which are bound to no organization
                 'tenant.domains_next_check',
-                'audit.events_at', 'audit.decisions_at', 'tenant.invitations_expiry', 'tenant.elevations_expiry', 'tenant.approvals_expiry')",
+                'audit.events_at', 'audit.decisions_at', 'tenant.invitations_expiry', 'tenant.elevations_expiry', 'tenant.approvals_expiry', 'tenant.former_members_left')",
     broken_by: "create index contacts_company on tenant.contacts (company)",
     names: "tenant.contacts_company",
 };

@@ -64,6 +64,38 @@ async fn a_sign_out_at_the_provider_ends_what_the_passkey_opens_until_the_next_s
     let sid = idp.sign_ins().last().unwrap().sid.clone();
     signs_out_there(&idp, None, Some(&sid)).await;
     assert!(!alone(&world, &mut device).await.1);
+
+    // The same of a session that has ended here before.
+    let mut there = come(&world, &idp, "wanda").await;
+    assert!(alone(&world, &mut device).await.1);
+    assert!(there.post("/sign-out", &[]).await.status < 400);
+    assert_eq!(there.get("/account").await.status, 303);
+    assert!(alone(&world, &mut device).await.1, "signing out here is none of the provider's");
+    let sid = idp.sign_ins().last().unwrap().sid.clone();
+    signs_out_there(&idp, None, Some(&sid)).await;
+    assert!(!alone(&world, &mut device).await.1);
+}
+
+// control: IDN-15
+#[tokio::test]
+async fn what_an_issuer_says_for_one_organization_is_nothing_to_another() {
+    let world = World::start().await;
+    let (idp, _) = acme(&world).await;
+    let mut device = wanda(&world, &idp, "viewer").await;
+    world.wait(86_500);
+    assert!(!alone(&world, &mut device).await.1);
+    // The same person at the same issuer, as a client of somebody else's organization knows them.
+    let vouch = "insert into identity.vouches (sign_on, issuer, subject, user_id, vouched_at)
+                 select o.tenant_id, v.issuer, v.subject, v.user_id, v.vouched_at + interval '1 day'
+                   from identity.vouches v, tenant.organizations o where o.name = 'Globex'";
+    assert_eq!(world.change(vouch).await, 1);
+    assert!(!alone(&world, &mut device).await.1);
+    come(&world, &idp, "wanda").await;
+    assert!(alone(&world, &mut device).await.1);
+    // And a notice to that client takes nothing of what Acme's provider has said.
+    let before = world.database.count("select count(*) from identity.vouches").await;
+    signs_out_there(&idp, Some("wanda"), None).await;
+    assert_eq!(world.database.count("select count(*) from identity.vouches").await, before - 1, "each its own");
 }
 
 // control: IDN-15

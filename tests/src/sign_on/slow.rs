@@ -23,6 +23,52 @@ async fn organization(world: &World, client: &mut Client, subject: &str, name: &
 }
 
 // control: IDN-15
+// control: IDN-20
+#[tokio::test]
+async fn what_waits_for_the_notices_of_one_provider_keeps_nobody_else_waiting() {
+    let settings = [("DATABASE__MAX_CONNECTIONS", "8"), ("DATABASE__ACQUIRE_TIMEOUT_MS", "600000")];
+    let world = World::start_with(&settings).await;
+    let (idp, _) = acme(&world).await;
+    let mut comers = Vec::new();
+    for _ in 0..4 {
+        let mut client = world.stranger();
+        let location = idp.sign_in(&start(&mut client, "/account").await.moves_on_to(), "wanda").await.unwrap();
+        comers.push((client, location.strip_prefix(&world.url("")).unwrap().to_owned()));
+    }
+    // Somebody acts on a notice of Acme's provider, at length.
+    let mut notice = world.database.owner().await;
+    let lock = format!("select pg_advisory_lock(hashtextextended('o-{}', 0))", world.acme.organization);
+    sqlx::Executor::execute(&mut notice, sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
+    let coming: Vec<_> = comers
+        .into_iter()
+        .map(|(mut client, path)| tokio::spawn(async move { client.get_from_elsewhere(&path).await.status }))
+        .collect();
+    world.until_blocked(4).await;
+    assert_eq!(world.sign_in("vera").await.get("/account").await.status, 200);
+    assert_eq!(world.stranger().get("/readyz").await.status, 200);
+    sqlx::Executor::execute(&mut notice, "select pg_advisory_unlock_all()").await.unwrap();
+    for one in coming {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+}
+
+// control: IDN-20
+#[tokio::test]
+async fn a_notice_that_ends_very_many_sessions_records_each() {
+    let world = World::start().await;
+    world.sign_in_at_provider("vera").await;
+    let many = "insert into identity.sessions
+                  select (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(), 'token_hash', '\\x' || encode(sha256(n::text::bytea), 'hex')))).*
+                    from identity.sessions s, generate_series(1, 1500) n";
+    assert_eq!(world.change(many).await, 1500);
+    let sent = world.idp.send_backchannel_logout("holdfast", Some("vera"), None, LogoutFault::None).await;
+    assert_eq!(sent.unwrap(), 200);
+    assert_eq!(world.database.count("select count(*) from identity.sessions where ended_at is null").await, 0);
+    let events = "select count(distinct target) from audit.events where kind = 'session.ended_by_provider' and actor is not null";
+    assert_eq!(world.database.count(events).await, 1501);
+}
+
+// control: IDN-15
 #[tokio::test]
 async fn one_person_with_many_slow_providers_keeps_no_other_organization_out() {
     let world = World::start().await;

@@ -71,13 +71,17 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
     let found = sqlx::query_as!(
         Stored,
         r#"select e.id, e.at, u.display_name as "actor?", u.email as "email?",
-                  u.verified_email is not null as "email_verified?", c.name as "client?", e.kind, e.target, e.details, e.request_id, e.network,
+                  u.verified_email is not null as "email_verified?", coalesce(c.name, made.name, e.client_id::text) as "client?",
+                  e.kind, e.target, e.details, e.request_id, e.network,
                   e.elevation, (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
+             left join tenant.api_clients c on c.tenant_id = e.tenant_id and c.id = e.client_id
+             -- Of one that is revoked, the name stands in the event of then, for as long as that is kept.
              left join lateral (
                select made.details ->> 'name' as name from audit.events made
-                where made.tenant_id = e.tenant_id and made.kind = 'api_client.made' and made.target = 'ApiClient::"' || e.client_id || '"'
-             ) c on e.client_id is not null
+                where made.tenant_id = e.tenant_id and made.kind in ('api_client.made', 'service_account.made')
+                  and made.target = 'ApiClient::"' || e.client_id || '"'
+             ) made on c.id is null and e.client_id is not null
             where ($1::text is null or e.kind = $1)
               and ($2::uuid is null or e.actor = $2)
               and ($3::timestamptz is null or e.at >= $3)

@@ -52,7 +52,7 @@ pub(super) async fn list(mut ok: Authorized<ListApprovals>, State(authn): State<
             Stage::Approved => ("Approved and done", "success", String::new()),
             Stage::Declined => ("Declined", "plain", String::new()),
             Stage::Withdrawn => ("Withdrawn", "plain", String::new()),
-            Stage::Lapsed => ("Not approved in time", "plain", String::new()),
+            Stage::Lapsed => ("Ended without approval", "plain", String::new()),
         };
         let is_open = !until.is_empty();
         let url = |what| format!("{}/{}/{what}", list_url(ok.on()), approval.id);

@@ -1,4 +1,4 @@
-use audit::{Actor, Event};
+use audit::Event;
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Error, Line, Result, name_key};
 
 use crate::members::Role;
-use crate::notices::{CLIENT_REVOKED, Doing};
+use crate::notices::{CLIENT_REVOKED, Doing, SERVICE_ACCOUNT_MADE, SERVICE_ACCOUNT_RENEWED};
 use crate::organizations::{Organization, add_in_turn};
 use crate::why::Why;
 
@@ -117,7 +117,11 @@ pub(super) struct NewClient {
 }
 
 fn event(kind: &'static str, id: Uuid, details: serde_json::Value) -> Event {
-    Event { kind, target: Entity::new("ApiClient", id).to_string(), details }
+    Event { kind, target: target(id), details }
+}
+
+fn target(id: Uuid) -> String {
+    Entity::new("ApiClient", id).to_string()
 }
 
 /// Most clients of one organization.
@@ -136,9 +140,10 @@ pub(super) async fn insert(
     (id, new, secret): (Uuid, &NewClient, &NewSecret),
     why: &Why,
     now: DateTime<Utc>,
-    by: &Actor,
+    doing: &Doing<'_>,
     taken: impl FnOnce() -> Error,
 ) -> Result<()> {
+    let by = doing.who.actor();
     let (member, role) = match new.acts_as {
         ActsAs::Oneself => (by.user, None),
         ActsAs::Service(role) => (None, Some(role.key())),
@@ -182,7 +187,15 @@ pub(super) async fn insert(
         "proves": new.kind.key(),
         "secret_days": new.days.0,
     });
-    event("api_client.made", id, why.details(details)).record(tx, by).await?;
+    let details = why.details(details);
+    match new.acts_as {
+        ActsAs::Oneself => event("api_client.made", id, details).record(tx, &by).await?,
+        // It outlives the membership of whoever makes it.
+        ActsAs::Service(_) => {
+            let announcement = SERVICE_ACCOUNT_MADE.announce(tx, doing).await?;
+            announcement.record(tx, target(id), details, &by).await?;
+        }
+    }
     Ok(())
 }
 
@@ -205,7 +218,7 @@ pub(super) async fn renew(
     (client, secret): (&ApiClient, &NewSecret),
     why: &Why,
     now: DateTime<Utc>,
-    by: &Actor,
+    doing: &Doing<'_>,
 ) -> Result<()> {
     let renewed = sqlx::query!(
         "update tenant.api_clients set secret = $3, secret_at = $4, secret_version = secret_version + 1
@@ -218,8 +231,13 @@ pub(super) async fn renew(
     if renewed.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    let details = why.details(json!({ "name": client.name }));
-    event("api_client.secret_renewed", client.id, details).record(tx, by).await?;
+    let (details, by) = (why.details(json!({ "name": client.name })), doing.who.actor());
+    if client.member.is_some() {
+        event("api_client.secret_renewed", client.id, details).record(tx, &by).await?;
+    } else {
+        let announcement = SERVICE_ACCOUNT_RENEWED.announce(tx, doing).await?;
+        announcement.record(tx, target(client.id), details, &by).await?;
+    }
     Ok(())
 }
 
@@ -230,6 +248,5 @@ pub(super) async fn revoke(tx: &mut Tx<Write>, client: &ApiClient, why: &Why, do
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    let target = Entity::new("ApiClient", client.id).to_string();
-    announcement.record(tx, target, why.details(json!({ "name": client.name })), &doing.who.actor()).await
+    announcement.record(tx, target(client.id), why.details(json!({ "name": client.name })), &doing.who.actor()).await
 }

@@ -47,6 +47,8 @@ pub(crate) fn feature() -> Feature {
     let events = &[
         ("api_client.made", "Made an API client"),
         ("api_client.secret_renewed", "Renewed the secret of an API client"),
+        ("service_account.made", "Made a service account"),
+        ("service_account.secret_renewed", "Renewed the secret of a service account"),
         ("api_client.revoked", "Revoked an API client"),
     ];
     Feature { routes, policies: Some(policies), events, ..Feature::default() }

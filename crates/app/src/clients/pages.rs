@@ -157,7 +157,9 @@ pub(super) async fn make(
         let page = FormPage::of(&ok, &input, &errors);
         errors.on_page(page)
     };
-    client::insert(&mut tx, (id, &new, &secret), &why, now, &ok.who().actor(), taken).await?;
+    let did = format!("has made the service account {}", unlinked(&new.name));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &url, member: None };
+    client::insert(&mut tx, (id, &new, &secret), &why, now, &doing, taken).await?;
     authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
     let shown = (&**secret.shown, tokens::ends_at(now, new.days.0));
@@ -244,7 +246,11 @@ pub(super) async fn renew(
     let why = input.read(|why| renewal(&ok, why))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
-    client::renew(&mut tx, (ok.on(), &secret), &why, now, &ok.who().actor()).await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
+    let did = format!("has made a new secret for the service account {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    client::renew(&mut tx, (ok.on(), &secret), &why, now, &doing).await?;
     let notice = secret_shown(&ok.on().name, ok.on().organization);
     authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;

@@ -204,7 +204,7 @@ pub(super) async fn ask(
         let page = New::page(&ok, &input, &errors)?;
         return Err(errors.on_page(page));
     };
-    authn.count(elevation::ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(elevation::ASKED, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "You have asked. The owners and admins are told by mail.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(

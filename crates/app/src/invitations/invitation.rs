@@ -1,5 +1,5 @@
 use audit::{Actor, Event};
-use authn::Limit;
+use authn::{Authn, Limit};
 use authz::{Entity, Path, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -16,8 +16,10 @@ use crate::why::Why;
 /// Invitations that one person may make, in all their organizations: a team at once, and then one every two minutes, so
 /// that nobody sends unwanted mail in our name.
 pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
-/// Mails to one address about invitations, whoever makes them. One that is over that stands, and is told by no mail.
+/// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it stands without a
+/// mail, and the page says so: what other organizations use up keeps nobody from being invited.
 pub(super) const TOLD: Limit = Limit { name: "invitation mail", at_once: 5, every: Duration::hours(4) };
+pub(super) const TOLD_BY_ALL: Limit = Limit { name: "invitation mails", at_once: 20, every: Duration::hours(1) };
 /// How long an invitation can be accepted.
 const LIFETIME: Duration = Duration::days(7);
 
@@ -33,6 +35,8 @@ pub(crate) struct Invitation {
     pub(super) inviter_verified: bool,
     /// The mail that tells of it was given up.
     pub(super) undelivered: bool,
+    /// A mail was sent.
+    pub(super) told: bool,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
 }
@@ -52,7 +56,7 @@ impl Resource for Invitation {
                                  and e.details ->> 'recipient' = i.email
                                  and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
                                                     and r.details ->> 'about' = i.email)) as "undelivered!",
-                      i.inviter_role, i.expires_at
+                      i.told, i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
                 where i.id = $1"#,
             id,
@@ -89,12 +93,24 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
                              and e.details ->> 'recipient' = i.email
                              and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
                                                 and r.details ->> 'about' = i.email)) as "undelivered!",
-                  i.inviter_role, i.expires_at
+                  i.told, i.inviter_role, i.expires_at
              from tenant.invitations i join identity.users u on u.id = i.invited_by
             where i.expires_at > $1 order by i.email limit 501"#,
         now,
     );
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// Counts a mail to an address. Returns whether it may be sent.
+pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
+    for (limit, whose) in [(TOLD, &*format!("{email} {organization}")), (TOLD_BY_ALL, email)] {
+        match authn.count_untold(limit, whose).await {
+            Ok(()) => {}
+            Err(Error::TooMany(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.
@@ -119,10 +135,10 @@ pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>
 const CHANGED: Error =
     Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
 
-/// Invites `email`, in small letters, as `role`. Returns until when.
+/// Invites `email`, in small letters, as `role`. Returns until when. `told`: a mail goes with it.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
-    (email, role): (&str, Role),
+    (email, role, told): (&str, Role, bool),
     inviter: &Membership,
     why: &Why,
     now: DateTime<Utc>,
@@ -131,8 +147,8 @@ pub(super) async fn insert(
     let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
     sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
     sqlx::query!(
-        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         id,
         email,
         role.key(),
@@ -140,6 +156,7 @@ pub(super) async fn insert(
         inviter.role,
         now,
         expires_at,
+        told,
     )
     .execute(&mut **tx)
     .await
@@ -149,8 +166,8 @@ pub(super) async fn insert(
     })?;
     let details = why.details(json!({ "email": email, "role": role.key() }));
     let target = format!("Invitation::{id}");
-    // Owners hear of everybody who may come to decide with them.
-    if matches!(role, Role::Owner | Role::Admin) {
+    // Owners hear of everybody who may come to decide about people or money.
+    if role.is_privileged() {
         PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
     } else {
         Event { kind: "invitation.made", target, details }.record(tx, &by).await?;

@@ -56,7 +56,7 @@ pub(crate) fn feature() -> Feature {
     };
     let events = &[
         ("invitation.made", "Invited somebody"),
-        ("invitation.privileged", "Invited an owner or admin"),
+        ("invitation.privileged", "Invited somebody to a privileged role"),
         ("invitation.revoked", "Took an invitation back"),
         ("member.joined", "Joined the organization"),
         ("mail.undeliverable", "Could not deliver a mail"),

@@ -32,7 +32,8 @@ struct List {
 
 struct ListRow {
     email: ShownEmail,
-    undelivered: bool,
+    /// Why they may not know of it.
+    undelivered: Option<&'static str>,
     role: &'static str,
     inviter: ShownActor,
     expires: String,
@@ -56,7 +57,13 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
             Some(invitation.inviter_verified),
         ),
         email: ShownEmail::of_nobody(&invitation.email),
-        undelivered: invitation.undelivered,
+        undelivered: if !invitation.told {
+            Some("No email sent")
+        } else if invitation.undelivered {
+            Some("Email not delivered")
+        } else {
+            None
+        },
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
@@ -133,14 +140,15 @@ pub(super) async fn invite(
     if role == Role::Owner && !ok.also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
-    authn.count(invitation::MADE, &ok.who().user.to_string(), ok.who().context()).await?;
-    let told = match authn.count_untold(invitation::TOLD, &email).await {
-        Ok(()) => true,
-        Err(Error::TooMany(_)) => false,
-        Err(error) => return Err(error),
-    };
+    authn.count_person(invitation::MADE, ok.who()).await?;
+    let told = invitation::may_be_told(&authn, &email, ok.on().id).await?;
     let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
-    let (url, text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
+    let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
+    if !told {
+        text.push_str(
+            " No email was sent, because this address has had many. Tell them to sign in and open Invitations.",
+        );
+    }
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let now = authn.clock().now();
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
@@ -150,7 +158,7 @@ pub(super) async fn invite(
     }
     let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
     let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &page, member: None };
-    let until = invitation::insert(&mut tx, (&email, role), &inviter, &why, now, &doing).await?;
+    let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &why, now, &doing).await?;
     if told {
         mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }

@@ -72,7 +72,7 @@ pub(super) async fn reset(
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }
-    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(REQUESTS, ok.who()).await?;
     let alone = ok.also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let (url, name) = (list_url(ok.on()), &ok.on().name);

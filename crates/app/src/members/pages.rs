@@ -185,7 +185,7 @@ async fn ask<A: Action<On = Member, Mode = Write>>(
     wanted: Wanted,
     (why, key): (&Why, OneTimeKey),
 ) -> Result<Response> {
-    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(REQUESTS, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
     let organization = Organization::of(&membership);
     let url = format!("{}/approvals", organization.url());

@@ -27,6 +27,11 @@ impl Role {
         }
     }
 
+    /// Decides about people or money.
+    pub(crate) fn is_privileged(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin | Self::BillingAdmin | Self::Finance)
+    }
+
     /// As people read it.
     pub(crate) fn label(self) -> &'static str {
         match self {

@@ -54,7 +54,8 @@ async fn record(
     Ok(())
 }
 
-/// Locks an account: its sessions and the clients that act as this person do nothing from the next request on.
+/// Locks an account: the clients that act as this person do nothing from the next request on, their sessions end, and what they
+/// have invited others to cannot be accepted any more. Unlocking brings neither back.
 pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
     let mut tx = db.begin_operator::<Write>().await?;
     let person = find(&mut tx, who).await?;
@@ -64,12 +65,22 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     sqlx::query!("update identity.users set locked_at = $2 where id = $1", person.id.uuid(), now)
         .execute(&mut *tx)
         .await?;
+    let sessions = sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'the account was locked'
+          where user_id = $1 and ended_at is null and expires_at > $2",
+        person.id.uuid(),
+        now,
+    );
+    let sessions = sessions.execute(&mut *tx).await?.rows_affected();
+    let invitations = sqlx::query!("delete from tenant.invitations where invited_by = $1", person.id.uuid());
+    let invitations = invitations.execute(&mut *tx).await?.rows_affected();
     let words = (
         "account.locked",
         "Your account was locked",
         "The people who run this service have locked your account. Nobody can sign in to it.",
     );
-    record(&mut tx, words, person.id, json!({}), reason).await?;
+    let details = json!({ "sessions": sessions, "invitations": invitations });
+    record(&mut tx, words, person.id, details, reason).await?;
     tx.commit().await?;
     Ok(person.id)
 }

@@ -95,7 +95,7 @@ pub(super) async fn ask(
         let page = Deletion::page(&ok, &input, true, &errors);
         return Err(errors.on_page(page));
     };
-    authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(REQUESTS, ok.who()).await?;
     let alone = ok.also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());

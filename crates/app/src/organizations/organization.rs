@@ -4,7 +4,7 @@ use authz::{Entity, Path, Resource};
 use chrono::Duration;
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
-use web::{Line, Result};
+use web::{Error, Line, Result};
 
 use super::workspace;
 use crate::account::Account;
@@ -94,7 +94,7 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
         .await?;
     let target = Organization::as_entity(new.id).to_string();
     Event { kind: "organization.created", target, details: json!({ "name": **name }) }.record(tx, by).await?;
-    workspace::insert(tx, "Main", by).await?;
+    workspace::insert(tx, "Main", by, || Error::internal("a new organization has a workspace already")).await?;
     Ok(())
 }
 

@@ -4,7 +4,6 @@ use authz::{Authorized, Prepare, Verdict};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tenancy::OnConstraint;
 use web::{Error, Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::organization::{self, Name, Organization};
@@ -95,7 +94,7 @@ pub(super) async fn create(
         let page = New::page(ok.who(), &input.name, &errors);
         return Err(errors.on_page(page));
     };
-    authn.count(organization::MADE, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(organization::MADE, ok.who()).await?;
     let (url, text) = (ok.on().url(), format!("{name} is ready. You are its owner."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
@@ -197,10 +196,11 @@ pub(super) async fn create_workspace(
     };
     let (url, text) = (ok.on().url(), format!("The workspace {name} is ready."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    workspace::insert(&mut tx, &name, &ok.who().actor()).await.on_constraint("workspaces_name_unique", || {
+    let taken = || {
         errors.add("name", "There is a workspace of this name, or of one that looks like it.");
         refuse(&ok, errors)
-    })?;
+    };
+    workspace::insert(&mut tx, &name, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }

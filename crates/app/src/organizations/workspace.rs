@@ -3,11 +3,11 @@ use authz::{Entity, Path, Resource};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
+use tenancy::{Entry, Membership, OnConstraint, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
 use uuid::Uuid;
-use web::{Result, name_key};
+use web::{Error, Result, name_key};
 
-use super::Organization;
+use super::{Organization, add_in_turn};
 use crate::paging::{Find, cut};
 
 /// A workspace of an organization.
@@ -43,17 +43,32 @@ impl Resource for Workspace {
     }
 }
 
-/// Adds a workspace. Its name is unique in the organization, and looks like no other one's
-/// (constraint `workspaces_name_unique`).
-pub(super) async fn insert(tx: &mut Tx<Write>, name: &str, by: &Actor) -> Result<WorkspaceId, sqlx::Error> {
+/// Most of one organization. Lists and searches go through all of them.
+const MOST: i64 = 1000;
+const TOO_MANY: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
+
+/// Adds a workspace, if there are not too many. Its name is unique in the organization, and looks like no other one's; otherwise
+/// it is refused as `taken` says.
+pub(super) async fn insert(
+    tx: &mut Tx<Write>,
+    name: &str,
+    by: &Actor,
+    taken: impl FnOnce() -> Error,
+) -> Result<WorkspaceId> {
     let id = WorkspaceId::new();
+    add_in_turn(tx).await?;
     let insert = sqlx::query!(
-        "insert into tenant.workspaces (id, name, name_key) values ($1, $2, $3)",
+        "insert into tenant.workspaces (id, name, name_key)
+         select $1, $2, $3 where (select count(*) from tenant.workspaces) < $4",
         id.uuid(),
         name,
         &name_key(name)[..],
+        MOST,
     );
-    insert.execute(&mut **tx).await?;
+    let inserted = insert.execute(&mut **tx).await.on_constraint("workspaces_name_unique", taken)?;
+    if inserted.rows_affected() == 0 {
+        return Err(TOO_MANY);
+    }
     let target = Entity::new("Workspace", id).to_string();
     Event { kind: "workspace.created", target, details: json!({ "name": name }) }.record(tx, by).await?;
     Ok(id)

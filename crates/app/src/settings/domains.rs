@@ -86,7 +86,7 @@ pub(super) async fn prove(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.count(ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(ASKED, ok.who()).await?;
     // No transaction is open while the DNS is asked.
     match authn.domain_says(&ok.on().name, &ok.on().token).await {
         Ok(true) => {}

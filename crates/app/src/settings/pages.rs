@@ -118,7 +118,7 @@ pub(super) async fn change(
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     if why.is_some() && !rules.enforces_sign_on {
-        authn.count(REQUESTS, &ok.who().user.to_string(), ok.who().context()).await?;
+        authn.count_person(REQUESTS, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;

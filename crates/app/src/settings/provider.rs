@@ -142,7 +142,7 @@ pub(super) async fn keep(
     };
     let client_secret = SecretString::from(secret.to_string());
     let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
-    authn.count(ASKED, &ok.who().user.to_string(), ok.who().context()).await?;
+    authn.count_person(ASKED, ok.who()).await?;
     // No transaction is open while the provider is asked.
     if let Err(problem) = authn.try_sign_on(tenant, &sign_on, ok.who().user).await? {
         errors.add("issuer", in_words(problem));

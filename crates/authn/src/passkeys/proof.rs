@@ -33,12 +33,12 @@ pub(crate) struct Proof {
 impl Authn {
     /// Counts a challenge to somebody who is signed in, for a passkey made or proved.
     pub(super) async fn count_challenge(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count(CHALLENGES, &who.limit_key(), who.context()).await
+        self.count_person(CHALLENGES, who).await
     }
 
     /// Counts an answer of theirs, before the transaction it is looked at in: a request never holds two connections.
     pub async fn count_answer(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count(ANSWERS, &who.limit_key(), who.context()).await
+        self.count_person(ANSWERS, who).await
     }
 
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
