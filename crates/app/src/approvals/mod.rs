@@ -5,6 +5,7 @@ mod effect;
 mod pages;
 
 use authz::{PolicySource, Routes};
+use tenancy::{Keep, keep};
 
 use crate::Feature;
 use crate::members::Member;
@@ -34,9 +35,13 @@ authz::actions! {
     Decline: Write on Approval;
 }
 
-/// How long they are kept after they have ended.
-const KEEPING: &[tenancy::Rule] =
-    &[tenancy::keep!("tenant.approvals", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
+/// Longer than any session lasts.
+const FORMER: Keep = Keep::For(std::time::Duration::from_hours(30 * 24));
+/// How long they are kept after they have ended, and who has left after that.
+const KEEPING: &[tenancy::Rule] = &[
+    keep!("tenant.approvals", "tenant_id, id", "expires_at", Keep::Records),
+    keep!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
+];
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()

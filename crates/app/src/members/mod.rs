@@ -36,14 +36,6 @@ authz::actions! {
 
 const SCOPES: &[Scope] = &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
 
-/// For longer than any session lasts.
-const KEEPING: &[tenancy::Rule] = &[tenancy::keep!(
-    "tenant.former_members",
-    "tenant_id, user_id",
-    "left_at",
-    tenancy::Keep::For(std::time::Duration::from_hours(30 * 24))
-)];
-
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)
@@ -72,5 +64,5 @@ pub(crate) fn feature() -> Feature {
         ("member.sessions_ended", "Ended a member’s sessions"),
         ("member.factors_reset", "Reset a member’s factors"),
     ];
-    Feature { routes, api, scopes: SCOPES, policies: Some(policies), events, keeping: KEEPING, ..Feature::default() }
+    Feature { routes, api, scopes: SCOPES, policies: Some(policies), events, ..Feature::default() }
 }
