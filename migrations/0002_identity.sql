@@ -144,6 +144,8 @@ create trigger bond before insert on identity.sessions for each row execute func
 create index sessions_live on identity.sessions (user_id, expires_at) where ended_at is null;
 create index sessions_sign_on on identity.sessions (sign_on, expires_at) where ended_at is null and sign_on is not null;
 create index sessions_issuer on identity.sessions (issuer, expires_at) where ended_at is null;
+-- Sessions of the provider's own session, also those that have ended here.
+create index sessions_upstream on identity.sessions (provider, upstream_sid) where upstream_sid is not null;
 -- Devices somebody came with before.
 create index sessions_device on identity.sessions (user_id, device);
 create index sessions_expiry on identity.sessions (expires_at);

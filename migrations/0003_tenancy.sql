@@ -77,7 +77,8 @@ begin
 end;
 $$;
 create trigger stay_ended before update of ended_at, ended_why on identity.sessions
-  for each row when (old.ended_at is not null and (new.ended_at, new.ended_why) is distinct from (old.ended_at, old.ended_why))
+  for each row when (old.ended_at is not null and (new.ended_at, new.ended_why) is distinct from (old.ended_at, old.ended_why)
+                     and current_user in ('tenant_rows', 'account_rows', 'identity_rows'))
   execute function identity.stay_ended();
 grant execute on function identity.stay_ended() to tenant_rows, account_rows, identity_rows;
 

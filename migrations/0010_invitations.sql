@@ -11,7 +11,7 @@ create table tenant.invitations (
   inviter_role text not null,
   created_at timestamptz not null,
   expires_at timestamptz not null,
-  -- A mail tells of it. Not so where the address has had many.
+  -- An email was sent. False where the address has had too many.
   told boolean not null,
   primary key (tenant_id, id),
   -- One for each address.

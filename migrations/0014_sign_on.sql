@@ -68,7 +68,7 @@ create trigger keep_enforced_sign_on after update of enforces_sign_on on tenant.
 grant execute on function tenant.keep_enforced_sign_on() to tenant_rows;
 
 -- When an organization's provider last said here who somebody is. No row: never, or they have signed out there since. What the
--- same issuer says for another organization is nothing to this one.
+-- same issuer says for another organization does not count here.
 create table identity.vouches (
   sign_on uuid not null,
   issuer text not null,

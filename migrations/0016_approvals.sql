@@ -28,7 +28,7 @@ create table tenant.approvals (
   constraint approvals_requester foreign key (tenant_id, requested_by, requester_role) references tenant.memberships (tenant_id, user_id, role)
     on update cascade on delete cascade,
   check (expires_at - requested_at <= case when alone_from is null then interval '24 hours' else interval '7 days' end),
-  check ((kind in ('remove_owner', 'demote_owner') or kind = 'reset_factors' and parameters ->> 'role' = 'owner')
+  check ((kind in ('remove_owner', 'demote_owner') or kind = 'reset_factors' and coalesce(parameters ->> 'role', '') = 'owner')
          = (alone_from is not null)),
   check (kind <> 'reset_factors' or parameters ? 'role'),
   check (alone_from - requested_at >= interval '72 hours'),
@@ -203,8 +203,8 @@ create trigger keep_owners_from_demotion before update of role on tenant.members
   execute function tenant.keep_owners();
 grant execute on function tenant.keep_owners() to tenant_rows;
 
--- Whoever leaves and comes back is not new: the sessions of before have ended here, and who decided lately still did. What was
--- asked for to be done to them ends as they leave.
+-- A member who leaves and comes back is not new. Their earlier sessions stay ended here, and a recent owner or admin still
+-- counts as one. Open requests about them end when they leave.
 create table tenant.former_members (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   user_id uuid not null,

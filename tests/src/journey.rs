@@ -293,7 +293,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
     page.wait_for_url(&world.idp.issuer()).await;
     page.click("[data-person=erin]").await;
     page.wait_for_url("/resume").await;
-    assert!(page.text("main").await.contains("You asked to create contact after your session had ended."));
+    assert!(page.text("main").await.contains("You sent this form after your session had ended: create contact."));
     look(&page, "/resume-kept").await;
     page.loads(page.click_text("button", "Send it now")).await;
     assert_eq!(page.text("h1").await, "Ada “Lovelace” & Söhne");

@@ -43,7 +43,7 @@ async fn ask(client: &mut Client, id: &str) -> Answer {
 async fn gets_nothing(client: &mut Client, id: &str, what: &str) {
     client.remove_cookie("flash");
     let page = ask(client, id).await;
-    assert!(page.body.contains("Nothing is kept for you"), "{what}: {}", page.text());
+    assert!(page.body.contains("There is nothing to send"), "{what}: {}", page.text());
     assert_eq!(page.masked(), ask(client, &Uuid::now_v7().to_string()).await.masked(), "{what}: as for any other id");
     let refused = send(client, id).await;
     assert!(refused.status == 409 && refused.body.contains("nothing was done"), "{what}: {}", refused.text());
@@ -278,7 +278,7 @@ async fn is_told(client: &mut Client, world: &World, what: &str) -> Answer {
 // case: A15
 // control: IDN-05
 #[tokio::test]
-async fn who_shows_nothing_of_a_session_has_nothing_written_and_can_sign_in() {
+async fn without_the_token_of_a_session_nothing_is_written_and_the_page_leads_to_sign_in() {
     let world = World::start().await;
     let before = world.state().await;
     let mut stranger = world.stranger();

@@ -124,7 +124,7 @@ impl Announced {
     fn mail(&self, doing: &Doing<'_>) -> Mail {
         let (who, organization) = (unlinked(&doing.who.name), unlinked(&doing.organization.name));
         let (did, url) = (doing.did, doing.authn.url(doing.page));
-        let text = format!("{who} {did}, in “{organization}”.\n\nMore about it, and what can be done:\n{url}\n");
+        let text = format!("In “{organization}”, {who} {did}.\n\nMore about it, and what can be done:\n{url}\n");
         Mail { kind: self.kind, subject: self.subject.to_owned(), text, good_for: None }
     }
 }

@@ -54,8 +54,8 @@ pub struct KeptForm {
     pub sent_at: DateTime<Utc>,
 }
 
-/// Whom a form is kept for: a person, and the organization on whose word they were signed in. A session with another bond
-/// is another one here.
+/// Whom a form is kept for: a person, and the organization that their session is bonded to, if any. The same person
+/// with another bond is another sender.
 struct Sender {
     user: Uuid,
     sign_on: Option<Uuid>,
@@ -114,11 +114,11 @@ impl Authn {
 
     /// The person of the ended session whose token the browser shows, if nothing was suspicious about its end.
     async fn sender_of_ended(&self, headers: &HeaderMap) -> Result<Option<Sender>, Error> {
-        // SECURITY: only who shows the 256 random bits of a session that was here has anything written.
+        // SECURITY: nothing is written without the 256 random bits of a session that existed here.
         let shown = session::token_of(headers).or_else(|| logout::ended_token(headers)).map(hash);
         let Some(shown) = shown else { return Ok(None) };
         let mut tx = self.0.db.begin_identity::<Read>().await?;
-        // A request may replace the token and end the session: then the browser has the one before, which was still good.
+        // One request can replace the token and end the session. The browser then has the old token, which was still good.
         let sender = sqlx::query_as!(
             Sender,
             "select s.user_id as user, s.sign_on from identity.sessions s join identity.users u on u.id = s.user_id

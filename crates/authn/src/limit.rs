@@ -79,6 +79,16 @@ impl Authn {
         if counted { Ok(()) } else { Err(too_many(quota)) }
     }
 
+    /// Whether `whose` has used up all of a limit. Counts nothing: for what is counted once it is done.
+    pub async fn is_spent(&self, limit: Limit, whose: &str) -> Result<bool, Error> {
+        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
+        match self.refuse_spent(&mut tx, limit, whose).await {
+            Ok(()) => Ok(false),
+            Err(Error::TooMany(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Refuses `whose` where they have used up all of a limit. Counts nothing: for what only failures spend, before it is
     /// tried.
     pub async fn refuse_spent<M: Mode>(

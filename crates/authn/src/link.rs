@@ -152,7 +152,10 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
-            r#"delete from identity.links l using identity.users u
+            // An account that is being locked is waited for.
+            r#"delete from identity.links l
+                using (select id, locked_at from identity.users
+                        where id = (select user_id from identity.links where token_hash = $1) for share) u
                 where l.token_hash = $1 and l.handle_hash = $2 and l.expires_at > $3 and u.id = l.user_id
                returning l.user_id as "user_id!", l.return_to, (u.locked_at is not null) as "locked!""#,
             &hash(token)[..],

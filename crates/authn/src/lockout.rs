@@ -66,8 +66,8 @@ async fn refuse_locked<M: Mode>(
 
 impl Authn {
     /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]. Five wrong ones cost nothing; after the
-    /// next one the person waits a minute, and after each further one twice as long, at most a day. What their neighbours try
-    /// is nothing to them.
+    /// next one the person waits a minute, and after each further one twice as long, at most a day. What others
+    /// in their network try does not count.
     ///
     /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
     /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.

@@ -216,8 +216,8 @@ impl LogoutNotice {
         )
         .fetch_all(&mut *tx)
         .await?;
-        // What a passkey alone may do on this provider's word, it may do again after the next sign-in there. Of a session that
-        // has ended here already, the notice says so as well.
+        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if
+        // the session has already ended here.
         sqlx::query!(
             "delete from identity.vouches v
               where v.sign_on = $1 and v.issuer = $2

@@ -19,9 +19,9 @@ use crate::{Authn, Notice, SignedIn, risk};
 const COOKIE: &str = "session";
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
 const TOKEN_REUSED: &str = "a replaced token was shown";
-/// Why sessions end of a passkey that was copied.
+/// Why sessions end when a passkey was copied.
 pub(crate) const PASSKEY_COPIED: &str = "a passkey was copied";
-/// Why a session has ended of which somebody else may have the token, or a passkey.
+/// Reasons that mean somebody else may have the token of the session, or a passkey.
 pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_COPIED];
 /// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
 const NOTE_EVERY: Duration = Duration::seconds(60);

@@ -36,8 +36,8 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "database.max_connections",
         rule: Rule::Between(4, 500, |database| vec![database.max_connections.into()]),
-        why: "With fewer, one organization that is slow keeps the others waiting. Each is a process of the server, and too many \
-              of them take its memory from everybody.",
+        why: "With fewer, one slow organization keeps the others waiting. Each connection is a process of the server, and too \
+              many use up its memory.",
     },
     Setting {
         name: "database.acquire_timeout_ms",

@@ -197,10 +197,9 @@ impl Tokens {
             scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
-        context.count(Whose::Client(facts.client))?;
         // All clients of one person together are no more than that person.
         if let Some(user) = facts.user {
-            context.count(Whose::Person(user.uuid(), Some(facts.tenant.uuid())))?;
+            context.count(Whose::ClientsOf(user.uuid(), facts.tenant.uuid()))?;
         }
         context.count(Whose::Organization(facts.tenant.uuid()))?;
         Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
@@ -239,6 +238,8 @@ impl Tokens {
         let verified = self.verify(token).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::Span::current().record("token_micros", micros);
+        // Our signature says whose token it is: it counts before anything is written, whatever has become of the client since.
+        context.count(Whose::Client(verified.client_id))?;
         match (scheme, &verified.cnf) {
             (Scheme::Bearer, None) => {}
             (Scheme::Dpop, Some(bound)) => {
@@ -247,7 +248,6 @@ impl Tokens {
                 let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
                 let proof = proof.filter(|proof| proof.jkt == bound.jkt);
                 let proof = proof.ok_or_else(|| self.refuses(scheme, Refusal::Proof))?;
-                context.refuse_spent(Whose::Client(verified.client_id))?;
                 let mut tx = self.0.db.begin_identity::<Write>().await?;
                 if !proof.take(&mut tx, now).await? {
                     return Err(self.refuses(scheme, Refusal::Proof));

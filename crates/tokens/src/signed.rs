@@ -227,7 +227,7 @@ impl Tokens {
         if !is_signed(&key, base.as_bytes(), &given.mac)? {
             return Ok(None);
         }
-        context.refuse_spent(Whose::Client(given.client))?;
+        context.count(Whose::Client(given.client))?;
         let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));
         if !once::first_time(&mut tx, ("signature", &whose, given.nonce), until).await? {
             return Ok(None);

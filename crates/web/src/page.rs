@@ -101,15 +101,6 @@ impl Context {
         if refused { Err(Error::TooMany(quota.more_in)) } else { Ok(()) }
     }
 
-    /// Refuses this request with [`Error::TooMany`] where [`count`](Self::count) would. Counts nothing: for what comes before the
-    /// count and writes.
-    pub fn refuse_spent(&self, whose: Whose) -> Result<(), Error> {
-        let spent = self.rates.as_ref().and_then(|rates| rates.spent(whose, &self.client.network));
-        let Some(quota) = spent else { return Ok(()) };
-        self.quotas.note_general(quota);
-        Err(Error::TooMany(quota.more_in))
-    }
-
     /// Has the answer say what is left of a limit, whatever comes of the request.
     pub fn tell(&self, quota: Quota) {
         self.quotas.note(quota);

@@ -32,8 +32,10 @@ pub struct RateConfig {
 pub enum Whose {
     /// The network a request comes from.
     Network,
-    /// A signed-in person; what they do on an organization's word, or what their API clients in it do, by itself.
+    /// A signed-in person; in sessions with a bond to an organization, separately.
     Person(Uuid, Option<Uuid>),
+    /// All API clients that act as a person in an organization.
+    ClientsOf(Uuid, Uuid),
     /// A client of the API.
     Client(Uuid),
     /// An organization, by somebody who belongs to it.
@@ -46,6 +48,7 @@ pub enum Whose {
 pub(crate) struct Rates {
     network: Counts<Box<str>>,
     person: Counts<(Uuid, Option<Uuid>)>,
+    clients_of: Counts<(Uuid, Uuid)>,
     client: Counts<Uuid>,
     organization: Counts<Uuid>,
 }
@@ -55,18 +58,9 @@ impl Rates {
         Self {
             network: Counts::new("network", config.network_per_minute),
             person: Counts::new("person", config.person_per_minute),
+            clients_of: Counts::new("person", config.person_per_minute),
             client: Counts::new("client", config.client_per_minute),
             organization: Counts::new("organization", config.organization_per_minute),
-        }
-    }
-
-    /// What is left of a limit that is used up. Counts nothing.
-    pub(crate) fn spent(&self, whose: Whose, network: &str) -> Option<Quota> {
-        match whose {
-            Whose::Network => self.network.spent(&network.into()),
-            Whose::Person(id, bond) => self.person.spent(&(id, bond)),
-            Whose::Client(id) => self.client.spent(&id),
-            Whose::Organization(id) => self.organization.spent(&id),
         }
     }
 
@@ -75,6 +69,7 @@ impl Rates {
         match whose {
             Whose::Network => self.network.count(network.into()),
             Whose::Person(id, bond) => self.person.count((id, bond)),
+            Whose::ClientsOf(id, organization) => self.clients_of.count((id, organization)),
             Whose::Client(id) => self.client.count(id),
             Whose::Organization(id) => self.organization.count(id),
         }
@@ -97,13 +92,6 @@ impl<K: Eq + Hash> Counts<K> {
 
     fn count(&self, key: K) -> (Quota, bool) {
         self.count_at(key, self.began.elapsed())
-    }
-
-    fn spent(&self, key: &K) -> Option<Quota> {
-        let now = self.began.elapsed();
-        let known = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let debt = known.get(key)?.saturating_sub(now);
-        (debt + self.price() > MINUTE).then(|| self.left(debt))
     }
 
     fn count_at(&self, key: K, now: Duration) -> (Quota, bool) {

@@ -198,7 +198,13 @@ async fn all_clients_of_a_person_together_ask_as_often_as_the_person_and_take_no
     // 40 at once, and a few more while they were answered.
     assert!(refused.len() > 10, "{}", refused.len());
     assert!(refused.iter().all(|answer| answer.header("ratelimit").contains("\"person\";r=0;")));
-    assert_eq!(world.sign_in("erin").await.get("/organizations").await.status, 200);
+    let mut erin = world.sign_in("erin").await;
+    world.prove(&mut erin, "erin").await;
+    assert_eq!(erin.get("/organizations").await.status, 200);
+    let bonded = "update identity.sessions s set sign_on = o.tenant_id from tenant.organizations o, identity.accounts a
+                   where o.name = 'Acme' and a.subject = 'erin' and a.user_id = s.user_id and s.ended_at is null";
+    assert!(world.change(bonded).await > 0);
+    assert_eq!(erin.get("/organizations").await.status, 200, "nor from a session with a bond");
 }
 
 // control: API-01
@@ -213,6 +219,15 @@ async fn what_is_over_the_limit_uses_up_no_signature_and_writes_nothing() {
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
     assert_eq!(world.database.count(seen).await, 2);
+    // The same of a client that may do nothing any more.
+    let own = ApiClient::made(&world, "erin", "self", "signatures", &ALL).await;
+    world.change("update identity.users set locked_at = now() where email = 'erin@example.com'").await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(super::signed::list(&world, &own).await.status);
+    }
+    assert_eq!(statuses, [401, 401, 429, 429]);
+    assert_eq!(world.database.count(seen).await, 4);
 }
 
 // control: IDN-18
@@ -221,7 +236,7 @@ async fn owners_hear_of_every_service_account_and_of_every_new_secret_of_one() {
     let world = World::start().await;
     let client = ApiClient::made(&world, "adam", "editor", "tokens", &ALL).await;
     let mail = world.told("olivia@example.com", "A service account was created").await;
-    assert!(mail.text.contains("has made the service account"), "{}", mail.text);
+    assert!(mail.text.contains("has created the service account"), "{}", mail.text);
     let mut adam = world.sign_in("adam").await;
     let path = format!("{}/clients/{}/secret", world.acme.url(), client.id);
     assert_eq!(adam.post(&path, &[("reason", "The last one is old")]).await.status, 200);

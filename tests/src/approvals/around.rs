@@ -30,7 +30,7 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
 
 // control: POL-07
 #[tokio::test]
-async fn whoever_leaves_and_is_invited_again_is_who_they_were() {
+async fn a_member_who_leaves_and_is_invited_again_is_not_new() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let adam = world.user("adam").await;

@@ -115,7 +115,7 @@ async fn owners_hear_of_everybody_who_is_invited_to_decide_with_them() {
         assert_eq!(invited.status, 303, "{}", invited.text());
         if role == "admin" {
             let mail = world.told("olivia@example.com", "Somebody was invited to a privileged role").await;
-            assert!(mail.text.contains("Adam Admin has invited somebody as Admin, in “Acme”"), "{}", mail.text);
+            assert!(mail.text.contains("In “Acme”, Adam Admin has invited somebody as Admin."), "{}", mail.text);
         }
     }
     assert_eq!(world.events("invitation.privileged").await.len(), 3);

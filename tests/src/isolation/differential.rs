@@ -25,6 +25,7 @@ async fn no_page_of_one_organization_changes_by_what_another_one_does() {
     let mut olivia = world.sign_in("olivia").await;
     let mut gus = world.sign_in("gus").await;
     let (acme, globex) = (Filled::of(&world, world.acme).await, Filled::of(&world, world.globex).await);
+    world.change("update tenant.memberships set role_since = now() - interval '72 hours'").await;
     let before = pages(&mut olivia, &acme).await;
     assert_eq!(before, pages(&mut olivia, &acme).await, "what differs anyhow must be masked");
     let theirs = world.tenant_rows(Some(world.globex.organization)).await;

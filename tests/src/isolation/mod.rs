@@ -37,10 +37,11 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
 }
 
 /// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 12] = [
+const TENANT_TABLES: [&str; 13] = [
     "tenant.organizations",
     "tenant.workspaces",
     "tenant.memberships",
+    "tenant.former_members",
     "tenant.invitations",
     "tenant.domains",
     "tenant.sign_on",
@@ -63,5 +64,8 @@ async fn full(world: World) -> World {
         world.new_approval(place).await;
         world.new_failed_job(place).await;
     }
+    let left = "insert into tenant.former_members (tenant_id, user_id, left_at)
+                select tenant_id, gen_random_uuid(), now() from tenant.organizations";
+    world.change(left).await;
     world
 }

@@ -76,7 +76,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, filter: &Filter, most: usize) -> Res
                   e.elevation, (e.actor is null and e.client_id is null) as "by_nobody!"
              from audit.events e left join identity.users u on u.id = e.actor
              left join tenant.api_clients c on c.tenant_id = e.tenant_id and c.id = e.client_id
-             -- Of one that is revoked, the name stands in the event of then, for as long as that is kept.
+             -- A revoked client has no row. Its name is in the event of its creation, for as long as that is kept.
              left join lateral (
                select made.details ->> 'name' as name from audit.events made
                 where made.tenant_id = e.tenant_id and made.kind in ('api_client.made', 'service_account.made')

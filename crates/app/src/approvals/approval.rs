@@ -13,7 +13,7 @@ use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::{self, Why};
 
-/// What one person may ask for, in all their organizations: every time owners and admins get a mail.
+/// What one person may ask for, in all their organizations (with a bond, in that one): every time owners and admins get a mail.
 pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
@@ -146,11 +146,11 @@ pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Resu
 /// How what is done to an owner comes about, for the page on which it is asked for.
 pub(crate) const OWNER_RULE: &str = "This needs approval. The owner concerned can approve it, and so can somebody else who has \
     been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get an email \
-    now.";
+    when you ask.";
 
 const NOBODY: Error = Error::Conflict(
-    "This takes a second person who has been an owner or admin for three days, and nobody else has been one for long enough. \
-     Make somebody an owner or admin, or wait until they have been one for two days, and ask again.",
+    "This needs approval within a day from somebody else who has been an owner or admin for three days. Nobody has been one \
+     for long enough. Make somebody an owner or admin if there is nobody else, and ask once they have been one for two days.",
     None,
 );
 const ASKED: Error = Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
@@ -219,13 +219,13 @@ impl Request<'_> {
         })?;
         let details = self.why.details(json!({ "kind": kind, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
-        let title = unlinked(&self.wanted.title(self.member.unwrap_or("a member")));
+        let title = self.wanted.title(&unlinked(self.member.unwrap_or("a member")));
         let did = match alone_from {
             Some(from) => format!(
                 "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
                 moment(from)
             ),
-            None => format!("asks for this: {title}. It takes a second person, until {}", moment(expires_at)),
+            None => format!("asks for this: {title}. A second person has to approve it by {}", moment(expires_at)),
         };
         let (organization, page) = (self.organization, list_url(self.organization));
         let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };

@@ -157,7 +157,7 @@ pub(super) async fn make(
         let page = FormPage::of(&ok, &input, &errors);
         errors.on_page(page)
     };
-    let did = format!("has made the service account {}", unlinked(&new.name));
+    let did = format!("has created the service account {}", unlinked(&new.name));
     let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &url, member: None };
     client::insert(&mut tx, (id, &new, &secret), &why, now, &doing, taken).await?;
     authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
@@ -247,7 +247,7 @@ pub(super) async fn renew(
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
-    let did = format!("has made a new secret for the service account {}", unlinked(&ok.on().name));
+    let did = format!("has created a new secret for the service account {}", unlinked(&ok.on().name));
     let doing =
         Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
     client::renew(&mut tx, (ok.on(), &secret), &why, now, &doing).await?;

@@ -58,7 +58,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
-/// Has it tried again. Its count of tries goes on, which fences a worker that still believes to have it.
+/// Queues it again. Its count of attempts continues, which fences off a worker that believes it still has the job.
 ///
 /// # Errors
 /// [`Error::Conflict`] where it has expired, or somebody has done so already.

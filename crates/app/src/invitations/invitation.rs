@@ -13,11 +13,11 @@ use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::Why;
 
-/// Invitations that one person may make, in all their organizations: a team at once, and then one every two minutes, so
+/// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then one every two minutes, so
 /// that nobody sends unwanted mail in our name.
 pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
-/// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it stands without a
-/// mail, and the page says so: what other organizations use up keeps nobody from being invited.
+/// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
+/// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.
 pub(super) const TOLD: Limit = Limit { name: "invitation mail", at_once: 5, every: Duration::hours(4) };
 pub(super) const TOLD_BY_ALL: Limit = Limit { name: "invitation mails", at_once: 20, every: Duration::hours(1) };
 /// How long an invitation can be accepted.
@@ -101,16 +101,30 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
-/// Counts a mail to an address. Returns whether it may be sent.
+/// Whether a mail may be sent to an address. It is counted when it is queued ([`count_told`]).
 pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
-    for (limit, whose) in [(TOLD, &*format!("{email} {organization}")), (TOLD_BY_ALL, email)] {
-        match authn.count_untold(limit, whose).await {
-            Ok(()) => {}
-            Err(Error::TooMany(_)) => return Ok(false),
-            Err(error) => return Err(error),
+    for (limit, whose) in told_limits(email, organization) {
+        if authn.is_spent(limit, &whose).await? {
+            return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Counts a mail that was queued.
+pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
+    for (limit, whose) in told_limits(email, organization) {
+        match authn.count_untold(limit, &whose).await {
+            // Others were sent in the same moment.
+            Ok(()) | Err(Error::TooMany(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn told_limits(email: &str, organization: TenantId) -> [(Limit, String); 2] {
+    [(TOLD, format!("{email} {organization}")), (TOLD_BY_ALL, email.to_owned())]
 }
 
 /// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.

@@ -146,7 +146,7 @@ pub(super) async fn invite(
     let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
     if !told {
         text.push_str(
-            " No email was sent, because this address has had many. Tell them to sign in and open Invitations.",
+            " No email was sent: this address has had too many lately. Ask them to sign in and open Invitations.",
         );
     }
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -163,6 +163,9 @@ pub(super) async fn invite(
         mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }
     tx.commit().await?;
+    if told {
+        invitation::count_told(&authn, &email, ok.on().id).await?;
+    }
     Ok(see_other(&url, &text))
 }
 

@@ -65,15 +65,7 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     sqlx::query!("update identity.users set locked_at = $2 where id = $1", person.id.uuid(), now)
         .execute(&mut *tx)
         .await?;
-    let sessions = sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'the account was locked'
-          where user_id = $1 and ended_at is null and expires_at > $2",
-        person.id.uuid(),
-        now,
-    );
-    let sessions = sessions.execute(&mut *tx).await?.rows_affected();
-    let invitations = sqlx::query!("delete from tenant.invitations where invited_by = $1", person.id.uuid());
-    let invitations = invitations.execute(&mut *tx).await?.rows_affected();
+    let (sessions, invitations) = end_open(&mut tx, person.id, now).await?;
     let words = (
         "account.locked",
         "Your account was locked",
@@ -82,7 +74,24 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     let details = json!({ "sessions": sessions, "invitations": invitations });
     record(&mut tx, words, person.id, details, reason).await?;
     tx.commit().await?;
+    // What was under way before and was done meanwhile.
+    let mut tx = db.begin_operator::<Write>().await?;
+    end_open(&mut tx, person.id, now).await?;
+    tx.commit().await?;
     Ok(person.id)
+}
+
+/// Ends the sessions of somebody, and deletes the invitations they have made. Returns how many of each.
+async fn end_open(tx: &mut Tx<Write, Operator>, person: UserId, now: DateTime<Utc>) -> Result<(u64, u64), Failure> {
+    let sessions = sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'the account was locked'
+          where user_id = $1 and ended_at is null and expires_at > $2",
+        person.uuid(),
+        now,
+    );
+    let sessions = sessions.execute(&mut **tx).await?.rows_affected();
+    let invitations = sqlx::query!("delete from tenant.invitations where invited_by = $1", person.uuid());
+    Ok((sessions, invitations.execute(&mut **tx).await?.rows_affected()))
 }
 
 /// Unlocks an account.

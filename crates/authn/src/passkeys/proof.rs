@@ -101,7 +101,7 @@ impl Authn {
             r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
                       (u.locked_at is not null) as "locked!", p.sign_on as "sign_on: TenantId"
                  from identity.passkeys p join identity.users u on u.id = p.user_id
-                where p.credential_id = $1 for update of p"#,
+                where p.credential_id = $1 for update of p for share of u"#,
             answer.get_credential_id(),
         )
         .fetch_optional(&mut **tx)
