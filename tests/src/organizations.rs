@@ -123,7 +123,7 @@ async fn an_organization_has_at_most_a_thousand_workspaces() {
         let (path, mut olivia) = (path.clone(), olivia.clone());
         async move { olivia.post(&path, &[("name", name)]).await }
     };
-    let lock = "lock table tenant.workspaces in share mode";
+    let lock = "select from tenant.organizations for update";
     assert_eq!(
         world.race_for_one_place(lock, make("One more"), make("Another one")).await,
         [303, 409],
