@@ -1,5 +1,5 @@
 use super::characters::{composed, first_hidden};
-use super::domain::{Domain, shown_domain};
+use super::domain::{Domain, is_shown_as_it_is, shown_domain};
 
 /// An e-mail address that mail can be sent to: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in
 /// A-labels, at most 254 bytes. Only a message that arrives proves one.
@@ -87,8 +87,8 @@ impl ShownEmail {
 #[must_use]
 pub fn shown_email(stored: &str) -> String {
     match stored.rsplit_once('@') {
-        Some((local, domain)) => format!("{local}@{}", shown_domain(domain)),
-        None => stored.to_owned(),
+        Some((local, domain)) if !is_shown_as_it_is(domain) => format!("{local}@{}", shown_domain(domain)),
+        _ => stored.to_owned(),
     }
 }
 
