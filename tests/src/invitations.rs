@@ -183,7 +183,7 @@ async fn what_is_granted_is_what_whoever_invited_could_still_grant() {
     become_a("editor").await;
     assert_eq!(accept(&mut nora, id).await.status, 404, "he is no admin any more");
     let listed = nora.get("/invitations").await;
-    assert!(listed.body.contains("Whoever invited you may not do so any more"), "{}", listed.text());
+    assert!(listed.body.contains("The person who invited you can no longer do so"), "{}", listed.text());
     become_a("admin").await;
     let olivias = "update tenant.invitations set role = 'owner'";
     assert_eq!(world.change(olivias).await, 1);

@@ -324,7 +324,7 @@ async fn a_link_that_arrives_by_mail_signs_in_without_script() {
     let page = browser.page().await;
     page.disable_script(true).await;
     page.goto(&world.url("/sign-in")).await;
-    page.loads(page.click_text("a", "Sign in by e-mail")).await;
+    page.loads(page.click_text("a", "Sign in by email")).await;
     page.fill("#f-email", "vera@example.com").await;
     page.loads(page.click_text("button", "Send the link")).await;
     assert_eq!(page.text("h1").await, "Look into your mailbox");

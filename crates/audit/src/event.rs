@@ -45,33 +45,6 @@ impl Event {
         self.record_in(tx, None, by).await
     }
 
-    /// Records many in one message, each with who did it. Those after the first thousand are recorded in further ones.
-    pub async fn record_all<P: Plane>(tx: &mut Tx<Write, P>, events: &[(Self, Actor)]) -> Result<(), sqlx::Error> {
-        for events in events.chunks(1000) {
-            let mut rows = Vec::with_capacity(events.len());
-            for (event, by) in events {
-                rows.push(serde_json::json!({
-                    "id": Uuid::now_v7(), "actor": by.user, "kind": event.kind, "target": event.target, "request_id": by.request,
-                    "session_id": by.session, "network": by.network, "details": event.details, "client_id": by.client,
-                    "elevation": by.elevation,
-                }));
-            }
-            sqlx::query!(
-                "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
-                                           elevation)
-                 select r.id, nullif(current_setting('app.tenant_id', true), '')::uuid, r.actor, r.kind, r.target, r.request_id,
-                        r.session_id, r.network, r.details, r.client_id, r.elevation
-                   from jsonb_to_recordset($1) as r(id uuid, actor uuid, kind text, target text, request_id uuid,
-                                                    session_id uuid, network text, details jsonb, client_id uuid,
-                                                    elevation uuid)",
-                Value::Array(rows),
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
-        Ok(())
-    }
-
     /// The same for a transaction that is bound to no organization: as an event of the one named, where the database
     /// lets this kind of event be recorded so.
     pub async fn record_in<P: Plane>(
@@ -99,6 +72,33 @@ impl Event {
         )
         .execute(&mut **tx)
         .await?;
+        Ok(())
+    }
+
+    /// Records many in one message, each with who did it. Those after the first thousand are recorded in further ones.
+    pub async fn record_all<P: Plane>(tx: &mut Tx<Write, P>, events: &[(Self, Actor)]) -> Result<(), sqlx::Error> {
+        for events in events.chunks(1000) {
+            let mut rows = Vec::with_capacity(events.len());
+            for (event, by) in events {
+                rows.push(serde_json::json!({
+                    "id": Uuid::now_v7(), "actor": by.user, "kind": event.kind, "target": event.target, "request_id": by.request,
+                    "session_id": by.session, "network": by.network, "details": event.details, "client_id": by.client,
+                    "elevation": by.elevation,
+                }));
+            }
+            sqlx::query!(
+                "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
+                                           elevation)
+                 select r.id, nullif(current_setting('app.tenant_id', true), '')::uuid, r.actor, r.kind, r.target, r.request_id,
+                        r.session_id, r.network, r.details, r.client_id, r.elevation
+                   from jsonb_to_recordset($1) as r(id uuid, actor uuid, kind text, target text, request_id uuid,
+                                                    session_id uuid, network text, details jsonb, client_id uuid,
+                                                    elevation uuid)",
+                Value::Array(rows),
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ pub struct KeptForm {
     pub sent_at: DateTime<Utc>,
 }
 
-/// Whom a form is kept for: a person, and the organization that their session is bonded to, if any. The same person
+/// Who a form is kept for: a person, and the organization that their session is bonded to, if any. The same person
 /// with another bond is another sender.
 struct Sender {
     user: Uuid,

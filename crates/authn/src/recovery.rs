@@ -318,7 +318,7 @@ impl Authn {
 fn refuse_link(who: &SignedIn) -> Result<(), Error> {
     if who.is_by_link() {
         return Err(Error::Conflict(
-            "You signed in with a link by e-mail, which is not enough to recover your account. Sign in with your provider \
+            "You signed in with a link by email, which is not enough to recover your account. Sign in with your provider \
              first.",
             None,
         ));

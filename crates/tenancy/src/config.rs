@@ -5,8 +5,6 @@ use serde::Deserialize;
 use settings::{Rule, Setting};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::Error;
-
 /// The `[database]` section of the configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,15 +49,10 @@ pub const SETTINGS: &[Setting<Config>] = &[
     },
 ];
 
-/// Refuses a URL of the owner's login, which can do everything, where somebody on the way could get hold of it.
-pub(crate) fn need_protection(url: &SecretString) -> Result<(), Error> {
-    if is_protected(url) { Ok(()) } else { Err(Error::Unprotected) }
-}
-
 /// Whether nobody on the way to the server can read along or pass for it: `verify-ca` takes a certificate for any name, and
 /// those of public authorities are trusted as well. An address that cannot be read is refused when it
 /// is used.
-fn is_protected(url: &SecretString) -> bool {
+pub(crate) fn is_protected(url: &SecretString) -> bool {
     let Ok(options) = url.expose_secret().parse::<PgConnectOptions>() else { return true };
     let host = options.get_host();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

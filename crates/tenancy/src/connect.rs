@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::claim::Claim;
-use crate::config::need_protection;
+use crate::config::is_protected;
 use crate::tx::{Connection, Identity, Owned, Plane, Read};
 use crate::{Config, TenantId, Tx, Write, tx};
 
@@ -203,6 +203,11 @@ impl Db {
         })?;
         Ok(Connection::new(pooled, claim, place))
     }
+}
+
+/// Refuses a URL of the owner's login, which can do everything, where somebody on the way could get hold of it.
+pub(crate) fn need_protection(owner: &SecretString) -> Result<(), Error> {
+    if is_protected(owner) { Ok(()) } else { Err(Error::Unprotected) }
 }
 
 pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<(), Error> {

@@ -3,8 +3,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::config::need_protection;
-use crate::connect::check_version;
+use crate::connect::{check_version, need_protection};
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]

@@ -71,7 +71,7 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
     let (_, signed_in) = &mut answers[0];
     assert_eq!(signed_in.get("/account").await.status, 200);
     assert!(signed_in.get("/account").await.body.contains("no provider vouches"));
-    assert!(signed_in.get("/account/sessions").await.body.contains("with a link by e-mail"));
+    assert!(signed_in.get("/account/sessions").await.body.contains("with a link by email"));
     assert_eq!(signed_in.get(&world.acme.contacts()).await.status, 200);
     let kinds = world.events("sign_in.succeeded").await;
     assert_eq!(kinds.last().unwrap()["details"]["provider"], "link");
@@ -197,7 +197,7 @@ async fn an_organization_that_does_not_allow_links_is_closed_to_a_session_that_b
     allow(&world, "Acme", false).await;
     let closed = client.get(&world.acme.contacts()).await;
     assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=link&organization="), "{}", closed.location());
-    assert!(client.get(closed.location()).await.body.contains("takes no sign-in by e-mail"));
+    assert!(client.get(closed.location()).await.body.contains("takes no sign-in by email"));
     assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     let own = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
     assert_eq!(client.clone().program().get(&own).await.status, 401, "no page of it");

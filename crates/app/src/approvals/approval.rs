@@ -13,7 +13,7 @@ use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::{self, Why};
 
-/// What one person may ask for, in all their organizations (with a bond, in that one): every time owners and admins get a mail.
+/// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
 pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
@@ -131,8 +131,8 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
     Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
 }
 
-/// Whether somebody else could approve in time what is asked for now: whoever has been an owner or admin for two days has been
-/// that for three before it ends.
+/// Whether somebody else could approve in time what is requested now. An owner or admin of two days has been one for three
+/// before the request expires.
 pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
     let any = sqlx::query_scalar!(
         r#"select exists (select from tenant.memberships

@@ -190,7 +190,7 @@ pub(super) async fn insert(
     let details = why.details(details);
     match new.acts_as {
         ActsAs::Oneself => event("api_client.made", id, details).record(tx, &by).await?,
-        // It outlives the membership of whoever makes it.
+        // It outlives the membership of its creator.
         ActsAs::Service(_) => {
             let announcement = SERVICE_ACCOUNT_MADE.announce(tx, doing).await?;
             announcement.record(tx, target(id), details, &by).await?;

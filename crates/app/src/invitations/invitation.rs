@@ -13,8 +13,8 @@ use crate::organizations::Organization;
 use crate::paging::cut;
 use crate::why::Why;
 
-/// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then one every two minutes, so
-/// that nobody sends unwanted mail in our name.
+/// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then
+/// one every two minutes, so that nobody sends unwanted mail in our name.
 pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
 /// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
 /// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.

@@ -16,8 +16,10 @@ use crate::organizations::Organization;
 use crate::shell::{Nav, shell};
 use crate::why::{WhyFields, WhyInput};
 
+/// How the reset of an admin comes about, for the page on which it is asked for.
 const SECOND_PERSON: &str = "This needs approval, because this member is an admin, or was an owner or admin until recently. \
     Somebody else who has been an owner or admin for three days has to approve it within a day.";
+
 /// What happens.
 pub(crate) const RESET: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
     sessions end. They sign in with the organization's provider then, and make a new passkey.";

@@ -74,9 +74,14 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     let details = json!({ "sessions": sessions, "invitations": invitations });
     record(&mut tx, words, person.id, details, reason).await?;
     tx.commit().await?;
-    // What was under way before and was done meanwhile.
+    // Requests that began before the lock may have ended after it.
     let mut tx = db.begin_operator::<Write>().await?;
-    end_open(&mut tx, person.id, now).await?;
+    let (sessions, invitations) = end_open(&mut tx, person.id, now).await?;
+    if sessions + invitations > 0 {
+        let target = Entity::new("User", person.id).to_string();
+        let details = json!({ "sessions": sessions, "invitations": invitations, "reason": &*reason.0 });
+        Event { kind: "account.locked", target, details }.record(&mut tx, &operator()).await?;
+    }
     tx.commit().await?;
     Ok(person.id)
 }

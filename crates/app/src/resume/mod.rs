@@ -7,9 +7,6 @@ use web::LocalPath;
 
 use crate::Feature;
 
-/// What people are told about a form that is not there for them.
-pub(crate) const NOT_KEPT: &str = "What you sent is no longer kept, and nothing was done. Please enter it again.";
-
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new().get("/resume", pages::ask).post("/resume", pages::send);
     Feature { routes, ..Feature::default() }

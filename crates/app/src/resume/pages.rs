@@ -6,9 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Form, Id, Page, Query, Result, Shell, moment, optional_id};
 
-use super::NOT_KEPT;
 use crate::shell::personal;
-use crate::step_up::in_words;
+use crate::step_up::{NOT_KEPT, in_words};
 
 #[derive(Template)]
 #[template(path = "resume/ask.html")]

@@ -23,7 +23,7 @@ authz::actions! {
 /// words.
 pub(crate) fn proved_with(methods: &[String], passkey: bool, totp: bool) -> String {
     let began = match methods.first().map(String::as_str) {
-        Some("mail") => "a link by e-mail",
+        Some("mail") => "a link by email",
         Some("passkey") => "a passkey",
         _ => "a provider",
     };

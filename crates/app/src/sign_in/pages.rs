@@ -113,7 +113,7 @@ pub(super) async fn choose(
         "signed_out" => {
             ("The organization you opened has ended your sessions there. Sign in again to get back in.", false)
         }
-        "link" => ("The organization you opened takes no sign-in by e-mail. Please come in another way.", false),
+        "link" => ("The organization you opened takes no sign-in by email. Please come in another way.", false),
         "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
         "sign_on" => ("The organization you opened takes its own provider only.", true),
         _ => ("", false),

@@ -15,6 +15,9 @@ pub(crate) fn feature() -> Feature {
     Feature { routes, ..Feature::default() }
 }
 
+/// The answer where a form is not there for the person who asks for it.
+pub(crate) const NOT_KEPT: &str = "What you sent is no longer kept, and nothing was done. Please enter it again.";
+
 /// `ChangeMemberRole` as people read it: "change member role".
 pub(crate) fn in_words(action: &str) -> String {
     action.chars().fold(String::new(), |mut words, c| {

@@ -6,8 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
 
-use super::in_words;
-use crate::resume::NOT_KEPT;
+use super::{NOT_KEPT, in_words};
 use crate::shell::personal;
 
 #[derive(Template)]
