@@ -2,6 +2,7 @@
 
 mod situations;
 
+use crate::harness::registry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
@@ -19,7 +20,8 @@ struct Table {
 
 impl Table {
     fn load() -> Self {
-        let sources = app::policies();
+        let registry = registry();
+        let sources = registry.policies().to_vec();
         let schema = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
         let policies = sources.iter().map(|source| source.policies).collect::<Vec<_>>().join("\n");
         Self { schema: schema.parse().unwrap(), policies: policies.parse().unwrap() }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use authz::Row;
 use uuid::Uuid;
 
-use crate::harness::{Client, Place, World, browser_routes, parameters as names};
+use crate::harness::{Client, Place, World, browser_routes, parameters as names, registry};
 
 /// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
 /// them is a reviewed file, below.
@@ -79,7 +79,7 @@ async fn state(world: &World) -> (String, i64) {
 #[test]
 fn the_table_of_routes_is_the_reviewed_one() {
     let mut text = String::new();
-    for Row { method, path, guard, api } in app::table() {
+    for Row { method, path, guard, api } in registry().table().to_vec() {
         let by = if api { " of a client of the API" } else { "" };
         writeln!(text, "{method:6} {path:62} {guard}{by}").unwrap();
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use settings::{Refusal, Row, Rule, Setting, refusals, rows};
 use toml::{Table, Value};
 
-use crate::operations::SecurityContact;
+use crate::base::SecurityContact;
 
 /// Keys whose values nobody may read, wherever they stand.
 const SECRETS: [&str; 4] = ["url", "client_secret", "key", "previous_key"];

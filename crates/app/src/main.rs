@@ -120,15 +120,17 @@ async fn run() -> Result<(), Failure> {
     // Beside the start: a provider that is down must not keep anything from starting.
     let providers = authn.clone();
     tokio::spawn(async move { providers.check_providers().await });
-    let tokens = Tokens::new(config.tokens, url, app::scopes(), keys, db.clone(), authn.clone())?;
+    let registry = app::registry()?;
+    let tokens = Tokens::new(config.tokens, url, registry.scopes(), keys, db.clone(), authn.clone())?;
     let mail = mail::Sender::new(&config.mail, production, db.clone())?;
     let worker = jobs::Worker::new(db.clone());
     worker.start(mail).await;
-    worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping())?).await;
-    worker.start(app::DomainCheck::new(db.clone(), authn.clone())).await;
+    worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry))?).await;
+    registry.start_jobs(&worker, &db, &authn).await;
     let decisions = audit::Decisions::start(db.clone());
-    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
-    let state = State::new(authn, authorizer, tokens, db.clone(), config.security, &config.http);
+    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), registry.policies())?;
+    let readiness = app::Readiness::new(db.clone(), &config.http);
+    let state = State::new(authn, authorizer, tokens, readiness, config.security, registry);
     let app = app::app(state, config.http.limits(production));
 
     let listener = TcpListener::bind(config.http.listen).await?;

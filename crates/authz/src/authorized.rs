@@ -181,21 +181,19 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
     pub fn would<B: Action>(&self, resource: &B::On) -> bool {
-        self.verdict::<B>(resource) != Verdict::Refused
+        self.viewer().can::<B>(resource)
     }
 
     /// The same, and whether it takes a fresh passkey first: for a page that leads there, or shows what `B` is about.
     #[must_use]
     pub fn verdict<B: Action>(&self, resource: &B::On) -> Verdict {
-        match self.about::<B>(resource) {
-            // What let them in: the navigation offers the page that one is on.
-            Ok(case) if B::NAME == A::NAME && case.is(&self.case) => Verdict::Allowed,
-            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict,
-            Err(error) => {
-                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                Verdict::Refused
-            }
-        }
+        self.viewer().decision::<B>(resource)
+    }
+
+    /// Whoever was let in, for parts of the page that are not about the action of its route.
+    #[must_use]
+    pub fn viewer(&self) -> Viewer<'_> {
+        Viewer { authorizer: &self.authorizer, case: &self.case, action: A::NAME, member: self.member.as_ref() }
     }
 
     /// Begins to write as whoever was let in, if the decisions still stand.
@@ -261,6 +259,53 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
         self.on.founds().or(self.member.as_ref().map(|member| member.membership.tenant))
+    }
+}
+
+/// Whoever was let in to a page, for parts of it that other features add. It opens no transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    authorizer: &'a Authorizer,
+    case: &'a Case,
+    /// What let them in.
+    action: &'static str,
+    member: Option<&'a Member>,
+}
+
+impl<'a> Viewer<'a> {
+    /// Their place in the organization.
+    #[must_use]
+    pub fn member(self) -> Option<&'a Member> {
+        self.member
+    }
+
+    /// As [`Authorized::would`].
+    #[must_use]
+    pub fn can<B: Action>(self, resource: &B::On) -> bool {
+        self.decision::<B>(resource) != Verdict::Refused
+    }
+
+    /// As [`Authorized::verdict`].
+    #[must_use]
+    pub fn decision<B: Action>(self, resource: &B::On) -> Verdict {
+        match self.authorizer.about(self.case, resource.entity(), facts::<B>(resource)) {
+            // What let them in: the navigation offers the page that one is on.
+            Ok(case) if B::NAME == self.action && case.is(self.case) => Verdict::Allowed,
+            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict,
+            Err(error) => {
+                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
+                Verdict::Refused
+            }
+        }
+    }
+
+    /// Whether the policies allow `B` on a resource of which a part of the page shows more than that it is there. Recorded.
+    pub async fn authorize_also<B: Action>(self, resource: &B::On) -> Result<bool> {
+        let case = self.authorizer.about(self.case, resource.entity(), facts::<B>(resource))?;
+        let answer = self.authorizer.ask(&case, B::NAME);
+        let decision = self.authorizer.decision(&case, B::NAME, &answer);
+        self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
+        Ok(answer.verdict == Verdict::Allowed)
     }
 }
 

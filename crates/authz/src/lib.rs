@@ -18,7 +18,7 @@ mod policies;
 mod routes;
 
 pub use action::{Action, Declared, Path, Prepare, Resource};
-pub use authorized::{Authorized, Begin, Member, TxOf};
+pub use authorized::{Authorized, Begin, Member, TxOf, Viewer};
 pub use authorizer::{Authorizer, Factor, Verdict};
 pub use caller::Caller;
 pub use entity::{Entity, Facts};

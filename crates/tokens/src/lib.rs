@@ -60,18 +60,18 @@ struct Inner {
 }
 
 impl Tokens {
-    /// Checks the configuration. `offered` are the actions that clients can be given.
+    /// Checks the configuration. `offered` are the actions that clients can be given, for as long as the process lives.
     pub fn new(
         config: Config,
         public_url: &str,
-        offered: &'static [&'static str],
+        offered: Vec<&'static str>,
         keys: Keys,
         db: Db,
         authn: Authn,
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let (issuer, ring) = (public_url.to_owned(), KeyRing::default());
-        Ok(Self(Arc::new(Inner { db, authn, keys, ring, config, issuer, offered })))
+        Ok(Self(Arc::new(Inner { db, authn, keys, ring, config, issuer, offered: offered.leak() })))
     }
 
     /// Who issues tokens: our own origin.

@@ -39,7 +39,7 @@ pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
 pub use one_time_key::{FormOnce, OneTimeKey};
-pub use page::{Acting, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
+pub use page::{Banner, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;

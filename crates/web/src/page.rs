@@ -70,16 +70,16 @@ pub struct Place {
     pub organization_url: String,
     pub role: String,
     pub workspace_name: Option<String>,
-    pub acting: Option<Acting>,
+    pub banners: Vec<Banner>,
 }
 
-/// The role they act in there for a while.
+/// A sentence above the page that holds as long as something goes on, and where to see more of it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
-pub struct Acting {
-    pub role: &'static str,
-    pub until: String,
+pub struct Banner {
+    pub text: String,
     pub url: String,
+    pub link_label: &'static str,
 }
 
 /// An entry of the navigation.

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{ApiClient, call, contacts, parts, program};
-use crate::harness::World;
+use crate::harness::{World, registry};
 
 /// A key in the list whose private part a test has.
 pub(super) struct Insider {
@@ -203,7 +203,7 @@ async fn cookies_open_no_route_of_the_api_and_tokens_no_page() {
     let world = World::start().await;
     let token = ApiClient::editor(&world).await.token(&world).await;
     let mut olivia = world.sign_in("olivia").await;
-    for row in app::table().iter().filter(|row| row.api) {
+    for row in registry().table().iter().filter(|row| row.api) {
         let path = world.addresses().await.of(&row.path);
         let method: Method = row.method.parse().unwrap();
         for accept in ["application/json", "text/html"] {

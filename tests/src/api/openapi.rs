@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ALL, ApiClient, call, contacts, program};
-use crate::harness::{Answer, World, parameters};
+use crate::harness::{Answer, World, parameters, registry};
 
 async fn document(world: &World) -> Value {
     let answer = world.stranger().program().get("/api/v1/openapi.json").await;
@@ -131,7 +131,8 @@ async fn the_description_is_of_every_route_of_the_api_with_the_scope_it_asks_for
     let document = document(&world).await;
     let described: BTreeSet<(String, &str)> =
         operations(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
-    let table = app::table();
+    let registry = registry();
+    let table = registry.table();
     let rows: Vec<_> = table.iter().filter(|row| row.path.starts_with("/api/")).collect();
     let routed: BTreeSet<(String, &str)> = rows.iter().map(|row| (row.method.to_owned(), &*row.path)).collect();
     assert_eq!(described, routed);

@@ -7,13 +7,13 @@ use app::Told;
 use uuid::Uuid;
 
 use crate::harness::changes::{CHANGES, Filled};
-use crate::harness::{Client, World};
+use crate::harness::{Client, World, registry};
 
 // control: OBS-02
 #[test]
 fn who_hears_of_which_event_is_the_reviewed_table() {
     let mut text = String::new();
-    for Told { kind, audience, .. } in app::told() {
+    for Told { kind, audience, .. } in registry().told() {
         let audience = if audience.is_empty() { "-".to_owned() } else { audience.join(", ") };
         writeln!(text, "{kind:34} {audience}").unwrap();
     }
@@ -49,7 +49,7 @@ async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_
     let mut heard = BTreeSet::new();
     for change in CHANGES {
         let mut all = Vec::new();
-        for told in app::told().into_iter().filter(|told| change.events.contains(&told.kind)) {
+        for told in registry().told().into_iter().filter(|told| change.events.contains(&told.kind)) {
             let addresses = expected(&world, &told, &filled).await;
             all.push((told, addresses));
         }

@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::api::{ALL, ApiClient};
 use crate::harness::changes::{CHANGES, Filled};
-use crate::harness::{World, browser_routes};
+use crate::harness::{World, browser_routes, registry};
 
 // control: API-05
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn every_route_does_with_one_connection() {
         }
     }
     let token = client.token(&world).await;
-    for row in app::table().into_iter().filter(|row| row.api) {
+    for row in registry().table().iter().cloned().filter(|row| row.api) {
         let mut program = world.stranger();
         let request = program.request(row.method.parse::<Method>().unwrap(), &addresses.of(&row.path));
         let request = request.header("authorization", format!("Bearer {token}"));

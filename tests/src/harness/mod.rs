@@ -68,9 +68,14 @@ pub(crate) struct Place {
     pub(crate) workspace: Uuid,
 }
 
+/// What the features of the product registered.
+pub(crate) fn registry() -> app::Registry {
+    app::registry().unwrap()
+}
+
 /// The routes for browsers. Those of the API are walked in `api`.
 pub(crate) fn browser_routes() -> Vec<Row> {
-    app::table().into_iter().filter(|row| !row.api).collect()
+    registry().table().iter().filter(|row| !row.api).cloned().collect()
 }
 
 /// The names of the parameters of a route's path.
@@ -186,16 +191,19 @@ impl World {
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
         let authn =
             Authn::new(config.authn, &config.http.public_url, false, keys.clone(), db.clone(), clock.clone()).unwrap();
+        let registry = registry();
         let tokens =
-            Tokens::new(config.tokens, &config.http.public_url, app::scopes(), keys, db.clone(), authn.clone())
+            Tokens::new(config.tokens, &config.http.public_url, registry.scopes(), keys, db.clone(), authn.clone())
                 .unwrap();
         let worker = jobs::Worker::new(db.clone());
         worker.start(mail::Sender::new(&config.mail, false, db.clone()).unwrap()).await;
-        worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping()).unwrap()).await;
+        worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry)).unwrap()).await;
         let decisions = audit::Decisions::start(db.clone());
-        let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
+        let authorizer =
+            Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), registry.policies()).unwrap();
         let (kept_authn, kept_db) = (authn.clone(), db.clone());
-        let state = app::State::new(authn, authorizer, tokens, db, config.security, &config.http);
+        let readiness = app::Readiness::new(db, &config.http);
+        let state = app::State::new(authn, authorizer, tokens, readiness, config.security, registry);
         let app = app::app(state, config.http.limits(settings.contains(&ONE_HOST)));
         let (stop, stopped) = oneshot::channel();
         let http = config.http;

@@ -1,6 +1,7 @@
 //! How somebody comes to ask, and what is closed to them then: every rule of this kind in one reviewed table.
 
 use super::*;
+use crate::harness::registry;
 
 const CODE: How = How { totp_enrolled: true, totp_age: Some(10), ..NO_PASSKEY };
 
@@ -238,7 +239,7 @@ fn a_weaker_factor_makes_no_stronger_one() {
 fn no_client_is_offered_what_takes_a_passkey() {
     let fresh = Table::load().group("NeedsFreshPasskey");
     assert!(fresh.contains("DeleteContact") && fresh.contains("EditRestrictedFields"), "{fresh:?}");
-    let offered: Vec<_> = app::scopes().iter().filter(|scope| fresh.contains(**scope)).collect();
+    let offered: Vec<_> = registry().scopes().into_iter().filter(|scope| fresh.contains(*scope)).collect();
     assert!(offered.is_empty(), "{offered:?}");
 }
 

@@ -1,0 +1,28 @@
+use authz::{Entity, Path, Resource};
+use tenancy::{Entry, Read, Tx, UserId};
+use web::Result;
+
+/// What is a person's own, outside any organization.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) owner: UserId,
+}
+
+impl Account {
+    pub(crate) fn as_entity(owner: UserId) -> Entity {
+        Entity::new("Account", owner).reference("owner", &Entity::new("User", owner))
+    }
+}
+
+impl Resource for Account {
+    type Plane = tenancy::Account;
+    type View = super::ViewAccount;
+
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(entry.user.map(|owner| Self { owner }))
+    }
+
+    fn entity(&self) -> Entity {
+        Self::as_entity(self.owner)
+    }
+}

@@ -1,0 +1,120 @@
+//! What is the same around every page: who is signed in, where they are, and where they can go.
+
+use std::sync::Arc;
+
+use authn::SignedIn;
+use authz::{Action, Authorized, Viewer};
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use tenancy::{Read, Tx};
+use web::{Error, Link, Person, Place, Result, Shell, ShownEmail};
+
+use super::registry::Registry;
+use super::{Location, Role, State};
+
+/// The layout of the page that is asked for. It knows what the features registered, and which page this is.
+#[derive(Clone)]
+pub(crate) struct Layout {
+    registry: Arc<Registry>,
+    /// The path of the route.
+    page: String,
+    /// The path of the request.
+    path: String,
+}
+
+impl FromRequestParts<State> for Layout {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self> {
+        let page = parts.extensions.get::<MatchedPath>().map(|page| page.as_str().to_owned());
+        Ok(Self {
+            registry: state.registry(),
+            page: page.ok_or_else(|| Error::internal("a page has a route"))?,
+            path: parts.uri.path().to_owned(),
+        })
+    }
+}
+
+/// The layout of a page outside any organization.
+pub(crate) fn personal(who: &SignedIn) -> Shell {
+    let person = Person { name: who.name.clone(), email: ShownEmail::of_person(&who.email, who.email_verified) };
+    Shell { person: Some(person), ..who.context().shell() }
+}
+
+impl Layout {
+    /// Around a page about the person's own account.
+    pub(crate) fn account(&self, who: &SignedIn) -> Shell {
+        let tab = |(label, page): &(&'static str, &'static str)| (*label, (*page).to_owned());
+        Shell { tabs: self.entries(self.registry.account_tabs.iter().map(tab).collect()), ..personal(who) }
+    }
+
+    /// Around a page of an organization.
+    pub(crate) fn organization<A: Action>(&self, ok: &Authorized<A>) -> Shell {
+        let mut shell = personal(ok.who());
+        let (Ok(member), Some(location)) = (ok.member(), location(ok)) else { return shell };
+        let viewer = ok.viewer();
+        let offered = |tab: &super::Tab| {
+            let url = location.url(tab.page).filter(|_| (tab.offered)(viewer, &location))?;
+            Some((tab.label, url))
+        };
+        shell.tabs = self.entries(self.registry.tabs.iter().filter_map(offered).collect());
+        let banners = self.registry.hooks.iter().filter_map(|hooks| hooks.banner?(viewer, &location)).collect();
+        shell.place = Some(Place {
+            banners,
+            organization_url: location.organization.url(),
+            organization: location.organization.name,
+            role: Role::label_of(&member.membership.role).to_owned(),
+            workspace_name: location.workspace.map(|workspace| workspace.name),
+        });
+        shell
+    }
+
+    /// The links that features put on this page, for whoever may follow them.
+    pub(crate) fn links<A: Action>(&self, ok: &Authorized<A>) -> Vec<Link> {
+        let Some(location) = location(ok) else { return Vec::new() };
+        let offered = |link: &&super::PageLink| link.on == self.page && (link.offered)(ok.viewer(), &location);
+        let links = self.registry.links.iter().filter(offered);
+        links
+            .filter_map(|link| Some(Link { href: location.url(link.page)?, label: link.label, current: false }))
+            .collect()
+    }
+
+    /// The parts that features add to this page, as HTML.
+    pub(crate) async fn panels(
+        &self,
+        viewer: Viewer<'_>,
+        tx: &mut Tx<Read>,
+        location: &Location,
+    ) -> Result<Vec<String>> {
+        let mut rendered = Vec::new();
+        for panel in self.registry.panels.iter().filter(|panel| panel.on == self.page) {
+            rendered.extend((panel.render)(viewer, tx, location, &self.registry).await?);
+        }
+        Ok(rendered)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The entries of a navigation. The current one is that of the page, or else of the nearest page above it.
+    fn entries(&self, entries: Vec<(&'static str, String)>) -> Vec<Link> {
+        let is_above =
+            |url: &str| self.path.strip_prefix(url).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let current =
+            entries.iter().map(|(_, url)| url.len()).zip(entries.iter()).filter(|(_, (_, url))| is_above(url));
+        let current = current.map(|(length, _)| length).max();
+        let link = |(label, href): (&'static str, String)| Link {
+            current: is_above(&href) && Some(href.len()) == current,
+            href,
+            label,
+        };
+        entries.into_iter().map(link).collect()
+    }
+}
+
+/// Where a page of an organization is.
+fn location<A: Action>(ok: &Authorized<A>) -> Option<Location> {
+    let member = ok.member().ok()?;
+    Some(Location::of(&member.membership, member.workspace.as_ref()))
+}

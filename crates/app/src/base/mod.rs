@@ -1,0 +1,55 @@
+//! What every feature builds on: the organization and its workspaces, roles, accounts, and what a feature registers.
+//! Nothing here knows a feature.
+
+mod account;
+mod actor;
+mod api;
+mod event;
+mod feature;
+mod justification;
+mod layout;
+mod location;
+mod organization;
+mod paging;
+mod pending_action;
+mod readiness;
+mod registry;
+mod role;
+mod state;
+mod workspace;
+
+use authz::PolicySource;
+
+pub(crate) use account::Account;
+pub(crate) use actor::ShownActor;
+pub(crate) use api::{
+    Api, Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
+};
+pub(crate) use event::{Announced, Audience, Doing, EventKind, unlinked};
+pub(crate) use feature::{BoxFuture, Deleted, Feature, Job, JobParts, PageLink, Panel, SignedOut, Tab, policies};
+pub(crate) use justification::{Confirm, Why, WhyFields, WhyInput, details};
+pub(crate) use layout::{Layout, personal};
+pub(crate) use location::Location;
+pub(crate) use organization::{Organization, add_in_turn};
+pub(crate) use paging::{Find, cut};
+pub(crate) use pending_action::{CHANGED, Execution, PendingAction, PendingActionKind, StoredAction};
+pub(crate) use role::{Role, RoleChoice};
+pub(crate) use workspace::Workspace;
+
+pub use readiness::{Readiness, SecurityContact, origin_of_requests};
+pub use registry::{Registry, RegistryError, Told};
+pub use state::State;
+
+authz::actions! {
+    /// See the own account: who vouches for it, this session, the organizations one belongs to.
+    ViewAccount: Read on Account;
+    /// See the overview of an organization.
+    ViewOrganization: Read on Organization;
+    /// Know that a workspace is there. What is in it is for the features to say.
+    ViewWorkspace: Read on Workspace;
+}
+
+/// The policies that every feature's build on.
+pub(crate) fn policies_of_all() -> PolicySource {
+    policies!("base", ACTIONS)
+}

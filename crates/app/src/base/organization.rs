@@ -1,0 +1,50 @@
+use authz::{Entity, Path, Resource};
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
+use web::Result;
+
+/// An organization somebody is a member of.
+#[derive(Clone, Debug)]
+pub(crate) struct Organization {
+    pub(crate) id: TenantId,
+    pub(crate) name: String,
+}
+
+impl Organization {
+    pub(crate) fn of(membership: &Membership) -> Self {
+        Self { id: membership.tenant, name: membership.organization.clone() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        Self::url_of(self.id)
+    }
+
+    pub(crate) fn url_of(id: TenantId) -> String {
+        format!("/o/{id}")
+    }
+
+    pub(crate) fn as_entity(id: TenantId) -> Entity {
+        Entity::new("Organization", id)
+    }
+}
+
+impl Resource for Organization {
+    type Plane = Tenant;
+    type View = super::ViewOrganization;
+
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(entry.membership.as_ref().map(Self::of))
+    }
+
+    fn entity(&self) -> Entity {
+        Self::as_entity(self.id)
+    }
+}
+
+/// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do
+/// not add up to more. It comes first in its transaction: whoever waits here has locked nothing that others wait for.
+pub(crate) async fn add_in_turn(tx: &mut Tx<Write>) -> Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 3))")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+use askama::Template;
+use authn::{Authn, SignedIn};
+use authz::{Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{
+    DigitCode, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, see_other, shown_email,
+};
+
+use super::ProveEmail;
+use crate::base::Layout;
+
+const HERE: &str = "/account/email";
+
+#[derive(Template)]
+#[template(path = "account/email.html")]
+struct Confirm {
+    shell: Shell,
+    email: ShownEmail,
+    email_verified: bool,
+    form: CodeForm,
+}
+
+struct CodeForm {
+    code: Field,
+}
+
+impl Confirm {
+    fn page(who: &SignedIn, layout: &Layout, code: &str, errors: &FieldErrors) -> Self {
+        Self {
+            shell: layout.account(who),
+            email: ShownEmail::of_nobody(&who.email),
+            email_verified: who.email_verified,
+            form: CodeForm { code: errors.field("code", code) },
+        }
+    }
+}
+
+pub(super) async fn ask(ok: Authorized<Prepare<ProveEmail>>, layout: Layout) -> impl IntoResponse {
+    Page(Confirm::page(ok.who(), &layout, "", &FieldErrors::default()))
+}
+
+pub(super) async fn send(
+    mut ok: Authorized<ProveEmail>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    nothing_to_prove(ok.who())?;
+    let code = authn.new_email_code(ok.who()).await?;
+    let mut tx = ok.begin().await?;
+    authn.send_email_code(&mut tx, ok.who(), &code).await?;
+    tx.commit().await?;
+    Ok(see_other(HERE, &format!("A code is on its way to {}.", shown_email(&ok.who().email))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CodeInput {
+    code: String,
+}
+
+pub(super) async fn confirm(
+    mut ok: Authorized<ProveEmail>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(CodeInput { code }): Form<CodeInput>,
+) -> Result<Response> {
+    nothing_to_prove(ok.who())?;
+    let mut errors = FieldErrors::default();
+    let Some(typed) = errors.parse::<DigitCode<8>>("code", &code) else {
+        let page = Confirm::page(ok.who(), &layout, &code, &errors);
+        return Err(errors.on_page(page));
+    };
+    let mut tx = ok.begin().await?;
+    let proved = authn.prove_email(&mut tx, ok.who(), &typed).await?;
+    tx.commit().await?;
+    if !proved {
+        errors.add("code", "This is not the code, or it is too old or was tried too often. Send a new one.");
+        let page = Confirm::page(ok.who(), &layout, &code, &errors);
+        return Err(errors.on_page(page));
+    }
+    Ok(see_other("/account", "Your address is confirmed."))
+}
+
+fn nothing_to_prove(who: &SignedIn) -> Result<()> {
+    if who.email.is_empty() {
+        Err(Error::Conflict("Your sign-in provider tells us no address of yours.", None))
+    } else if who.email_verified {
+        Err(Error::Conflict("Your address is confirmed already.", None))
+    } else {
+        Ok(())
+    }
+}

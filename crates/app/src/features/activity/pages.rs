@@ -1,0 +1,153 @@
+use askama::Template;
+use authz::Authorized;
+use axum::response::IntoResponse;
+use chrono::NaiveDate;
+use serde::Deserialize;
+use tenancy::UserId;
+use web::{Field, FieldErrors, Id, Link, Page, Query, Result, Shell, ShownEmail, optional_id};
+
+use super::ViewActivity;
+use super::event::{EventRow, Filter, PAGE, find};
+use crate::base::{EventKind, Layout, cut};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Asked {
+    action: String,
+    #[serde(deserialize_with = "optional_id")]
+    person: Option<Id>,
+    from: String,
+    to: String,
+    #[serde(deserialize_with = "optional_id")]
+    before: Option<Id>,
+}
+
+#[derive(Template)]
+#[template(path = "activity/list.html")]
+struct List {
+    shell: Shell,
+    actions: Vec<ActionChoice>,
+    people: Vec<PersonChoice>,
+    more_people: bool,
+    from: Field,
+    to: Field,
+    events: Vec<EventRow>,
+    next_url: Option<String>,
+    first_url: Option<String>,
+    list_url: String,
+    links: Vec<Link>,
+}
+
+struct ActionChoice {
+    key: &'static str,
+    label: &'static str,
+    selected: bool,
+}
+
+struct PersonChoice {
+    id: UserId,
+    name: String,
+    email: ShownEmail,
+    selected: bool,
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ViewActivity>,
+    layout: Layout,
+    Query(asked): Query<Asked>,
+) -> Result<impl IntoResponse> {
+    let mut errors = FieldErrors::default();
+    let filter = asked.filter(&mut errors);
+    let mut tx = ok.begin().await?;
+    let mut events = find(&mut tx, &filter, PAGE + 1, layout.registry()).await?;
+    let (people, more_people) = people(&mut tx, filter.actor).await?;
+    let list_url = format!("{}/activity", ok.on().url());
+    let next_url = (events.len() > PAGE).then(|| {
+        events.truncate(PAGE);
+        events.last().map(|last| asked.url(&list_url, &last.id.to_string()))
+    });
+    let choice = |kind: &EventKind| ActionChoice {
+        key: kind.name,
+        label: kind.summary,
+        selected: filter.kind.as_deref() == Some(kind.name),
+    };
+    let page = List {
+        shell: layout.organization(&ok),
+        actions: layout.registry().events.iter().map(choice).collect(),
+        people,
+        more_people,
+        from: errors.field("from", &*asked.from),
+        to: errors.field("to", &*asked.to),
+        events,
+        next_url: next_url.flatten(),
+        first_url: filter.before.map(|_| asked.url(&list_url, "")),
+        links: layout.links(&ok),
+        list_url,
+    };
+    if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }
+}
+
+impl Asked {
+    fn filter(&self, errors: &mut FieldErrors) -> Filter {
+        let mut day = |name, text: &str| match text {
+            "" => None,
+            text => text
+                .parse::<NaiveDate>()
+                .ok()
+                .filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day)))
+                .or_else(|| {
+                    errors.add(name, "Give a day as year-month-day.");
+                    None
+                }),
+        };
+        let (from, to) = (day("from", &self.from), day("to", &self.to));
+        if from.zip(to).is_some_and(|(from, to)| to < from) {
+            errors.add("to", "This is before the first day.");
+        }
+        let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
+        Filter {
+            kind: given(&self.action),
+            actor: self.person.map(|person| UserId::from(person.uuid())),
+            from,
+            to,
+            before: self.before.map(Id::uuid),
+        }
+    }
+
+    fn url(&self, list_url: &str, before: &str) -> String {
+        let mut query = web::QueryString::default();
+        let person = self.person.map(|person| person.uuid().to_string()).unwrap_or_default();
+        let pairs = [
+            ("action", &*self.action),
+            ("person", &*person),
+            ("from", &*self.from),
+            ("to", &*self.to),
+            ("before", before),
+        ];
+        for (name, value) in pairs {
+            query.add(name, value);
+        }
+        query.on(list_url)
+    }
+}
+
+/// Most people to choose from.
+const OFFERED: usize = 500;
+
+/// Members by name, and whether there are more.
+async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<(Vec<PersonChoice>, bool)> {
+    let found = sqlx::query!(
+        r#"select u.id as "id: UserId", u.display_name as name, u.email,
+                  u.verified_email is not null as "email_verified!"
+             from tenant.memberships m join identity.users u on u.id = m.user_id
+            order by u.display_name collate "und-x-icu", u.id limit 501"#
+    );
+    let (found, more) = cut(found.fetch_all(&mut **tx).await?, OFFERED);
+    let choices = found.into_iter().map(|person| PersonChoice {
+        id: person.id,
+        name: person.name,
+        email: ShownEmail::of_person(&person.email, person.email_verified),
+        selected: Some(person.id) == selected,
+    });
+    Ok((choices.collect(), more))
+}

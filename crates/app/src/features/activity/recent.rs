@@ -1,0 +1,37 @@
+use askama::Template;
+use authz::Viewer;
+use tenancy::{Read, Tx};
+use web::Result;
+
+use super::ViewActivity;
+use super::event::{EventRow, Filter, find};
+use crate::base::{BoxFuture, Location, Panel, Registry};
+
+/// Events that the overview of an organization shows.
+const NEWEST: usize = 5;
+
+/// The newest events, in the overview of the organization.
+pub(super) const PANEL: Panel = Panel { on: "/o/{organization}", render };
+
+#[derive(Template)]
+#[template(path = "activity/recent.html")]
+struct Recent {
+    events: Vec<EventRow>,
+    activity_url: String,
+}
+
+fn render<'a>(
+    viewer: Viewer<'a>,
+    tx: &'a mut Tx<Read>,
+    location: &'a Location,
+    registry: &'a Registry,
+) -> BoxFuture<'a, Result<Option<String>>> {
+    Box::pin(async move {
+        if !viewer.authorize_also::<ViewActivity>(&location.organization).await? {
+            return Ok(None);
+        }
+        let events = find(tx, &Filter::default(), NEWEST, registry).await?;
+        let activity_url = format!("{}/activity", location.organization.url());
+        Ok(Some(Recent { events, activity_url }.render()?))
+    })
+}

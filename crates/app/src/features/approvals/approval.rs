@@ -1,0 +1,295 @@
+use authn::{Authn, Limit, SignedIn};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, Membership, Mode, Read, Tenant, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result, moment};
+
+use super::APPROVAL_REQUESTED;
+use super::pages::list_url;
+use crate::base::{Doing, Execution, Organization, PendingAction, Registry, StoredAction, Why, cut, details, unlinked};
+
+/// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
+pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
+/// How long somebody can approve.
+const OPEN: Duration = Duration::hours(24);
+/// The same for what is done to an owner.
+const OPEN_TO_OWNERS: Duration = Duration::days(7);
+/// How long an owner can decline before another one takes their ownership alone.
+const WAIT: Duration = Duration::hours(72);
+
+/// What somebody asked for that takes a second person.
+#[derive(Debug)]
+pub(crate) struct Approval {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    kind: String,
+    parameters: Value,
+    /// Name of the member it is done to.
+    pub(super) member: Option<String>,
+    pub(super) reason: String,
+    pub(super) ticket: Option<String>,
+    pub(super) requested_by: UserId,
+    pub(super) requester: String,
+    pub(super) requester_email: String,
+    pub(super) requester_verified: bool,
+    requester_role: String,
+    pub(super) requested_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    /// From when an owner approves it without a second person, where that is so.
+    pub(super) alone_from: Option<DateTime<Utc>>,
+    approvers: Vec<Uuid>,
+    pub(super) decided_by: Option<UserId>,
+    pub(super) decider: Option<String>,
+    pub(super) decider_email: Option<String>,
+    pub(super) decider_verified: Option<bool>,
+    outcome: Option<String>,
+}
+
+/// What has come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody has decided. Until when somebody can.
+    Open(DateTime<Utc>),
+    Approved,
+    Declined,
+    Withdrawn,
+    Lapsed,
+}
+
+impl Approval {
+    pub(super) fn stage(&self, now: DateTime<Utc>) -> Stage {
+        match self.outcome.as_deref() {
+            None if self.expires_at > now => Stage::Open(self.expires_at),
+            Some("approved") => Stage::Approved,
+            Some("declined") if self.decided_by == Some(self.requested_by) => Stage::Withdrawn,
+            Some("declined") => Stage::Declined,
+            _ => Stage::Lapsed,
+        }
+    }
+
+    /// What is executed once it is approved.
+    pub(super) fn action(&self, registry: &Registry) -> Result<Box<dyn PendingAction>> {
+        action(registry, &self.kind, &self.parameters)
+    }
+
+    /// `action` in a few words, with the name of the member it is done to.
+    pub(super) fn title(&self, action: &dyn PendingAction) -> String {
+        action.title(self.member.as_deref().unwrap_or("a former member"))
+    }
+}
+
+impl Resource for Approval {
+    type Plane = Tenant;
+    type View = super::ViewApproval;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("approval") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.0.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        let approvers: Vec<_> = self.approvers.iter().map(|user| Entity::new("Member", *user)).collect();
+        let entity = Entity::new("Approval", self.id)
+            .text("kind", &self.kind)
+            .reference("requested_by", &Entity::new("Member", self.requested_by))
+            .text("requester_role", &self.requester_role)
+            .references("approvers", &approvers)
+            .flag("done_to_an_owner", self.alone_from.is_some())
+            .inside(Organization::as_entity(self.organization));
+        match self.parameters["role"].as_str() {
+            Some(role) => entity.text("target_role", role),
+            None => entity,
+        }
+    }
+}
+
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that are open first, then the newest, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Approval>, bool)> {
+    let found = sqlx::query_as!(
+        Approval,
+        r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
+                  a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
+                  r.verified_email is not null as "requester_verified!", a.requester_role,
+                  a.requested_at, a.expires_at, a.alone_from,
+                  tenant.approvers(a) as "approvers!",
+                  a.decided_by as "decided_by: UserId", d.display_name as "decider?",
+                  d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
+                  a.outcome
+             from tenant.approvals a join identity.users r on r.id = a.requested_by
+             left join identity.users t on t.id = a.target
+             left join identity.users d on d.id = a.decided_by
+            where $1::uuid is null or a.id = $1
+            order by a.decided_at is null desc, a.requested_at desc, a.id limit 501"#,
+        id,
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// Whether somebody else could approve in time what is requested now. An owner or admin of two days has been one for three
+/// before the request expires.
+pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from tenant.memberships
+                           where user_id <> $1 and role in ('owner', 'admin')
+                             and role_since <= now() - interval '48 hours') as "any!""#,
+        than.uuid(),
+    );
+    Ok(any.fetch_one(&mut **tx).await?)
+}
+
+/// How what is done to an owner comes about, for the page on which it is asked for.
+pub(crate) const OWNER_RULE: &str = "This needs approval. The owner concerned can approve it, and so can somebody else who has \
+    been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get an email \
+    when you ask.";
+
+const NOBODY: Error = Error::Conflict(
+    "This needs approval within a day from somebody else who has been an owner or admin for three days. Nobody has been one \
+     for long enough. Make somebody an owner or admin if there is nobody else, and ask once they have been one for two days.",
+    None,
+);
+const ASKED: Error = Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
+const ROLE: Error = Error::Conflict("Your own role has changed in the same moment. Nothing was done.", None);
+const DECIDED: Error =
+    Error::Conflict("Somebody has decided meanwhile, or it is too late. Nothing was done now.", None);
+
+fn action(registry: &Registry, kind: &str, parameters: &Value) -> Result<Box<dyn PendingAction>> {
+    let known = registry.pending_action(kind);
+    (known.ok_or_else(|| Error::internal(format!("no feature registered the pending action {kind}")))?.parse)(
+        parameters,
+    )
+}
+
+/// What somebody wants done, and why.
+pub(crate) struct Request<'a, A> {
+    pub(crate) organization: &'a Organization,
+    pub(crate) action: A,
+    /// Name of the member it is done to.
+    pub(crate) member: Option<&'a str>,
+    pub(crate) why: &'a Why,
+    pub(crate) registry: &'a Registry,
+    /// The policies let them do it without a second person.
+    pub(crate) alone: bool,
+}
+
+impl<A: StoredAction> Request<'_, A> {
+    /// Does it where they may alone, and otherwise keeps it for a second person. Returns whether it was done.
+    pub(crate) async fn submit(
+        self,
+        tx: &mut Tx<Write>,
+        authn: &Authn,
+        who: &SignedIn,
+        membership: &Membership,
+    ) -> Result<bool> {
+        if self.alone {
+            let (organization, details) = (self.organization, self.why.details(json!({})));
+            let (member, registry) = (self.member, self.registry);
+            let execution = Execution { authn, organization, member, details, who, registry };
+            self.action.execute(tx, execution).await?;
+            return Ok(true);
+        }
+        let now = authn.clock().now();
+        let to_an_owner = self.action.affects_owner();
+        // An owner does it after the wait, if need be.
+        if !to_an_owner && !others_decide(tx, who.user).await? {
+            return Err(NOBODY);
+        }
+        let alone_from = to_an_owner.then_some(now + WAIT);
+        let expires_at = now + if to_an_owner { OPEN_TO_OWNERS } else { OPEN };
+        let (id, by) = (Uuid::now_v7(), who.actor());
+        let (parameters, target) = (serde_json::to_value(&self.action)?, self.action.target(self.organization.id));
+        make_room(tx, A::KIND, target, now).await?;
+        sqlx::query!(
+            "insert into tenant.approvals
+               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, alone_from)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            id,
+            A::KIND,
+            target,
+            parameters,
+            self.why.reason(),
+            self.why.ticket(),
+            who.user.uuid(),
+            membership.role,
+            now,
+            expires_at,
+            alone_from,
+        )
+        .execute(&mut **tx)
+        .await
+        .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("approvals_open_unique") => ASKED,
+            Some("approvals_requester") => ROLE,
+            _ => error.into(),
+        })?;
+        let details = self.why.details(json!({ "kind": A::KIND, "parameters": parameters }));
+        let target = Entity::new("Approval", id).to_string();
+        let title = self.action.title(&unlinked(self.member.unwrap_or("a member")));
+        let did = match alone_from {
+            Some(from) => format!(
+                "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
+                moment(from)
+            ),
+            None => format!("asks for this: {title}. A second person has to approve it by {}", moment(expires_at)),
+        };
+        let (organization, page) = (self.organization, list_url(self.organization));
+        let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };
+        APPROVAL_REQUESTED.announce(tx, &doing).await?.record(tx, target, details, &by).await?;
+        Ok(false)
+    }
+}
+
+/// Closes what nobody approved in time.
+async fn make_room(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update tenant.approvals set decided_at = expires_at, outcome = 'expired'
+          where kind = $1 and target = $2 and decided_at is null and expires_at <= $3",
+        kind,
+        target,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What is decided about, as it stood in the row when it was decided.
+pub(super) struct Decided {
+    pub(super) action: Box<dyn PendingAction>,
+    /// For events: who wanted it, who decided, why.
+    pub(super) details: Value,
+}
+
+/// Decides, if nobody has, and whoever asked still has the role the decision was made on. `outcome` is `approved` or
+/// `declined`.
+pub(super) async fn decide(
+    tx: &mut Tx<Write>,
+    (approval, registry): (&Approval, &Registry),
+    outcome: &str,
+    who: UserId,
+    now: DateTime<Utc>,
+) -> Result<Decided> {
+    let taken = sqlx::query!(
+        r#"update tenant.approvals set decided_by = $2, decided_at = $3, outcome = $4
+            where id = $1 and decided_at is null and expires_at > $3 and requester_role = $5
+           returning kind, parameters, reason, ticket, requested_by as "requested_by: UserId""#,
+        approval.id,
+        who.uuid(),
+        now,
+        outcome,
+        approval.requester_role,
+    );
+    let taken = taken.fetch_optional(&mut **tx).await?.ok_or(DECIDED)?;
+    let facts = json!({
+        "approval": approval.id, "kind": taken.kind, "parameters": taken.parameters,
+        "requested_by": taken.requested_by, "decided_by": who,
+    });
+    Ok(Decided {
+        action: action(registry, &taken.kind, &taken.parameters)?,
+        details: details(facts, &taken.reason, taken.ticket.as_deref()),
+    })
+}

@@ -1,0 +1,142 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Resource as _};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::approval::{self, Approval, Stage};
+use super::{APPROVAL_APPROVED, APPROVAL_DECLINED};
+use super::{Approve, Decline, ListApprovals, ViewApproval};
+use crate::base::{Doing, Execution, Layout, Organization, Registry, ShownActor, unlinked};
+
+#[derive(Template)]
+#[template(path = "approvals/list.html")]
+struct List {
+    shell: Shell,
+    approvals: Vec<ListRow>,
+    more: bool,
+}
+
+struct ListRow {
+    id: String,
+    title: String,
+    consequences: &'static str,
+    reason: String,
+    ticket: String,
+    requester: ShownActor,
+    requested: String,
+    decider: Option<ShownActor>,
+    stage: &'static str,
+    tone: &'static str,
+    until: String,
+    /// From when an owner approves it alone.
+    alone_from: Option<String>,
+    approve_url: Option<String>,
+    decline_url: Option<String>,
+    is_yours: bool,
+}
+
+pub(super) fn list_url(organization: &Organization) -> String {
+    format!("{}/approvals", organization.url())
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListApprovals>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let now = authn.clock().now();
+    let row = |approval: &Approval| {
+        let (stage, tone, until) = match approval.stage(now) {
+            Stage::Open(until) => ("Waits for a second person", "warning", moment(until)),
+            Stage::Approved => ("Approved and done", "success", String::new()),
+            Stage::Declined => ("Declined", "plain", String::new()),
+            Stage::Withdrawn => ("Withdrawn", "plain", String::new()),
+            Stage::Lapsed => ("Ended without approval", "plain", String::new()),
+        };
+        let is_open = !until.is_empty();
+        let action = approval.action(layout.registry())?;
+        let url = |what| format!("{}/{}/{what}", list_url(ok.on()), approval.id);
+        Ok(ListRow {
+            id: approval.id.to_string(),
+            title: approval.title(&*action),
+            consequences: action.consequences(),
+            reason: approval.reason.clone(),
+            ticket: approval.ticket.clone().unwrap_or_default(),
+            requester: ShownActor::person(
+                Some(approval.requester.clone()),
+                Some(&approval.requester_email),
+                Some(approval.requester_verified),
+            ),
+            requested: moment(approval.requested_at),
+            decider: approval.decider.clone().map(|name| {
+                ShownActor::person(Some(name), approval.decider_email.as_deref(), approval.decider_verified)
+            }),
+            stage,
+            tone,
+            until,
+            alone_from: approval.alone_from.filter(|_| is_open).map(moment),
+            approve_url: (is_open && ok.would::<Approve>(approval)).then(|| url("approve")),
+            decline_url: (is_open && ok.would::<Decline>(approval)).then(|| url("decline")),
+            is_yours: approval.requested_by == ok.who().user,
+        })
+    };
+    let (all, more) = approval::find(&mut tx, None).await?;
+    let approvals = all.iter().filter(|approval| ok.would::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
+    Ok(Page(List { shell: layout.organization(&ok), approvals, more }))
+}
+
+fn organization<A: Action<On = Approval>>(ok: &Authorized<A>) -> Result<Organization> {
+    Ok(Organization::of(&ok.member()?.membership))
+}
+
+/// The decision and what it approves are one transaction: neither is without the other.
+pub(super) async fn approve(
+    mut ok: Authorized<Approve>,
+    State(authn): State<Authn>,
+    State(registry): State<Arc<Registry>>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let organization = organization(&ok)?;
+    let mut tx = ok.begin().await?;
+    let (who, now) = (ok.who(), authn.clock().now());
+    let action = ok.on().action(&registry)?;
+    let next = if action.ends_access_of(who.user) { "/organizations".to_owned() } else { organization.url() };
+    // Nobody can look it up when the organization is gone.
+    let did = if action.ends_organization() {
+        format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))
+    } else {
+        "has approved what takes two people, and it is done".to_owned()
+    };
+    let doing = Doing { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
+    let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
+    let decided = approval::decide(&mut tx, (ok.on(), &registry), "approved", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
+    let (member, details) = (ok.on().member.as_deref(), decided.details);
+    let (authn, organization, registry) = (&authn, &organization, &*registry);
+    let execution = Execution { authn, organization, member, details, who, registry };
+    decided.action.execute(&mut tx, execution).await?;
+    tx.commit().await?;
+    Ok(see_other(&next, &format!("Done: {}.", ok.on().title(&*action))))
+}
+
+pub(super) async fn decline(
+    mut ok: Authorized<Decline>,
+    State(authn): State<Authn>,
+    State(registry): State<Arc<Registry>>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let organization = organization(&ok)?;
+    let mut tx = ok.begin().await?;
+    let (who, now) = (ok.who(), authn.clock().now());
+    let (did, url) = ("has declined what takes two people", list_url(&organization));
+    let doing = Doing { authn: &authn, who, organization: &organization, did, page: &url, member: None };
+    let announcement = APPROVAL_DECLINED.announce(&mut tx, &doing).await?;
+    let decided = approval::decide(&mut tx, (ok.on(), &registry), "declined", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url, "Nothing will be done."))
+}

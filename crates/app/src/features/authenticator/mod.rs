@@ -1,0 +1,32 @@
+//! An authenticator app: the second factor for who has no passkey at hand, and no proof for what takes a fresh one.
+
+mod pages;
+mod picture;
+
+use authz::Routes;
+
+use crate::base::{Account, Feature, policies};
+
+authz::actions! {
+    /// See whether there is one.
+    ViewAuthenticator: Read on Account;
+    /// Make the secret of a new one. Shows it, this once.
+    AddAuthenticator: Write on Account;
+    /// Send the first code of it.
+    ConfirmAuthenticator: Write on Account;
+    /// Take it away.
+    RemoveAuthenticator: Write on Account;
+}
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("/account/authenticator", pages::show)
+        .post("/account/authenticator", pages::add)
+        .post("/account/authenticator/confirm", pages::confirm)
+        .get("/account/authenticator/remove", pages::confirm_removal)
+        .post("/account/authenticator/remove", pages::remove);
+    Feature::new("authenticator")
+        .policies(policies!("authenticator", ACTIONS))
+        .routes(routes)
+        .account_tab("Authenticator", "/account/authenticator")
+}

@@ -1,0 +1,128 @@
+use askama::Template;
+use authn::{Authn, SignedIn, TotpSecret};
+use authz::{Authorized, Prepare, Verdict};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{DigitCode, Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::picture::Picture;
+use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
+use crate::base::Layout;
+
+const HERE: &str = "/account/authenticator";
+
+#[derive(Template)]
+#[template(path = "authenticator/show.html")]
+struct Show {
+    shell: Shell,
+    /// When it was added, and last used.
+    app: Option<(String, String)>,
+    /// Where to prove who they are before they can add one.
+    sign_in_url: Option<String>,
+}
+
+pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let app = sqlx::query!("select confirmed_at, last_used_at from identity.totp where confirmed_at is not null")
+        .fetch_optional(&mut *tx)
+        .await?;
+    let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), moment);
+    let app = app.and_then(|app| Some((moment(app.confirmed_at?), used(app.last_used_at))));
+    let refused = ok.verdict::<AddAuthenticator>(ok.on()) == Verdict::Refused;
+    let anew = || format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(HERE).encoded());
+    let sign_in_url = (app.is_none() && refused).then(anew);
+    Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
+}
+
+#[derive(Template)]
+#[template(path = "authenticator/add.html")]
+struct Add {
+    shell: Shell,
+    /// The key, and the same as a picture. Shown once: after a wrong code whoever has the session does not see it again.
+    key: Option<(TotpSecret, Picture)>,
+    form: CodeForm,
+}
+
+struct CodeForm {
+    code: Field,
+}
+
+impl Add {
+    fn page(who: &SignedIn, layout: &Layout, secret: Option<TotpSecret>, errors: &FieldErrors) -> Result<Self> {
+        let picture = |secret: TotpSecret| Ok::<_, Error>((Picture::of(&secret.uri)?, secret));
+        let key = secret.map(picture).transpose()?.map(|(picture, secret)| (secret, picture));
+        let shell = layout.account(who);
+        Ok(Self { shell, key, form: CodeForm { code: errors.field("code", "") } })
+    }
+}
+
+/// Not a redirect: the secret is on the page that answers, and nowhere after it.
+pub(super) async fn add(
+    mut ok: Authorized<AddAuthenticator>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    authn.count_set_up(ok.who()).await?;
+    let mut tx = ok.begin().await?;
+    let secret = authn.new_totp(&mut tx, ok.who()).await?;
+    tx.commit().await?;
+    Ok(Page(Add::page(ok.who(), &layout, Some(secret), &FieldErrors::default())?).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Code {
+    code: String,
+}
+
+pub(super) async fn confirm(
+    mut ok: Authorized<ConfirmAuthenticator>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Code { code }): Form<Code>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some(code) = errors.parse::<DigitCode<6>>("code", &code) else {
+        let page = Add::page(ok.who(), &layout, None, &errors)?;
+        return Err(errors.on_page(page));
+    };
+    authn.count_set_up(ok.who()).await?;
+    let mut tx = ok.begin().await?;
+    if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
+        tx.commit().await?;
+        let cookie = authn.step_up_by_new_totp(ok.who(), &headers, confirmed).await?;
+        return Ok((cookie, see_other(HERE, "Your authenticator app is ready to use.")).into_response());
+    }
+    tx.commit().await?;
+    errors.add(
+        "code",
+        "This is not the code the app shows now. Wait for the next one, and check the clock of the device.",
+    );
+    let page = Add::page(ok.who(), &layout, None, &errors)?;
+    Err(errors.on_page(page))
+}
+
+#[derive(Template)]
+#[template(path = "authenticator/remove.html")]
+struct Removal {
+    shell: Shell,
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveAuthenticator>>, layout: Layout) -> impl IntoResponse {
+    Page(Removal { shell: layout.account(ok.who()) })
+}
+
+pub(super) async fn remove(
+    mut ok: Authorized<RemoveAuthenticator>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    authn.remove_totp(&mut tx, ok.who()).await?;
+    tx.commit().await?;
+    Ok(see_other(HERE, "The authenticator app was removed, and your other sessions have ended."))
+}

@@ -1,0 +1,283 @@
+use askama::Template;
+use authn::{Authn, Notice};
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Duration, Utc};
+use tenancy::TenantId;
+use tokens::Tokens;
+use uuid::Uuid;
+use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, day, moment, see_other};
+
+use super::client::{self, ActsAs, ApiClient};
+use super::form::{FormPage, Input};
+use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
+use crate::base::{Confirm, Doing, Layout, Organization, Role, Scope, ShownActor, WhyFields, WhyInput, unlinked};
+use crate::features::one_time_key;
+
+#[derive(Template)]
+#[template(path = "clients/list.html")]
+struct List {
+    shell: Shell,
+    clients: Vec<ListRow>,
+    new_url: Option<String>,
+}
+
+struct ListRow {
+    name: String,
+    id: String,
+    acts_as: ShownActor,
+    /// That of a service account.
+    role: Option<String>,
+    kind: &'static str,
+    scopes: Vec<&'static str>,
+    made: String,
+    maker: ShownActor,
+    last_used: String,
+    secret: String,
+    /// What to do about the age of the secret.
+    flag: Option<&'static str>,
+    renew_url: Option<String>,
+    revoke_url: Option<String>,
+}
+
+pub(super) fn list_url(organization: TenantId) -> String {
+    format!("/o/{organization}/clients")
+}
+
+fn url(client: &ApiClient, what: &str) -> String {
+    format!("/o/{}/clients/{}/{what}", client.organization, client.id)
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListClients>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let now = authn.clock().now();
+    let all = client::find(&mut tx, None).await?;
+    let clients = all.iter().filter(|client| ok.would::<ViewClient>(client)).map(|client| ListRow {
+        renew_url: ok.would::<RenewClient>(client).then(|| url(client, "secret")),
+        revoke_url: ok.would::<RevokeClient>(client).then(|| url(client, "revoke")),
+        ..ListRow::of(client, now, &layout.registry().scopes)
+    });
+    let clients = clients.collect();
+    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
+    Ok(Page(List { shell: layout.organization(&ok), clients, new_url }))
+}
+
+impl ListRow {
+    fn of(client: &ApiClient, now: DateTime<Utc>, scopes: &[Scope]) -> Self {
+        let ends_at = tokens::ends_at(client.secret_at, client.secret_days);
+        let label = |action: &String| scopes.iter().find(|scope| scope.action == *action).map(|scope| scope.label);
+        Self {
+            name: client.name.clone(),
+            id: client.id.to_string(),
+            acts_as: if client.role.is_some() {
+                ShownActor::Service { name: client.name.clone() }
+            } else {
+                let (email, verified) = (client.member_email.as_deref(), client.member_verified);
+                ShownActor::person(client.member_name.clone(), email, verified)
+            },
+            role: client.role.as_deref().map(|role| Role::label_of(role).to_owned()),
+            kind: match (client.dpop, client.signs) {
+                (true, _) => "Tokens bound to a key",
+                (_, true) => "Signed requests",
+                _ => "Bearer tokens",
+            },
+            scopes: client.scopes.iter().filter_map(label).collect(),
+            made: day(client.created_at),
+            maker: ShownActor::person(client.made_by.clone(), client.maker_email.as_deref(), client.maker_verified),
+            last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
+            secret: format!("{}, works until {}", day(client.secret_at), day(ends_at)),
+            flag: if ends_at <= now {
+                Some("Too old")
+            } else if ends_at - now <= SOON.min((ends_at - client.secret_at) / 3) {
+                Some("Renew soon")
+            } else {
+                None
+            },
+            renew_url: None,
+            revoke_url: None,
+        }
+    }
+}
+
+/// From when on people are told to renew a secret.
+const SOON: Duration = Duration::days(15);
+
+pub(super) async fn new(ok: Authorized<Prepare<MakeClient>>, layout: Layout) -> impl IntoResponse {
+    Page(FormPage::of(&ok, &layout, &Input::blank(), &FieldErrors::default()))
+}
+
+/// A secret, on the page that answers and nowhere after it.
+#[derive(Template)]
+#[template(path = "clients/secret.html")]
+struct SecretPage {
+    shell: Shell,
+    name: String,
+    id: String,
+    secret: String,
+    ends: String,
+    signs: bool,
+    /// What the program has to sign.
+    authority: String,
+    token_url: String,
+    api_url: String,
+    list_url: String,
+}
+
+pub(super) async fn make(
+    mut ok: Authorized<MakeClient>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    State(tokens): State<Tokens>,
+    FormOnce(input, key): FormOnce<Input>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let Some((new, why)) = input.parse(&mut errors, tokens.offered()) else {
+        let page = FormPage::of(&ok, &layout, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let may = match new.acts_as {
+        ActsAs::Oneself => ok.also::<MakeOwnClient>().await?,
+        ActsAs::Service(_) => ok.also::<MakeServiceAccount>().await?,
+    };
+    if !may {
+        return Err(Error::Forbidden);
+    }
+    let (id, signs) = (Uuid::now_v7(), new.kind == client::Kind::Signatures);
+    let secret = tokens.new_secret(id, signs)?;
+    let (url, now) = (list_url(ok.on().id), authn.clock().now());
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
+    let taken = || {
+        errors.add("name", "A client or a member has this name, or one that looks like it.");
+        let page = FormPage::of(&ok, &layout, &input, &errors);
+        errors.on_page(page)
+    };
+    let did = format!("has created the service account {}", unlinked(&new.name));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &url, member: None };
+    client::insert(&mut tx, (id, &new, &secret), &why, now, &doing, taken).await?;
+    authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
+    tx.commit().await?;
+    let shown = (&**secret.shown, tokens::ends_at(now, new.days.0));
+    Ok(SecretPage::of(&ok, &layout, ok.on().id, (&new.name, id, signs), shown, &tokens))
+}
+
+/// The answer to a form that is sent again. Nobody gets to see a secret a second time.
+fn created_before(name: &str) -> String {
+    format!(
+        "{name} was created already, and its secret was shown once. If you do not have it, make a new secret below."
+    )
+}
+
+fn secret_shown(name: &str, organization: TenantId) -> Notice {
+    Notice::ClientSecret { name: name.to_owned(), path: list_url(organization) }
+}
+
+impl SecretPage {
+    fn of<A: Action>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        organization: tenancy::TenantId,
+        (name, id, signs): (&str, Uuid, bool),
+        (secret, ends_at): (&str, DateTime<Utc>),
+        tokens: &Tokens,
+    ) -> Response {
+        let page = Self {
+            shell: layout.organization(ok),
+            name: name.to_owned(),
+            id: id.to_string(),
+            secret: secret.to_owned(),
+            ends: day(ends_at),
+            signs,
+            authority: tokens.authority(),
+            token_url: format!("{}/api/oauth/token", tokens.issuer()),
+            api_url: format!("{}/o/{organization}", tokens.audience()),
+            list_url: list_url(organization),
+        };
+        Page(page).into_response()
+    }
+}
+
+fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+    let lead = "The secret it has now, and every token that came of it, end at once.";
+    confirm(ok, layout, (format!("New secret for {}", ok.on().name), lead, "Make a new secret"), "secret", why)
+}
+
+fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+    let lead = "Its secret and its tokens end at once, and cannot be brought back.";
+    let words = (format!("Revoke {}", ok.on().name), lead, "Revoke the client");
+    Confirm { ends: true, ..confirm(ok, layout, words, "revoke", why) }
+}
+
+fn confirm<A: Action<On = ApiClient>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    (heading, lead, button): (String, &'static str, &'static str),
+    what: &str,
+    why: WhyFields,
+) -> Confirm {
+    let cancel_url = list_url(ok.on().organization);
+    let action_url = url(ok.on(), what);
+    Confirm {
+        shell: layout.organization(ok),
+        heading,
+        lead,
+        button,
+        ends: false,
+        once: false,
+        why,
+        action_url,
+        cancel_url,
+    }
+}
+
+pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>, layout: Layout) -> impl IntoResponse {
+    Page(renewal(&ok, &layout, WhyFields::empty()))
+}
+
+pub(super) async fn renew(
+    mut ok: Authorized<RenewClient>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    State(tokens): State<Tokens>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| renewal(&ok, &layout, why))?;
+    let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
+    let (mut tx, now) = (ok.begin().await?, authn.clock().now());
+    let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
+    let did = format!("has created a new secret for the service account {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    client::renew(&mut tx, (ok.on(), &secret), &why, now, &doing).await?;
+    let notice = secret_shown(&ok.on().name, ok.on().organization);
+    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
+    tx.commit().await?;
+    let client = ok.on();
+    let shown = (&**secret.shown, tokens::ends_at(now, client.secret_days));
+    Ok(SecretPage::of(&ok, &layout, client.organization, (&client.name, client.id, client.signs), shown, &tokens))
+}
+
+pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>, layout: Layout) -> impl IntoResponse {
+    Page(end(&ok, &layout, WhyFields::empty()))
+}
+
+pub(super) async fn revoke(
+    mut ok: Authorized<RevokeClient>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| end(&ok, &layout, why))?;
+    let mut tx = ok.begin().await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
+    let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);
+    let doing = Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member };
+    client::revoke(&mut tx, ok.on(), &why, &doing).await?;
+    tx.commit().await?;
+    let text = format!("{} was revoked.", ok.on().name);
+    Ok(see_other(&list_url(ok.on().organization), &text))
+}

@@ -1,0 +1,148 @@
+use askama::Template;
+use authz::Authorized;
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tenancy::{Read, Tx};
+use uuid::Uuid;
+use web::{Page, Query, Result, Shell, ShownEmail};
+
+use super::contact::list_url;
+use super::{CreateContact, ListContacts};
+use crate::base::{Find, Layout, Workspace};
+
+#[derive(Template)]
+#[template(path = "contacts/list.html")]
+struct List {
+    shell: Shell,
+    workspace: String,
+    query: String,
+    contacts: Vec<ListRow>,
+    may_create: bool,
+    new_url: String,
+    list_url: String,
+    next_url: Option<String>,
+    first_url: Option<String>,
+}
+
+struct ListRow {
+    url: String,
+    name: String,
+    email: ShownEmail,
+    company: String,
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListContacts>,
+    layout: Layout,
+    Query(find): Query<Find>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let list_url = list_url(ok.on());
+    let (found, next_url) = page(&mut tx, ok.on(), &find, &list_url).await?;
+    let row = |found: Found| ListRow {
+        url: format!("{list_url}/{}", found.id),
+        name: found.name,
+        email: ShownEmail::of_nobody(&found.email),
+        company: found.company,
+    };
+    Ok(Page(List {
+        shell: layout.organization(&ok),
+        workspace: ok.on().name.clone(),
+        contacts: found.into_iter().map(row).collect(),
+        may_create: ok.would::<CreateContact>(ok.on()),
+        new_url: format!("{list_url}/new"),
+        next_url,
+        first_url: find.first_url(&list_url),
+        query: find.q,
+        list_url,
+    }))
+}
+
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Found {
+    id: Uuid,
+    name: String,
+    email: String,
+    company: String,
+}
+
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(
+    tx: &mut Tx<Read>,
+    workspace: &Workspace,
+    find: &Find,
+    list_url: &str,
+) -> Result<(Vec<Found>, Option<String>)> {
+    let sought = find.sought();
+    let found =
+        if sought.is_empty() { all(tx, workspace, find).await? } else { select(tx, workspace, find, &sought).await? };
+    Ok(find.page(found, list_url, |contact| (&contact.name, contact.id)))
+}
+
+/// One page and one contact more, by name.
+async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Vec<Found>> {
+    Ok(sqlx::query_as!(
+        Found,
+        r#"select id, name, email, company from tenant.contacts
+            where workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
+            order by name collate "und-x-icu", id limit 21"#,
+        workspace.id.uuid(),
+        find.after,
+        find.after_id(),
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// The same of those with a word that begins with what is sought. Nothing in it is a pattern. U+FFFF is behind every
+/// character (CLDR, root collation).
+///
+/// What few words begin with is looked for by word, and sorted. What many begin with is looked for by name: the next ones
+/// in the order of the list are likely to have it. Only where 5,000 of them do not fill a page, all its words are read.
+async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find, sought: &str) -> Result<Vec<Found>> {
+    Ok(sqlx::query_as!(
+        Found,
+        r#"with few as materialized (
+             select from tenant.contact_words w
+              where w.workspace_id = $1
+                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+              limit 2001),
+           rare as (select count(*) <= 2000 as it_is from few),
+           near as materialized (
+             select c.name, c.id
+               from (select name, id from tenant.contacts
+                      where not (select it_is from rare)
+                        and workspace_id = $1 and (name collate "und-x-icu", id) > ($3, $4)
+                      order by name collate "und-x-icu", id limit 5000) c,
+                    lateral (select from tenant.contact_words w
+                              where w.contact_id = c.id
+                                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+                              limit 1) w
+              order by c.name collate "und-x-icu", c.id limit 21),
+           page as (
+             select case when it_is then false
+                         when (select count(*) from near) = 21 then true
+                         else not exists (select from tenant.contacts
+                                           where workspace_id = $1 and (name collate "und-x-icu", id) > ($3, $4)
+                                           order by name collate "und-x-icu", id offset 5000 limit 1)
+                    end as is_near from rare),
+           anywhere as (
+             select distinct w.name, w.contact_id as id from tenant.contact_words w
+              where not (select is_near from page) and w.workspace_id = $1
+                and w.word >= $2 collate tenant.alike and w.word < ($2 || U&'\FFFF') collate tenant.alike
+                and (w.name collate "und-x-icu", w.contact_id) > ($3, $4)
+              order by w.name, w.contact_id limit 21)
+           select c.id, c.name, c.email, c.company
+             from (select name, id from near where (select is_near from page)
+                    union all select name, id from anywhere) f
+             join tenant.contacts c on c.id = f.id
+            order by f.name collate "und-x-icu", f.id"#,
+        workspace.id.uuid(),
+        sought,
+        find.after,
+        find.after_id(),
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}

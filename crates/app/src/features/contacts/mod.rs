@@ -1,0 +1,70 @@
+//! Contacts of a workspace. The model that other features copy: a folder, a migration, a policy pair, templates, a test.
+
+mod api;
+mod contact;
+mod form;
+mod list;
+mod pages;
+mod summary;
+
+use authz::Routes;
+
+use crate::base::{Api, EventKind, Feature, Scope, Tab, Workspace, policies};
+
+use contact::Contact;
+
+authz::actions! {
+    /// See the list of contacts.
+    ListContacts: Read on Workspace;
+    /// Add a contact.
+    CreateContact: Write on Workspace;
+    /// See one contact, without its restricted fields.
+    ViewContact: Read on Contact;
+    /// Change a contact, except its restricted fields.
+    EditContact: Write on Contact;
+    /// Delete a contact.
+    DeleteContact: Write on Contact;
+    /// See tax id and bank account; asked in addition to `ViewContact`.
+    ViewRestrictedFields: Read on Contact, "restricted" data;
+    /// Change tax id and bank account; asked in addition to `EditContact`.
+    EditRestrictedFields: Write on Contact, "restricted" data;
+}
+
+const SCOPES: &[Scope] = &[
+    Scope::of::<ListContacts>("List and find contacts"),
+    Scope::of::<ViewContact>("See a contact"),
+    Scope::of::<ViewRestrictedFields>("See tax id and bank account"),
+    Scope::of::<CreateContact>("Add contacts"),
+    Scope::of::<EditContact>("Change contacts"),
+];
+
+const CONTACT_CREATED: EventKind = EventKind::new("contact.created", "Added a contact");
+const CONTACT_CHANGED: EventKind = EventKind::new("contact.changed", "Changed a contact");
+const CONTACT_DELETED: EventKind = EventKind::new("contact.deleted", "Deleted a contact");
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", list::list)
+        .post("", pages::create)
+        .get("/new", pages::new)
+        .get("/{contact}", pages::show)
+        .post("/{contact}", pages::update)
+        .get("/{contact}/edit", pages::edit)
+        .get("/{contact}/delete", pages::confirm_deletion)
+        .post("/{contact}/delete", pages::delete)
+        .under("/o/{organization}/w/{workspace}/contacts");
+    let api = Api::default()
+        .get("", api::list, api::LIST)
+        .post("", api::create, api::CREATE)
+        .get("/{contact}", api::show, api::SHOW)
+        .put("/{contact}", api::update, api::UPDATE)
+        .under("/api/v1/o/{organization}/w/{workspace}/contacts");
+    Feature::new("contacts")
+        .policies(policies!("contacts", ACTIONS))
+        .routes(routes)
+        .api(api)
+        .scopes(SCOPES)
+        .tab(Tab::to::<ListContacts>("Contacts", "/o/{organization}/w/{workspace}/contacts"))
+        .summarize_workspaces(summary::of_workspaces)
+        .events(&[CONTACT_CREATED, CONTACT_CHANGED, CONTACT_DELETED])
+}

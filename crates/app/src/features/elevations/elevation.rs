@@ -1,0 +1,243 @@
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
+use crate::base::{self, BoxFuture, Doing, Organization, Role, SignedOut, Why, cut};
+
+/// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
+pub(super) const ASKED: Limit = Limit { name: "elevation", at_once: 5, every: Duration::minutes(10) };
+/// How long somebody can approve.
+const OPEN: Duration = Duration::hours(24);
+
+/// A role that somebody asks for, acts in, or has asked for or acted in.
+#[derive(Debug)]
+pub(crate) struct Elevation {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) email_verified: bool,
+    pub(super) role: String,
+    pub(super) minutes: i32,
+    pub(super) reason: String,
+    pub(super) ticket: String,
+    pub(super) asked_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    pub(super) approver: Option<String>,
+    pub(super) approver_email: Option<String>,
+    pub(super) approver_verified: Option<bool>,
+    approved_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    /// The session that asked is over, and with it what it asked for.
+    signed_out: bool,
+}
+
+/// What has come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody has decided. Until when somebody can.
+    Open(DateTime<Utc>),
+    /// They act in it, until then.
+    Lasts(DateTime<Utc>),
+    Declined,
+    Ended,
+    /// Nobody approved it in time.
+    Lapsed,
+    /// The session that asked has ended.
+    SignedOut,
+}
+
+impl Elevation {
+    pub(super) fn stage(&self, now: DateTime<Utc>) -> Stage {
+        let until = self.approved_at.map(|at| at + Duration::minutes(self.minutes.into()));
+        match (until, self.ended_at) {
+            (None, Some(_)) => Stage::Declined,
+            (None, None) if self.expires_at <= now => Stage::Lapsed,
+            (_, None) if self.signed_out && until.is_none_or(|until| until > now) => Stage::SignedOut,
+            (None, None) => Stage::Open(self.expires_at),
+            (Some(until), None) if until > now => Stage::Lasts(until),
+            (Some(_), _) => Stage::Ended,
+        }
+    }
+
+    fn details(&self) -> Value {
+        let facts = json!({ "member": self.user, "role": self.role, "minutes": self.minutes });
+        base::details(facts, &self.reason, Some(&self.ticket))
+    }
+}
+
+impl Resource for Elevation {
+    type Plane = Tenant;
+    type View = super::ViewElevation;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("elevation") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.0.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Elevation", self.id)
+            .reference("member", &Entity::new("Member", self.user))
+            .text("role", &self.role)
+            .inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that are open first, then the newest, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Elevation>, bool)> {
+    let found = sqlx::query_as!(
+        Elevation,
+        r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, u.email,
+                  u.verified_email is not null as "email_verified!", e.role,
+                  e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?",
+                  a.email as "approver_email?", a.verified_email is not null as "approver_verified?", e.approved_at,
+                  e.ended_at, (s.ended_at is not null) as "signed_out!"
+             from tenant.elevations e join identity.users u on u.id = e.user_id
+             left join identity.users a on a.id = e.approved_by
+             left join identity.sessions s on s.id = e.session_id
+            where $1::uuid is null or e.id = $1
+            order by e.ended_at is null desc, e.asked_at desc, e.id limit 501"#,
+        id,
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// What somebody asks for.
+pub(super) struct Asked {
+    pub(super) role: Role,
+    pub(super) minutes: i32,
+}
+
+const ONE: Error = Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
+const DECIDED: Error = Error::Conflict(
+    "Somebody else has decided meanwhile, it is too late, they have signed out, or their own role is another one now. \
+     Nothing was changed now.",
+    None,
+);
+const OVER: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
+
+/// Until when what is asked for now can be approved.
+pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + OPEN
+}
+
+/// Asks for a role, beside the one that the membership has now.
+pub(super) async fn ask(
+    tx: &mut Tx<Write>,
+    asked: &Asked,
+    membership: &Membership,
+    why: &Why,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let (user, by, now) = (doing.who.user, doing.who.actor(), doing.authn.clock().now());
+    let (id, expires_at) = (Uuid::now_v7(), expiry(now));
+    sqlx::query!(
+        "update tenant.elevations e
+            set ended_at = least($2, coalesce(e.approved_at + make_interval(mins => e.minutes), e.expires_at))
+          where e.user_id = $1 and e.ended_at is null
+            and (coalesce(e.approved_at + make_interval(mins => e.minutes), e.expires_at) <= $2
+                 or exists (select from identity.sessions s where s.id = e.session_id and s.ended_at is not null))",
+        user.uuid(),
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+         values ($1, $2, $10, $3, $4, $5, $6, $7, $8, $9)",
+        id,
+        user.uuid(),
+        membership.role,
+        asked.role.key(),
+        asked.minutes,
+        why.reason(),
+        why.ticket(),
+        now,
+        expires_at,
+        by.session,
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+        Some("elevations_open_unique") => ONE,
+        Some("elevations_member") => Error::NotFound,
+        _ => error.into(),
+    })?;
+    let details = why.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
+    let target = Entity::new("Elevation", id).to_string();
+    ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
+}
+
+/// Lets them act in it from now on, if they still have the role they had when they asked.
+pub(super) async fn approve(
+    tx: &mut Tx<Write>,
+    elevation: &Elevation,
+    now: DateTime<Utc>,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announcement = ELEVATION_APPROVED.announce(tx, doing).await?;
+    let approved = sqlx::query!(
+        "update tenant.elevations e set approved_by = $2, approved_at = $3
+          where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
+            and exists (select from tenant.memberships m where m.user_id = e.user_id and m.role = e.own_role)
+            and not exists (select from identity.sessions s where s.id = e.session_id and s.ended_at is not null)",
+        elevation.id,
+        doing.who.user.uuid(),
+        now,
+    );
+    if approved.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(DECIDED);
+    }
+    let target = elevation.entity().to_string();
+    announcement.record(tx, target, elevation.details(), &doing.who.actor()).await
+}
+
+/// Declines it, or ends it where it was approved. Returns whether it was; [`record_end`] comes next.
+pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId, now: DateTime<Utc>) -> Result<bool> {
+    let lasted = sqlx::query_scalar!(
+        r#"update tenant.elevations set ended_by = $2, ended_at = $3
+            where id = $1 and ended_at is null and coalesce(approved_at + make_interval(mins => minutes), expires_at) > $3
+           returning approved_at is not null as "lasted!""#,
+        elevation.id,
+        ender.uuid(),
+        now,
+    );
+    lasted.fetch_optional(&mut **tx).await?.ok_or(OVER)
+}
+
+/// Ends what a member who is signed out has asked for or acts in: it was for one of those sessions.
+pub(super) fn end_when_signed_out<'a>(tx: &'a mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'a, Result<()>> {
+    Box::pin(async move {
+        let SignedOut { member, by, at } = signed_out;
+        sqlx::query!(
+            "update tenant.elevations set ended_at = $2, ended_by = $3 where user_id = $1 and ended_at is null",
+            member.uuid(),
+            at,
+            by.uuid(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    })
+}
+
+/// Records that it was ended, or declined. Nobody's role or membership has changed, so it may come after.
+pub(super) async fn record_end(
+    tx: &mut Tx<Write>,
+    elevation: &Elevation,
+    lasted: bool,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
+    let target = elevation.entity().to_string();
+    announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
+}

@@ -1,0 +1,55 @@
+//! Acting in another role for a while: somebody asks, and somebody else approves.
+
+mod elevation;
+mod pages;
+
+use authz::Routes;
+
+use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+
+use elevation::Elevation;
+
+authz::actions! {
+    /// See who has asked, and what came of it.
+    ListElevations: Read on Organization;
+    /// Ask for a role for a while.
+    AskForElevation: Write on Organization;
+    /// See what somebody asks for.
+    ViewElevation: Read on Elevation;
+    /// Let somebody act in the role they ask for.
+    ApproveElevation: Write on Elevation;
+    /// Decline what is asked for, or end what was approved.
+    EndElevation: Write on Elevation;
+}
+
+/// How long they are kept after they have ended.
+const RETENTION: &[tenancy::Rule] =
+    &[tenancy::keep!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
+
+const ELEVATION_REQUESTED: Announced = EventKind::new("elevation.requested", "Asked for a role for a while")
+    .announced("Somebody asks for a role", &[Audience::OwnersAndAdmins, Audience::Member]);
+const ELEVATION_APPROVED: Announced = EventKind::new("elevation.approved", "Approved a role for a while")
+    .announced("A role was approved", &[Audience::Owners, Audience::Member]);
+const ELEVATION_DECLINED: Announced = EventKind::new("elevation.declined", "Declined a role for a while")
+    .announced("A role was declined", &[Audience::Owners, Audience::Member]);
+const ELEVATION_ENDED: Announced = EventKind::new("elevation.ended", "Ended a role for a while")
+    .announced("A role was ended", &[Audience::Owners, Audience::Member]);
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", pages::list)
+        .post("", pages::ask)
+        .get("/new", pages::new)
+        .post("/{elevation}/approve", pages::approve)
+        .post("/{elevation}/end", pages::end)
+        .under("/o/{organization}/elevations");
+    Feature::new("elevations")
+        .policies(policies!("elevations", ACTIONS))
+        .routes(routes)
+        .announced(&[ELEVATION_REQUESTED, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED])
+        .limits(&[elevation::ASKED])
+        .retention(RETENTION)
+        .link(PageLink::to::<ListElevations>("/o/{organization}/members", "Elevations", "/o/{organization}/elevations"))
+        .banner(pages::banner)
+        .on_member_signed_out(elevation::end_when_signed_out)
+}

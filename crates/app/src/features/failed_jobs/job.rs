@@ -1,0 +1,79 @@
+use audit::Actor;
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::JOB_RETRIED;
+use crate::base::{Organization, cut};
+
+/// Jobs that one person may have tried again: each may send a mail.
+pub(super) const RETRIES: Limit = Limit { name: "job retry", at_once: 20, every: Duration::minutes(1) };
+/// Most that the page shows.
+const SHOWN: usize = 500;
+const RETRIED: Error = Error::Conflict("This job is already being tried again. Nothing was done now.", None);
+const EXPIRED: Error = Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
+
+/// A job that was given up.
+#[derive(Debug)]
+pub(crate) struct FailedJob {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) kind: String,
+    pub(super) about: String,
+    pub(super) tries: i32,
+    pub(super) failed_at: DateTime<Utc>,
+    pub(super) failure: String,
+    /// It was only good for a while, and that is over.
+    pub(super) expired: bool,
+}
+
+impl Resource for FailedJob {
+    type Plane = Tenant;
+    type View = super::ViewFailedJob;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("job") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.0.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("FailedJob", self.id).inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// The newest first, and whether there are more; or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<FailedJob>, bool)> {
+    let found = sqlx::query_as!(
+        FailedJob,
+        r#"select tenant_id as "organization!: TenantId", id, kind, about, tries, failed_at as "failed_at!",
+                  failure as "failure!", coalesce(expires_at <= now(), false) as "expired!"
+             from jobs.queue where failed_at is not null and ($1::uuid is null or id = $1)
+            order by failed_at desc, id limit 501"#,
+        id,
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// Queues it again. Its count of attempts continues, which fences off a worker that believes it still has the job.
+///
+/// # Errors
+/// [`Error::Conflict`] where it has expired, or somebody has done so already.
+pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
+    if job.expired {
+        return Err(EXPIRED);
+    }
+    let retried = sqlx::query!(
+        "update jobs.queue set failed_at = null, failure = null, due_at = now(), retried_at = now()
+          where id = $1 and failed_at is not null and coalesce(expires_at > now(), true)",
+        job.id,
+    );
+    if retried.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(RETRIED);
+    }
+    let details = json!({ "job": job.kind, "about": job.about, "failure": job.failure });
+    JOB_RETRIED.record(tx, job.entity().to_string(), details, by).await
+}

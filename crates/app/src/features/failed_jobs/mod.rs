@@ -1,0 +1,36 @@
+//! An organization's jobs that failed for good, such as mails that no server accepted, and trying one again.
+
+mod job;
+mod pages;
+
+use authz::Routes;
+
+use crate::base::{EventKind, Feature, Organization, PageLink, policies};
+
+use job::FailedJob;
+
+authz::actions! {
+    /// See the jobs that failed for good.
+    ListFailedJobs: Read on Organization;
+    /// See one of them.
+    ViewFailedJob: Read on FailedJob;
+    /// Retry it.
+    RetryJob: Write on FailedJob;
+}
+
+const JOB_RETRIED: EventKind = EventKind::new("job.retried", "Tried a failed job again");
+
+pub(crate) fn feature() -> Feature {
+    let routes =
+        Routes::new().get("", pages::list).post("/{job}/retry", pages::retry).under("/o/{organization}/failed-jobs");
+    Feature::new("failed_jobs")
+        .policies(policies!("failed_jobs", ACTIONS))
+        .routes(routes)
+        .events(&[JOB_RETRIED])
+        .limits(&[job::RETRIES])
+        .link(PageLink::to::<ListFailedJobs>(
+            "/o/{organization}/activity",
+            "Failed jobs",
+            "/o/{organization}/failed-jobs",
+        ))
+}

@@ -1,0 +1,66 @@
+use askama::Template;
+use authn::Authn;
+use authz::Authorized;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::job::{self, FailedJob};
+use super::{ListFailedJobs, RetryJob};
+use crate::base::Layout;
+
+#[derive(Template)]
+#[template(path = "failed_jobs/list.html")]
+struct List {
+    shell: Shell,
+    jobs: Vec<ListRow>,
+    more: bool,
+}
+
+struct ListRow {
+    kind: String,
+    about: String,
+    failed: String,
+    failure: String,
+    tries: i32,
+    expired: bool,
+    retry_url: Option<String>,
+}
+
+pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let url = format!("{}/failed-jobs", ok.on().url());
+    let row = |job: FailedJob| ListRow {
+        retry_url: (!job.expired && ok.would::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
+        kind: in_words(&job.kind),
+        about: job.about,
+        failed: moment(job.failed_at),
+        failure: job.failure,
+        tries: job.tries,
+        expired: job.expired,
+    };
+    let (all, more) = job::find(&mut tx, None).await?;
+    let jobs = all.into_iter().map(row).collect();
+    Ok(Page(List { shell: layout.organization(&ok), jobs, more }))
+}
+
+/// `domain_check` is "Domain check".
+fn in_words(kind: &str) -> String {
+    let words = kind.replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+pub(super) async fn retry(
+    mut ok: Authorized<RetryJob>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    authn.count_person(job::RETRIES, ok.who()).await?;
+    let by = ok.who().actor();
+    let mut tx = ok.begin().await?;
+    job::retry(&mut tx, ok.on(), &by).await?;
+    tx.commit().await?;
+    let url = format!("/o/{}/failed-jobs", ok.on().organization);
+    Ok(see_other(&url, "The job is being tried again."))
+}

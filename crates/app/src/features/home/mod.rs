@@ -1,0 +1,26 @@
+//! The front page: for strangers what this is, for people who are signed in their organizations.
+
+use askama::Template;
+use authn::SignedIn;
+use authz::{Public, Routes};
+use axum::response::{IntoResponse, Redirect, Response};
+use web::{Page, Shell};
+
+use crate::base::Feature;
+
+pub(crate) fn feature() -> Feature {
+    Feature::new("home").routes(Routes::new().get("/", landing))
+}
+
+#[derive(Template)]
+#[template(path = "home/landing.html")]
+struct Landing {
+    shell: Shell,
+}
+
+async fn landing(public: Public, who: Option<SignedIn>) -> Response {
+    match who {
+        Some(_) => Redirect::to("/organizations").into_response(),
+        None => Page(Landing { shell: public.context.shell() }).into_response(),
+    }
+}

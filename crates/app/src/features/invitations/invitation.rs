@@ -1,0 +1,209 @@
+use audit::Actor;
+use authn::{Authn, Limit};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::PRIVILEGED_INVITATION;
+use super::{INVITATION_MADE, INVITATION_REVOKED};
+use crate::base::{BoxFuture, Deleted, Doing, Organization, Role, Why, cut};
+
+/// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then
+/// one every two minutes, so that nobody sends unwanted mail in our name.
+pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
+/// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
+/// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.
+pub(super) const TOLD: Limit = Limit { name: "invitation mail", at_once: 5, every: Duration::hours(4) };
+pub(super) const TOLD_BY_ALL: Limit = Limit { name: "invitation mails", at_once: 20, every: Duration::hours(1) };
+/// How long an invitation can be accepted.
+const LIFETIME: Duration = Duration::days(7);
+
+/// An invitation, as the organization sees it.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) email: String,
+    pub(super) role: String,
+    pub(super) inviter: String,
+    pub(super) inviter_email: String,
+    pub(super) inviter_verified: bool,
+    /// The mail that tells of it was given up.
+    pub(super) undelivered: bool,
+    /// A mail was sent.
+    pub(super) told: bool,
+    inviter_role: String,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+impl Resource for Invitation {
+    type Plane = Tenant;
+    type View = super::RevokeInvitation;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            Invitation,
+            r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                      u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
+                      exists (select from audit.events e
+                               where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
+                                 and e.details ->> 'recipient' = i.email
+                                 and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
+                                                    and r.details ->> 'about' = i.email)) as "undelivered!",
+                      i.told, i.inviter_role, i.expires_at
+                 from tenant.invitations i join identity.users u on u.id = i.invited_by
+                where i.id = $1"#,
+            id,
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        entity(self.organization, self.id, &self.email, &self.role, &self.inviter_role)
+    }
+}
+
+/// An invitation as policies see it.
+pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, inviter_role: &str) -> Entity {
+    Entity::new("Invitation", id)
+        .text("email", email)
+        .text("role", role)
+        .text("inviter_role", inviter_role)
+        .inside(Organization::as_entity(organization))
+}
+
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// Those that can still be accepted, by address, and whether there are more.
+pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<Invitation>, bool)> {
+    let found = sqlx::query_as!(
+        Invitation,
+        r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
+                  u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
+                  exists (select from audit.events e
+                           where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
+                             and e.details ->> 'recipient' = i.email
+                             and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
+                                                and r.details ->> 'about' = i.email)) as "undelivered!",
+                  i.told, i.inviter_role, i.expires_at
+             from tenant.invitations i join identity.users u on u.id = i.invited_by
+            where i.expires_at > $1 order by i.email limit 501"#,
+        now,
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// Whether a mail may be sent to an address. It is counted when it is queued ([`count_told`]).
+pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
+    for (limit, whose) in told_limits(email, organization) {
+        if authn.is_spent(limit, &whose).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Counts a mail that was queued.
+pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
+    for (limit, whose) in told_limits(email, organization) {
+        match authn.count_untold(limit, &whose).await {
+            // Others were sent in the same moment.
+            Ok(()) | Err(Error::TooMany(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn told_limits(email: &str, organization: TenantId) -> [(Limit, String); 2] {
+    [(TOLD, format!("{email} {organization}")), (TOLD_BY_ALL, email.to_owned())]
+}
+
+/// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.
+pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>) -> Result<Option<&'static str>> {
+    let known = sqlx::query!(
+        r#"select exists (select from tenant.memberships m join identity.users u on u.id = m.user_id
+                           where u.verified_email = $1) as "belongs!",
+                  exists (select from tenant.invitations where email = $1 and expires_at > $2) as "invited!""#,
+        email,
+        now,
+    );
+    let known = known.fetch_one(&mut **tx).await?;
+    Ok(if known.belongs {
+        Some("Somebody with this address belongs to the organization already.")
+    } else if known.invited {
+        Some("This address is invited already. To change the role, take that invitation back first.")
+    } else {
+        None
+    })
+}
+
+const CHANGED: Error =
+    Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
+
+/// Invites `email`, in small letters, as `role`. Returns until when. `told`: a mail goes with it.
+pub(super) async fn insert(
+    tx: &mut Tx<Write>,
+    (email, role, told): (&str, Role, bool),
+    inviter: &Membership,
+    why: &Why,
+    now: DateTime<Utc>,
+    doing: &Doing<'_>,
+) -> Result<DateTime<Utc>> {
+    let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
+    sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
+    sqlx::query!(
+        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        id,
+        email,
+        role.key(),
+        by.user.map(tenancy::UserId::uuid),
+        inviter.role,
+        now,
+        expires_at,
+        told,
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
+        Some("invitations_email_unique" | "invitations_inviter") => CHANGED,
+        _ => error.into(),
+    })?;
+    let details = why.details(json!({ "email": email, "role": role.key() }));
+    let target = format!("Invitation::{id}");
+    // Owners hear of everybody who may come to decide about people or money.
+    if role.is_privileged() {
+        PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
+    } else {
+        INVITATION_MADE.record(tx, target, details, &by).await?;
+    }
+    Ok(expires_at)
+}
+
+/// Takes it back: whoever was invited does not see it any more.
+pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, why: &Why, by: &Actor) -> Result<()> {
+    let revoked = sqlx::query!("delete from tenant.invitations where id = $1", invitation.id);
+    if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(Error::Conflict(
+            "This invitation was accepted or taken back meanwhile. Nothing was changed now.",
+            None,
+        ));
+    }
+    let details = why.details(json!({ "email": invitation.email, "role": invitation.role }));
+    INVITATION_REVOKED.record(tx, format!("Invitation::{}", invitation.id), details, by).await
+}
+
+/// Deletes those of an organization that is deleted.
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+    Box::pin(async move {
+        let deleted = sqlx::query!("delete from tenant.invitations").execute(&mut **tx).await?;
+        Ok(Some(("invitations", deleted.rows_affected())))
+    })
+}

@@ -1,0 +1,70 @@
+//! Asking people to join an organization, and joining.
+
+mod invitation;
+mod own;
+mod pages;
+
+use authz::Routes;
+
+use crate::base::{Account, Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+
+use invitation::Invitation;
+use own::OwnInvitation;
+
+authz::actions! {
+    /// See who is invited.
+    ListInvitations: Read on Organization;
+    /// Invite somebody.
+    InviteMember: Write on Organization;
+    /// Invite somebody as an owner; asked in addition to `InviteMember`.
+    InviteOwner: Write on Organization;
+    /// Take an invitation back.
+    RevokeInvitation: Write on Invitation;
+    /// See what one is invited to.
+    ListOwnInvitations: Read on Account;
+    /// Join as one was invited.
+    AcceptInvitation: Write on OwnInvitation;
+}
+
+/// How long they are kept after they have ended.
+const RETENTION: &[tenancy::Rule] = &[tenancy::keep!(
+    "tenant.invitations",
+    "tenant_id, id",
+    "expires_at",
+    tenancy::Keep::For(std::time::Duration::from_hours(30 * 24))
+)];
+
+const INVITATION_MADE: EventKind = EventKind::new("invitation.made", "Invited somebody");
+const PRIVILEGED_INVITATION: Announced =
+    EventKind::new("invitation.privileged", "Invited somebody to a privileged role")
+        .announced("Somebody was invited to a privileged role", &[Audience::Owners]);
+const INVITATION_REVOKED: EventKind = EventKind::new("invitation.revoked", "Took an invitation back");
+const MEMBER_JOINED: EventKind = EventKind::new("member.joined", "Joined the organization");
+const MAIL_UNDELIVERABLE: EventKind = EventKind::new("mail.undeliverable", "Could not deliver a mail");
+
+pub(crate) fn feature() -> Feature {
+    let organization = Routes::new()
+        .get("", pages::list)
+        .post("", pages::invite)
+        .get("/new", pages::new)
+        .get("/{invitation}/revoke", pages::confirm_revocation)
+        .post("/{invitation}/revoke", pages::revoke)
+        .under("/o/{organization}/invitations");
+    let routes = Routes::new()
+        .get("/invitations", pages::list_own)
+        .post("/invitations/{own_invitation}/accept", pages::accept)
+        .and(organization);
+    Feature::new("invitations")
+        .policies(policies!("invitations", ACTIONS))
+        .routes(routes)
+        .events(&[INVITATION_MADE, INVITATION_REVOKED, MEMBER_JOINED, MAIL_UNDELIVERABLE])
+        .announced(&[PRIVILEGED_INVITATION])
+        .limits(&[invitation::MADE, invitation::TOLD, invitation::TOLD_BY_ALL])
+        .retention(RETENTION)
+        .link(PageLink::to::<ListInvitations>(
+            "/o/{organization}/members",
+            "Invitations",
+            "/o/{organization}/invitations",
+        ))
+        .on_organization_deleted(invitation::delete_all)
+}

@@ -1,0 +1,271 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare, Verdict};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use mail::Mail;
+use serde::Deserialize;
+use web::{
+    Email, Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, day, moment,
+    see_other, shown_email,
+};
+
+use super::invitation::{self, Invitation};
+use super::own::{self, OwnInvitation};
+use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
+use crate::base::{
+    Confirm, Doing, Layout, Organization, Role, RoleChoice, ShownActor, Why, WhyFields, WhyInput, personal, unlinked,
+};
+use crate::features::one_time_key;
+
+#[derive(Template)]
+#[template(path = "invitations/list.html")]
+struct List {
+    shell: Shell,
+    invitations: Vec<ListRow>,
+    more: bool,
+    new_url: Option<String>,
+}
+
+struct ListRow {
+    email: ShownEmail,
+    /// Why they may not know of it.
+    undelivered: Option<&'static str>,
+    role: &'static str,
+    inviter: ShownActor,
+    expires: String,
+    revoke_url: Option<String>,
+}
+
+fn list_url(organization: &Organization) -> String {
+    format!("{}/invitations", organization.url())
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListInvitations>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let url = list_url(ok.on());
+    let row = |invitation: Invitation| ListRow {
+        revoke_url: ok.would::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
+        role: Role::label_of(&invitation.role),
+        expires: moment(invitation.expires_at),
+        inviter: ShownActor::person(
+            Some(invitation.inviter),
+            Some(&invitation.inviter_email),
+            Some(invitation.inviter_verified),
+        ),
+        email: ShownEmail::of_nobody(&invitation.email),
+        undelivered: if !invitation.told {
+            Some("No email sent")
+        } else if invitation.undelivered {
+            Some("Email not delivered")
+        } else {
+            None
+        },
+    };
+    let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
+    let invitations = all.into_iter().map(row).collect();
+    let new_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
+    Ok(Page(List { shell: layout.organization(&ok), invitations, more, new_url }))
+}
+
+#[derive(Template)]
+#[template(path = "invitations/new.html")]
+struct New {
+    shell: Shell,
+    organization: String,
+    form: InviteForm,
+    roles: Vec<RoleChoice>,
+    action_url: String,
+}
+
+struct InviteForm {
+    email: Field,
+    role: Field,
+    why: WhyFields,
+}
+
+impl InviteForm {
+    fn has_errors(&self) -> bool {
+        self.email.error.is_some() || self.role.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InviteInput {
+    email: String,
+    #[serde(default)]
+    role: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl New {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        input: &InviteInput,
+        errors: &FieldErrors,
+    ) -> Self {
+        Self {
+            shell: layout.organization(ok),
+            organization: ok.on().name.clone(),
+            form: InviteForm {
+                email: errors.field("email", &*input.email),
+                role: errors.field("role", &*input.role),
+                why: WhyFields::of(&input.reason, &input.ticket, errors),
+            },
+            roles: Role::choices(ok.would::<InviteOwner>(ok.on())),
+            action_url: list_url(ok.on()),
+        }
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<InviteMember>>, layout: Layout) -> impl IntoResponse {
+    Page(New::page(&ok, &layout, &InviteInput::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn invite(
+    mut ok: Authorized<InviteMember>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    FormOnce(input, key): FormOnce<InviteInput>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let email = errors.parse::<Email>("email", &input.email).map(|email| email.folded());
+    let role = errors.parse::<Role>("role", &input.role);
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(email), Some(role), Some(why)) = (email, role, why) else {
+        let page = New::page(&ok, &layout, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    if role == Role::Owner && !ok.also::<InviteOwner>().await? {
+        return Err(Error::Forbidden);
+    }
+    authn.count_person(invitation::MADE, ok.who()).await?;
+    let told = invitation::may_be_told(&authn, &email, ok.on().id).await?;
+    let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
+    let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
+    if !told {
+        text.push_str(
+            " No email was sent: this address has had too many lately. Ask them to sign in and open Invitations.",
+        );
+    }
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
+    let now = authn.clock().now();
+    if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
+        errors.add("email", obstacle);
+        let page = New::page(&ok, &layout, &input, &errors);
+        return Err(errors.on_page(page));
+    }
+    let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &page, member: None };
+    let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &why, now, &doing).await?;
+    if told {
+        mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+    }
+    tx.commit().await?;
+    if told {
+        invitation::count_told(&authn, &email, ok.on().id).await?;
+    }
+    Ok(see_other(&url, &text))
+}
+
+/// Nothing in it is secret: whoever it was not sent to can do nothing with it.
+fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Mail {
+    let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
+    let text = format!(
+        "{inviter} invites you to join “{organization}” as {}.\n\n\
+         To accept, sign in with an account that has the address this was sent to:\n\
+         {url}\n\n\
+         The invitation ends on {until}. If you do not know {inviter}, there is nothing to do: without you nothing happens.\n",
+        role.label(),
+    );
+    Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, good_for: None }
+}
+
+fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+    let cancel_url = format!("/o/{}/invitations", ok.on().organization);
+    Confirm {
+        shell: layout.organization(ok),
+        heading: format!("Take back the invitation of {}?", shown_email(&ok.on().email)),
+        lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
+        button: "Take it back",
+        ends: true,
+        once: false,
+        why,
+        action_url: format!("{cancel_url}/{}/revoke", ok.on().id),
+        cancel_url,
+    }
+}
+
+pub(super) async fn confirm_revocation(ok: Authorized<Prepare<RevokeInvitation>>, layout: Layout) -> impl IntoResponse {
+    Page(revocation(&ok, &layout, WhyFields::empty()))
+}
+
+pub(super) async fn revoke(
+    mut ok: Authorized<RevokeInvitation>,
+    layout: Layout,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| revocation(&ok, &layout, why))?;
+    let mut tx = ok.begin().await?;
+    invitation::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    tx.commit().await?;
+    let to = format!("/o/{}/invitations", ok.on().organization);
+    Ok(see_other(&to, &format!("{} is not invited any more.", shown_email(&ok.on().email))))
+}
+
+#[derive(Template)]
+#[template(path = "invitations/own.html")]
+struct ListOwn {
+    shell: Shell,
+    invitations: Vec<OwnRow>,
+    more: bool,
+    email: ShownEmail,
+    email_verified: bool,
+}
+
+struct OwnRow {
+    organization: String,
+    role: &'static str,
+    expires: String,
+    /// None where whoever invited them may not any more.
+    accept_url: Option<String>,
+}
+
+pub(super) async fn list_own(
+    mut ok: Authorized<ListOwnInvitations>,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let row = |own: OwnInvitation| OwnRow {
+        accept_url: (ok.verdict::<AcceptInvitation>(&own) != Verdict::Refused)
+            .then(|| format!("/invitations/{}/accept", own.id)),
+        role: Role::label_of(&own.role),
+        expires: moment(own.expires_at),
+        organization: own.organization_name,
+    };
+    let (all, more) = own::all(&mut tx, authn.clock().now()).await?;
+    let invitations = all.into_iter().map(row).collect();
+    let who = ok.who();
+    let (email, email_verified) = (ShownEmail::of_nobody(&who.email), who.email_verified);
+    Ok(Page(ListOwn { shell: personal(who), invitations, more, email, email_verified }))
+}
+
+pub(super) async fn accept(
+    mut ok: Authorized<AcceptInvitation>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let mut tx = ok.begin().await?;
+    own::accept(&mut tx, ok.on(), ok.who().user, authn.clock().now(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    let own = ok.on();
+    Ok(see_other(&format!("/o/{}", own.organization), &format!("You belong to {} now.", own.organization_name)))
+}

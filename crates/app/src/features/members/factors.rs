@@ -1,0 +1,156 @@
+use askama::Template;
+use authn::{Authn, Notice, remove_factors};
+use authz::{Action, Authorized, Entity, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tenancy::{TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Error, FormOnce, Page, Result, Shell, see_other};
+
+use super::pages::list_url;
+use super::{FACTORS_RESET, ResetFactorsAlone};
+use super::{Member, ResetFactors};
+use crate::base::{
+    BoxFuture, CHANGED, Doing, Execution, Layout, Organization, PendingAction, Role, StoredAction, WhyFields, WhyInput,
+    unlinked,
+};
+use crate::features::approvals::{OWNER_RULE, REQUESTS, Request};
+use crate::features::one_time_key;
+
+/// How the reset of an admin comes about, for the page on which it is asked for.
+const SECOND_PERSON: &str = "This needs approval, because this member is an admin, or was an owner or admin until recently. \
+    Somebody else who has been an owner or admin for three days has to approve it within a day.";
+
+/// What happens.
+const CONSEQUENCES: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
+    sessions end. They sign in with the organization's provider then, and make a new passkey.";
+
+const THEIR_OWN: Error = Error::Conflict(
+    "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. \
+     They recover it themselves.",
+    None,
+);
+
+#[derive(Template)]
+#[template(path = "members/reset_factors.html")]
+struct Reset {
+    shell: Shell,
+    member_name: String,
+    consequences: &'static str,
+    /// It is only asked for: how it comes about then.
+    asks: Option<&'static str>,
+    why: WhyFields,
+    action_url: String,
+    cancel_url: String,
+}
+
+impl Reset {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Self {
+        let rule = if ok.on().role == Role::Owner.key() { OWNER_RULE } else { SECOND_PERSON };
+        Self {
+            shell: layout.organization(ok),
+            member_name: ok.on().name.clone(),
+            consequences: CONSEQUENCES,
+            asks: (!ok.would::<ResetFactorsAlone>(ok.on())).then_some(rule),
+            why,
+            action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
+            cancel_url: list_url(ok.on()),
+        }
+    }
+}
+
+pub(super) async fn confirm(ok: Authorized<Prepare<ResetFactors>>, layout: Layout) -> Result<impl IntoResponse> {
+    if !ok.on().managed {
+        return Err(THEIR_OWN);
+    }
+    Ok(Page(Reset::page(&ok, &layout, WhyFields::empty())))
+}
+
+pub(super) async fn reset(
+    mut ok: Authorized<ResetFactors>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    FormOnce(input, key): FormOnce<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| Reset::page(&ok, &layout, why))?;
+    if !ok.on().managed {
+        return Err(THEIR_OWN);
+    }
+    authn.count_person(REQUESTS, ok.who()).await?;
+    let alone = ok.also::<ResetFactorsAlone>().await?;
+    let membership = ok.member()?.membership.clone();
+    let (url, name) = (list_url(ok.on()), &ok.on().name);
+    let text = if alone {
+        format!("The passkeys and codes of {name} were reset.")
+    } else {
+        format!("The passkeys and codes of {name} are reset once this is approved.")
+    };
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
+    let action = FactorReset { member: ok.on().user, role: ok.on().role.clone() };
+    let (organization, member, registry) = (&Organization::of(&membership), Some(&*ok.on().name), layout.registry());
+    let request = Request { organization, action, member, why: &why, registry, alone };
+    request.submit(&mut tx, &authn, ok.who(), &membership).await?;
+    tx.commit().await?;
+    Ok(see_other(&url, &text))
+}
+
+/// Takes the factors of somebody for whom the organization's provider speaks, if they still are what they were.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FactorReset {
+    member: UserId,
+    role: String,
+}
+
+impl StoredAction for FactorReset {
+    const KIND: &'static str = "reset_factors";
+}
+
+impl PendingAction for FactorReset {
+    fn target(&self, _: TenantId) -> Uuid {
+        self.member.uuid()
+    }
+
+    fn affects_owner(&self) -> bool {
+        self.role == Role::Owner.key()
+    }
+
+    fn title(&self, member: &str) -> String {
+        format!("Reset the passkeys and codes of {member}, {}", Role::label_of(&self.role))
+    }
+
+    fn consequences(&self) -> &'static str {
+        CONSEQUENCES
+    }
+
+    fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.reset(tx, execution))
+    }
+}
+
+impl FactorReset {
+    async fn reset(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
+        let Execution { authn, organization, mut details, who, .. } = execution;
+        let found = sqlx::query!(
+            r#"select u.managed_by = m.tenant_id as managed from tenant.memberships m join identity.users u on u.id = m.user_id
+                where m.user_id = $1 and m.role = $2 for update of m"#,
+            self.member.uuid(),
+            self.role,
+        );
+        let found = found.fetch_optional(&mut **tx).await?.ok_or(CHANGED)?;
+        if found.managed != Some(true) {
+            return Err(THEIR_OWN);
+        }
+        let name = execution.member.map_or_else(|| "a member".to_owned(), unlinked);
+        let (did, page) = (format!("has reset the passkeys and codes of {name}"), organization.url());
+        let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
+        let announcement = FACTORS_RESET.announce(tx, &doing).await?;
+        let removed = remove_factors(tx, self.member, "by the organization", authn.clock().now()).await?;
+        details["passkeys"] = json!(removed.passkeys);
+        let target = Entity::new("Member", self.member).to_string();
+        announcement.record(tx, target, details, &who.actor()).await?;
+        authn.tell(tx, self.member, &Notice::FactorsReset, who.context()).await
+    }
+}

@@ -1,0 +1,173 @@
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use web::{Error, Result};
+
+use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
+use crate::base::{Doing, Find, Organization, Registry, Role, SignedOut, Why};
+
+/// Somebody who belongs to the organization.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row as the query returns it")]
+pub(crate) struct Member {
+    pub(super) organization: TenantId,
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) email_verified: bool,
+    /// Another member or a client of the API has this name, or one that looks like it.
+    pub(super) same_name: bool,
+    pub(super) role: String,
+    /// They were an owner or an admin within a day.
+    decided_lately: bool,
+    pub(super) since: DateTime<Utc>,
+    /// The organization's own provider speaks for them, and their account is nobody else's.
+    pub(super) managed: bool,
+}
+
+impl Resource for Member {
+    type Plane = Tenant;
+    type View = super::ViewMember;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
+        Ok(sqlx::query_as!(
+            Member,
+            r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                      u.verified_email is not null as "email_verified!",
+                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                where o.name_key = u.name_key and o.id <> u.id)
+                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
+                      m.role, m.created_at as since,
+                      (m.decided_until > now()) is true as "decided_lately!",
+                      u.managed_by is not distinct from m.tenant_id as "managed!"
+                 from tenant.memberships m join identity.users u on u.id = m.user_id
+                where m.user_id = $1"#,
+            user.uuid(),
+        )
+        .fetch_optional(&mut **tx)
+        .await?)
+    }
+
+    fn entity(&self) -> Entity {
+        let organization = Organization::as_entity(self.organization);
+        Entity::new("Member", self.user)
+            .reference("organization", &organization)
+            .text("role", &self.role)
+            .flag("decided_lately", self.decided_lately)
+            .inside(Entity::new("Role", &*self.role))
+            .inside(organization)
+    }
+}
+
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Member>, Option<String>)> {
+    let found = select(tx, find).await?;
+    Ok(find.page(found, list_url, |member| (&member.name, member.user.uuid())))
+}
+
+/// One page and one member more, by name, of those with a word that begins with what is sought. Nothing in it is a pattern.
+async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
+    Ok(sqlx::query_as!(
+        Member,
+        r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
+                      u.verified_email is not null as "email_verified!",
+                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                where o.name_key = u.name_key and o.id <> u.id)
+                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
+                  m.role, m.created_at as since,
+                      (m.decided_until > now()) is true as "decided_lately!",
+                      u.managed_by is not distinct from m.tenant_id as "managed!"
+             from tenant.memberships m join identity.users u on u.id = m.user_id
+            where ($1 = '' or exists (select from unnest(u.words) w
+                                       where w >= $1 collate tenant.alike and w < ($1 || U&'\FFFF') collate tenant.alike))
+              and (u.display_name collate "und-x-icu", m.user_id) > ($2, $3)
+            order by u.display_name collate "und-x-icu", m.user_id limit 21"#,
+        find.sought(),
+        find.after,
+        find.after_id(),
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+const CHANGED: Error = Error::Conflict(
+    "This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.",
+    None,
+);
+const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
+
+/// Gives `member` the role `to`, if they still have the role `from`. `details` say why.
+pub(super) async fn change_role(
+    tx: &mut Tx<Write>,
+    (member, from): (UserId, &str),
+    to: Role,
+    mut details: Value,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announcement = ROLE_CHANGED.announce(tx, doing).await?;
+    let changed = sqlx::query!(
+        "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
+        member.uuid(),
+        from,
+        to.key(),
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    if changed.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    details["from"] = json!(from);
+    details["to"] = json!(to.key());
+    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
+}
+
+/// Ends the member's access here until they sign in again. Sessions that stand on the organization's own word end whole; what
+/// others are elsewhere is not for it to say.
+pub(super) async fn end_sessions(
+    tx: &mut Tx<Write>,
+    signed_out: SignedOut,
+    registry: &Registry,
+    why: &Why,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let user = signed_out.member.uuid();
+    let member_now =
+        sqlx::query!("update tenant.memberships set signed_out_at = clock_timestamp() where user_id = $1", user);
+    if member_now.execute(&mut **tx).await?.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    registry.sign_out_member(tx, signed_out).await?;
+    let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
+    let ended = sqlx::query!(
+        "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
+          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null
+            and expires_at > $2",
+        user,
+        signed_out.at,
+    );
+    let details = why.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
+    let target = Entity::new("Member", signed_out.member).to_string();
+    announcement.record(tx, target, details, &doing.who.actor()).await
+}
+
+/// Ends the membership, if they still have the role. `details` say why.
+pub(super) async fn remove(
+    tx: &mut Tx<Write>,
+    (member, role): (UserId, &str),
+    mut details: Value,
+    doing: &Doing<'_>,
+) -> Result<()> {
+    let announcement = MEMBER_REMOVED.announce(tx, doing).await?;
+    let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", member.uuid(), role,)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    if removed.rows_affected() == 0 {
+        return Err(CHANGED);
+    }
+    details["role"] = json!(role);
+    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
+}

@@ -1,0 +1,96 @@
+//! What is done to an owner, once it is approved.
+
+use serde::{Deserialize, Serialize};
+use tenancy::{TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::Result;
+
+use super::member;
+use super::pages::REMOVAL;
+use crate::base::{BoxFuture, CHANGED, Doing, Execution, PendingAction, Role, StoredAction, unlinked};
+
+const OWNER: &str = Role::Owner.key();
+
+/// Ends the membership of an owner.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    pub(super) member: UserId,
+}
+
+impl StoredAction for Removal {
+    const KIND: &'static str = "remove_owner";
+}
+
+impl PendingAction for Removal {
+    fn target(&self, _: TenantId) -> Uuid {
+        self.member.uuid()
+    }
+
+    fn affects_owner(&self) -> bool {
+        true
+    }
+
+    fn ends_access_of(&self, user: UserId) -> bool {
+        self.member == user
+    }
+
+    fn title(&self, member: &str) -> String {
+        format!("Remove {member}, Owner")
+    }
+
+    fn consequences(&self) -> &'static str {
+        REMOVAL
+    }
+
+    fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Execution { authn, organization, member: name, details, who, .. } = execution;
+            let did = format!("has removed {}", name.map_or_else(|| "a member".to_owned(), unlinked));
+            let doing =
+                Doing { authn, who, organization, did: &did, page: "/organizations", member: Some(self.member) };
+            member::remove(tx, (self.member, OWNER), details, &doing).await
+        })
+    }
+}
+
+/// Gives an owner another role.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Demotion {
+    pub(super) member: UserId,
+    pub(super) role: String,
+}
+
+impl StoredAction for Demotion {
+    const KIND: &'static str = "demote_owner";
+}
+
+impl PendingAction for Demotion {
+    fn target(&self, _: TenantId) -> Uuid {
+        self.member.uuid()
+    }
+
+    fn affects_owner(&self) -> bool {
+        true
+    }
+
+    fn title(&self, member: &str) -> String {
+        format!("Change the role of {member} from Owner to {}", Role::label_of(&self.role))
+    }
+
+    fn consequences(&self) -> &'static str {
+        "They can do what the new role allows, and are no longer an owner."
+    }
+
+    fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Execution { authn, organization, member: name, details, who, .. } = execution;
+            let to = Role::try_from(&*self.role).map_err(|_| CHANGED)?;
+            let name = name.map_or_else(|| "a member".to_owned(), unlinked);
+            let (did, page) = (format!("has changed the role of {name} to {}", to.label()), organization.url());
+            let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
+            member::change_role(tx, (self.member, OWNER), to, details, &doing).await
+        })
+    }
+}

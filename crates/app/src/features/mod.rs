@@ -1,0 +1,56 @@
+//! One folder per feature, and this list. What a feature brings, it registers itself (`feature()`).
+
+mod account;
+mod activity;
+mod api;
+mod approvals;
+mod authenticator;
+mod clients;
+mod contacts;
+mod elevations;
+mod failed_jobs;
+mod home;
+mod invitations;
+mod members;
+mod one_time_key;
+mod operations;
+mod organizations;
+mod passkeys;
+mod recovery;
+mod resume;
+mod sessions;
+mod settings;
+mod sign_in;
+mod step_up;
+
+use crate::base::Feature;
+
+pub use settings::DomainCheck;
+
+/// Every feature. The entries of the navigation are in this order.
+pub(crate) fn all() -> Vec<Feature> {
+    vec![
+        operations::feature(),
+        home::feature(),
+        sign_in::feature(),
+        step_up::feature(),
+        resume::feature(),
+        account::feature(),
+        passkeys::feature(),
+        authenticator::feature(),
+        sessions::feature(),
+        recovery::feature(),
+        one_time_key::feature(),
+        organizations::feature(),
+        contacts::feature(),
+        members::feature(),
+        invitations::feature(),
+        elevations::feature(),
+        approvals::feature(),
+        clients::feature(),
+        settings::feature(),
+        api::feature(),
+        activity::feature(),
+        failed_jobs::feature(),
+    ]
+}

@@ -1,0 +1,49 @@
+//! What those who run the application ask it: is it alive, can it work, whom to tell about a hole.
+
+use authn::Authn;
+use authz::{Public, Routes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use chrono::{Duration, SecondsFormat};
+use std::sync::Arc;
+use web::{Error, Result};
+
+use crate::base::{Feature, Readiness, SecurityContact, origin_of_requests};
+
+/// A security.txt is to be renewed within a year (RFC 9116, section 2.5.5). Ours always expires this far ahead, so it
+/// never expires unnoticed while the application runs.
+const VALID: Duration = Duration::days(90);
+
+pub(crate) fn feature() -> Feature {
+    let routes =
+        Routes::new().get("/healthz", alive).get("/readyz", ready).get("/.well-known/security.txt", security_txt);
+    Feature::new("operations").routes(routes)
+}
+
+async fn alive(_: Public) -> &'static str {
+    "alive\n"
+}
+
+async fn ready(_: Public, State(readiness): State<Readiness>) -> Result<String> {
+    if !readiness.ask().await {
+        return Err(Error::Unavailable);
+    }
+    Ok(format!("ready\n{}\n", origin_of_requests(readiness.proxies)))
+}
+
+async fn security_txt(
+    public: Public,
+    State(authn): State<Authn>,
+    State(security): State<Arc<SecurityContact>>,
+) -> impl IntoResponse {
+    drop(public);
+    let expires = (authn.clock().now() + VALID).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut text = format!("Contact: {}\nExpires: {expires}\nPreferred-Languages: en\n", security.contact);
+    if let Some(policy) = &security.policy {
+        text += "Policy: ";
+        text += policy;
+        text.push('\n');
+    }
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+}

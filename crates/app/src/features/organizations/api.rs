@@ -1,0 +1,51 @@
+//! What clients of the API need to find their way: their organization and its workspaces.
+
+use authz::Authorized;
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tenancy::TenantId;
+use tokens::ApiClient;
+use uuid::Uuid;
+use web::{Json, Result, StrictQuery};
+
+use super::ListWorkspaces;
+use super::workspace::{self, Listed};
+use crate::base::{Find, Operation, answer_schema, request_schema};
+
+/// Not below an organization: a client belongs to one, and learns here which.
+pub(super) const PATH: &str = "/api/v1/workspaces";
+
+pub(super) const LIST: Operation = Operation {
+    summary: "List workspaces",
+    description: "By name, 20 at a time, with the organization of the client: the ids that other addresses need.",
+    query: Some(request_schema::<Find>),
+    answers: (200, Some(answer_schema::<Page>), &[]),
+    ..Operation::NONE
+};
+
+#[derive(Serialize, JsonSchema)]
+struct Page {
+    /// The organization of the client.
+    organization: Named,
+    workspaces: Vec<Listed>,
+    /// Address of the next page.
+    next: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Named {
+    #[schemars(with = "Uuid")]
+    id: TenantId,
+    name: String,
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListWorkspaces, ApiClient>,
+    StrictQuery(find): StrictQuery<Find>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (workspaces, next) = workspace::page(&mut tx, &find, PATH).await?;
+    let organization = Named { id: ok.on().id, name: ok.on().name.clone() };
+    Ok(Json(Page { organization, workspaces, next }))
+}

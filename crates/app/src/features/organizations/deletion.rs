@@ -1,0 +1,193 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare, Resource as _, Viewer};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tenancy::{Read, TenantId, Tx, UserId, Write};
+use uuid::Uuid;
+use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
+
+use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, Organization};
+use crate::base::{
+    BoxFuture, CHANGED, Execution, Layout, Location, Panel, PendingAction, Registry, StoredAction, Why, WhyFields,
+};
+use crate::features::approvals::{REQUESTS, Request, others_decide};
+use crate::features::one_time_key;
+
+/// What happens.
+const CONSEQUENCES: &str = "From then on nobody gets in, and no client of the API. Its domains, its provider, its \
+    invitations and its API clients are deleted, and the sessions that its provider began end. Contacts and the activity \
+    record are kept, for the operator to restore or to erase.";
+
+/// The way to the deletion, in the settings of the organization.
+pub(super) const PANEL: Panel = Panel { on: "/o/{organization}/settings", render };
+
+#[derive(Template)]
+#[template(path = "organizations/delete_panel.html")]
+struct DeletionPanel {
+    url: String,
+}
+
+fn render<'a>(
+    viewer: Viewer<'a>,
+    _: &'a mut Tx<Read>,
+    at: &'a Location,
+    _: &'a Registry,
+) -> BoxFuture<'a, Result<Option<String>>> {
+    Box::pin(async move {
+        if !viewer.can::<DeleteOrganization>(&at.organization) {
+            return Ok(None);
+        }
+        Ok(Some(DeletionPanel { url: format!("{}/delete", at.organization.url()) }.render()?))
+    })
+}
+
+#[derive(Template)]
+#[template(path = "organizations/delete.html")]
+struct DeletionPage {
+    shell: Shell,
+    organization: String,
+    consequences: &'static str,
+    form: DeletionForm,
+    /// Somebody else could approve it.
+    others: bool,
+    action_url: String,
+    cancel_url: String,
+}
+
+struct DeletionForm {
+    name: Field,
+    why: WhyFields,
+}
+
+impl DeletionForm {
+    fn has_errors(&self) -> bool {
+        self.name.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    name: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl DeletionPage {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        input: &Input,
+        others: bool,
+        errors: &FieldErrors,
+    ) -> Self {
+        Self {
+            shell: layout.organization(ok),
+            organization: ok.on().name.clone(),
+            consequences: CONSEQUENCES,
+            form: DeletionForm {
+                name: errors.field("name", &*input.name),
+                why: WhyFields::of(&input.reason, &input.ticket, errors),
+            },
+            others,
+            action_url: format!("{}/delete", ok.on().url()),
+            cancel_url: format!("{}/settings", ok.on().url()),
+        }
+    }
+}
+
+pub(super) async fn confirm(
+    mut ok: Authorized<Prepare<DeleteOrganization>>,
+    layout: Layout,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let others = others_decide(&mut tx, ok.who().user).await?;
+    Ok(Page(DeletionPage::page(&ok, &layout, &Input::default(), others, &FieldErrors::default())))
+}
+
+pub(super) async fn ask(
+    mut ok: Authorized<DeleteOrganization>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    FormOnce(input, key): FormOnce<Input>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    if input.name.trim() != ok.on().name {
+        errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
+    }
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(why), true) = (why, errors.is_empty()) else {
+        let page = DeletionPage::page(&ok, &layout, &input, true, &errors);
+        return Err(errors.on_page(page));
+    };
+    authn.count_person(REQUESTS, ok.who()).await?;
+    let alone = ok.also::<DeleteOrganizationAlone>().await?;
+    let membership = ok.member()?.membership.clone();
+    let url = format!("{}/approvals", ok.on().url());
+    let text = "The organization will be deleted once this is approved.";
+    let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
+    let action = Deletion { name: ok.on().name.clone() };
+    let registry = layout.registry();
+    let request = Request { organization: ok.on(), action, member: None, why: &why, registry, alone };
+    request.submit(&mut tx, &authn, ok.who(), &membership).await?;
+    tx.commit().await?;
+    Ok(see_other(&url, text))
+}
+
+/// Deletes the organization for everybody, if it still has the name by which it was asked for.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deletion {
+    name: String,
+}
+
+impl StoredAction for Deletion {
+    const KIND: &'static str = "delete_organization";
+}
+
+impl PendingAction for Deletion {
+    fn target(&self, organization: TenantId) -> Uuid {
+        organization.uuid()
+    }
+
+    fn ends_access_of(&self, _: UserId) -> bool {
+        true
+    }
+
+    fn ends_organization(&self) -> bool {
+        true
+    }
+
+    fn title(&self, _: &str) -> String {
+        format!("Delete the organization {}", self.name)
+    }
+
+    fn consequences(&self) -> &'static str {
+        CONSEQUENCES
+    }
+
+    fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.delete(tx, execution))
+    }
+}
+
+impl Deletion {
+    async fn delete(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
+        let Execution { authn, organization, mut details, who, .. } = execution;
+        let deleted = sqlx::query!(
+            "update tenant.organizations set deleted_at = $1 where deleted_at is null and name = $2",
+            authn.clock().now(),
+            self.name
+        );
+        if deleted.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(CHANGED);
+        }
+        details["name"] = json!(self.name);
+        details["deleted"] = execution.registry.delete_with_organization(tx, authn).await?.into();
+        ORGANIZATION_DELETED.record(tx, organization.entity().to_string(), details, &who.actor()).await
+    }
+}

@@ -1,0 +1,92 @@
+use audit::Actor;
+use authn::Limit;
+use authz::{Entity, Path, Resource};
+use chrono::Duration;
+use serde_json::json;
+use tenancy::{Entry, Read, Tenant, TenantId, Tx, UserId, Write};
+use web::{Error, Line, Result};
+
+use super::ORGANIZATION_CREATED;
+use super::workspace;
+use crate::base::{Account, Organization, cut};
+
+/// An organization about to be made, by and for whoever asks.
+#[derive(Debug)]
+pub(crate) struct NewOrganization {
+    id: TenantId,
+    owner: UserId,
+}
+
+impl Resource for NewOrganization {
+    type Plane = Tenant;
+    type View = super::CreateOrganization;
+
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+        Ok(entry.user.map(Self::by))
+    }
+
+    fn entity(&self) -> Entity {
+        Account::as_entity(self.owner)
+    }
+
+    fn founds(&self) -> Option<TenantId> {
+        Some(self.id)
+    }
+}
+
+impl NewOrganization {
+    pub(super) fn by(owner: UserId) -> Self {
+        Self { id: TenantId::new(), owner }
+    }
+
+    /// Where it will be.
+    pub(super) fn url(&self) -> String {
+        Organization { id: self.id, name: String::new() }.url()
+    }
+}
+
+pub(crate) type Name = Line<1, 80>;
+
+/// Organizations that one person may make.
+pub(super) const MADE: Limit = Limit { name: "organization", at_once: 10, every: Duration::hours(1) };
+
+/// Makes the organization, its owner and its first workspace.
+pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<()> {
+    sqlx::query!("insert into tenant.organizations (tenant_id, name) values ($1, $2)", new.id.uuid(), &**name)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!("insert into tenant.memberships (user_id, role) values ($1, 'owner')", new.owner.uuid())
+        .execute(&mut **tx)
+        .await?;
+    let target = Organization::as_entity(new.id).to_string();
+    ORGANIZATION_CREATED.record(tx, target, json!({ "name": **name }), by).await?;
+    workspace::insert(tx, "Main", by, || Error::internal("a new organization has a workspace already")).await?;
+    Ok(())
+}
+
+/// An organization in the list of those one belongs to.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) id: TenantId,
+    pub(super) name: String,
+    pub(super) role: String,
+}
+
+/// Most that the page shows.
+const SHOWN: usize = 500;
+
+/// The organizations of the person the transaction is bound to, by name, and whether there are more.
+pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>, bool)> {
+    let found = sqlx::query_as!(
+        Own,
+        r#"select m.tenant_id as "id: TenantId", o.name, m.role
+             from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
+            order by o.name collate "und-x-icu", m.tenant_id limit 501"#
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}
+
+/// How many people belong to the organization.
+pub(super) async fn member_count(tx: &mut Tx<Read>) -> Result<i64> {
+    Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from tenant.memberships"#).fetch_one(&mut **tx).await?)
+}

@@ -1,0 +1,78 @@
+use audit::Actor;
+use authz::Entity;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use tenancy::{OnConstraint, Read, Tx, WorkspaceId, Write};
+use uuid::Uuid;
+use web::{Error, Result, name_key};
+
+use super::WORKSPACE_CREATED;
+use crate::base::{Find, add_in_turn, cut};
+
+/// Most of one organization. Lists and searches go through all of them.
+const MOST: i64 = 1000;
+const TOO_MANY: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
+
+/// Adds a workspace, if there are not too many. Its name is unique in the organization, and looks like no other one's; otherwise
+/// it is refused as `taken` says.
+pub(super) async fn insert(
+    tx: &mut Tx<Write>,
+    name: &str,
+    by: &Actor,
+    taken: impl FnOnce() -> Error,
+) -> Result<WorkspaceId> {
+    let id = WorkspaceId::new();
+    add_in_turn(tx).await?;
+    let insert = sqlx::query!(
+        "insert into tenant.workspaces (id, name, name_key)
+         select $1, $2, $3 where (select count(*) from tenant.workspaces) < $4",
+        id.uuid(),
+        name,
+        &name_key(name)[..],
+        MOST,
+    );
+    let inserted = insert.execute(&mut **tx).await.on_constraint("workspaces_name_unique", taken)?;
+    if inserted.rows_affected() == 0 {
+        return Err(TOO_MANY);
+    }
+    let target = Entity::new("Workspace", id).to_string();
+    WORKSPACE_CREATED.record(tx, target, json!({ "name": name }), by).await?;
+    Ok(id)
+}
+
+/// A workspace of the organization.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Listed {
+    #[schemars(with = "Uuid")]
+    pub(super) id: WorkspaceId,
+    pub(super) name: String,
+}
+
+/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
+    let found = sqlx::query_as!(
+        Listed,
+        r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w
+            where ($1 = '' or exists (select from unnest(tenant.words(w.name)) word
+                                       where word >= $1 collate tenant.alike and word < ($1 || U&'\FFFF') collate tenant.alike))
+              and (w.name collate "und-x-icu", w.id) > ($2, $3)
+            order by w.name collate "und-x-icu", w.id limit 21"#,
+        find.sought(),
+        find.after,
+        find.after_id(),
+    );
+    Ok(find.page(found.fetch_all(&mut **tx).await?, list_url, |workspace| (&workspace.name, workspace.id.uuid())))
+}
+
+/// Most that the overview shows.
+const SHOWN: usize = 200;
+
+/// The workspaces of the organization, by name, and whether there are more.
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Listed>, bool)> {
+    let found = sqlx::query_as!(
+        Listed,
+        r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w order by w.name collate "und-x-icu", w.id limit 201"#
+    );
+    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+}

@@ -1,0 +1,90 @@
+use askama::Template;
+use audit::Event;
+use authn::{Authn, Notice};
+use authz::Authorized;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tenancy::{Account, Mode, Read, Tx};
+use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use super::{CancelRecovery, MakeRecoveryCodes, ViewRecovery};
+use crate::base::Layout;
+
+#[derive(Template)]
+#[template(path = "recovery/codes.html")]
+struct Codes {
+    shell: Shell,
+    left: i64,
+    made: Option<String>,
+    /// When a recovery that waits is ready.
+    waits: Option<String>,
+    /// New ones, shown this once.
+    new: Vec<String>,
+}
+
+pub(super) async fn show(
+    mut ok: Authorized<ViewRecovery>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (left, made) = codes(&mut tx).await?;
+    let waits = waits(&mut tx, authn.clock().now()).await?;
+    Ok(Page(Codes { shell: layout.account(ok.who()), left, made, waits, new: Vec::new() }))
+}
+
+async fn codes(tx: &mut Tx<Read, Account>) -> Result<(i64, Option<String>)> {
+    let codes = sqlx::query!(
+        r#"select count(*) filter (where used_at is null) as "left!", max(created_at) as made from identity.recovery_codes"#
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((codes.left, codes.made.map(moment)))
+}
+
+async fn waits<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<Option<String>> {
+    let ready = sqlx::query_scalar!("select ready_at from identity.recoveries where expires_at > $1", now);
+    Ok(ready.fetch_optional(&mut **tx).await?.map(moment))
+}
+
+/// Not a redirect: the codes are on the page that answers, and nowhere after it.
+pub(super) async fn make(
+    mut ok: Authorized<MakeRecoveryCodes>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let codes = authn.new_recovery_codes(ok.who()).await?;
+    let mut tx = ok.begin().await?;
+    let new = authn.keep_recovery_codes(&mut tx, ok.who(), codes).await?;
+    let waits = waits(&mut tx, authn.clock().now()).await?;
+    tx.commit().await?;
+    let made = Some(moment(authn.clock().now()));
+    let left = i64::try_from(new.len())?;
+    let page = Codes { shell: layout.account(ok.who()), left, made, waits, new };
+    Ok(Page(page).into_response())
+}
+
+pub(super) async fn cancel(
+    mut ok: Authorized<CancelRecovery>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let now = authn.clock().now();
+    let mut tx = ok.begin().await?;
+    let cancelled = sqlx::query!(
+        "delete from identity.recoveries where user_id = $1 and expires_at > $2",
+        ok.who().user.uuid(),
+        now,
+    );
+    if cancelled.execute(&mut *tx).await?.rows_affected() == 0 {
+        return Err(Error::Conflict("No recovery is waiting any more.", None));
+    }
+    let target = format!("User::{}", ok.who().user);
+    Event { kind: "recovery.cancelled", target, details: json!({}) }.record(&mut tx, &ok.who().actor()).await?;
+    authn.tell(&mut tx, ok.who().user, &Notice::RecoveryStopped, ok.who().context()).await?;
+    tx.commit().await?;
+    Ok(see_other("/account/recovery", "The recovery was stopped. Make new codes, since somebody knows one of the old."))
+}

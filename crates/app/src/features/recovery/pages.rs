@@ -1,0 +1,72 @@
+use askama::Template;
+use authn::{Authn, Recovery, SignedIn, TypedRecovery};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
+
+use crate::base::personal;
+
+const NEW_PASSKEY: &str = "/account/passkeys/new";
+
+#[derive(Template)]
+#[template(path = "recovery/ask.html")]
+struct Ask {
+    shell: Shell,
+    problem: &'static str,
+    /// A recovery that waits for this browser: until when, and whether that has come.
+    waits: Option<(String, bool)>,
+}
+
+pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
+    if !who.enrolled.passkey && !who.enrolled.totp {
+        // There is nothing to recover from.
+        return Ok(Redirect::to(NEW_PASSKEY).into_response());
+    }
+    let waits = authn.waiting_recovery(&who, &headers).await?.map(|(ready, now)| (moment(ready), now));
+    Ok(Page(Ask { shell: personal(&who), problem: "", waits }).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Code {
+    code: String,
+}
+
+pub(super) async fn take(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    Form(Code { code }): Form<Code>,
+) -> Result<Response> {
+    let refuse = |problem| {
+        let page = Page(Ask { shell: personal(&who), problem, waits: None });
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    };
+    let Ok(code) = TypedRecovery::try_from(&*code) else {
+        return refuse(
+            "Enter a recovery code, which has 16 letters and digits, or the six digits that your app shows.",
+        );
+    };
+    match authn.recover(&who, &code).await? {
+        None => refuse("This is none of your codes, or it was used already."),
+        Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "The code was accepted. Make a new passkey now.")),
+        Some(Recovery::Waits(ready, cookie)) => {
+            let waits = Some((moment(ready), false));
+            Ok((cookie, Page(Ask { shell: personal(&who), problem: "", waits })).into_response())
+        }
+    }
+}
+
+pub(super) async fn go_on(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    if authn.go_on_with_recovery(&who, &headers).await? {
+        Ok(see_other(NEW_PASSKEY, "Make a new passkey now."))
+    } else {
+        Err(Error::Conflict("No recovery is ready in this browser. It may have been stopped.", None))
+    }
+}

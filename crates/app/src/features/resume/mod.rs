@@ -1,0 +1,18 @@
+//! Going on, after signing in, with a form that was sent when its session had ended.
+
+mod pages;
+
+use authz::Routes;
+use web::LocalPath;
+
+use crate::base::Feature;
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new().get("/resume", pages::ask).post("/resume", pages::send);
+    Feature::new("resume").routes(routes)
+}
+
+/// Whether a sign-in leads to a form that waits.
+pub(crate) fn is_next(return_to: &LocalPath) -> bool {
+    return_to.as_str().starts_with("/resume?")
+}

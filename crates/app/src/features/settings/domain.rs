@@ -1,0 +1,149 @@
+use audit::Actor;
+use authn::{Limit, domain_record};
+use authz::{Entity, Path, Resource};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::DOMAIN_ADDED;
+use super::{DOMAIN_PROVED, DOMAIN_REMOVED};
+use crate::base::{Doing, Organization, Why, add_in_turn};
+
+/// Most domains of one organization.
+const MOST: i64 = 20;
+/// How often one person may have the DNS asked.
+pub(super) const ASKED: Limit = Limit { name: "domain proof", at_once: 10, every: Duration::minutes(1) };
+
+const GONE: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
+const TAKEN: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
+const THERE: Error = Error::Conflict("This domain is in the list already.", None);
+const TOO_MANY: Error = Error::Conflict("An organization has at most 20 domains. Remove one first.", None);
+const ENFORCED: Error =
+    Error::Conflict("Everybody has to sign in with a provider for this domain. End that first.", None);
+
+/// A domain that an organization says is its own, or has proved to be.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    pub(super) organization: TenantId,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) token: String,
+    pub(super) proved_at: Option<DateTime<Utc>>,
+    /// Since when its record is gone.
+    pub(super) missing_since: Option<DateTime<Utc>>,
+    /// No other one of the organization is proved.
+    pub(super) last: bool,
+}
+
+impl Domain {
+    /// Name of the record that proves it.
+    pub(super) fn record(&self) -> String {
+        domain_record(&self.name)
+    }
+
+    /// Its name as people read it.
+    pub(super) fn shown(&self) -> String {
+        web::shown_domain(&self.name)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("/o/{}/settings/domains/{}", self.organization, self.id)
+    }
+}
+
+impl Resource for Domain {
+    type Plane = Tenant;
+    type View = super::ProveDomain;
+
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("domain") else { return Ok(None) };
+        Ok(find(tx, Some(id)).await?.pop())
+    }
+
+    fn entity(&self) -> Entity {
+        Entity::new("Domain", self.id).inside(Organization::as_entity(self.organization))
+    }
+}
+
+/// All of them by name, which are at most `MOST`, or one.
+pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
+    Ok(sqlx::query_as!(
+        Domain,
+        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.proved_at, d.missing_since,
+                  not exists (select from tenant.domains o where o.id <> d.id and o.proved_at is not null) as "last!"
+             from tenant.domains d where $1::uuid is null or d.id = $1 order by d.name"#,
+        id,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// Adds a domain, if there is room for it.
+pub(super) async fn add(
+    tx: &mut Tx<Write>,
+    name: &web::Domain,
+    token: &str,
+    why: &Why,
+    now: DateTime<Utc>,
+    by: &Actor,
+) -> Result<()> {
+    let id = Uuid::now_v7();
+    add_in_turn(tx).await?;
+    let added = sqlx::query!(
+        "insert into tenant.domains (id, name, token, created_at)
+         select $1, $2, $3, $4 where (select count(*) from tenant.domains) < $5",
+        id,
+        &**name,
+        token,
+        now,
+        MOST,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("domains_name_unique", || THERE)?;
+    if added.rows_affected() == 0 {
+        return Err(TOO_MANY);
+    }
+    let details = why.details(json!({ "domain": **name }));
+    DOMAIN_ADDED.record(tx, format!("Domain::{id}"), details, by).await?;
+    Ok(())
+}
+
+pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, doing: &Doing<'_>) -> Result<()> {
+    let announcement = DOMAIN_PROVED.announce(tx, doing).await?;
+    let proved = sqlx::query!(
+        "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
+        domain.id,
+        now,
+        now + super::recheck::EVERY,
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("domains_proved_unique", || TAKEN)?;
+    if proved.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = json!({ "domain": domain.name });
+    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
+}
+
+pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
+    let any =
+        sqlx::query_scalar!(r#"select exists (select from tenant.domains where proved_at is not null) as "any!""#);
+    Ok(any.fetch_one(&mut **tx).await?)
+}
+
+pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = DOMAIN_REMOVED.announce(tx, doing).await?;
+    let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
+        .execute(&mut **tx)
+        .await
+        .on_constraint("sign_on_enforced", || ENFORCED)?;
+    if removed.rows_affected() == 0 {
+        return Err(GONE);
+    }
+    let details = why.details(json!({ "domain": domain.name }));
+    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
+}

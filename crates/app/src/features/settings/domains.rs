@@ -1,0 +1,163 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, see_other};
+
+use super::domain::{self, ASKED, Domain};
+use super::pages::url;
+use super::{ChangeSignIn, ProveDomain, RemoveDomain};
+use crate::base::{Confirm, Doing, Layout, Organization, Why, WhyFields, WhyInput, unlinked};
+use crate::features::one_time_key;
+
+const NOT_YET: Error = Error::Conflict(
+    "The DNS does not say so yet. A new record can take a while until it is seen everywhere; then try again.",
+    None,
+);
+const SILENT: Error = Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
+
+#[derive(Template)]
+#[template(path = "settings/new_domain.html")]
+struct New {
+    shell: Shell,
+    form: DomainForm,
+    url: String,
+}
+
+struct DomainForm {
+    name: Field,
+    why: WhyFields,
+}
+
+impl DomainForm {
+    fn has_errors(&self) -> bool {
+        self.name.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    name: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl New {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        input: &Input,
+        errors: &FieldErrors,
+    ) -> Self {
+        let why = WhyFields::of(&input.reason, &input.ticket, errors);
+        let form = DomainForm { name: errors.field("name", &*input.name), why };
+        Self { shell: layout.organization(ok), form, url: url(ok.on()) }
+    }
+}
+
+pub(super) async fn new(ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
+    Page(New::page(&ok, &layout, &Input::default(), &FieldErrors::default()))
+}
+
+pub(super) async fn add(
+    mut ok: Authorized<ChangeSignIn>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    FormOnce(input, key): FormOnce<Input>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let name = errors.parse::<web::Domain>("name", &input.name);
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(name), Some(why)) = (name, why) else {
+        let page = New::page(&ok, &layout, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let token = authn.new_domain_token()?;
+    let (url, text) = (url(ok.on()), format!("{} was added. Prove now that it is yours.", name.shown()));
+    let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
+    domain::add(&mut tx, &name, &token, &why, authn.clock().now(), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url, &text))
+}
+
+pub(super) async fn prove(
+    mut ok: Authorized<ProveDomain>,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    authn.count_person(ASKED, ok.who()).await?;
+    // No transaction is open while the DNS is asked.
+    match authn.domain_says(&ok.on().name, &ok.on().token).await {
+        Ok(true) => {}
+        Ok(false) => return Err(NOT_YET),
+        Err(error) => {
+            tracing::warn!(domain = ok.on().name, error, "the DNS was asked in vain");
+            return Err(SILENT);
+        }
+    }
+    let mut tx = ok.begin().await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
+    let did = format!("has verified the domain {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    domain::prove(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
+    tx.commit().await?;
+    Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().shown())))
+}
+
+fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+    let domain = ok.on();
+    Confirm {
+        shell: layout.organization(ok),
+        heading: format!("Remove {}?", domain.shown()),
+        lead: match (domain.proved_at, domain.last) {
+            (None, _) => "It is not proved, so nothing else changes.",
+            (Some(_), false) => {
+                "Your provider vouches for addresses in it no longer, and another organization can prove it."
+            }
+            (Some(_), true) => {
+                "No other domain is proved. Without one your provider cannot be used, and the sessions that began with it \
+                 end."
+            }
+        },
+        button: "Remove the domain",
+        ends: true,
+        once: false,
+        why,
+        action_url: format!("{}/remove", domain.url()),
+        cancel_url: settings_url(ok),
+    }
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveDomain>>, layout: Layout) -> impl IntoResponse {
+    Page(removal(&ok, &layout, WhyFields::empty()))
+}
+
+pub(super) async fn remove(
+    mut ok: Authorized<RemoveDomain>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| removal(&ok, &layout, why))?;
+    let mut tx = ok.begin().await?;
+    let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
+    let did = format!("has removed the domain {}", unlinked(&ok.on().name));
+    let doing =
+        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    domain::remove(&mut tx, ok.on(), &why, &doing).await?;
+    if !domain::any_proved(&mut tx).await? {
+        // The provider cannot be used any more, nor say that somebody signed out.
+        authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+    }
+    tx.commit().await?;
+    Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().shown())))
+}
+
+fn settings_url<A: Action<On = Domain>>(ok: &Authorized<A>) -> String {
+    format!("/o/{}/settings", ok.on().organization)
+}

@@ -1,0 +1,80 @@
+//! Settings of an organization: how its members may come in, and the provider and domains it brings for that.
+
+mod domain;
+mod domains;
+mod pages;
+mod provider;
+mod recheck;
+mod rules;
+
+use authz::Routes;
+
+use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+
+use self::domain::Domain;
+use self::rules::Relaxation;
+pub use recheck::DomainCheck;
+
+authz::actions! {
+    /// See how members may come in.
+    ViewSettings: Read on Organization;
+    /// Change how members may come in, bring a provider for it, and say which domains are the organization's.
+    ChangeSignIn: Write on Organization;
+    /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
+    RelaxSignOnAlone: Write on Organization;
+    /// Have the DNS asked whether a domain is the organization's.
+    ProveDomain: Write on Domain;
+    /// Take a domain away.
+    RemoveDomain: Write on Domain;
+}
+
+const SIGN_IN_CHANGED: Announced = EventKind::new("organization.sign_in_changed", "Changed how members sign in")
+    .announced("The rules for signing in have changed", &[Audience::OwnersAndAdmins]);
+const PROVIDER_CHANGED: Announced = EventKind::new("organization.provider_changed", "Brought a sign-in provider")
+    .announced("Your identity provider has changed", &[Audience::OwnersAndAdmins]);
+const PROVIDER_REMOVED: Announced = EventKind::new("organization.provider_removed", "Took the sign-in provider away")
+    .announced("Your identity provider was removed", &[Audience::OwnersAndAdmins]);
+const DOMAIN_ADDED: EventKind = EventKind::new("domain.added", "Added a domain");
+const DOMAIN_PROVED: Announced =
+    EventKind::new("domain.proved", "Proved a domain").announced("A domain was verified", &[Audience::OwnersAndAdmins]);
+const DOMAIN_MISSING: Announced = EventKind::new("domain.record_missing", "Found the DNS record of a domain gone")
+    .announced("The DNS record of a domain is gone", &[Audience::Owners]);
+const DOMAIN_WITHDRAWN: Announced = EventKind::new("domain.withdrawn", "Withdrew a domain whose DNS record was gone")
+    .announced("A domain is not proved any more", &[Audience::Owners]);
+const DOMAIN_REMOVED: Announced = EventKind::new("domain.removed", "Removed a domain")
+    .announced("A domain was removed", &[Audience::OwnersAndAdmins]);
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("", pages::show)
+        .get("/sign-in", pages::edit)
+        .post("/sign-in", pages::change)
+        .get("/provider", provider::edit)
+        .post("/provider", provider::keep)
+        .get("/provider/remove", provider::confirm_removal)
+        .post("/provider/remove", provider::remove)
+        .get("/domains/new", domains::new)
+        .post("/domains", domains::add)
+        .post("/domains/{domain}/prove", domains::prove)
+        .get("/domains/{domain}/remove", domains::confirm_removal)
+        .post("/domains/{domain}/remove", domains::remove)
+        .under("/o/{organization}/settings");
+    Feature::new("settings")
+        .policies(policies!("settings", ACTIONS))
+        .routes(routes)
+        .events(&[DOMAIN_ADDED])
+        .announced(&[
+            SIGN_IN_CHANGED,
+            PROVIDER_CHANGED,
+            PROVIDER_REMOVED,
+            DOMAIN_PROVED,
+            DOMAIN_MISSING,
+            DOMAIN_WITHDRAWN,
+            DOMAIN_REMOVED,
+        ])
+        .limits(&[provider::ASKED, domain::ASKED])
+        .pending_action::<Relaxation>()
+        .job(recheck::start)
+        .link(PageLink::to::<ViewSettings>("/o/{organization}", "Settings", "/o/{organization}/settings"))
+        .on_organization_deleted(provider::delete_all)
+}

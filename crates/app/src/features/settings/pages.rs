@@ -1,0 +1,151 @@
+use askama::Template;
+use authn::Authn;
+use authz::{Action, Authorized, Prepare};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
+
+use super::domain::{self, Domain};
+use super::provider::{self, Provider};
+use super::rules::{self, Relaxation, Rules};
+use super::{ChangeSignIn, RelaxSignOnAlone, ViewSettings};
+use crate::base::{Doing, Layout, Location, Organization, Why, WhyFields};
+use crate::features::approvals::{REQUESTS, Request};
+use crate::features::one_time_key;
+
+#[derive(Template)]
+#[template(path = "settings/show.html")]
+struct Show {
+    shell: Shell,
+    rules: Rules,
+    provider: Option<Provider>,
+    domains: Vec<Domain>,
+    url: String,
+    may_change: bool,
+    panels: Vec<String>,
+}
+
+pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let location = Location { organization: ok.on().clone(), workspace: None };
+    Ok(Page(Show {
+        rules: rules::load(&mut tx).await?,
+        provider: provider::load(&mut tx).await?,
+        domains: domain::find(&mut tx, None).await?,
+        shell: layout.organization(&ok),
+        url: url(ok.on()),
+        may_change: ok.would::<ChangeSignIn>(ok.on()),
+        panels: layout.panels(ok.viewer(), &mut tx, &location).await?,
+    }))
+}
+
+pub(super) fn url(organization: &Organization) -> String {
+    format!("{}/settings", organization.url())
+}
+
+#[derive(Template)]
+#[template(path = "settings/sign_in.html")]
+struct Change {
+    shell: Shell,
+    form: RulesForm,
+    /// They came with the organization's provider, so they know that it works.
+    may_enforce: bool,
+    url: String,
+}
+
+struct RulesForm {
+    rules: Rules,
+    enforces: Field,
+    why: WhyFields,
+}
+
+impl RulesForm {
+    fn has_errors(&self) -> bool {
+        self.enforces.error.is_some() || self.why.have_errors()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    /// `yes` where the box is ticked.
+    #[serde(default)]
+    mail_links: String,
+    /// `yes` where the box is ticked.
+    #[serde(default)]
+    enforces_sign_on: String,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl Change {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        rules: Rules,
+        input: &Input,
+        errors: &FieldErrors,
+    ) -> Self {
+        let why = WhyFields::of(&input.reason, &input.ticket, errors);
+        let form = RulesForm { rules, enforces: errors.field("enforces_sign_on", ""), why };
+        let may_enforce = came_with_it(ok) || rules.enforces_sign_on;
+        Self { shell: layout.organization(ok), form, may_enforce, url: url(ok.on()) }
+    }
+}
+
+const WAITS: &str = "Your own provider is required until another owner or an admin approves that it is not.";
+
+fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
+    ok.who().sign_on == Some(ok.on().id)
+}
+
+pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let rules = rules::load(&mut tx).await?;
+    Ok(Page(Change::page(&ok, &layout, rules, &Input::default(), &FieldErrors::default())))
+}
+
+/// Changes the rules at once, but that the provider is not required any more: that takes a second person.
+pub(super) async fn change(
+    mut ok: Authorized<ChangeSignIn>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    FormOnce(input, key): FormOnce<Input>,
+) -> Result<Response> {
+    let mut errors = FieldErrors::default();
+    let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    if why.is_some() && !rules.enforces_sign_on {
+        authn.count_person(REQUESTS, ok.who()).await?;
+    }
+    let mut tx = ok.begin().await?;
+    let before = rules::load(&mut tx).await?;
+    if rules.enforces_sign_on && !before.enforces_sign_on && !came_with_it(&ok) {
+        errors
+            .add("enforces_sign_on", "Sign in with the organization's provider first, so that you know that it works.");
+    }
+    let (Some(why), true) = (why, errors.is_empty()) else {
+        let page = Change::page(&ok, &layout, rules, &input, &errors);
+        return Err(errors.on_page(page));
+    };
+    let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
+    let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
+    let alone = relaxes && ok.also::<RelaxSignOnAlone>().await?;
+    let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
+    let mut tx = one_time_key::claim(tx, key, &page, text).await?;
+    if relaxes {
+        let (action, registry) = (Relaxation { mail_links: rules.mail_links }, layout.registry());
+        let request = Request { organization: ok.on(), action, member: None, why: &why, registry, alone };
+        request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
+    }
+    // After it, as an approval does: of the two rows the organization's is locked last.
+    if at_once != before || !relaxes {
+        let did = "has changed how members sign in";
+        let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+        rules::change(&mut tx, at_once, &why, &doing).await?;
+    }
+    tx.commit().await?;
+    Ok(see_other(&page, text))
+}

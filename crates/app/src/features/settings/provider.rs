@@ -1,0 +1,234 @@
+use askama::Template;
+use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
+use authz::{Action, Authorized, Prepare, Resource as _};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::Duration;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
+use web::{Error, Field, FieldErrors, Form, Line, Page, Result, Shell, see_other};
+
+use super::ChangeSignIn;
+use super::pages::url;
+use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
+use crate::base::{BoxFuture, Confirm, Deleted, Doing, Layout, Organization, Why, WhyFields, WhyInput};
+
+/// How often one person may have a provider asked about itself.
+pub(super) const ASKED: Limit = Limit { name: "provider", at_once: 10, every: Duration::minutes(1) };
+
+const NONE: Error = Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
+const ENFORCED: Error = Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
+
+/// The provider that an organization brings, as its settings show it.
+#[derive(Default)]
+pub(super) struct Provider {
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+    /// The name of a [`Preset`].
+    pub(super) preset: Option<String>,
+}
+
+impl Provider {
+    /// What it is, as people call it.
+    pub(super) fn kind(&self) -> &'static str {
+        let named = |(_, name, _): &&(Preset, &str, &str)| self.preset.as_deref() == Some(*name);
+        Preset::ALL.iter().find(named).map_or(STANDARD, |(_, _, label)| label)
+    }
+}
+
+const STANDARD: &str = "Follows the standard";
+
+pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provider>> {
+    let provider = sqlx::query_as!(Provider, "select issuer, client_id, preset from tenant.sign_on");
+    Ok(provider.fetch_optional(&mut **tx).await?)
+}
+
+#[derive(Template)]
+#[template(path = "settings/provider.html")]
+struct Edit {
+    shell: Shell,
+    form: ProviderForm,
+    presets: &'static [(Preset, &'static str, &'static str)],
+    redirect_url: String,
+    url: String,
+}
+
+struct ProviderForm {
+    preset: Field,
+    issuer: Field,
+    client_id: Field,
+    client_secret: Field,
+    why: WhyFields,
+}
+
+impl ProviderForm {
+    fn has_errors(&self) -> bool {
+        [&self.preset, &self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
+            || self.why.have_errors()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    /// The name of a preset, or empty.
+    #[serde(default)]
+    preset: String,
+    issuer: String,
+    client_id: String,
+    client_secret: SecretString,
+    reason: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+impl ProviderForm {
+    fn of(provider: &Provider, why: WhyFields, errors: &FieldErrors) -> Self {
+        Self {
+            preset: errors.field("preset", provider.preset.as_deref().unwrap_or_default()),
+            issuer: errors.field("issuer", &*provider.issuer),
+            client_id: errors.field("client_id", &*provider.client_id),
+            // A secret is typed again rather than shown, and so goes to no provider it was not typed for.
+            client_secret: errors.field("client_secret", ""),
+            why,
+        }
+    }
+}
+
+impl Edit {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        authn: &Authn,
+        form: ProviderForm,
+    ) -> Self {
+        let redirect_url = authn.sign_on_redirect(ok.on().id);
+        Self { shell: layout.organization(ok), form, presets: &Preset::ALL, redirect_url, url: url(ok.on()) }
+    }
+}
+
+pub(super) async fn edit(
+    mut ok: Authorized<Prepare<ChangeSignIn>>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (now, errors) = (load(&mut tx).await?.unwrap_or_default(), FieldErrors::default());
+    Ok(Page(Edit::page(&ok, &layout, &authn, ProviderForm::of(&now, WhyFields::empty(), &errors))))
+}
+
+pub(super) async fn keep(
+    mut ok: Authorized<ChangeSignIn>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(input): Form<Input>,
+) -> Result<Response> {
+    let (mut errors, tenant) = (FieldErrors::default(), ok.on().id);
+    let preset = Preset::named(&input.preset);
+    if preset.is_none() && !input.preset.is_empty() {
+        errors.add("preset", "Choose one of the list.");
+    }
+    let issuer = errors.parse::<Line<1, 512>>("issuer", &input.issuer);
+    let client_id = errors.parse::<Line<1, 255>>("client_id", &input.client_id);
+    let secret = errors.parse::<Line<1, 500>>("client_secret", input.client_secret.expose_secret());
+    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let again = |ok: &Authorized<ChangeSignIn>, errors: FieldErrors| {
+        let preset = preset.map(|preset| preset.name().to_owned());
+        let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone(), preset };
+        let form = ProviderForm::of(&given, WhyFields::of(&input.reason, &input.ticket, &errors), &errors);
+        Err(errors.on_page(Edit::page(ok, &layout, &authn, form)))
+    };
+    let (Some(issuer), Some(client_id), Some(secret), Some(why), true) =
+        (issuer, client_id, secret, why, errors.is_empty())
+    else {
+        return again(&ok, errors);
+    };
+    let client_secret = SecretString::from(secret.to_string());
+    let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
+    authn.count_person(ASKED, ok.who()).await?;
+    // No transaction is open while the provider is asked.
+    if let Err(problem) = authn.try_sign_on(tenant, &sign_on, ok.who().user).await? {
+        errors.add("issuer", in_words(problem));
+        return again(&ok, errors);
+    }
+    let mut tx = ok.begin().await?;
+    let (did, page) = ("has changed the identity provider", url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing).await?;
+    authn.keep_sign_on(&mut tx, tenant, &sign_on, ok.who().user).await?;
+    let details = why.details(
+        json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
+    );
+    announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
+}
+
+fn in_words(problem: SignOnProblem) -> String {
+    match problem {
+        SignOnProblem::Issuer => {
+            "Give the issuer as the provider states it: an https address with a host name, no port.".to_owned()
+        }
+        SignOnProblem::Unusable => {
+            "This address does not answer as a provider does. It must offer discovery, PKCE with S256, and call itself \
+             exactly so."
+                .to_owned()
+        }
+        SignOnProblem::Lacks(what) => {
+            format!("This provider cannot be used as it is. {what}. Is the right kind of provider chosen above?")
+        }
+    }
+}
+
+fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+    let cancel_url = url(ok.on());
+    Confirm {
+        shell: layout.organization(ok),
+        heading: "Take the provider away?".to_owned(),
+        lead: "Nobody can sign in with it any more, and the sessions that began with it end.",
+        button: "Take it away",
+        ends: true,
+        once: false,
+        why,
+        action_url: format!("{cancel_url}/provider/remove"),
+        cancel_url,
+    }
+}
+
+pub(super) async fn confirm_removal(ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
+    Page(removal(&ok, &layout, WhyFields::empty()))
+}
+
+pub(super) async fn remove(
+    mut ok: Authorized<ChangeSignIn>,
+    layout: Layout,
+    State(authn): State<Authn>,
+    Form(input): Form<WhyInput>,
+) -> Result<Response> {
+    let why = input.read(|why| removal(&ok, &layout, why))?;
+    let mut tx = ok.begin().await?;
+    let (did, page) = ("has removed the identity provider", url(ok.on()));
+    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
+    authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
+    let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
+    if removed.on_constraint("sign_on_enforced", || ENFORCED)?.rows_affected() == 0 {
+        return Err(NONE);
+    }
+    let target = ok.on().entity().to_string();
+    announcement.record(&mut tx, target, why.details(json!({})), &ok.who().actor()).await?;
+    tx.commit().await?;
+    Ok(see_other(&url(ok.on()), "The provider was removed, and the sessions that began with it have ended."))
+}
+
+/// Deletes the provider and the domains of an organization that is deleted, and ends the sessions that the provider began.
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+    Box::pin(async move {
+        authn.end_sign_on_sessions(tx, "the organization was deleted").await?;
+        sqlx::query!("delete from tenant.sign_on").execute(&mut **tx).await?;
+        let domains = sqlx::query!("delete from tenant.domains").execute(&mut **tx).await?;
+        Ok(Some(("domains", domains.rows_affected())))
+    })
+}

@@ -1,0 +1,216 @@
+//! A domain stays an organization's as long as its DNS says so.
+
+use audit::Actor;
+use authn::{Authn, ProvedDomain, domain_record};
+use chrono::{DateTime, Duration, Utc};
+use jobs::{Failure, Job, Kind, Work};
+use mail::Mail;
+use serde_json::json;
+use tenancy::{Db, Tx, Write};
+use uuid::Uuid;
+use web::{Result, moment};
+
+use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
+use crate::base::{BoxFuture, JobParts};
+
+/// Most domains that one run looks up. What is left is due in the next one.
+const AT_ONCE: i64 = 200;
+
+/// When a domain is looked up again, and when one whose DNS did not answer.
+pub(super) const EVERY: Duration = Duration::days(1);
+const AGAIN: Duration = Duration::hours(1);
+
+/// What became of a domain.
+enum Outcome {
+    Unchanged,
+    Missing { until: DateTime<Utc> },
+    Withdrawn { last: bool },
+}
+
+/// Looks up the verified domains whose next look-up is due, and withdraws those whose record has been missing for too long.
+/// A DNS failure proves nothing, so the domain is looked up again an hour later.
+#[derive(Debug)]
+pub struct DomainCheck {
+    db: Db,
+    authn: Authn,
+}
+
+/// Starts it in the background.
+pub(super) fn start(parts: JobParts<'_>) -> BoxFuture<'_, ()> {
+    Box::pin(parts.worker.start(DomainCheck::new(parts.db.clone(), parts.authn.clone())))
+}
+
+impl DomainCheck {
+    /// A check of the domains of every organization in this database.
+    #[must_use]
+    pub fn new(db: Db, authn: Authn) -> Self {
+        Self { db, authn }
+    }
+
+    /// Runs it once. A domain whose result cannot be stored keeps no other from being looked up. Returns how many were
+    /// looked up and stored.
+    ///
+    /// # Errors
+    ///
+    /// The domains cannot be read from the database.
+    pub async fn check(&self) -> Result<usize> {
+        let mut stored = 0;
+        for domain in self.authn.domains_to_check(AT_ONCE).await? {
+            // No transaction is open during the DNS query.
+            let answer = self.authn.domain_says(&domain.name, &domain.token).await;
+            if let Err(error) = &answer {
+                tracing::warn!(domain = domain.name, error, "DNS lookup failed");
+            }
+            match note(&self.db, &self.authn, &domain, answer.ok()).await {
+                Ok(()) => stored += 1,
+                Err(error) => {
+                    tracing::error!(?error, domain = domain.name, "the result of a DNS lookup was not stored");
+                }
+            }
+        }
+        Ok(stored)
+    }
+}
+
+impl Work for DomainCheck {
+    type Payload = ();
+
+    /// With two queries of two seconds for each domain, the longest run takes 14 minutes.
+    const KIND: Kind = Kind {
+        name: "domain_check",
+        places: 1,
+        patience: std::time::Duration::from_mins(20),
+        give_up: std::time::Duration::from_hours(1),
+    };
+
+    fn every(&self) -> Option<std::time::Duration> {
+        Some(std::time::Duration::from_hours(1))
+    }
+
+    async fn run(&self, _: &Job<()>) -> Result<(), Failure> {
+        if let Err(error) = self.check().await {
+            tracing::error!(?error, "the domains that are due cannot be read");
+        }
+        Ok(())
+    }
+}
+
+async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>) -> Result<()> {
+    let now = authn.clock().now();
+    let mut tx = db.begin(domain.organization).await?;
+    let outcome = if there == Some(false) {
+        note_missing(&mut tx, authn, domain, now).await?
+    } else {
+        // Only what was looked up: it may have been taken away meanwhile, and be another row now.
+        sqlx::query!(
+            "update tenant.domains set next_check_at = $3, missing_since = case when $4 then null else missing_since end
+              where id = $1 and token = $2 and proved_at is not null",
+            domain.id,
+            domain.token,
+            now + if there.is_some() { EVERY } else { AGAIN },
+            there.is_some(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        Outcome::Unchanged
+    };
+    let by = Actor {
+        user: None,
+        session: None,
+        client: None,
+        elevation: None,
+        request: Uuid::now_v7(),
+        network: String::new(),
+    };
+    let target = format!("Domain::{}", domain.id);
+    match outcome {
+        Outcome::Unchanged => {}
+        Outcome::Missing { until } => {
+            let details = json!({ "domain": domain.name, "withdrawn_at": until });
+            let announcement = DOMAIN_MISSING.announce_by(&mut tx, &warning(authn, domain, until), &by).await?;
+            announcement.record(&mut tx, target, details, &by).await?;
+        }
+        Outcome::Withdrawn { last } => {
+            let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last), &by).await?;
+            announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
+            if last {
+                authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+            }
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, now: DateTime<Utc>) -> Result<Outcome> {
+    let noted = sqlx::query!(
+        r#"with before as (
+             select id, missing_since from tenant.domains
+              where id = $1 and token = $2 and proved_at is not null for update)
+           update tenant.domains d
+              set next_check_at = case when before.missing_since <= $4 then null else $5::timestamptz end,
+                  missing_since = case when before.missing_since <= $4 then null
+                                       else coalesce(before.missing_since, $3) end,
+                  proved_at = case when before.missing_since <= $4 then null else d.proved_at end
+             from before where d.id = before.id
+           returning (before.missing_since is null) as "first!", (d.proved_at is null) as "withdrawn!""#,
+        domain.id,
+        domain.token,
+        now,
+        now - authn.withdraws_domains_after(),
+        now + EVERY,
+    );
+    let Some(noted) = noted.fetch_optional(&mut **tx).await? else { return Ok(Outcome::Unchanged) };
+    if noted.withdrawn {
+        return Ok(Outcome::Withdrawn { last: !super::domain::any_proved(tx).await? });
+    }
+    if noted.first {
+        Ok(Outcome::Missing { until: now + authn.withdraws_domains_after() })
+    } else {
+        Ok(Outcome::Unchanged)
+    }
+}
+
+fn settings(authn: &Authn, domain: &ProvedDomain) -> String {
+    authn.url(&format!("/o/{}/settings", domain.organization))
+}
+
+fn warning(authn: &Authn, domain: &ProvedDomain, until: DateTime<Utc>) -> Mail {
+    let text = format!(
+        "The DNS record that proves that {name} is your organization's is gone:\n\n\
+         {record}  TXT  holdfast-domain={token}\n\n\
+         Put it back before {until}. Otherwise the domain is withdrawn: your sign-in provider then vouches for addresses in it no \
+         longer, and another organization can prove it.\n\n{url}\n",
+        name = domain.name,
+        record = domain_record(&domain.name),
+        token = domain.token,
+        until = moment(until),
+        url = settings(authn, domain),
+    );
+    Mail {
+        kind: DOMAIN_MISSING.event.name,
+        subject: format!("The DNS record of {} is gone", domain.name),
+        text,
+        good_for: None,
+    }
+}
+
+fn withdrawal(authn: &Authn, domain: &ProvedDomain, last: bool) -> Mail {
+    let more = if last {
+        " It was the last one: your provider signs nobody in until you prove a domain, and the sessions that began with it have \
+          ended. Owners come in with a passkey."
+    } else {
+        ""
+    };
+    let text = format!(
+        "Its DNS record has been gone for days, so {} is not proved to be your organization's any more. Your sign-in provider \
+         vouches for addresses in it no longer, and another organization can prove it.{more}\n\nProve it again:\n{}\n",
+        domain.name,
+        settings(authn, domain),
+    );
+    Mail {
+        kind: DOMAIN_WITHDRAWN.event.name,
+        subject: format!("{} is not proved any more", domain.name),
+        text,
+        good_for: None,
+    }
+}

@@ -1,0 +1,93 @@
+use authz::Resource as _;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tenancy::{Mode, OnConstraint, Tenant, TenantId, Tx, Write};
+use uuid::Uuid;
+use web::{Error, Result};
+
+use super::SIGN_IN_CHANGED;
+use crate::base::{BoxFuture, CHANGED, Doing, Execution, PendingAction, StoredAction, Why};
+
+/// How members of an organization may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// With a link by mail.
+    pub(super) mail_links: bool,
+    /// In no other way than with the provider that the organization brings.
+    pub(super) enforces_sign_on: bool,
+}
+
+const NO_PROVIDER: Error =
+    Error::Conflict("Nobody could sign in: the organization has no provider, or no verified domain.", None);
+
+pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
+    let rules = sqlx::query_as!(Rules, "select mail_links, enforces_sign_on from tenant.organizations");
+    Ok(rules.fetch_one(&mut **tx).await?)
+}
+
+pub(super) async fn change(tx: &mut Tx<Write>, to: Rules, why: &Why, doing: &Doing<'_>) -> Result<()> {
+    let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
+    let Rules { mail_links, enforces_sign_on } = to;
+    sqlx::query!(
+        "update tenant.organizations set mail_links = $1, enforces_sign_on = $2",
+        mail_links,
+        enforces_sign_on
+    )
+    .execute(&mut **tx)
+    .await
+    .on_constraint("sign_on_enforced", || NO_PROVIDER)?;
+    let details = why.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
+    announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
+}
+
+/// Stops requiring the organization's provider, if it is still required and links by mail are what they were.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Relaxation {
+    pub(super) mail_links: bool,
+}
+
+impl StoredAction for Relaxation {
+    const KIND: &'static str = "relax_sign_on";
+}
+
+impl PendingAction for Relaxation {
+    fn target(&self, organization: TenantId) -> Uuid {
+        organization.uuid()
+    }
+
+    fn title(&self, _: &str) -> String {
+        "Stop requiring your own provider".to_owned()
+    }
+
+    fn consequences(&self) -> &'static str {
+        if self.mail_links {
+            "Members can then sign in with any provider that is set up here, with a passkey, or with a link by email."
+        } else {
+            "Members can then sign in with any provider that is set up here, or with a passkey."
+        }
+    }
+
+    fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.relax(tx, execution))
+    }
+}
+
+impl Relaxation {
+    async fn relax(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
+        let Execution { authn, organization, mut details, who, .. } = execution;
+        let (did, page) = ("has stopped requiring the organization's own provider", organization.url());
+        let doing = Doing { authn, who, organization, did, page: &page, member: None };
+        let announcement = SIGN_IN_CHANGED.announce(tx, &doing).await?;
+        let relaxed = sqlx::query!(
+            "update tenant.organizations set enforces_sign_on = false where enforces_sign_on and mail_links = $1",
+            self.mail_links
+        );
+        if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
+            return Err(CHANGED);
+        }
+        details["mail_links"] = json!(self.mail_links);
+        details["enforces_sign_on"] = json!(false);
+        announcement.record(tx, organization.entity().to_string(), details, &who.actor()).await
+    }
+}

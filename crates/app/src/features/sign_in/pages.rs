@@ -1,0 +1,375 @@
+use askama::Template;
+use authn::{
+    Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice, SignedIn, SignedOut,
+    Solution,
+};
+use authz::Public;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use tenancy::TenantId;
+use web::{Context, Error, Field, Form, Id, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell, optional_id};
+
+use crate::features::resume;
+
+#[derive(Template)]
+#[template(path = "sign_in/choose.html")]
+struct Choose {
+    shell: Shell,
+    return_to: String,
+    providers: Vec<ProviderChoice>,
+    anew: bool,
+    problem: &'static str,
+    /// A form of theirs waits for them to sign in.
+    kept: bool,
+    /// What they read who are signed in, in a way that an organization does not take.
+    unaccepted: &'static str,
+    /// Whether every way to come in is offered, or only those that can be another one.
+    all_ways: bool,
+    /// Where the provider of that organization is.
+    sign_on_url: Option<String>,
+    link_url: String,
+    organization_url: String,
+    passkeys_url: &'static str,
+}
+
+impl Choose {
+    fn page(authn: &Authn, context: &Context, return_to: &LocalPath, problem: &'static str) -> Self {
+        Self {
+            shell: context.shell(),
+            return_to: return_to.to_string(),
+            providers: authn.providers(),
+            anew: false,
+            problem,
+            kept: resume::is_next(return_to),
+            unaccepted: "",
+            all_ways: true,
+            sign_on_url: None,
+            link_url: format!("/sign-in/link?return_to={}", return_to.encoded()),
+            organization_url: format!("/sign-in/organization?return_to={}", return_to.encoded()),
+            passkeys_url: web::passkeys_url(),
+        }
+    }
+}
+
+/// An address that somebody comes in with.
+pub(super) struct EmailForm {
+    pub(super) email: Field,
+}
+
+/// The page that opens afterwards.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default)]
+    pub(super) return_to: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/failed.html")]
+struct Failed {
+    shell: Shell,
+    heading: &'static str,
+    text: &'static str,
+    request_id: String,
+    retry_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/signed_out.html")]
+struct SignedOutPage {
+    shell: Shell,
+    by_provider: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    anew: String,
+    /// Why the organization does not take the session they have: `signed_out`, `link`, `elsewhere` or `sign_on`.
+    #[serde(default)]
+    unaccepted: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    organization: Option<Id>,
+}
+
+pub(super) async fn choose(
+    public: Public,
+    who: Option<SignedIn>,
+    State(authn): State<Authn>,
+    Query(Reason { return_to, anew, unaccepted, organization }): Query<Reason>,
+) -> Response {
+    // Another tab was faster: on to the page they wanted.
+    if who.is_some() && anew.is_empty() && unaccepted.is_empty() {
+        return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
+    }
+    let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
+    let all_ways = ["", "signed_out"].contains(&&*unaccepted);
+    let (unaccepted, sign_on) = match &*unaccepted {
+        "signed_out" => {
+            ("The organization you opened has ended your sessions there. Sign in again to get back in.", false)
+        }
+        "link" => ("The organization you opened takes no sign-in by email. Please come in another way.", false),
+        "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
+        "sign_on" => ("The organization you opened takes its own provider only.", true),
+        _ => ("", false),
+    };
+    let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
+    let sign_on_url =
+        organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
+    Page(Choose { anew: anew == "yes", unaccepted, all_ways, sign_on_url, ..page }).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Work {
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
+}
+
+pub(super) async fn passkey_options(
+    public: Public,
+    State(authn): State<Authn>,
+    Form(Work { challenge, solution }): Form<Work>,
+) -> Result<Challenge> {
+    authn.start_passkey_sign_in(&Solution { challenge, solution }, &public.context).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasskeyAnswer {
+    credential: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn by_passkey(
+    public: Public,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(answer): Form<PasskeyAnswer>,
+) -> Result<Response> {
+    let return_to = LocalPath::or_home(&answer.return_to);
+    if answer.credential.is_empty() {
+        let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
+        let page = Page(Choose::page(&authn, &public.context, &return_to, problem));
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    Ok(match authn.finish_passkey_sign_in(&answer.credential, &headers, &public.context).await? {
+        Ok(cookie) => (cookie, Redirect::to(return_to.as_str())).into_response(),
+        Err(failure) => failed(failure, &public.context),
+    })
+}
+
+/// Where to come back to, whether the provider is to ask again who they are (`yes`), and the work that was asked for.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    anew: String,
+    /// They have read whose provider it is (`yes`).
+    #[serde(default)]
+    confirmed: String,
+    #[serde(default)]
+    challenge: String,
+    #[serde(default)]
+    solution: String,
+}
+
+impl Start {
+    pub(super) fn to(return_to: &LocalPath) -> Self {
+        Self { return_to: return_to.to_string(), ..Self::default() }
+    }
+}
+
+pub(super) async fn start(
+    public: Public,
+    State(authn): State<Authn>,
+    provider: ProviderKey,
+    headers: HeaderMap,
+    Form(start): Form<Start>,
+) -> Result<Response> {
+    move_on(&authn, &public, &provider, &start, &headers).await
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/confirm_provider.html")]
+struct ConfirmProvider {
+    shell: Shell,
+    notice: SignOnNotice,
+    action_url: String,
+    return_to: String,
+    anew: bool,
+}
+
+/// On to a provider. To one that an organization brings only after they have read whose it is.
+pub(super) async fn move_on(
+    authn: &Authn,
+    public: &Public,
+    provider: &ProviderKey,
+    Start { return_to, anew, confirmed, challenge, solution }: &Start,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let (to, context) = (LocalPath::or_home(return_to), &public.context);
+    if confirmed != "yes"
+        && let Some(notice) = authn.sign_on_notice(provider).await?
+    {
+        return Ok(Page(ConfirmProvider {
+            shell: context.shell(),
+            notice,
+            action_url: format!("/sign-in/{provider}"),
+            return_to: to.to_string(),
+            anew: anew == "yes",
+        })
+        .into_response());
+    }
+    let solution = Solution { challenge: challenge.clone(), solution: solution.clone() };
+    let started = authn.start_sign_in(provider, &to, anew == "yes", &solution, headers, context).await;
+    let started = started.map_err(|error| {
+        let fields = [("return_to", &**return_to), ("anew", &**anew), ("confirmed", &**confirmed)];
+        error.with_work_page(context, &format!("/sign-in/{provider}"), &fields)
+    })?;
+    let started = match started {
+        Ok(started) => started,
+        Err(failure) => return Ok(failed(failure, &public.context)),
+    };
+    // Not a redirect: `form-action 'self'` would stop one that follows a form to another site.
+    let page = MovingOn {
+        shell: public.context.shell(),
+        heading: "On to your sign-in provider",
+        text: "You will be asked who you are, and come straight back.",
+        url: started.url.clone(),
+        link_label: "Continue",
+    };
+    Ok((started, Page(page)).into_response())
+}
+
+pub(super) async fn callback(
+    public: Public,
+    who: Option<SignedIn>,
+    State(authn): State<Authn>,
+    (provider, RawQuery(query)): (ProviderKey, RawQuery),
+    headers: HeaderMap,
+) -> Result<Response> {
+    let query = query.unwrap_or_default();
+    match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
+        Ok((cookie, return_to)) => {
+            let page = MovingOn {
+                shell: public.context.shell(),
+                heading: "You are signed in",
+                text: "Opening the page you asked for.",
+                url: return_to.to_string(),
+                link_label: "Continue",
+            };
+            Ok((cookie, Page(page)).into_response())
+        }
+        Err(SignInFailure::NotUnderWay) => {
+            let wanted = authn.page_wanted(&query, &headers).await?;
+            // They have come in already, by this answer or in another tab.
+            if who.is_some() {
+                return Ok(Redirect::to(wanted.as_str()).into_response());
+            }
+            let retry_url = format!("/sign-in?return_to={}", wanted.encoded());
+            Ok(failure_page(SignInFailure::NotUnderWay, &public.context, retry_url))
+        }
+        Err(failure) => Ok(failed(failure, &public.context)),
+    }
+}
+
+pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCode> {
+    notice.end_sessions().await?;
+    Ok(StatusCode::OK)
+}
+
+/// Whoever has no session any more is signed out: it ended in another tab, or the button was pressed twice.
+pub(super) async fn sign_out(
+    public: Public,
+    who: Option<SignedIn>,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Response> {
+    let signed_out = match who {
+        Some(who) => authn.sign_out(&who, &headers).await?,
+        None => SignedOut::already(&headers),
+    };
+    let page = match &signed_out.provider_url {
+        Some(url) => Page(MovingOn {
+            shell: public.context.shell(),
+            heading: "You are signed out here",
+            text: "Your sign-in provider can end its own session as well.",
+            url: url.clone(),
+            link_label: "Continue to the provider",
+        })
+        .into_response(),
+        None => Page(SignedOutPage { shell: public.context.shell(), by_provider: false }).into_response(),
+    };
+    Ok((signed_out, page).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Returned {
+    state: Option<String>,
+}
+
+pub(super) async fn signed_out(
+    public: Public,
+    headers: HeaderMap,
+    Query(returned): Query<Returned>,
+) -> Result<Response> {
+    if returned.state.is_some() && !Authn::sign_out_was_ours(&headers, returned.state.as_deref()) {
+        return Err(Error::Malformed("This sign-out was not started in this browser."));
+    }
+    let by_provider = returned.state.is_some();
+    Ok(Page(SignedOutPage { shell: public.context.shell(), by_provider }).into_response())
+}
+
+pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
+    failure_page(failure, context, "/sign-in".to_owned())
+}
+
+fn failure_page(failure: SignInFailure, context: &Context, retry_url: String) -> Response {
+    let (status, heading, text) = match failure {
+        SignInFailure::NotUnderWay => (
+            StatusCode::BAD_REQUEST,
+            "This sign-in is not under way",
+            "It was started in another browser, too long ago, or used already. Please start again. If you have signed in \
+             in another tab, this takes you on.",
+        ),
+        SignInFailure::Declined => (
+            StatusCode::FORBIDDEN,
+            "You were not signed in",
+            "The provider says that the sign-in was cancelled or declined. You can try again or choose another one.",
+        ),
+        SignInFailure::ProviderDown => (
+            StatusCode::BAD_GATEWAY,
+            "Your sign-in provider does not answer as it should",
+            "It may be down for a moment. Nothing has changed here. Please try again in a minute.",
+        ),
+        SignInFailure::Unsupported => (
+            StatusCode::BAD_GATEWAY,
+            "Your sign-in provider does not answer as it should",
+            "It lacks something that is needed here, or is not set up for this service. Trying again changes nothing. \
+             Please tell the people who run this service, with the reference below, or sign in another way.",
+        ),
+        SignInFailure::Refused => (
+            StatusCode::FORBIDDEN,
+            "This sign-in could not be verified",
+            "What was sent does not prove who you are, so you were not signed in. It has been noted.",
+        ),
+        SignInFailure::Locked => {
+            (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")
+        }
+    };
+    let page = Failed { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
+    (status, Page(page)).into_response()
+}

@@ -1,0 +1,38 @@
+//! Proving a factor for what needs it, and then going on with exactly that.
+
+mod pages;
+
+use authz::Routes;
+
+use crate::base::Feature;
+
+pub(crate) fn feature() -> Feature {
+    let routes = Routes::new()
+        .get("/step-up", pages::ask)
+        .post("/step-up", pages::accept)
+        .post("/step-up/code", pages::accept_code)
+        .post("/step-up/options", pages::options);
+    Feature::new("step_up").routes(routes)
+}
+
+/// The answer where a form is not there for the person who asks for it.
+pub(crate) const NOT_KEPT: &str = "What you sent is no longer kept, and nothing was done. Please enter it again.";
+
+/// `ChangeMemberRole` as people read it: "change member role".
+pub(crate) fn in_words(action: &str) -> String {
+    action.chars().fold(String::new(), |mut words, c| {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+        words
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_name_of_an_action_reads_as_words() {
+        assert_eq!(super::in_words("ChangeMemberRole"), "change member role");
+    }
+}

@@ -1,0 +1,176 @@
+use askama::Template;
+use authn::{Authn, Challenge, PasskeyFailure, SignedIn, SteppedUp};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
+
+use super::{NOT_KEPT, in_words};
+use crate::base::personal;
+
+#[derive(Template)]
+#[template(path = "step_up/ask.html")]
+struct Ask {
+    shell: Shell,
+    /// What a kept form asks for.
+    action: Option<String>,
+    return_to: String,
+    kept: String,
+    problem: &'static str,
+    /// They have a passkey to prove.
+    by_passkey: bool,
+    /// A code of their authenticator app does as well.
+    by_code: bool,
+    code_problem: &'static str,
+    passkeys_url: &'static str,
+}
+
+/// What is done afterwards: a page is shown, or a form that was kept is done.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Then {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
+    /// `yes`: a code of an authenticator app does as well.
+    #[serde(default)]
+    by_code: String,
+}
+
+/// Why what was tried did not do.
+#[derive(Default)]
+struct Problems {
+    passkey: &'static str,
+    code: &'static str,
+}
+
+pub(super) async fn ask(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Query(then): Query<Then>,
+) -> Result<Response> {
+    if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
+        // Nothing to prove that would do: first comes a passkey, and then this again.
+        let back = match then.kept {
+            Some(id) => format!("/step-up?kept={}", id.uuid()),
+            None => then.return_to,
+        };
+        let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
+        return Ok(Redirect::to(&enrol).into_response());
+    }
+    page(&authn, &who, &headers, &then, Problems::default()).await
+}
+
+async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
+    let action = match then.kept {
+        Some(id) => authn.kept_form(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
+        None => None,
+    };
+    Ok(Page(Ask {
+        shell: personal(who),
+        action,
+        return_to: LocalPath::or_home(&then.return_to).to_string(),
+        kept: then.kept.map(|id| id.uuid().to_string()).unwrap_or_default(),
+        problem: problems.passkey,
+        by_passkey: who.enrolled.passkey,
+        by_code: who.enrolled.totp && then.by_code == "yes",
+        code_problem: problems.code,
+        passkeys_url: web::passkeys_url(),
+    })
+    .into_response())
+}
+
+pub(super) async fn options(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    Form(NoFields {}): Form<NoFields>,
+) -> Result<Challenge> {
+    authn.start_step_up(&who).await?.ok_or(Error::Conflict("You have no passkey to prove. Add one first.", None))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    credential: String,
+    #[serde(default)]
+    return_to: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
+    #[serde(default)]
+    by_code: String,
+}
+
+pub(super) async fn accept(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Answer { credential, return_to, kept, by_code }): Form<Answer>,
+) -> Result<Response> {
+    let then = Then { return_to, kept, by_code };
+    let refuse = async |status: StatusCode, passkey| {
+        let problems = Problems { passkey, ..Problems::default() };
+        Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
+    };
+    if credential.is_empty() {
+        let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem).await;
+    }
+    let stepped_up = match authn.finish_step_up(&who, &headers, &credential, then.kept.map(Id::uuid)).await? {
+        Ok(stepped_up) => stepped_up,
+        Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
+    };
+    Ok(go_on(stepped_up, &then))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Code {
+    code: String,
+    #[serde(default)]
+    return_to: String,
+    #[serde(default, deserialize_with = "optional_id")]
+    kept: Option<Id>,
+}
+
+pub(super) async fn accept_code(
+    who: SignedIn,
+    State(authn): State<Authn>,
+    headers: HeaderMap,
+    Form(Code { code, return_to, kept }): Form<Code>,
+) -> Result<Response> {
+    let then = Then { return_to, kept, by_code: "yes".to_owned() };
+    let Ok(code) = DigitCode::try_from(&*code) else {
+        let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
+        return Ok(
+            (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
+        );
+    };
+    if let Some(stepped_up) = authn.prove_totp(&who, &headers, &code, then.kept.map(Id::uuid)).await? {
+        return Ok(go_on(stepped_up, &then));
+    }
+    let problems = Problems { code: "This is not the code your app shows now, or it was used.", ..Problems::default() };
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
+}
+
+/// What the proof was for.
+fn go_on(SteppedUp { cookie, kept }: SteppedUp, then: &Then) -> Response {
+    let next = match kept {
+        Some(kept) => kept.into_response(),
+        None if then.kept.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
+        None => Error::Conflict(NOT_KEPT, None).into_response(),
+    };
+    (cookie, next).into_response()
+}
+
+fn why_not(failure: PasskeyFailure) -> &'static str {
+    match failure {
+        PasskeyFailure::NotUnderWay => "This took too long, or was sent twice. Please try again.",
+        PasskeyFailure::Cloned => {
+            "This passkey has been copied: its counter went back. It is disabled now. Use another passkey."
+        }
+        _ => "This passkey was not accepted. Use one that belongs to this account.",
+    }
+}
