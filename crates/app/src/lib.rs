@@ -37,7 +37,7 @@ mod why;
 
 use std::sync::LazyLock;
 
-use authz::{PolicySource, Routes, Row};
+use authz::{PolicySource, Route, Routes};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -121,7 +121,7 @@ pub fn keeping() -> Vec<Rule> {
 
 /// Every route of the product: method, path, guard.
 #[must_use]
-pub fn table() -> Vec<Row> {
+pub fn table() -> Vec<Route> {
     routes().table()
 }
 

@@ -56,11 +56,11 @@ pub(crate) fn shell<A: Action>(ok: &Authorized<A>, current: Nav) -> Shell {
     let link = |nav, href, label| Link { href, label, current: nav == current };
     let mut links = vec![link(Nav::Overview, url.clone(), "Overview")];
     let workspace = Workspace::of(Some(&member.membership), member.workspace.as_ref());
-    if let Some(workspace) = workspace.filter(|workspace| ok.would::<ListContacts>(workspace)) {
+    if let Some(workspace) = workspace.filter(|workspace| ok.can::<ListContacts>(workspace)) {
         links.push(link(Nav::Contacts, format!("{}/contacts", workspace.url()), "Contacts"));
     }
     links.push(link(Nav::Members, format!("{url}/members"), "Members"));
-    if ok.would::<ViewActivity>(&organization) {
+    if ok.can::<ViewActivity>(&organization) {
         links.push(link(Nav::Activity, format!("{url}/activity"), "Activity"));
     }
     let acting = member.membership.elevation.as_ref().map(|elevation| Acting {

@@ -76,7 +76,7 @@ pub(super) async fn list(mut ok: Authorized<ViewActivity>, Query(asked): Query<A
         events,
         next_url: next_url.flatten(),
         first_url: filter.before.map(|_| asked.url(&list_url, "")),
-        failed_jobs_url: ok.would::<ListFailedJobs>(ok.on()).then(|| format!("{}/failed-jobs", ok.on().url())),
+        failed_jobs_url: ok.can::<ListFailedJobs>(ok.on()).then(|| format!("{}/failed-jobs", ok.on().url())),
         list_url,
     };
     if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }

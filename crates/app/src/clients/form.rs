@@ -152,7 +152,7 @@ pub(super) struct FormPage {
 impl FormPage {
     pub(super) fn of<A: Action<On = Organization>>(ok: &Authorized<A>, input: &Input, errors: &FieldErrors) -> Self {
         let service = [Role::Creator, Role::Editor, Role::Viewer];
-        let choices = if ok.would::<MakeServiceAccount>(ok.on()) {
+        let choices = if ok.can::<MakeServiceAccount>(ok.on()) {
             service.map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() }).into()
         } else {
             vec![RoleChoice { key: "self", label: "You", about: "With the role that you have at the time." }]

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Notice};
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
@@ -59,13 +59,13 @@ pub(super) async fn list(mut ok: Authorized<ListClients>, State(authn): State<Au
     let mut tx = ok.begin().await?;
     let now = authn.clock().now();
     let all = client::find(&mut tx, None).await?;
-    let clients = all.iter().filter(|client| ok.would::<ViewClient>(client)).map(|client| ListRow {
-        renew_url: ok.would::<RenewClient>(client).then(|| url(client, "secret")),
-        revoke_url: ok.would::<RevokeClient>(client).then(|| url(client, "revoke")),
+    let clients = all.iter().filter(|client| ok.can::<ViewClient>(client)).map(|client| ListRow {
+        renew_url: ok.can::<RenewClient>(client).then(|| url(client, "secret")),
+        revoke_url: ok.can::<RevokeClient>(client).then(|| url(client, "revoke")),
         ..ListRow::of(client, now)
     });
     let clients = clients.collect();
-    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
+    let new_url = ok.can::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
     Ok(Page(List { shell: shell(&ok, Nav::Overview), clients, new_url }))
 }
 
@@ -109,7 +109,7 @@ impl ListRow {
 /// From when on people are told to renew a secret.
 const SOON: Duration = Duration::days(15);
 
-pub(super) async fn new(ok: Authorized<Prepare<MakeClient>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>) -> impl IntoResponse {
     Page(FormPage::of(&ok, &Input::blank(), &FieldErrors::default()))
 }
 
@@ -142,8 +142,8 @@ pub(super) async fn make(
         return Err(errors.on_page(page));
     };
     let may = match new.acts_as {
-        ActsAs::Oneself => ok.also::<MakeOwnClient>().await?,
-        ActsAs::Service(_) => ok.also::<MakeServiceAccount>().await?,
+        ActsAs::Oneself => ok.authorize_also::<MakeOwnClient>().await?,
+        ActsAs::Service(_) => ok.authorize_also::<MakeServiceAccount>().await?,
     };
     if !may {
         return Err(Error::Forbidden);
@@ -233,7 +233,7 @@ fn confirm<A: Action<On = ApiClient>>(
     }
 }
 
-pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>) -> impl IntoResponse {
+pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RenewClient>>) -> impl IntoResponse {
     Page(renewal(&ok, WhyFields::empty()))
 }
 
@@ -259,7 +259,7 @@ pub(super) async fn renew(
     Ok(SecretPage::of(&ok, client.organization, (&client.name, client.id, client.signs), shown, &tokens))
 }
 
-pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>) -> impl IntoResponse {
+pub(super) async fn confirm_end(ok: Authorized<FormFor<RevokeClient>>) -> impl IntoResponse {
     Page(end(&ok, WhyFields::empty()))
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn list(mut ok: Authorized<ListContacts>, Query(find): Query<Fi
         shell: shell(&ok, Nav::Contacts),
         workspace: ok.on().name.clone(),
         contacts: found.into_iter().map(row).collect(),
-        may_create: ok.would::<CreateContact>(ok.on()),
+        may_create: ok.can::<CreateContact>(ok.on()),
         new_url: format!("{list_url}/new"),
         next_url,
         first_url: find.first_url(&list_url),

@@ -1,5 +1,5 @@
 use askama::Template;
-use authz::{Authorized, Prepare, Verdict};
+use authz::{Authorized, Decision, FormFor};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 use web::{Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
@@ -39,14 +39,14 @@ struct ShownContact {
 
 pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let sees = ok.also::<ViewRestrictedFields>().await?;
+    let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
     let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    let (may_edit, may_delete) = (ok.would::<EditContact>(ok.on()), ok.would::<DeleteContact>(ok.on()));
+    let (may_edit, may_delete) = (ok.can::<EditContact>(ok.on()), ok.can::<DeleteContact>(ok.on()));
     let contact = ok.on();
     let url = contact.url();
-    let step_up_url = match ok.verdict::<ViewRestrictedFields>(contact) {
-        Verdict::StepUp(factor) => Some(factor.url(&url)),
-        Verdict::Allowed | Verdict::Refused => None,
+    let step_up_url = match ok.decision::<ViewRestrictedFields>(contact) {
+        Decision::StepUp(factor) => Some(factor.url(&url)),
+        Decision::Allow | Decision::Deny => None,
     };
     Ok(Page(Show {
         shell: shell(&ok, Nav::Contacts),
@@ -70,7 +70,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>) -> Result<impl IntoRes
     }))
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<CreateContact>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateContact>>) -> impl IntoResponse {
     Page(FormPage::new(&ok, &ContactInput::default(), &FieldErrors::default()))
 }
 
@@ -99,9 +99,9 @@ pub(super) async fn create(
     Ok(see_other(&url, &text))
 }
 
-pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<impl IntoResponse> {
+pub(super) async fn edit(mut ok: Authorized<FormFor<EditContact>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let writes = ok.also::<EditRestrictedFields>().await?;
+    let writes = ok.authorize_also::<EditRestrictedFields>().await?;
     let restricted = if writes { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
     let input = ContactInput::of(ok.on(), restricted);
     Ok(Page(FormPage::edit(&ok, &input, &FieldErrors::default())))
@@ -109,7 +109,7 @@ pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>) -> Result<imp
 
 pub(super) async fn update(mut ok: Authorized<EditContact>, Form(input): Form<ContactInput>) -> Result<Response> {
     if input.has_restricted() {
-        ok.need::<EditRestrictedFields>(&ok.on().url(), &input).await?;
+        ok.authorize::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
     let mut errors = FieldErrors::default();
     let Some(version) = input.version else {
@@ -139,7 +139,7 @@ struct Deletion {
     cancel_url: String,
 }
 
-pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>) -> impl IntoResponse {
+pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>) -> impl IntoResponse {
     let url = ok.on().url();
     let action_url = format!("{url}/delete");
     Page(Deletion { shell: shell(&ok, Nav::Contacts), name: ok.on().name.clone(), action_url, cancel_url: url })

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
@@ -63,13 +63,13 @@ pub(super) async fn list(mut ok: Authorized<ListElevations>, State(authn): State
             (false, _) => "End now",
         };
         ListRow {
-            approve_url: (is_open && ok.would::<ApproveElevation>(elevation)).then(|| url("approve")),
-            end: (open(elevation) && ok.would::<EndElevation>(elevation)).then(|| (url("end"), end)),
+            approve_url: (is_open && ok.can::<ApproveElevation>(elevation)).then(|| url("approve")),
+            end: (open(elevation) && ok.can::<EndElevation>(elevation)).then(|| (url("end"), end)),
             ..ListRow::of(elevation, now)
         }
     };
-    let elevations = all.iter().filter(|elevation| ok.would::<ViewElevation>(elevation)).map(row).collect();
-    let may_ask = ok.would::<AskForElevation>(ok.on()) && !yours_is_open;
+    let elevations = all.iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
+    let may_ask = ok.can::<AskForElevation>(ok.on()) && !yours_is_open;
     let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
     Ok(Page(List { shell: shell(&ok, Nav::Members), elevations, more, new_url }))
 }
@@ -189,7 +189,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<AskForElevation>>) -> Result<impl IntoResponse> {
+pub(super) async fn new(ok: Authorized<FormFor<AskForElevation>>) -> Result<impl IntoResponse> {
     Ok(Page(New::page(&ok, &AskInput::default(), &FieldErrors::default())?))
 }
 

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare, Verdict};
+use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mail::Mail;
@@ -48,7 +48,7 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
     let mut tx = ok.begin().await?;
     let url = list_url(ok.on());
     let row = |invitation: Invitation| ListRow {
-        revoke_url: ok.would::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
+        revoke_url: ok.can::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
         role: Role::label_of(&invitation.role),
         expires: moment(invitation.expires_at),
         inviter: ShownActor::person(
@@ -67,7 +67,7 @@ pub(super) async fn list(mut ok: Authorized<ListInvitations>, State(authn): Stat
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
-    let new_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
+    let new_url = ok.can::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
     Ok(Page(List { shell: shell(&ok, Nav::Members), invitations, more, new_url }))
 }
 
@@ -114,13 +114,13 @@ impl New {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
             },
-            roles: Role::choices(ok.would::<InviteOwner>(ok.on())),
+            roles: Role::choices(ok.can::<InviteOwner>(ok.on())),
             action_url: list_url(ok.on()),
         }
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<InviteMember>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<InviteMember>>) -> impl IntoResponse {
     Page(New::page(&ok, &InviteInput::default(), &FieldErrors::default()))
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn invite(
         let page = New::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
-    if role == Role::Owner && !ok.also::<InviteOwner>().await? {
+    if role == Role::Owner && !ok.authorize_also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
     authn.count_person(invitation::MADE, ok.who()).await?;
@@ -197,7 +197,7 @@ fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, why: WhyFields) ->
     }
 }
 
-pub(super) async fn confirm_revocation(ok: Authorized<Prepare<RevokeInvitation>>) -> impl IntoResponse {
+pub(super) async fn confirm_revocation(ok: Authorized<FormFor<RevokeInvitation>>) -> impl IntoResponse {
     Page(revocation(&ok, WhyFields::empty()))
 }
 
@@ -234,7 +234,7 @@ pub(super) async fn list_own(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let row = |own: OwnInvitation| OwnRow {
-        accept_url: (ok.verdict::<AcceptInvitation>(&own) != Verdict::Refused)
+        accept_url: (ok.decision::<AcceptInvitation>(&own) != Decision::Deny)
             .then(|| format!("/invitations/{}/accept", own.id)),
         role: Role::label_of(&own.role),
         expires: moment(own.expires_at),

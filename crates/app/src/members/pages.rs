@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -55,11 +55,10 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>, Query(find): Query<Fin
     let list_url = format!("{}/members", ok.on().url());
     let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
     let row = |member: Member| ListRow {
-        change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
-        remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
-        end_sessions_url: ok.would::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
-        reset_url: (member.managed && ok.would::<ResetFactors>(&member))
-            .then(|| url(ok.on(), &member, "reset-factors")),
+        change_url: ok.can::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
+        remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
+        end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
+        reset_url: (member.managed && ok.can::<ResetFactors>(&member)).then(|| url(ok.on(), &member, "reset-factors")),
         role: Role::label_of(&member.role),
         since: day(member.since),
         is_you: member.user == ok.who().user,
@@ -74,8 +73,8 @@ pub(super) async fn list(mut ok: Authorized<ListMembers>, Query(find): Query<Fin
         first_url: find.first_url(&list_url),
         query: find.q,
         list_url,
-        invitations_url: ok.would::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url())),
-        elevations_url: ok.would::<ListElevations>(ok.on()).then(|| format!("{}/elevations", ok.on().url())),
+        invitations_url: ok.can::<InviteMember>(ok.on()).then(|| format!("{}/invitations", ok.on().url())),
+        elevations_url: ok.can::<ListElevations>(ok.on()).then(|| format!("{}/elevations", ok.on().url())),
     }))
 }
 
@@ -128,19 +127,19 @@ impl EditRole {
             shell: shell(ok, Nav::Members),
             member_name: ok.on().name.clone(),
             current_role: Role::label_of(&ok.on().role),
-            asks: (!ok.would::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
+            asks: (!ok.can::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
             },
-            roles: Role::choices(ok.would::<GrantOwnership>(ok.on())),
+            roles: Role::choices(ok.can::<GrantOwnership>(ok.on())),
             action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
     }
 }
 
-pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>) -> impl IntoResponse {
+pub(super) async fn edit_role(ok: Authorized<FormFor<ChangeMemberRole>>) -> impl IntoResponse {
     let input = RoleInput { role: ok.on().role.clone(), reason: String::new(), ticket: String::new() };
     Page(EditRole::page(&ok, &input, &FieldErrors::default()))
 }
@@ -160,10 +159,10 @@ pub(super) async fn change_role(
         let page = EditRole::page(&ok, &input, &errors);
         return Err(errors.on_page(page));
     };
-    if role == Role::Owner && !ok.also::<GrantOwnership>().await? {
+    if role == Role::Owner && !ok.authorize_also::<GrantOwnership>().await? {
         return Err(Error::Forbidden);
     }
-    if !ok.also::<ChangeOwnershipAlone>().await? {
+    if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let wanted = Wanted::DemoteOwner { member: ok.on().user, role: role.key().to_owned() };
         return ask(&mut ok, &authn, wanted, (&why, key)).await;
     }
@@ -215,7 +214,7 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, why: WhyFields) -> Confir
     let words = if ok.on().user == ok.who().user {
         let lead = "You will no longer be able to open it. What you added stays.";
         ("Leave this organization?".to_owned(), lead, "Leave")
-    } else if ok.would::<ChangeOwnershipAlone>(ok.on()) {
+    } else if ok.can::<ChangeOwnershipAlone>(ok.on()) {
         (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
     } else {
         (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Ask for approval")
@@ -250,7 +249,7 @@ fn confirm<A: Action<On = Member>>(
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveMember>>) -> impl IntoResponse {
     Page(removal(&ok, WhyFields::empty()))
 }
 
@@ -260,7 +259,7 @@ pub(super) async fn remove(
     FormOnce(input, key): FormOnce<WhyInput>,
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, why))?;
-    if !ok.also::<ChangeOwnershipAlone>().await? {
+    if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let wanted = Wanted::RemoveOwner { member: ok.on().user };
         return ask(&mut ok, &authn, wanted, (&why, key)).await;
     }
@@ -280,7 +279,7 @@ pub(super) async fn remove(
     Ok(see_other(&url, &text))
 }
 
-pub(super) async fn confirm_end_of_sessions(ok: Authorized<Prepare<EndMemberSessions>>) -> impl IntoResponse {
+pub(super) async fn confirm_end_of_sessions(ok: Authorized<FormFor<EndMemberSessions>>) -> impl IntoResponse {
     Page(end_of_sessions(&ok, WhyFields::empty()))
 }
 

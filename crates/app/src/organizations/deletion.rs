@@ -1,7 +1,7 @@
 use askama::Template;
 use audit::{Actor, Event};
 use authn::Authn;
-use authz::{Action, Authorized, Prepare, Resource as _};
+use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -75,7 +75,7 @@ impl Deletion {
     }
 }
 
-pub(super) async fn confirm(mut ok: Authorized<Prepare<DeleteOrganization>>) -> Result<impl IntoResponse> {
+pub(super) async fn confirm(mut ok: Authorized<FormFor<DeleteOrganization>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let others = others_decide(&mut tx, ok.who().user).await?;
     Ok(Page(Deletion::page(&ok, &Input::default(), others, &FieldErrors::default())))
@@ -96,7 +96,7 @@ pub(super) async fn ask(
         return Err(errors.on_page(page));
     };
     authn.count_person(REQUESTS, ok.who()).await?;
-    let alone = ok.also::<DeleteOrganizationAlone>().await?;
+    let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());
     let text = "The organization will be deleted once this is approved.";

@@ -1,6 +1,6 @@
 use audit::{Actor, Event};
 use authn::Limit;
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::Duration;
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
@@ -35,7 +35,7 @@ impl Resource for Organization {
     type Plane = Tenant;
     type View = super::ViewOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.membership.as_ref().map(Self::of))
     }
 
@@ -55,7 +55,7 @@ impl Resource for NewOrganization {
     type Plane = Tenant;
     type View = super::CreateOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.user.map(Self::by))
     }
 
@@ -63,7 +63,7 @@ impl Resource for NewOrganization {
         Account::as_entity(self.owner)
     }
 
-    fn founds(&self) -> Option<TenantId> {
+    fn creates_tenant(&self) -> Option<TenantId> {
         Some(self.id)
     }
 }

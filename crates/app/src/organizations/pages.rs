@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, SignedIn};
-use authz::{Authorized, Prepare, Verdict};
+use authz::{Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -42,7 +42,7 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
         name: own.name,
         role: Role::label_of(&own.role),
     });
-    let may_create = ok.would::<CreateOrganization>(&NewOrganization::by(ok.who().user));
+    let may_create = ok.can::<CreateOrganization>(&NewOrganization::by(ok.who().user));
     Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
 }
 
@@ -80,7 +80,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateOrganization>>) -> impl IntoResponse {
     Page(New::page(ok.who(), "", &FieldErrors::default()))
 }
 
@@ -129,11 +129,11 @@ struct WorkspaceRow {
 
 pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let show_activity = ok.also::<ViewActivity>().await?;
+    let show_activity = ok.authorize_also::<ViewActivity>().await?;
     let row = |found: workspace::Counted| {
         let contacts = found.contacts_in_words();
         let workspace = Workspace { organization: ok.on().id, id: found.id, name: found.name };
-        let sees_contacts = ok.verdict::<ListContacts>(&workspace) == Verdict::Allowed;
+        let sees_contacts = ok.decision::<ListContacts>(&workspace) == Decision::Allow;
         WorkspaceRow {
             url: format!("{}/contacts", workspace.url()),
             contacts: sees_contacts.then_some(contacts),
@@ -147,10 +147,10 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>) -> Result<impl In
         workspaces: workspaces.into_iter().map(row).collect(),
         more_workspaces,
         member_count: organization::member_count(&mut tx).await?,
-        may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
-        clients_url: ok.would::<ListClients>(ok.on()).then(|| format!("{}/clients", ok.on().url())),
-        approvals_url: ok.would::<ListApprovals>(ok.on()).then(|| format!("{}/approvals", ok.on().url())),
-        settings_url: ok.would::<ViewSettings>(ok.on()).then(|| format!("{}/settings", ok.on().url())),
+        may_create_workspace: ok.can::<CreateWorkspace>(ok.on()),
+        clients_url: ok.can::<ListClients>(ok.on()).then(|| format!("{}/clients", ok.on().url())),
+        approvals_url: ok.can::<ListApprovals>(ok.on()).then(|| format!("{}/approvals", ok.on().url())),
+        settings_url: ok.can::<ViewSettings>(ok.on()).then(|| format!("{}/settings", ok.on().url())),
         workspaces_url: format!("{}/workspaces", ok.on().url()),
         recent: if show_activity { recent(&mut tx).await? } else { Vec::new() },
         show_activity,
@@ -178,7 +178,7 @@ impl NewWorkspace {
     }
 }
 
-pub(super) async fn new_workspace(ok: Authorized<Prepare<CreateWorkspace>>) -> impl IntoResponse {
+pub(super) async fn new_workspace(ok: Authorized<FormFor<CreateWorkspace>>) -> impl IntoResponse {
     Page(NewWorkspace::page(&ok, "", &FieldErrors::default()))
 }
 

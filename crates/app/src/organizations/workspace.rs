@@ -1,5 +1,5 @@
 use audit::{Actor, Event};
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -34,7 +34,7 @@ impl Resource for Workspace {
     type Plane = Tenant;
     type View = super::ViewWorkspace;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(Self::of(entry.membership.as_ref(), entry.workspace.as_ref()))
     }
 

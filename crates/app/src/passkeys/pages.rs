@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Challenge, Notice, PasskeyFailure, SignedIn};
-use authz::{Action, Authorized, Prepare, Verdict};
+use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -98,12 +98,12 @@ struct SignInFirst {
 pub(super) async fn new(ok: Authorized<ListPasskeys>, Query(then): Query<Then>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
     let here = format!("{LIST}/new?return_to={}", return_to.encoded());
-    match ok.verdict::<EnrolPasskey>(ok.on()) {
-        Verdict::Allowed => {
+    match ok.decision::<EnrolPasskey>(ok.on()) {
+        Decision::Allow => {
             Page(New::page(who, &who.context().client.device, &return_to, &FieldErrors::default())).into_response()
         }
-        Verdict::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
-        Verdict::Refused => {
+        Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
+        Decision::Deny => {
             let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
             Page(SignInFirst { shell: account(who, AccountNav::Passkeys), sign_in_url }).into_response()
         }
@@ -216,7 +216,7 @@ pub(super) struct NameInput {
     name: String,
 }
 
-pub(super) async fn edit_name(ok: Authorized<Prepare<RenamePasskey>>) -> impl IntoResponse {
+pub(super) async fn edit_name(ok: Authorized<FormFor<RenamePasskey>>) -> impl IntoResponse {
     Page(Rename::page(&ok, &ok.on().name, &FieldErrors::default()))
 }
 
@@ -242,7 +242,7 @@ struct Removal {
     cancel_url: &'static str,
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemovePasskey>>) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemovePasskey>>) -> impl IntoResponse {
     Page(Removal {
         shell: account(ok.who(), AccountNav::Passkeys),
         name: ok.on().name.clone(),

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -57,7 +57,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<ChangeSignIn>>) -> impl IntoResponse {
     Page(New::page(&ok, &Input::default(), &FieldErrors::default()))
 }
 
@@ -130,7 +130,7 @@ fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, why: WhyFields) -> Confir
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveDomain>>) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveDomain>>) -> impl IntoResponse {
     Page(removal(&ok, WhyFields::empty()))
 }
 

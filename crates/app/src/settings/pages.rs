@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -37,8 +37,8 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>) -> Result<impl IntoRe
         domains: domain::find(&mut tx, None).await?,
         shell: shell(&ok, Nav::Overview),
         url: url(ok.on()),
-        may_change: ok.would::<ChangeSignIn>(ok.on()),
-        delete_url: ok.would::<DeleteOrganization>(ok.on()).then(|| format!("{}/delete", ok.on().url())),
+        may_change: ok.can::<ChangeSignIn>(ok.on()),
+        delete_url: ok.can::<DeleteOrganization>(ok.on()).then(|| format!("{}/delete", ok.on().url())),
     }))
 }
 
@@ -102,7 +102,7 @@ fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
     ok.who().sign_on == Some(ok.on().id)
 }
 
-pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>) -> Result<impl IntoResponse> {
+pub(super) async fn edit(mut ok: Authorized<FormFor<ChangeSignIn>>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let rules = rules::load(&mut tx).await?;
     Ok(Page(Change::page(&ok, rules, &Input::default(), &FieldErrors::default())))
@@ -132,7 +132,7 @@ pub(super) async fn change(
     };
     let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
     let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
-    let alone = relaxes && ok.also::<RelaxSignOnAlone>().await?;
+    let alone = relaxes && ok.authorize_also::<RelaxSignOnAlone>().await?;
     let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
     let mut tx = one_time_key::claim(tx, key, &page, text).await?;
     if relaxes {

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
-use authz::{Action, Authorized, Prepare, Resource as _};
+use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Duration;
@@ -107,7 +107,7 @@ impl Edit {
 }
 
 pub(super) async fn edit(
-    mut ok: Authorized<Prepare<ChangeSignIn>>,
+    mut ok: Authorized<FormFor<ChangeSignIn>>,
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
@@ -192,7 +192,7 @@ fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, why: WhyFields) -> 
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<ChangeSignIn>>) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<ChangeSignIn>>) -> impl IntoResponse {
     Page(removal(&ok, WhyFields::empty()))
 }
 
