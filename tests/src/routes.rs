@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use authz::Row;
+use authz::Route;
 use uuid::Uuid;
 
 use crate::harness::{Client, Place, World, browser_routes, parameters as names, registry};
@@ -49,7 +49,7 @@ impl Parameters {
     }
 
     /// The path of a row. A parameter nobody knows is a route that these tests would miss.
-    fn fill(&self, row: &Row) -> String {
+    fn fill(&self, row: &Route) -> String {
         let mut path = row.path.clone();
         for (name, value) in &self.0 {
             path = path.replace(&format!("{{{name}}}"), value);
@@ -59,14 +59,14 @@ impl Parameters {
     }
 }
 
-async fn ask(client: &mut Client, row: &Row, path: &str) -> u16 {
+async fn ask(client: &mut Client, row: &Route, path: &str) -> u16 {
     match row.method {
         "GET" => client.get(path).await.status,
         _ => client.post(path, &[]).await.status,
     }
 }
 
-fn guarded() -> Vec<Row> {
+fn guarded() -> Vec<Route> {
     browser_routes().into_iter().filter(|row| !OPEN.contains(&row.guard)).collect()
 }
 
@@ -79,7 +79,7 @@ async fn state(world: &World) -> (String, i64) {
 #[test]
 fn the_table_of_routes_is_the_reviewed_one() {
     let mut text = String::new();
-    for Row { method, path, guard, api } in registry().table().to_vec() {
+    for Route { method, path, guard, api } in registry().table().to_vec() {
         let by = if api { " of a client of the API" } else { "" };
         writeln!(text, "{method:6} {path:62} {guard}{by}").unwrap();
     }
@@ -94,7 +94,7 @@ async fn nobody_gets_in_without_a_session() {
     let before = state(&world).await;
     let mut forged = world.stranger();
     forged.set_cookie("session", &"A".repeat(43));
-    let rows: Vec<Row> =
+    let rows: Vec<Route> =
         browser_routes().into_iter().filter(|row| !matches!(row.guard, "Public" | "LogoutNotice")).collect();
     for (who, client) in [("anonymous", world.stranger()), ("forged", forged)] {
         for row in &rows {

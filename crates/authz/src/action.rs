@@ -35,7 +35,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
         entry: &Entry,
-        path: &Path,
+        path: &PathParams,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
     /// Itself as policies see it.
@@ -48,14 +48,14 @@ pub trait Resource: Sized + Send + Sync + 'static {
 
     /// The organization it brings into being. Its transaction is bound to that one; any other on the tenant plane to the
     /// organization of the path.
-    fn founds(&self) -> Option<TenantId> {
+    fn creates_tenant(&self) -> Option<TenantId> {
         None
     }
 }
 
 /// An action as its feature declares it: what the start compares with the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Declared {
+pub struct ActionDeclaration {
     /// Name of the Cedar action.
     pub name: &'static str,
     /// It may write.
@@ -64,7 +64,7 @@ pub struct Declared {
     pub data: Option<&'static str>,
 }
 
-impl Declared {
+impl ActionDeclaration {
     /// The action `A`.
     #[must_use]
     pub const fn of<A: Action>() -> Self {
@@ -82,9 +82,9 @@ pub(crate) const fn data<A: Action>() -> Option<&'static str> {
 
 /// The parameters of a route's path.
 #[derive(Debug)]
-pub struct Path(pub(crate) Vec<(String, String)>);
+pub struct PathParams(pub(crate) Vec<(String, String)>);
 
-impl Path {
+impl PathParams {
     /// The parameter `name` as an id. `None` if it is no id in its canonical form: then nothing can have it.
     #[must_use]
     pub fn id<T: FromStr + ToString>(&self, name: &str) -> Option<T> {
@@ -100,9 +100,9 @@ impl Path {
 
 /// The form of an action: the same question to the policies, and a transaction that only reads.
 #[derive(Debug)]
-pub struct Prepare<A>(PhantomData<fn() -> A>);
+pub struct FormFor<A>(PhantomData<fn() -> A>);
 
-impl<A: Action> Action for Prepare<A> {
+impl<A: Action> Action for FormFor<A> {
     const NAME: &'static str = A::NAME;
     const GUARD: &'static str = A::NAME;
     const DATA: Option<&'static str> = A::DATA;
@@ -117,7 +117,7 @@ impl<A: Action> Action for Prepare<A> {
 /// # impl authz::Resource for Folder {
 /// #     type Plane = tenancy::Tenant;
 /// #     type View = ReadFolder;
-/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::Path) -> web::Result<Option<Self>> {
+/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::PathParams) -> web::Result<Option<Self>> {
 /// #         Ok(None)
 /// #     }
 /// #     fn entity(&self) -> authz::Entity { authz::Entity::new("Folder", "1") }
@@ -150,6 +150,6 @@ macro_rules! actions {
         )+
 
         /// Every action declared here.
-        pub(crate) const ACTIONS: &[$crate::Declared] = &[$($crate::Declared::of::<$name>()),+];
+        pub(crate) const ACTIONS: &[$crate::ActionDeclaration] = &[$($crate::ActionDeclaration::of::<$name>()),+];
     };
 }

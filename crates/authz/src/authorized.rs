@@ -1,6 +1,5 @@
 use std::time::Instant;
 
-use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -8,8 +7,8 @@ use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccept
 use tokens::ApiClient;
 use web::{Error, LocalPath, Result};
 
-use crate::action::{Action, Path, Resource, data};
-use crate::authorizer::{Authorizer, Case, Factor, Verdict};
+use crate::action::{Action, PathParams, Resource, data};
+use crate::authorizer::{Authorizer, Case, Decision, Factor};
 use crate::caller::{Caller, NEEDS_A_PERSON, not_permitted};
 use crate::entity::{Entity, Facts};
 
@@ -62,7 +61,7 @@ pub struct Authorized<A: Action, By: Caller = SignedIn> {
 /// Decisions that allow a write, until its transaction records them. If it never begins, for example because the form was
 /// not acceptable, they are recorded without it.
 #[derive(Debug)]
-struct ToRecord(Vec<(Decision, Facts)>, audit::Decisions);
+struct ToRecord(Vec<(audit::Decision, Facts)>, audit::Decisions);
 
 impl Drop for ToRecord {
     fn drop(&mut self) {
@@ -150,11 +149,11 @@ impl<A: Action, By: Caller> Authorized<A, By> {
 
     /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded like the first
     /// decision: before a write that is still to begin, in its transaction.
-    pub async fn also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
+    pub async fn authorize_also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
         let case = self.about::<B>(&self.on)?;
         let answer = self.authorizer.ask(&case, B::NAME);
         let decision = self.authorizer.decision(&case, B::NAME, &answer);
-        let allowed = answer.verdict == Verdict::Allowed;
+        let allowed = answer.decision == Decision::Allow;
         if allowed && !self.decisions.0.is_empty() {
             self.decisions.0.push((decision, facts::<B>(&self.on)));
         } else {
@@ -165,32 +164,32 @@ impl<A: Action, By: Caller> Authorized<A, By> {
 
     /// The same for a part of a form that cannot be done without `B`. [`Error::Forbidden`] where it is refused. Where it takes a
     /// factor proved now, the form is kept and done as it was sent once the factor is proved; `path` is where it goes.
-    pub async fn need<B: Action<On = A::On>>(&mut self, path: &str, form: &impl serde::Serialize) -> Result<()> {
-        if self.also::<B>().await? {
+    pub async fn authorize<B: Action<On = A::On>>(&mut self, path: &str, form: &impl serde::Serialize) -> Result<()> {
+        if self.authorize_also::<B>().await? {
             return Ok(());
         }
-        match self.verdict::<B>(&self.on) {
-            Verdict::StepUp(factor) => {
+        match self.decision::<B>(&self.on) {
+            Decision::StepUp(factor) => {
                 Err(self.who.keep(&self.authorizer, B::NAME, factor, path, web::encode(form)?).await?)
             }
-            Verdict::Allowed | Verdict::Refused => Err(Error::Forbidden),
+            Decision::Allow | Decision::Deny => Err(Error::Forbidden),
         }
     }
 
     /// Whether it makes sense to offer `B`, on the same resource or on another one that the page shows, such as a row of a
     /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
     #[must_use]
-    pub fn would<B: Action>(&self, resource: &B::On) -> bool {
+    pub fn can<B: Action>(&self, resource: &B::On) -> bool {
         self.viewer().can::<B>(resource)
     }
 
     /// The same, and whether it takes a fresh passkey first: for a page that leads there, or shows what `B` is about.
     #[must_use]
-    pub fn verdict<B: Action>(&self, resource: &B::On) -> Verdict {
+    pub fn decision<B: Action>(&self, resource: &B::On) -> Decision {
         self.viewer().decision::<B>(resource)
     }
 
-    /// Whoever was let in, for parts of the page that are not about the action of its route.
+    /// Whoever was let in, for the parts of a page that other features add.
     #[must_use]
     pub fn viewer(&self) -> Viewer<'_> {
         Viewer { authorizer: &self.authorizer, case: &self.case, action: A::NAME, member: self.member.as_ref() }
@@ -200,7 +199,7 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     async fn reenter(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
         let tenant = self.member.as_ref().map(|member| member.membership.tenant);
         let in_turn = self.decisions.0.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action));
-        let (user, client, new_tenant) = (self.who.user(), self.who.client(), self.on.founds());
+        let (user, client, new_tenant) = (self.who.user(), self.who.client(), self.on.creates_tenant());
         let hold = Hold { tenant, user, client, in_turn, new_tenant };
         let (who, tx, entry) = self.who.reenter(&self.authorizer, self.scope, hold).await?;
         let member = match (&self.member, entry.membership) {
@@ -220,7 +219,7 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     }
 
     /// The decisions as they are now, or what a new request is told where one of them is a refusal.
-    fn decide_again(&self, who: &By, member: Option<&Member>) -> Result<Vec<(Decision, Facts)>> {
+    fn decide_again(&self, who: &By, member: Option<&Member>) -> Result<Vec<(audit::Decision, Facts)>> {
         let membership = member.map(|member| &member.membership);
         let mut decisions = Vec::with_capacity(self.decisions.0.len());
         for (before, facts) in &self.decisions.0 {
@@ -228,16 +227,16 @@ impl<A: Action, By: Caller> Authorized<A, By> {
             let case = self.authorizer.case(who, membership, principal, self.on.entity(), *facts)?;
             let answer = self.authorizer.ask(&case, before.action);
             let decision = self.authorizer.decision(&case, before.action, &answer);
-            if answer.verdict != Verdict::Allowed {
+            if answer.decision != Decision::Allow {
                 self.decisions.1.record_now(decision);
                 if let Some(error) = who.out_of_scope(&self.authorizer, before.action) {
                     return Err(error);
                 }
                 let view = <<A::On as Resource>::View as Action>::NAME;
-                return Err(match (answer.verdict, self.authorizer.visible(&case, view)) {
-                    (Verdict::StepUp(_), _) if By::API => not_permitted(NEEDS_A_PERSON),
-                    (Verdict::StepUp(factor), _) => Error::StepUp(factor.url("/"), None),
-                    (_, Verdict::Allowed) => who.forbidden(),
+                return Err(match (answer.decision, self.authorizer.visible(&case, view)) {
+                    (Decision::StepUp(_), _) if By::API => not_permitted(NEEDS_A_PERSON),
+                    (Decision::StepUp(factor), _) => Error::StepUp(factor.url("/"), None),
+                    (_, Decision::Allow) => who.forbidden(),
                     _ => Error::NotFound,
                 });
             }
@@ -258,11 +257,11 @@ impl<A: Action, By: Caller> Authorized<A, By> {
     /// The organization the transaction is bound to.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
-        self.on.founds().or(self.member.as_ref().map(|member| member.membership.tenant))
+        self.on.creates_tenant().or(self.member.as_ref().map(|member| member.membership.tenant))
     }
 }
 
-/// Whoever was let in to a page, for parts of it that other features add. It opens no transaction.
+/// Whoever was let in to a page, for the parts of it that other features add. It opens no transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'a> {
     authorizer: &'a Authorizer,
@@ -279,22 +278,22 @@ impl<'a> Viewer<'a> {
         self.member
     }
 
-    /// As [`Authorized::would`].
+    /// As [`Authorized::can`].
     #[must_use]
     pub fn can<B: Action>(self, resource: &B::On) -> bool {
-        self.decision::<B>(resource) != Verdict::Refused
+        self.decision::<B>(resource) != Decision::Deny
     }
 
-    /// As [`Authorized::verdict`].
+    /// As [`Authorized::decision`].
     #[must_use]
-    pub fn decision<B: Action>(self, resource: &B::On) -> Verdict {
+    pub fn decision<B: Action>(self, resource: &B::On) -> Decision {
         match self.authorizer.about(self.case, resource.entity(), facts::<B>(resource)) {
             // What let them in: the navigation offers the page that one is on.
-            Ok(case) if B::NAME == self.action && case.is(self.case) => Verdict::Allowed,
-            Ok(case) => self.authorizer.ask(&case, B::NAME).verdict,
+            Ok(case) if B::NAME == self.action && case.is(self.case) => Decision::Allow,
+            Ok(case) => self.authorizer.ask(&case, B::NAME).decision,
             Err(error) => {
                 tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                Verdict::Refused
+                Decision::Deny
             }
         }
     }
@@ -305,17 +304,17 @@ impl<'a> Viewer<'a> {
         let answer = self.authorizer.ask(&case, B::NAME);
         let decision = self.authorizer.decision(&case, B::NAME, &answer);
         self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-        Ok(answer.verdict == Verdict::Allowed)
+        Ok(answer.decision == Decision::Allow)
     }
 }
 
 impl<A: Action> Authorized<A, ApiClient> {
-    /// What the client is told that may not do `B` as well ([`Authorized::also`]), by the one thing that stands in the way.
+    /// What the client is told that may not do `B` as well ([`Authorized::authorize_also`]), by the one thing that stands in the way.
     #[must_use]
     pub fn refusal<B: Action<On = A::On>>(&self) -> Error {
-        match (self.who.out_of_scope(&self.authorizer, B::NAME), self.verdict::<B>(&self.on)) {
+        match (self.who.out_of_scope(&self.authorizer, B::NAME), self.decision::<B>(&self.on)) {
             (Some(error), _) => error,
-            (None, Verdict::StepUp(_)) => not_permitted(NEEDS_A_PERSON),
+            (None, Decision::StepUp(_)) => not_permitted(NEEDS_A_PERSON),
             (None, _) => self.who.forbidden(),
         }
     }
@@ -359,19 +358,19 @@ where
         let answer = authorizer.ask(&case, A::NAME);
         tracing::Span::current().record("decision_micros", micros(asked));
         let decision = authorizer.decision(&case, A::NAME, &answer);
-        if answer.verdict != Verdict::Allowed {
+        if answer.decision != Decision::Allow {
             authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
             if let Some(error) = who.out_of_scope(&authorizer, A::NAME) {
                 return Err(error);
             }
             let visible = || authorizer.visible(&case, <<A::On as Resource>::View as Action>::NAME);
-            let verdict = if answer.verdict == Verdict::Refused { visible() } else { answer.verdict };
+            let decision = if answer.decision == Decision::Deny { visible() } else { answer.decision };
             // The connection goes back first: a request never holds two.
             drop(tx);
-            return Err(match verdict {
-                Verdict::Allowed => who.forbidden(),
-                Verdict::StepUp(factor) => who.step_up(&authorizer, parts, A::NAME, factor).await?,
-                Verdict::Refused => match membership.and_then(|membership| membership.unaccepted) {
+            return Err(match decision {
+                Decision::Allow => who.forbidden(),
+                Decision::StepUp(factor) => who.step_up(&authorizer, parts, A::NAME, factor).await?,
+                Decision::Deny => match membership.and_then(|membership| membership.unaccepted) {
                     Some(why) => who.unaccepted(parts, scope.tenant, why),
                     None => Error::NotFound,
                 },
@@ -425,13 +424,13 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path> {
+async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<PathParams> {
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
-    Ok(Path(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    Ok(PathParams(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
 }
 
 /// The person's place where the path points, or what it points to if they have none there.
-fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
+fn place(path: &PathParams, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
     if !path.has("organization") {
         // A client of the API belongs to one organization, whether or not the path names it. A person is in none there.
         return Ok(entry.membership.clone().map(|membership| Member { membership, workspace: None }));
@@ -474,7 +473,7 @@ mod tests {
         type View = ReadFile;
         const DATA: Option<&'static str> = Some("internal");
 
-        async fn load(_: &mut Tx<Read>, _: &Entry, _: &Path) -> Result<Option<Self>> {
+        async fn load(_: &mut Tx<Read>, _: &Entry, _: &PathParams) -> Result<Option<Self>> {
             Ok(None)
         }
 
@@ -498,7 +497,7 @@ mod tests {
         let of = |facts: Facts| (facts.amount, facts.data_classification);
         assert_eq!(of(facts::<ReadFile>(&File)), (Some(5), Some("internal")));
         assert_eq!(of(facts::<ReadSalaries>(&File)), (Some(5), Some("restricted")));
-        assert_eq!(of(facts::<crate::Prepare<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
+        assert_eq!(of(facts::<crate::FormFor<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
         assert_eq!(
             ACTIONS.iter().map(|action| (action.name, action.data)).collect::<Vec<_>>(),
             [("ReadFile", Some("internal")), ("ReadSalaries", Some("restricted"))]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use audit::Decisions;
 use authn::Authn;
-use cedar_policy::{Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression};
+use cedar_policy::{Context, Entities, EntityUid, Request, Response, RestrictedExpression};
 use tenancy::{Enrolled, Membership, TenantId};
 use tokens::{Scopes, Tokens};
 use uuid::Uuid;
@@ -84,19 +84,19 @@ impl Case {
 /// The answer to one question.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) verdict: Verdict,
+    pub(crate) decision: Decision,
     policies: Vec<String>,
 }
 
 /// What the policies say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// Allowed as it is.
-    Allowed,
+    Allow,
     /// Refused as it is, and allowed with a factor proved now.
     StepUp(Factor),
     /// Refused, whatever they prove.
-    Refused,
+    Deny,
 }
 
 /// What turns a refusal into a permission.
@@ -181,16 +181,16 @@ impl Authorizer {
     pub(crate) fn ask(&self, case: &Case, action: &'static str) -> Answer {
         self.evaluate(case, action).unwrap_or_else(|error| {
             tracing::error!(error, action, "a policy question failed; refused");
-            Answer { verdict: Verdict::Refused, policies: Vec::new() }
+            Answer { decision: Decision::Deny, policies: Vec::new() }
         })
     }
 
     /// Whether they may know that the resource of the case exists, `view` being the action that says so. Where no client
     /// can be given that one, a client knows of what whoever it acts as does.
-    pub(crate) fn visible(&self, case: &Case, view: &'static str) -> Verdict {
+    pub(crate) fn visible(&self, case: &Case, view: &'static str) -> Decision {
         let within = |scopes: &Scopes| scopes.include(view) || !scopes.are_offered(view);
         let in_scope = case.known.asker.situation.scopes.as_ref().is_none_or(within);
-        self.evaluate_in(case, view, in_scope).map_or(Verdict::Refused, |answer| answer.verdict)
+        self.evaluate_in(case, view, in_scope).map_or(Decision::Deny, |answer| answer.decision)
     }
 
     fn evaluate(&self, case: &Case, action: &'static str) -> Result<Answer, String> {
@@ -204,21 +204,21 @@ impl Authorizer {
         let context = context.map_err(|error| format!("{error:?}"))?;
         let response = self.response(case, action, context)?;
         let policies = response.diagnostics().reason().map(ToString::to_string).collect();
-        if response.decision() == Decision::Allow {
-            return Ok(Answer { verdict: Verdict::Allowed, policies });
+        if response.decision() == cedar_policy::Decision::Allow {
+            return Ok(Answer { decision: Decision::Allow, policies });
         }
-        let would = |fresh: Situation| {
+        let allowed_with = |fresh: Situation| {
             let context = fresh.with(case.facts, in_scope).map_err(|error| format!("{error:?}"))?;
-            Ok::<_, String>(self.response(case, action, context)?.decision() == Decision::Allow)
+            Ok::<_, String>(self.response(case, action, context)?.decision() == cedar_policy::Decision::Allow)
         };
-        let verdict = if situation.enrolled.totp && would(situation.with_fresh_code())? {
-            Verdict::StepUp(Factor::PasskeyOrCode)
-        } else if would(situation.with_fresh_passkey())? {
-            Verdict::StepUp(Factor::Passkey)
+        let decision = if situation.enrolled.totp && allowed_with(situation.with_fresh_code())? {
+            Decision::StepUp(Factor::PasskeyOrCode)
+        } else if allowed_with(situation.with_fresh_passkey())? {
+            Decision::StepUp(Factor::Passkey)
         } else {
-            Verdict::Refused
+            Decision::Deny
         };
-        Ok(Answer { verdict, policies })
+        Ok(Answer { decision, policies })
     }
 
     fn response(&self, case: &Case, action: &'static str, context: Context) -> Result<Response, String> {
@@ -249,8 +249,8 @@ impl Authorizer {
             principal: case.known.principal.to_string(),
             action,
             resource: case.resource.to_string(),
-            allowed: answer.verdict == Verdict::Allowed,
-            step_up: matches!(answer.verdict, Verdict::StepUp(_)),
+            allowed: answer.decision == Decision::Allow,
+            step_up: matches!(answer.decision, Decision::StepUp(_)),
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
             request: case.known.asker.request,

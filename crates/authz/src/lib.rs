@@ -17,11 +17,11 @@ mod guard;
 mod policies;
 mod routes;
 
-pub use action::{Action, Declared, Path, Prepare, Resource};
+pub use action::{Action, ActionDeclaration, FormFor, PathParams, Resource};
 pub use authorized::{Authorized, Begin, Member, TxOf, Viewer};
-pub use authorizer::{Authorizer, Factor, Verdict};
+pub use authorizer::{Authorizer, Decision, Factor};
 pub use caller::Caller;
 pub use entity::{Entity, Facts};
 pub use guard::{Guard, Guarded, Public};
 pub use policies::{PolicyError, PolicySource};
-pub use routes::{Routes, Row};
+pub use routes::{Route, Routes};

@@ -7,7 +7,7 @@ use cedar_policy::{
 use sha2::{Digest, Sha256};
 use web::Error;
 
-use crate::action::Declared;
+use crate::action::ActionDeclaration;
 use crate::entity::{Attribute, Entity, Uid};
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
@@ -20,7 +20,7 @@ pub struct PolicySource {
     /// `policies/<name>.cedar`.
     pub policies: &'static str,
     /// `ACTIONS` of the feature.
-    pub actions: &'static [Declared],
+    pub actions: &'static [ActionDeclaration],
 }
 
 /// What is wrong with the policies; the application does not start.
@@ -266,8 +266,8 @@ fn take_a_fresh_passkey(sources: &[PolicySource], schema: &Schema, actions: &Ent
 mod tests {
     use super::*;
 
-    const fn read(name: &'static str) -> Declared {
-        Declared { name, writes: false, data: None }
+    const fn read(name: &'static str) -> ActionDeclaration {
+        ActionDeclaration { name, writes: false, data: None }
     }
 
     const BASE: PolicySource = PolicySource {
@@ -401,7 +401,7 @@ mod tests {
              action RemoveOwn in [NeedsFreshFactor] appliesTo { principal: [User], resource: [File] };";
         let loaded = |name: &'static str, writes, data| {
             let all = ["Act", "DeleteFile", "RemoveFile", "DeleteSafely", "ActSafely", "RemoveByCode", "RemoveOwn"];
-            let one = |other| if other == name { Declared { name, writes, data } } else { read(other) };
+            let one = |other| if other == name { ActionDeclaration { name, writes, data } } else { read(other) };
             let actions: Vec<_> = all.into_iter().map(one).collect();
             Policies::load(&[PolicySource { schema: SCHEMA, actions: actions.leak(), ..BASE }])
         };

@@ -33,11 +33,11 @@ use crate::guard::{Guard, Guarded};
 /// let routes = authz::Routes::<authz::Authorizer>::new().get("/contacts", list);
 /// ```
 #[derive(Debug)]
-pub struct Routes<S>(Vec<(Row, MethodRouter<S>)>);
+pub struct Routes<S>(Vec<(Route, MethodRouter<S>)>);
 
 /// A line of the table that tests walk and reviewers read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct Route {
     /// `GET`, `POST`, or for the API `PUT` and `DELETE`.
     pub method: &'static str,
     /// Path with its parameters in braces.
@@ -130,7 +130,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// What the tests walk.
     #[must_use]
-    pub fn table(&self) -> Vec<Row> {
+    pub fn table(&self) -> Vec<Route> {
         self.0.iter().map(|(row, _)| row.clone()).collect()
     }
 
@@ -140,7 +140,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn add<T: Guarded>(mut self, method: &'static str, path: &str, route: MethodRouter<S>) -> Self {
-        self.0.push((Row { method, path: path.to_owned(), guard: T::Guard::NAME, api: T::Guard::API }, route));
+        self.0.push((Route { method, path: path.to_owned(), guard: T::Guard::NAME, api: T::Guard::API }, route));
         self
     }
 }

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use authn::{Authn, Clock};
-use authz::{Authorizer, Row};
+use authz::{Authorizer, Route};
 use chrono::Utc;
 use devkit::dns::Dns;
 use devkit::idp::{Client as IdpClient, Idp};
@@ -74,7 +74,7 @@ pub(crate) fn registry() -> app::Registry {
 }
 
 /// The routes for browsers. Those of the API are walked in `api`.
-pub(crate) fn browser_routes() -> Vec<Row> {
+pub(crate) fn browser_routes() -> Vec<Route> {
     registry().table().iter().filter(|row| !row.api).cloned().collect()
 }
 

@@ -1,4 +1,4 @@
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use tenancy::{Entry, Read, Tx, UserId};
 use web::Result;
 
@@ -18,7 +18,7 @@ impl Resource for Account {
     type Plane = tenancy::Account;
     type View = super::ViewAccount;
 
-    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.user.map(|owner| Self { owner }))
     }
 

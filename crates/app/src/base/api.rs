@@ -1,4 +1,4 @@
-use authz::{Action, Guard, Guarded, Routes, Row};
+use authz::{Action, Guard, Guarded, Route, Routes};
 use axum::handler::Handler;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -88,7 +88,7 @@ impl Api {
     }
 
     /// Each route with what it says of itself.
-    pub(crate) fn operations(&self) -> impl Iterator<Item = (Row, Operation)> {
+    pub(crate) fn operations(&self) -> impl Iterator<Item = (Route, Operation)> {
         self.routes.table().into_iter().zip(self.operations.iter().copied())
     }
 

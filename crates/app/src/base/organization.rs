@@ -1,4 +1,4 @@
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
 use web::Result;
 
@@ -31,7 +31,7 @@ impl Resource for Organization {
     type Plane = Tenant;
     type View = super::ViewOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.membership.as_ref().map(Self::of))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use authn::Authn;
-use authz::{PolicySource, Routes, Row, Viewer};
+use authz::{PolicySource, Route, Routes, Viewer};
 use jobs::Worker;
 use serde_json::{Map, Value};
 use tenancy::{Db, Read, Rule, Tx, WorkspaceId, Write};
@@ -15,10 +15,10 @@ use super::{Announced, EventKind, Feature, Job, Operation, PendingActionKind, Sc
 /// What the features registered. Made once, at the start, which refuses what does not fit together.
 #[derive(Debug)]
 pub struct Registry {
-    table: Vec<Row>,
+    table: Vec<Route>,
     pub(crate) policies: Vec<PolicySource>,
     pub(crate) scopes: Vec<Scope>,
-    pub(crate) operations: Vec<(Row, Operation)>,
+    pub(crate) operations: Vec<(Route, Operation)>,
     pub(crate) events: Vec<EventKind>,
     announced: Vec<Announced>,
     retention: Vec<Rule>,
@@ -156,7 +156,7 @@ impl Registry {
 
     /// Every route of the product: method, path, guard.
     #[must_use]
-    pub fn table(&self) -> &[Row] {
+    pub fn table(&self) -> &[Route] {
         &self.table
     }
 

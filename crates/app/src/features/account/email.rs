@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, SignedIn};
-use authz::{Authorized, Prepare};
+use authz::{Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -37,7 +37,7 @@ impl Confirm {
     }
 }
 
-pub(super) async fn ask(ok: Authorized<Prepare<ProveEmail>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn ask(ok: Authorized<FormFor<ProveEmail>>, layout: Layout) -> impl IntoResponse {
     Page(Confirm::page(ok.who(), &layout, "", &FieldErrors::default()))
 }
 

@@ -1,6 +1,6 @@
 //! The description of the API (`OpenAPI` 3.1), made from the table of its routes.
 
-use authz::{Public, Row};
+use authz::{Public, Route};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -90,7 +90,7 @@ fn describe(registry: &Registry) -> Value {
     })
 }
 
-fn describe_one(row: &Row, operation: &Operation) -> Value {
+fn describe_one(row: &Route, operation: &Operation) -> Value {
     let mut names = row.path.split('/').filter(|part| !part.is_empty());
     let mut parameters: Vec<Value> = names
         .clone()
@@ -124,7 +124,7 @@ fn describe_one(row: &Row, operation: &Operation) -> Value {
     described
 }
 
-fn security(row: &Row, operation: &Operation) -> Value {
+fn security(row: &Route, operation: &Operation) -> Value {
     if row.api {
         let scope = [row.guard];
         json!([{ "oauth2": scope }, { "dpop": scope }, { "signature": scope, "signature_input": scope }])
@@ -135,7 +135,7 @@ fn security(row: &Row, operation: &Operation) -> Value {
     }
 }
 
-fn responses(row: &Row, operation: &Operation) -> Value {
+fn responses(row: &Route, operation: &Operation) -> Value {
     let (status, body, headers) = operation.answers;
     let mut answer = json!({ "description": reason(status), "headers": described(headers) });
     if let Some(schema) = body {
@@ -169,7 +169,7 @@ struct Refusal {
     text: &'static str,
     headers: &'static [Header],
     /// Which routes have it.
-    when: fn(&Row, &Operation) -> bool,
+    when: fn(&Route, &Operation) -> bool,
 }
 
 const CHALLENGE: Header = ("WWW-Authenticate", "What is wrong, and what would be accepted.");

@@ -79,13 +79,13 @@ pub(super) async fn list(
             tone,
             until,
             alone_from: approval.alone_from.filter(|_| is_open).map(moment),
-            approve_url: (is_open && ok.would::<Approve>(approval)).then(|| url("approve")),
-            decline_url: (is_open && ok.would::<Decline>(approval)).then(|| url("decline")),
+            approve_url: (is_open && ok.can::<Approve>(approval)).then(|| url("approve")),
+            decline_url: (is_open && ok.can::<Decline>(approval)).then(|| url("decline")),
             is_yours: approval.requested_by == ok.who().user,
         })
     };
     let (all, more) = approval::find(&mut tx, None).await?;
-    let approvals = all.iter().filter(|approval| ok.would::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
+    let approvals = all.iter().filter(|approval| ok.can::<ViewApproval>(approval)).map(row).collect::<Result<_>>()?;
     Ok(Page(List { shell: layout.organization(&ok), approvals, more }))
 }
 

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, SignedIn, TotpSecret};
-use authz::{Authorized, Prepare, Verdict};
+use authz::{Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +30,7 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
         .await?;
     let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), moment);
     let app = app.and_then(|app| Some((moment(app.confirmed_at?), used(app.last_used_at))));
-    let refused = ok.verdict::<AddAuthenticator>(ok.on()) == Verdict::Refused;
+    let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
     let anew = || format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(HERE).encoded());
     let sign_in_url = (app.is_none() && refused).then(anew);
     Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
@@ -112,7 +112,7 @@ struct Removal {
     shell: Shell,
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveAuthenticator>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveAuthenticator>>, layout: Layout) -> impl IntoResponse {
     Page(Removal { shell: layout.account(ok.who()) })
 }
 

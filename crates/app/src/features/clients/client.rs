@@ -1,5 +1,5 @@
 use authn::Authn;
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
@@ -41,7 +41,7 @@ impl Resource for ApiClient {
     type Plane = Tenant;
     type View = super::ViewClient;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("client") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.pop())
     }

@@ -153,7 +153,7 @@ impl FormPage {
         errors: &FieldErrors,
     ) -> Self {
         let service = [Role::Creator, Role::Editor, Role::Viewer];
-        let choices = if ok.would::<MakeServiceAccount>(ok.on()) {
+        let choices = if ok.can::<MakeServiceAccount>(ok.on()) {
             service.map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() }).into()
         } else {
             vec![RoleChoice { key: "self", label: "You", about: "With the role that you have at the time." }]

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Notice};
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
@@ -57,13 +57,13 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let now = authn.clock().now();
     let all = client::find(&mut tx, None).await?;
-    let clients = all.iter().filter(|client| ok.would::<ViewClient>(client)).map(|client| ListRow {
-        renew_url: ok.would::<RenewClient>(client).then(|| url(client, "secret")),
-        revoke_url: ok.would::<RevokeClient>(client).then(|| url(client, "revoke")),
+    let clients = all.iter().filter(|client| ok.can::<ViewClient>(client)).map(|client| ListRow {
+        renew_url: ok.can::<RenewClient>(client).then(|| url(client, "secret")),
+        revoke_url: ok.can::<RevokeClient>(client).then(|| url(client, "revoke")),
         ..ListRow::of(client, now, &layout.registry().scopes)
     });
     let clients = clients.collect();
-    let new_url = ok.would::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
+    let new_url = ok.can::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
     Ok(Page(List { shell: layout.organization(&ok), clients, new_url }))
 }
 
@@ -107,7 +107,7 @@ impl ListRow {
 /// From when on people are told to renew a secret.
 const SOON: Duration = Duration::days(15);
 
-pub(super) async fn new(ok: Authorized<Prepare<MakeClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> impl IntoResponse {
     Page(FormPage::of(&ok, &layout, &Input::blank(), &FieldErrors::default()))
 }
 
@@ -141,8 +141,8 @@ pub(super) async fn make(
         return Err(errors.on_page(page));
     };
     let may = match new.acts_as {
-        ActsAs::Oneself => ok.also::<MakeOwnClient>().await?,
-        ActsAs::Service(_) => ok.also::<MakeServiceAccount>().await?,
+        ActsAs::Oneself => ok.authorize_also::<MakeOwnClient>().await?,
+        ActsAs::Service(_) => ok.authorize_also::<MakeServiceAccount>().await?,
     };
     if !may {
         return Err(Error::Forbidden);
@@ -234,7 +234,7 @@ fn confirm<A: Action<On = ApiClient>>(
     }
 }
 
-pub(super) async fn confirm_renewal(ok: Authorized<Prepare<RenewClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RenewClient>>, layout: Layout) -> impl IntoResponse {
     Page(renewal(&ok, &layout, WhyFields::empty()))
 }
 
@@ -261,7 +261,7 @@ pub(super) async fn renew(
     Ok(SecretPage::of(&ok, &layout, client.organization, (&client.name, client.id, client.signs), shown, &tokens))
 }
 
-pub(super) async fn confirm_end(ok: Authorized<Prepare<RevokeClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_end(ok: Authorized<FormFor<RevokeClient>>, layout: Layout) -> impl IntoResponse {
     Page(end(&ok, &layout, WhyFields::empty()))
 }
 

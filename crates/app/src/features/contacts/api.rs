@@ -90,7 +90,7 @@ struct Shown<'a> {
 
 pub(super) async fn show(mut ok: Authorized<ViewContact, ApiClient>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let sees = ok.also::<ViewRestrictedFields>().await?;
+    let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
     let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
     let Contact { id, name, email, phone, company, notes, version, .. } = ok.on();
     let (created_by, created_at, updated_at) = (ok.on().created_by.uuid(), ok.on().created_at, ok.on().updated_at);

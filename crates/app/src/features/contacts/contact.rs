@@ -1,5 +1,5 @@
 use audit::Actor;
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -44,7 +44,7 @@ impl Resource for Contact {
     type View = super::ViewContact;
     const DATA: Option<&'static str> = Some("internal");
 
-    async fn load(tx: &mut Tx<Read>, entry: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, entry: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let workspace = Workspace::of(entry.membership.as_ref(), entry.workspace.as_ref());
         let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
         let found = sqlx::query!(

@@ -1,5 +1,5 @@
 use askama::Template;
-use authz::{Action, Authorized, Verdict};
+use authz::{Action, Authorized, Decision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use web::{Email, Error, Field, FieldErrors, Line, Shell};
@@ -165,9 +165,9 @@ impl FormPage {
         input: &ContactInput,
         errors: &FieldErrors,
     ) -> Self {
-        let step_up_url = match ok.verdict::<EditRestrictedFields>(ok.on()) {
-            Verdict::StepUp(factor) => Some(factor.url(&format!("{}/edit", ok.on().url()))),
-            Verdict::Allowed | Verdict::Refused => None,
+        let step_up_url = match ok.decision::<EditRestrictedFields>(ok.on()) {
+            Decision::StepUp(factor) => Some(factor.url(&format!("{}/edit", ok.on().url()))),
+            Decision::Allow | Decision::Deny => None,
         };
         Self {
             step_up_url,

@@ -50,7 +50,7 @@ pub(super) async fn list(
         shell: layout.organization(&ok),
         workspace: ok.on().name.clone(),
         contacts: found.into_iter().map(row).collect(),
-        may_create: ok.would::<CreateContact>(ok.on()),
+        may_create: ok.can::<CreateContact>(ok.on()),
         new_url: format!("{list_url}/new"),
         next_url,
         first_url: find.first_url(&list_url),

@@ -1,5 +1,5 @@
 use askama::Template;
-use authz::{Authorized, Prepare, Verdict};
+use authz::{Authorized, Decision, FormFor};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 use web::{Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
@@ -38,14 +38,14 @@ struct ShownContact {
 
 pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let sees = ok.also::<ViewRestrictedFields>().await?;
+    let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
     let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    let (may_edit, may_delete) = (ok.would::<EditContact>(ok.on()), ok.would::<DeleteContact>(ok.on()));
+    let (may_edit, may_delete) = (ok.can::<EditContact>(ok.on()), ok.can::<DeleteContact>(ok.on()));
     let contact = ok.on();
     let url = contact.url();
-    let step_up_url = match ok.verdict::<ViewRestrictedFields>(contact) {
-        Verdict::StepUp(factor) => Some(factor.url(&url)),
-        Verdict::Allowed | Verdict::Refused => None,
+    let step_up_url = match ok.decision::<ViewRestrictedFields>(contact) {
+        Decision::StepUp(factor) => Some(factor.url(&url)),
+        Decision::Allow | Decision::Deny => None,
     };
     Ok(Page(Show {
         shell: layout.organization(&ok),
@@ -69,7 +69,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
     }))
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<CreateContact>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateContact>>, layout: Layout) -> impl IntoResponse {
     Page(FormPage::new(&ok, &layout, &ContactInput::default(), &FieldErrors::default()))
 }
 
@@ -99,9 +99,9 @@ pub(super) async fn create(
     Ok(see_other(&url, &text))
 }
 
-pub(super) async fn edit(mut ok: Authorized<Prepare<EditContact>>, layout: Layout) -> Result<impl IntoResponse> {
+pub(super) async fn edit(mut ok: Authorized<FormFor<EditContact>>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let writes = ok.also::<EditRestrictedFields>().await?;
+    let writes = ok.authorize_also::<EditRestrictedFields>().await?;
     let restricted = if writes { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
     let input = ContactInput::of(ok.on(), restricted);
     Ok(Page(FormPage::edit(&ok, &layout, &input, &FieldErrors::default())))
@@ -113,7 +113,7 @@ pub(super) async fn update(
     Form(input): Form<ContactInput>,
 ) -> Result<Response> {
     if input.has_restricted() {
-        ok.need::<EditRestrictedFields>(&ok.on().url(), &input).await?;
+        ok.authorize::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
     let mut errors = FieldErrors::default();
     let Some(version) = input.version else {
@@ -143,7 +143,7 @@ struct Deletion {
     cancel_url: String,
 }
 
-pub(super) async fn confirm_deletion(ok: Authorized<Prepare<DeleteContact>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> impl IntoResponse {
     let url = ok.on().url();
     let action_url = format!("{url}/delete");
     Page(Deletion { shell: layout.organization(&ok), name: ok.on().name.clone(), action_url, cancel_url: url })

@@ -1,4 +1,4 @@
-use authz::{Verdict, Viewer};
+use authz::{Decision, Viewer};
 use std::collections::HashMap;
 use tenancy::{Read, TenantId, Tx, WorkspaceId};
 use web::Result;
@@ -25,7 +25,7 @@ pub(super) fn of_workspaces<'a>(
         let rows = found.fetch_all(&mut **tx).await?.into_iter();
         let may_list = |organization, id| {
             let workspace = Workspace { organization, id, name: String::new() };
-            viewer.decision::<ListContacts>(&workspace) == Verdict::Allowed
+            viewer.decision::<ListContacts>(&workspace) == Decision::Allow
         };
         let rows = rows.filter(|row| may_list(row.organization, row.id));
         Ok(rows.map(|row| (row.id, in_words(row.contacts))).collect())

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare, Viewer};
+use authz::{Action, Authorized, FormFor, Viewer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
@@ -73,13 +73,13 @@ pub(super) async fn list(
             (false, _) => "End now",
         };
         ListRow {
-            approve_url: (is_open && ok.would::<ApproveElevation>(elevation)).then(|| url("approve")),
-            end: (open(elevation) && ok.would::<EndElevation>(elevation)).then(|| (url("end"), end)),
+            approve_url: (is_open && ok.can::<ApproveElevation>(elevation)).then(|| url("approve")),
+            end: (open(elevation) && ok.can::<EndElevation>(elevation)).then(|| (url("end"), end)),
             ..ListRow::of(elevation, now)
         }
     };
-    let elevations = all.iter().filter(|elevation| ok.would::<ViewElevation>(elevation)).map(row).collect();
-    let may_ask = ok.would::<AskForElevation>(ok.on()) && !yours_is_open;
+    let elevations = all.iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
+    let may_ask = ok.can::<AskForElevation>(ok.on()) && !yours_is_open;
     let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
     Ok(Page(List { shell: layout.organization(&ok), elevations, more, new_url }))
 }
@@ -204,7 +204,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<AskForElevation>>, layout: Layout) -> Result<impl IntoResponse> {
+pub(super) async fn new(ok: Authorized<FormFor<AskForElevation>>, layout: Layout) -> Result<impl IntoResponse> {
     Ok(Page(New::page(&ok, &layout, &AskInput::default(), &FieldErrors::default())?))
 }
 

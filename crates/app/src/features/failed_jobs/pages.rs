@@ -31,7 +31,7 @@ pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> 
     let mut tx = ok.begin().await?;
     let url = format!("{}/failed-jobs", ok.on().url());
     let row = |job: FailedJob| ListRow {
-        retry_url: (!job.expired && ok.would::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
+        retry_url: (!job.expired && ok.can::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
         kind: in_words(&job.kind),
         about: job.about,
         failed: moment(job.failed_at),

@@ -1,6 +1,6 @@
 use audit::Actor;
 use authn::{Authn, Limit};
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
@@ -43,7 +43,7 @@ impl Resource for Invitation {
     type Plane = Tenant;
     type View = super::RevokeInvitation;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Invitation,

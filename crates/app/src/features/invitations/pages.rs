@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare, Verdict};
+use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mail::Mail;
@@ -49,7 +49,7 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let url = list_url(ok.on());
     let row = |invitation: Invitation| ListRow {
-        revoke_url: ok.would::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
+        revoke_url: ok.can::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
         role: Role::label_of(&invitation.role),
         expires: moment(invitation.expires_at),
         inviter: ShownActor::person(
@@ -68,7 +68,7 @@ pub(super) async fn list(
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
-    let new_url = ok.would::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
+    let new_url = ok.can::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
     Ok(Page(List { shell: layout.organization(&ok), invitations, more, new_url }))
 }
 
@@ -120,13 +120,13 @@ impl New {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
             },
-            roles: Role::choices(ok.would::<InviteOwner>(ok.on())),
+            roles: Role::choices(ok.can::<InviteOwner>(ok.on())),
             action_url: list_url(ok.on()),
         }
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<InviteMember>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<InviteMember>>, layout: Layout) -> impl IntoResponse {
     Page(New::page(&ok, &layout, &InviteInput::default(), &FieldErrors::default()))
 }
 
@@ -144,7 +144,7 @@ pub(super) async fn invite(
         let page = New::page(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
-    if role == Role::Owner && !ok.also::<InviteOwner>().await? {
+    if role == Role::Owner && !ok.authorize_also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
     authn.count_person(invitation::MADE, ok.who()).await?;
@@ -204,7 +204,7 @@ fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, layout: &Layout, w
     }
 }
 
-pub(super) async fn confirm_revocation(ok: Authorized<Prepare<RevokeInvitation>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_revocation(ok: Authorized<FormFor<RevokeInvitation>>, layout: Layout) -> impl IntoResponse {
     Page(revocation(&ok, &layout, WhyFields::empty()))
 }
 
@@ -245,7 +245,7 @@ pub(super) async fn list_own(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let row = |own: OwnInvitation| OwnRow {
-        accept_url: (ok.verdict::<AcceptInvitation>(&own) != Verdict::Refused)
+        accept_url: (ok.decision::<AcceptInvitation>(&own) != Decision::Deny)
             .then(|| format!("/invitations/{}/accept", own.id)),
         role: Role::label_of(&own.role),
         expires: moment(own.expires_at),

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Notice, remove_factors};
-use authz::{Action, Authorized, Entity, Prepare};
+use authz::{Action, Authorized, Entity, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ impl Reset {
             shell: layout.organization(ok),
             member_name: ok.on().name.clone(),
             consequences: CONSEQUENCES,
-            asks: (!ok.would::<ResetFactorsAlone>(ok.on())).then_some(rule),
+            asks: (!ok.can::<ResetFactorsAlone>(ok.on())).then_some(rule),
             why,
             action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
@@ -61,7 +61,7 @@ impl Reset {
     }
 }
 
-pub(super) async fn confirm(ok: Authorized<Prepare<ResetFactors>>, layout: Layout) -> Result<impl IntoResponse> {
+pub(super) async fn confirm(ok: Authorized<FormFor<ResetFactors>>, layout: Layout) -> Result<impl IntoResponse> {
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }
@@ -79,7 +79,7 @@ pub(super) async fn reset(
         return Err(THEIR_OWN);
     }
     authn.count_person(REQUESTS, ok.who()).await?;
-    let alone = ok.also::<ResetFactorsAlone>().await?;
+    let alone = ok.authorize_also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let (url, name) = (list_url(ok.on()), &ok.on().name);
     let text = if alone {

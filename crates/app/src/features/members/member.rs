@@ -1,4 +1,4 @@
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
@@ -30,7 +30,7 @@ impl Resource for Member {
     type Plane = Tenant;
     type View = super::ViewMember;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Member,

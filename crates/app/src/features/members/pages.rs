@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -56,11 +56,10 @@ pub(super) async fn list(
     let list_url = format!("{}/members", ok.on().url());
     let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
     let row = |member: Member| ListRow {
-        change_url: ok.would::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
-        remove_url: ok.would::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
-        end_sessions_url: ok.would::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
-        reset_url: (member.managed && ok.would::<ResetFactors>(&member))
-            .then(|| url(ok.on(), &member, "reset-factors")),
+        change_url: ok.can::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
+        remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
+        end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
+        reset_url: (member.managed && ok.can::<ResetFactors>(&member)).then(|| url(ok.on(), &member, "reset-factors")),
         role: Role::label_of(&member.role),
         since: day(member.since),
         is_you: member.user == ok.who().user,
@@ -133,19 +132,19 @@ impl EditRole {
             shell: layout.organization(ok),
             member_name: ok.on().name.clone(),
             current_role: Role::label_of(&ok.on().role),
-            asks: (!ok.would::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
+            asks: (!ok.can::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
                 why: WhyFields::of(&input.reason, &input.ticket, errors),
             },
-            roles: Role::choices(ok.would::<GrantOwnership>(ok.on())),
+            roles: Role::choices(ok.can::<GrantOwnership>(ok.on())),
             action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
     }
 }
 
-pub(super) async fn edit_role(ok: Authorized<Prepare<ChangeMemberRole>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn edit_role(ok: Authorized<FormFor<ChangeMemberRole>>, layout: Layout) -> impl IntoResponse {
     let input = RoleInput { role: ok.on().role.clone(), reason: String::new(), ticket: String::new() };
     Page(EditRole::page(&ok, &layout, &input, &FieldErrors::default()))
 }
@@ -166,10 +165,10 @@ pub(super) async fn change_role(
         let page = EditRole::page(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
-    if role == Role::Owner && !ok.also::<GrantOwnership>().await? {
+    if role == Role::Owner && !ok.authorize_also::<GrantOwnership>().await? {
         return Err(Error::Forbidden);
     }
-    if !ok.also::<ChangeOwnershipAlone>().await? {
+    if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Demotion { member: ok.on().user, role: role.key().to_owned() };
         return ask(&mut ok, &authn, &layout, action, (&why, key)).await;
     }
@@ -223,7 +222,7 @@ fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: Why
     let words = if ok.on().user == ok.who().user {
         let lead = "You will no longer be able to open it. What you added stays.";
         ("Leave this organization?".to_owned(), lead, "Leave")
-    } else if ok.would::<ChangeOwnershipAlone>(ok.on()) {
+    } else if ok.can::<ChangeOwnershipAlone>(ok.on()) {
         (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
     } else {
         (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Ask for approval")
@@ -265,7 +264,7 @@ fn confirm<A: Action<On = Member>>(
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveMember>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveMember>>, layout: Layout) -> impl IntoResponse {
     Page(removal(&ok, &layout, WhyFields::empty()))
 }
 
@@ -276,7 +275,7 @@ pub(super) async fn remove(
     FormOnce(input, key): FormOnce<WhyInput>,
 ) -> Result<Response> {
     let why = input.read(|why| removal(&ok, &layout, why))?;
-    if !ok.also::<ChangeOwnershipAlone>().await? {
+    if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Removal { member: ok.on().user };
         return ask(&mut ok, &authn, &layout, action, (&why, key)).await;
     }
@@ -297,7 +296,7 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn confirm_end_of_sessions(
-    ok: Authorized<Prepare<EndMemberSessions>>,
+    ok: Authorized<FormFor<EndMemberSessions>>,
     layout: Layout,
 ) -> impl IntoResponse {
     Page(end_of_sessions(&ok, &layout, WhyFields::empty()))

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare, Resource as _, Viewer};
+use authz::{Action, Authorized, FormFor, Resource as _, Viewer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ impl DeletionPage {
 }
 
 pub(super) async fn confirm(
-    mut ok: Authorized<Prepare<DeleteOrganization>>,
+    mut ok: Authorized<FormFor<DeleteOrganization>>,
     layout: Layout,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
@@ -125,7 +125,7 @@ pub(super) async fn ask(
         return Err(errors.on_page(page));
     };
     authn.count_person(REQUESTS, ok.who()).await?;
-    let alone = ok.also::<DeleteOrganizationAlone>().await?;
+    let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());
     let text = "The organization will be deleted once this is approved.";

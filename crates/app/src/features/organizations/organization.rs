@@ -1,6 +1,6 @@
 use audit::Actor;
 use authn::Limit;
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::Duration;
 use serde_json::json;
 use tenancy::{Entry, Read, Tenant, TenantId, Tx, UserId, Write};
@@ -21,7 +21,7 @@ impl Resource for NewOrganization {
     type Plane = Tenant;
     type View = super::CreateOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.user.map(Self::by))
     }
 
@@ -29,7 +29,7 @@ impl Resource for NewOrganization {
         Account::as_entity(self.owner)
     }
 
-    fn founds(&self) -> Option<TenantId> {
+    fn creates_tenant(&self) -> Option<TenantId> {
         Some(self.id)
     }
 }

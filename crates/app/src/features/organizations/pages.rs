@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, SignedIn};
-use authz::{Authorized, Prepare};
+use authz::{Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
         name: own.name,
         role: Role::label_of(&own.role),
     });
-    let may_create = ok.would::<CreateOrganization>(&NewOrganization::by(ok.who().user));
+    let may_create = ok.can::<CreateOrganization>(&NewOrganization::by(ok.who().user));
     Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
 }
 
@@ -73,7 +73,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<CreateOrganization>>) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateOrganization>>) -> impl IntoResponse {
     Page(New::page(ok.who(), "", &FieldErrors::default()))
 }
 
@@ -136,7 +136,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
         workspaces: workspaces.into_iter().map(row).collect(),
         more_workspaces,
         member_count: organization::member_count(&mut tx).await?,
-        may_create_workspace: ok.would::<CreateWorkspace>(ok.on()),
+        may_create_workspace: ok.can::<CreateWorkspace>(ok.on()),
         links: layout.links(&ok),
         workspaces_url: format!("{}/workspaces", ok.on().url()),
         panels: layout.panels(viewer, &mut tx, &location).await?,
@@ -168,7 +168,7 @@ impl NewWorkspace {
     }
 }
 
-pub(super) async fn new_workspace(ok: Authorized<Prepare<CreateWorkspace>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new_workspace(ok: Authorized<FormFor<CreateWorkspace>>, layout: Layout) -> impl IntoResponse {
     Page(NewWorkspace::page(&ok, &layout, "", &FieldErrors::default()))
 }
 

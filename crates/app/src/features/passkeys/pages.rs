@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Challenge, Notice, PasskeyFailure, SignedIn};
-use authz::{Action, Authorized, Prepare, Verdict};
+use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -98,13 +98,13 @@ struct SignInFirst {
 pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<Then>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
     let here = format!("{LIST}/new?return_to={}", return_to.encoded());
-    match ok.verdict::<EnrolPasskey>(ok.on()) {
-        Verdict::Allowed => {
+    match ok.decision::<EnrolPasskey>(ok.on()) {
+        Decision::Allow => {
             Page(New::page(who, &layout, &who.context().client.device, &return_to, &FieldErrors::default()))
                 .into_response()
         }
-        Verdict::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
-        Verdict::Refused => {
+        Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
+        Decision::Deny => {
             let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
             Page(SignInFirst { shell: layout.account(who), sign_in_url }).into_response()
         }
@@ -218,7 +218,7 @@ pub(super) struct NameInput {
     name: String,
 }
 
-pub(super) async fn edit_name(ok: Authorized<Prepare<RenamePasskey>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn edit_name(ok: Authorized<FormFor<RenamePasskey>>, layout: Layout) -> impl IntoResponse {
     Page(Rename::page(&ok, &layout, &ok.on().name, &FieldErrors::default()))
 }
 
@@ -248,7 +248,7 @@ struct Removal {
     cancel_url: &'static str,
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemovePasskey>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemovePasskey>>, layout: Layout) -> impl IntoResponse {
     Page(Removal {
         shell: layout.account(ok.who()),
         name: ok.on().name.clone(),

@@ -1,5 +1,5 @@
 use audit::{Actor, Event};
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Account, Entry, OnConstraint, Read, Tx, UserId, Write};
@@ -25,7 +25,7 @@ impl Resource for Passkey {
     type Plane = Account;
     type View = super::RenamePasskey;
 
-    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("passkey") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Passkey,

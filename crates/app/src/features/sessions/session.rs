@@ -1,5 +1,5 @@
 use audit::{Actor, Event};
-use authz::{Entity, Path, Resource};
+use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Account, Entry, Read, Tx, UserId, Write};
@@ -19,7 +19,7 @@ impl Resource for Session {
     type Plane = Account;
     type View = super::EndSession;
 
-    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &Path) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("session") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Session,

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ impl New {
     }
 }
 
-pub(super) async fn new(ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
     Page(New::page(&ok, &layout, &Input::default(), &FieldErrors::default()))
 }
 
@@ -133,7 +133,7 @@ fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, layout: &Layout, why: Why
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<RemoveDomain>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveDomain>>, layout: Layout) -> impl IntoResponse {
     Page(removal(&ok, &layout, WhyFields::empty()))
 }
 

@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, Prepare};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Re
         domains: domain::find(&mut tx, None).await?,
         shell: layout.organization(&ok),
         url: url(ok.on()),
-        may_change: ok.would::<ChangeSignIn>(ok.on()),
+        may_change: ok.can::<ChangeSignIn>(ok.on()),
         panels: layout.panels(ok.viewer(), &mut tx, &location).await?,
     }))
 }
@@ -101,7 +101,7 @@ fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
     ok.who().sign_on == Some(ok.on().id)
 }
 
-pub(super) async fn edit(mut ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> Result<impl IntoResponse> {
+pub(super) async fn edit(mut ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let rules = rules::load(&mut tx).await?;
     Ok(Page(Change::page(&ok, &layout, rules, &Input::default(), &FieldErrors::default())))
@@ -132,7 +132,7 @@ pub(super) async fn change(
     };
     let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
     let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
-    let alone = relaxes && ok.also::<RelaxSignOnAlone>().await?;
+    let alone = relaxes && ok.authorize_also::<RelaxSignOnAlone>().await?;
     let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
     let mut tx = one_time_key::claim(tx, key, &page, text).await?;
     if relaxes {

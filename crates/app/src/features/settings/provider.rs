@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
-use authz::{Action, Authorized, Prepare, Resource as _};
+use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Duration;
@@ -110,7 +110,7 @@ impl Edit {
 }
 
 pub(super) async fn edit(
-    mut ok: Authorized<Prepare<ChangeSignIn>>,
+    mut ok: Authorized<FormFor<ChangeSignIn>>,
     layout: Layout,
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
@@ -197,7 +197,7 @@ fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, wh
     }
 }
 
-pub(super) async fn confirm_removal(ok: Authorized<Prepare<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_removal(ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
     Page(removal(&ok, &layout, WhyFields::empty()))
 }
 
