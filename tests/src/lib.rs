@@ -44,5 +44,6 @@ mod sessions;
 mod sign_in;
 mod sign_on;
 mod sign_out;
+mod structure;
 mod text;
 mod withheld;

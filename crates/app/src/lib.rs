@@ -17,6 +17,8 @@ use axum::response::Response;
 use tenancy::Rule;
 use web::Limits;
 
+use self::base::Feature;
+
 pub use base::{Readiness, Registry, RegistryError, SecurityContact, State, Told, origin_of_requests};
 pub use features::DomainCheck;
 
@@ -26,7 +28,8 @@ pub use features::DomainCheck;
 ///
 /// Something that a feature registered does not fit the rest.
 pub fn registry() -> Result<Registry, RegistryError> {
-    Registry::new(base::policies_of_all(), &features::all())
+    let features: Vec<_> = features::all().into_iter().map(Feature::into_parts).collect();
+    Registry::new(base::policies_of_all(), &features)
 }
 
 /// How long everything is kept that is not kept for ever.
@@ -38,7 +41,7 @@ pub fn keeping(registry: &Registry) -> Vec<Rule> {
 
 /// The whole application.
 pub fn app(state: State, limits: Limits) -> Router {
-    let routes = features::all().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.all_routes()));
+    let routes = features::all().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.into_routes()));
     let routes = routes.into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let again = routes.clone().with_state(state.clone());
     let routes = routes.layer(from_fn_with_state(again, authn::go_on)).merge(web::assets());

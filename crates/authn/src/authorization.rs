@@ -1,10 +1,14 @@
 use axum::http::StatusCode;
+use chrono::Duration;
 use serde::Deserialize;
 use url::Url;
 
 use crate::id_token::error_of;
 use crate::metadata::{Metadata, Unusable};
 use crate::provider::Provider;
+
+/// Time to finish a sign-in at the provider.
+pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
 /// What is new in each authorization request.
 pub(crate) struct Request<'a> {

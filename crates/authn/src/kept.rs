@@ -17,7 +17,7 @@ use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath, Whose};
 
 use crate::secret::{Token, hash};
-use crate::{Authn, SignedIn, logout, session};
+use crate::{Authn, SignedIn, session, session_cookie};
 
 /// How long a form is kept.
 const LIFETIME: Duration = Duration::minutes(10);
@@ -115,7 +115,7 @@ impl Authn {
     /// The person of the ended session whose token the browser shows, if nothing was suspicious about its end.
     async fn sender_of_ended(&self, headers: &HeaderMap) -> Result<Option<Sender>, Error> {
         // SECURITY: nothing is written without the 256 random bits of a session that existed here.
-        let shown = session::token_of(headers).or_else(|| logout::ended_token(headers)).map(hash);
+        let shown = session_cookie::token_of(headers).or_else(|| session_cookie::ended_token(headers)).map(hash);
         let Some(shown) = shown else { return Ok(None) };
         let mut tx = self.0.db.begin_identity::<Read>().await?;
         // One request can replace the token and end the session. The browser then has the old token, which was still good.
@@ -248,7 +248,7 @@ pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -
     headers.remove(header::TRANSFER_ENCODING);
     // What was kept may be such a form itself, and take another one. Each is taken once, so this ends.
     while let Some(Kept { path, body }) = response.extensions_mut().remove::<Kept>() {
-        session::replace_cookie(response.headers(), &mut headers);
+        session_cookie::replace(response.headers(), &mut headers);
         let mut again = Request::new(Body::from(body));
         *again.method_mut() = Method::POST;
         *again.headers_mut() = headers.clone();

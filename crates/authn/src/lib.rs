@@ -5,9 +5,11 @@
 //! link by mail ([`Authn::send_link`], [`Authn::finish_link`]), and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
 //! here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
 
+mod actor;
 mod authorization;
 mod clock;
 mod config;
+mod config_error;
 mod dns;
 mod email;
 mod factors;
@@ -32,6 +34,7 @@ mod recovery;
 mod risk;
 mod secret;
 mod session;
+mod session_cookie;
 mod settings;
 mod sign_on;
 mod signed_in;
@@ -51,7 +54,8 @@ use webauthn_rs::Webauthn;
 
 pub use self::settings::SETTINGS;
 pub use clock::Clock;
-pub use config::{Config, ConfigError, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
+pub use config::{Config, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
+pub use config_error::ConfigError;
 pub use email::EmailCode;
 pub use factors::{RemovedFactors, remove_factors};
 pub use kept::{Kept, KeptForm, go_on};
@@ -66,8 +70,9 @@ pub use provider_key::ProviderKey;
 pub use provider_settings::Preset;
 pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};
 pub use session::renew_cookie;
+pub use session_cookie::NewCookie;
 pub use sign_on::{ProvedDomain, SignOn, SignOnNotice, SignOnProblem, domain_record};
-pub use signed_in::{NewCookie, SignedIn};
+pub use signed_in::SignedIn;
 pub use step_up::SteppedUp;
 pub use totp::{ConfirmedTotp, TotpSecret};
 pub use work::Solution;

@@ -3,8 +3,8 @@ use sha2::{Digest, Sha256};
 use tenancy::{Identity as IdentityPlane, Mode, Tx, Write};
 use web::{Context, Error, Quota};
 
+use crate::Authn;
 use crate::secret::Hash;
-use crate::{Authn, SignedIn};
 
 /// How often something may be tried: so many at once, and then one whenever `every` has passed (the generic cell rate
 /// algorithm, ITU-T I.371, with one time for each key).
@@ -51,12 +51,6 @@ pub(crate) fn too_many(quota: Quota) -> Error {
 }
 
 impl Authn {
-    /// Counts a try of somebody who is signed in, or refuses it with [`Error::TooMany`]. What they do on an organization's word
-    /// is counted by itself.
-    pub async fn count_person(&self, limit: Limit, who: &SignedIn) -> Result<(), Error> {
-        self.count(limit, &who.limit_key(), who.context()).await
-    }
-
     /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
     ///
     /// `whose` is who has shown something: a client that has shown its secret, a provider that signed, a person

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Email, Error, LocalPath};
 
+use crate::actor::actor;
 use crate::limit::Limit;
 use crate::secret::{Token, hash};
-use crate::session::{Arrival, actor};
+use crate::session::Arrival;
 use crate::{Authn, NewCookie, SignInFailure, Solution};
 
 const COOKIE: &str = "link";

@@ -3,27 +3,26 @@ use std::sync::Arc;
 use audit::Event;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
 
-use crate::authorization::Request;
+use crate::actor::actor;
+use crate::authorization::{LIFETIME, Request};
 use crate::id_token::{Expected, Identity, Refused};
 use crate::logout_token::signed_out_meanwhile;
 use crate::metadata::{Metadata, Unusable};
 use crate::provider::Provider;
 use crate::secret::{Token, base64url, hash};
-use crate::session::{Arrival, actor};
+use crate::session::Arrival;
+use crate::session_cookie::LOGIN;
 use crate::{Authn, NewCookie, ProviderKey, Solution};
 
-const COOKIE: &str = "login";
 /// Most sign-ins that one browser has under way; the oldest gives way.
 const MOST: i64 = 5;
-/// Time to finish a sign-in at the provider.
-pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
 /// A provider people can choose.
 #[derive(Clone, Debug)]
@@ -49,13 +48,9 @@ impl IntoResponseParts for Started {
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
         // Lax: the provider's redirect must bring it. It holds a random handle and is worth nothing without the state.
         let seconds = LIFETIME.num_seconds().unsigned_abs();
-        cookie::set(response.headers_mut(), COOKIE, &self.handle, SameSite::Lax, Some(seconds));
+        cookie::set(response.headers_mut(), LOGIN, &self.handle, SameSite::Lax, Some(seconds));
         Ok(response)
     }
-}
-
-pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
-    cookie::remove(headers, COOKIE);
 }
 
 /// Why a sign-in came to nothing. Says what a person can be told. The reason is in the log, and for a sign-in that was
@@ -183,7 +178,7 @@ impl Authn {
             }
         };
         // One handle for all tabs of a browser, and a state for each sign-in.
-        let handle = Token::of_browser(headers, COOKIE)?;
+        let handle = Token::of_browser(headers, LOGIN)?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         // Its strict cookie comes along now and not with the answer.
         let here = self.session_here(&mut tx, headers).await?;
@@ -258,7 +253,7 @@ impl Authn {
         headers: &HeaderMap,
         now: DateTime<Utc>,
     ) -> Result<Option<Login>, Error> {
-        let (Some(handle), Some(state)) = (cookie::get(headers, COOKIE), &answer.state) else {
+        let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), &answer.state) else {
             return Ok(None);
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -376,7 +371,7 @@ impl Authn {
         headers: &HeaderMap,
         session: Uuid,
     ) -> Result<bool, Error> {
-        let Some(handle) = cookie::get(headers, COOKIE) else { return Ok(false) };
+        let Some(handle) = cookie::get(headers, LOGIN) else { return Ok(false) };
         let others = sqlx::query!(
             "update identity.logins set replaces = $2 where handle_hash = $1 and expires_at > $3",
             &hash(handle)[..],
@@ -388,7 +383,7 @@ impl Authn {
 
     /// The page that was to open after a sign-in that is not under way any more, as far as that is still known.
     pub async fn page_wanted(&self, query: &str, headers: &HeaderMap) -> Result<LocalPath, Error> {
-        let (Some(handle), Some(state)) = (cookie::get(headers, COOKIE), Answer::parse(query).state) else {
+        let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), Answer::parse(query).state) else {
             return Ok(LocalPath::or_home(""));
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;

@@ -6,15 +6,10 @@ use web::Error;
 use web::cookie::{self, SameSite};
 
 use crate::provider::Provider;
-use crate::secret::{Token, is_token};
-use crate::{Authn, ProviderKey, SignedIn};
+use crate::secret::Token;
+use crate::{Authn, ProviderKey, SignedIn, session_cookie};
 
 const COOKIE: &str = "logout";
-/// Has the token of the session that was signed out, so that a form in another tab can be kept for its person.
-const ENDED: &str = "ended";
-/// Seconds for which it has. That is as long as a form may lie unsent in a session by default, and not so long that it is still
-/// there when somebody else comes to a shared computer on another day.
-const ENDED_SECONDS: u64 = 1800;
 
 /// A session that has ended here. As part of a response it clears what the browser holds.
 #[derive(Debug)]
@@ -30,7 +25,7 @@ impl SignedOut {
     /// There is no session to end. The browser forgets what it still holds.
     #[must_use]
     pub fn already(headers: &HeaderMap) -> Self {
-        let ended = crate::session::token_of(headers).map(str::to_owned);
+        let ended = session_cookie::token_of(headers).map(str::to_owned);
         Self { provider_url: None, state: None, ended }
     }
 }
@@ -40,9 +35,9 @@ impl IntoResponseParts for SignedOut {
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
         let headers = response.headers_mut();
-        crate::session::remove_cookie(headers);
+        session_cookie::remove(headers);
         if let Some(ended) = &self.ended {
-            cookie::set(headers, ENDED, ended, SameSite::Strict, Some(ENDED_SECONDS));
+            session_cookie::set_ended(headers, ended);
         }
         // Pages of the session, also those a browser would bring back by the back button.
         headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
@@ -52,16 +47,6 @@ impl IntoResponseParts for SignedOut {
         }
         Ok(response)
     }
-}
-
-/// The token of the session that was signed out in this browser.
-pub(crate) fn ended_token(headers: &HeaderMap) -> Option<&str> {
-    cookie::get(headers, ENDED).filter(|token| is_token(token))
-}
-
-/// Has the browser forget who was signed out: somebody has signed in.
-pub(crate) fn forget_ended(headers: &mut HeaderMap) {
-    cookie::remove(headers, ENDED);
 }
 
 impl Authn {

@@ -7,14 +7,14 @@ use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Context, Error, Form, visible};
 
+use crate::actor::actor;
+use crate::authorization::LIFETIME;
 use crate::id_token::{Audience, Identity, SKEW, is_identifier};
 use crate::jws::{BadToken, Signed};
 use crate::lenient::{self, Identifier, NumericDate};
 use crate::limit::Limit;
-use crate::login::LIFETIME;
 use crate::metadata::Unusable;
 use crate::provider::Provider;
-use crate::session::actor;
 use crate::{Authn, Clock, ProviderKey};
 
 /// A logout token is acted on at most this long after it was made.

@@ -4,7 +4,7 @@ use tenancy::{Identity, Plane, Tx, UserId, Write};
 use web::{Client, Context, Error, moment};
 
 use crate::Authn;
-use crate::session::actor;
+use crate::actor::actor;
 
 /// What the owner of an account hears of by mail, whoever did it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::{Actor, Event};
+use audit::Event;
 use axum::extract::Request;
 use axum::http::{HeaderMap, request};
 use axum::middleware::Next;
@@ -9,14 +9,15 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{Account, Entry, Hold, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
 use uuid::Uuid;
-use web::cookie::{self, SameSite};
+use web::cookie;
 use web::{Client, Context, Error, Whose};
 
+use crate::actor::actor;
 use crate::id_token::Identity;
-use crate::secret::{Token, hash, is_token};
-use crate::{Authn, Notice, SignedIn, risk};
+use crate::secret::{Token, hash};
+use crate::session_cookie::SESSION;
+use crate::{Authn, Notice, SignedIn, risk, session_cookie};
 
-const COOKIE: &str = "session";
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
 const TOKEN_REUSED: &str = "a replaced token was shown";
 /// Why sessions end when a passkey was copied.
@@ -37,31 +38,10 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let token = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     // A session that has just begun, ended or proved more has a token that is newer still.
-    if let (Some(token), None) = (token, cookie::given(response.headers(), COOKIE)) {
-        set_cookie(response.headers_mut(), &token);
+    if let (Some(token), None) = (token, cookie::given(response.headers(), SESSION)) {
+        session_cookie::set(response.headers_mut(), &token);
     }
     response
-}
-
-/// Gives a request the session cookie that a response sets, if it sets one.
-pub(crate) fn replace_cookie(response: &HeaderMap, request: &mut HeaderMap) {
-    if let Some(token) = cookie::given(response, COOKIE) {
-        cookie::replace(request, COOKIE, token);
-    }
-}
-
-pub(crate) fn set_cookie(headers: &mut HeaderMap, token: &str) {
-    // Without Max-Age: how long it lasts is for the server to say, and it ends with the browser.
-    cookie::set(headers, COOKIE, token, SameSite::Strict, None);
-}
-
-pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
-    cookie::remove(headers, COOKIE);
-}
-
-/// The token a browser shows: 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
-pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
-    cookie::get(headers, COOKIE).filter(|token| is_token(token))
 }
 
 impl Authn {
@@ -76,7 +56,7 @@ impl Authn {
     ) -> Result<(SignedIn, Tx<Read, P>, Entry), Error> {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
-        let given = token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
+        let given = session_cookie::token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
         let enter = || self.0.db.enter::<Read, P>(&given, now, scope, Hold::default());
         let Some((mut session, mut tx, mut entry)) = enter().await? else {
@@ -319,7 +299,7 @@ impl Authn {
         tx: &mut Tx<Write, IdentityPlane>,
         headers: &HeaderMap,
     ) -> Result<Option<Uuid>, Error> {
-        let Some(here) = token_of(headers).map(hash) else { return Ok(None) };
+        let Some(here) = session_cookie::token_of(headers).map(hash) else { return Ok(None) };
         let session = sqlx::query_scalar!(
             "select id from identity.sessions where token_hash = $1 or previous_hash = $1",
             &here[..]
@@ -412,15 +392,4 @@ pub(crate) async fn hold(tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<
         who.session
     );
     Ok(live.fetch_optional(&mut **tx).await?.is_some())
-}
-
-pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {
-    Actor {
-        user: user.map(Into::into),
-        session,
-        client: None,
-        elevation: None,
-        request: context.request,
-        network: context.client.network.clone(),
-    }
 }

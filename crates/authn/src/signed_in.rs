@@ -3,13 +3,12 @@ use std::ops::Deref;
 use audit::Actor;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use axum::response::{IntoResponseParts, ResponseParts};
 use tenancy::{Account, Scope, SessionFacts};
 use uuid::Uuid;
 use web::{Context, Error};
 
-use crate::Authn;
-use crate::secret::{Hash, Token};
+use crate::secret::Hash;
+use crate::{Authn, Limit};
 
 /// What the forms that take nothing but a session are about, as the name of an action.
 const CONFIRM: &str = "ConfirmYourIdentity";
@@ -107,6 +106,14 @@ impl SignedIn {
     }
 }
 
+impl Authn {
+    /// Counts a try of somebody who is signed in, or refuses it with [`Error::TooMany`]. What they do on an organization's word
+    /// is counted by itself.
+    pub async fn count_person(&self, limit: Limit, who: &SignedIn) -> Result<(), Error> {
+        self.count(limit, &who.limit_key(), who.context()).await
+    }
+}
+
 impl<S> FromRequestParts<S> for SignedIn
 where
     Authn: FromRef<S>,
@@ -133,37 +140,5 @@ where
             Err(Error::Unauthenticated) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// The cookie of a session that has just begun. Part of the response that gives it to the browser.
-#[derive(Debug)]
-pub struct NewCookie {
-    token: String,
-    /// The browser has nothing under way any more that its other cookie stands for.
-    ends_login: bool,
-}
-
-impl NewCookie {
-    pub(crate) fn of(token: &Token) -> Self {
-        Self { token: token.reveal().to_owned(), ends_login: false }
-    }
-
-    /// After a sign-in through a provider, where others may be under way in other tabs.
-    pub(crate) fn after_sign_in(token: &Token, others: bool) -> Self {
-        Self { ends_login: !others, ..Self::of(token) }
-    }
-}
-
-impl IntoResponseParts for NewCookie {
-    type Error = std::convert::Infallible;
-
-    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        crate::session::set_cookie(response.headers_mut(), &self.token);
-        crate::logout::forget_ended(response.headers_mut());
-        if self.ends_login {
-            crate::login::remove_cookie(response.headers_mut());
-        }
-        Ok(response)
     }
 }

@@ -8,7 +8,7 @@ use web::Error;
 use crate::kept::Kept;
 use crate::passkeys::{PasskeyFailure, Purpose};
 use crate::secret::{Token, hash};
-use crate::{Authn, NewCookie, SignedIn, session};
+use crate::{Authn, NewCookie, SignedIn, session_cookie};
 
 /// A session in which a factor has just been proved: its new cookie, and what it was proved for.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Authn {
         passkey: Uuid,
     ) -> Result<NewCookie, Error> {
         let token = Token::new()?;
-        let given = session::token_of(headers).map(hash).ok_or(Error::Unauthenticated)?;
+        let given = session_cookie::token_of(headers).map(hash).ok_or(Error::Unauthenticated)?;
         let noted = sqlx::query!(
             "update identity.sessions
                 set token_hash = $3, previous_hash = null, previous_until = null, rotated_at = $4, passkey_at = $4,

@@ -10,7 +10,7 @@ use web::{DigitCode, Error};
 
 use crate::limit::Limit;
 use crate::secret::{Token, hash};
-use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session};
+use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session_cookie};
 
 /// Time to show the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
@@ -201,7 +201,7 @@ impl Authn {
         headers: &HeaderMap,
     ) -> Result<NewCookie, Error> {
         let token = Token::new()?;
-        let given = session::token_of(headers).map(hash).ok_or(Error::Unauthenticated)?;
+        let given = session_cookie::token_of(headers).map(hash).ok_or(Error::Unauthenticated)?;
         let noted = sqlx::query!(
             "update identity.sessions
                 set token_hash = $2, previous_hash = null, previous_until = null, rotated_at = $3, totp_at = $3,

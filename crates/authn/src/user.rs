@@ -4,8 +4,8 @@ use tenancy::{Identity as IdentityPlane, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Context, Error, name_key};
 
+use crate::actor::actor;
 use crate::id_token::Identity;
-use crate::session::actor;
 use crate::{Authn, Notice};
 
 impl Authn {

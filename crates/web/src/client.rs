@@ -1,11 +1,14 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
-use crate::edge::Peer;
 use crate::text::visible;
+
+/// The remote address of the connection, noted by [`serve`](crate::serve()).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What a request tells about where it comes from: coarse on purpose. A signal for risk, never an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,18 +8,18 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fair::{Place, Places};
+use fair::Places;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::client::Proxies;
-use crate::connections::{Line, Working};
 use crate::error::Failed;
 use crate::page::Rendered;
 use crate::problem::{Asked, render};
 use crate::quota::Quotas;
 use crate::rates::{RateConfig, Rates, Whose};
+use crate::slot::Slot;
 use crate::{Context, Error, Flash, Host, fetch_metadata, headers, host};
 
 /// Answered however much there is to do: a busy process must not be restarted, nor taken out of service. Orchestrators ask
@@ -57,36 +56,6 @@ pub struct Edge {
     rates: Arc<Rates>,
     is_temporary: IsTemporary,
 }
-
-/// The place of a request among those worked on. It is given up while the client takes its time over a body: clients that
-/// send slowly keep nobody else out.
-#[derive(Clone, Debug)]
-pub(crate) struct Slot {
-    places: Places<Arc<str>>,
-    network: Arc<str>,
-    connection: Option<Line>,
-    held: Arc<Mutex<Option<Held>>>,
-}
-
-type Held = (Place<Arc<str>>, Option<Working>);
-
-impl Slot {
-    /// Waits for it, fairly among networks.
-    pub(crate) async fn take(&self) -> Result<(), Error> {
-        let place = self.places.take(Arc::clone(&self.network)).await.ok_or(Error::Unavailable)?;
-        let working = self.connection.as_ref().map(Line::work);
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((place, working));
-        Ok(())
-    }
-
-    pub(crate) fn give_up(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
-
-/// The remote address of the connection, noted by [`serve`](crate::serve()).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Puts the edge around every route of `router`, its fallbacks included.
 pub fn edge<S: Clone + Send + Sync + 'static>(

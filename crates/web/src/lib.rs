@@ -10,6 +10,7 @@ pub mod cookie;
 mod edge;
 mod error;
 mod fetch_metadata;
+mod field_errors;
 mod flash;
 mod form;
 mod headers;
@@ -21,10 +22,12 @@ mod one_time_key;
 mod page;
 mod patience;
 mod problem;
+mod proof_of_work;
 mod query;
 mod quota;
 mod rates;
 mod serve;
+mod slot;
 mod text;
 mod work;
 
@@ -32,8 +35,9 @@ pub use assets::{assets, passkeys_url};
 pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
+pub use field_errors::{Field, FieldErrors};
 pub use flash::{Flash, Tone};
-pub use form::{Field, FieldErrors, Form, NoFields, QueryString, encode, form_of_refused, share_body};
+pub use form::{Form, NoFields, QueryString, encode, form_of_refused, share_body};
 pub use host::Host;
 pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
@@ -41,6 +45,7 @@ pub use local_path::LocalPath;
 pub use one_time_key::{FormOnce, OneTimeKey};
 pub use page::{Banner, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
 pub use problem::wants_html;
+pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
 pub use rates::{RateConfig, Whose};
@@ -49,4 +54,3 @@ pub use text::{
     DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,
     typed_code, visible,
 };
-pub use work::ProofOfWork;

@@ -13,8 +13,8 @@ use settings::{Rule, Setting};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
+use crate::client::Peer;
 use crate::connections::Connections;
-use crate::edge::Peer;
 use crate::patience::Patience;
 use crate::{Host, Limits, RateConfig, client};
 

@@ -26,6 +26,11 @@ impl EventKind {
         Self { name, summary }
     }
 
+    /// What a person reads for the kind of this name, which may be one that no feature records any more.
+    pub(crate) fn summary_of(known: &[Self], name: &str) -> &'static str {
+        known.iter().find(|kind| kind.name == name).map_or("Something else", |kind| kind.summary)
+    }
+
     /// The same with emails to `audience`, who get them with this subject.
     pub(crate) const fn announced(self, subject: &'static str, audience: &'static [Audience]) -> Announced {
         Announced { event: self, subject, audience }

@@ -41,7 +41,7 @@ impl Why {
 
     /// The details of an event, with the reason and the link.
     pub(crate) fn details(&self, facts: Value) -> Value {
-        details(facts, self.reason(), self.ticket())
+        with_reason(facts, self.reason(), self.ticket())
     }
 
     pub(crate) fn reason(&self) -> &str {
@@ -54,7 +54,7 @@ impl Why {
 }
 
 /// The details of an event about what was asked for before, with the reason and the link that were given then.
-pub(crate) fn details(mut facts: Value, reason: &str, ticket: Option<&str>) -> Value {
+pub(crate) fn with_reason(mut facts: Value, reason: &str, ticket: Option<&str>) -> Value {
     facts["reason"] = json!(reason);
     if let Some(link) = ticket {
         facts["ticket"] = json!(link);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use authn::SignedIn;
-use authz::{Action, Authorized, Viewer};
+use authz::{Action, Authorized};
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use tenancy::{Read, Tx};
 use web::{Error, Link, Person, Place, Result, Shell, ShownEmail};
 
+use super::parts::PanelRequest;
 use super::registry::Registry;
 use super::{Location, Role, State};
 
@@ -44,8 +45,8 @@ pub(crate) fn personal(who: &SignedIn) -> Shell {
 impl Layout {
     /// Around a page about the person's own account.
     pub(crate) fn account(&self, who: &SignedIn) -> Shell {
-        let tab = |(label, page): &(&'static str, &'static str)| (*label, (*page).to_owned());
-        Shell { tabs: self.entries(self.registry.account_tabs.iter().map(tab).collect()), ..personal(who) }
+        let entries = self.registry.account_tabs.iter().map(|tab| (tab.label, tab.page.to_owned()));
+        Shell { tabs: self.entries(entries.collect()), ..personal(who) }
     }
 
     /// Around a page of an organization.
@@ -58,7 +59,7 @@ impl Layout {
             Some((tab.label, url))
         };
         shell.tabs = self.entries(self.registry.tabs.iter().filter_map(offered).collect());
-        let banners = self.registry.hooks.iter().filter_map(|hooks| hooks.banner?(viewer, &location)).collect();
+        let banners = self.registry.hooks.banners(viewer, &location);
         shell.place = Some(Place {
             banners,
             organization_url: location.organization.url(),
@@ -80,15 +81,11 @@ impl Layout {
     }
 
     /// The parts that features add to this page, as HTML.
-    pub(crate) async fn panels(
-        &self,
-        viewer: Viewer<'_>,
-        tx: &mut Tx<Read>,
-        location: &Location,
-    ) -> Result<Vec<String>> {
-        let mut rendered = Vec::new();
+    pub(crate) async fn panels<A: Action>(&self, ok: &Authorized<A>, tx: &mut Tx<Read>) -> Result<Vec<String>> {
+        let (Some(location), mut rendered) = (location(ok), Vec::new()) else { return Ok(Vec::new()) };
         for panel in self.registry.panels.iter().filter(|panel| panel.on == self.page) {
-            rendered.extend((panel.render)(viewer, tx, location, &self.registry).await?);
+            let (viewer, location, events) = (ok.viewer(), &location, &*self.registry.events);
+            rendered.extend((panel.render)(PanelRequest { viewer, tx, location, events }).await?);
         }
         Ok(rendered)
     }

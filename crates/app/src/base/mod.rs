@@ -6,11 +6,14 @@ mod actor;
 mod api;
 mod event;
 mod feature;
+mod hooks;
 mod justification;
 mod layout;
 mod location;
+mod operation;
 mod organization;
 mod paging;
+mod parts;
 mod pending_action;
 mod readiness;
 mod registry;
@@ -22,16 +25,19 @@ use authz::PolicySource;
 
 pub(crate) use account::Account;
 pub(crate) use actor::ShownActor;
-pub(crate) use api::{
-    Api, Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
-};
+pub(crate) use api::Api;
 pub(crate) use event::{Announced, Audience, Doing, EventKind, unlinked};
-pub(crate) use feature::{BoxFuture, Deleted, Feature, Job, JobParts, PageLink, Panel, SignedOut, Tab, policies};
-pub(crate) use justification::{Confirm, Why, WhyFields, WhyInput, details};
+pub(crate) use feature::{Feature, policies};
+pub(crate) use hooks::{BoxFuture, Deleted, Hooks, SignedOut};
+pub(crate) use justification::{Confirm, Why, WhyFields, WhyInput, with_reason};
 pub(crate) use layout::{Layout, personal};
 pub(crate) use location::Location;
+pub(crate) use operation::{
+    Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
+};
 pub(crate) use organization::{Organization, add_in_turn};
 pub(crate) use paging::{Find, cut};
+pub(crate) use parts::{JobParts, PageLink, Panel, PanelRequest, Tab};
 pub(crate) use pending_action::{CHANGED, Execution, PendingAction, PendingActionKind, StoredAction};
 pub(crate) use role::{Role, RoleChoice};
 pub(crate) use workspace::Workspace;

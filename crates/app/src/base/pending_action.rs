@@ -10,7 +10,7 @@ use tenancy::{TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
-use super::{BoxFuture, Organization, Registry};
+use super::{BoxFuture, Hooks, Organization};
 
 /// An action that is stored until a second person approves it, and executed in the transaction of the approval.
 ///
@@ -61,8 +61,8 @@ pub(crate) struct Execution<'a> {
     /// Who requested it, who approved it, and why.
     pub(crate) details: Value,
     pub(crate) who: &'a SignedIn,
-    /// For what other features do with it.
-    pub(crate) registry: &'a Registry,
+    /// What other features do then.
+    pub(crate) hooks: &'a Hooks,
 }
 
 /// A kind of pending action, as its feature registers it.

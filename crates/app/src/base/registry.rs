@@ -1,22 +1,21 @@
 //! All features put together, for whatever must know all of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use authn::Authn;
-use authz::{PolicySource, Route, Routes, Viewer};
+use authz::{PolicySource, Route};
 use jobs::Worker;
-use serde_json::{Map, Value};
-use tenancy::{Db, Read, Rule, Tx, WorkspaceId, Write};
-use web::Result;
+use tenancy::{Db, Rule};
 
-use super::feature::{Hooks, JobParts, PageLink, Panel, SignedOut, Tab};
-use super::{Announced, EventKind, Feature, Job, Operation, PendingActionKind, Scope};
+use super::hooks::Hooks;
+use super::parts::{AccountTab, Job, JobParts, PageLink, Panel, Parts, Tab};
+use super::{Announced, EventKind, Operation, PendingActionKind, Scope};
 
 /// What the features registered. Made once, at the start, which refuses what does not fit together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Registry {
     table: Vec<Route>,
-    pub(crate) policies: Vec<PolicySource>,
+    policies: Vec<PolicySource>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) operations: Vec<(Route, Operation)>,
     pub(crate) events: Vec<EventKind>,
@@ -25,10 +24,10 @@ pub struct Registry {
     pending_actions: Vec<PendingActionKind>,
     jobs: Vec<Job>,
     pub(super) tabs: Vec<Tab>,
-    pub(super) account_tabs: Vec<(&'static str, &'static str)>,
+    pub(super) account_tabs: Vec<AccountTab>,
     pub(super) links: Vec<PageLink>,
     pub(super) panels: Vec<Panel>,
-    pub(super) hooks: Vec<Hooks>,
+    pub(crate) hooks: Hooks,
 }
 
 /// Something that a feature registered does not fit.
@@ -88,51 +87,47 @@ impl Registry {
     /// # Errors
     ///
     /// What a feature registered does not fit the rest; the message says what to change.
-    pub(crate) fn new(base: PolicySource, features: &[Feature]) -> Result<Self, RegistryError> {
-        let policies = features.iter().filter_map(|feature| feature.policies);
-        let registry = Self {
-            table: features
-                .iter()
-                .flat_map(|feature| [&feature.routes, &feature.api.routes])
-                .flat_map(Routes::table)
-                .collect(),
-            policies: std::iter::once(base).chain(policies).collect(),
-            scopes: collect(features, |feature| feature.scopes),
-            operations: features.iter().flat_map(|feature| feature.api.operations()).collect(),
-            events: features
-                .iter()
-                .flat_map(|feature| {
-                    feature.events.iter().copied().chain(feature.announced.iter().map(|kind| kind.event))
-                })
-                .collect(),
-            announced: collect(features, |feature| &feature.announced),
-            retention: collect(features, |feature| feature.retention),
-            pending_actions: collect(features, |feature| &feature.pending_actions),
-            jobs: collect(features, |feature| &feature.jobs),
-            tabs: collect(features, |feature| &feature.tabs),
-            account_tabs: collect(features, |feature| &feature.account_tabs),
-            links: collect(features, |feature| &feature.links),
-            panels: collect(features, |feature| &feature.panels),
-            hooks: features.iter().map(|feature| feature.hooks).collect(),
-        };
+    pub(crate) fn new(base: PolicySource, features: &[Parts]) -> Result<Self, RegistryError> {
+        let mut registry = Self { policies: vec![base], ..Self::default() };
+        for feature in features {
+            registry.add(feature);
+        }
         registry.check_names(features)?;
         features.iter().try_for_each(|feature| registry.check(feature))?;
         Ok(registry)
     }
 
-    fn check_names(&self, features: &[Feature]) -> Result<(), RegistryError> {
+    fn add(&mut self, feature: &Parts) {
+        self.table.extend(feature.table.iter().cloned());
+        self.policies.extend(feature.policies);
+        self.scopes.extend(&feature.scopes);
+        self.operations.extend(feature.operations.iter().cloned());
+        self.events.extend(&feature.events);
+        self.events.extend(feature.announced.iter().map(|announced| announced.event));
+        self.announced.extend(&feature.announced);
+        self.retention.extend(&feature.retention);
+        self.pending_actions.extend(&feature.pending_actions);
+        self.jobs.extend(&feature.jobs);
+        self.tabs.extend(&feature.tabs);
+        self.account_tabs.extend(&feature.account_tabs);
+        self.links.extend(&feature.links);
+        self.panels.extend(&feature.panels);
+        self.hooks.extend(&feature.hooks);
+    }
+
+    fn check_names(&self, features: &[Parts]) -> Result<(), RegistryError> {
         unique("the feature", features.iter().map(|feature| feature.name))?;
         unique("the event", self.events.iter().map(|kind| kind.name))?;
         unique("the scope", self.scopes.iter().map(|scope| scope.action))?;
         unique("the pending action", self.pending_actions.iter().map(|kind| kind.name))?;
-        unique("the limit", features.iter().flat_map(|feature| feature.limits).map(|limit| limit.name))?;
+        unique("the limit", features.iter().flat_map(|feature| &feature.limits).map(|limit| limit.name))?;
         unique("the rule of retention for", self.retention.iter().map(|rule| rule.table))?;
-        unique("the route", self.table.iter().map(|row| format!("{} {}", row.method, row.path)))
+        unique("the route", self.table.iter().map(|route| format!("{} {}", route.method, route.path)))
     }
 
-    fn check(&self, feature: &Feature) -> Result<(), RegistryError> {
-        let Feature { name, policies, .. } = *feature;
-        if let Some(policies) = policies.filter(|policies| policies.name != name) {
+    fn check(&self, feature: &Parts) -> Result<(), RegistryError> {
+        let name = feature.name;
+        if let Some(policies) = feature.policies.filter(|policies| policies.name != name) {
             return Err(RegistryError::PoliciesOfAnother { feature: name, policies: policies.name });
         }
         let actions: HashSet<_> =
@@ -140,12 +135,8 @@ impl Registry {
         if let Some(scope) = feature.scopes.iter().find(|scope| !actions.contains(scope.action)) {
             return Err(RegistryError::NoAction { feature: name, scope: scope.action });
         }
-        let pages = feature.tabs.iter().map(|tab| tab.page);
-        let pages = pages.chain(feature.account_tabs.iter().map(|(_, page)| *page));
-        let pages = pages.chain(feature.links.iter().flat_map(|link| [link.on, link.page]));
-        let mut pages = pages.chain(feature.panels.iter().map(|panel| panel.on));
-        let is_there = |page: &str| self.table.iter().any(|row| row.method == "GET" && row.path == page);
-        if let Some(page) = pages.find(|page| !is_there(page)) {
+        let is_there = |page: &str| self.table.iter().any(|route| route.method == "GET" && route.path == page);
+        if let Some(page) = feature.pages().find(|page| !is_there(page)) {
             return Err(RegistryError::NoPage { feature: name, page });
         }
         match self.events.iter().find(|kind| kind.summary.trim().is_empty()) {
@@ -199,64 +190,15 @@ impl Registry {
         }
     }
 
-    /// Has each feature delete what it keeps for an organization that is deleted. Returns how many of what, for the event.
-    pub(crate) async fn delete_with_organization(
-        &self,
-        tx: &mut Tx<Write>,
-        authn: &Authn,
-    ) -> Result<Map<String, Value>> {
-        let mut deleted = Map::new();
-        for delete in self.hooks.iter().filter_map(|hooks| hooks.on_organization_deleted) {
-            deleted.extend(delete(tx, authn).await?.map(|(what, count)| (what.to_owned(), count.into())));
-        }
-        Ok(deleted)
-    }
-
-    /// Has each feature end what a member who is signed out of the organization has under way in it.
-    pub(crate) async fn sign_out_member(&self, tx: &mut Tx<Write>, signed_out: SignedOut) -> Result<()> {
-        for end in self.hooks.iter().filter_map(|hooks| hooks.on_member_signed_out) {
-            end(tx, signed_out).await?;
-        }
-        Ok(())
-    }
-
-    /// What the features say of each workspace that the viewer may look into.
-    pub(crate) async fn summarize_workspaces(
-        &self,
-        viewer: Viewer<'_>,
-        tx: &mut Tx<Read>,
-    ) -> Result<HashMap<WorkspaceId, String>> {
-        let mut summaries: HashMap<WorkspaceId, String> = HashMap::new();
-        for summarize in self.hooks.iter().filter_map(|hooks| hooks.summarize_workspaces) {
-            for (workspace, text) in summarize(viewer, tx).await? {
-                let summary = summaries.entry(workspace).or_default();
-                if !summary.is_empty() {
-                    summary.push_str(", ");
-                }
-                summary.push_str(&text);
-            }
-        }
-        Ok(summaries)
-    }
-
     /// The page that a workspace leads to: the first entry of its navigation.
     pub(crate) fn workspace_page(&self) -> Option<&'static str> {
         self.tabs.iter().map(|tab| tab.page).find(|page| page.contains("{workspace}"))
-    }
-
-    /// What a person reads for a kind of event.
-    pub(crate) fn summary(&self, kind: &str) -> &'static str {
-        self.events.iter().find(|known| known.name == kind).map_or("Something else", |known| known.summary)
     }
 
     /// The kind of pending action of this name.
     pub(crate) fn pending_action(&self, name: &str) -> Option<&PendingActionKind> {
         self.pending_actions.iter().find(|kind| kind.name == name)
     }
-}
-
-fn collect<'a, T: Copy + 'a>(features: &'a [Feature], part: impl Fn(&'a Feature) -> &'a [T]) -> Vec<T> {
-    features.iter().flat_map(part).copied().collect()
 }
 
 fn unique<T: AsRef<str>>(what: &'static str, names: impl Iterator<Item = T>) -> Result<(), RegistryError> {
@@ -268,4 +210,69 @@ fn unique<T: AsRef<str>>(what: &'static str, names: impl Iterator<Item = T>) -> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Location, policies_of_all};
+
+    fn refused(features: &[Parts]) -> RegistryError {
+        Registry::new(policies_of_all(), features).unwrap_err()
+    }
+
+    fn named(name: &'static str) -> Parts {
+        Parts { name, ..Parts::default() }
+    }
+
+    #[test]
+    fn a_feature_is_registered_once() {
+        let error = refused(&[named("contacts"), named("contacts")]);
+        assert_eq!(error, RegistryError::Twice { what: "the feature", name: "contacts".to_owned() });
+        assert_eq!(error.to_string(), "the feature `contacts` is registered twice: rename or remove one of them");
+    }
+
+    #[test]
+    fn a_name_that_selects_one_thing_is_registered_once() {
+        let created = EventKind::new("invoice.created", "Created an invoice");
+        let one = Parts { events: vec![created], ..named("invoices") };
+        let other = Parts { announced: vec![created.announced("An invoice was created", &[])], ..named("reports") };
+        let error = refused(&[one, other]);
+        assert_eq!(error, RegistryError::Twice { what: "the event", name: "invoice.created".to_owned() });
+    }
+
+    #[test]
+    fn an_entry_leads_to_a_page_that_is_there() {
+        fn always(_: authz::Viewer<'_>, _: &Location) -> bool {
+            true
+        }
+        let page = "/o/{organization}/invoices";
+        let feature = Parts { tabs: vec![Tab { label: "Invoices", page, offered: always }], ..named("invoices") };
+        assert_eq!(refused(&[feature]), RegistryError::NoPage { feature: "invoices", page });
+    }
+
+    #[test]
+    fn an_event_has_a_sentence() {
+        let feature = Parts { events: vec![EventKind::new("invoice.created", " ")], ..named("invoices") };
+        assert_eq!(refused(&[feature]), RegistryError::NoSentence("invoice.created"));
+    }
+
+    #[test]
+    fn a_scope_is_an_action() {
+        let scope = Scope { action: "ListInvoices", label: "List invoices" };
+        let feature = Parts { scopes: vec![scope], ..named("invoices") };
+        assert_eq!(refused(&[feature]), RegistryError::NoAction { feature: "invoices", scope: "ListInvoices" });
+    }
+
+    #[test]
+    fn the_policies_of_a_feature_have_its_name() {
+        let feature =
+            Parts { policies: Some(PolicySource { name: "bills", ..policies_of_all() }), ..named("invoices") };
+        assert_eq!(refused(&[feature]), RegistryError::PoliciesOfAnother { feature: "invoices", policies: "bills" });
+    }
+
+    #[test]
+    fn the_features_of_the_product_fit_together() {
+        crate::registry().unwrap();
+    }
 }

@@ -10,9 +10,10 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredent
 
 use super::decoy::decoy;
 use super::{Challenge, PasskeyFailure, Purpose, read};
+use crate::actor::actor;
 use crate::limit::Limit;
 use crate::lockout::forget_failures;
-use crate::session::{PASSKEY_COPIED, actor};
+use crate::session::PASSKEY_COPIED;
 use crate::{Authn, Notice, SignedIn};
 
 /// Challenges to one person who is signed in.

@@ -5,7 +5,8 @@ use tenancy::Write;
 use web::{Context, Error};
 
 use super::{Challenge, PasskeyFailure, Purpose};
-use crate::session::{Arrival, actor};
+use crate::actor::actor;
+use crate::session::Arrival;
 use crate::{Authn, NewCookie, SignInFailure, Solution};
 
 impl Authn {

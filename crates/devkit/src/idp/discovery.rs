@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::{DEFAULT_ACR, Fault, HUGE, Idp, OTHER_ISSUER, SLOW, as_json, manner};
+use super::{DEFAULT_ACR, Fault, HUGE, Idp, OTHER_ISSUER, SLOW, as_json, claims};
 
 pub(super) async fn metadata(State(idp): State<Idp>) -> Response {
     idp.count(|counts| &mut counts.discovery);
@@ -35,7 +35,7 @@ pub(super) async fn metadata(State(idp): State<Idp>) -> Response {
         if manner.requires_push {
             metadata.insert("require_pushed_authorization_requests".to_owned(), json!(true));
         }
-        manner::change(metadata, &manner.metadata);
+        claims::change(metadata, &manner.metadata);
     }
     as_json(&metadata)
 }

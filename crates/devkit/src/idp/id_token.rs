@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::keys::{Claims, Seal, base64url, jws, token};
-use super::{Client, Fault, Grant, Idp, LogoutFault, OTHER_CLIENT, OTHER_ISSUER, manner};
+use super::{Client, Fault, Grant, Idp, LogoutFault, OTHER_CLIENT, OTHER_ISSUER, claims};
 
 const HOUR: i64 = 3600;
 
@@ -39,9 +39,9 @@ fn claims(idp: &Idp, grant: &Grant, access_token: &str) -> Claims {
     }
     let manner = idp.manner();
     if !manner.claims_at_userinfo {
-        claims.extend(manner::profile(person, &grant.scope));
+        claims.extend(claims::profile(person, &grant.scope));
     }
-    manner::change(&mut claims, &manner.claims);
+    claims::change(&mut claims, &manner.claims);
     claims
 }
 

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
-use super::{Fault, Idp, Person, as_json, id_token};
+use super::{Fault, Idp, as_json, claims, id_token};
 
 /// A way to speak. The default follows the specifications and says everything at once.
 #[derive(Clone, Debug, Default)]
@@ -73,31 +73,6 @@ impl Manner {
     }
 }
 
-/// Puts members in place, and takes away those that are to be left out.
-pub(super) fn change(document: &mut Map<String, Value>, with: &Map<String, Value>) {
-    for (name, value) in with {
-        if value.is_null() {
-            document.remove(name);
-        } else {
-            document.insert(name.clone(), value.clone());
-        }
-    }
-}
-
-/// The claims of a person that their scopes give.
-pub(super) fn profile(person: &Person, scope: &str) -> Map<String, Value> {
-    let granted = |wanted: &str| scope.split(' ').any(|word| word == wanted);
-    let mut claims = Map::new();
-    if granted("profile") {
-        claims.insert("name".to_owned(), json!(person.name));
-    }
-    if granted("email") {
-        claims.insert("email".to_owned(), json!(person.email));
-        claims.insert("email_verified".to_owned(), json!(person.email_verified));
-    }
-    claims
-}
-
 pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Response {
     idp.count(|counts| &mut counts.userinfo);
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -114,12 +89,12 @@ pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Resp
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, [(header::CONTENT_TYPE, kind)], body).into_response();
     }
-    let mut claims = profile(&person, &scope);
+    let mut claims = claims::profile(&person, &scope);
     claims.insert("sub".to_owned(), json!(person.subject));
     if matches!(idp.fault(), Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName) {
         id_token::distort(&mut claims, idp.fault(), idp.now());
     }
-    change(&mut claims, &manner.userinfo);
+    claims::change(&mut claims, &manner.userinfo);
     as_json(&Value::Object(claims))
 }
 

@@ -6,6 +6,7 @@
 //! [`Fault`] makes it break one rule at a time, so that a test can ask the application to notice.
 
 mod authorize;
+mod claims;
 mod discovery;
 mod fault;
 mod http;

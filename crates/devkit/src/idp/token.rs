@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::params::{self, Params};
-use super::{Client, Fault, Grant, HUGE, Idp, SLOW, as_json, id_token, keys, manner};
+use super::{Client, Fault, Grant, HUGE, Idp, SLOW, as_json, claims, id_token, keys};
 
 /// `error` and `error_description` (RFC 6749 5.2).
 pub(super) type Refusal = (&'static str, &'static str);
@@ -67,7 +67,7 @@ fn exchange(idp: &Idp, headers: &HeaderMap, body: &str) -> Result<Value, Refusal
         tokens["padding"] = json!("x".repeat(HUGE));
     }
     if let Some(tokens) = tokens.as_object_mut() {
-        manner::change(tokens, &idp.manner().tokens);
+        claims::change(tokens, &idp.manner().tokens);
     }
     Ok(tokens)
 }

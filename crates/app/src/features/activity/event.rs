@@ -4,7 +4,7 @@ use tenancy::{Read, Tx, UserId};
 use uuid::Uuid;
 use web::{Result, moment, shown_email};
 
-use crate::base::{Registry, ShownActor};
+use crate::base::{EventKind, ShownActor};
 
 /// Events on one page.
 pub(super) const PAGE: usize = 50;
@@ -65,7 +65,7 @@ pub(super) async fn find(
     tx: &mut Tx<Read>,
     filter: &Filter,
     most: usize,
-    registry: &Registry,
+    kinds: &[EventKind],
 ) -> Result<Vec<EventRow>> {
     let day = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
     let found = sqlx::query_as!(
@@ -97,11 +97,11 @@ pub(super) async fn find(
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(found.into_iter().map(|event| EventRow::of(event, registry)).collect())
+    Ok(found.into_iter().map(|event| EventRow::of(event, kinds)).collect())
 }
 
 impl EventRow {
-    fn of(event: Stored, registry: &Registry) -> Self {
+    fn of(event: Stored, kinds: &[EventKind]) -> Self {
         let details = event.details.as_object().into_iter().flatten();
         Self {
             id: event.id,
@@ -112,7 +112,7 @@ impl EventRow {
                 ShownActor::person(event.actor, event.email.as_deref(), event.email_verified).through(event.client)
             },
             elevated: event.elevation.is_some(),
-            summary: registry.summary(&event.kind),
+            summary: EventKind::summary_of(kinds, &event.kind),
             target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })
                 .chain(details.map(|(label, value)| Detail { label: words(label), value: detail(label, value) }))

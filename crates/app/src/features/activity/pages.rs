@@ -59,7 +59,7 @@ pub(super) async fn list(
     let mut errors = FieldErrors::default();
     let filter = asked.filter(&mut errors);
     let mut tx = ok.begin().await?;
-    let mut events = find(&mut tx, &filter, PAGE + 1, layout.registry()).await?;
+    let mut events = find(&mut tx, &filter, PAGE + 1, &layout.registry().events).await?;
     let (people, more_people) = people(&mut tx, filter.actor).await?;
     let list_url = format!("{}/activity", ok.on().url());
     let next_url = (events.len() > PAGE).then(|| {

@@ -1,11 +1,9 @@
 use askama::Template;
-use authz::Viewer;
-use tenancy::{Read, Tx};
 use web::Result;
 
 use super::ViewActivity;
 use super::event::{EventRow, Filter, find};
-use crate::base::{BoxFuture, Location, Panel, Registry};
+use crate::base::{BoxFuture, Panel, PanelRequest};
 
 /// Events that the overview of an organization shows.
 const NEWEST: usize = 5;
@@ -20,17 +18,13 @@ struct Recent {
     activity_url: String,
 }
 
-fn render<'a>(
-    viewer: Viewer<'a>,
-    tx: &'a mut Tx<Read>,
-    location: &'a Location,
-    registry: &'a Registry,
-) -> BoxFuture<'a, Result<Option<String>>> {
+fn render(request: PanelRequest<'_>) -> BoxFuture<'_, Result<Option<String>>> {
     Box::pin(async move {
+        let PanelRequest { viewer, tx, location, events } = request;
         if !viewer.authorize_also::<ViewActivity>(&location.organization).await? {
             return Ok(None);
         }
-        let events = find(tx, &Filter::default(), NEWEST, registry).await?;
+        let events = find(tx, &Filter::default(), NEWEST, events).await?;
         let activity_url = format!("{}/activity", location.organization.url());
         Ok(Some(Recent { events, activity_url }.render()?))
     })

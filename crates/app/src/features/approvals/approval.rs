@@ -7,8 +7,9 @@ use uuid::Uuid;
 use web::{Error, Result, moment};
 
 use super::APPROVAL_REQUESTED;
-use super::pages::list_url;
-use crate::base::{Doing, Execution, Organization, PendingAction, Registry, StoredAction, Why, cut, details, unlinked};
+use crate::base::{
+    Doing, Execution, Hooks, Organization, PendingAction, Registry, StoredAction, Why, cut, unlinked, with_reason,
+};
 
 /// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
 pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
@@ -18,6 +19,10 @@ const OPEN: Duration = Duration::hours(24);
 const OPEN_TO_OWNERS: Duration = Duration::days(7);
 /// How long an owner can decline before another one takes their ownership alone.
 const WAIT: Duration = Duration::hours(72);
+
+pub(super) fn list_url(organization: &Organization) -> String {
+    format!("{}/approvals", organization.url())
+}
 
 /// What somebody asked for that takes a second person.
 #[derive(Debug)]
@@ -171,7 +176,7 @@ pub(crate) struct Request<'a, A> {
     /// Name of the member it is done to.
     pub(crate) member: Option<&'a str>,
     pub(crate) why: &'a Why,
-    pub(crate) registry: &'a Registry,
+    pub(crate) hooks: &'a Hooks,
     /// The policies let them do it without a second person.
     pub(crate) alone: bool,
 }
@@ -187,8 +192,8 @@ impl<A: StoredAction> Request<'_, A> {
     ) -> Result<bool> {
         if self.alone {
             let (organization, details) = (self.organization, self.why.details(json!({})));
-            let (member, registry) = (self.member, self.registry);
-            let execution = Execution { authn, organization, member, details, who, registry };
+            let (member, hooks) = (self.member, self.hooks);
+            let execution = Execution { authn, organization, member, details, who, hooks };
             self.action.execute(tx, execution).await?;
             return Ok(true);
         }
@@ -290,6 +295,6 @@ pub(super) async fn decide(
     });
     Ok(Decided {
         action: action(registry, &taken.kind, &taken.parameters)?,
-        details: details(facts, &taken.reason, taken.ticket.as_deref()),
+        details: with_reason(facts, &taken.reason, taken.ticket.as_deref()),
     })
 }

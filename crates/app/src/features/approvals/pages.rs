@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
 
-use super::approval::{self, Approval, Stage};
+use super::approval::{self, Approval, Stage, list_url};
 use super::{APPROVAL_APPROVED, APPROVAL_DECLINED};
 use super::{Approve, Decline, ListApprovals, ViewApproval};
 use crate::base::{Doing, Execution, Layout, Organization, Registry, ShownActor, unlinked};
@@ -36,10 +36,6 @@ struct ListRow {
     approve_url: Option<String>,
     decline_url: Option<String>,
     is_yours: bool,
-}
-
-pub(super) fn list_url(organization: &Organization) -> String {
-    format!("{}/approvals", organization.url())
 }
 
 pub(super) async fn list(
@@ -116,8 +112,8 @@ pub(super) async fn approve(
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "approved", who.user, now).await?;
     announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
     let (member, details) = (ok.on().member.as_deref(), decided.details);
-    let (authn, organization, registry) = (&authn, &organization, &*registry);
-    let execution = Execution { authn, organization, member, details, who, registry };
+    let (authn, organization, hooks) = (&authn, &organization, &registry.hooks);
+    let execution = Execution { authn, organization, member, details, who, hooks };
     decided.action.execute(&mut tx, execution).await?;
     tx.commit().await?;
     Ok(see_other(&next, &format!("Done: {}.", ok.on().title(&*action))))

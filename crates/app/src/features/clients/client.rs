@@ -37,6 +37,10 @@ pub(crate) struct ApiClient {
     pub(super) maker_verified: Option<bool>,
 }
 
+pub(super) fn list_url(organization: TenantId) -> String {
+    format!("/o/{organization}/clients")
+}
+
 impl Resource for ApiClient {
     type Plane = Tenant;
     type View = super::ViewClient;

@@ -5,7 +5,7 @@ use tokens::Scopes;
 use web::{Field, FieldErrors, Shell};
 
 use super::MakeServiceAccount;
-use super::client::{ActsAs, Kind, NewClient, SecretDays};
+use super::client::{ActsAs, Kind, NewClient, SecretDays, list_url};
 use crate::base::{Layout, Organization, Role, RoleChoice, Scope, Why, WhyFields};
 
 /// The form as it is sent: each field once, but `scope`, which is there for each box that is ticked.
@@ -196,7 +196,7 @@ impl FormPage {
                 RoleChoice { key: "90", label: "90 days", about: "No secret works longer." },
             ],
             scopes: layout.registry().scopes.iter().map(scope).collect(),
-            action_url: super::pages::list_url(ok.on().id),
+            action_url: list_url(ok.on().id),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokens::Tokens;
 use uuid::Uuid;
 use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, day, moment, see_other};
 
-use super::client::{self, ActsAs, ApiClient};
+use super::client::{self, ActsAs, ApiClient, list_url};
 use super::form::{FormPage, Input};
 use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
 use crate::base::{Confirm, Doing, Layout, Organization, Role, Scope, ShownActor, WhyFields, WhyInput, unlinked};
@@ -39,10 +39,6 @@ struct ListRow {
     flag: Option<&'static str>,
     renew_url: Option<String>,
     revoke_url: Option<String>,
-}
-
-pub(super) fn list_url(organization: TenantId) -> String {
-    format!("/o/{organization}/clients")
 }
 
 fn url(client: &ApiClient, what: &str) -> String {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
-use crate::base::{self, BoxFuture, Doing, Organization, Role, SignedOut, Why, cut};
+use crate::base::{BoxFuture, Doing, Organization, Role, SignedOut, Why, cut, with_reason};
 
 /// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
 pub(super) const ASKED: Limit = Limit { name: "elevation", at_once: 5, every: Duration::minutes(10) };
@@ -68,7 +68,7 @@ impl Elevation {
 
     fn details(&self) -> Value {
         let facts = json!({ "member": self.user, "role": self.role, "minutes": self.minutes });
-        base::details(facts, &self.reason, Some(&self.ticket))
+        with_reason(facts, &self.reason, Some(&self.ticket))
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId
 }
 
 /// Ends what a member who is signed out has asked for or acts in: it was for one of those sessions.
-pub(super) fn end_when_signed_out<'a>(tx: &'a mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'a, Result<()>> {
+pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let SignedOut { member, by, at } = signed_out;
         sqlx::query!(

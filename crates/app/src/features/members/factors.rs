@@ -89,8 +89,9 @@ pub(super) async fn reset(
     };
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let action = FactorReset { member: ok.on().user, role: ok.on().role.clone() };
-    let (organization, member, registry) = (&Organization::of(&membership), Some(&*ok.on().name), layout.registry());
-    let request = Request { organization, action, member, why: &why, registry, alone };
+    let (organization, member, hooks) =
+        (&Organization::of(&membership), Some(&*ok.on().name), &layout.registry().hooks);
+    let request = Request { organization, action, member, why: &why, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))

@@ -5,7 +5,7 @@ use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Result};
 
 use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{Doing, Find, Organization, Registry, Role, SignedOut, Why};
+use crate::base::{Doing, Find, Hooks, Organization, Role, SignedOut, Why};
 
 /// Somebody who belongs to the organization.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ pub(super) async fn change_role(
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
     signed_out: SignedOut,
-    registry: &Registry,
+    hooks: &Hooks,
     why: &Why,
     doing: &Doing<'_>,
 ) -> Result<()> {
@@ -139,7 +139,7 @@ pub(super) async fn end_sessions(
     if member_now.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CHANGED);
     }
-    registry.sign_out_member(tx, signed_out).await?;
+    hooks.sign_out_member(tx, signed_out).await?;
     let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'

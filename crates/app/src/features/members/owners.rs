@@ -6,8 +6,10 @@ use uuid::Uuid;
 use web::Result;
 
 use super::member;
-use super::pages::REMOVAL;
 use crate::base::{BoxFuture, CHANGED, Doing, Execution, PendingAction, Role, StoredAction, unlinked};
+
+/// What happens to a member who is removed.
+pub(super) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
 
 const OWNER: &str = Role::Owner.key();
 

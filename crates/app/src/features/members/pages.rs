@@ -11,7 +11,7 @@ use web::{
 };
 
 use super::member::{self, Member};
-use super::owners::{Demotion, Removal};
+use super::owners::{Demotion, REMOVAL, Removal};
 use super::{
     ChangeMemberRole, ChangeOwnershipAlone, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors,
 };
@@ -197,8 +197,8 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     let url = format!("{}/approvals", organization.url());
     let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
     let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
-    let (organization, member, registry) = (&organization, Some(&*ok.on().name), layout.registry());
-    let request = Request { organization, action, member, why, registry, alone: false };
+    let (organization, member, hooks) = (&organization, Some(&*ok.on().name), &layout.registry().hooks);
+    let request = Request { organization, action, member, why, hooks, alone: false };
     request.submit(&mut tx, authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
@@ -214,9 +214,6 @@ fn doing<'a, A: Action<On = Member>>(
 ) -> Doing<'a> {
     Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
-
-/// What happens.
-pub(super) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
     let words = if ok.on().user == ok.who().user {
@@ -314,7 +311,7 @@ pub(super) async fn end_sessions(
     let did = format!("has signed {} out", unlinked(&ok.on().name));
     let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
     let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
-    member::end_sessions(&mut tx, signed_out, layout.registry(), &why, &doing).await?;
+    member::end_sessions(&mut tx, signed_out, &layout.registry().hooks, &why, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))
 }

@@ -1,17 +1,17 @@
 use askama::Template;
 use authn::Authn;
-use authz::{Action, Authorized, FormFor, Resource as _, Viewer};
+use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Read, TenantId, Tx, UserId, Write};
+use tenancy::{TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, Organization};
 use crate::base::{
-    BoxFuture, CHANGED, Execution, Layout, Location, Panel, PendingAction, Registry, StoredAction, Why, WhyFields,
+    BoxFuture, CHANGED, Execution, Layout, Panel, PanelRequest, PendingAction, StoredAction, Why, WhyFields,
 };
 use crate::features::approvals::{REQUESTS, Request, others_decide};
 use crate::features::one_time_key;
@@ -30,17 +30,12 @@ struct DeletionPanel {
     url: String,
 }
 
-fn render<'a>(
-    viewer: Viewer<'a>,
-    _: &'a mut Tx<Read>,
-    at: &'a Location,
-    _: &'a Registry,
-) -> BoxFuture<'a, Result<Option<String>>> {
+fn render(PanelRequest { viewer, location, .. }: PanelRequest<'_>) -> BoxFuture<'_, Result<Option<String>>> {
     Box::pin(async move {
-        if !viewer.can::<DeleteOrganization>(&at.organization) {
+        if !viewer.can::<DeleteOrganization>(&location.organization) {
             return Ok(None);
         }
-        Ok(Some(DeletionPanel { url: format!("{}/delete", at.organization.url()) }.render()?))
+        Ok(Some(DeletionPanel { url: format!("{}/delete", location.organization.url()) }.render()?))
     })
 }
 
@@ -131,8 +126,8 @@ pub(super) async fn ask(
     let text = "The organization will be deleted once this is approved.";
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let action = Deletion { name: ok.on().name.clone() };
-    let registry = layout.registry();
-    let request = Request { organization: ok.on(), action, member: None, why: &why, registry, alone };
+    let hooks = &layout.registry().hooks;
+    let request = Request { organization: ok.on(), action, member: None, why: &why, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, text))
@@ -187,7 +182,7 @@ impl Deletion {
             return Err(CHANGED);
         }
         details["name"] = json!(self.name);
-        details["deleted"] = execution.registry.delete_with_organization(tx, authn).await?.into();
+        details["deleted"] = execution.hooks.delete_with_organization(tx, authn).await?.into();
         ORGANIZATION_DELETED.record(tx, organization.entity().to_string(), details, &who.actor()).await
     }
 }

@@ -120,7 +120,7 @@ struct WorkspaceRow {
 pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (viewer, registry) = (ok.viewer(), layout.registry());
-    let mut summaries = registry.summarize_workspaces(viewer, &mut tx).await?;
+    let mut summaries = registry.hooks.summarize_workspaces(viewer, &mut tx).await?;
     let row = |found: workspace::Listed| {
         let (organization, id) = (ok.on().clone(), found.id);
         let workspace = Workspace { organization: organization.id, id, name: found.name.clone() };
@@ -129,7 +129,6 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
         WorkspaceRow { url, summary: summaries.remove(&id), name: found.name }
     };
     let (workspaces, more_workspaces) = workspace::all(&mut tx).await?;
-    let location = Location { organization: ok.on().clone(), workspace: None };
     Ok(Page(Show {
         shell: layout.organization(&ok),
         organization: ok.on().name.clone(),
@@ -139,7 +138,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
         may_create_workspace: ok.can::<CreateWorkspace>(ok.on()),
         links: layout.links(&ok),
         workspaces_url: format!("{}/workspaces", ok.on().url()),
-        panels: layout.panels(viewer, &mut tx, &location).await?,
+        panels: layout.panels(&ok, &mut tx).await?,
     }))
 }
 

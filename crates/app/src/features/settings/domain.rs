@@ -11,6 +11,8 @@ use super::DOMAIN_ADDED;
 use super::{DOMAIN_PROVED, DOMAIN_REMOVED};
 use crate::base::{Doing, Organization, Why, add_in_turn};
 
+/// When a domain is looked up again.
+pub(super) const EVERY: Duration = Duration::days(1);
 /// Most domains of one organization.
 const MOST: i64 = 20;
 /// How often one person may have the DNS asked.
@@ -117,7 +119,7 @@ pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc
         "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
         now,
-        now + super::recheck::EVERY,
+        now + EVERY,
     )
     .execute(&mut **tx)
     .await

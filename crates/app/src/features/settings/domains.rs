@@ -7,7 +7,7 @@ use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, see_other};
 
 use super::domain::{self, ASKED, Domain};
-use super::pages::url;
+use super::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
 use crate::base::{Confirm, Doing, Layout, Organization, Why, WhyFields, WhyInput, unlinked};
 use crate::features::one_time_key;

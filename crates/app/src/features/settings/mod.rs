@@ -78,3 +78,7 @@ pub(crate) fn feature() -> Feature {
         .link(PageLink::to::<ViewSettings>("/o/{organization}", "Settings", "/o/{organization}/settings"))
         .on_organization_deleted(provider::delete_all)
 }
+
+fn url(organization: &Organization) -> String {
+    format!("{}/settings", organization.url())
+}

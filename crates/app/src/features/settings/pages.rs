@@ -9,8 +9,9 @@ use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 use super::domain::{self, Domain};
 use super::provider::{self, Provider};
 use super::rules::{self, Relaxation, Rules};
+use super::url;
 use super::{ChangeSignIn, RelaxSignOnAlone, ViewSettings};
-use crate::base::{Doing, Layout, Location, Organization, Why, WhyFields};
+use crate::base::{Doing, Layout, Organization, Why, WhyFields};
 use crate::features::approvals::{REQUESTS, Request};
 use crate::features::one_time_key;
 
@@ -28,7 +29,6 @@ struct Show {
 
 pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let location = Location { organization: ok.on().clone(), workspace: None };
     Ok(Page(Show {
         rules: rules::load(&mut tx).await?,
         provider: provider::load(&mut tx).await?,
@@ -36,12 +36,8 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Re
         shell: layout.organization(&ok),
         url: url(ok.on()),
         may_change: ok.can::<ChangeSignIn>(ok.on()),
-        panels: layout.panels(ok.viewer(), &mut tx, &location).await?,
+        panels: layout.panels(&ok, &mut tx).await?,
     }))
-}
-
-pub(super) fn url(organization: &Organization) -> String {
-    format!("{}/settings", organization.url())
 }
 
 #[derive(Template)]
@@ -136,8 +132,8 @@ pub(super) async fn change(
     let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
     let mut tx = one_time_key::claim(tx, key, &page, text).await?;
     if relaxes {
-        let (action, registry) = (Relaxation { mail_links: rules.mail_links }, layout.registry());
-        let request = Request { organization: ok.on(), action, member: None, why: &why, registry, alone };
+        let (action, hooks) = (Relaxation { mail_links: rules.mail_links }, &layout.registry().hooks);
+        let request = Request { organization: ok.on(), action, member: None, why: &why, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
     // After it, as an approval does: of the two rows the organization's is locked last.

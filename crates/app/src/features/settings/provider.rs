@@ -11,7 +11,7 @@ use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
 use web::{Error, Field, FieldErrors, Form, Line, Page, Result, Shell, see_other};
 
 use super::ChangeSignIn;
-use super::pages::url;
+use super::url;
 use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
 use crate::base::{BoxFuture, Confirm, Deleted, Doing, Layout, Organization, Why, WhyFields, WhyInput};
 

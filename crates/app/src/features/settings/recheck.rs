@@ -10,14 +10,14 @@ use tenancy::{Db, Tx, Write};
 use uuid::Uuid;
 use web::{Result, moment};
 
+use super::domain::{EVERY, any_proved};
 use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
 use crate::base::{BoxFuture, JobParts};
 
 /// Most domains that one run looks up. What is left is due in the next one.
 const AT_ONCE: i64 = 200;
 
-/// When a domain is looked up again, and when one whose DNS did not answer.
-pub(super) const EVERY: Duration = Duration::days(1);
+/// When a domain whose DNS did not answer is looked up again.
 const AGAIN: Duration = Duration::hours(1);
 
 /// What became of a domain.
@@ -161,7 +161,7 @@ async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, 
     );
     let Some(noted) = noted.fetch_optional(&mut **tx).await? else { return Ok(Outcome::Unchanged) };
     if noted.withdrawn {
-        return Ok(Outcome::Withdrawn { last: !super::domain::any_proved(tx).await? });
+        return Ok(Outcome::Withdrawn { last: !any_proved(tx).await? });
     }
     if noted.first {
         Ok(Outcome::Missing { until: now + authn.withdraws_domains_after() })

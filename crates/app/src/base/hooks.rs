@@ -1,0 +1,103 @@
+//! What features do when something happens elsewhere.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use authn::Authn;
+use authz::Viewer;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use tenancy::{Read, Tx, UserId, WorkspaceId, Write};
+use web::{Banner, Result};
+
+use super::Location;
+
+/// What an asynchronous function behind a pointer returns.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A sentence above every page of an organization, with a link.
+pub(crate) type ShowBanner = fn(Viewer<'_>, &Location) -> Option<Banner>;
+
+/// What is said of each workspace, for those that the viewer may look into.
+pub(crate) type SummarizeWorkspaces =
+    for<'a> fn(Viewer<'a>, &'a mut Tx<Read>) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>>;
+
+/// A member who is signed out of the organization: who, by whom, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignedOut {
+    pub(crate) member: UserId,
+    pub(crate) by: UserId,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// What is done in the transaction that signs a member out of the organization.
+pub(crate) type OnMemberSignedOut = for<'a> fn(&'a mut Tx<Write>, SignedOut) -> BoxFuture<'a, Result<()>>;
+
+/// What was deleted with an organization: a word for the event, and how many.
+pub(crate) type Deleted = Option<(&'static str, u64)>;
+
+/// What is done in the transaction that deletes the organization.
+pub(crate) type OnOrganizationDeleted = for<'a> fn(&'a mut Tx<Write>, &'a Authn) -> BoxFuture<'a, Result<Deleted>>;
+
+/// What the features do when something happens elsewhere, in the order of the features.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hooks {
+    pub(super) banners: Vec<ShowBanner>,
+    pub(super) workspace_summaries: Vec<SummarizeWorkspaces>,
+    pub(super) member_signed_out: Vec<OnMemberSignedOut>,
+    pub(super) organization_deleted: Vec<OnOrganizationDeleted>,
+}
+
+impl Hooks {
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.banners.extend(&other.banners);
+        self.workspace_summaries.extend(&other.workspace_summaries);
+        self.member_signed_out.extend(&other.member_signed_out);
+        self.organization_deleted.extend(&other.organization_deleted);
+    }
+
+    /// The sentences above a page.
+    pub(crate) fn banners(&self, viewer: Viewer<'_>, location: &Location) -> Vec<Banner> {
+        self.banners.iter().filter_map(|show| show(viewer, location)).collect()
+    }
+
+    /// Has each feature delete what it keeps for an organization that is deleted. Returns how many of what, for the event.
+    pub(crate) async fn delete_with_organization(
+        &self,
+        tx: &mut Tx<Write>,
+        authn: &Authn,
+    ) -> Result<Map<String, Value>> {
+        let mut deleted = Map::new();
+        for delete in &self.organization_deleted {
+            deleted.extend(delete(tx, authn).await?.map(|(what, count)| (what.to_owned(), count.into())));
+        }
+        Ok(deleted)
+    }
+
+    /// Has each feature end what a member who is signed out of the organization has under way in it.
+    pub(crate) async fn sign_out_member(&self, tx: &mut Tx<Write>, signed_out: SignedOut) -> Result<()> {
+        for end in &self.member_signed_out {
+            end(tx, signed_out).await?;
+        }
+        Ok(())
+    }
+
+    /// What the features say of each workspace that the viewer may look into.
+    pub(crate) async fn summarize_workspaces(
+        &self,
+        viewer: Viewer<'_>,
+        tx: &mut Tx<Read>,
+    ) -> Result<HashMap<WorkspaceId, String>> {
+        let mut summaries: HashMap<WorkspaceId, String> = HashMap::new();
+        for summarize in &self.workspace_summaries {
+            for (workspace, text) in summarize(viewer, tx).await? {
+                let summary = summaries.entry(workspace).or_default();
+                if !summary.is_empty() {
+                    summary.push_str(", ");
+                }
+                summary.push_str(&text);
+            }
+        }
+        Ok(summaries)
+    }
+}

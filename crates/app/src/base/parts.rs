@@ -1,0 +1,120 @@
+//! What a feature registers besides its routes.
+
+use authn::{Authn, Limit};
+use authz::{Action, PolicySource, Route, Viewer};
+use tenancy::{Db, Read, Rule, Tx};
+use web::Result;
+
+use super::hooks::{BoxFuture, Hooks};
+use super::location::Located;
+use super::{Announced, EventKind, Location, Operation, PendingActionKind, Scope};
+
+/// What a feature brings, for whatever must know all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(super) name: &'static str,
+    /// Its pages and its part of the API.
+    pub(super) table: Vec<Route>,
+    /// What its part of the API says of itself.
+    pub(super) operations: Vec<(Route, Operation)>,
+    pub(super) policies: Option<PolicySource>,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) events: Vec<EventKind>,
+    pub(super) announced: Vec<Announced>,
+    pub(super) limits: Vec<Limit>,
+    pub(super) retention: Vec<Rule>,
+    pub(super) pending_actions: Vec<PendingActionKind>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) tabs: Vec<Tab>,
+    pub(super) account_tabs: Vec<AccountTab>,
+    pub(super) links: Vec<PageLink>,
+    pub(super) panels: Vec<Panel>,
+    pub(super) hooks: Hooks,
+}
+
+impl Parts {
+    /// The paths of the pages that it leads to, or puts something on.
+    pub(super) fn pages(&self) -> impl Iterator<Item = &'static str> {
+        let tabs = self.tabs.iter().map(|tab| tab.page).chain(self.account_tabs.iter().map(|tab| tab.page));
+        let links = self.links.iter().flat_map(|link| [link.on, link.page]);
+        tabs.chain(links).chain(self.panels.iter().map(|panel| panel.on))
+    }
+}
+
+/// Whether the navigation offers something to somebody at a location.
+type Offered = fn(Viewer<'_>, &Location) -> bool;
+
+fn can<A: Action<On: Located>>(viewer: Viewer<'_>, location: &Location) -> bool {
+    A::On::at(location).is_some_and(|on| viewer.can::<A>(on))
+}
+
+/// An entry of the organization's navigation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tab {
+    pub(super) label: &'static str,
+    /// The path of its route.
+    pub(super) page: &'static str,
+    pub(super) offered: Offered,
+}
+
+impl Tab {
+    /// An entry for whoever may do `A`, the action of its page.
+    pub(crate) fn to<A: Action<On: Located>>(label: &'static str, page: &'static str) -> Self {
+        Self { label, page, offered: can::<A> }
+    }
+}
+
+/// An entry of the account's navigation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountTab {
+    pub(super) label: &'static str,
+    /// The path of its route.
+    pub(super) page: &'static str,
+}
+
+/// A link that a feature puts on a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageLink {
+    /// The path of the route on whose page it is.
+    pub(super) on: &'static str,
+    pub(super) label: &'static str,
+    /// The path of the route it leads to.
+    pub(super) page: &'static str,
+    pub(super) offered: Offered,
+}
+
+impl PageLink {
+    /// A link for whoever may do `A`, the action of the page it leads to.
+    pub(crate) fn to<A: Action<On: Located>>(on: &'static str, label: &'static str, page: &'static str) -> Self {
+        Self { on, label, page, offered: can::<A> }
+    }
+}
+
+/// Who looks at a page to which a panel is added, and where.
+pub(crate) struct PanelRequest<'a> {
+    pub(crate) viewer: Viewer<'a>,
+    pub(crate) tx: &'a mut Tx<Read>,
+    pub(crate) location: &'a Location,
+    /// Every kind of event that features record.
+    pub(crate) events: &'a [EventKind],
+}
+
+/// A part of another feature's page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel {
+    /// The path of the route on whose page it is.
+    pub(crate) on: &'static str,
+    /// Renders it as HTML. `None` where there is nothing to show to the viewer.
+    pub(crate) render: for<'a> fn(PanelRequest<'a>) -> BoxFuture<'a, Result<Option<String>>>,
+}
+
+/// What a job is started with.
+#[derive(Clone, Copy)]
+pub(crate) struct JobParts<'a> {
+    pub(crate) worker: &'a jobs::Worker,
+    pub(crate) db: &'a Db,
+    pub(crate) authn: &'a Authn,
+}
+
+/// Starts background work.
+pub(crate) type Job = for<'a> fn(JobParts<'a>) -> BoxFuture<'a, ()>;
