@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::ConfigError;
 use crate::limit::Limit;
-use crate::provider_settings::Preset;
+use crate::provider_settings::{Preset, ProviderSettings};
 
 /// The `[authn]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -190,4 +190,16 @@ fn one_hour() -> u32 {
 
 fn ten() -> u32 {
     10
+}
+
+impl ProviderConfig {
+    pub(crate) fn settings(&self) -> ProviderSettings {
+        let preset = self.preset.map_or_else(ProviderSettings::default, Preset::settings);
+        ProviderSettings {
+            allow_unannounced_pkce: self.allow_unannounced_pkce.unwrap_or(preset.allow_unannounced_pkce),
+            allow_missing_auth_time: self.allow_missing_auth_time.unwrap_or(preset.allow_missing_auth_time),
+            push_requests: self.push_requests.unwrap_or_default(),
+            reauthentication_prompt: self.reauthentication_prompt.clone().unwrap_or(preset.reauthentication_prompt),
+        }
+    }
 }

@@ -49,7 +49,7 @@ impl Preset {
         Self::ALL.iter().find(|(preset, ..)| *preset == self).map_or("", |(_, name, _)| name)
     }
 
-    fn settings(self) -> ProviderSettings {
+    pub(crate) fn settings(self) -> ProviderSettings {
         let strict = ProviderSettings::default();
         match self {
             Self::Auth0 | Self::Keycloak | Self::Okta => strict,
@@ -80,18 +80,6 @@ impl Default for ProviderSettings {
             allow_missing_auth_time: false,
             push_requests: false,
             reauthentication_prompt: "login".to_owned(),
-        }
-    }
-}
-
-impl crate::ProviderConfig {
-    pub(crate) fn settings(&self) -> ProviderSettings {
-        let preset = self.preset.map_or_else(ProviderSettings::default, Preset::settings);
-        ProviderSettings {
-            allow_unannounced_pkce: self.allow_unannounced_pkce.unwrap_or(preset.allow_unannounced_pkce),
-            allow_missing_auth_time: self.allow_missing_auth_time.unwrap_or(preset.allow_missing_auth_time),
-            push_requests: self.push_requests.unwrap_or_default(),
-            reauthentication_prompt: self.reauthentication_prompt.clone().unwrap_or(preset.reauthentication_prompt),
         }
     }
 }

@@ -71,7 +71,7 @@ impl SignedIn {
 
     /// Whether what was decided about the one holds for the other: the same session, with the same proofs and risk.
     #[must_use]
-    pub fn decides_as(&self, other: &Self) -> bool {
+    pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self.facts.decides_as(&other.facts) && self.risk_score == other.risk_score
     }
 

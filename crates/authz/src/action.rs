@@ -1,13 +1,12 @@
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use tenancy::{Entry, Owned, Read, TenantId, Tx};
-use web::Result;
+use tenancy::{Entry, Mode, Owned, Plane, Read, TenantId, Tx, Write};
+use web::{Error, Result};
 
-use crate::authorized::Begin;
-use crate::entity::{Entity, Facts};
+use crate::entity::{Entity, Sensitivity};
 
-/// Something that can be done. Declared with [`actions!`](crate::actions); its name stands in the Cedar schema.
+/// Something that can be done. Declared with [`actions!`](crate::actions), under its name in the Cedar schema.
 pub trait Action: Send + Sync + 'static {
     /// Name of the Cedar action.
     const NAME: &'static str;
@@ -16,8 +15,8 @@ pub trait Action: Send + Sync + 'static {
     /// `public`, `internal` or `restricted`, where the action is about other data than its resource is in general
     /// ([`Resource::DATA`]).
     const DATA: Option<&'static str> = None;
-    /// Whether it may write. Decides which transaction its [`Authorized`](crate::Authorized) opens.
-    type Mode: Begin;
+    /// Whether it reads or writes. Decides which transaction its [`Authorized`](crate::Authorized) opens.
+    type Mode: ActionMode;
     /// What it is done to.
     type On: Resource;
 }
@@ -26,30 +25,85 @@ pub trait Action: Send + Sync + 'static {
 pub trait Resource: Sized + Send + Sync + 'static {
     /// Where its rows are: in one organization, or with one person outside of any.
     type Plane: Owned;
-    /// The action that says whether somebody may know that it exists. Refused this one, they get 404 instead of 403.
+    /// The action that says whether somebody may know that it exists. If they may not do this one either, they get 404
+    /// instead of 403.
     type View: Action;
-    /// `public`, `internal` or `restricted`, where rules should know.
+    /// `public`, `internal` or `restricted`, if policies should know.
     const DATA: Option<&'static str> = None;
 
-    /// Loads it from what the path names, under row-level security. `None` is 404.
+    /// Loads it by the parameters of the path, under row-level security. `None` is 404.
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
         entry: &Entry,
         path: &PathParams,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
-    /// Itself as policies see it.
+    /// The resource as policies see it.
     fn entity(&self) -> Entity;
 
-    /// What a decision about it should know besides.
-    fn facts(&self) -> Facts {
-        Facts::default()
+    /// How sensitive an action on it is.
+    fn sensitivity(&self) -> Sensitivity {
+        Sensitivity::default()
     }
 
-    /// The organization it brings into being. Its transaction is bound to that one; any other on the tenant plane to the
-    /// organization of the path.
+    /// The organization that the action creates. The transaction is then bound to that one instead of the organization of
+    /// the path.
     fn creates_tenant(&self) -> Option<TenantId> {
         None
+    }
+}
+
+/// How sensitive `A` on this resource is.
+pub(crate) fn sensitivity<A: Action>(on: &A::On) -> Sensitivity {
+    Sensitivity { data_classification: data_classification::<A>(), ..on.sensitivity() }
+}
+
+const fn data_classification<A: Action>() -> Option<&'static str> {
+    match A::DATA {
+        Some(data) => Some(data),
+        None => <A::On as Resource>::DATA,
+    }
+}
+
+/// The transaction an action opens: on the plane of what it is done to.
+pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plane>;
+
+/// Whether an action reads or writes: [`Read`] or [`Write`].
+///
+/// An action that reads continues with the transaction of its decision, so it reads what was decided on. One that writes
+/// begins a transaction of its own, because the body of the request arrives in between.
+pub trait ActionMode: Mode {
+    #[doc(hidden)]
+    const READS: bool;
+
+    #[doc(hidden)]
+    fn begin<P: Plane>(
+        decided_in: Option<Tx<Read, P>>,
+        write: impl Future<Output = Result<Tx<Write, P>>> + Send,
+    ) -> impl Future<Output = Result<Tx<Self, P>>> + Send
+    where
+        Self: Sized;
+}
+
+impl ActionMode for Read {
+    const READS: bool = true;
+
+    async fn begin<P: Plane>(
+        decided_in: Option<Tx<Read, P>>,
+        _write: impl Future<Output = Result<Tx<Write, P>>> + Send,
+    ) -> Result<Tx<Self, P>> {
+        decided_in.ok_or_else(|| Error::internal("a reading proof begins once"))
+    }
+}
+
+impl ActionMode for Write {
+    const READS: bool = false;
+
+    async fn begin<P: Plane>(
+        _decided_in: Option<Tx<Read, P>>,
+        write: impl Future<Output = Result<Tx<Write, P>>> + Send,
+    ) -> Result<Tx<Self, P>> {
+        write.await
     }
 }
 
@@ -65,18 +119,10 @@ pub struct ActionDeclaration {
 }
 
 impl ActionDeclaration {
-    /// The action `A`.
+    /// The declaration of the action `A`.
     #[must_use]
     pub const fn of<A: Action>() -> Self {
-        Self { name: A::NAME, writes: !<A::Mode as Begin>::READS, data: data::<A>() }
-    }
-}
-
-/// What kind of data an action is about.
-pub(crate) const fn data<A: Action>() -> Option<&'static str> {
-    match A::DATA {
-        Some(data) => Some(data),
-        None => <A::On as Resource>::DATA,
+        Self { name: A::NAME, writes: !<A::Mode as ActionMode>::READS, data: data_classification::<A>() }
     }
 }
 
@@ -85,7 +131,7 @@ pub(crate) const fn data<A: Action>() -> Option<&'static str> {
 pub struct PathParams(pub(crate) Vec<(String, String)>);
 
 impl PathParams {
-    /// The parameter `name` as an id. `None` if it is no id in its canonical form: then nothing can have it.
+    /// The parameter `name` as an id. `None` if it is not an id in canonical form: no resource can have it.
     #[must_use]
     pub fn id<T: FromStr + ToString>(&self, name: &str) -> Option<T> {
         let (_, text) = self.0.iter().find(|(known, _)| known == name)?;
@@ -98,7 +144,7 @@ impl PathParams {
     }
 }
 
-/// The form of an action: the same question to the policies, and a transaction that only reads.
+/// The form of an action: the same question to the policies, with a transaction that only reads.
 #[derive(Debug)]
 pub struct FormFor<A>(PhantomData<fn() -> A>);
 
@@ -117,7 +163,11 @@ impl<A: Action> Action for FormFor<A> {
 /// # impl authz::Resource for Folder {
 /// #     type Plane = tenancy::Tenant;
 /// #     type View = ReadFolder;
-/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::PathParams) -> web::Result<Option<Self>> {
+/// #     async fn load(
+/// #         _: &mut tenancy::Tx<tenancy::Read>,
+/// #         _: &tenancy::Entry,
+/// #         _: &authz::PathParams,
+/// #     ) -> web::Result<Option<Self>> {
 /// #         Ok(None)
 /// #     }
 /// #     fn entity(&self) -> authz::Entity { authz::Entity::new("Folder", "1") }
@@ -125,12 +175,13 @@ impl<A: Action> Action for FormFor<A> {
 /// authz::actions! {
 ///     /// See what is in a folder.
 ///     ReadFolder: Read on Folder;
-///     /// Throw it away.
+///     /// Delete it.
 ///     DeleteFolder: Write on Folder;
-///     /// See who was paid what.
+///     /// See the salaries in it.
 ///     ReadSalaries: Read on Folder, "restricted" data;
 /// }
-/// assert_eq!(ACTIONS.iter().map(|action| action.name).collect::<Vec<_>>(), ["ReadFolder", "DeleteFolder", "ReadSalaries"]);
+/// let names: Vec<_> = ACTIONS.iter().map(|action| action.name).collect();
+/// assert_eq!(names, ["ReadFolder", "DeleteFolder", "ReadSalaries"]);
 /// assert!(ACTIONS[1].writes && ACTIONS[2].data == Some("restricted"));
 /// ```
 #[macro_export]
@@ -152,4 +203,49 @@ macro_rules! actions {
         /// Every action declared here.
         pub(crate) const ACTIONS: &[$crate::ActionDeclaration] = &[$($crate::ActionDeclaration::of::<$name>()),+];
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use tenancy::Tenant;
+
+    use super::*;
+
+    pub(crate) struct File;
+
+    impl Resource for File {
+        type Plane = Tenant;
+        type View = ReadFile;
+        const DATA: Option<&'static str> = Some("internal");
+
+        async fn load(_: &mut Tx<Read>, _: &Entry, _: &PathParams) -> Result<Option<Self>> {
+            Ok(None)
+        }
+
+        fn entity(&self) -> Entity {
+            Entity::new("File", 1)
+        }
+
+        fn sensitivity(&self) -> Sensitivity {
+            Sensitivity { amount: Some(5), ..Sensitivity::default() }
+        }
+    }
+
+    crate::actions! {
+        ReadFile: Read on File;
+        ReadSalaries: Read on File, "restricted" data;
+    }
+
+    // control: POL-05
+    #[test]
+    fn an_action_on_more_sensitive_data_than_its_resource_is_asked_about_that() {
+        let of = |asked: Sensitivity| (asked.amount, asked.data_classification);
+        assert_eq!(of(sensitivity::<ReadFile>(&File)), (Some(5), Some("internal")));
+        assert_eq!(of(sensitivity::<ReadSalaries>(&File)), (Some(5), Some("restricted")));
+        assert_eq!(of(sensitivity::<FormFor<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
+        assert_eq!(
+            ACTIONS.iter().map(|action| (action.name, action.data)).collect::<Vec<_>>(),
+            [("ReadFile", Some("internal")), ("ReadSalaries", Some("restricted"))]
+        );
+    }
 }

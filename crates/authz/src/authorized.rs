@@ -3,22 +3,20 @@ use std::time::Instant;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
+use tenancy::{Entry, Hold, Owned, Read, Scope, TenantId, Tx, Write};
 use tokens::ApiClient;
-use web::{Error, LocalPath, Result};
+use web::{Error, Result};
 
-use crate::action::{Action, PathParams, Resource, data};
-use crate::authorizer::{Authorizer, Case, Decision, Factor};
-use crate::caller::{Caller, NEEDS_A_PERSON, not_permitted};
-use crate::entity::{Entity, Facts};
-
-/// Where a factor is asked for.
-pub(crate) const STEP_UP: &str = "/step-up";
+use crate::action::{Action, ActionMode as _, PathParams, Resource, TxOf, sensitivity};
+use crate::authorizer::{Authorizer, Decision, Granted, Question, micros};
+use crate::entity::{Entity, Sensitivity};
+use crate::request::{AuthzRequest, Caller, MemberContext};
+use crate::viewer::Viewer;
 
 /// Proof that the policies allow `A` to this person, or this client of the API, on this resource, now. The only way to a
 /// transaction.
 ///
-/// It cannot be made by hand, nor turned to somebody or something else:
+/// It cannot be made by hand, nor changed to somebody or something else:
 ///
 /// ```compile_fail,E0451
 /// fn forge<A: authz::Action>(ok: authz::Authorized<A>, on: A::On) -> authz::Authorized<A> {
@@ -46,289 +44,128 @@ pub(crate) const STEP_UP: &str = "/step-up";
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Authorized<A: Action, By: Caller = SignedIn> {
+pub struct Authorized<A: Action, By: CallerKind = SignedIn> {
     who: By,
     on: A::On,
     scope: Scope,
-    /// Their place in the organization of the path.
-    member: Option<Member>,
-    case: Case,
-    decisions: ToRecord,
-    seen: Option<Tx<Read, <A::On as Resource>::Plane>>,
+    member: Option<MemberContext>,
+    request: AuthzRequest,
+    pending: PendingDecisions,
+    /// The transaction in which reading was decided.
+    decided_in: Option<Tx<Read, <A::On as Resource>::Plane>>,
     authorizer: Authorizer,
 }
 
 /// Decisions that allow a write, until its transaction records them. If it never begins, for example because the form was
 /// not acceptable, they are recorded without it.
 #[derive(Debug)]
-struct ToRecord(Vec<(audit::Decision, Facts)>, audit::Decisions);
+struct PendingDecisions {
+    decisions: Vec<(audit::Decision, Sensitivity)>,
+    log: audit::Decisions,
+}
 
-impl Drop for ToRecord {
+impl Drop for PendingDecisions {
     fn drop(&mut self) {
-        for (decision, _) in self.0.drain(..) {
-            self.1.record_now(decision);
+        for (decision, _) in self.decisions.drain(..) {
+            self.log.record_now(decision);
         }
     }
 }
 
-/// Somebody was given another role, or the organization another rule, between the decision and its write.
+/// The role of the caller, or a rule of the organization, changed between the decision and its write.
 const ACCESS_CHANGED: Error =
     Error::Conflict("Your access changed while this was being sent. Nothing was done. Please send it again.", None);
 
-/// A person's or a client's place in the organization of the path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Organization and role.
-    pub membership: Membership,
-    /// The workspace of the path.
-    pub workspace: Option<WorkspaceFacts>,
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for authn::SignedIn {}
+    impl Sealed for tokens::ApiClient {}
 }
 
-/// The transaction an action opens: on the plane of what it is done to.
-pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plane>;
+/// What a route authenticates: [`SignedIn`] by a cookie, or [`ApiClient`] by a token or a signature. Neither looks at what
+/// the other one uses.
+pub trait CallerKind: sealed::Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// It is a program and not a browser.
+    const API: bool;
 
-/// How a mode begins a transaction: a reading one goes on with the transaction the decision was made in, so that what is
-/// read is what was decided on; a writing one begins with the same look-up, because the body came in between, and with the
-/// record of the decision.
-pub trait Begin: Mode {
+    /// Authenticates a request for `action`, in a transaction that reads.
     #[doc(hidden)]
-    const READS: bool;
+    fn authenticate<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+        action: &'static str,
+    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
+
+    /// Looks the same caller up again, in a transaction that writes.
+    #[doc(hidden)]
+    fn authenticate_again<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, Entry)>> + Send;
 
     #[doc(hidden)]
-    fn begin<A: Action<Mode = Self>, By: Caller>(
-        ok: &mut Authorized<A, By>,
-    ) -> impl Future<Output = Result<TxOf<A>>> + Send
-    where
-        Self: Sized;
+    fn caller(&self) -> Caller<'_>;
 }
 
-impl Begin for Read {
-    const READS: bool = true;
+impl CallerKind for SignedIn {
+    const API: bool = false;
 
-    async fn begin<A: Action<Mode = Self>, By: Caller>(ok: &mut Authorized<A, By>) -> Result<TxOf<A>> {
-        ok.seen.take().ok_or_else(|| Error::internal("a reading proof begins once"))
-    }
-}
-
-impl Begin for Write {
-    const READS: bool = false;
-
-    async fn begin<A: Action<Mode = Self>, By: Caller>(ok: &mut Authorized<A, By>) -> Result<TxOf<A>> {
-        if ok.decisions.0.is_empty() {
-            return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
-        }
-        let mut tx = ok.reenter().await?;
-        for (decision, _) in std::mem::take(&mut ok.decisions.0) {
-            decision.record(&mut tx).await?;
-        }
-        Ok(tx)
-    }
-}
-
-impl<A: Action, By: Caller> Authorized<A, By> {
-    /// Opens the transaction: reading or writing as the action says, bound to the organization.
-    ///
-    /// For writing, the decision is recorded in it, so neither lasts without the other. The message that begins it looks up
-    /// again who is asking, and holds their membership until it ends. Where they are not what they were when the decision
-    /// was made, nothing is done, and the error is the one that a new request would get.
-    pub async fn begin(&mut self) -> Result<TxOf<A>> {
-        A::Mode::begin(self).await
+    async fn authenticate<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+        action: &'static str,
+    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+        authorizer.authn().enter_or_keep(parts, scope, action).await
     }
 
-    /// Who.
-    #[must_use]
-    pub fn who(&self) -> &By {
-        &self.who
+    async fn authenticate_again<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        authorizer.authn().reenter(self, scope, hold).await
     }
 
-    /// On what.
-    #[must_use]
-    pub fn on(&self) -> &A::On {
-        &self.on
-    }
-
-    /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded like the first
-    /// decision: before a write that is still to begin, in its transaction.
-    pub async fn authorize_also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
-        let case = self.about::<B>(&self.on)?;
-        let answer = self.authorizer.ask(&case, B::NAME);
-        let decision = self.authorizer.decision(&case, B::NAME, &answer);
-        let allowed = answer.decision == Decision::Allow;
-        if allowed && !self.decisions.0.is_empty() {
-            self.decisions.0.push((decision, facts::<B>(&self.on)));
-        } else {
-            self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-        }
-        Ok(allowed)
-    }
-
-    /// The same for a part of a form that cannot be done without `B`. [`Error::Forbidden`] where it is refused. Where it takes a
-    /// factor proved now, the form is kept and done as it was sent once the factor is proved; `path` is where it goes.
-    pub async fn authorize<B: Action<On = A::On>>(&mut self, path: &str, form: &impl serde::Serialize) -> Result<()> {
-        if self.authorize_also::<B>().await? {
-            return Ok(());
-        }
-        match self.decision::<B>(&self.on) {
-            Decision::StepUp(factor) => {
-                Err(self.who.keep(&self.authorizer, B::NAME, factor, path, web::encode(form)?).await?)
-            }
-            Decision::Allow | Decision::Deny => Err(Error::Forbidden),
-        }
-    }
-
-    /// Whether it makes sense to offer `B`, on the same resource or on another one that the page shows, such as a row of a
-    /// list: for buttons. Also where it will take a fresh passkey. Allows nothing, so it is not recorded.
-    #[must_use]
-    pub fn can<B: Action>(&self, resource: &B::On) -> bool {
-        self.viewer().can::<B>(resource)
-    }
-
-    /// The same, and whether it takes a fresh passkey first: for a page that leads there, or shows what `B` is about.
-    #[must_use]
-    pub fn decision<B: Action>(&self, resource: &B::On) -> Decision {
-        self.viewer().decision::<B>(resource)
-    }
-
-    /// Whoever was let in, for the parts of a page that other features add.
-    #[must_use]
-    pub fn viewer(&self) -> Viewer<'_> {
-        Viewer { authorizer: &self.authorizer, case: &self.case, action: A::NAME, member: self.member.as_ref() }
-    }
-
-    /// Begins to write as whoever was let in, if the decisions still stand.
-    async fn reenter(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
-        let tenant = self.member.as_ref().map(|member| member.membership.tenant);
-        let in_turn = self.decisions.0.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action));
-        let (user, client, new_tenant) = (self.who.user(), self.who.client(), self.on.creates_tenant());
-        let hold = Hold { tenant, user, client, in_turn, new_tenant };
-        let (who, tx, entry) = self.who.reenter(&self.authorizer, self.scope, hold).await?;
-        let member = match (&self.member, entry.membership) {
-            (None, _) => None,
-            (Some(_), Some(membership)) => Some(Member { membership, workspace: entry.workspace }),
-            (Some(_), None) => return Err(Error::NotFound),
-        };
-        if self.who.decides_as(&who) && self.member == member {
-            return Ok(tx);
-        }
-        let decisions = self.decide_again(&who, member.as_ref())?;
-        if self.member != member {
-            return Err(ACCESS_CHANGED);
-        }
-        (self.who, self.decisions.0) = (who, decisions);
-        Ok(tx)
-    }
-
-    /// The decisions as they are now, or what a new request is told where one of them is a refusal.
-    fn decide_again(&self, who: &By, member: Option<&Member>) -> Result<Vec<(audit::Decision, Facts)>> {
-        let membership = member.map(|member| &member.membership);
-        let mut decisions = Vec::with_capacity(self.decisions.0.len());
-        for (before, facts) in &self.decisions.0 {
-            let principal = principal(who, member);
-            let case = self.authorizer.case(who, membership, principal, self.on.entity(), *facts)?;
-            let answer = self.authorizer.ask(&case, before.action);
-            let decision = self.authorizer.decision(&case, before.action, &answer);
-            if answer.decision != Decision::Allow {
-                self.decisions.1.record_now(decision);
-                if let Some(error) = who.out_of_scope(&self.authorizer, before.action) {
-                    return Err(error);
-                }
-                let view = <<A::On as Resource>::View as Action>::NAME;
-                return Err(match (answer.decision, self.authorizer.visible(&case, view)) {
-                    (Decision::StepUp(_), _) if By::API => not_permitted(NEEDS_A_PERSON),
-                    (Decision::StepUp(factor), _) => Error::StepUp(factor.url("/"), None),
-                    (_, Decision::Allow) => who.forbidden(),
-                    _ => Error::NotFound,
-                });
-            }
-            decisions.push((decision, *facts));
-        }
-        Ok(decisions)
-    }
-
-    fn about<B: Action>(&self, resource: &B::On) -> Result<Case> {
-        self.authorizer.about(&self.case, resource.entity(), facts::<B>(resource))
-    }
-
-    /// Their place in the organization. An account page has none: [`Error::NotFound`].
-    pub fn member(&self) -> Result<&Member> {
-        self.member.as_ref().ok_or(Error::NotFound)
-    }
-
-    /// The organization the transaction is bound to.
-    #[must_use]
-    pub fn tenant(&self) -> Option<TenantId> {
-        self.on.creates_tenant().or(self.member.as_ref().map(|member| member.membership.tenant))
+    fn caller(&self) -> Caller<'_> {
+        Caller::Person(self)
     }
 }
 
-/// Whoever was let in to a page, for the parts of it that other features add. It opens no transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Viewer<'a> {
-    authorizer: &'a Authorizer,
-    case: &'a Case,
-    /// What let them in.
-    action: &'static str,
-    member: Option<&'a Member>,
-}
+impl CallerKind for ApiClient {
+    const API: bool = true;
 
-impl<'a> Viewer<'a> {
-    /// Their place in the organization.
-    #[must_use]
-    pub fn member(self) -> Option<&'a Member> {
-        self.member
+    async fn authenticate<P: Owned>(
+        authorizer: &Authorizer,
+        parts: &mut Parts,
+        scope: Scope,
+        _: &'static str,
+    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+        authorizer.tokens().enter(parts, scope).await
     }
 
-    /// As [`Authorized::can`].
-    #[must_use]
-    pub fn can<B: Action>(self, resource: &B::On) -> bool {
-        self.decision::<B>(resource) != Decision::Deny
+    async fn authenticate_again<P: Owned>(
+        &self,
+        authorizer: &Authorizer,
+        scope: Scope,
+        hold: Hold,
+    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        authorizer.tokens().reenter(self, scope, hold).await
     }
 
-    /// As [`Authorized::decision`].
-    #[must_use]
-    pub fn decision<B: Action>(self, resource: &B::On) -> Decision {
-        match self.authorizer.about(self.case, resource.entity(), facts::<B>(resource)) {
-            // What let them in: the navigation offers the page that one is on.
-            Ok(case) if B::NAME == self.action && case.is(self.case) => Decision::Allow,
-            Ok(case) => self.authorizer.ask(&case, B::NAME).decision,
-            Err(error) => {
-                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
-                Decision::Deny
-            }
-        }
+    fn caller(&self) -> Caller<'_> {
+        Caller::Client(self)
     }
-
-    /// Whether the policies allow `B` on a resource of which a part of the page shows more than that it is there. Recorded.
-    pub async fn authorize_also<B: Action>(self, resource: &B::On) -> Result<bool> {
-        let case = self.authorizer.about(self.case, resource.entity(), facts::<B>(resource))?;
-        let answer = self.authorizer.ask(&case, B::NAME);
-        let decision = self.authorizer.decision(&case, B::NAME, &answer);
-        self.authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-        Ok(answer.decision == Decision::Allow)
-    }
-}
-
-impl<A: Action> Authorized<A, ApiClient> {
-    /// What the client is told that may not do `B` as well ([`Authorized::authorize_also`]), by the one thing that stands in the way.
-    #[must_use]
-    pub fn refusal<B: Action<On = A::On>>(&self) -> Error {
-        match (self.who.out_of_scope(&self.authorizer, B::NAME), self.decision::<B>(&self.on)) {
-            (Some(error), _) => error,
-            (None, Decision::StepUp(_)) => not_permitted(NEEDS_A_PERSON),
-            (None, _) => self.who.forbidden(),
-        }
-    }
-}
-
-/// What a decision on `A` should know of the resource.
-fn facts<A: Action>(on: &A::On) -> Facts {
-    Facts { data_classification: data::<A>(), ..on.facts() }
 }
 
 impl<A, By, S> FromRequestParts<S> for Authorized<A, By>
 where
     A: Action,
-    By: Caller,
+    By: CallerKind,
     Authorizer: FromRef<S>,
     S: Send + Sync,
 {
@@ -337,170 +174,216 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let began = Instant::now();
         let authorizer = Authorizer::from_ref(state);
-        let path = path(parts, state).await?;
+        let path = path_params(parts, state).await?;
         let scope = Scope { tenant: path.id("organization"), workspace: path.id("workspace") };
-        let (who, mut tx, entry) = By::enter::<<A::On as Resource>::Plane>(&authorizer, parts, scope, A::NAME).await?;
-        let member = match place(&path, &entry) {
+        let (who, mut tx, entry) =
+            By::authenticate::<<A::On as Resource>::Plane>(&authorizer, parts, scope, A::NAME).await?;
+        let member = match member_context(&path, &entry) {
             Ok(member) => member,
-            Err(nowhere) => {
-                let refusal = authorizer.refusal(&who, A::NAME, &nowhere);
-                authorizer.decisions().record(refusal).await.map_err(|_| Error::Unavailable)?;
-                return Err(who.out_of_scope(&authorizer, A::NAME).unwrap_or(Error::NotFound));
-            }
+            Err(unknown) => return Err(authorizer.refuse_outsider(who.caller(), A::NAME, &unknown).await?),
         };
-        // What a client was not given it learns nothing by, whether it is there or not.
-        let out_of_scope = |otherwise| who.out_of_scope(&authorizer, A::NAME).unwrap_or(otherwise);
-        let on = A::On::load(&mut tx, &entry, &path).await?.ok_or_else(|| out_of_scope(Error::NotFound))?;
-        let principal = principal(&who, member.as_ref());
-        let membership = member.as_ref().map(|member| &member.membership);
-        let asked = Instant::now();
-        let case = authorizer.case(&who, membership, principal, on.entity(), facts::<A>(&on))?;
-        let answer = authorizer.ask(&case, A::NAME);
-        tracing::Span::current().record("decision_micros", micros(asked));
-        let decision = authorizer.decision(&case, A::NAME, &answer);
-        if answer.decision != Decision::Allow {
-            authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-            if let Some(error) = who.out_of_scope(&authorizer, A::NAME) {
-                return Err(error);
-            }
-            let visible = || authorizer.visible(&case, <<A::On as Resource>::View as Action>::NAME);
-            let decision = if answer.decision == Decision::Deny { visible() } else { answer.decision };
-            // The connection goes back first: a request never holds two.
-            drop(tx);
-            return Err(match decision {
-                Decision::Allow => who.forbidden(),
-                Decision::StepUp(factor) => who.step_up(&authorizer, parts, A::NAME, factor).await?,
-                Decision::Deny => match membership.and_then(|membership| membership.unaccepted) {
-                    Some(why) => who.unaccepted(parts, scope.tenant, why),
-                    None => Error::NotFound,
-                },
-            });
-        }
-        let (mut decisions, mut seen) = (ToRecord(Vec::new(), authorizer.decisions().clone()), None);
-        if A::Mode::READS {
-            authorizer.decisions().record(decision).await.map_err(|_| Error::Unavailable)?;
-            seen = Some(tx);
-        } else {
-            // A write begins its own transaction once the body is in: a slow client holds no connection.
-            decisions.0.push((decision, facts::<A>(&on)));
-        }
+        let Some(on) = A::On::load(&mut tx, &entry, &path).await? else {
+            return Err(authorizer.not_found(who.caller(), A::NAME));
+        };
+        let (since, asked) = (Instant::now(), sensitivity::<A>(&on));
+        let (caller, now) = (who.caller(), authorizer.now());
+        let request = AuthzRequest::new(authorizer.policies(), caller, member.as_ref(), now, on.entity(), asked)?;
+        let (view, reads) = (<<A::On as Resource>::View as Action>::NAME, A::Mode::READS);
+        let (request_ref, tenant) = (&request, scope.tenant);
+        let question = Question { caller, request: request_ref, action: A::NAME, view, reads, parts, tenant, since };
+        let (decided_in, decisions) = match authorizer.authorize(question, tx).await? {
+            Granted::Read(tx) => (Some(tx), Vec::new()),
+            Granted::Write(decision) => (None, vec![(decision, asked)]),
+        };
         tracing::Span::current().record("guard_micros", micros(began));
-        Ok(Self { who, on, scope, member, case, decisions, seen, authorizer })
+        let pending = PendingDecisions { decisions, log: authorizer.decisions().clone() };
+        Ok(Self { who, on, scope, member, request, pending, decided_in, authorizer })
     }
 }
 
-/// Where somebody comes in anew whose organization does not take the way they came.
-pub(crate) fn another_way(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
-    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
-    let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-    let why = match why {
-        Unaccepted::SignedOut => "signed_out",
-        Unaccepted::Link => "link",
-        Unaccepted::Elsewhere => "elsewhere",
-        Unaccepted::SignOn => "sign_on",
-    };
-    let address = format!("/sign-in?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
-    Error::StepUp(address, None)
-}
-
-impl Factor {
-    /// Where it is asked for before the page `path` is shown.
-    #[must_use]
-    pub fn url(self, path: &str) -> String {
-        // Home stands for none, and for one that is too long for an address.
-        format!("{STEP_UP}?return_to={}{}", LocalPath::or_home(path).encoded(), self.hint())
-    }
-
-    /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
-    pub(crate) fn hint(self) -> &'static str {
-        match self {
-            Self::Passkey => "",
-            Self::PasskeyOrCode => "&by_code=yes",
-        }
-    }
-}
-
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<PathParams> {
+async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<PathParams> {
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
     Ok(PathParams(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
 }
 
-/// The person's place where the path points, or what it points to if they have none there.
-fn place(path: &PathParams, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
+/// The caller's membership where the path leads, or what the path leads to if they have none there.
+fn member_context(path: &PathParams, entry: &Entry) -> std::result::Result<Option<MemberContext>, Entity> {
     if !path.has("organization") {
-        // A client of the API belongs to one organization, whether or not the path names it. A person is in none there.
-        return Ok(entry.membership.clone().map(|membership| Member { membership, workspace: None }));
+        // A client of the API belongs to one organization, even if the path does not name it. A person has none there.
+        return Ok(entry.membership.clone().map(|membership| MemberContext { membership, workspace: None }));
     }
-    let nowhere = |kind, name| Entity::new(kind, path.id::<uuid::Uuid>(name).unwrap_or_default());
-    // SECURITY: what the path names is the one organization; a name that is no id is none.
+    let unknown = |kind, name| Entity::new(kind, path.id::<uuid::Uuid>(name).unwrap_or_default());
+    // SECURITY: only the organization that the path names; a name that is not an id is none.
     let named = path.id::<TenantId>("organization");
     let membership = entry.membership.clone().filter(|membership| Some(membership.tenant) == named);
-    let membership = membership.ok_or_else(|| nowhere("Organization", "organization"))?;
+    let membership = membership.ok_or_else(|| unknown("Organization", "organization"))?;
     if path.has("workspace") && entry.workspace.is_none() {
-        return Err(nowhere("Workspace", "workspace"));
+        return Err(unknown("Workspace", "workspace"));
     }
-    Ok(Some(Member { membership, workspace: entry.workspace.clone() }))
+    Ok(Some(MemberContext { membership, workspace: entry.workspace.clone() }))
 }
 
-fn principal(who: &impl Caller, member: Option<&Member>) -> Entity {
-    let Some(Member { membership, .. }) = member else { return who.outside() };
-    let organization = Entity::new("Organization", membership.tenant);
-    let member = Entity::new("Member", who.member())
-        .reference("organization", &organization)
-        .text("role", &membership.role)
-        .inside(Entity::new("Role", &*membership.role))
-        .inside(organization);
-    match &membership.elevation {
-        Some(elevation) => member.inside(Entity::new("Role", &*elevation.role)),
-        None => member,
+impl<A: Action, By: CallerKind> Authorized<A, By> {
+    /// Opens the transaction: reading or writing as the action says, bound to the organization.
+    ///
+    /// For writing, the decision is recorded in it, so neither lasts without the other. The message that begins it looks the
+    /// caller up again, and locks their membership until it ends.
+    ///
+    /// # Errors
+    ///
+    /// If the caller is not what they were when the decision was made, nothing is done, and the error is the response to a
+    /// new request. A second call is [`Error::Internal`].
+    pub async fn begin(&mut self) -> Result<TxOf<A>> {
+        let decided_in = self.decided_in.take();
+        A::Mode::begin(decided_in, self.begin_write()).await
+    }
+
+    /// The person or the client.
+    #[must_use]
+    pub fn who(&self) -> &By {
+        &self.who
+    }
+
+    /// The resource.
+    #[must_use]
+    pub fn on(&self) -> &A::On {
+        &self.on
+    }
+
+    /// Their membership in the organization of the path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] on a page of an account: it has none.
+    pub fn member(&self) -> Result<&MemberContext> {
+        self.member.as_ref().ok_or(Error::NotFound)
+    }
+
+    /// Whether the policies also allow `B` on the same resource: for parts of a page or a form. Recorded like the first
+    /// decision: before a write that is still to begin, in its transaction.
+    ///
+    /// # Errors
+    ///
+    /// The question cannot be asked, or its answer cannot be recorded.
+    pub async fn authorize_also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
+        let request = self.viewer().about::<B>(&self.on)?;
+        let answer = self.authorizer.decide(&request, B::NAME);
+        let decision = self.authorizer.record_of(&request, B::NAME, &answer);
+        let allowed = answer.decision == Decision::Allow;
+        if allowed && !self.pending.decisions.is_empty() {
+            self.pending.decisions.push((decision, request.sensitivity));
+        } else {
+            self.authorizer.record(decision).await?;
+        }
+        Ok(allowed)
+    }
+
+    /// Asks for `B` on the same resource, for a part of a form that cannot be done without it. Recorded as
+    /// [`authorize_also`](Self::authorize_also) does. `path` is where the form goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] if the policies refuse `B`. If `B` takes a factor proved now, the form is stored, and the error
+    /// leads to the page that asks for the factor and then sends the form.
+    pub async fn authorize<B: Action<On = A::On>>(&mut self, path: &str, form: &impl serde::Serialize) -> Result<()> {
+        if self.authorize_also::<B>().await? {
+            return Ok(());
+        }
+        match self.decision::<B>(&self.on) {
+            Decision::StepUp(factor) => {
+                let (caller, form) = (self.who.caller(), web::encode(form)?);
+                Err(self.authorizer.step_up_with_form(caller, B::NAME, factor, path, &form).await?)
+            }
+            Decision::Allow | Decision::Deny => Err(Error::Forbidden),
+        }
+    }
+
+    /// As [`Viewer::can`].
+    #[must_use]
+    pub fn can<B: Action>(&self, resource: &B::On) -> bool {
+        self.viewer().can::<B>(resource)
+    }
+
+    /// As [`Viewer::decision`].
+    #[must_use]
+    pub fn decision<B: Action>(&self, resource: &B::On) -> Decision {
+        self.viewer().decision::<B>(resource)
+    }
+
+    /// Whoever was let in, for parts of the page that are not about its action.
+    #[must_use]
+    pub fn viewer(&self) -> Viewer<'_> {
+        Viewer { authorizer: &self.authorizer, request: &self.request, action: A::NAME, member: self.member.as_ref() }
+    }
+
+    /// Begins to write with the decisions, if they still hold, and records them.
+    async fn begin_write(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
+        if self.pending.decisions.is_empty() {
+            return Err(Error::internal("a writing proof begins once: its decision is recorded with what it allows"));
+        }
+        let mut tx = self.authenticate_again().await?;
+        for (decision, _) in std::mem::take(&mut self.pending.decisions) {
+            decision.record(&mut tx).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Looks the caller up again and compares. If anything differs, the decisions are made again.
+    async fn authenticate_again(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
+        let caller = self.who.caller();
+        let hold = Hold {
+            tenant: self.member.as_ref().map(|member| member.membership.tenant),
+            user: caller.user(),
+            client: caller.client(),
+            in_turn: self.pending.decisions.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action)),
+            new_tenant: self.on.creates_tenant(),
+        };
+        let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, hold).await?;
+        let member = match (&self.member, entry.membership) {
+            (None, _) => None,
+            (Some(_), Some(membership)) => Some(MemberContext { membership, workspace: entry.workspace }),
+            (Some(_), None) => return Err(Error::NotFound),
+        };
+        if caller.is_equivalent_to(who.caller()) && self.member == member {
+            return Ok(tx);
+        }
+        let decisions = self.decide_again(who.caller(), member.as_ref())?;
+        if self.member != member {
+            return Err(ACCESS_CHANGED);
+        }
+        (self.who, self.pending.decisions) = (who, decisions);
+        Ok(tx)
+    }
+
+    /// The decisions as they are now, or the response to a new request if one of them is a refusal.
+    fn decide_again(
+        &self,
+        caller: Caller<'_>,
+        member: Option<&MemberContext>,
+    ) -> Result<Vec<(audit::Decision, Sensitivity)>> {
+        let (authorizer, now) = (&self.authorizer, self.authorizer.now());
+        let mut decisions = Vec::with_capacity(self.pending.decisions.len());
+        for (before, asked) in &self.pending.decisions {
+            let (policies, action, on) = (authorizer.policies(), before.action, self.on.entity());
+            let request = AuthzRequest::new(policies, caller, member, now, on, *asked)?;
+            let answer = authorizer.decide(&request, action);
+            let decision = authorizer.record_of(&request, action, &answer);
+            if answer.decision != Decision::Allow {
+                self.pending.log.record_now(decision);
+                let view = <<A::On as Resource>::View as Action>::NAME;
+                return Err(authorizer.response_to_late_refusal(caller, &request, action, view, answer.decision));
+            }
+            decisions.push((decision, *asked));
+        }
+        Ok(decisions)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tenancy::Tenant;
-
-    use super::*;
-
-    pub(crate) struct File;
-
-    impl Resource for File {
-        type Plane = Tenant;
-        type View = ReadFile;
-        const DATA: Option<&'static str> = Some("internal");
-
-        async fn load(_: &mut Tx<Read>, _: &Entry, _: &PathParams) -> Result<Option<Self>> {
-            Ok(None)
-        }
-
-        fn entity(&self) -> Entity {
-            Entity::new("File", 1)
-        }
-
-        fn facts(&self) -> Facts {
-            Facts { amount: Some(5), ..Facts::default() }
-        }
-    }
-
-    crate::actions! {
-        ReadFile: Read on File;
-        ReadSalaries: Read on File, "restricted" data;
-    }
-
-    // control: POL-05
-    #[test]
-    fn an_action_on_more_sensitive_data_than_its_resource_is_asked_about_that() {
-        let of = |facts: Facts| (facts.amount, facts.data_classification);
-        assert_eq!(of(facts::<ReadFile>(&File)), (Some(5), Some("internal")));
-        assert_eq!(of(facts::<ReadSalaries>(&File)), (Some(5), Some("restricted")));
-        assert_eq!(of(facts::<crate::FormFor<ReadSalaries>>(&File)), (Some(5), Some("restricted")));
-        assert_eq!(
-            ACTIONS.iter().map(|action| (action.name, action.data)).collect::<Vec<_>>(),
-            [("ReadFile", Some("internal")), ("ReadSalaries", Some("restricted"))]
-        );
+impl<A: Action> Authorized<A, ApiClient> {
+    /// The response for a client that may not do `B` as well ([`Authorized::authorize_also`]): it says the one thing that
+    /// stands in the way.
+    #[must_use]
+    pub fn refusal<B: Action<On = A::On>>(&self) -> Error {
+        self.authorizer.response_to_client(&self.who, B::NAME, self.decision::<B>(&self.on))
     }
 }

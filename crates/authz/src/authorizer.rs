@@ -1,19 +1,27 @@
-use std::collections::BTreeMap;
+//! Asks the policies, records what they answer, and turns a refusal into the response to it.
+
 use std::sync::Arc;
+use std::time::Instant;
 
 use audit::Decisions;
-use authn::Authn;
-use cedar_policy::{Context, Entities, EntityUid, Request, Response, RestrictedExpression};
-use tenancy::{Enrolled, Membership, TenantId};
-use tokens::{Scopes, Tokens};
-use uuid::Uuid;
-use web::Error;
+use authn::{Authn, SignedIn};
+use axum::http::Method;
+use axum::http::request::Parts;
+use cedar_policy::{Context, Request, Response};
+use chrono::{DateTime, Utc};
+use tenancy::{Plane, Read, TenantId, Tx, Unaccepted};
+use tokens::{ApiClient, Scopes, Tokens};
+use web::{Error, LocalPath, Result};
 
-use crate::caller::Caller;
-use crate::entity::{Entity, Facts};
+use crate::entity::Entity;
 use crate::policies::{Policies, PolicyError, PolicySource};
+use crate::request::{AuthzRequest, Caller, RequestContext};
 
-/// May they. Holds the policies, and who can say who is asking; cheap to clone.
+/// Where a factor is asked for.
+const STEP_UP: &str = "/step-up";
+const NEEDS_A_PERSON: &str = "This takes a passkey, which a client of the API cannot prove. A person has to do it.";
+
+/// Holds the policies and the ways to authenticate a caller. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authorizer(Arc<Inner>);
 
@@ -26,74 +34,20 @@ struct Inner {
     engine: cedar_policy::Authorizer,
 }
 
-/// Who asks about what, in which situation, as the policies see it.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    known: Arc<Known>,
-    resource: EntityUid,
-    facts: Facts,
-    context: Context,
-}
-
-/// What the questions of one request share: making it costs more than an answer.
-#[derive(Debug)]
-struct Known {
-    asker: Asker,
-    principal: EntityUid,
-    resource: Entity,
-    /// Principal and resource with all they are inside of.
-    entities: Entities,
-}
-
-/// Who asks, the same in every question of one request.
-#[derive(Clone, Debug)]
-struct Asker {
-    principal: Entity,
-    tenant: Option<TenantId>,
-    elevation: Option<Uuid>,
-    situation: Situation,
-    request: Uuid,
-    client: Option<Uuid>,
-}
-
-/// How the person comes to ask, as `Situation` of the schema has it.
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct Situation {
-    pub(crate) auth_age: i64,
-    pub(crate) passkey_age: Option<i64>,
-    pub(crate) recovery_age: Option<i64>,
-    pub(crate) totp_age: Option<i64>,
-    pub(crate) enrolled: Enrolled,
-    pub(crate) by_link: bool,
-    pub(crate) sign_on: Option<EntityUid>,
-    pub(crate) unaccepted: bool,
-    pub(crate) elevated: bool,
-    pub(crate) risk_score: i64,
-    /// What a client of the API was given. People have no such limits.
-    pub(crate) scopes: Option<Scopes>,
-}
-
-impl Case {
-    /// Whether a question about the one is a question about the other.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.known, &other.known) && self.resource == other.resource && self.facts == other.facts
-    }
-}
-
 /// The answer to one question.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) decision: Decision,
+    /// Ids of the policies that determined it.
     policies: Vec<String>,
 }
 
 /// What the policies say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Allowed as it is.
+    /// Allowed.
     Allow,
-    /// Refused as it is, and allowed with a factor proved now.
+    /// Refused now, and allowed with a factor proved now.
     StepUp(Factor),
     /// Refused, whatever they prove.
     Deny,
@@ -108,8 +62,36 @@ pub enum Factor {
     PasskeyOrCode,
 }
 
+/// What a guard asks.
+pub(crate) struct Question<'a> {
+    pub(crate) caller: Caller<'a>,
+    pub(crate) request: &'a AuthzRequest,
+    pub(crate) action: &'static str,
+    /// The action that says whether they may know of the resource.
+    pub(crate) view: &'static str,
+    /// The action only reads.
+    pub(crate) reads: bool,
+    pub(crate) parts: &'a Parts,
+    /// The organization of the path.
+    pub(crate) tenant: Option<TenantId>,
+    /// When the guard began to put the question.
+    pub(crate) since: Instant,
+}
+
+/// What a guard was allowed.
+pub(crate) enum Granted<P: Plane> {
+    /// To read, in the transaction of the decision, which is recorded.
+    Read(Tx<Read, P>),
+    /// To write, in a transaction that is still to begin and records the decision.
+    Write(audit::Decision),
+}
+
 impl Authorizer {
-    /// Checks the policies against the schema and the code, and refuses to be made of unsound ones.
+    /// Checks the policies against the schema and the code.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the policies.
     pub fn new(
         authn: Authn,
         tokens: Tokens,
@@ -122,98 +104,104 @@ impl Authorizer {
     }
 
     /// Checks policies without a database.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the policies.
     pub fn check(sources: &[PolicySource]) -> Result<(), PolicyError> {
         Policies::load(sources).map(drop)
     }
 
-    /// Puts a case together and checks it against the schema.
-    pub(crate) fn case(
+    /// Answers the guard of a route: the decision is recorded, and a refusal is the response to the request.
+    ///
+    /// # Errors
+    ///
+    /// The response to a refusal. [`Error::Unavailable`] if it cannot be recorded.
+    pub(crate) async fn authorize<P: Plane>(&self, question: Question<'_>, tx: Tx<Read, P>) -> Result<Granted<P>> {
+        let Question { request, action, .. } = question;
+        let answer = self.decide(request, action);
+        tracing::Span::current().record("decision_micros", micros(question.since));
+        let decision = self.record_of(request, action, &answer);
+        if answer.decision == Decision::Allow {
+            // A write begins its own transaction after the body has arrived: a slow client holds no connection.
+            if !question.reads {
+                return Ok(Granted::Write(decision));
+            }
+            self.record(decision).await?;
+            return Ok(Granted::Read(tx));
+        }
+        self.record(decision).await?;
+        // The connection goes back first: a request never holds two.
+        drop(tx);
+        Err(self.response_to_refusal(&question, answer.decision).await?)
+    }
+
+    /// Refuses a request whose path leads to an organization or workspace that the caller has no part in: no policy can be
+    /// asked about it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the refusal cannot be recorded.
+    pub(crate) async fn refuse_outsider(
         &self,
-        who: &impl Caller,
-        membership: Option<&Membership>,
-        principal: Entity,
-        resource: Entity,
-        facts: Facts,
-    ) -> Result<Case, Error> {
-        let sign_on =
-            who.sign_on().map(|tenant| self.0.policies.uid(&Entity::new("Organization", tenant).uid)).transpose()?;
-        let asker = Asker {
-            principal,
-            tenant: membership.map(|membership| membership.tenant),
-            elevation: membership.and_then(|membership| membership.elevation.as_ref()).map(|elevation| elevation.id),
-            situation: Situation { sign_on, ..who.situation(membership, self.0.authn.clock().now()) },
-            request: who.context().request,
-            client: who.client(),
-        };
-        self.case_of(asker, resource, facts)
+        caller: Caller<'_>,
+        action: &'static str,
+        resource: &Entity,
+    ) -> Result<Error> {
+        self.record(audit::Decision {
+            tenant: None,
+            at: self.now(),
+            principal: caller.as_user().to_string(),
+            action,
+            resource: resource.to_string(),
+            allowed: false,
+            step_up: false,
+            policies: Vec::new(),
+            policy_set: self.0.policies.hash,
+            request: caller.context().request,
+            client: caller.client(),
+            elevation: None,
+        })
+        .await?;
+        Ok(self.not_found(caller, action))
     }
 
-    fn case_of(&self, asker: Asker, resource: Entity, facts: Facts) -> Result<Case, Error> {
-        let policies = &self.0.policies;
-        // Somebody who acts on themselves is one and the same, with the role they act in.
-        let resource = if resource.uid == asker.principal.uid { asker.principal.clone() } else { resource };
-        let mut known = BTreeMap::new();
-        for entity in [&asker.principal, &resource] {
-            entity.collect(&mut known).map_err(|twice| Error::internal(format!("{twice} is told of in two ways")))?;
-        }
-        let entities = policies.entities(known.into_values())?;
-        let (principal, on) = (policies.uid(&asker.principal.uid)?, policies.uid(&resource.uid)?);
-        let context = asker.situation.with(facts, true)?;
-        let known = Arc::new(Known { asker, principal, resource, entities });
-        Ok(Case { known, resource: on, facts, context })
-    }
-
-    /// What the same person may ask about another resource.
-    pub(crate) fn about(&self, case: &Case, resource: Entity, facts: Facts) -> Result<Case, Error> {
-        let Case { known, .. } = case;
-        let uid = self.0.policies.uid(&resource.uid)?;
-        let is_known = resource == known.resource || (resource.is_name_only() && known.entities.get(&uid).is_some());
-        if !is_known {
-            return self.case_of(known.asker.clone(), resource, facts);
-        }
-        let context =
-            if facts == case.facts { case.context.clone() } else { known.asker.situation.with(facts, true)? };
-        Ok(Case { known: Arc::clone(known), resource: uid, facts, context })
-    }
-
-    /// Asks the policies, and where they refuse, whether a factor proved now would change that. Whatever cannot be asked or
-    /// errs is a refusal and an error in the log: Cedar itself would skip a policy that errs, also one that forbids.
-    pub(crate) fn ask(&self, case: &Case, action: &'static str) -> Answer {
-        self.evaluate(case, action).unwrap_or_else(|error| {
+    /// Asks the policies, and if they refuse, whether a factor proved now would change that. Whatever cannot be asked or
+    /// fails is a refusal and an error in the log: Cedar itself would skip a policy that fails, even one that forbids.
+    pub(crate) fn decide(&self, request: &AuthzRequest, action: &'static str) -> Answer {
+        let scopes = request.principal.context.scopes.as_ref();
+        let in_scope = scopes.is_none_or(|scopes| scopes.include(action));
+        self.evaluate(request, action, in_scope).unwrap_or_else(|error| {
             tracing::error!(error, action, "a policy question failed; refused");
             Answer { decision: Decision::Deny, policies: Vec::new() }
         })
     }
 
-    /// Whether they may know that the resource of the case exists, `view` being the action that says so. Where no client
-    /// can be given that one, a client knows of what whoever it acts as does.
-    pub(crate) fn visible(&self, case: &Case, view: &'static str) -> Decision {
+    /// Whether they may know that the resource exists, `view` being the action that says so. If no client can be given
+    /// that action, a client knows of what the member it acts as knows of.
+    fn visible(&self, request: &AuthzRequest, view: &'static str) -> Decision {
         let within = |scopes: &Scopes| scopes.include(view) || !scopes.are_offered(view);
-        let in_scope = case.known.asker.situation.scopes.as_ref().is_none_or(within);
-        self.evaluate_in(case, view, in_scope).map_or(Decision::Deny, |answer| answer.decision)
+        let in_scope = request.principal.context.scopes.as_ref().is_none_or(within);
+        self.evaluate(request, view, in_scope).map_or(Decision::Deny, |answer| answer.decision)
     }
 
-    fn evaluate(&self, case: &Case, action: &'static str) -> Result<Answer, String> {
-        let scopes = case.known.asker.situation.scopes.as_ref();
-        self.evaluate_in(case, action, scopes.is_none_or(|scopes| scopes.include(action)))
-    }
-
-    fn evaluate_in(&self, case: &Case, action: &'static str, in_scope: bool) -> Result<Answer, String> {
-        let situation = &case.known.asker.situation;
-        let context = if in_scope { Ok(case.context.clone()) } else { situation.with(case.facts, false) };
-        let context = context.map_err(|error| format!("{error:?}"))?;
-        let response = self.response(case, action, context)?;
+    fn evaluate(&self, request: &AuthzRequest, action: &'static str, in_scope: bool) -> Result<Answer, String> {
+        let (context, sensitivity) = (&request.principal.context, request.sensitivity);
+        let in_cedar =
+            |context: &RequestContext| context.to_cedar(sensitivity, in_scope).map_err(|error| format!("{error:?}"));
+        let asked = if in_scope { request.context.clone() } else { in_cedar(context)? };
+        let response = self.ask_cedar(request, action, asked)?;
         let policies = response.diagnostics().reason().map(ToString::to_string).collect();
         if response.decision() == cedar_policy::Decision::Allow {
             return Ok(Answer { decision: Decision::Allow, policies });
         }
-        let allowed_with = |fresh: Situation| {
-            let context = fresh.with(case.facts, in_scope).map_err(|error| format!("{error:?}"))?;
-            Ok::<_, String>(self.response(case, action, context)?.decision() == cedar_policy::Decision::Allow)
+        let allowed_with = |fresh: RequestContext| {
+            let response = self.ask_cedar(request, action, in_cedar(&fresh)?)?;
+            Ok::<_, String>(response.decision() == cedar_policy::Decision::Allow)
         };
-        let decision = if situation.enrolled.totp && allowed_with(situation.with_fresh_code())? {
+        let decision = if context.enrolled.totp && allowed_with(context.with_fresh_code())? {
             Decision::StepUp(Factor::PasskeyOrCode)
-        } else if allowed_with(situation.with_fresh_passkey())? {
+        } else if allowed_with(context.with_fresh_passkey())? {
             Decision::StepUp(Factor::Passkey)
         } else {
             Decision::Deny
@@ -221,60 +209,146 @@ impl Authorizer {
         Ok(Answer { decision, policies })
     }
 
-    fn response(&self, case: &Case, action: &'static str, context: Context) -> Result<Response, String> {
+    fn ask_cedar(&self, request: &AuthzRequest, action: &'static str, context: Context) -> Result<Response, String> {
         let Policies { schema, by_action, .. } = &self.0.policies;
-        let asked = by_action.get(action).ok_or("no such action")?;
-        let Case { known, resource, .. } = case;
-        let (principal, action) = (known.principal.clone(), asked.action.uid());
-        let request = Request::new(principal, action, resource.clone(), context, Some(schema))
+        let loaded = by_action.get(action).ok_or("no such action")?;
+        let (principal, resource) = (request.principal.uid.clone(), request.resource_uid.clone());
+        let question = Request::new(principal, loaded.action.uid(), resource, context, Some(schema))
             .map_err(|error| error.to_string())?;
         // With the groups that the action is in.
-        let entities = known.entities.clone().add_entities([asked.action.clone()], None);
+        let entities = (*request.entities).clone().add_entities([loaded.action.clone()], None);
         let entities = entities.map_err(|error| error.to_string())?;
-        let response = self.0.engine.is_authorized(&request, &asked.set, &entities);
+        let response = self.0.engine.is_authorized(&question, &loaded.policies, &entities);
         let failed = response.diagnostics().errors().next().map(ToString::to_string);
         failed.map_or(Ok(response), Err)
     }
 
     /// Whether the action may change memberships: its group in the schema says so.
     pub(crate) fn gives_access(&self, action: &'static str) -> bool {
-        self.0.policies.by_action.get(action).is_none_or(|asked| asked.gives_access)
+        self.0.policies.by_action.get(action).is_none_or(|loaded| loaded.gives_access)
     }
 
     /// The answer as a record.
-    pub(crate) fn decision(&self, case: &Case, action: &'static str, answer: &Answer) -> audit::Decision {
+    pub(crate) fn record_of(&self, request: &AuthzRequest, action: &'static str, answer: &Answer) -> audit::Decision {
+        let principal = &request.principal;
         audit::Decision {
-            tenant: case.known.asker.tenant,
-            at: self.0.authn.clock().now(),
-            principal: case.known.principal.to_string(),
+            tenant: principal.tenant,
+            at: self.now(),
+            principal: principal.uid.to_string(),
             action,
-            resource: case.resource.to_string(),
+            resource: request.resource_uid.to_string(),
             allowed: answer.decision == Decision::Allow,
             step_up: matches!(answer.decision, Decision::StepUp(_)),
             policies: answer.policies.clone(),
             policy_set: self.0.policies.hash,
-            request: case.known.asker.request,
-            client: case.known.asker.client,
-            elevation: case.known.asker.elevation,
+            request: principal.request,
+            client: principal.client,
+            elevation: principal.elevation,
         }
     }
 
-    /// A refusal before any policy could be asked: the person has no part in what the path names.
-    pub(crate) fn refusal(&self, who: &impl Caller, action: &'static str, resource: &Entity) -> audit::Decision {
-        audit::Decision {
-            tenant: None,
-            at: self.0.authn.clock().now(),
-            principal: who.outside().to_string(),
-            action,
-            resource: resource.to_string(),
-            allowed: false,
-            step_up: false,
-            policies: Vec::new(),
-            policy_set: self.0.policies.hash,
-            request: who.context().request,
-            client: who.client(),
-            elevation: None,
+    /// Records a decision that no transaction records.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if there are too many to record.
+    pub(crate) async fn record(&self, decision: audit::Decision) -> Result<()> {
+        self.0.decisions.record(decision).await.map_err(|_| Error::Unavailable)
+    }
+
+    async fn response_to_refusal(&self, question: &Question<'_>, decision: Decision) -> Result<Error> {
+        let Question { caller, request, action, view, parts, tenant, .. } = *question;
+        if let Some(error) = self.out_of_scope(caller, action) {
+            return Ok(error);
         }
+        let decision = if decision == Decision::Deny { self.visible(request, view) } else { decision };
+        Ok(match (decision, caller, request.principal.unaccepted) {
+            (Decision::Allow, ..) => forbidden(caller),
+            (Decision::StepUp(factor), Caller::Person(person), _) => {
+                self.step_up(person, parts, action, factor).await?
+            }
+            (Decision::StepUp(_), Caller::Client(_), _) => not_permitted(NEEDS_A_PERSON),
+            (Decision::Deny, Caller::Person(_), Some(why)) => sign_in_again(parts, tenant, why),
+            (Decision::Deny, Caller::Client(_), Some(_)) => not_permitted(
+                "This client acts as a member, and the organization requires its own identity provider of its members. \
+                 Use a service account.",
+            ),
+            (Decision::Deny, _, None) => Error::NotFound,
+        })
+    }
+
+    /// The response if a write is refused that was allowed before its body arrived.
+    pub(crate) fn response_to_late_refusal(
+        &self,
+        caller: Caller<'_>,
+        request: &AuthzRequest,
+        action: &'static str,
+        view: &'static str,
+        decision: Decision,
+    ) -> Error {
+        if let Some(error) = self.out_of_scope(caller, action) {
+            return error;
+        }
+        match (decision, caller) {
+            (Decision::StepUp(_), Caller::Client(_)) => not_permitted(NEEDS_A_PERSON),
+            (Decision::StepUp(factor), Caller::Person(_)) => Error::StepUp(factor.url("/"), None),
+            _ if self.visible(request, view) == Decision::Allow => forbidden(caller),
+            _ => Error::NotFound,
+        }
+    }
+
+    /// The response for a client that may not do `action` as well.
+    pub(crate) fn response_to_client(&self, client: &ApiClient, action: &'static str, decision: Decision) -> Error {
+        let caller = Caller::Client(client);
+        match (self.out_of_scope(caller, action), decision) {
+            (Some(error), _) => error,
+            (None, Decision::StepUp(_)) => not_permitted(NEEDS_A_PERSON),
+            (None, _) => forbidden(caller),
+        }
+    }
+
+    /// The response where nothing is found. A client learns nothing by an action that it was not given, not even whether
+    /// something exists.
+    pub(crate) fn not_found(&self, caller: Caller<'_>, action: &'static str) -> Error {
+        self.out_of_scope(caller, action).unwrap_or(Error::NotFound)
+    }
+
+    fn out_of_scope(&self, caller: Caller<'_>, action: &'static str) -> Option<Error> {
+        match caller {
+            Caller::Client(client) if !client.scopes().include(action) => {
+                Some(self.0.tokens.insufficient_scope(client, action))
+            }
+            Caller::Person(_) | Caller::Client(_) => None,
+        }
+    }
+
+    /// The page that asks for the factor and then continues: with the page that was asked for, or with the form that was
+    /// sent, which is stored until then. Programs get the challenge alone and ask again themselves.
+    async fn step_up(&self, person: &SignedIn, parts: &Parts, action: &'static str, factor: Factor) -> Result<Error> {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        if parts.method != Method::POST || !web::wants_html(&parts.headers) {
+            return Ok(Error::StepUp(factor.url(path), None));
+        }
+        let form = web::form_of_refused(parts).await?;
+        self.step_up_with_form(Caller::Person(person), action, factor, path, &form).await
+    }
+
+    /// The same for a form that was read already, with the path that it goes to.
+    ///
+    /// # Errors
+    ///
+    /// The form cannot be stored.
+    pub(crate) async fn step_up_with_form(
+        &self,
+        caller: Caller<'_>,
+        action: &'static str,
+        factor: Factor,
+        path: &str,
+        form: &[u8],
+    ) -> Result<Error> {
+        let Caller::Person(person) = caller else { return Ok(Error::StepUp(factor.url("/"), None)) };
+        let (id, cookie) = self.0.authn.keep_form(person, action, path, form).await?;
+        Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
     }
 
     pub(crate) fn authn(&self) -> &Authn {
@@ -288,59 +362,59 @@ impl Authorizer {
     pub(crate) fn decisions(&self) -> &Decisions {
         &self.0.decisions
     }
+
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.0.policies
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.0.authn.clock().now()
+    }
 }
 
-impl Situation {
-    /// The same, had they proved a passkey now. What was unusual before the proof is not unusual after it; but somebody
-    /// without a passkey would only make one, which proves nothing of the kind.
-    fn with_fresh_passkey(&self) -> Self {
-        let risk_score = if self.enrolled.passkey { 0 } else { self.risk_score };
-        Self { passkey_age: Some(0), risk_score, ..self.clone() }
+impl Factor {
+    /// The page that asks for it before the page `path` is shown.
+    #[must_use]
+    pub fn url(self, path: &str) -> String {
+        // Home stands for none, and for one that is too long for an address.
+        format!("{STEP_UP}?return_to={}{}", LocalPath::or_home(path).encoded(), self.hint())
     }
 
-    /// The same, had they proved a code now. What is unusual stays unusual: a code can be phished.
-    fn with_fresh_code(&self) -> Self {
-        Self { totp_age: Some(0), ..self.clone() }
+    /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Passkey => "",
+            Self::PasskeyOrCode => "&by_code=yes",
+        }
     }
+}
 
-    /// The context of a question about a resource of which these facts are known; `in_scope` unless a client of the API
-    /// asks for more than it was given.
-    fn with(&self, facts: Facts, in_scope: bool) -> Result<Context, Error> {
-        let long = RestrictedExpression::new_long;
-        let mut pairs = vec![
-            ("auth_age".to_owned(), long(self.auth_age)),
-            ("passkey_enrolled".to_owned(), RestrictedExpression::new_bool(self.enrolled.passkey)),
-            ("totp_enrolled".to_owned(), RestrictedExpression::new_bool(self.enrolled.totp)),
-            ("risk_score".to_owned(), long(self.risk_score)),
-        ];
-        if let Some(age) = self.passkey_age {
-            pairs.push(("passkey_age".to_owned(), long(age)));
-        }
-        for (name, is) in [
-            ("by_link", self.by_link),
-            ("unaccepted", self.unaccepted),
-            ("elevated", self.elevated),
-            ("out_of_scope", !in_scope),
-        ] {
-            if is {
-                pairs.push((name.to_owned(), RestrictedExpression::new_bool(true)));
-            }
-        }
-        if let Some(organization) = &self.sign_on {
-            pairs.push(("sign_on".to_owned(), RestrictedExpression::new_entity_uid(organization.clone())));
-        }
-        if let Some(age) = self.totp_age {
-            pairs.push(("totp_age".to_owned(), long(age)));
-        }
-        if let Some(age) = self.recovery_age {
-            pairs.push(("recovery_age".to_owned(), long(age)));
-        }
-        if let Some(amount) = facts.amount {
-            pairs.push(("amount".to_owned(), long(amount)));
-        }
-        if let Some(class) = facts.data_classification {
-            pairs.push(("data_classification".to_owned(), RestrictedExpression::new_string(class.to_owned())));
-        }
-        Ok(Context::from_pairs(pairs)?)
+/// The sign-in page, for somebody whose organization does not accept the way they signed in.
+fn sign_in_again(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
+    let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    let why = match why {
+        Unaccepted::SignedOut => "signed_out",
+        Unaccepted::Link => "link",
+        Unaccepted::Elsewhere => "elsewhere",
+        Unaccepted::SignOn => "sign_on",
+    };
+    let address = format!("/sign-in?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
+    Error::StepUp(address, None)
+}
+
+/// The response if the role does not allow an action on something that they may know of.
+fn forbidden(caller: Caller<'_>) -> Error {
+    match caller {
+        Caller::Person(_) => Error::Forbidden,
+        Caller::Client(_) => not_permitted("The role that this client acts in does not allow this."),
     }
+}
+
+fn not_permitted(text: &'static str) -> Error {
+    Error::NotPermitted(text.into(), None)
+}
+
+pub(crate) fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

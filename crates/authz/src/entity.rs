@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// An entity of the Cedar schema: type, id, what it is inside of, attributes. Built from typed values only: policy
-/// data made of somebody's JSON could smuggle entities in.
+/// An entity of the Cedar schema: type, id, parents and attributes. Built from typed values only: JSON from a request could
+/// smuggle entities in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     pub(crate) uid: Uid,
-    pub(crate) inside: Vec<Entity>,
+    pub(crate) parents: Vec<Entity>,
     pub(crate) attributes: Vec<(&'static str, Attribute)>,
 }
 
@@ -29,13 +29,13 @@ impl Entity {
     /// `kind::"id"`.
     #[must_use]
     pub fn new(kind: &'static str, id: impl std::fmt::Display + Copy) -> Self {
-        Self { uid: Uid { kind, id: id.to_string() }, inside: Vec::new(), attributes: Vec::new() }
+        Self { uid: Uid { kind, id: id.to_string() }, parents: Vec::new(), attributes: Vec::new() }
     }
 
-    /// Puts it inside another entity, with whatever that one is inside of.
+    /// Puts it inside another entity, with all parents of that one.
     #[must_use]
     pub fn inside(mut self, parent: Entity) -> Self {
-        self.inside.push(parent);
+        self.parents.push(parent);
         self
     }
 
@@ -68,13 +68,16 @@ impl Entity {
         self
     }
 
-    /// Says nothing but which entity it is.
+    /// It has neither parents nor attributes.
     pub(crate) fn is_name_only(&self) -> bool {
-        self.inside.is_empty() && self.attributes.is_empty()
+        self.parents.is_empty() && self.attributes.is_empty()
     }
 
-    /// The entity and everything it is inside of. Of two that say of the same entity different things, one that is only
-    /// its name gives way; `Err` with the entity where neither is.
+    /// Adds the entity and all its ancestors. If two descriptions of one entity differ, one that is only a name gives way.
+    ///
+    /// # Errors
+    ///
+    /// The entity, if two descriptions of it differ and neither is only a name.
     pub(crate) fn collect<'a>(&'a self, into: &mut BTreeMap<&'a Uid, &'a Entity>) -> Result<(), &'a Entity> {
         match into.entry(&self.uid) {
             Entry::Vacant(free) => {
@@ -86,7 +89,7 @@ impl Entity {
             Entry::Occupied(known) if self.is_name_only() || *known.get() == self => return Ok(()),
             Entry::Occupied(_) => return Err(self),
         }
-        self.inside.iter().try_for_each(|parent| parent.collect(into))
+        self.parents.iter().try_for_each(|parent| parent.collect(into))
     }
 }
 
@@ -102,9 +105,9 @@ impl std::fmt::Display for Entity {
     }
 }
 
-/// Facts about a resource that rules on sensitive actions look at.
+/// How sensitive an action on a resource is: context attributes of the question about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Sensitivity {
     /// Money concerned, in minor units.
     pub amount: Option<i64>,
     /// `public`, `internal` or `restricted`: [`Resource::DATA`](crate::Resource::DATA), or that of the action.

@@ -2,14 +2,12 @@ use authn::{LogoutNotice, SignedIn};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
-use tokens::ApiClient;
 use web::{Context, Error, Whose};
 
 use crate::action::Action;
-use crate::authorized::Authorized;
-use crate::caller::Caller;
+use crate::authorized::{Authorized, CallerKind};
 
-pub(crate) mod sealed {
+mod sealed {
     pub trait Sealed {}
 }
 
@@ -57,10 +55,8 @@ impl Guard for SignedIn {
     type Mode = Read;
 }
 
-impl sealed::Sealed for ApiClient {}
-
-impl<A: Action, By: Caller> sealed::Sealed for Authorized<A, By> {}
-impl<A: Action, By: Caller> Guard for Authorized<A, By> {
+impl<A: Action, By: CallerKind> sealed::Sealed for Authorized<A, By> {}
+impl<A: Action, By: CallerKind> Guard for Authorized<A, By> {
     const NAME: &'static str = A::GUARD;
     const FROM_BROWSER: bool = !By::API;
     const API: bool = By::API;

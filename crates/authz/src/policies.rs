@@ -1,14 +1,12 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy::{
-    ActionConstraint, Effect, Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, ResourceConstraint, RestrictedExpression, Schema, SchemaFragment, ValidationMode, Validator,
+    ActionConstraint, Effect, Entities, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Schema, SchemaFragment, ValidationMode, Validator,
 };
 use sha2::{Digest, Sha256};
-use web::Error;
 
 use crate::action::ActionDeclaration;
-use crate::entity::{Attribute, Entity, Uid};
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
 #[derive(Clone, Copy, Debug)]
@@ -64,18 +62,18 @@ pub(crate) struct Policies {
     pub(crate) schema: Schema,
     /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
     /// than the answer did.
-    entity_types: Schema,
+    pub(crate) entity_types: Schema,
     pub(crate) hash: [u8; 32],
-    pub(crate) by_action: HashMap<String, Asked>,
-    types: HashMap<String, EntityTypeName>,
+    pub(crate) by_action: HashMap<String, LoadedAction>,
+    pub(crate) types: HashMap<String, EntityTypeName>,
 }
 
 /// An action, and the policies whose head takes it. The engine looks at every policy it is given, so it is given those
 /// alone: the head is what it would look at first, and a policy whose head does not fit neither decides nor errs.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct LoadedAction {
     pub(crate) action: cedar_policy::Entity,
-    pub(crate) set: PolicySet,
+    pub(crate) policies: PolicySet,
     /// It is in the group [`GIVES_ACCESS`], so it may change memberships.
     pub(crate) gives_access: bool,
 }
@@ -84,35 +82,15 @@ pub(crate) struct Asked {
 const GIVES_ACCESS: &str = r#"Action::"GivesAccess""#;
 
 impl Policies {
+    /// Loads the policies and checks them against the schema and the code.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
     pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
-        let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
-        let (fragment, warnings) = SchemaFragment::from_cedarschema_str(&text).map_err(unsound)?;
-        if let Some(warning) = warnings.into_iter().next() {
-            return Err(PolicyError::Schema(warning.to_string()));
-        }
-        let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?;
-        let entity_types = without_actions(fragment)?;
-        let mut set = PolicySet::new();
-        let mut hash = Sha256::new();
-        for source in sources {
-            for part in [source.name, source.schema, source.policies] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-            let parsed: PolicySet = source
-                .policies
-                .parse()
-                .map_err(|error: cedar_policy::ParseErrors| PolicyError::Syntax(source.name, error.to_string()))?;
-            for policy in parsed.policies() {
-                let policy = named(source.name, policy)?;
-                if policy.effect() == Effect::Permit && is_wildcard(&policy) {
-                    return Err(PolicyError::Wildcard(policy.id().to_string()));
-                }
-                let id = policy.id().to_string();
-                set.add(policy).map_err(|_| PolicyError::Id(source.name, id))?;
-            }
-        }
-        let report = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+        let (schema, entity_types) = schemas(sources)?;
+        let policies = policies(sources)?;
+        let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if !report.validation_passed_without_warnings() {
             return Err(PolicyError::Validation(report.to_string()));
         }
@@ -122,53 +100,71 @@ impl Policies {
         let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
         same_actions(sources, &known)?;
         take_a_fresh_passkey(sources, &schema, &actions)?;
-        let group: EntityUid = GIVES_ACCESS.parse().map_err(unsound)?;
-        let by_action = known
-            .into_iter()
-            .map(|action| {
-                let uid = action.uid();
-                if uid.type_name().to_string() != "Action" {
-                    return Err(PolicyError::Schema(format!("{uid}: actions stand outside of namespaces")));
-                }
-                let policies = set.policies().filter(|policy| takes(policy, &uid, &actions)).cloned();
-                let set = PolicySet::from_policies(policies).map_err(unsound)?;
-                let gives_access = actions.is_ancestor_of(&group, &uid);
-                Ok((uid.id().unescaped().to_owned(), Asked { action, set, gives_access }))
-            })
-            .collect::<Result<_, PolicyError>>()?;
+        let by_action =
+            known.into_iter().map(|action| LoadedAction::of(action, &policies, &actions)).collect::<Result<_, _>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
-        Ok(Self { schema, entity_types, hash: hash.finalize().into(), by_action, types })
+        Ok(Self { schema, entity_types, hash: hash(sources), by_action, types })
     }
+}
 
-    /// A name of our own as the engine's. Errors where the schema knows no such type.
-    pub(crate) fn uid(&self, uid: &Uid) -> Result<EntityUid, Error> {
-        let name = self.types.get(uid.kind).ok_or_else(|| Error::internal(format!("{uid}: no such type of entity")))?;
-        Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(&uid.id)))
-    }
-
-    /// Entities of our own as the engine's, with all they are inside of. Errors where they do not fit the schema.
-    pub(crate) fn entities<'a>(&self, known: impl IntoIterator<Item = &'a Entity>) -> Result<Entities, Error> {
-        let entities = known.into_iter().map(|entity| self.entity(entity)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Entities::from_entities(entities, Some(&self.entity_types))?)
-    }
-
-    fn entity(&self, entity: &Entity) -> Result<cedar_policy::Entity, Error> {
-        let mut attributes = HashMap::with_capacity(entity.attributes.len());
-        for (name, value) in &entity.attributes {
-            let value = match value {
-                Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
-                Attribute::Flag => RestrictedExpression::new_bool(true),
-                Attribute::Reference(to) => RestrictedExpression::new_entity_uid(self.uid(to)?),
-                Attribute::References(all) => {
-                    let all = all.iter().map(|to| Ok(RestrictedExpression::new_entity_uid(self.uid(to)?)));
-                    RestrictedExpression::new_set(all.collect::<Result<Vec<_>, Error>>()?)
-                }
-            };
-            attributes.insert((*name).to_owned(), value);
+impl LoadedAction {
+    /// The action by its name.
+    fn of(
+        action: cedar_policy::Entity,
+        policies: &PolicySet,
+        actions: &Entities,
+    ) -> Result<(String, Self), PolicyError> {
+        let uid = action.uid();
+        if uid.type_name().to_string() != "Action" {
+            return Err(PolicyError::Schema(format!("{uid}: declare actions outside of namespaces")));
         }
-        let parents = entity.inside.iter().map(|parent| self.uid(&parent.uid)).collect::<Result<HashSet<_>, _>>()?;
-        Ok(cedar_policy::Entity::new(self.uid(&entity.uid)?, attributes, parents)?)
+        let policies = policies.policies().filter(|policy| takes(policy, &uid, actions)).cloned();
+        let policies = PolicySet::from_policies(policies).map_err(unsound)?;
+        let gives_access = actions.is_ancestor_of(&GIVES_ACCESS.parse().map_err(unsound)?, &uid);
+        Ok((uid.id().unescaped().to_owned(), Self { action, policies, gives_access }))
     }
+}
+
+/// The schema of all sources, and the types of its entities alone.
+fn schemas(sources: &[PolicySource]) -> Result<(Schema, Schema), PolicyError> {
+    let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
+    let (fragment, warnings) = SchemaFragment::from_cedarschema_str(&text).map_err(unsound)?;
+    if let Some(warning) = warnings.into_iter().next() {
+        return Err(PolicyError::Schema(warning.to_string()));
+    }
+    Ok((Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?, without_actions(fragment)?))
+}
+
+/// The policies of all sources, each under its id.
+fn policies(sources: &[PolicySource]) -> Result<PolicySet, PolicyError> {
+    let mut all = PolicySet::new();
+    for source in sources {
+        let parsed: PolicySet = source
+            .policies
+            .parse()
+            .map_err(|error: cedar_policy::ParseErrors| PolicyError::Syntax(source.name, error.to_string()))?;
+        for policy in parsed.policies() {
+            let policy = named(source.name, policy)?;
+            if policy.effect() == Effect::Permit && is_wildcard(&policy) {
+                return Err(PolicyError::Wildcard(policy.id().to_string()));
+            }
+            let id = policy.id().to_string();
+            all.add(policy).map_err(|_| PolicyError::Id(source.name, id))?;
+        }
+    }
+    Ok(all)
+}
+
+/// Identifies the policies in the records of their decisions.
+fn hash(sources: &[PolicySource]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for source in sources {
+        for part in [source.name, source.schema, source.policies] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
 }
 
 fn without_actions(fragment: SchemaFragment) -> Result<Schema, PolicyError> {
@@ -284,7 +280,7 @@ mod tests {
 
     /// The policies asked about an action.
     fn ids(policies: &Policies, action: &str) -> Vec<String> {
-        let mut ids: Vec<String> = policies.by_action[action].set.policies().map(|p| p.id().to_string()).collect();
+        let mut ids: Vec<String> = policies.by_action[action].policies.policies().map(|p| p.id().to_string()).collect();
         ids.sort();
         ids
     }
@@ -323,25 +319,6 @@ mod tests {
         )
         .unwrap();
         assert_eq!(ids(&loaded, "Read"), ["base.own"]);
-    }
-
-    // control: POL-01
-    #[test]
-    fn entities_that_do_not_fit_the_schema_are_refused() {
-        let policies = load("").unwrap();
-        let user = Entity::new("User", 1);
-        let file = || Entity::new("File", 1);
-        assert!(policies.entities([&file().reference("owner", &user), &user]).is_ok());
-        for wrong in [
-            file(),
-            file().text("owner", "1"),
-            file().reference("owner", &file()),
-            file().reference("owner", &user).flag("shared", true),
-            file().reference("owner", &user).inside(user.clone()),
-            Entity::new("Folder", 1),
-        ] {
-            assert!(policies.entities([&wrong]).is_err(), "{wrong:?}");
-        }
     }
 
     // control: POL-14

@@ -48,7 +48,7 @@ impl ApiClient {
 
     /// Whether what was decided about the one holds for the other.
     #[must_use]
-    pub fn decides_as(&self, other: &Self) -> bool {
+    pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self.facts == other.facts
     }
 

@@ -1,0 +1,61 @@
+use web::Result;
+
+use crate::action::{Action, Resource as _, sensitivity};
+use crate::authorizer::{Authorizer, Decision};
+use crate::request::{AuthzRequest, MemberContext};
+
+/// Whoever was let in to a page, for parts of it that are not about the action of its route. It opens no transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    pub(crate) authorizer: &'a Authorizer,
+    pub(crate) request: &'a AuthzRequest,
+    /// What let them in.
+    pub(crate) action: &'static str,
+    pub(crate) member: Option<&'a MemberContext>,
+}
+
+impl<'a> Viewer<'a> {
+    /// Their membership in the organization of the path.
+    #[must_use]
+    pub fn member(self) -> Option<&'a MemberContext> {
+        self.member
+    }
+
+    /// Whether it makes sense to offer `B`, on the resource of the route or on another one that the page shows, such as a
+    /// row of a list: for buttons and links. True even if `B` takes a fresh passkey first. It allows nothing, so it is not
+    /// recorded.
+    #[must_use]
+    pub fn can<B: Action>(self, resource: &B::On) -> bool {
+        self.decision::<B>(resource) != Decision::Deny
+    }
+
+    /// As [`can`](Self::can), with the factor that `B` takes first: for a page that leads to it, or shows what `B` is about.
+    #[must_use]
+    pub fn decision<B: Action>(self, resource: &B::On) -> Decision {
+        match self.about::<B>(resource) {
+            // What let them in: the navigation offers the page that they are on.
+            Ok(request) if B::NAME == self.action && request.is(self.request) => Decision::Allow,
+            Ok(request) => self.authorizer.decide(&request, B::NAME).decision,
+            Err(error) => {
+                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
+                Decision::Deny
+            }
+        }
+    }
+
+    /// Whether the policies allow `B` on a resource of which a part of the page shows more than that it exists. Recorded.
+    ///
+    /// # Errors
+    ///
+    /// The question cannot be asked, or its answer cannot be recorded.
+    pub async fn authorize_also<B: Action>(self, resource: &B::On) -> Result<bool> {
+        let request = self.about::<B>(resource)?;
+        let answer = self.authorizer.decide(&request, B::NAME);
+        self.authorizer.record(self.authorizer.record_of(&request, B::NAME, &answer)).await?;
+        Ok(answer.decision == Decision::Allow)
+    }
+
+    pub(crate) fn about<B: Action>(self, resource: &B::On) -> Result<AuthzRequest> {
+        self.request.about(self.authorizer.policies(), resource.entity(), sensitivity::<B>(resource))
+    }
+}
