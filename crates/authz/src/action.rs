@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use tenancy::{Entry, Owned, Read, TenantId, Tx};
+use tenancy::{Owned, Read, RequestAccess, TenantId, Tx};
 use web::Result;
 
 use crate::authorized::Begin;
@@ -34,7 +34,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// Loads it from what the path names, under row-level security. `None` is 404.
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
-        entry: &Entry,
+        entry: &RequestAccess,
         path: &Path,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
@@ -117,7 +117,7 @@ impl<A: Action> Action for Prepare<A> {
 /// # impl authz::Resource for Folder {
 /// #     type Plane = tenancy::Tenant;
 /// #     type View = ReadFolder;
-/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::Entry, _: &authz::Path) -> web::Result<Option<Self>> {
+/// #     async fn load(_: &mut tenancy::Tx<tenancy::Read>, _: &tenancy::RequestAccess, _: &authz::Path) -> web::Result<Option<Self>> {
 /// #         Ok(None)
 /// #     }
 /// #     fn entity(&self) -> authz::Entity { authz::Entity::new("Folder", "1") }

@@ -4,7 +4,9 @@ use audit::Decision;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use tenancy::{Entry, Hold, Membership, Mode, Read, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write};
+use tenancy::{
+    Membership, Mode, Read, RequestAccess, Scope, TenantId, Tx, Unaccepted, WorkspaceFacts, Write, WriteLocks,
+};
 use tokens::ApiClient;
 use web::{Error, LocalPath, Result};
 
@@ -203,7 +205,7 @@ impl<A: Action, By: Caller> Authorized<A, By> {
         let tenant = self.member.as_ref().map(|member| member.membership.tenant);
         let in_turn = self.decisions.0.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action));
         let (user, client, new_tenant) = (self.who.user(), self.who.client(), self.on.founds());
-        let hold = Hold { tenant, user, client, in_turn, new_tenant };
+        let hold = WriteLocks { tenant, user, client, serialized: in_turn, new_tenant };
         let (who, tx, entry) = self.who.reenter(&self.authorizer, self.scope, hold).await?;
         let member = match (&self.member, entry.membership) {
             (None, _) => None,
@@ -386,7 +388,7 @@ async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path> {
 }
 
 /// The person's place where the path points, or what it points to if they have none there.
-fn place(path: &Path, entry: &Entry) -> std::result::Result<Option<Member>, Entity> {
+fn place(path: &Path, entry: &RequestAccess) -> std::result::Result<Option<Member>, Entity> {
     if !path.has("organization") {
         // A client of the API belongs to one organization, whether or not the path names it. A person is in none there.
         return Ok(entry.membership.clone().map(|membership| Member { membership, workspace: None }));
@@ -429,7 +431,7 @@ mod tests {
         type View = ReadFile;
         const DATA: Option<&'static str> = Some("internal");
 
-        async fn load(_: &mut Tx<Read>, _: &Entry, _: &Path) -> Result<Option<Self>> {
+        async fn load(_: &mut Tx<Read>, _: &RequestAccess, _: &Path) -> Result<Option<Self>> {
             Ok(None)
         }
 

@@ -3,7 +3,7 @@ use authn::SignedIn;
 use axum::http::Method;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use tenancy::{Entry, Hold, Membership, Owned, Read, Scope, TenantId, Tx, Unaccepted, UserId, Write};
+use tenancy::{Membership, Owned, Read, RequestAccess, Scope, TenantId, Tx, Unaccepted, UserId, Write, WriteLocks};
 use tokens::ApiClient;
 use uuid::Uuid;
 use web::{Context, Error, Result};
@@ -27,7 +27,7 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
         parts: &mut Parts,
         scope: Scope,
         action: &'static str,
-    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
+    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, RequestAccess)>> + Send;
 
     /// The same, as they are now, with a transaction that writes.
     #[doc(hidden)]
@@ -35,8 +35,8 @@ pub trait Caller: Sealed + Clone + std::fmt::Debug + Send + Sync + 'static {
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, Entry)>> + Send;
+        hold: WriteLocks,
+    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, RequestAccess)>> + Send;
 
     /// Whether what was decided about the one holds for the other.
     #[doc(hidden)]
@@ -118,7 +118,7 @@ impl Caller for SignedIn {
         parts: &mut Parts,
         scope: Scope,
         action: &'static str,
-    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+    ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
         authorizer.authn().enter_or_keep(parts, scope, action).await
     }
 
@@ -126,8 +126,8 @@ impl Caller for SignedIn {
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        hold: WriteLocks,
+    ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
         authorizer.authn().reenter(self, scope, hold).await
     }
 
@@ -226,7 +226,7 @@ impl Caller for ApiClient {
         parts: &mut Parts,
         scope: Scope,
         _: &'static str,
-    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+    ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
         authorizer.tokens().enter(parts, scope).await
     }
 
@@ -234,8 +234,8 @@ impl Caller for ApiClient {
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        hold: WriteLocks,
+    ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
         authorizer.tokens().reenter(self, scope, hold).await
     }
 

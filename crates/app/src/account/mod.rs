@@ -5,7 +5,7 @@ mod email;
 use askama::Template;
 use authz::{Authorized, Entity, Path, PolicySource, Resource, Routes};
 use axum::response::IntoResponse;
-use tenancy::{Entry, Read, Tx, UserId};
+use tenancy::{Read, RequestAccess, Tx, UserId};
 use web::{Page, Result, Shell, ShownEmail, moment};
 
 use crate::Feature;
@@ -49,7 +49,7 @@ impl Resource for Account {
     type Plane = tenancy::Account;
     type View = ViewAccount;
 
-    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &RequestAccess, _: &Path) -> Result<Option<Self>> {
         Ok(entry.user.map(|owner| Self { owner }))
     }
 

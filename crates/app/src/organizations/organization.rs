@@ -3,7 +3,7 @@ use authn::Limit;
 use authz::{Entity, Path, Resource};
 use chrono::Duration;
 use serde_json::json;
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Line, Result};
 
 use super::workspace;
@@ -35,7 +35,7 @@ impl Resource for Organization {
     type Plane = Tenant;
     type View = super::ViewOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &Path) -> Result<Option<Self>> {
         Ok(entry.membership.as_ref().map(Self::of))
     }
 
@@ -55,7 +55,7 @@ impl Resource for NewOrganization {
     type Plane = Tenant;
     type View = super::CreateOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &Path) -> Result<Option<Self>> {
         Ok(entry.user.map(Self::by))
     }
 

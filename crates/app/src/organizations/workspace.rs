@@ -3,7 +3,9 @@ use authz::{Entity, Path, Resource};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tenancy::{Entry, Membership, OnConstraint, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write};
+use tenancy::{
+    Membership, OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId, Write,
+};
 use uuid::Uuid;
 use web::{Error, Result, name_key};
 
@@ -34,7 +36,7 @@ impl Resource for Workspace {
     type Plane = Tenant;
     type View = super::ViewWorkspace;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &Path) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &Path) -> Result<Option<Self>> {
         Ok(Self::of(entry.membership.as_ref(), entry.workspace.as_ref()))
     }
 
