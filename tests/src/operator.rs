@@ -13,7 +13,7 @@ use crate::api::{ALL, ApiClient};
 use crate::harness::{Database, World, passkey, totp};
 
 async fn owner(world: &World) -> Db {
-    Db::of_owner(world.database.owner_url.clone().into()).await.unwrap()
+    Db::connect_as_owner(world.database.owner_url.clone().into()).await.unwrap()
 }
 
 fn why(text: &str) -> Reason {
@@ -154,7 +154,7 @@ async fn an_operator_reads_the_events_outside_of_organizations_and_no_others() {
 #[tokio::test]
 async fn the_application_cannot_do_what_an_operator_does() {
     let world = World::start().await;
-    let db = Db::of_owner(world.database.web_url.clone().into()).await.unwrap();
+    let db = Db::connect_as_owner(world.database.web_url.clone().into()).await.unwrap();
     let refused = db.begin_operator::<Write>().await.unwrap_err().to_string();
     assert!(refused.contains("permission denied to set role"), "{refused}");
     let user = world.user("vera").await.to_string();
@@ -290,7 +290,7 @@ async fn the_owners_login_is_given_to_nobody_on_the_way() {
     for mode in ["", "?sslmode=disable", "?sslmode=prefer", "?sslmode=require", "?sslmode=verify-ca"] {
         let url = || secrecy::SecretString::from(format!("postgres://owner:a-word@db.acme.example/holdfast{mode}"));
         let refused = [
-            Db::of_owner(url()).await.map(drop).unwrap_err().to_string(),
+            Db::connect_as_owner(url()).await.map(drop).unwrap_err().to_string(),
             tenancy::migrate(&url()).await.unwrap_err().to_string(),
         ];
         for error in refused {

@@ -78,7 +78,7 @@ enum Change {
 
 async fn change(what: Change, user: &str, reason: &str) -> Result<(), Failure> {
     let (reason, now) = (Reason::read(reason)?, Clock::system().now());
-    let db = Db::of_owner(owner_url()?).await?;
+    let db = Db::connect_as_owner(owner_url()?).await?;
     let (id, done) = match what {
         Change::Lock => (operator::lock(&db, user, &reason, now).await?, "is locked"),
         Change::Unlock => (operator::unlock(&db, user, &reason).await?, "is unlocked"),
@@ -90,13 +90,13 @@ async fn change(what: Change, user: &str, reason: &str) -> Result<(), Failure> {
 
 async fn events(user: Option<&str>, before: Option<&str>) -> Result<(), Failure> {
     let (user, before) = (user.map(str::parse).transpose()?, before.map(str::parse).transpose()?);
-    operator::events(&Db::of_owner(owner_url()?).await?, user, before, &mut std::io::stdout()).await?;
+    operator::events(&Db::connect_as_owner(owner_url()?).await?, user, before, &mut std::io::stdout()).await?;
     Ok(())
 }
 
 async fn reseal() -> Result<(), Failure> {
     let keys = sealing::Keys::new(&Config::read()?.sealing)?;
-    operator::reseal(&Db::of_owner(owner_url()?).await?, &keys, &mut std::io::stdout()).await?;
+    operator::reseal(&Db::connect_as_owner(owner_url()?).await?, &keys, &mut std::io::stdout()).await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use sealing::{open_once, seal_once};
-use tenancy::{Entry, Identity as IdentityPlane, Plane, Read, Scope, TenantId, Tx, Write};
+use tenancy::{Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, TenantId, Tx, Write};
 use tower::ServiceExt;
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
@@ -89,7 +89,7 @@ impl Authn {
         parts: &request::Parts,
         scope: Scope,
         action: &'static str,
-    ) -> Result<(SignedIn, Tx<Read, P>, Entry), Error> {
+    ) -> Result<(SignedIn, Tx<Read, P>, RequestAccess), Error> {
         match self.enter(parts, scope).await {
             Err(Error::Unauthenticated) if parts.method == Method::POST && web::wants_html(&parts.headers) => {
                 Err(self.keep_for_sign_in(parts, action).await?)

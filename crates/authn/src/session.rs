@@ -7,7 +7,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Account, Entry, Hold, Identity as IdentityPlane, Plane, Read, Scope, SessionFacts, TenantId, Tx, Write};
+use tenancy::{
+    Account, Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, SessionFacts, TenantId, Tx, Write,
+    WriteLocks,
+};
 use uuid::Uuid;
 use web::cookie;
 use web::{Client, Context, Error, Whose};
@@ -53,12 +56,12 @@ impl Authn {
         &self,
         parts: &request::Parts,
         scope: Scope,
-    ) -> Result<(SignedIn, Tx<Read, P>, Entry), Error> {
+    ) -> Result<(SignedIn, Tx<Read, P>, RequestAccess), Error> {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let given = session_cookie::token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
-        let enter = || self.0.db.enter::<Read, P>(&given, now, scope, Hold::default());
+        let enter = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default());
         let Some((mut session, mut tx, mut entry)) = enter().await? else {
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
@@ -90,10 +93,10 @@ impl Authn {
         &self,
         who: &SignedIn,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(SignedIn, Tx<Write, P>, Entry), Error> {
+        hold: WriteLocks,
+    ) -> Result<(SignedIn, Tx<Write, P>, RequestAccess), Error> {
         let now = self.0.clock.now();
-        let found = self.0.db.enter::<Write, P>(who.shown(), now, scope, hold).await?;
+        let found = self.0.db.authenticate::<Write, P>(who.shown(), now, scope, hold).await?;
         let (session, tx, entry) = found.ok_or(Error::Unauthenticated)?;
         let context = who.context().clone();
         let risk = risk::score(&session, &context.client, now);
@@ -105,7 +108,7 @@ impl Authn {
 
     /// Begins to write on users, sessions and factors for somebody who is signed in, if they still are.
     pub(crate) async fn begin_for(&self, who: &SignedIn) -> Result<Tx<Write, IdentityPlane>, Error> {
-        let (_, tx, _) = self.reenter(who, Scope::default(), Hold::default()).await?;
+        let (_, tx, _) = self.reenter(who, Scope::default(), WriteLocks::default()).await?;
         Ok(tx)
     }
 

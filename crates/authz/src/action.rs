@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use tenancy::{Entry, Mode, Owned, Plane, Read, TenantId, Tx, Write};
+use tenancy::{Mode, Owned, Plane, Read, RequestAccess, TenantId, Tx, Write};
 use web::{Error, Result};
 
 use crate::entity::{Entity, Sensitivity};
@@ -34,7 +34,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// Loads it by the parameters of the path, under row-level security. `None` is 404.
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
-        entry: &Entry,
+        entry: &RequestAccess,
         path: &PathParams,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
@@ -165,7 +165,7 @@ impl<A: Action> Action for FormFor<A> {
 /// #     type View = ReadFolder;
 /// #     async fn load(
 /// #         _: &mut tenancy::Tx<tenancy::Read>,
-/// #         _: &tenancy::Entry,
+/// #         _: &tenancy::RequestAccess,
 /// #         _: &authz::PathParams,
 /// #     ) -> web::Result<Option<Self>> {
 /// #         Ok(None)
@@ -218,7 +218,7 @@ mod tests {
         type View = ReadFile;
         const DATA: Option<&'static str> = Some("internal");
 
-        async fn load(_: &mut Tx<Read>, _: &Entry, _: &PathParams) -> Result<Option<Self>> {
+        async fn load(_: &mut Tx<Read>, _: &RequestAccess, _: &PathParams) -> Result<Option<Self>> {
             Ok(None)
         }
 

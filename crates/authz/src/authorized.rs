@@ -3,7 +3,7 @@ use std::time::Instant;
 use authn::SignedIn;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use tenancy::{Entry, Hold, Owned, Read, Scope, TenantId, Tx, Write};
+use tenancy::{Owned, Read, RequestAccess, Scope, TenantId, Tx, Write, WriteLocks};
 use tokens::ApiClient;
 use web::{Error, Result};
 
@@ -95,7 +95,7 @@ pub trait CallerKind: sealed::Sealed + Clone + std::fmt::Debug + Send + Sync + '
         parts: &mut Parts,
         scope: Scope,
         action: &'static str,
-    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, Entry)>> + Send;
+    ) -> impl Future<Output = Result<(Self, Tx<Read, P>, RequestAccess)>> + Send;
 
     /// Looks the same caller up again, in a transaction that writes.
     #[doc(hidden)]
@@ -103,8 +103,8 @@ pub trait CallerKind: sealed::Sealed + Clone + std::fmt::Debug + Send + Sync + '
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, Entry)>> + Send;
+        hold: WriteLocks,
+    ) -> impl Future<Output = Result<(Self, Tx<Write, P>, RequestAccess)>> + Send;
 
     #[doc(hidden)]
     fn caller(&self) -> Caller<'_>;
@@ -118,7 +118,7 @@ impl CallerKind for SignedIn {
         parts: &mut Parts,
         scope: Scope,
         action: &'static str,
-    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+    ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
         authorizer.authn().enter_or_keep(parts, scope, action).await
     }
 
@@ -126,8 +126,8 @@ impl CallerKind for SignedIn {
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        hold: WriteLocks,
+    ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
         authorizer.authn().reenter(self, scope, hold).await
     }
 
@@ -144,7 +144,7 @@ impl CallerKind for ApiClient {
         parts: &mut Parts,
         scope: Scope,
         _: &'static str,
-    ) -> Result<(Self, Tx<Read, P>, Entry)> {
+    ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
         authorizer.tokens().enter(parts, scope).await
     }
 
@@ -152,8 +152,8 @@ impl CallerKind for ApiClient {
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(Self, Tx<Write, P>, Entry)> {
+        hold: WriteLocks,
+    ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
         authorizer.tokens().reenter(self, scope, hold).await
     }
 
@@ -207,7 +207,7 @@ async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Pat
 }
 
 /// The caller's membership where the path leads, or what the path leads to if they have none there.
-fn member_context(path: &PathParams, entry: &Entry) -> std::result::Result<Option<MemberContext>, Entity> {
+fn member_context(path: &PathParams, entry: &RequestAccess) -> std::result::Result<Option<MemberContext>, Entity> {
     if !path.has("organization") {
         // A client of the API belongs to one organization, even if the path does not name it. A person has none there.
         return Ok(entry.membership.clone().map(|membership| MemberContext { membership, workspace: None }));
@@ -331,11 +331,11 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
     /// Looks the caller up again and compares. If anything differs, the decisions are made again.
     async fn authenticate_again(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
         let caller = self.who.caller();
-        let hold = Hold {
+        let hold = WriteLocks {
             tenant: self.member.as_ref().map(|member| member.membership.tenant),
             user: caller.user(),
             client: caller.client(),
-            in_turn: self.pending.decisions.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action)),
+            serialized: self.pending.decisions.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action)),
             new_tenant: self.on.creates_tenant(),
         };
         let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, hold).await?;

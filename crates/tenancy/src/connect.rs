@@ -4,12 +4,14 @@ use fair::Places;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor, PgConnection};
-use uuid::Uuid;
 
 use crate::claim::Claim;
-use crate::config::is_protected;
-use crate::tx::{Connection, Identity, Owned, Plane, Read};
-use crate::{Config, TenantId, Tx, Write, tx};
+use crate::config::{Config, is_protected};
+use crate::connection::{Connection, Key, key};
+use crate::error::Error;
+use crate::ids::TenantId;
+use crate::plane::{self, Identity, Mode, Owned, Read, Write};
+use crate::tx::{self, Tx};
 
 /// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
 /// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
@@ -17,58 +19,6 @@ const SAFE_FROM: [i32; 3] = [150_014, 160_010, 170_006];
 
 /// Longest wait for a transaction to end when its connection returns.
 const END: Duration = Duration::from_secs(5);
-
-/// Why the database could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No connection became free in time. The request may be tried again.
-    #[error("no database connection became free in time")]
-    Busy,
-    /// The request holds a connection already. A fault of ours: what needs the database takes the transaction there is.
-    #[error("a request asked for a second connection while it held one")]
-    SecondConnection,
-    /// The server is too old to keep tenants apart.
-    #[error("PostgreSQL {0} has known faults in row-level security; use at least 15.14, 16.10, 17.6 or 18")]
-    ServerTooOld(i32),
-    /// The login could read round row-level security.
-    #[error(
-        "the database login, or a role it may become, is a superuser, bypasses row-level security, inherits or has rights of \
-         its own, or owns something; connect as the role `web` (see migrations/roles.sql)"
-    )]
-    LoginTooPowerful,
-    /// The answer to a commit was an error, or did not come: whether the change was made is not known. To be told from
-    /// what may simply be tried again.
-    #[error("a commit failed, its outcome is not known: {0}")]
-    Commit(#[source] sqlx::Error),
-    /// Somebody on the way to the server could read along or pass for it.
-    #[error("the database is on another machine; its URL must say sslmode=verify-full")]
-    Unprotected,
-    /// Anything else the database or the way to it answered.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-/// Whether the same request may go well a moment later: the database, or the way to it, was not there, was restarting or
-/// full, or another transaction was in the way for too long.
-#[must_use]
-pub fn is_temporary(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let error = match error.downcast_ref::<Error>() {
-        Some(Error::Busy) => return true,
-        Some(Error::Database(error)) => Some(error),
-        Some(_) => return false,
-        None => error.downcast_ref::<sqlx::Error>(),
-    };
-    match error {
-        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
-        Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-            // PostgreSQL, appendix A: connection exceptions, out of resources, and (each) the server is going down or not
-            // up yet; a statement ran out of time, a lock, a deadlock, a serialization failure.
-            let (class, known) = (code.get(..2), ["57P01", "57P02", "57P03", "57014", "55P03", "40P01", "40001"]);
-            matches!(class, Some("08" | "53")) || known.contains(&&*code)
-        }),
-        _ => false,
-    }
-}
 
 /// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
 /// handler's state.
@@ -79,16 +29,8 @@ pub struct Db {
     places: Places<Key>,
 }
 
-/// Who shares the connections: each organization, and for what belongs to none each plane.
-pub(crate) type Key = (&'static str, Option<Uuid>);
-
 /// The key of the question whether the database answers.
 const READINESS: Key = ("readiness", None);
-
-/// The key of work on the plane `P` for `owner`.
-pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
-    (P::ROLE, owner)
-}
 
 impl Db {
     /// Connects and checks what the whole design stands on: the server keeps policies, and (in production) the login
@@ -130,37 +72,34 @@ impl Db {
     }
 
     /// Begins a transaction bound to one organization, or to one person outside any.
-    pub async fn begin<M: crate::Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
+    pub async fn begin<M: Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
         let owner = owner.into();
         tx::begin(self.connection(key::<P>(Some(owner))).await?, &[(P::SETTING, owner)]).await
     }
 
     /// Begins a transaction on users, sessions and sign-ins. For `authn` alone.
-    pub async fn begin_identity<M: crate::Mode>(&self) -> Result<Tx<M, Identity>, Error> {
+    pub async fn begin_identity<M: Mode>(&self) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(None)).await?, &[]).await
     }
 
     /// The same for what an organization's provider has done: in the share of that organization.
-    pub async fn begin_identity_for<M: crate::Mode>(
-        &self,
-        organization: Option<TenantId>,
-    ) -> Result<Tx<M, Identity>, Error> {
+    pub async fn begin_identity_for<M: Mode>(&self, organization: Option<TenantId>) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(organization.map(TenantId::uuid))).await?, &[]).await
     }
 
     /// Begins a transaction that may only append to the audit log. For `audit` alone.
-    pub async fn begin_audit(&self) -> Result<Tx<Write, tx::Audit>, Error> {
-        tx::begin(self.connection(key::<tx::Audit>(None)).await?, &[]).await
+    pub async fn begin_audit(&self) -> Result<Tx<Write, plane::Audit>, Error> {
+        tx::begin(self.connection(key::<plane::Audit>(None)).await?, &[]).await
     }
 
     /// Begins a transaction on what is to be done later. For `jobs` alone, and what it has others do.
-    pub async fn begin_jobs(&self) -> Result<Tx<Write, tx::Jobs>, Error> {
-        tx::begin(self.connection(key::<tx::Jobs>(None)).await?, &[]).await
+    pub async fn begin_jobs(&self) -> Result<Tx<Write, plane::Jobs>, Error> {
+        tx::begin(self.connection(key::<plane::Jobs>(None)).await?, &[]).await
     }
 
     /// Begins a transaction that may only delete what has been kept for long enough. For the janitor of `jobs` alone.
-    pub async fn begin_janitor(&self) -> Result<Tx<Write, tx::Janitor>, Error> {
-        tx::begin(self.connection(key::<tx::Janitor>(None)).await?, &[]).await
+    pub async fn begin_janitor(&self) -> Result<Tx<Write, plane::Janitor>, Error> {
+        tx::begin(self.connection(key::<plane::Janitor>(None)).await?, &[]).await
     }
 
     /// Connects with the login that owns the database, for the commands of an operator.
@@ -168,15 +107,15 @@ impl Db {
     /// # Errors
     ///
     /// [`Error::Unprotected`] where the way to another machine is not protected, and what [`connect`](Self::connect) answers.
-    pub async fn of_owner(url: SecretString) -> Result<Self, Error> {
+    pub async fn connect_as_owner(url: SecretString) -> Result<Self, Error> {
         need_protection(&url)?;
         let config = Config { url, max_connections: 1, acquire_timeout_ms: 10_000, statement_cache: 100 };
         Self::connect(&config, false).await
     }
 
     /// Begins a transaction of an operator. Only the owner of the database may: the application's login is refused.
-    pub async fn begin_operator<M: crate::Mode>(&self) -> Result<Tx<M, tx::Operator>, Error> {
-        tx::begin(self.connection(key::<tx::Operator>(None)).await?, &[]).await
+    pub async fn begin_operator<M: Mode>(&self) -> Result<Tx<M, plane::Operator>, Error> {
+        tx::begin(self.connection(key::<plane::Operator>(None)).await?, &[]).await
     }
 
     /// Proves that the database answers and that its schema is there.

@@ -4,25 +4,29 @@
 //! ([`Read`], [`Write`]) and on which [`Plane`] it runs, and which the database has bound to one tenant, one person or
 //! one narrow role before the first query can be sent.
 
+mod access;
+mod authenticate;
 mod claim;
 mod config;
 mod connect;
-mod enter;
+mod connection;
+mod error;
 mod ids;
 mod keeping;
 mod migrate;
+mod plane;
 mod tx;
 
+pub use access::{
+    ClientFacts, Drift, Elevation, Enrolled, Membership, RequestAccess, SessionFacts, Unaccepted, WorkspaceFacts,
+};
+pub use authenticate::{PresentedToken, Scope, WriteLocks};
 pub use claim::one_connection;
 pub use config::{Config, SETTINGS};
-pub use connect::{Db, Error, is_temporary};
-pub use enter::{
-    ClientFacts, Drift, Elevation, Enrolled, Entry, Hold, Membership, Scope, SessionFacts, Shown, Unaccepted,
-    WorkspaceFacts,
-};
+pub use connect::Db;
+pub use error::{Error, is_temporary};
 pub use ids::{NotCanonical, TenantId, UserId, WorkspaceId};
 pub use keeping::{HOUR, Keep, Rule};
 pub use migrate::{MigrateError, migrate};
-pub use tx::{
-    Account, Audit, Identity, Janitor, Jobs, Mode, OnConstraint, Operator, Owned, Plane, Read, Tenant, Tx, Write,
-};
+pub use plane::{Account, Audit, Identity, Janitor, Jobs, Mode, Operator, Owned, Plane, Read, Tenant, Write};
+pub use tx::{OnConstraint, Tx};

@@ -4,13 +4,14 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::connect::{check_version, need_protection};
+use crate::error::Error;
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The server is too old, or does not answer.
     #[error(transparent)]
-    Database(#[from] crate::Error),
+    Database(#[from] Error),
     /// A migration failed or one that was applied has changed since.
     #[error(transparent)]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -50,7 +51,7 @@ const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
 /// A lock, a deadlock, a serialization failure: what somebody else did at the same moment.
 fn was_in_the_way(error: &MigrateError) -> bool {
     let source = match error {
-        MigrateError::Database(crate::Error::Database(error))
+        MigrateError::Database(Error::Database(error))
         | MigrateError::Migration(
             sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
         ) => Some(error),

@@ -1,114 +1,12 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use fair::Place;
-use sqlx::pool::PoolConnection;
-use sqlx::{Executor, PgConnection, Postgres};
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::claim::Claim;
-use crate::connect::Key;
-use crate::{Error, TenantId, UserId};
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// What a transaction may do: [`Read`] or [`Write`].
-pub trait Mode: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
-    #[doc(hidden)]
-    const BEGIN: &'static str;
-}
-
-/// May only look. The database refuses writes as well, and every query of the transaction sees the same moment.
-#[derive(Debug)]
-pub enum Read {}
-/// May look and change.
-#[derive(Debug)]
-pub enum Write {}
-
-impl sealed::Sealed for Read {}
-impl sealed::Sealed for Write {}
-impl Mode for Read {
-    const BEGIN: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-}
-impl Mode for Write {
-    const BEGIN: &'static str = "BEGIN";
-}
-
-/// Whose rows a transaction sees: each plane is one database role with its own grants and policies.
-pub trait Plane: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
-    #[doc(hidden)]
-    const ROLE: &'static str;
-}
-
-/// Rows of one organization.
-#[derive(Debug)]
-pub enum Tenant {}
-/// What one person sees outside any organization.
-#[derive(Debug)]
-pub enum Account {}
-/// Users, sessions and running sign-ins, and where a person belongs.
-#[derive(Debug)]
-pub enum Identity {}
-/// Appending to the audit log.
-#[derive(Debug)]
-pub enum Audit {}
-/// What is to be done later.
-#[derive(Debug)]
-pub enum Jobs {}
-/// Deleting what has been kept for long enough.
-#[derive(Debug)]
-pub enum Janitor {}
-/// What an operator does for the people of the installation. The login of the application cannot become it.
-#[derive(Debug)]
-pub enum Operator {}
-
-impl sealed::Sealed for Tenant {}
-impl sealed::Sealed for Account {}
-impl sealed::Sealed for Identity {}
-impl sealed::Sealed for Audit {}
-impl sealed::Sealed for Jobs {}
-impl sealed::Sealed for Janitor {}
-impl sealed::Sealed for Operator {}
-impl Plane for Tenant {
-    const ROLE: &'static str = "tenant_rows";
-}
-impl Plane for Account {
-    const ROLE: &'static str = "account_rows";
-}
-impl Plane for Identity {
-    const ROLE: &'static str = "identity_rows";
-}
-impl Plane for Audit {
-    const ROLE: &'static str = "audit_rows";
-}
-impl Plane for Jobs {
-    const ROLE: &'static str = "jobs_rows";
-}
-impl Plane for Janitor {
-    const ROLE: &'static str = "janitor_rows";
-}
-impl Plane for Operator {
-    const ROLE: &'static str = "operator_rows";
-}
-
-/// A plane whose rows have an owner, to whom its transactions are bound: one organization or one person.
-pub trait Owned: Plane {
-    /// Type of the owner.
-    type Owner: Copy + Into<Uuid> + Send + Sync;
-    #[doc(hidden)]
-    const SETTING: &'static str;
-}
-
-impl Owned for Tenant {
-    type Owner = TenantId;
-    const SETTING: &'static str = "app.tenant_id";
-}
-impl Owned for Account {
-    type Owner = UserId;
-    const SETTING: &'static str = "app.user_id";
-}
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::plane::{Mode, Plane, Tenant, Write};
 
 /// A transaction that is bound before anyone can use it. Dropped, it is rolled back.
 ///
@@ -141,34 +39,6 @@ impl Owned for Account {
 pub struct Tx<M: Mode, P: Plane = Tenant> {
     connection: Connection,
     kind: PhantomData<(M, P)>,
-}
-
-/// A connection of the pool, the request's claim to it, and the place it takes among those who share the pool.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pooled: PoolConnection<Postgres>,
-    _claim: Claim,
-    _place: Place<Key>,
-}
-
-impl Connection {
-    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim, place: Place<Key>) -> Self {
-        Self { pooled, _claim: claim, _place: place }
-    }
-}
-
-impl Deref for Connection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.pooled
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.pooled
-    }
 }
 
 impl<M: Mode, P: Plane> Tx<M, P> {

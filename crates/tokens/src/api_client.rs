@@ -5,7 +5,7 @@ use audit::Actor;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, Utc};
-use tenancy::{ClientFacts, Entry, Hold, Plane, Read, Scope, Shown, TenantId, Tx, Write};
+use tenancy::{ClientFacts, Plane, PresentedToken, Read, RequestAccess, Scope, TenantId, Tx, Write, WriteLocks};
 use web::{Context, Error, Whose};
 
 use crate::dpop::{ALGORITHMS, Proof};
@@ -25,7 +25,7 @@ pub struct ApiClient {
     facts: ClientFacts,
     scopes: Scopes,
     /// What it showed, to look it up again when the request writes.
-    shown: Shown,
+    shown: PresentedToken,
     since: DateTime<Utc>,
     scheme: Scheme,
     context: Context,
@@ -91,7 +91,7 @@ enum Scheme {
 
 /// What a request proves.
 struct Proved {
-    shown: Shown,
+    shown: PresentedToken,
     /// What the token says of them. A signature says nothing.
     token: Option<(TenantId, String)>,
     since: DateTime<Utc>,
@@ -178,12 +178,12 @@ impl Tokens {
         &self,
         parts: &mut Parts,
         scope: Scope,
-    ) -> Result<(ApiClient, Tx<Read, P>, Entry), Error> {
+    ) -> Result<(ApiClient, Tx<Read, P>, RequestAccess), Error> {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let now = self.0.authn.clock().now();
         let Proved { shown, token, since, scheme } = self.proved(parts, &context, now).await?;
-        let found = self.0.db.enter_client::<Read, P>(shown, scope, Hold::default()).await?;
+        let found = self.0.db.authenticate_client::<Read, P>(shown, scope, WriteLocks::default()).await?;
         let (facts, tx, entry) = found.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
         let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
         if other_tenant {
@@ -211,9 +211,9 @@ impl Tokens {
         &self,
         client: &ApiClient,
         scope: Scope,
-        hold: Hold,
-    ) -> Result<(ApiClient, Tx<Write, P>, Entry), Error> {
-        let found = self.0.db.enter_client::<Write, P>(client.shown, scope, hold).await?;
+        hold: WriteLocks,
+    ) -> Result<(ApiClient, Tx<Write, P>, RequestAccess), Error> {
+        let found = self.0.db.authenticate_client::<Write, P>(client.shown, scope, hold).await?;
         let (facts, tx, entry) = found.ok_or_else(|| self.refuses(client.scheme, Refusal::Token))?;
         let given = Scopes::stored(facts.scopes.clone(), self.offered());
         let scopes = client.scopes.clone().within(&given);
@@ -231,7 +231,7 @@ impl Tokens {
         let (scheme, token) = Scheme::of(&parts.headers).ok_or_else(none)?;
         if scheme == Scheme::Signature {
             let client = self.signer(parts, context, now).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
-            let shown = Shown { client, family: None, jti: None };
+            let shown = PresentedToken { client, family: None, jti: None };
             return Ok(Proved { shown, token: None, since: now, scheme });
         }
         let began = Instant::now();
@@ -257,7 +257,8 @@ impl Tokens {
             // RFC 9449, section 7.2: a bound token is nothing without its key, and no other token has one.
             (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => return Err(self.refuses(scheme, Refusal::Scheme)),
         }
-        let shown = Shown { client: verified.client_id, family: Some(verified.family), jti: Some(verified.jti) };
+        let shown =
+            PresentedToken { client: verified.client_id, family: Some(verified.family), jti: Some(verified.jti) };
         let since = DateTime::from_timestamp(verified.iat, 0).unwrap_or(now);
         Ok(Proved { shown, token: Some((verified.tenant, verified.scope)), since, scheme })
     }

@@ -1,5 +1,5 @@
 use authz::{Entity, PathParams, Resource};
-use tenancy::{Entry, Read, Tx, UserId};
+use tenancy::{Read, RequestAccess, Tx, UserId};
 use web::Result;
 
 /// What is a person's own, outside any organization.
@@ -18,7 +18,7 @@ impl Resource for Account {
     type Plane = tenancy::Account;
     type View = super::ViewAccount;
 
-    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read, tenancy::Account>, entry: &RequestAccess, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.user.map(|owner| Self { owner }))
     }
 

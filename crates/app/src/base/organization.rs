@@ -1,5 +1,5 @@
 use authz::{Entity, PathParams, Resource};
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
+use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use web::Result;
 
 /// An organization somebody is a member of.
@@ -31,7 +31,7 @@ impl Resource for Organization {
     type Plane = Tenant;
     type View = super::ViewOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.membership.as_ref().map(Self::of))
     }
 

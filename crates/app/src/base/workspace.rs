@@ -1,5 +1,5 @@
 use authz::{Entity, PathParams, Resource};
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId};
+use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, WorkspaceFacts, WorkspaceId};
 use web::Result;
 
 use super::Organization;
@@ -28,7 +28,7 @@ impl Resource for Workspace {
     type Plane = Tenant;
     type View = super::ViewWorkspace;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &PathParams) -> Result<Option<Self>> {
         Ok(Self::of(entry.membership.as_ref(), entry.workspace.as_ref()))
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgExecutor;
 use sqlx::postgres::PgPoolOptions;
-use tenancy::{Db, Hold, Read, Scope, Tenant};
+use tenancy::{Db, Read, Scope, Tenant, WriteLocks};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -71,7 +71,8 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     let scope = Scope { tenant: Some(tenant.into()), workspace: Some(workspace.into()) };
     #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
     let now = chrono::Utc::now();
-    let entered = db.enter::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, Hold::default()).await;
+    let entered =
+        db.authenticate::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, WriteLocks::default()).await;
     let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     select(&mut *tx, tenant, workspace).await
 }

@@ -2,7 +2,7 @@ use authn::{Authn, Limit, SignedIn};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
-use tenancy::{Entry, Membership, Mode, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{Membership, Mode, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result, moment};
 
@@ -89,7 +89,7 @@ impl Resource for Approval {
     type Plane = Tenant;
     type View = super::ViewApproval;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("approval") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.0.pop())
     }

@@ -2,7 +2,7 @@ use authn::Authn;
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use tokens::{NewSecret, Scopes};
 use uuid::Uuid;
 use web::{Error, Line, Result, name_key};
@@ -45,7 +45,7 @@ impl Resource for ApiClient {
     type Plane = Tenant;
     type View = super::ViewClient;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("client") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.pop())
     }

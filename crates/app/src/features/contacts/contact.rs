@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tenancy::{Entry, OnConstraint, Read, Tenant, Tx, UserId, Write};
+use tenancy::{OnConstraint, Read, RequestAccess, Tenant, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Email, Error, Line, Paragraph, Result};
 
@@ -44,7 +44,7 @@ impl Resource for Contact {
     type View = super::ViewContact;
     const DATA: Option<&'static str> = Some("internal");
 
-    async fn load(tx: &mut Tx<Read>, entry: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, entry: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let workspace = Workspace::of(entry.membership.as_ref(), entry.workspace.as_ref());
         let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
         let found = sqlx::query!(

@@ -2,7 +2,7 @@ use authn::Limit;
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -76,7 +76,7 @@ impl Resource for Elevation {
     type Plane = Tenant;
     type View = super::ViewElevation;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("elevation") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.0.pop())
     }

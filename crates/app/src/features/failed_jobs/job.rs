@@ -3,7 +3,7 @@ use authn::Limit;
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Entry, Read, Tenant, TenantId, Tx, Write};
+use tenancy::{Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -35,7 +35,7 @@ impl Resource for FailedJob {
     type Plane = Tenant;
     type View = super::ViewFailedJob;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("job") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.0.pop())
     }

@@ -3,7 +3,7 @@ use authn::{Authn, Limit};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Entry, Membership, Read, Tenant, TenantId, Tx, Write};
+use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -43,7 +43,7 @@ impl Resource for Invitation {
     type Plane = Tenant;
     type View = super::RevokeInvitation;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Invitation,

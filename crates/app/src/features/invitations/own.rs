@@ -2,7 +2,7 @@ use audit::Actor;
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tenancy::{Account, Entry, OnConstraint, Read, TenantId, Tx, UserId, Write};
+use tenancy::{Account, OnConstraint, Read, RequestAccess, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -26,7 +26,7 @@ impl Resource for OwnInvitation {
     type Plane = Account;
     type View = super::AcceptInvitation;
 
-    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read, Account>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("own_invitation") else { return Ok(None) };
         Ok(sqlx::query_as!(
             OwnInvitation,

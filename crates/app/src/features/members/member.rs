@@ -1,7 +1,7 @@
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Result};
 
 use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
@@ -30,7 +30,7 @@ impl Resource for Member {
     type Plane = Tenant;
     type View = super::ViewMember;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Member,

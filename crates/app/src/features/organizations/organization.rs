@@ -3,7 +3,7 @@ use authn::Limit;
 use authz::{Entity, PathParams, Resource};
 use chrono::Duration;
 use serde_json::json;
-use tenancy::{Entry, Read, Tenant, TenantId, Tx, UserId, Write};
+use tenancy::{Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Line, Result};
 
 use super::ORGANIZATION_CREATED;
@@ -21,7 +21,7 @@ impl Resource for NewOrganization {
     type Plane = Tenant;
     type View = super::CreateOrganization;
 
-    async fn load(_: &mut Tx<Read>, entry: &Entry, _: &PathParams) -> Result<Option<Self>> {
+    async fn load(_: &mut Tx<Read>, entry: &RequestAccess, _: &PathParams) -> Result<Option<Self>> {
         Ok(entry.user.map(Self::by))
     }
 

@@ -2,7 +2,7 @@ use audit::{Actor, Event};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tenancy::{Account, Entry, OnConstraint, Read, Tx, UserId, Write};
+use tenancy::{Account, OnConstraint, Read, RequestAccess, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Line, Result};
 
@@ -25,7 +25,7 @@ impl Resource for Passkey {
     type Plane = Account;
     type View = super::RenamePasskey;
 
-    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read, Account>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("passkey") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Passkey,

@@ -2,7 +2,7 @@ use audit::{Actor, Event};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tenancy::{Account, Entry, Read, Tx, UserId, Write};
+use tenancy::{Account, Read, RequestAccess, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -19,7 +19,7 @@ impl Resource for Session {
     type Plane = Account;
     type View = super::EndSession;
 
-    async fn load(tx: &mut Tx<Read, Account>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read, Account>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("session") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Session,

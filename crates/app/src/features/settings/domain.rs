@@ -3,7 +3,7 @@ use authn::{Limit, domain_record};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
-use tenancy::{Entry, OnConstraint, Read, Tenant, TenantId, Tx, Write};
+use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -59,7 +59,7 @@ impl Resource for Domain {
     type Plane = Tenant;
     type View = super::ProveDomain;
 
-    async fn load(tx: &mut Tx<Read>, _: &Entry, path: &PathParams) -> Result<Option<Self>> {
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("domain") else { return Ok(None) };
         Ok(find(tx, Some(id)).await?.pop())
     }

@@ -1,0 +1,178 @@
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::types::Json;
+use sqlx::{Executor, Row};
+use uuid::Uuid;
+
+use crate::access::{ClientFacts, Membership, RequestAccess, SessionFacts, WorkspaceFacts};
+use crate::connect::Db;
+use crate::connection::key;
+use crate::error::Error;
+use crate::ids::{TenantId, UserId, WorkspaceId};
+use crate::plane::{Mode, Plane};
+use crate::tx::Tx;
+
+/// Key of the advisory lock behind [`WriteLocks::serialized`], beside those of other crates for the same organization.
+const SERIALIZED: i64 = 4;
+
+/// What the URL of a request selects. It selects and never grants: the membership is read from the database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope {
+    /// The organization in the path.
+    pub tenant: Option<TenantId>,
+    /// The workspace in the path.
+    pub workspace: Option<WorkspaceId>,
+}
+
+/// What a writing transaction locks before the look-up, until it ends. A reading transaction locks nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteLocks {
+    /// The organization that the request was admitted to.
+    pub tenant: Option<TenantId>,
+    /// The person whose membership there is locked: it cannot end or change before the transaction ends.
+    pub user: Option<UserId>,
+    /// The client of the API that is locked in the same way.
+    pub client: Option<Uuid>,
+    /// Waits for other transactions of the organization that also say so. For actions that change memberships: two people
+    /// who remove each other would each lock the membership that the other one waits for.
+    pub serialized: bool,
+    /// The organization that is being created. The transaction is bound to it instead.
+    pub new_tenant: Option<TenantId>,
+}
+
+/// What a client of the API has presented.
+#[derive(Clone, Copy, Debug)]
+pub struct PresentedToken {
+    /// The client.
+    pub client: Uuid,
+    /// Family of its token. `None` if it signed the request itself.
+    pub family: Option<Uuid>,
+    /// Id of its token.
+    pub jti: Option<Uuid>,
+}
+
+/// The answer of `identity.enter` and `identity.enter_client`.
+#[derive(Deserialize)]
+struct LookupRow<S> {
+    session: S,
+    membership: Option<Membership>,
+    workspace: Option<WorkspaceFacts>,
+}
+
+impl<S> LookupRow<S> {
+    fn into_access(self, user: impl FnOnce(&S) -> Option<UserId>) -> (S, RequestAccess) {
+        let Self { session, membership, workspace } = self;
+        let user = user(&session);
+        (session, RequestAccess { user, membership, workspace })
+    }
+}
+
+impl Db {
+    /// Looks up the session with this token and binds a transaction to what it may see, in one round trip.
+    ///
+    /// `None` if no live session has this token. On the tenant plane the transaction is bound to the organization only if
+    /// the person is a member; otherwise every query on tenant rows fails.
+    ///
+    /// A request is admitted by a reading transaction, and writes in a second one after its body has arrived. The second
+    /// one begins with the same look-up, so that it knows who is asking now, and with the `locks`.
+    ///
+    /// # Errors
+    ///
+    /// What the database or the way to it answers; [`Error::Busy`] if no connection became free in time.
+    pub async fn authenticate<M: Mode, P: Plane>(
+        &self,
+        token_hash: &[u8; 32],
+        now: DateTime<Utc>,
+        scope: Scope,
+        locks: WriteLocks,
+    ) -> Result<Option<(SessionFacts, Tx<M, P>, RequestAccess)>, Error> {
+        let mut hash = String::with_capacity(64);
+        for byte in token_hash {
+            let _ = write!(hash, "{byte:02x}");
+        }
+        let call = format!("identity.enter('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
+        let found = self.look_up::<M, P, SessionFacts>(scope, &call, locks).await?;
+        Ok(found.map(|(tx, row)| {
+            let (session, access) = row.into_access(|session| Some(session.user));
+            (session, tx, access)
+        }))
+    }
+
+    /// Looks up a client of the API and binds a transaction to what it may see, as [`authenticate`](Self::authenticate)
+    /// does for a session. `None` if the client is gone, or what it presents was revoked.
+    ///
+    /// # Errors
+    ///
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn authenticate_client<M: Mode, P: Plane>(
+        &self,
+        presented: PresentedToken,
+        scope: Scope,
+        locks: WriteLocks,
+    ) -> Result<Option<(ClientFacts, Tx<M, P>, RequestAccess)>, Error> {
+        let PresentedToken { client, family, jti } = presented;
+        let call = format!("identity.enter_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
+        let found = self.look_up::<M, P, ClientFacts>(scope, &call, locks).await?;
+        Ok(found.map(|(tx, row)| {
+            let (client, access) = row.into_access(|client| client.user);
+            (client, tx, access)
+        }))
+    }
+
+    async fn look_up<M: Mode, P: Plane, S: DeserializeOwned + Send + Unpin + 'static>(
+        &self,
+        scope: Scope,
+        call: &str,
+        locks: WriteLocks,
+    ) -> Result<Option<(Tx<M, P>, LookupRow<S>)>, Error> {
+        let mut connection = self.connection(key::<P>(scope.tenant.map(TenantId::uuid))).await?;
+        let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, locks.sql(), locks.bind());
+        let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
+        // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.
+        // One simple message carries begin, the look-up and the role, because a round trip is what costs here.
+        #[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
+        let rows = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        // Locks answer with rows of their own. The look-up comes last and always has one.
+        let found: Option<Json<LookupRow<S>>> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        Ok(found.map(|Json(row)| (Tx::begun(connection), row)))
+    }
+}
+
+impl WriteLocks {
+    /// Statements that wait for transactions that are changing what is locked. In `READ COMMITTED` the look-up after them
+    /// sees what they waited for.
+    fn sql(self) -> String {
+        let mut sql = String::new();
+        let Some(tenant) = self.tenant else { return sql };
+        if self.serialized {
+            let _ = write!(sql, "SELECT pg_advisory_xact_lock(hashtextextended('{tenant}', {SERIALIZED})); ");
+        }
+        let _ = write!(sql, "SET LOCAL ROLE tenant_rows; SET LOCAL app.tenant_id = '{tenant}'; ");
+        if let Some(user) = self.user {
+            let _ = write!(sql, "SELECT FROM tenant.memberships WHERE user_id = '{user}' FOR KEY SHARE; ");
+        }
+        if let Some(client) = self.client {
+            let _ = write!(sql, "SELECT FROM tenant.api_clients WHERE id = '{client}' FOR KEY SHARE; ");
+        }
+        // Unbound again: only the look-up may bind.
+        sql.push_str("SET LOCAL app.tenant_id = ''; ");
+        sql
+    }
+
+    fn bind(self) -> String {
+        self.new_tenant.map(|tenant| format!("; SET LOCAL app.tenant_id = '{tenant}'")).unwrap_or_default()
+    }
+}
+
+impl Scope {
+    fn sql(self) -> String {
+        format!("{}, {}", id(self.tenant.map(TenantId::uuid)), id(self.workspace.map(WorkspaceId::uuid)))
+    }
+}
+
+fn id(id: Option<Uuid>) -> String {
+    id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'"))
+}

@@ -1,0 +1,45 @@
+use std::ops::{Deref, DerefMut};
+
+use fair::Place;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use uuid::Uuid;
+
+use crate::claim::Claim;
+use crate::plane::Plane;
+
+/// Who shares the connections: each organization, and for what belongs to none each plane.
+pub(crate) type Key = (&'static str, Option<Uuid>);
+
+/// The key of work on the plane `P` for `owner`.
+pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
+    (P::ROLE, owner)
+}
+
+/// A connection of the pool, the request's claim to it, and the place it takes among those who share the pool.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pooled: PoolConnection<Postgres>,
+    _claim: Claim,
+    _place: Place<Key>,
+}
+
+impl Connection {
+    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim, place: Place<Key>) -> Self {
+        Self { pooled, _claim: claim, _place: place }
+    }
+}
+
+impl Deref for Connection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.pooled
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.pooled
+    }
+}
