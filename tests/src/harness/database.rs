@@ -1,3 +1,4 @@
+use devkit::postgres::{random_hex, verifier};
 use secrecy::SecretString;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -79,8 +80,8 @@ impl Template {
         template.set_path(TEMPLATE);
         tenancy::migrate(&SecretString::from(template.to_string())).await.unwrap();
         devkit::seed::seed(template.as_str(), "http://127.0.0.1:0").await.unwrap();
-        let web_password = Uuid::now_v7().simple().to_string();
-        let login = format!("alter role web password '{web_password}'");
+        let web_password = random_hex(24).unwrap();
+        let login = format!("alter role web password '{}'", verifier(&web_password).unwrap());
         connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(login))).await.unwrap();
         connection.close().await.unwrap();
         Self { server, web_password }
