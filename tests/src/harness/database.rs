@@ -1,9 +1,13 @@
+use std::sync::{Arc, Mutex};
+
 use devkit::postgres::{random_hex, verifier};
 use secrecy::SecretString;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
+
+use super::owner::Owner;
 
 const TEMPLATE: &str = "holdfast_template";
 
@@ -14,6 +18,8 @@ pub(crate) struct Database {
     pub(crate) owner_url: String,
     /// The application's way in: the role `web`, which has no right of its own.
     pub(crate) web_url: String,
+    /// Connections of the superuser that nobody uses now.
+    idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
 struct Template {
@@ -37,11 +43,22 @@ impl Database {
         let mut web = owner.clone();
         web.set_username("web").unwrap();
         web.set_password(Some(&template.web_password)).unwrap();
-        Self { owner_url: owner.into(), web_url: web.into() }
+        Self { owner_url: owner.into(), web_url: web.into(), idle: Arc::default() }
     }
 
-    /// A connection that sees everything.
-    pub(crate) async fn owner(&self) -> PgConnection {
+    /// A connection that sees everything, to make single statements with: the next caller gets the same one, because
+    /// opening it costs more than most statements. Leave no transaction, lock or setting behind: those need a `session`.
+    pub(crate) async fn owner(&self) -> Owner {
+        let idle = self.idle.lock().unwrap().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.session().await,
+        };
+        Owner::new(connection, Arc::clone(&self.idle))
+    }
+
+    /// A connection that sees everything and that nothing else uses. Dropped, it is closed.
+    pub(crate) async fn session(&self) -> PgConnection {
         PgConnection::connect(&self.owner_url).await.unwrap()
     }
 

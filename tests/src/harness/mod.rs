@@ -6,6 +6,7 @@ mod database;
 mod evidence;
 pub(crate) mod log;
 mod made;
+mod owner;
 pub(crate) mod passkey;
 mod pgbouncer;
 mod race;
@@ -371,7 +372,7 @@ impl World {
 
     /// Keeps everybody from the contacts until what is returned is dropped.
     pub(crate) async fn block_contacts(&self) -> PgConnection {
-        let mut owner = self.database.owner().await;
+        let mut owner = self.database.session().await;
         owner.execute("begin; lock table tenant.contacts in access exclusive mode").await.unwrap();
         owner
     }
