@@ -8,7 +8,7 @@ use app::State;
 use app::config::Config;
 use app::operator::{self, Reason};
 use authn::{Authn, Clock};
-use authz::Authorizer;
+use authz::{Authorizer, Policies};
 use secrecy::SecretString;
 use tenancy::Db;
 use tokens::Tokens;
@@ -127,7 +127,8 @@ async fn run() -> Result<(), Failure> {
     worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping())?).await;
     worker.start(app::DomainCheck::new(db.clone(), authn.clone())).await;
     let decisions = audit::Decisions::start(db.clone());
-    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies())?;
+    let policies = Policies::load(&app::policies())?;
+    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), policies);
     let state = State::new(authn, authorizer, tokens, db.clone(), config.security, &config.http);
     let app = app::app(state, config.http.limits(production));
 

@@ -11,7 +11,7 @@ use web::Error;
 
 use crate::caller::Caller;
 use crate::entity::{Entity, Facts};
-use crate::policies::{Policies, PolicyError, PolicySource};
+use crate::policies::Policies;
 
 /// May they. Holds the policies, and who can say who is asking; cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ struct Inner {
     authn: Authn,
     tokens: Tokens,
     decisions: Decisions,
-    policies: Policies,
+    policies: Arc<Policies>,
     engine: cedar_policy::Authorizer,
 }
 
@@ -109,21 +109,11 @@ pub enum Factor {
 }
 
 impl Authorizer {
-    /// Checks the policies against the schema and the code, and refuses to be made of unsound ones.
-    pub fn new(
-        authn: Authn,
-        tokens: Tokens,
-        decisions: Decisions,
-        sources: &[PolicySource],
-    ) -> Result<Self, PolicyError> {
-        let policies = Policies::load(sources)?;
+    /// Decides by these policies. They are shared: several authorizers may have the same.
+    #[must_use]
+    pub fn new(authn: Authn, tokens: Tokens, decisions: Decisions, policies: impl Into<Arc<Policies>>) -> Self {
         let engine = cedar_policy::Authorizer::new();
-        Ok(Self(Arc::new(Inner { authn, tokens, decisions, policies, engine })))
-    }
-
-    /// Checks policies without a database.
-    pub fn check(sources: &[PolicySource]) -> Result<(), PolicyError> {
-        Policies::load(sources).map(drop)
+        Self(Arc::new(Inner { authn, tokens, decisions, policies: policies.into(), engine }))
     }
 
     /// Puts a case together and checks it against the schema.
@@ -222,7 +212,7 @@ impl Authorizer {
     }
 
     fn response(&self, case: &Case, action: &'static str, context: Context) -> Result<Response, String> {
-        let Policies { schema, by_action, .. } = &self.0.policies;
+        let Policies { schema, by_action, .. } = &*self.0.policies;
         let asked = by_action.get(action).ok_or("no such action")?;
         let Case { known, resource, .. } = case;
         let (principal, action) = (known.principal.clone(), asked.action.uid());

@@ -23,5 +23,5 @@ pub use authorizer::{Authorizer, Factor, Verdict};
 pub use caller::Caller;
 pub use entity::{Entity, Facts};
 pub use guard::{Guard, Guarded, Public};
-pub use policies::{PolicyError, PolicySource};
+pub use policies::{Policies, PolicyError, PolicySource};
 pub use routes::{Routes, Row};

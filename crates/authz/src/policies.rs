@@ -60,7 +60,7 @@ pub enum PolicyError {
 
 /// Policies that were checked against the schema and the code.
 #[derive(Debug)]
-pub(crate) struct Policies {
+pub struct Policies {
     pub(crate) schema: Schema,
     /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
     /// than the answer did.
@@ -84,7 +84,12 @@ pub(crate) struct Asked {
 const GIVES_ACCESS: &str = r#"Action::"GivesAccess""#;
 
 impl Policies {
-    pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
+    /// Checks the policies against the schema and the code.
+    ///
+    /// # Errors
+    ///
+    /// They are unsound: the application must not start.
+    pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
         let (fragment, warnings) = SchemaFragment::from_cedarschema_str(&text).map_err(unsound)?;
         if let Some(warning) = warnings.into_iter().next() {

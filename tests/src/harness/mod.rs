@@ -22,10 +22,11 @@ pub(crate) use withheld::Sent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use authn::{Authn, Clock};
-use authz::{Authorizer, Row};
+use authz::{Authorizer, Policies, Row};
 use chrono::Utc;
 use devkit::dns::Dns;
 use devkit::idp::{Client as IdpClient, Idp};
@@ -104,6 +105,13 @@ impl Place {
 pub(crate) fn sealing_keys() -> sealing::Keys {
     let key = devkit::seed::sealing_key().unwrap().into();
     sealing::Keys::new(&sealing::Config { key, previous_key: None }).unwrap()
+}
+
+/// The policies of the application. They are the same in every world, and checking them takes longer than all else that a
+/// world starts with.
+fn policies() -> Arc<Policies> {
+    static ONCE: LazyLock<Arc<Policies>> = LazyLock::new(|| Arc::new(Policies::load(&app::policies()).unwrap()));
+    Arc::clone(&ONCE)
 }
 
 /// Lets a provider read the time from the clock of the application, which stands still between moves.
@@ -194,7 +202,7 @@ impl World {
         worker.start(mail::Sender::new(&config.mail, false, db.clone()).unwrap()).await;
         worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping()).unwrap()).await;
         let decisions = audit::Decisions::start(db.clone());
-        let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), &app::policies()).unwrap();
+        let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), policies());
         let (kept_authn, kept_db) = (authn.clone(), db.clone());
         let state = app::State::new(authn, authorizer, tokens, db, config.security, &config.http);
         let app = app::app(state, config.http.limits(settings.contains(&ONE_HOST)));
