@@ -322,6 +322,8 @@ fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
     ];
     if home.temporary {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"]);
+        // Nothing lives long enough to be worth keeping in order, or to be copied elsewhere.
+        settings.extend(["autovacuum=off", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=256MB"]);
     }
     for setting in settings {
         command.arg("-c").arg(setting);

@@ -20,12 +20,19 @@ pub(crate) struct Database {
     pub(crate) web_url: String,
     /// Connections of the superuser that nobody uses now.
     idle: Arc<Mutex<Vec<PgConnection>>>,
+    _until: Arc<Until>,
 }
+
+/// The name of a database whose test has not ended. Dropped, the database may go.
+struct Until(String);
 
 struct Template {
     server: Url,
     web_password: String,
 }
+
+/// Databases of tests that have ended. The next test drops them, when nothing is connected to them any more.
+static OVER: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 static ONCE: OnceCell<Template> = OnceCell::const_new();
 
@@ -34,16 +41,20 @@ impl Database {
         let template = ONCE.get_or_init(Template::make).await;
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut server = PgConnection::connect(template.server.as_str()).await.unwrap();
-        // The name is ours: letters and digits.
-        let create = format!("create database {name} template {TEMPLATE}");
-        server.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create))).await.unwrap();
+        let over = std::mem::take(&mut *OVER.lock().unwrap());
+        // The names are ours: letters and digits. Copying files is cheaper than logging what they hold.
+        let drops = over.iter().map(|name| format!("drop database if exists {name} with (force)"));
+        for statement in drops.chain([format!("create database {name} template {TEMPLATE} strategy file_copy")]) {
+            server.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await.unwrap();
+        }
         server.close().await.unwrap();
         let mut owner = template.server.clone();
         owner.set_path(&name);
         let mut web = owner.clone();
         web.set_username("web").unwrap();
         web.set_password(Some(&template.web_password)).unwrap();
-        Self { owner_url: owner.into(), web_url: web.into(), idle: Arc::default() }
+        let (idle, until) = (Arc::default(), Arc::new(Until(name)));
+        Self { owner_url: owner.into(), web_url: web.into(), idle, _until: until }
     }
 
     /// A connection that sees everything, to make single statements with: the next caller gets the same one, because
@@ -79,6 +90,12 @@ impl Database {
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&mut self.owner().await).await.unwrap()
+    }
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        OVER.lock().unwrap().push(std::mem::take(&mut self.0));
     }
 }
 
