@@ -206,7 +206,7 @@ async fn the_database_lets_nobody_join_but_as_invited() {
     let join = |as_whom: Uuid, role: &'static str, organization: Uuid, user: Uuid| {
         let database = world.database.clone();
         async move {
-            let mut owner = database.owner().await;
+            let mut owner = database.session().await;
             let sql = format!(
                 "begin; set local role account_rows; set local app.user_id = '{as_whom}'; set local app.sign_on = '';
                  insert into tenant.memberships (tenant_id, user_id, role) values ('{organization}', '{user}', '{role}');
@@ -221,7 +221,7 @@ async fn the_database_lets_nobody_join_but_as_invited() {
     assert!(join(nora, "viewer", world.globex.organization, nora).await.is_err(), "another organization");
     assert!(join(nora, "viewer", acme, gus).await.is_err(), "for somebody else");
     assert!(join(gus, "viewer", acme, gus).await.is_err(), "by the invitation of somebody else");
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let as_nora = |what: &str| {
         let sql = format!(
             "begin; set local role account_rows; set local app.user_id = '{nora}'; set local app.sign_on = ''; {what}; rollback"
@@ -319,7 +319,7 @@ async fn of_joining_and_what_is_changed_in_the_same_moment_one_is_done() {
         world.change("delete from tenant.invitations").await;
         assert_eq!(invite(&mut adam, &world, "nora@example.com", "viewer").await.status, 303);
         let id = invitation(&world, "nora@example.com").await;
-        let mut owner = world.database.owner().await;
+        let mut owner = world.database.session().await;
         let under_way = format!("begin; {change}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(under_way)).execute(&mut owner).await.unwrap();
         let asked = tokio::spawn({

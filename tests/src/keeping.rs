@@ -98,7 +98,7 @@ async fn what_is_over_goes_step_by_step_and_the_rest_stays() {
 #[tokio::test]
 async fn records_are_kept_for_a_year_whatever_is_configured_and_deleted_by_the_janitor_alone() {
     let world = World::start_with(&NEVER).await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let old = "
         insert into audit.events (id, at, kind, target) values
           ('01890000-0000-7000-8000-000000000001', now() - interval '364 days', 'test', 'x'),

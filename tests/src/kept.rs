@@ -401,7 +401,7 @@ async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     world.wait(IDLE);
     let unkept = "select concat_ws(' ', (select count(*) from audit.events), (select count(*) from identity.sessions
                     where ended_at is null), (select count(*) from identity.ceremonies))";
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let before: String = sqlx::query_scalar(unkept).fetch_one(&mut owner).await.unwrap();
     let rows = browser_routes().into_iter().filter(|row| row.method == "POST");
     let rows: Vec<_> = rows.filter(|row| !["Public", "LogoutNotice"].contains(&row.guard)).collect();

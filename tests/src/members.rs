@@ -160,7 +160,7 @@ async fn of_two_owners_who_leave_at_once_one_stays() {
         let form: &[(&str, &str)] =
             if what == "role" { &[("role", "viewer"), ("reason", "Out")] } else { &[("reason", "Out")] };
         // Both are past their guards, and wait for the organization to be free, when the race begins.
-        let mut owner = world.database.owner().await;
+        let mut owner = world.database.session().await;
         owner.execute("begin; select from tenant.organizations for update").await.unwrap();
         race(&world, owner, olivia.post(&to_olivia, form), adam.post(&to_adam, form)).await;
         let owners = "select count(*) from tenant.memberships m join tenant.organizations o using (tenant_id)
@@ -217,7 +217,7 @@ async fn of_two_changes_to_one_membership_the_later_is_told_that_it_changed() {
     let world = World::start().await;
     let (olivia, adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     let address = url(&world, "vera", "role").await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     owner.execute("begin; select from tenant.memberships where role = 'viewer' for update").await.unwrap();
     let change = |mut client: crate::harness::Client, role: &'static str| {
         let address = address.clone();

@@ -126,7 +126,7 @@ async fn key_on(client: &mut Client, page: &str) -> String {
 
 /// Both wait to write their key.
 async fn twice_at_once(world: &World, client: &Client, path: &str, form: &[(&str, &str)]) -> [Answer; 2] {
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     owner.execute("begin; lock table identity.one_time_keys in share row exclusive mode").await.unwrap();
     let (mut one, mut other) = (client.clone(), client.clone());
     let (one, other) = (one.post(path, form), other.post(path, form));

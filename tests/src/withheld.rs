@@ -73,7 +73,7 @@ async fn no_route_writes_what_was_decided_before_its_sender_lost_it() {
     let filled = Filled::of(&world, world.acme).await;
     // Somebody else owns Acme too, so that Olivia can go.
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
-    let (mut owner, mut tried) = (world.database.owner().await, 0);
+    let (mut owner, mut tried) = (world.database.session().await, 0);
     for change in CHANGES.iter().filter(|change| change.path != SIGN_OUT) {
         // Invitations end with their inviter.
         let filled = Filled { invitation: world.new_invitation(world.acme).await, ..filled };
@@ -119,7 +119,7 @@ async fn nothing_is_written_in_a_role_that_has_ended() {
         panic!("it does not read its form")
     };
     world.change("update tenant.elevations set ended_at = now() where approved_at is not null").await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let before = state(&mut owner).await;
     assert!(matches!(withheld.send().await.status(), 403 | 404));
     assert_eq!(state(&mut owner).await, before);
@@ -137,7 +137,7 @@ const CLIENT_REVOCATIONS: [(&str, &str); 4] = [
 #[tokio::test]
 async fn no_route_of_the_api_writes_what_was_decided_before_its_client_lost_it() {
     let world = World::start().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let contacts = format!("/api/v1{}", world.acme.contacts());
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
     let writes: Vec<_> =
@@ -177,7 +177,7 @@ async fn a_membership_is_held_until_what_it_allowed_is_done() {
         async move { carl.post(&contacts, &[("name", "In time")]).await }
     });
     world.until_blocked(1).await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let removing = tokio::spawn(async move {
         sqlx::query("delete from tenant.memberships where role = 'creator'").execute(&mut owner).await.unwrap()
     });

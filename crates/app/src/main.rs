@@ -8,7 +8,7 @@ use app::State;
 use app::config::Config;
 use app::operator::{self, Reason};
 use authn::{Authn, Clock};
-use authz::Authorizer;
+use authz::{Authorizer, Policies};
 use secrecy::SecretString;
 use tenancy::Db;
 use tokens::Tokens;
@@ -128,7 +128,8 @@ async fn run() -> Result<(), Failure> {
     worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry))?).await;
     registry.start_jobs(&worker, &db, &authn).await;
     let decisions = audit::Decisions::start(db.clone());
-    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), registry.policies())?;
+    let policies = Policies::load(registry.policies())?;
+    let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), policies);
     let readiness = app::Readiness::new(db.clone(), &config.http);
     let state = State::new(authn, authorizer, tokens, readiness, config.security, registry);
     let app = app::app(state, config.http.limits(production));

@@ -335,7 +335,11 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
             tenant: self.member.as_ref().map(|member| member.membership.tenant),
             user: caller.user(),
             client: caller.client(),
-            serialized: self.pending.decisions.iter().any(|(decision, _)| self.authorizer.gives_access(decision.action)),
+            serialized: self
+                .pending
+                .decisions
+                .iter()
+                .any(|(decision, _)| self.authorizer.gives_access(decision.action)),
             new_tenant: self.on.creates_tenant(),
         };
         let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, hold).await?;

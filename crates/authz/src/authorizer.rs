@@ -14,7 +14,7 @@ use tokens::{ApiClient, Scopes, Tokens};
 use web::{Error, LocalPath, Result};
 
 use crate::entity::Entity;
-use crate::policies::{Policies, PolicyError, PolicySource};
+use crate::policies::Policies;
 use crate::request::{AuthzRequest, Caller, RequestContext};
 
 /// Where a factor is asked for.
@@ -30,7 +30,7 @@ struct Inner {
     authn: Authn,
     tokens: Tokens,
     decisions: Decisions,
-    policies: Policies,
+    policies: Arc<Policies>,
     engine: cedar_policy::Authorizer,
 }
 
@@ -87,29 +87,11 @@ pub(crate) enum Granted<P: Plane> {
 }
 
 impl Authorizer {
-    /// Checks the policies against the schema and the code.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the policies.
-    pub fn new(
-        authn: Authn,
-        tokens: Tokens,
-        decisions: Decisions,
-        sources: &[PolicySource],
-    ) -> Result<Self, PolicyError> {
-        let policies = Policies::load(sources)?;
+    /// Decides by these policies. Several authorizers may share them.
+    #[must_use]
+    pub fn new(authn: Authn, tokens: Tokens, decisions: Decisions, policies: impl Into<Arc<Policies>>) -> Self {
         let engine = cedar_policy::Authorizer::new();
-        Ok(Self(Arc::new(Inner { authn, tokens, decisions, policies, engine })))
-    }
-
-    /// Checks policies without a database.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the policies.
-    pub fn check(sources: &[PolicySource]) -> Result<(), PolicyError> {
-        Policies::load(sources).map(drop)
+        Self(Arc::new(Inner { authn, tokens, decisions, policies: policies.into(), engine }))
     }
 
     /// Answers the guard of a route: the decision is recorded, and a refusal is the response to the request.

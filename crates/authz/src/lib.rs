@@ -23,7 +23,7 @@ pub use authorized::{Authorized, CallerKind};
 pub use authorizer::{Authorizer, Decision, Factor};
 pub use entity::{Entity, Sensitivity};
 pub use guard::{Guard, Guarded, Public};
-pub use policies::{PolicyError, PolicySource};
+pub use policies::{Policies, PolicyError, PolicySource};
 pub use request::{Caller, MemberContext};
 pub use routes::{Route, Routes};
 pub use viewer::Viewer;

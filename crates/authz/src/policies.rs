@@ -58,7 +58,7 @@ pub enum PolicyError {
 
 /// Policies that were checked against the schema and the code.
 #[derive(Debug)]
-pub(crate) struct Policies {
+pub struct Policies {
     pub(crate) schema: Schema,
     /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
     /// than the answer did.
@@ -87,7 +87,7 @@ impl Policies {
     /// # Errors
     ///
     /// What is wrong with them.
-    pub(crate) fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
+    pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let (schema, entity_types) = schemas(sources)?;
         let policies = policies(sources)?;
         let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);

@@ -7,6 +7,7 @@ mod install;
 mod place;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -22,6 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use self::install::Install;
 use self::place::Place;
+pub use self::verifier::verifier;
 use crate::processes::{Lock, LockError, end, end_orphan, tail};
 
 /// How long a server may take to start: after a crash it repeats what its log holds.
@@ -135,17 +137,7 @@ impl Cluster {
     pub async fn login(&self, role: &str) -> Result<String, Error> {
         let password = random_hex(24)?;
         let mut connection = PgConnection::connect_with(&self.options("holdfast")).await?;
-        sqlx::query("select set_config('devkit.role', $1, false), set_config('devkit.password', $2, false)")
-            .bind(role)
-            .bind(&password)
-            .execute(&mut connection)
-            .await?;
-        connection
-            .execute(
-                "do $$ begin execute format('alter role %I password %L', \
-                 current_setting('devkit.role'), current_setting('devkit.password')); end $$",
-            )
-            .await?;
+        set_password(&mut connection, role, &password).await?;
         connection.close().await?;
         Ok(self.url(role, &password))
     }
@@ -187,6 +179,7 @@ impl Cluster {
             if let Some(mut connection) = cluster.ready(started).await? {
                 let find = "select from pg_database where datname = 'holdfast'";
                 if sqlx::query(find).fetch_optional(&mut connection).await?.is_none() {
+                    set_password(&mut connection, "owner", &cluster.password).await?;
                     connection.execute("create database holdfast").await?;
                 }
                 connection.close().await?;
@@ -219,6 +212,19 @@ impl Cluster {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Gives a role a random password, which the server keeps as its [`verifier`].
+async fn set_password(connection: &mut PgConnection, role: &str, random: &str) -> Result<(), Error> {
+    sqlx::query("select set_config('devkit.role', $1, false), set_config('devkit.password', $2, false)")
+        .bind(role)
+        .bind(verifier(random)?)
+        .execute(&mut *connection)
+        .await?;
+    let alter = "do $$ begin execute format('alter role %I password %L', \
+                 current_setting('devkit.role'), current_setting('devkit.password')); end $$";
+    connection.execute(alter).await?;
+    Ok(())
 }
 
 /// The server's process. Dropped, it is shut down in order.
@@ -316,6 +322,8 @@ fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
     ];
     if home.temporary {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"]);
+        // Nothing lives long enough to be worth keeping in order, or to be copied elsewhere.
+        settings.extend(["autovacuum=off", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=256MB"]);
     }
     for setting in settings {
         command.arg("-c").arg(setting);

@@ -377,7 +377,7 @@ async fn the_example_of_the_page_about_the_api_is_a_request_that_is_taken() {
         .unwrap()
         .seal(place, secret.as_bytes())
         .unwrap();
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     for sql in [
         "insert into tenant.organizations (tenant_id, name) select $1, 'Example' where $2 <> $3 and $4 is not null",
         "insert into tenant.workspaces (tenant_id, id, name, name_key)

@@ -70,7 +70,7 @@ async fn what_a_session_is_just_adding_does_not_outlast_its_end() {
     let mut erin = world.sign_in("erin").await;
     let mut device = Authenticator::new(&world);
     let credential = device.create(&options(&mut erin, "/account/passkeys/options").await).to_string();
-    let mut block = world.database.owner().await;
+    let mut block = world.database.session().await;
     sqlx::raw_sql("begin; select from identity.ceremonies for update").execute(&mut block).await.unwrap();
     let (mut sending, form) = (erin.clone(), credential);
     let enrolling = tokio::spawn(async move {
@@ -95,7 +95,7 @@ async fn what_a_session_is_just_adding_does_not_outlast_its_end() {
     world.until_blocked(1).await;
     // Whoever ends it waits for what holds it, and so finds what it adds.
     let ending = tokio::spawn({
-        let mut owner = world.database.owner().await;
+        let mut owner = world.database.session().await;
         async move {
             let end = "update identity.sessions set ended_at = now(), ended_why = 'a test' where ended_at is null";
             sqlx::raw_sql(end).execute(&mut owner).await.unwrap();

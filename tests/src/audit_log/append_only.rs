@@ -39,7 +39,7 @@ async fn no_role_of_the_application_changes_or_removes_a_record() {
 #[tokio::test]
 async fn the_owner_of_the_tables_does_not_change_or_remove_a_record_by_a_slip() {
     let world = World::start().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     for (role, table) in ["migrator", "owner"].into_iter().flat_map(|role| LOGS.map(|table| (role, table))) {
         let merge = format!("insert into {table} select * from {table} on conflict (id) do update set at = now()");
         for change in changes(table).into_iter().chain([merge]) {

@@ -76,7 +76,7 @@ async fn every_change_leaves_its_event_and_its_decision_in_the_same_transaction(
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (user, filled) = (world.user("olivia").await, Filled::of(&world, world.acme).await);
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     for change in CHANGES {
         let answer = change.make(&world, &mut olivia, &filled).await;
         assert!(answer.status < 400, "{}: {}", change.path, answer.text());
@@ -130,7 +130,7 @@ async fn a_change_whose_event_or_decision_cannot_be_recorded_does_not_happen() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let filled = Filled::of(&world, world.acme).await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     // The last one is not removed, with or without a record.
     assert_eq!(enrol(&mut olivia, &mut Authenticator::new(&world), "Another").await.status, 303);
     let mut ready = Vec::new();
@@ -182,7 +182,7 @@ async fn a_change_of_permission_records_who_why_and_the_ticket_and_does_not_happ
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (user, filled) = (world.user("olivia").await, Filled::of(&world, world.acme).await);
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let sensitive = sensitive();
     let permissions = CHANGES.iter().filter(|change| {
         change.path.starts_with("/o/") && change.path != PROVES && !change.path.contains("/contacts/")

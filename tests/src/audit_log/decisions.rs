@@ -91,7 +91,7 @@ async fn a_decision_names_the_policy_set_and_the_time_it_was_made_at() {
     let read = olivia.get(&world.acme.contacts()).await;
     let written = olivia.post(&world.acme.contacts(), &[("name", "Ada")]).await;
     world.settle_decisions().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let mut sets = Vec::new();
     for answer in [&read, &written] {
         let (set, at): (Vec<u8>, chrono::DateTime<chrono::Utc>) =

@@ -41,7 +41,7 @@ async fn attempted(owner: &mut PgConnection, times: i64) {
 async fn decisions_the_database_refuses_are_tried_again_until_it_takes_them() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     refuse(&mut owner).await;
     let mut requests = Vec::new();
     for _ in 0..5 {
@@ -67,7 +67,7 @@ async fn decisions_the_database_refuses_are_tried_again_until_it_takes_them() {
 async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_unrecorded() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     refuse(&mut owner).await;
     let decision = Decision {
         tenant: None,

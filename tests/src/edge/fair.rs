@@ -27,7 +27,7 @@ async fn however_many_ask_whether_it_is_ready_the_database_is_asked_once_and_oth
     let [request, acquire] = PATIENT;
     let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "2"), request, acquire]).await;
     let mut stranger = world.stranger();
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     owner.execute("begin; lock table identity.users in access exclusive mode").await.unwrap();
     let mut probes = Vec::new();
     for _ in 0..300 {
@@ -55,7 +55,7 @@ async fn however_many_ask_whether_it_is_ready_the_database_is_asked_once_and_oth
 #[tokio::test]
 async fn whether_it_is_ready_does_not_wait_for_those_who_sign_in() {
     let world = World::start_with(&[("DATABASE__MAX_CONNECTIONS", "4"), PATIENT[0], PATIENT[1]]).await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     owner.execute("begin; lock table identity.limits in access exclusive mode").await.unwrap();
     let starts: Vec<_> = (0..6)
         .map(|_| {

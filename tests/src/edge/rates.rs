@@ -110,7 +110,7 @@ async fn an_organization_is_asked_so_often_and_only_by_its_own() {
     }
     assert_refused(&erin.get(&world.acme.contacts()).await, "organization");
     assert_eq!(erin.get("/account").await.status, 200);
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let join = "insert into tenant.memberships (tenant_id, user_id, role) values ($1, $2, 'viewer')";
     let joined =
         sqlx::query(join).bind(world.globex.organization).bind(world.user("erin").await).execute(&mut owner).await;

@@ -96,7 +96,7 @@ async fn nobody_approves_their_own() {
 async fn what_is_looked_for_is_found_in_the_index_of_what_is_open() {
     let world = World::start().await;
     world.new_elevation(world.acme).await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     owner.execute("set enable_seqscan = off; set enable_bitmapscan = off").await.unwrap();
     let plan: Vec<String> = sqlx::query_scalar(
         "explain select e.id from tenant.elevations e

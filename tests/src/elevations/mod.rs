@@ -259,7 +259,7 @@ async fn what_is_decided_and_done_under_it_is_marked() {
     let activity = olivia.get(&format!("{}/activity?action=contact.created", world.acme.url())).await;
     assert!(activity.body.contains("Elevated") && activity.body.contains(&id.to_string()), "{}", activity.text());
     world.settle_decisions().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     for (answer, expected) in [(&read, Some(id)), (&refused, Some(id)), (&wrote, Some(id)), (&account, None)] {
         let marks: Vec<Option<Uuid>> =
             sqlx::query_scalar("select distinct elevation from audit.decisions where request_id = $1")

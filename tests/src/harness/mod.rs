@@ -6,6 +6,7 @@ mod database;
 mod evidence;
 pub(crate) mod log;
 mod made;
+mod owner;
 pub(crate) mod passkey;
 mod pgbouncer;
 mod race;
@@ -21,10 +22,11 @@ pub(crate) use withheld::Sent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use authn::{Authn, Clock};
-use authz::{Authorizer, Route};
+use authz::{Authorizer, Policies, Route};
 use chrono::Utc;
 use devkit::dns::Dns;
 use devkit::idp::{Client as IdpClient, Idp};
@@ -108,6 +110,13 @@ impl Place {
 pub(crate) fn sealing_keys() -> sealing::Keys {
     let key = devkit::seed::sealing_key().unwrap().into();
     sealing::Keys::new(&sealing::Config { key, previous_key: None }).unwrap()
+}
+
+/// The policies of the application. They are the same in every world, and checking them takes longer than all else that a
+/// world starts with.
+fn policies() -> Arc<Policies> {
+    static ONCE: LazyLock<Arc<Policies>> = LazyLock::new(|| Arc::new(Policies::load(registry().policies()).unwrap()));
+    Arc::clone(&ONCE)
 }
 
 /// Lets a provider read the time from the clock of the application, which stands still between moves.
@@ -199,8 +208,7 @@ impl World {
         worker.start(mail::Sender::new(&config.mail, false, db.clone()).unwrap()).await;
         worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry)).unwrap()).await;
         let decisions = audit::Decisions::start(db.clone());
-        let authorizer =
-            Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), registry.policies()).unwrap();
+        let authorizer = Authorizer::new(authn.clone(), tokens.clone(), decisions.clone(), policies());
         let (kept_authn, kept_db) = (authn.clone(), db.clone());
         let readiness = app::Readiness::new(db, &config.http);
         let state = app::State::new(authn, authorizer, tokens, readiness, config.security, registry);
@@ -379,7 +387,7 @@ impl World {
 
     /// Keeps everybody from the contacts until what is returned is dropped.
     pub(crate) async fn block_contacts(&self) -> PgConnection {
-        let mut owner = self.database.owner().await;
+        let mut owner = self.database.session().await;
         owner.execute("begin; lock table tenant.contacts in access exclusive mode").await.unwrap();
         owner
     }

@@ -26,7 +26,7 @@ impl World {
         one: impl Future<Output = Answer>,
         other: impl Future<Output = Answer>,
     ) -> [u16; 2] {
-        let mut owner = self.database.owner().await;
+        let mut owner = self.database.session().await;
         owner.execute("begin").await.unwrap();
         owner.execute(lock).await.unwrap();
         let mut statuses = self.race(owner, one, other).await.map(|answer| answer.status);

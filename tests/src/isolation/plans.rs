@@ -47,7 +47,7 @@ async fn the_policies_read_the_setting_once_per_query() {
 #[tokio::test]
 async fn the_list_of_contacts_and_its_search_use_the_indexes_that_lead_with_the_tenant() {
     let world = World::start().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     // 200 organizations with 100 contacts each, beside the seeded ones.
     owner
         .execute(

@@ -168,7 +168,7 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
     let refused = connect(&database.owner_url, true).await.unwrap_err();
     assert!(matches!(refused, tenancy::Error::LoginTooPowerful), "{refused}");
 
-    let mut owner = database.owner().await;
+    let mut owner = database.session().await;
     let login = format!("login_{}", Uuid::now_v7().simple());
     let made = format!(
         "create role {login} login noinherit password 'x';

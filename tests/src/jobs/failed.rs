@@ -64,7 +64,7 @@ async fn of_two_who_retry_at_once_one_does_and_what_has_expired_is_tried_no_more
     let world = World::start().await;
     let job = world.new_failed_job(world.acme).await;
     let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     sqlx::raw_sql("begin; select from jobs.queue for update").execute(&mut owner).await.unwrap();
     let answers = world.race(owner, retry(&mut olivia, &world, job), retry(&mut adam, &world, job)).await;
     let mut statuses = answers.each_ref().map(|answer| answer.status);
@@ -103,7 +103,7 @@ async fn a_worker_with_an_old_lease_says_nothing_of_a_job_that_is_tried_again() 
     // It is tried as if it were new, and postponed; only its count goes on.
     let postponed = "select count(*) from jobs.queue where tries = 4 and failed_at is null and due_at > now() + interval '270 seconds'";
     world.until(postponed, 1).await;
-    let mut worker = world.database.owner().await;
+    let mut worker = world.database.session().await;
     let old = sqlx::query("delete from jobs.queue where id = $1 and tries = 3").bind(job);
     assert_eq!(old.execute(&mut worker).await.unwrap().rows_affected(), 0);
 }

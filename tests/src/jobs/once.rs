@@ -196,7 +196,7 @@ async fn of_all_processes_one_queues_what_comes_again_and_once_in_a_period() {
 #[tokio::test]
 async fn a_producer_queues_for_whom_it_is_bound_to_and_reads_nothing_of_others() {
     let world = World::start().await;
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let (acme, globex, me) = (world.acme.organization, world.globex.organization, world.user("nora").await);
     let insert = |tenant: &str, owner: &str| {
         format!(

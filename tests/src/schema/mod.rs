@@ -34,7 +34,7 @@ async fn migrated() -> Database {
 
 /// Fails with every offender of every rule, and with every rule that does not see what breaks it.
 async fn hold(rules: &[Rule]) {
-    let mut owner = migrated().await.owner().await;
+    let mut owner = migrated().await.session().await;
     let mut complaints = Vec::new();
     for rule in rules {
         complaints.extend(offenders(&mut owner, rule).await.iter().map(|name| format!("{name}: {}", rule.says)));

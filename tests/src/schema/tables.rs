@@ -244,7 +244,7 @@ async fn nothing_reads_round_the_policies_of_a_table() {
 #[tokio::test]
 async fn a_table_that_nobody_protected_cannot_be_reached() {
     let database = Database::create().await;
-    let mut owner = database.owner().await;
+    let mut owner = database.session().await;
     owner
         .execute(
             "set role migrator; create table tenant.invoices (tenant_id uuid, id uuid, primary key (tenant_id, id))",

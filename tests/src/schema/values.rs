@@ -43,7 +43,7 @@ async fn every_id_the_application_makes_is_of_version_7() {
     assert_eq!(olivia.get(&contacts).await.status, 200);
     world.settle_decisions().await;
 
-    let mut owner = world.database.owner().await;
+    let mut owner = world.database.session().await;
     let columns: Vec<(String, String)> = sqlx::query_as(
         "select c.oid::regclass::text, a.attname::text from pg_attribute a
            join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace

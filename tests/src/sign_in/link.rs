@@ -179,7 +179,7 @@ async fn what_changed_since_the_link_was_sent_counts() {
         world.mailbox.clear();
         let (mut client, token) = asked(&world).await;
         let vera = world.user("vera").await;
-        let mut owner = world.database.owner().await;
+        let mut owner = world.database.session().await;
         sqlx::query(change).bind(vera).execute(&mut owner).await.unwrap();
         assert_eq!(use_it(&mut client, &token).await.status, status, "{change}");
         sqlx::query(undo).bind(vera).execute(&mut owner).await.unwrap();

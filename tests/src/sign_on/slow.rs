@@ -36,7 +36,7 @@ async fn what_waits_for_the_notices_of_one_provider_keeps_nobody_else_waiting() 
         comers.push((client, location.strip_prefix(&world.url("")).unwrap().to_owned()));
     }
     // Somebody acts on a notice of Acme's provider, at length.
-    let mut notice = world.database.owner().await;
+    let mut notice = world.database.session().await;
     let lock = format!("select pg_advisory_lock(hashtextextended('o-{}', 0))", world.acme.organization);
     sqlx::Executor::execute(&mut notice, sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
     let coming: Vec<_> = comers

@@ -210,7 +210,7 @@ async fn a_sign_out_and_a_sign_in_in_the_same_moment_leave_no_session() {
     let mut client = world.stranger();
     let callback = world.click_at_provider(&mut client, "olivia").await;
     let token = world.idp.logout_token("holdfast", Some("olivia"), None, LogoutFault::None);
-    let mut gate = world.database.owner().await;
+    let mut gate = world.database.session().await;
     sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))").bind("dev").execute(&mut gate).await.unwrap();
     let finishing = tokio::spawn(async move { client.get_from_elsewhere(&callback).await.status });
     world.until_blocked(1).await;

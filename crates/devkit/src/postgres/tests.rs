@@ -37,6 +37,9 @@ async fn a_temporary_cluster_lets_roles_in_by_password_and_leaves_nothing() -> R
     PgConnection::connect(&visitor).await?.ping().await?;
     let guess = PgConnection::connect(&cluster.url("visitor", "guess")).await;
     assert!(guess.is_err_and(|error| error.as_database_error().is_some_and(|e| e.code().as_deref() == Some("28P01"))));
+    let kept = "select rolpassword from pg_authid where rolname in ('owner', 'visitor')";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&mut connection).await?;
+    assert!(kept.len() == 2 && kept.iter().all(|kept| kept.starts_with("SCRAM-SHA-256$1:")), "{kept:?}");
 
     cluster.stop();
     assert!(!dir.exists());
