@@ -9,6 +9,7 @@ pub mod operator;
 mod account;
 mod activity;
 mod actor;
+mod addresses;
 mod api;
 mod approvals;
 mod authenticator;
@@ -48,6 +49,7 @@ use web::Limits;
 use self::api::{Api, Scope};
 
 pub use self::settings::DomainCheck;
+pub use addresses::ADDRESSES;
 pub use operations::origin_of_requests;
 pub use state::State;
 
@@ -150,8 +152,8 @@ pub fn told() -> Vec<Told> {
 pub fn app(state: State, limits: Limits) -> Router {
     let routes = routes().into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let again = routes.clone().with_state(state.clone());
-    let routes = routes.layer(from_fn_with_state(again, authn::go_on)).merge(web::assets());
-    web::edge(routes, limits, tenancy::is_temporary).with_state(state)
+    let routes = routes.layer(from_fn_with_state((again, ADDRESSES), authn::go_on)).merge(web::assets());
+    web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
 }
 
 /// Middleware for [`tenancy::one_connection`].

@@ -43,7 +43,7 @@ pub(crate) fn feature() -> Feature {
         .get("/.well-known/jwks.json", endpoint::keys)
         .get("/.well-known/oauth-authorization-server", endpoint::metadata)
         .get("/.well-known/oauth-protected-resource", endpoint::resource)
-        .get(tokens::RESOURCE_METADATA, endpoint::resource);
+        .get(crate::ADDRESSES.resource_metadata, endpoint::resource);
     let api = Api::default()
         .get(OPENAPI, openapi::document, openapi::DOCUMENT)
         .post(TOKEN, endpoint::token, endpoint::TOKEN)
