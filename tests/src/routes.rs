@@ -86,6 +86,49 @@ fn the_table_of_routes_is_the_reviewed_one() {
     insta::assert_snapshot!("routes", text);
 }
 
+#[test]
+fn every_address_that_other_crates_are_given_is_a_route() {
+    // All fields, so that a new one is looked at here.
+    let web::Addresses {
+        sign_in,
+        sign_in_callback,
+        reserved_provider_keys,
+        sign_in_link,
+        signed_out,
+        step_up,
+        step_up_code,
+        resume,
+        sessions,
+        verify_email,
+        programs,
+        api,
+        token_endpoint,
+        resource_metadata,
+        probes,
+    } = app::ADDRESSES;
+    let table = app::table();
+    let is_route = |method: &str, path: &str| table.iter().any(|route| route.method == method && route.path == path);
+    let pages = [sign_in, sign_in_callback, sign_in_link, signed_out, step_up, resume, sessions, verify_email];
+    for page in pages.iter().chain(probes).chain([&resource_metadata]) {
+        assert!(is_route("GET", page), "{page}");
+    }
+    for form in [step_up, step_up_code, resume, token_endpoint] {
+        assert!(is_route("POST", form), "{form}");
+    }
+    assert!([api, token_endpoint].iter().all(|address| address.starts_with(programs)), "{programs}");
+    for route in table.iter().filter(|route| route.api) {
+        assert!(route.path.starts_with(api), "{}", route.path);
+    }
+    let below =
+        |route: &Route| Some(route.path.strip_prefix(sign_in)?.strip_prefix('/')?.split('/').next()?.to_owned());
+    let mut reserved: Vec<_> = table.iter().filter_map(below).filter(|key| !key.starts_with('{')).collect();
+    reserved.sort();
+    reserved.dedup();
+    let mut known = reserved_provider_keys.to_vec();
+    known.sort_unstable();
+    assert_eq!(reserved, known, "what a provider's key cannot be");
+}
+
 // control: POL-01
 #[tokio::test]
 async fn nobody_gets_in_without_a_session() {

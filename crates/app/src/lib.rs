@@ -19,7 +19,7 @@ use web::Limits;
 
 use self::base::Feature;
 
-pub use base::{Readiness, Registry, RegistryError, SecurityContact, State, Told, origin_of_requests};
+pub use base::{ADDRESSES, Readiness, Registry, RegistryError, SecurityContact, State, Told, origin_of_requests};
 pub use features::DomainCheck;
 
 /// What all features registered.
@@ -44,8 +44,8 @@ pub fn app(state: State, limits: Limits) -> Router {
     let routes = features::all().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.into_routes()));
     let routes = routes.into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let again = routes.clone().with_state(state.clone());
-    let routes = routes.layer(from_fn_with_state(again, authn::go_on)).merge(web::assets());
-    web::edge(routes, limits, tenancy::is_temporary).with_state(state)
+    let routes = routes.layer(from_fn_with_state((again, ADDRESSES), authn::go_on)).merge(web::assets());
+    web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
 }
 
 /// Middleware for [`tenancy::one_connection`].

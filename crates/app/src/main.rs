@@ -116,7 +116,7 @@ async fn run() -> Result<(), Failure> {
     let keys = sealing::Keys::new(&config.sealing)?;
     let db = Db::connect(&config.database, production).await?;
     let url = &config.http.public_url;
-    let authn = Authn::new(config.authn, url, production, keys.clone(), db.clone(), Clock::system())?;
+    let authn = Authn::new(config.authn, url, app::ADDRESSES, production, keys.clone(), db.clone(), Clock::system())?;
     // Beside the start: a provider that is down must not keep anything from starting.
     let providers = authn.clone();
     tokio::spawn(async move { providers.check_providers().await });

@@ -21,7 +21,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Providers that organizations bring.
     pub sign_on: SignOnConfig,
-    /// Identity providers by key. The key stands in their addresses: `/sign-in/{key}/callback`.
+    /// Identity providers by key. The key is part of the address that they send people back to.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
 }

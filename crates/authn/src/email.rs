@@ -75,7 +75,7 @@ impl Authn {
              If you did not ask for it, somebody may have given your address by mistake. Then there is nothing to do.\n\
              Give the code to nobody: we never ask for it in a call or in a mail.\n",
             LIFETIME.num_minutes(),
-            self.url("/account/email"),
+            self.url(self.0.addresses.verify_email),
         );
         let mail = Mail {
             kind: "email.code",

@@ -14,7 +14,7 @@ use tenancy::{Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, Tena
 use tower::ServiceExt;
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Context, Error, LocalPath, Whose};
+use web::{Addresses, Context, Error, LocalPath, Whose};
 
 use crate::secret::{Token, hash};
 use crate::{Authn, SignedIn, session, session_cookie};
@@ -25,10 +25,6 @@ const LIFETIME: Duration = Duration::minutes(10);
 const MOST: i64 = 5;
 /// The longest path that is kept, in bytes. Ours are shorter.
 const LONGEST_PATH: usize = 2048;
-/// Where somebody is asked, after signing in, whether to send a form that came without a session.
-const RESUME: &str = "/resume";
-/// The paths whose handlers can answer with a [`Kept`].
-const RESUMING_PATHS: [&str; 3] = ["/step-up", "/step-up/code", RESUME];
 
 /// A form that was kept, and is now done as it was sent ([`go_on`]).
 #[derive(Clone, Debug)]
@@ -108,8 +104,9 @@ impl Authn {
         let form = web::form_of_refused(parts).await?;
         let tx = self.0.db.begin_identity::<Write>().await?;
         let (id, cookie) = self.keep(tx, &sender, action, path, &form).await?;
-        let resume = LocalPath::or_home(&format!("{RESUME}?kept={id}"));
-        Ok(Error::StepUp(format!("/sign-in?return_to={}", resume.encoded()), Some(cookie)))
+        let addresses = &self.0.addresses;
+        let resume = LocalPath::or_home(&format!("{}?kept={id}", addresses.resume));
+        Ok(Error::StepUp(format!("{}?return_to={}", addresses.sign_in, resume.encoded()), Some(cookie)))
     }
 
     /// The person of the ended session whose token the browser shows, if nothing was suspicious about its end.
@@ -236,9 +233,11 @@ fn name(id: Uuid) -> String {
 }
 
 /// Middleware around the whole application that does what a [`Kept`] form asked for, in the request that took it: the same
-/// router, the same guards, the session with its newest token. `router` is the application without this.
-pub async fn go_on(State(router): State<Router>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !RESUMING_PATHS.contains(&request.uri().path()) {
+/// router, the same guards, the session with its newest token. `router` is the application without this, and `addresses`
+/// has the routes whose handlers answer with such a form.
+pub async fn go_on(State((router, addresses)): State<(Router, Addresses)>, request: Request, next: Next) -> Response {
+    let resuming = [addresses.step_up, addresses.step_up_code, addresses.resume];
+    if request.method() != Method::POST || !resuming.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let (mut headers, context) = (request.headers().clone(), request.extensions().get::<Context>().cloned());

@@ -50,6 +50,7 @@ use std::time::Duration;
 
 use sealing::Keys;
 use tenancy::{Db, HOUR, Keep, Rule, keep};
+use web::Addresses;
 use webauthn_rs::Webauthn;
 
 pub use self::settings::SETTINGS;
@@ -118,14 +119,16 @@ struct Inner {
     webauthn: Webauthn,
     keys: Keys,
     public_url: String,
+    addresses: Addresses,
 }
 
 impl Authn {
-    /// Checks the configuration and keeps the door to the database. Providers are not asked yet: one that is down must
+    /// Checks the configuration and keeps the door to the database. `addresses` are below `public_url`. Providers are not asked yet: one that is down must
     /// not keep the application from starting.
     pub fn new(
         config: Config,
         public_url: &str,
+        addresses: Addresses,
         production: bool,
         keys: Keys,
         db: Db,
@@ -138,7 +141,9 @@ impl Authn {
         let http = HttpClient::new(&dns)?;
         let mut providers = BTreeMap::new();
         for (key, provider) in config.providers {
-            let provider = Provider::new(&key, provider, public_url, production, http.clone())?;
+            let redirect = format!("{public_url}{}", addresses.callback_of(&key));
+            let reserved = addresses.reserved_provider_keys;
+            let provider = Provider::new(&key, reserved, provider, redirect, production, http.clone())?;
             providers.insert(key, Arc::new(provider));
         }
         let (session, recovery, limits) = (config.session, config.recovery, config.limits);
@@ -158,6 +163,7 @@ impl Authn {
             webauthn,
             keys,
             public_url: public_url.to_owned(),
+            addresses,
         })))
     }
 
@@ -170,6 +176,12 @@ impl Authn {
                 Err(error) => tracing::error!(provider = key, %error, "identity provider unusable"),
             }
         }
+    }
+
+    /// The addresses that the product gave.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.0.addresses
     }
 
     /// The clock everything here goes by.

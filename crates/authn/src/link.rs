@@ -118,7 +118,7 @@ impl Authn {
              Device:  {}\n\
              Network: {}\n\n\
              If you did not ask for it, there is nothing to do. Do not pass it on: nobody of ours will ask you for it.\n",
-            self.url(&format!("/sign-in/link/confirm?token={}", token.reveal())),
+            self.url(&format!("{}?token={}", self.0.addresses.sign_in_link, token.reveal())),
             context.client.device,
             context.client.network,
         );

@@ -65,7 +65,7 @@ impl Authn {
         let state = Token::of_browser(headers, COOKIE)?;
         url.query_pairs_mut()
             .append_pair("client_id", &provider.config.client_id)
-            .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", self.0.public_url))
+            .append_pair("post_logout_redirect_uri", &self.url(self.0.addresses.signed_out))
             .append_pair("state", state.reveal());
         Ok(SignedOut { provider_url: Some(url.into()), state: Some(state.reveal().to_owned()), ..here })
     }

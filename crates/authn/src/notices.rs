@@ -207,7 +207,7 @@ impl Authn {
                 format!("When:    {when}\n\nIf you did not expect it, ask an owner or admin of your organization.\n")
             }
             Notice::ClientSecret { path, .. } => yours("end the client, and every session you do not know", path),
-            _ => yours("look at your sessions and end those you do not know", "/account/sessions"),
+            _ => yours("look at your sessions and end those you do not know", self.0.addresses.sessions),
         };
         let text = format!("{what}\n\n{end}");
         Mail { kind, subject: subject.to_owned(), text, good_for: None }

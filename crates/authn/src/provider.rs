@@ -79,20 +79,20 @@ impl Known {
 impl Provider {
     pub(crate) fn new(
         key: &str,
+        reserved: &[&str],
         config: ProviderConfig,
-        public_url: &str,
+        redirect: String,
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
-        // Next to /sign-in/{key} stand these.
-        let fits = !["passkey", "link", "organization"].contains(&key)
+        let fits = !reserved.contains(&key)
             && !key.starts_with(PREFIX)
             && (1..=32).contains(&key.len())
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !fits {
             return Err(ConfigError::Key(key.to_owned()));
         }
-        Self::at(key, config, public_url, (None, Reach::Https), production, http)
+        Self::at(key, config, redirect, (None, Reach::Https), production, http)
     }
 
     /// One that an organization brings. Its addresses are somebody else's choice.
@@ -100,19 +100,19 @@ impl Provider {
         tenant: TenantId,
         share: (Places<UserId>, UserId),
         config: ProviderConfig,
-        public_url: &str,
+        redirect: String,
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
         let key = ProviderKey::of_organization(tenant);
-        let provider = Self::at(&key, config, public_url, (Some(tenant), Reach::Public), production, http)?;
+        let provider = Self::at(&key, config, redirect, (Some(tenant), Reach::Public), production, http)?;
         Ok(Self { share: Some(share), ..provider })
     }
 
     fn at(
         key: &str,
         config: ProviderConfig,
-        public_url: &str,
+        redirect: String,
         (organization, reach): (Option<TenantId>, Reach),
         production: bool,
         http: HttpClient,
@@ -129,7 +129,7 @@ impl Provider {
         }
         Ok(Self {
             settings: config.settings(),
-            redirect: format!("{public_url}/sign-in/{key}/callback"),
+            redirect,
             organization,
             share: None,
             reach,

@@ -11,7 +11,7 @@ use crate::Authn;
 /// Begins the key of an organization's provider, followed by the organization's id.
 pub(crate) const PREFIX: &str = "o-";
 
-/// Which provider an address `/sign-in/{provider}` names: one of the configuration, or the one that an organization brings.
+/// Which provider the address of a sign-in names: one of the configuration, or the one that an organization brings.
 /// There is one spelling of each, so what a sign-in is stored under is what a notice of the provider looks for. Whether an
 /// organization brings one nobody has asked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -160,7 +160,8 @@ impl Authn {
         let SignOn { issuer, client_id, client_secret, preset } = sign_on;
         let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
         let share = (self.0.organizations.places.clone(), by);
-        Provider::of_organization(tenant, share, config, &self.0.public_url, self.0.production, self.0.http.clone())
+        let redirect = self.sign_on_redirect(tenant);
+        Provider::of_organization(tenant, share, config, redirect, self.0.production, self.0.http.clone())
     }
 
     /// Asks a provider what an organization says of it, before it is kept. The question waits in the share of who asks.
@@ -203,7 +204,7 @@ impl Authn {
     /// The redirect address that an organization registers at its provider.
     #[must_use]
     pub fn sign_on_redirect(&self, tenant: TenantId) -> String {
-        self.url(&format!("/sign-in/{}/callback", ProviderKey::of_organization(tenant)))
+        self.url(&self.0.addresses.callback_of(&ProviderKey::of_organization(tenant)))
     }
 
     /// Whether a sign-in that began at a time was begun with the provider that the organization still brings, for a domain

@@ -290,9 +290,9 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
             return Ok(());
         }
         match self.decision::<B>(&self.on) {
-            Decision::StepUp(factor) => {
+            Decision::StepUp(step_up) => {
                 let (caller, form) = (self.who.caller(), web::encode(form)?);
-                Err(self.authorizer.step_up_with_form(caller, B::NAME, factor, path, &form).await?)
+                Err(self.authorizer.step_up_with_form(caller, B::NAME, step_up, path, &form).await?)
             }
             Decision::Allow | Decision::Deny => Err(Error::Forbidden),
         }

@@ -11,14 +11,13 @@ use cedar_policy::{Context, Request, Response};
 use chrono::{DateTime, Utc};
 use tenancy::{Plane, Read, TenantId, Tx, Unaccepted};
 use tokens::{ApiClient, Scopes, Tokens};
-use web::{Error, LocalPath, Result};
+use uuid::Uuid;
+use web::{Addresses, Error, LocalPath, Result};
 
 use crate::entity::Entity;
 use crate::policies::Policies;
 use crate::request::{AuthzRequest, Caller, RequestContext};
 
-/// Where a factor is asked for.
-const STEP_UP: &str = "/step-up";
 const NEEDS_A_PERSON: &str = "This takes a passkey, which a client of the API cannot prove. A person has to do it.";
 
 /// Holds the policies and the ways to authenticate a caller. Cheap to clone.
@@ -48,18 +47,18 @@ pub enum Decision {
     /// Allowed.
     Allow,
     /// Refused now, and allowed with a factor proved now.
-    StepUp(Factor),
+    StepUp(StepUp),
     /// Refused, whatever they prove.
     Deny,
 }
 
-/// What turns a refusal into a permission.
+/// A factor that turns a refusal into a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factor {
-    /// A passkey.
-    Passkey,
-    /// A passkey, or a code of the authenticator app that they have.
-    PasskeyOrCode,
+pub struct StepUp {
+    /// A code of the authenticator app that they have does as well as a passkey.
+    by_code: bool,
+    /// The page that asks for it.
+    page: &'static str,
 }
 
 /// What a guard asks.
@@ -181,10 +180,11 @@ impl Authorizer {
             let response = self.ask_cedar(request, action, in_cedar(&fresh)?)?;
             Ok::<_, String>(response.decision() == cedar_policy::Decision::Allow)
         };
+        let step_up = |by_code| Decision::StepUp(StepUp { by_code, page: self.addresses().step_up });
         let decision = if context.enrolled.totp && allowed_with(context.with_fresh_code())? {
-            Decision::StepUp(Factor::PasskeyOrCode)
+            step_up(true)
         } else if allowed_with(context.with_fresh_passkey())? {
-            Decision::StepUp(Factor::Passkey)
+            step_up(false)
         } else {
             Decision::Deny
         };
@@ -192,7 +192,7 @@ impl Authorizer {
     }
 
     fn ask_cedar(&self, request: &AuthzRequest, action: &'static str, context: Context) -> Result<Response, String> {
-        let Policies { schema, by_action, .. } = &self.0.policies;
+        let Policies { schema, by_action, .. } = &*self.0.policies;
         let loaded = by_action.get(action).ok_or("no such action")?;
         let (principal, resource) = (request.principal.uid.clone(), request.resource_uid.clone());
         let question = Request::new(principal, loaded.action.uid(), resource, context, Some(schema))
@@ -246,11 +246,11 @@ impl Authorizer {
         let decision = if decision == Decision::Deny { self.visible(request, view) } else { decision };
         Ok(match (decision, caller, request.principal.unaccepted) {
             (Decision::Allow, ..) => forbidden(caller),
-            (Decision::StepUp(factor), Caller::Person(person), _) => {
-                self.step_up(person, parts, action, factor).await?
+            (Decision::StepUp(step_up), Caller::Person(person), _) => {
+                self.step_up(person, parts, action, step_up).await?
             }
             (Decision::StepUp(_), Caller::Client(_), _) => not_permitted(NEEDS_A_PERSON),
-            (Decision::Deny, Caller::Person(_), Some(why)) => sign_in_again(parts, tenant, why),
+            (Decision::Deny, Caller::Person(_), Some(why)) => self.sign_in_again(parts, tenant, why),
             (Decision::Deny, Caller::Client(_), Some(_)) => not_permitted(
                 "This client acts as a member, and the organization requires its own identity provider of its members. \
                  Use a service account.",
@@ -273,7 +273,7 @@ impl Authorizer {
         }
         match (decision, caller) {
             (Decision::StepUp(_), Caller::Client(_)) => not_permitted(NEEDS_A_PERSON),
-            (Decision::StepUp(factor), Caller::Person(_)) => Error::StepUp(factor.url("/"), None),
+            (Decision::StepUp(step_up), Caller::Person(_)) => Error::StepUp(step_up.url("/"), None),
             _ if self.visible(request, view) == Decision::Allow => forbidden(caller),
             _ => Error::NotFound,
         }
@@ -306,13 +306,13 @@ impl Authorizer {
 
     /// The page that asks for the factor and then continues: with the page that was asked for, or with the form that was
     /// sent, which is stored until then. Programs get the challenge alone and ask again themselves.
-    async fn step_up(&self, person: &SignedIn, parts: &Parts, action: &'static str, factor: Factor) -> Result<Error> {
+    async fn step_up(&self, person: &SignedIn, parts: &Parts, action: &'static str, step_up: StepUp) -> Result<Error> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         if parts.method != Method::POST || !web::wants_html(&parts.headers) {
-            return Ok(Error::StepUp(factor.url(path), None));
+            return Ok(Error::StepUp(step_up.url(path), None));
         }
         let form = web::form_of_refused(parts).await?;
-        self.step_up_with_form(Caller::Person(person), action, factor, path, &form).await
+        self.step_up_with_form(Caller::Person(person), action, step_up, path, &form).await
     }
 
     /// The same for a form that was read already, with the path that it goes to.
@@ -324,13 +324,32 @@ impl Authorizer {
         &self,
         caller: Caller<'_>,
         action: &'static str,
-        factor: Factor,
+        step_up: StepUp,
         path: &str,
         form: &[u8],
     ) -> Result<Error> {
-        let Caller::Person(person) = caller else { return Ok(Error::StepUp(factor.url("/"), None)) };
+        let Caller::Person(person) = caller else { return Ok(Error::StepUp(step_up.url("/"), None)) };
         let (id, cookie) = self.0.authn.keep_form(person, action, path, form).await?;
-        Ok(Error::StepUp(format!("{STEP_UP}?kept={id}{}", factor.hint()), Some(cookie)))
+        Ok(Error::StepUp(step_up.url_of_form(id), Some(cookie)))
+    }
+
+    /// The sign-in page, for somebody whose organization does not accept the way they signed in.
+    fn sign_in_again(&self, parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+        let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
+        let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let why = match why {
+            Unaccepted::SignedOut => "signed_out",
+            Unaccepted::Link => "link",
+            Unaccepted::Elsewhere => "elsewhere",
+            Unaccepted::SignOn => "sign_on",
+        };
+        let page = self.addresses().sign_in;
+        let address = format!("{page}?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
+        Error::StepUp(address, None)
+    }
+
+    fn addresses(&self) -> &Addresses {
+        self.0.authn.addresses()
     }
 
     pub(crate) fn authn(&self) -> &Authn {
@@ -354,35 +373,23 @@ impl Authorizer {
     }
 }
 
-impl Factor {
+impl StepUp {
     /// The page that asks for it before the page `path` is shown.
     #[must_use]
     pub fn url(self, path: &str) -> String {
         // Home stands for none, and for one that is too long for an address.
-        format!("{STEP_UP}?return_to={}{}", LocalPath::or_home(path).encoded(), self.hint())
+        format!("{}?return_to={}{}", self.page, LocalPath::or_home(path).encoded(), self.hint())
+    }
+
+    /// The same before a stored form is sent.
+    fn url_of_form(self, id: Uuid) -> String {
+        format!("{}?kept={id}{}", self.page, self.hint())
     }
 
     /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
     fn hint(self) -> &'static str {
-        match self {
-            Self::Passkey => "",
-            Self::PasskeyOrCode => "&by_code=yes",
-        }
+        if self.by_code { "&by_code=yes" } else { "" }
     }
-}
-
-/// The sign-in page, for somebody whose organization does not accept the way they signed in.
-fn sign_in_again(parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
-    let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
-    let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-    let why = match why {
-        Unaccepted::SignedOut => "signed_out",
-        Unaccepted::Link => "link",
-        Unaccepted::Elsewhere => "elsewhere",
-        Unaccepted::SignOn => "sign_on",
-    };
-    let address = format!("/sign-in?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
-    Error::StepUp(address, None)
 }
 
 /// The response if the role does not allow an action on something that they may know of.

@@ -20,7 +20,7 @@ mod viewer;
 
 pub use action::{Action, ActionDeclaration, ActionMode, FormFor, PathParams, Resource, TxOf};
 pub use authorized::{Authorized, CallerKind};
-pub use authorizer::{Authorizer, Decision, Factor};
+pub use authorizer::{Authorizer, Decision, StepUp};
 pub use entity::{Entity, Sensitivity};
 pub use guard::{Guard, Guarded, Public};
 pub use policies::{Policies, PolicyError, PolicySource};

@@ -78,9 +78,6 @@ impl ApiClient {
     }
 }
 
-/// Where the API is described (RFC 9728): the well-known path in front of that of its audience.
-pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api/v1";
-
 /// How a client says who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
@@ -138,8 +135,8 @@ impl Tokens {
     /// RFC 6750, section 3, RFC 9449, section 7.1, and RFC 9728, section 5.1.
     fn challenge(&self, scheme: Scheme, error: &str) -> String {
         let algs = if scheme == Scheme::Dpop { format!(", algs=\"{}\"", ALGORITHMS.join(" ")) } else { String::new() };
-        let (name, issuer) = (scheme.name(), self.issuer());
-        format!("{name} realm=\"api\"{error}{algs}, resource_metadata=\"{issuer}{RESOURCE_METADATA}\"")
+        let (name, issuer, metadata) = (scheme.name(), self.issuer(), self.0.authn.addresses().resource_metadata);
+        format!("{name} realm=\"api\"{error}{algs}, resource_metadata=\"{issuer}{metadata}\"")
     }
 
     fn refuses(&self, scheme: Scheme, what: Refusal) -> Error {

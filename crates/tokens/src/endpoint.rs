@@ -258,7 +258,7 @@ impl Tokens {
         context: &Context,
         now: DateTime<Utc>,
     ) -> Result<Issued, Refused> {
-        let url = format!("{}/api/oauth/token", self.issuer());
+        let url = format!("{}{}", self.issuer(), self.0.authn.addresses().token_endpoint);
         let jkt = match Proof::of(headers, ("POST", &url), None, now) {
             Ok(Some(proof)) if proof.take(&mut tx, now).await? => Some(proof.jkt),
             Ok(None) if !client.dpop => None,

@@ -26,7 +26,7 @@ use sealing::Keys;
 use tenancy::{Db, HOUR, Rule, keep};
 
 pub use access::AccessToken;
-pub use api_client::{ApiClient, RESOURCE_METADATA};
+pub use api_client::ApiClient;
 pub use config::{Config, ConfigError, SETTINGS};
 pub use dpop::{ALGORITHMS, JTI, PROOF_SECONDS};
 pub use endpoint::{Grant, Issued, Refused};
@@ -83,7 +83,7 @@ impl Tokens {
     /// Whom access tokens are for: the API below this address.
     #[must_use]
     pub fn audience(&self) -> String {
-        format!("{}/api/v1", self.0.issuer)
+        format!("{}{}", self.0.issuer, self.0.authn.addresses().api)
     }
 
     /// Host, and port where it is not that of the scheme: what `@authority` is (RFC 9421, section 2.2.3) in a request that is

@@ -20,11 +20,8 @@ use crate::problem::{Asked, render};
 use crate::quota::Quotas;
 use crate::rates::{RateConfig, Rates, Whose};
 use crate::slot::Slot;
-use crate::{Context, Error, Flash, Host, fetch_metadata, headers, host};
+use crate::{Addresses, Context, Error, Flash, Host, fetch_metadata, headers, host};
 
-/// Answered however much there is to do: a busy process must not be restarted, nor taken out of service. Orchestrators ask
-/// at an address of their own, without a proxy and under any host name.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How much at once, and for how long.
@@ -51,6 +48,7 @@ pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> b
 #[derive(Debug)]
 pub struct Edge {
     limits: Limits,
+    addresses: Addresses,
     proxies: Proxies,
     places: Places<Arc<str>>,
     rates: Arc<Rates>,
@@ -61,11 +59,12 @@ pub struct Edge {
 pub fn edge<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limits: Limits,
+    addresses: Addresses,
     is_temporary: IsTemporary,
 ) -> Router<S> {
     let (proxies, places) = (Proxies::new(limits.proxies), Places::new(limits.concurrent_requests, limits.place_wait));
     let rates = Arc::new(Rates::new(&limits.rates));
-    let edge = Arc::new(Edge { limits, proxies, places, rates, is_temporary });
+    let edge = Arc::new(Edge { limits, addresses, proxies, places, rates, is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -75,7 +74,8 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let start = Instant::now();
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
-    let probe = PROBES.contains(&&*route);
+    // A busy process must not be restarted, nor taken out of service.
+    let probe = edge.addresses.probes.contains(&&*route);
     let context = match nonce() {
         Ok(nonce) => Context {
             request: Uuid::now_v7(),
@@ -91,7 +91,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
-    let asked = Asked::of(request.method(), request.uri(), request.headers());
+    let asked = Asked::of(&request, &edge.addresses);
     // What the guards learn and what they cost stands in each line of the request.
     let span = tracing::info_span!(
         "request",
@@ -103,7 +103,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     );
     request.extensions_mut().insert(context.clone());
 
-    let mut response = edge.run(request, &route, &context.client.network, next).instrument(span.clone()).await;
+    let mut response = edge.run(request, probe, &context.client.network, next).instrument(span.clone()).await;
     let _entered = span.enter();
     // No guard has counted it: there is no such route, nobody has shown who they are, or it is a file of ours.
     if context.quotas.is_empty()
@@ -136,15 +136,15 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 }
 
 impl Edge {
-    async fn run(&self, mut request: Request, route: &str, network: &str, next: Next) -> Response {
-        let ours = self.limits.host.as_ref().filter(|_| !PROBES.contains(&route));
+    async fn run(&self, mut request: Request, probe: bool, network: &str, next: Next) -> Response {
+        let ours = self.limits.host.as_ref().filter(|_| !probe);
         if let Some(refused) = host::refusal(&request, ours) {
             return refused;
         }
         if !fetch_metadata::allowed(request.method(), request.headers()) {
             return StatusCode::FORBIDDEN.into_response();
         }
-        let slot = (!PROBES.contains(&route)).then(|| Slot {
+        let slot = (!probe).then(|| Slot {
             places: self.places.clone(),
             network: network.into(),
             connection: request.extensions().get().cloned(),
@@ -175,7 +175,7 @@ impl Edge {
                 (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some(Error::Unavailable));
             }
         }
-        let mut rendered = render(status, error, asked, context);
+        let mut rendered = render(status, error, asked, context, &self.addresses);
         // What the inside decided stays: cookies it set or removed, which methods it allows.
         for (name, value) in &parts.headers {
             if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {
@@ -208,6 +208,24 @@ mod tests {
     use super::*;
     use crate::FieldErrors;
 
+    const ADDRESSES: Addresses = Addresses {
+        sign_in: "/enter",
+        sign_in_callback: "/enter/{provider}/back",
+        reserved_provider_keys: &[],
+        sign_in_link: "/link",
+        signed_out: "/left",
+        step_up: "/prove",
+        step_up_code: "/prove/code",
+        resume: "/go-on",
+        sessions: "/sessions",
+        verify_email: "/email",
+        programs: "/programs/",
+        api: "/programs/1",
+        token_endpoint: "/programs/token",
+        resource_metadata: "/described",
+        probes: &["/alive"],
+    };
+
     async fn ask(router: Router, path: &str, accept: &str) -> (StatusCode, axum::http::HeaderMap, String) {
         let limits = Limits {
             concurrent_requests: 1,
@@ -224,8 +242,11 @@ mod tests {
         };
         let request =
             Request::get(path).header("host", "localhost").header("accept", accept).body(Body::empty()).unwrap();
-        let (parts, body) =
-            edge(router, limits, |error| error.to_string() == "later").oneshot(request).await.unwrap().into_parts();
+        let (parts, body) = edge(router, limits, ADDRESSES, |error| error.to_string() == "later")
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_parts();
         (parts.status, parts.headers, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().into()).unwrap())
     }
 
@@ -288,7 +309,7 @@ mod tests {
         let (status, headers, _) = ask(router, "/401", "text/html").await;
         assert_eq!(
             (status, &headers["location"]),
-            (StatusCode::SEE_OTHER, &"/sign-in?return_to=%2F401".parse().unwrap())
+            (StatusCode::SEE_OTHER, &"/enter?return_to=%2F401".parse().unwrap())
         );
     }
 }

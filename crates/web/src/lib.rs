@@ -3,6 +3,7 @@
 //! [`edge`] wraps the whole application: request id, security headers, limits, same-site rules, one log line, and the
 //! page or problem document for every error. The rest is what handlers answer with and read from.
 
+mod addresses;
 mod assets;
 mod client;
 mod connections;
@@ -31,6 +32,7 @@ mod slot;
 mod text;
 mod work;
 
+pub use addresses::Addresses;
 pub use assets::{assets, passkeys_url};
 pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};

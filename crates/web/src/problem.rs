@@ -1,4 +1,5 @@
 use askama::Template;
+use axum::extract::Request;
 use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -6,10 +7,8 @@ use serde_json::json;
 
 use crate::fetch_metadata::came_from_elsewhere;
 use crate::text::duration;
-use crate::{Context, Error, LocalPath, MovingOn, Page, Shell};
+use crate::{Addresses, Context, Error, LocalPath, MovingOn, Page, Shell};
 
-/// Where somebody without a session is sent.
-const SIGN_IN: &str = "/sign-in";
 /// RFC 9470, section 3. The age is that of the policy `base.fresh_passkey`.
 const STEP_UP_CHALLENGE: &str = "Session error=\"insufficient_user_authentication\", \
      error_description=\"This needs a passkey proved just now\", acr_values=\"passkey\", max_age=\"300\"";
@@ -37,11 +36,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+    pub(crate) fn of(request: &Request, addresses: &Addresses) -> Self {
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers());
         // Whoever asks the API is a program, whatever it says it accepts.
-        let html = wants_html(headers) && !uri.path().starts_with("/api/");
-        let elsewhere = came_from_elsewhere(headers);
-        Self { method: method.clone(), uri: uri.clone(), html, elsewhere, sent_from: sent_from(headers) }
+        let html = wants_html(headers) && !uri.path().starts_with(addresses.programs);
+        Self { method, uri, html, elsewhere: came_from_elsewhere(headers), sent_from: sent_from(headers) }
     }
 }
 
@@ -64,9 +63,17 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
 }
 
 /// Renders an error: a page for people, RFC 9457 for programs, and for a page that needs a session the way to get one.
-pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, context: &Context) -> Response {
+pub(crate) fn render(
+    status: StatusCode,
+    error: Option<Error>,
+    asked: &Asked,
+    context: &Context,
+    addresses: &Addresses,
+) -> Response {
     match error {
-        Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => send_to_sign_in(asked, context),
+        Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => {
+            send_to_sign_in(asked, context, addresses)
+        }
         Some(Error::StepUp(page, _)) if asked.html => go_to(&page),
         Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page)) | Error::ProofOfWork(_, Some(page)))
             if asked.html =>
@@ -98,7 +105,7 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
                     link_label: "Back to the start",
                 };
                 let signed_out = matches!(error, Some(Error::Unauthenticated));
-                Page(if signed_out { page.of_signed_out(asked) } else { page }).into_response()
+                Page(if signed_out { page.of_signed_out(asked, addresses) } else { page }).into_response()
             } else {
                 document(status, heading, &text, error.as_ref(), context)
             };
@@ -117,7 +124,7 @@ pub(crate) fn render(status: StatusCode, error: Option<Error>, asked: &Asked, co
     }
 }
 
-fn send_to_sign_in(asked: &Asked, context: &Context) -> Response {
+fn send_to_sign_in(asked: &Asked, context: &Context, addresses: &Addresses) -> Response {
     let path = LocalPath::or_home(asked.uri.path_and_query().map_or("/", |path| path.as_str()));
     if asked.elsewhere {
         // A link on another site or in a mail: ask again from our own page, with the strict cookie.
@@ -130,16 +137,16 @@ fn send_to_sign_in(asked: &Asked, context: &Context) -> Response {
         })
         .into_response();
     }
-    go_to(&format!("{SIGN_IN}?return_to={}", path.encoded()))
+    go_to(&format!("{}?return_to={}", addresses.sign_in, path.encoded()))
 }
 
 impl ErrorPage {
     /// What somebody reads whose form came without a session and could not be kept.
-    fn of_signed_out(self, asked: &Asked) -> Self {
+    fn of_signed_out(self, asked: &Asked, addresses: &Addresses) -> Self {
         Self {
             heading: "You are signed out",
             text: "What you entered was not saved. Sign in, and enter it again.".to_owned(),
-            link_url: format!("{SIGN_IN}?return_to={}", asked.sent_from.encoded()),
+            link_url: format!("{}?return_to={}", addresses.sign_in, asked.sent_from.encoded()),
             link_label: "Sign in",
             ..self
         }

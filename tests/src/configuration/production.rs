@@ -38,9 +38,17 @@ async fn production_takes_no_issuer_without_tls_and_no_session_without_end() {
     let start = |changes: &[(&str, &str)], production| {
         let config = with(changes);
         let (url, clock) = (config.http.public_url.clone(), authn::Clock::system());
-        authn::Authn::new(config.authn, &url, production, crate::harness::sealing_keys(), db.clone(), clock)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        authn::Authn::new(
+            config.authn,
+            &url,
+            app::ADDRESSES,
+            production,
+            crate::harness::sealing_keys(),
+            db.clone(),
+            clock,
+        )
+        .map(drop)
+        .map_err(|error| error.to_string())
     };
     assert_eq!(start(&[], true), Ok(()));
     const ISSUER: &str = "AUTHN__PROVIDERS__ACME__ISSUER";

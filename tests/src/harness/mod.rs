@@ -198,8 +198,16 @@ impl World {
         follow(&clock, &idp);
         let keys = sealing::Keys::new(&config.sealing).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
-        let authn =
-            Authn::new(config.authn, &config.http.public_url, false, keys.clone(), db.clone(), clock.clone()).unwrap();
+        let authn = Authn::new(
+            config.authn,
+            &config.http.public_url,
+            app::ADDRESSES,
+            false,
+            keys.clone(),
+            db.clone(),
+            clock.clone(),
+        )
+        .unwrap();
         let registry = registry();
         let tokens =
             Tokens::new(config.tokens, &config.http.public_url, registry.scopes(), keys, db.clone(), authn.clone())

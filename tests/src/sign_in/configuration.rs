@@ -68,6 +68,7 @@ async fn a_provider_that_cannot_be_trusted_stops_the_start() {
         Authn::new(
             config.authn,
             "https://app.example",
+            app::ADDRESSES,
             production,
             sealing_keys(),
             db.clone(),
@@ -109,6 +110,7 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
         Authn::new(
             config.authn,
             "https://app.example",
+            app::ADDRESSES,
             true,
             sealing_keys(),
             db.clone(),

@@ -3,6 +3,7 @@
 
 mod account;
 mod actor;
+mod addresses;
 mod api;
 mod event;
 mod feature;
@@ -42,6 +43,7 @@ pub(crate) use pending_action::{CHANGED, Execution, PendingAction, PendingAction
 pub(crate) use role::{Role, RoleChoice};
 pub(crate) use workspace::Workspace;
 
+pub use addresses::ADDRESSES;
 pub use readiness::{Readiness, SecurityContact, origin_of_requests};
 pub use registry::{Registry, RegistryError, Told};
 pub use state::State;

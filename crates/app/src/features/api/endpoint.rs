@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokens::{ALGORITHMS, Grant, RESOURCE_METADATA, Refused, Tokens};
+use tokens::{ALGORITHMS, Grant, Refused, Tokens};
 use web::{Error, Form, Json, Result};
 
 use crate::base::{Operation, Schema};
@@ -253,8 +253,11 @@ pub(super) async fn resource(
 ) -> impl IntoResponse {
     drop(public);
     let issuer = tokens.issuer();
-    let resource: Value =
-        if asked.path() == RESOURCE_METADATA { tokens.audience().into() } else { issuer.to_owned().into() };
+    let resource: Value = if asked.path() == crate::ADDRESSES.resource_metadata {
+        tokens.audience().into()
+    } else {
+        issuer.to_owned().into()
+    };
     let document = json!({
         "resource": resource,
         "authorization_servers": [issuer],

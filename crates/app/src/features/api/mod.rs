@@ -6,7 +6,7 @@ mod page;
 
 use authz::Routes;
 
-use crate::base::{Api, EventKind, Feature};
+use crate::base::{ADDRESSES, Api, EventKind, Feature};
 
 const TOKEN: &str = "/api/oauth/token";
 const OPENAPI: &str = "/api/v1/openapi.json";
@@ -22,7 +22,7 @@ pub(crate) fn feature() -> Feature {
         .get("/.well-known/jwks.json", endpoint::keys)
         .get("/.well-known/oauth-authorization-server", endpoint::metadata)
         .get("/.well-known/oauth-protected-resource", endpoint::resource)
-        .get(tokens::RESOURCE_METADATA, endpoint::resource);
+        .get(ADDRESSES.resource_metadata, endpoint::resource);
     let api = Api::default()
         .get(OPENAPI, openapi::document, openapi::DOCUMENT)
         .post(TOKEN, endpoint::token, endpoint::TOKEN)
