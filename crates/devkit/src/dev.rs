@@ -1,25 +1,34 @@
 //! `bin/dev`: everything the app needs on this machine, and the app.
 
 mod app;
+mod banner;
+mod build;
+mod database;
+mod edits;
+mod home;
+mod launch;
 mod ports;
+mod proxy;
+mod reload;
+mod services;
+mod supervisor;
+mod watcher;
 
 use std::convert::Infallible;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use devkit::idp::{Client, Idp, Person};
-use devkit::mailbox::Mailbox;
-use devkit::postgres::{Cluster, Error, random_hex};
-use devkit::processes::{Lock, LockError};
-use devkit::seed;
-use secrecy::SecretString;
-use url::Url;
-
 use self::app::App;
+use self::banner::banner;
+use self::database::Database;
+pub(crate) use self::database::prepare_for_other;
+use self::edits::Edits;
+use self::home::Home;
+use self::launch::Launch;
+use self::proxy::Proxy;
+use self::services::Listeners;
+use self::supervisor::Supervisor;
+use self::watcher::Watcher;
 use crate::say;
 use crate::signals::Signals;
 
@@ -72,216 +81,66 @@ async fn asked_to_stop(signals: &mut Signals) {
 async fn everything(options: Options) -> Result<Infallible, String> {
     let started = options.started.unwrap_or_else(now);
     let clone = crate::clone_root()?;
-    let home = clone.join(".dev");
-    make_private(&home)?;
-    let _lock = Lock::take(&home.join("lock")).map_err(|error| match error {
-        LockError::Held(pid) => Error::AlreadyRunning(pid).to_string(),
-        LockError::File(error) => cannot("lock", &home, &error),
-    })?;
-    // What a run that was killed has left behind.
-    let _ = fs::remove_file(home.join("env"));
-    App::end_leftover(&home).await?;
-    let database = Database::start(&home, options.reset).await?;
+    let devkit = std::env::current_exe()
+        .map_err(|error| format!("cannot find this program's own file: {error}; start bin/dev again"))?;
+    let home = Home::open(&clone)?;
+    App::end_leftovers(home.path()).await?;
+    // Before all that takes time: an edit meanwhile counts as well.
+    let watcher = Watcher::start(&clone)
+        .inspect_err(|error| say(&format!("Edits are not noticed: {error}. Start bin/dev again after an edit.")))
+        .ok();
+    let database = Database::start(home.path(), options.reset).await?;
     let owner = database.owner_url();
+    let listeners = Listeners::bind().await?;
+    let listener = ports::listen("app", wanted_port()?).await?;
+    let port = ports::address(&listener)?.port();
+    let public_url = format!("http://localhost:{port}");
 
-    let provider = ports::listen("sign-in provider", 3001).await?;
-    let mail = ports::listen("mail", 3002).await?;
-    let smtp = ports::listen("SMTP", 2525).await?;
-    let wanted = match environment("PORT") {
-        None => 3000,
-        Some(port) => port.parse().map_err(|_| format!("PORT is {port:?}; set it to a number from 1 to 65535"))?,
-    };
-    let app_port = ports::choose("app", wanted)?;
-    let (mail_address, smtp_address) = (ports::address(&mail)?, ports::address(&smtp)?);
-    let issuer = format!("http://{}", ports::address(&provider)?);
-
-    prepare(&owner, &issuer).await?;
-    let people = seed::people();
-    let idp = Idp::start(provider, people.clone()).await.map_err(|error| failed("the sign-in provider", &error))?;
-    let _mailbox = Mailbox::start(smtp, mail).map_err(|error| failed("the mailbox", &error))?;
-
-    let secret = random_hex(24).map_err(|error| failed("the sign-in provider", &error))?;
-    let public_url = format!("http://localhost:{app_port}");
-    idp.register(Client {
-        id: "holdfast".to_owned(),
-        secret: secret.clone(),
-        redirect_uris: vec![format!("{public_url}/sign-in/dev/callback")],
-        post_logout_redirect_uris: vec![format!("{public_url}/signed-out")],
-        backchannel_logout_uri: Some(format!("http://127.0.0.1:{app_port}/sign-in/dev/back-channel-logout")),
-    });
-    let mut app = App::start(
-        app_port,
-        &home,
-        &[
-            ("HOLDFAST_CONFIG", clone.join("config/dev.toml").display().to_string()),
-            ("HOLDFAST__HTTP__LISTEN", format!("127.0.0.1:{app_port}")),
-            ("HOLDFAST__HTTP__PUBLIC_URL", public_url.clone()),
-            ("HOLDFAST__DATABASE__URL", database.app_url().await?),
-            ("HOLDFAST__MAIL__URL", format!("smtp://{smtp_address}")),
-            ("HOLDFAST__SEALING__KEY", sealing_key(&home)?),
-            ("HOLDFAST__AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
-            ("HOLDFAST__AUTHN__PROVIDERS__DEV__ISSUER", issuer.clone()),
-            ("HOLDFAST__AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
-            ("HOLDFAST__AUTHN__PROVIDERS__DEV__CLIENT_SECRET", secret),
-        ],
-    )?;
-    app.first_page().await?;
+    database::prepare(&owner, &listeners.issuer()?).await?;
+    let services = listeners.start(port).await?;
+    let mut environment = vec![
+        ("HOLDFAST_CONFIG", clone.join("config/dev.toml").display().to_string()),
+        ("HOLDFAST__HTTP__PUBLIC_URL", public_url.clone()),
+        ("HOLDFAST__DATABASE__URL", database.app_url().await?),
+        ("HOLDFAST__SEALING__KEY", home.sealing_key()?),
+    ];
+    environment.extend(services.environment());
+    let launch = Launch::new(devkit.with_file_name("holdfast"), home.path(), environment)?;
+    let running = launch.build();
+    let mut app = launch.start()?;
+    if let Err(what) = app.first_page().await {
+        return Err(app.complaint(&what));
+    }
     let took = now().saturating_sub(started);
 
-    let _published = Published::write(
-        &home.join("env"),
-        &format!("APP_URL={public_url}\nIDP_URL={issuer}\nMAIL_URL=http://{mail_address}\nDATABASE_URL={owner}\n"),
-    )?;
-    say(&format!(
-        "
-Holdfast is running.
-
-  App       {public_url}
-  Sign-in   {issuer}
-  Mail      http://{mail_address}   (SMTP at {smtp_address})
-  Database  {}   (with its password: .dev/env)
-{}
-  First page after {:.1} s. The app's log is in .dev/app.log; its warnings and errors also follow here.
-  Ctrl-C stops everything.
-",
-        without_password(&owner),
-        personas(&people),
-        took.as_secs_f64(),
-    ));
-    Err(app.ended().await)
+    let mut supervisor = Supervisor {
+        proxy: Proxy::start(listener, app.port()),
+        app: Some(app),
+        running,
+        launch,
+        clone,
+        devkit,
+        issuer: services.issuer.clone(),
+        outstanding: Edits::default(),
+        database,
+    };
+    // Dropped before the supervisor: while all that ends, nothing is there to be found.
+    let _published = home.publish(&format!(
+        "APP_URL={public_url}\nIDP_URL={}\nMAIL_URL=http://{}\nDATABASE_URL={owner}\n",
+        services.issuer, services.mail
+    ))?;
+    say(&banner(&public_url, &services, &owner, took));
+    Err(supervisor.follow(watcher).await)
 }
 
-/// Brings the schema up to date and fills an empty database.
-async fn prepare(owner: &str, issuer: &str) -> Result<(), String> {
-    let advice = "correct that, or start over with `bin/dev --reset`";
-    tenancy::migrate(&SecretString::from(owner.to_owned()))
-        .await
-        .map_err(|error| format!("the migrations fail: {error}; {advice}"))?;
-    seed::seed(owner, issuer).await.map_err(|error| format!("the data to look around with fails: {error}; {advice}"))
-}
-
-/// The database of this run.
-enum Database {
-    /// `DATABASE_URL`: somebody else's, used as it is.
-    Given(String),
-    Private(Box<Cluster>),
-}
-
-impl Database {
-    async fn start(home: &Path, reset: bool) -> Result<Self, String> {
-        if let Some(url) = environment("DATABASE_URL") {
-            return if reset {
-                Err("--reset deletes the private database only; unset DATABASE_URL, or empty that one yourself"
-                    .to_owned())
-            } else {
-                Ok(Self::Given(url))
-            };
-        }
-        let dir = home.join("postgres");
-        if reset {
-            Cluster::erase(&dir).await.map_err(|error| error.to_string())?;
-            say("Deleted the data of earlier runs.");
-        }
-        let cluster = Cluster::start(&dir).await.map_err(|error| error.to_string())?;
-        if cluster.dir() != dir {
-            say(&format!(
-                "The database's files are in {}: PostgreSQL does not run as root, and its user cannot reach {}.",
-                cluster.dir().display(),
-                home.display(),
-            ));
-        }
-        Ok(Self::Private(Box::new(cluster)))
-    }
-
-    fn owner_url(&self) -> String {
-        match self {
-            Self::Given(url) => url.clone(),
-            Self::Private(cluster) => cluster.owner_url(),
-        }
-    }
-
-    async fn app_url(&self) -> Result<String, String> {
-        match self {
-            Self::Given(url) => Ok(url.clone()),
-            Self::Private(cluster) => cluster.login("web").await.map_err(|error| error.to_string()),
-        }
-    }
-}
-
-/// The file that tells scripts where everything is. Dropped, it is deleted, because then nothing is there.
-struct Published(PathBuf);
-
-impl Published {
-    fn write(path: &Path, text: &str) -> Result<Self, String> {
-        let unfinished = path.with_extension("new");
-        let _ = fs::remove_file(&unfinished);
-        let mut open = OpenOptions::new();
-        open.write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&unfinished, path))
-            .map_err(|error| cannot("write", path, &error))?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-fn make_private(dir: &Path) -> Result<(), String> {
-    fs::create_dir_all(dir)
-        .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
-        .map_err(|error| cannot("create", dir, &error))
-}
-
-/// The key of earlier runs, since the database of earlier runs is sealed with it, or a new one.
-fn sealing_key(home: &Path) -> Result<String, String> {
-    let path = home.join("sealing-key");
-    match fs::read_to_string(&path) {
-        Ok(key) => Ok(key),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = seed::sealing_key().map_err(|error| failed("the app", &error))?;
-            let mut open = OpenOptions::new();
-            open.write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .and_then(|mut file| file.write_all(key.as_bytes()))
-                .map_err(|error| cannot("write", &path, &error))?;
-            Ok(key)
-        }
-        Err(error) => Err(cannot("read", &path, &error)),
-    }
-}
-
-fn personas(people: &[Person]) -> String {
-    let width = people.iter().map(|person| person.name.chars().count()).max().unwrap_or(0);
-    let line = |person: &Person| format!("    {:width$}  {}\n", person.name, person.about);
-    if people.is_empty() {
-        String::new()
-    } else {
-        "\n  Sign in as\n".to_owned() + &people.iter().map(line).collect::<String>()
-    }
-}
-
-fn without_password(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else { return "as in DATABASE_URL".to_owned() };
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.into()
+fn wanted_port() -> Result<u16, String> {
+    environment("PORT").map_or(Ok(3000), |port| {
+        port.parse().map_err(|_| format!("PORT is {port:?}; set it to a number from 1 to 65535"))
+    })
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> String {
     format!("{what} did not start: {error}; start bin/dev again")
-}
-
-fn cannot(action: &str, path: &Path, error: &io::Error) -> String {
-    format!("cannot {action} {}: {error}; check who owns it and that the disk is not full", path.display())
 }
 
 #[expect(clippy::disallowed_methods, reason = "PORT and DATABASE_URL are for this program, not for the app")]

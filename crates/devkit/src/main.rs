@@ -36,6 +36,8 @@ async fn run(arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, Stri
         #[cfg(feature = "product")]
         ["dev", rest @ ..] => dev::run(dev::Options::parse(rest).ok_or(USAGE)?, signals).await,
         #[cfg(feature = "product")]
+        ["prepare-database", issuer] => dev::prepare_for_other(issuer).await,
+        #[cfg(feature = "product")]
         ["bench"] => bench::run(signals).await,
         #[cfg(feature = "product")]
         ["bench-bare", port] => bench::bare::serve(port).await,

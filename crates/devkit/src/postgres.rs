@@ -5,6 +5,7 @@
 
 mod install;
 mod place;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod verifier;

@@ -1,18 +1,19 @@
 //! The app as a child process.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use devkit::processes::{end, end_orphan, tail};
+use devkit::processes::{end, end_orphan};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Child;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::say;
@@ -21,61 +22,68 @@ use crate::say;
 const START: Duration = Duration::from_mins(1);
 /// How long it may take to finish what it is doing, before it is killed.
 const STOP: [(&str, Duration); 2] = [("TERM", Duration::from_secs(15)), ("KILL", Duration::from_secs(5))];
+/// How many of its last lines are shown when it fails.
+const LAST_LINES: usize = 20;
 
 /// The running app. Dropped, it is stopped.
 pub(super) struct App {
     child: Child,
     output: Vec<JoinHandle<()>>,
+    last_lines: LastLines,
     log: PathBuf,
     pid: PathBuf,
     port: u16,
 }
 
+type LastLines = Arc<Mutex<VecDeque<String>>>;
+
 impl App {
-    /// Stops the app of a run that was killed, so that it does not keep the port.
-    pub(super) async fn end_leftover(home: &Path) -> Result<(), String> {
-        let Some(pid) = fs::read_to_string(home.join("app.pid")).ok().and_then(|pid| pid.parse().ok()) else {
-            return Ok(());
-        };
-        let gone = end_orphan(pid, "holdfast serve ", &STOP).await;
-        if gone { Ok(()) } else { Err(format!("the app of an earlier run does not stop; end it with `kill -9 {pid}`")) }
+    /// Stops what a run that was killed has left behind.
+    ///
+    /// # Errors
+    /// If one does not stop.
+    pub(super) async fn end_leftovers(home: &Path) -> Result<(), String> {
+        let files = fs::read_dir(home).map_err(|error| unwritable(home, &error))?;
+        let files = files.filter_map(|file| Some(file.ok()?.path()));
+        for file in files.filter(|path| path.extension().is_some_and(|end| end == "pid")) {
+            if let Some(pid) = fs::read_to_string(&file).ok().and_then(|pid| pid.parse().ok())
+                && !end_orphan(pid, "holdfast serve ", &STOP).await
+            {
+                return Err(format!("the app of an earlier run does not stop; end it with `kill -9 {pid}`"));
+            }
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
     }
 
-    /// Starts the binary beside our own. Its output goes to `app.log` in `home`.
-    pub(super) fn start(port: u16, home: &Path, environment: &[(&str, String)]) -> Result<Self, String> {
-        let (log, pid) = (home.join("app.log"), home.join("app.pid"));
-        let program = std::env::current_exe()
-            .map_err(|error| format!("cannot find this program's own file: {error}; start bin/dev again"))?
-            .with_file_name("holdfast");
-        let mut open = OpenOptions::new();
-        let open = open.write(true).create(true).truncate(true).mode(0o600);
-        let unwritable = |error| format!("cannot write into {}: {error}; check who owns it", home.display());
-        open.open(&log).map_err(unwritable)?;
-        // Both streams add to the end of the file, line by line.
-        let add = || OpenOptions::new().append(true).open(&log).map_err(unwritable);
-        let mut child = Command::new(&program)
-            .arg("serve")
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env("NO_COLOR", "1")
-            // Ctrl-C in the terminal is ours: the app is stopped in order.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot run {}: {error}; build it with bin/dev", program.display()))?;
+    /// Takes charge of a child that listens on `port`. Its output goes to `app.log` in `home`.
+    ///
+    /// # Errors
+    /// If that directory cannot be written.
+    pub(super) fn of(mut child: Child, port: u16, home: &Path) -> Result<Self, String> {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let (log, pid) = (home.join("app.log"), home.join(format!("app-{port}.pid")));
         // From here on the app is stopped when something fails.
-        let mut app = Self { child, output: Vec::new(), log: log.clone(), pid: pid.clone(), port };
-        app.output.extend(output.map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))).transpose()?);
-        app.output.extend(errors.map(|stream| add().map(|log| tokio::spawn(keep(stream, log)))).transpose()?);
+        let mut app = Self { child, output: Vec::new(), last_lines: LastLines::default(), log, pid, port };
+        // Both streams add to the end of the file, line by line.
+        let add = || OpenOptions::new().append(true).open(&app.log).map_err(|error| unwritable(home, &error));
+        if let (Some(output), Some(errors)) = (output, errors) {
+            app.output = vec![app.keep(output, add()?), app.keep(errors, add()?)];
+        }
         if let Some(id) = app.child.id() {
-            fs::write(&pid, id.to_string()).map_err(unwritable)?;
+            fs::write(&app.pid, id.to_string()).map_err(|error| unwritable(home, &error))?;
         }
         Ok(app)
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Waits until the app is ready and has served its first page.
+    ///
+    /// # Errors
+    /// What it did instead, as in "has ended".
     pub(super) async fn first_page(&mut self) -> Result<(), String> {
         let started = Instant::now();
         while self.get("/readyz").await.ok() != Some(200) {
@@ -83,38 +91,72 @@ impl App {
                 return Err(self.obituary(status).await);
             }
             if started.elapsed() > START {
-                return Err(self.complaint("is not ready after a minute (GET /readyz)"));
+                return Err("is not ready after a minute (GET /readyz)".to_owned());
             }
             sleep(Duration::from_millis(20)).await;
         }
         match self.get("/").await {
             Ok(200..400) => Ok(()),
-            Ok(status) => Err(self.complaint(&format!("answers its first page with status {status}"))),
-            Err(error) => Err(self.complaint(&format!("does not answer its first page: {error}"))),
+            Ok(status) => Err(format!("answers its first page with status {status}")),
+            Err(error) => Err(format!("does not answer its first page: {error}")),
         }
     }
 
-    /// Waits for the app to end by itself, which it should not. Returns what to say.
+    /// Waits for the app to end by itself, which it should not. Returns what it did, as in "has ended".
     pub(super) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => self.obituary(status).await,
-            Err(error) => self.complaint(&format!("is out of sight: {error}")),
+            Err(error) => format!("is out of sight: {error}"),
         }
+    }
+
+    /// Stops the app when it has finished what it is doing.
+    pub(super) async fn stop(self) {
+        let _ = spawn_blocking(move || drop(self)).await;
     }
 
     async fn obituary(&mut self, status: ExitStatus) -> String {
         for output in self.output.drain(..) {
             let _ = timeout(Duration::from_secs(1), output).await;
         }
-        self.complaint(&format!("has ended ({status})"))
+        format!("has ended ({status})")
     }
 
-    fn complaint(&self, what: &str) -> String {
-        let end = tail(&self.log, 20);
+    /// What to say where the app did `what`.
+    pub(super) fn complaint(&self, what: &str) -> String {
         format!(
-            "The app {what}. Correct what its log says, then start bin/dev again. {} ends:\n{end}",
-            self.log.display()
+            "The app {what}. Correct what its log says, then start bin/dev again. {} ends:\n{}",
+            self.log.display(),
+            self.last_lines(),
         )
+    }
+
+    /// The end of its output.
+    pub(super) fn last_lines(&self) -> String {
+        let lines = self.last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Writes each line to the log, and shows the ones that want attention.
+    fn keep(&self, stream: impl AsyncRead + Unpin + Send + 'static, mut log: File) -> JoinHandle<()> {
+        let last_lines = Arc::clone(&self.last_lines);
+        tokio::spawn(async move {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
+                let _ = log.write_all(&line);
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if ["ERROR", "WARN", "panicked"].iter().any(|word| text.contains(word)) {
+                    say(&text);
+                }
+                let mut lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.push_back(text);
+                if lines.len() > LAST_LINES {
+                    lines.pop_front();
+                }
+                line.clear();
+            }
+        })
     }
 
     /// The status of a page.
@@ -140,16 +182,6 @@ impl Drop for App {
     }
 }
 
-/// Writes each line to the log, and shows the ones that want attention.
-async fn keep(stream: impl AsyncRead + Unpin, mut log: File) {
-    let mut stream = BufReader::new(stream);
-    let mut line = Vec::new();
-    while stream.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
-        let _ = log.write_all(&line);
-        let text = String::from_utf8_lossy(&line);
-        if ["ERROR", "WARN", "panicked"].iter().any(|word| text.contains(word)) {
-            say(text.trim_end());
-        }
-        line.clear();
-    }
+pub(super) fn unwritable(home: &Path, error: &io::Error) -> String {
+    format!("cannot write into {}: {error}; check who owns it", home.display())
 }

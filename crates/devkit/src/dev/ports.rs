@@ -17,16 +17,21 @@ pub(super) async fn listen(what: &str, wanted: u16) -> Result<TcpListener, Strin
 }
 
 /// The wanted port, or another one that is free.
-pub(super) fn choose(what: &str, wanted: u16) -> Result<u16, String> {
+fn choose(what: &str, wanted: u16) -> Result<u16, String> {
     if is_free(wanted) {
         return Ok(wanted);
     }
-    let free = Probe::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|probe| probe.local_addr())
-        .map_err(|error| format!("no port of 127.0.0.1 is free: {error}; end a program that listens"))?
-        .port();
+    let free = free()?;
     say(&format!("Port {wanted} is taken; the {what} gets {free}."));
     Ok(free)
+}
+
+/// A port of 127.0.0.1 that nobody uses now.
+pub(super) fn free() -> Result<u16, String> {
+    Probe::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|probe| probe.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no port of 127.0.0.1 is free: {error}; end a program that listens"))
 }
 
 pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, String> {

@@ -46,3 +46,31 @@ async fn a_temporary_cluster_lets_roles_in_by_password_and_leaves_nothing() -> R
     assert!(PgConnection::connect(&visitor).await.is_err());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_spare_database_takes_the_place_of_the_one_in_use() -> Result<(), Error> {
+    let cluster = Cluster::temporary().await?;
+    let mut in_use = PgConnection::connect(&cluster.owner_url()).await?;
+    in_use.execute("create table old as select 1 as number").await?;
+    // What an attempt that failed has left does not stay.
+    cluster.create_spare().await?;
+    let spare = cluster.create_spare().await?;
+    let mut connection = PgConnection::connect(&spare).await?;
+    connection.execute("create table new as select 2 as number").await?;
+    connection.close().await?;
+    in_use.ping().await?;
+
+    cluster.use_spare().await?;
+    assert!(in_use.ping().await.is_err(), "the old database is gone");
+    let mut connection = PgConnection::connect(&cluster.owner_url()).await?;
+    let number: i32 = sqlx::query_scalar("select number from new").fetch_one(&mut connection).await?;
+    let old: Option<String> = sqlx::query_scalar("select to_regclass('old')::text").fetch_one(&mut connection).await?;
+    assert_eq!((number, old), (2, None));
+    assert!(cluster.use_spare().await.is_err(), "there is no spare database");
+    connection.ping().await?;
+    cluster.drop_unused().await?;
+    let databases = "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate";
+    let databases: String = sqlx::query_scalar(databases).fetch_one(&mut connection).await?;
+    assert_eq!(databases, "holdfast postgres");
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! How the app is started, each time on another port.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::SystemTime;
+
+use tokio::process::Command;
+
+use super::app::{App, unwritable};
+use super::ports;
+
+/// The app's binary and what it is told.
+pub(super) struct Launch {
+    program: PathBuf,
+    home: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// Tells one build of the binary from another: its file, and when that was written.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Build(u64, SystemTime);
+
+impl Launch {
+    /// Begins a new log, `app.log` in `home`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn new(program: PathBuf, home: &Path, environment: Vec<(&'static str, String)>) -> Result<Self, String> {
+        let mut open = OpenOptions::new();
+        let open = open.write(true).create(true).truncate(true).mode(0o600);
+        open.open(home.join("app.log")).map_err(|error| unwritable(home, &error))?;
+        Ok(Self { program, home: home.to_owned(), environment })
+    }
+
+    /// Starts the app on a free port.
+    ///
+    /// # Errors
+    /// If its binary cannot be run.
+    pub(super) fn start(&self) -> Result<App, String> {
+        let port = ports::free()?;
+        let child = Command::new(&self.program)
+            .arg("serve")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("HOLDFAST__HTTP__LISTEN", format!("127.0.0.1:{port}"))
+            .env("NO_COLOR", "1")
+            // Ctrl-C in the terminal is ours: the app is stopped in order.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot run {}: {error}; build it with bin/dev", self.program.display()))?;
+        App::of(child, port, &self.home)
+    }
+
+    /// The build that a start would run now. `None` where there is none.
+    pub(super) fn build(&self) -> Option<Build> {
+        let file = fs::metadata(&self.program).ok()?;
+        Some(Build(file.ino(), file.modified().ok()?))
+    }
+}
