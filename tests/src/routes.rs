@@ -106,7 +106,8 @@ fn every_address_that_other_crates_are_given_is_a_route() {
         resource_metadata,
         probes,
     } = app::ADDRESSES;
-    let table = app::table();
+    let registry = registry();
+    let table = registry.table();
     let is_route = |method: &str, path: &str| table.iter().any(|route| route.method == method && route.path == path);
     let pages = [sign_in, sign_in_callback, sign_in_link, signed_out, step_up, resume, sessions, verify_email];
     for page in pages.iter().chain(probes).chain([&resource_metadata]) {
