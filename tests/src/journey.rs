@@ -76,7 +76,6 @@ async fn somebody_works_without_script() {
     // Pages with an error status are errors of the console; nothing else is.
     let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("422")).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    browser.close().await;
 }
 
 // control: IDN-08
@@ -129,7 +128,6 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     assert!(page.text("[role=alert]").await.contains("cancelled, or it took too long"));
     assert!(page.url().ends_with("/sign-in"), "{}", page.url());
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
 
 // control: IDN-08
@@ -172,7 +170,6 @@ async fn a_key_that_keeps_no_passkeys_is_a_second_factor_and_the_pages_say_so() 
         "used as one, it is still none that signs in alone"
     );
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
 
 // control: IDN-11
@@ -206,7 +203,6 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
     page.goto(&world.url(&world.acme.contacts())).await;
     page.wait_for("table").await;
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
 
 // control: IDN-14
@@ -243,7 +239,6 @@ async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
     world.wait(23);
     page.click_text("button", "Try again").await;
     page.wait_for_url(&world.idp.issuer()).await;
-    browser.close().await;
 }
 
 // control: IDN-10
@@ -270,7 +265,6 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     let event = world.events("member.role_changed").await.pop().unwrap();
     assert_eq!(event["details"]["reason"], "She edits “now” & then");
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
 
 // case: A15
@@ -308,7 +302,6 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
     look(&page, "/not-kept").await;
     page.loads(page.click_text("a", "Sign in")).await;
     assert!(page.url().ends_with(&format!("/sign-in?return_to={}", new.replace('/', "%2F"))), "{}", page.url());
-    browser.close().await;
 }
 
 // control: IDN-12
@@ -336,7 +329,6 @@ async fn a_link_that_arrives_by_mail_signs_in_without_script() {
     page.goto(&world.url(&world.acme.contacts())).await;
     page.wait_for("table").await;
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
 
 // control: IDN-11
@@ -366,8 +358,6 @@ async fn an_authenticator_app_is_set_up_and_its_code_lets_a_second_browser_in_wi
     second.loads(second.click_text("button", "Use the code")).await;
     assert_eq!(second.text("h1").await, "Your organizations");
     assert_eq!((first.console_errors(), second.console_errors()), (vec![], vec![]));
-    here.close().await;
-    there.close().await;
 }
 
 // control: IDN-20
@@ -387,8 +377,6 @@ async fn a_session_that_is_ended_in_one_browser_is_over_in_another() {
     lost.goto(&world.url(&world.acme.contacts())).await;
     lost.wait_for_url("/sign-in").await;
     assert!(!lost.text("main").await.contains("Contacts"));
-    here.close().await;
-    there.close().await;
 }
 
 // control: IDN-21
@@ -411,7 +399,6 @@ async fn somebody_is_invited_and_joins() {
     let mail = world.mail_to("nora@example.com").await;
     let link = mail.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 
     let browser = Browser::launch().await;
     let page = browser.page().await;
@@ -420,7 +407,6 @@ async fn somebody_is_invited_and_joins() {
     page.loads(page.click_text("button", "Join")).await;
     assert!(page.text("[role=status]").await.contains("You belong to Acme now."));
     assert!(page.text("main").await.contains("Acme"));
-    browser.close().await;
 }
 
 #[tokio::test]
@@ -443,5 +429,4 @@ async fn a_link_on_another_site_finds_the_person_still_signed_in() {
     page.wait_for_url("/members").await;
     page.wait_for("table").await;
     assert!(page.text("table").await.contains("Olivia Owner"));
-    browser.close().await;
 }

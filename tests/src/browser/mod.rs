@@ -12,9 +12,8 @@
 //! **Sites.** `localhost` and `127.0.0.1` are different sites, enough for cross-site tests without TLS. All other names and
 //! addresses fail to resolve, so no test leaves the machine.
 //!
-//! **Scope.** One top-level document per page: neither pop-ups nor what is inside frames. A browser belongs to the tokio runtime
-//! that launched it, so with `#[tokio::test]` each test launches its own, and shares it between as many pages (each its own
-//! cookie jar) as it likes.
+//! **Scope.** One top-level document per page: neither pop-ups nor what is inside frames. A page has a cookie jar of its own,
+//! and is gone with the connection of its test, so the next test can have the same Chromium: starting one takes two seconds.
 #![allow(clippy::missing_panics_doc, reason = "a panic here is a failed test")]
 
 use std::path::Path;
@@ -40,33 +39,34 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// Pause between two looks at a condition the protocol has no event for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// One Chromium process with an empty profile, both gone when this is dropped.
+/// Chromium processes that no test uses now.
+static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+
+/// A Chromium process that no other test uses. Dropped, it waits for the next test that needs one.
 pub(crate) struct Browser {
     link: Arc<Link>,
-    process: Process,
+    /// `None` only while it is dropped.
+    process: Option<Process>,
 }
 
 impl Browser {
-    /// Starts Chromium and connects to it.
+    /// Connects to an idle Chromium, or to a new one.
     pub(crate) async fn launch() -> Self {
-        Self::launch_with(&[]).await
-    }
-
-    /// As [`Browser::launch`], with further command line arguments; a switch given again replaces ours.
-    pub(crate) async fn launch_with(arguments: &[&str]) -> Self {
-        let mut process = Process::start(arguments);
+        let idle = IDLE.lock().unwrap().pop();
+        let mut process = idle.unwrap_or_else(Process::start);
         let address = process.address().await;
         let (socket, _) = tokio_tungstenite::connect_async(&address).await.unwrap();
         let (out, outgoing) = mpsc::unbounded_channel();
         let link =
             Arc::new(Link { out, last_id: AtomicU64::new(0), pending: Mutex::default(), pages: Mutex::default() });
         tokio::spawn(Arc::clone(&link).pump(socket, outgoing));
-        Self { link, process }
+        Self { link, process: Some(process) }
     }
 
     /// Opens an empty page in a browser context of its own: no cookie, cache or storage is shared with another page.
     pub(crate) async fn page(&self) -> Page {
-        let context = self.call("Target.createBrowserContext", json!({})).await["browserContextId"].take();
+        let own = json!({"disposeOnDetach": true});
+        let context = self.call("Target.createBrowserContext", own).await["browserContextId"].take();
         let new = json!({"url": "about:blank", "browserContextId": context, "width": 1280, "height": 800});
         let target = self.call("Target.createTarget", new).await["targetId"].take();
         let attached = self.call("Target.attachToTarget", json!({"targetId": target, "flatten": true})).await;
@@ -74,7 +74,7 @@ impl Browser {
         let (sender, state) = watch::channel(State::default());
         self.link.pages.lock().unwrap().insert(session.clone(), sender);
         let page = Page { link: Arc::clone(&self.link), session, context: string(&context), state };
-        for domain in ["Inspector", "Page", "Runtime", "Log", "Network", "DOM", "Accessibility"] {
+        for domain in ["Inspector", "Page", "Runtime", "Log", "Network", "DOM"] {
             page.send(&format!("{domain}.enable"), json!({})).await;
         }
         page.send("Page.setLifecycleEventsEnabled", json!({"enabled": true})).await;
@@ -83,17 +83,17 @@ impl Browser {
         page
     }
 
-    /// Ends Chromium in order and waits for it; dropping the browser kills it instead.
-    pub(crate) async fn close(mut self) {
-        self.call("Browser.close", json!({})).await;
-        let deadline = Instant::now() + WAIT;
-        while self.process.child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
     async fn call(&self, method: &str, params: Value) -> Value {
         self.link.call(None, method, params).await.unwrap_or_else(|e| panic!("{method}: {e}"))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // One that failed a test may be the reason.
+        if !std::thread::panicking() {
+            IDLE.lock().unwrap().extend(self.process.take());
+        }
     }
 }
 

@@ -15,7 +15,7 @@ const BINARIES: [&str; 6] = [
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
-const ARGUMENTS: [&str; 13] = [
+const ARGUMENTS: [&str; 15] = [
     "--headless",
     "--no-sandbox", // root in a container has no user namespaces to build one from
     "--disable-gpu",
@@ -23,6 +23,8 @@ const ARGUMENTS: [&str; 13] = [
     "--disable-quic",
     "--allow-pre-commit-input", // otherwise input is dropped, without a word, until the first frame was drawn
     "--no-first-run",
+    "--no-startup-window", // each test opens pages of its own
+    "--disable-features=SpareRendererForSitePerProcess", // a process at each navigation, in case there is another
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -31,38 +33,52 @@ const ARGUMENTS: [&str; 13] = [
     "--remote-debugging-port=0",
 ];
 
-/// The Chromium process and its directory, both removed on drop.
+/// Runs Chromium, and ends it and removes its directory when our end of the standard input is closed: when we drop the
+/// process, or are gone ourselves, however that came. Ctrl-C reaches us first.
+const WATCH: &str = r#"
+    trap '' INT
+    directory=$1
+    shift
+    "$@" &
+    read -r _
+    kill -9 $!
+    wait
+    # Its helper processes notice within milliseconds, and may write into the profile until then.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$directory" && break; sleep 0.1; done
+"#;
+
+/// A Chromium process with a directory of its own. Both are gone soon after this is dropped.
 pub(super) struct Process {
-    pub(super) child: Child,
-    pub(super) directory: PathBuf,
+    /// The shell that watches over it.
+    child: Child,
+    directory: PathBuf,
 }
 
 impl Process {
-    pub(super) fn start(arguments: &[&str]) -> Self {
+    pub(super) fn start() -> Self {
+        let binary = BINARIES.into_iter().find(|binary| is_installed(binary)).expect(
+            "browser tests need Chromium: `apt install chromium`, `brew install --cask chromium`, or Google Chrome",
+        );
         let directory = fresh_path("chromium");
         std::fs::create_dir(&directory).unwrap();
-        for binary in BINARIES {
-            let mut command = Command::new(binary);
-            command.arg(format!("--user-data-dir={}", directory.display())).args(ARGUMENTS).args(arguments);
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(std::fs::File::create(directory.join("log")).unwrap());
-            match command.spawn() {
-                Ok(child) => return Self { child, directory },
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => panic!("starting {binary}: {error}"),
-            }
-        }
-        let _ = std::fs::remove_dir_all(&directory);
-        panic!("browser tests need Chromium: `apt install chromium`, `brew install --cask chromium`, or Google Chrome");
+        let child = Command::new("sh")
+            .args(["-c", WATCH, "sh"])
+            .arg(&directory)
+            .arg(binary)
+            .arg(format!("--user-data-dir={}", directory.display()))
+            .args(ARGUMENTS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(directory.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, directory }
     }
 
     /// The address of the protocol, which Chromium prints once it listens.
     pub(super) async fn address(&mut self) -> String {
         let deadline = Instant::now() + WAIT;
         loop {
-            let running = self.child.try_wait().is_ok_and(|status| status.is_none());
             let log = tokio::fs::read_to_string(self.directory.join("log")).await.unwrap_or_default();
             let line = log
                 .split_inclusive('\n')
@@ -70,8 +86,7 @@ impl Process {
             if let Some(address) = line {
                 return address.to_owned();
             }
-            let patient = running && Instant::now() < deadline;
-            assert!(patient, "Chromium did not come up within {WAIT:?} (running: {running}); it said:\n{log}");
+            assert!(Instant::now() < deadline, "Chromium did not come up within {WAIT:?}; it said:\n{log}");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -79,15 +94,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // an error means it has ended already
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
-        // Its helper processes notice within milliseconds, and may write into the profile until then.
-        let deadline = Instant::now() + WAIT;
-        while std::fs::remove_dir_all(&self.directory).is_err() && self.directory.exists() && Instant::now() < deadline
-        {
-            std::thread::sleep(POLL);
-        }
     }
+}
+
+fn is_installed(binary: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(binary).is_file())
 }
 
 /// A path in the temporary directory that nothing else uses.

@@ -113,5 +113,4 @@ async fn the_browser_knows_every_feature_that_is_denied_and_warns_of_nothing() {
     let unknown: Vec<_> = denied.iter().filter(|name| !known.contains(name)).collect();
     assert!(denied.len() > 20 && unknown.is_empty(), "{unknown:?}");
     assert_eq!(page.console_errors(), Vec::<String>::new());
-    browser.close().await;
 }

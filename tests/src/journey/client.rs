@@ -44,5 +44,4 @@ async fn an_owner_makes_a_client_renews_it_and_revokes_it() {
     // The form that said what is missing was answered with its status.
     let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("422")).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    browser.close().await;
 }

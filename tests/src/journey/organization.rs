@@ -46,7 +46,6 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     // One error: the proof that failed was answered with its status.
     let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("/prove")).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    browser.close().await;
 
     let browser = Browser::launch().await;
     let page = browser.page().await;
@@ -65,7 +64,6 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     page.goto(&world.url(&world.acme.contacts())).await;
     page.wait_for("main table").await;
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
     let session = world.sessions().await.pop().unwrap();
     assert_eq!(session["sign_on"], world.acme.organization.to_string());
 }

@@ -119,5 +119,4 @@ async fn every_control_has_a_name_and_the_keyboard_reaches_the_content() {
         page.set_size(1280, 900).await;
     }
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
-    browser.close().await;
 }
