@@ -29,13 +29,13 @@ pub(crate) struct ApiClient {
 
 pub(crate) const ALL: [&str; 8] = [
     "ListWorkspaces",
-    "ListMembers",
-    "ViewMember",
     "ListContacts",
     "ViewContact",
     "ViewRestrictedFields",
     "CreateContact",
     "EditContact",
+    "ListMembers",
+    "ViewMember",
 ];
 
 impl ApiClient {
