@@ -14,7 +14,7 @@ async fn revoke(world: &World, client: &ApiClient, token: &str) -> u16 {
 // control: OBS-02
 #[tokio::test]
 async fn a_decision_names_the_client_that_asked() {
-    let mut world = World::start().await;
+    let world = World::start().await;
     let client = ApiClient::made(&world, "erin", "self", "tokens", &["ListContacts", "CreateContact"]).await;
     let token = client.token(&world).await;
     let new = serde_json::json!({ "name": "One" });
@@ -22,7 +22,7 @@ async fn a_decision_names_the_client_that_asked() {
     assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
     let members = format!("/api/v1{}/members", world.acme.url());
     assert_eq!(call(&world, Method::GET, &members, &token, None).await.status, 403);
-    world.stop().await;
+    world.settle_decisions().await;
     let asked = "select array_agg(distinct action || ' ' || allowed order by action || ' ' || allowed)
                    from audit.decisions where client_id = $1 and principal = 'Member::\"' || $2::text || '\"'";
     let asked: Vec<String> = sqlx::query_scalar(asked)
