@@ -29,12 +29,11 @@ const STAY: [&str; 15] = [
     "tenant.workspaces",
 ];
 
-const NEVER: [(&str, &str); 1] = [("KEEPING__EVERY_SECONDS", "3600")];
 const OFTEN: [(&str, &str); 1] = [("KEEPING__EVERY_SECONDS", "1")];
 
 #[tokio::test]
 async fn every_table_with_a_time_in_it_has_a_rule_or_stays_for_a_reason() {
-    let world = World::start_with(&NEVER).await;
+    let world = World::start().await;
     let tables = "select distinct c.oid::regclass::text from pg_class c join pg_attribute a on a.attrelid = c.oid
                    where c.relkind in ('r', 'p') and c.relnamespace::regnamespace::text in ('tenant', 'audit', 'identity', 'jobs')
                      and a.attnum > 0 and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)";
@@ -48,7 +47,7 @@ async fn every_table_with_a_time_in_it_has_a_rule_or_stays_for_a_reason() {
 
 #[tokio::test]
 async fn every_rule_runs_as_the_janitor_and_reads_an_index() {
-    let world = World::start_with(&NEVER).await;
+    let world = World::start().await;
     let mut web = world.database.web().await;
     for rule in app::keeping(&registry()) {
         let mut tx = web.begin().await.unwrap();
@@ -97,7 +96,7 @@ async fn what_is_over_goes_step_by_step_and_the_rest_stays() {
 // control: OBS-02
 #[tokio::test]
 async fn records_are_kept_for_a_year_whatever_is_configured_and_deleted_by_the_janitor_alone() {
-    let world = World::start_with(&NEVER).await;
+    let world = World::start().await;
     let mut owner = world.database.session().await;
     let old = "
         insert into audit.events (id, at, kind, target) values
@@ -143,7 +142,7 @@ async fn records_are_kept_for_a_year_whatever_is_configured_and_deleted_by_the_j
 
 #[tokio::test]
 async fn with_very_many_expired_sessions_a_member_is_demoted_and_people_come_and_go() {
-    let world = World::start_with(&NEVER).await;
+    let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let mut adam = world.sign_in("adam").await;
     let many = "
