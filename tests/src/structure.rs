@@ -92,11 +92,12 @@ impl Source {
                 }
             }
         }
-        // What imports nothing that is left is in no cycle.
+        // What imports nothing that is left, or is imported by nothing that is left, is in no cycle.
         loop {
             let left: BTreeSet<String> = edges.keys().cloned().collect();
             edges.values_mut().for_each(|to| to.retain(|to, _| left.contains(to)));
-            edges.retain(|_, to| !to.is_empty());
+            let imported: BTreeSet<String> = edges.values().flat_map(BTreeMap::keys).cloned().collect();
+            edges.retain(|from, to| !to.is_empty() && imported.contains(from));
             if edges.len() == left.len() {
                 return edges.into_values().flat_map(BTreeMap::into_values).collect();
             }
@@ -187,7 +188,7 @@ fn paths(tokens: &[TokenTree]) -> Vec<(Module, Option<String>)> {
             }
             token if is_punct(token, ':') => {
                 // A single colon ends a path: `name: Type`.
-                if !tokens.next_if(|token| is_punct(token, ':')).is_some() {
+                if tokens.next_if(|token| is_punct(token, ':')).is_none() {
                     break;
                 }
             }

@@ -141,7 +141,7 @@ async fn no_route_of_the_api_writes_what_was_decided_before_its_client_lost_it()
     let contacts = format!("/api/v1{}", world.acme.contacts());
     let contact = format!("{contacts}/{}", world.contact(world.acme).await);
     let writes: Vec<_> =
-        registry().table().iter().cloned().filter(|row| row.api && !["GET", "DELETE"].contains(&row.method)).collect();
+        registry().table().iter().filter(|row| row.api && !["GET", "DELETE"].contains(&row.method)).cloned().collect();
     assert_eq!(writes.len(), 2, "say here what to send to a new one");
     for row in writes {
         let (path, body) = match row.method {

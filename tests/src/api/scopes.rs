@@ -12,7 +12,7 @@ use crate::harness::{World, registry};
 /// A request for each route of the API, which the policies are asked about by the action of its guard.
 async fn requests(world: &World) -> Vec<(Method, String, &'static str, Option<Value>)> {
     let mut all = Vec::new();
-    for row in registry().table().iter().cloned().filter(|row| row.api) {
+    for row in registry().table().iter().filter(|row| row.api) {
         let path = world.addresses().await.of(&row.path);
         let body = match row.method {
             "POST" => Some(json!({ "name": Uuid::now_v7().to_string() })),

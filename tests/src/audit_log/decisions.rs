@@ -78,7 +78,10 @@ async fn reads_and_refusals_are_recorded_with_what_determined_them() {
     let outside = uid("Organization", world.acme.organization);
     assert_eq!(recorded(&world, &hidden).await, [one(None, uid("User", nora), "ViewContact", outside, &[])]);
     let account = uid("Account", nora);
-    assert_eq!(recorded(&world, &own).await, [one(None, uid("User", nora), "ViewAccount", account, &["base.own_account"])]);
+    assert_eq!(
+        recorded(&world, &own).await,
+        [one(None, uid("User", nora), "ViewAccount", account, &["base.own_account"])]
+    );
     let others = "select count(*) from audit.decisions where action not like '%Passkey'";
     assert_eq!(world.database.count(others).await, 8, "and nothing else");
 }

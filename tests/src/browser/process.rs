@@ -23,7 +23,7 @@ const ARGUMENTS: [&str; 15] = [
     "--disable-quic",
     "--allow-pre-commit-input", // otherwise input is dropped, without a word, until the first frame was drawn
     "--no-first-run",
-    "--no-startup-window", // each test opens pages of its own
+    "--no-startup-window",                               // each test opens pages of its own
     "--disable-features=SpareRendererForSitePerProcess", // a process at each navigation, in case there is another
     "--disable-background-networking",
     "--disable-component-update",

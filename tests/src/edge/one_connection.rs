@@ -23,7 +23,7 @@ async fn every_route_does_with_one_connection() {
         }
     }
     let token = client.token(&world).await;
-    for row in registry().table().iter().cloned().filter(|row| row.api) {
+    for row in registry().table().iter().filter(|row| row.api) {
         let mut program = world.stranger();
         let request = program.request(row.method.parse::<Method>().unwrap(), &addresses.of(&row.path));
         let request = request.header("authorization", format!("Bearer {token}"));
