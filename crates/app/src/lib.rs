@@ -38,7 +38,7 @@ mod why;
 
 use std::sync::LazyLock;
 
-use authz::{PolicySource, Route, Routes};
+use authz::{ContextFragment, Contribution, PolicySource, Route, Routes};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -47,6 +47,7 @@ use tenancy::Rule;
 use web::Limits;
 
 use self::api::{Api, Scope};
+use self::members::Role;
 
 pub use self::settings::DomainCheck;
 pub use addresses::ADDRESSES;
@@ -103,6 +104,12 @@ pub fn policies() -> Vec<PolicySource> {
         schema: include_str!("../../../policies/base.cedarschema"),
         policies: include_str!("../../../policies/base.cedar"),
         actions: &[],
+        // `authz` adds these attributes itself.
+        context: Some(ContextFragment {
+            schema: include_str!("../../../policies/base.context.cedarschema"),
+            role_groups: Role::GROUPS,
+            read: |_| Ok(Contribution::default()),
+        }),
     };
     std::iter::once(base).chain(features().into_iter().filter_map(|feature| feature.policies)).collect()
 }

@@ -24,6 +24,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/account.cedarschema"),
         policies: include_str!("../../../../policies/account.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let routes = Routes::new()
         .get("/account", show)

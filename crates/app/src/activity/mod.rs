@@ -22,6 +22,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/activity.cedarschema"),
         policies: include_str!("../../../../policies/activity.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature { routes, policies: Some(policies), ..Feature::default() }
 }

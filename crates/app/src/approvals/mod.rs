@@ -54,6 +54,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/approvals.cedarschema"),
         policies: include_str!("../../../../policies/approvals.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("approval.requested", "Asked for what takes two people"),

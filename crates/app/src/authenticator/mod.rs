@@ -31,6 +31,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/authenticator.cedarschema"),
         policies: include_str!("../../../../policies/authenticator.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -43,6 +43,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/clients.cedarschema"),
         policies: include_str!("../../../../policies/clients.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("api_client.made", "Made an API client"),

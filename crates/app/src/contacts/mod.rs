@@ -61,6 +61,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/contacts.cedarschema"),
         policies: include_str!("../../../../policies/contacts.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("contact.created", "Added a contact"),

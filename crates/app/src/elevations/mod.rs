@@ -3,7 +3,9 @@
 mod elevation;
 mod pages;
 
-use authz::{PolicySource, Routes};
+use authz::{ContextFragment, Contribution, PolicySource, Routes};
+use tenancy::Entry;
+use web::Result;
 
 use crate::Feature;
 use crate::organizations::Organization;
@@ -40,6 +42,11 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/elevations.cedarschema"),
         policies: include_str!("../../../../policies/elevations.cedar"),
         actions: ACTIONS,
+        context: Some(ContextFragment {
+            schema: include_str!("../../../../policies/elevations.context.cedarschema"),
+            role_groups: &[],
+            read: context,
+        }),
     };
     let events = &[
         ("elevation.requested", "Asked for a role for a while"),
@@ -48,4 +55,12 @@ pub(crate) fn feature() -> Feature {
         ("elevation.ended", "Ended a role for a while"),
     ];
     Feature { routes, policies: Some(policies), events, keeping: KEEPING, ..Feature::default() }
+}
+
+/// The role that they act in for a while, and that they do.
+#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
+fn context(access: &Entry) -> Result<Contribution> {
+    let elevation = access.membership.as_ref().and_then(|membership| membership.elevation.as_ref());
+    Ok(elevation
+        .map_or_else(Contribution::default, |elevation| Contribution::default().role(&elevation.role).flag("elevated")))
 }

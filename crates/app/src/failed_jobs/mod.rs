@@ -27,6 +27,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/failed_jobs.cedarschema"),
         policies: include_str!("../../../../policies/failed_jobs.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature {
         routes,

@@ -53,6 +53,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/invitations.cedarschema"),
         policies: include_str!("../../../../policies/invitations.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("invitation.made", "Invited somebody"),

@@ -57,6 +57,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/members.cedarschema"),
         policies: include_str!("../../../../policies/members.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("member.role_changed", "Changed a role"),

@@ -50,6 +50,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/organizations.cedarschema"),
         policies: include_str!("../../../../policies/organizations.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     let events = &[
         ("organization.created", "Created the organization"),

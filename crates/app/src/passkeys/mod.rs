@@ -39,6 +39,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/passkeys.cedarschema"),
         policies: include_str!("../../../../policies/passkeys.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -30,6 +30,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/recovery.cedarschema"),
         policies: include_str!("../../../../policies/recovery.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature { routes, policies: Some(policies), ..Feature::default() }
 }

@@ -48,6 +48,7 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/sessions.cedarschema"),
         policies: include_str!("../../../../policies/sessions.cedar"),
         actions: ACTIONS,
+        context: None,
     };
     Feature { routes, policies: Some(policies), ..Feature::default() }
 }

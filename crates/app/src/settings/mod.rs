@@ -7,7 +7,9 @@ mod provider;
 mod recheck;
 mod rules;
 
-use authz::{PolicySource, Routes};
+use authz::{ContextFragment, Contribution, PolicySource, RefusedBecause, Routes};
+use tenancy::{Entry, Unaccepted};
+use web::Result;
 
 pub use recheck::DomainCheck;
 pub(crate) use rules::relax;
@@ -47,6 +49,11 @@ pub(crate) fn feature() -> Feature {
         schema: include_str!("../../../../policies/settings.cedarschema"),
         policies: include_str!("../../../../policies/settings.cedar"),
         actions: ACTIONS,
+        context: Some(ContextFragment {
+            schema: include_str!("../../../../policies/settings.context.cedarschema"),
+            role_groups: &[],
+            read: context,
+        }),
     };
     let events = &[
         ("organization.sign_in_changed", "Changed how members sign in"),
@@ -59,4 +66,21 @@ pub(crate) fn feature() -> Feature {
         ("domain.removed", "Removed a domain"),
     ];
     Feature { routes, policies: Some(policies), events, ..Feature::default() }
+}
+
+/// That the organization does not accept the way the session began, and why.
+#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
+fn context(access: &Entry) -> Result<Contribution> {
+    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted);
+    let Some(unaccepted) = unaccepted else { return Ok(Contribution::default()) };
+    let reason = match unaccepted {
+        Unaccepted::SignedOut => "signed_out",
+        Unaccepted::Link => "link",
+        Unaccepted::Elsewhere => "elsewhere",
+        Unaccepted::SignOn => "sign_on",
+    };
+    // There is one reason for clients: whether their member could still come in, nobody has asked.
+    let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
+                            members. Use a service account.";
+    Ok(Contribution::default().flag("unaccepted").refused_because(RefusedBecause { reason, text_for_clients }))
 }
