@@ -23,6 +23,8 @@ impl Table {
         let registry = registry();
         let sources = registry.policies().to_vec();
         let schema = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
+        let context = sources.iter().filter_map(|source| source.context).map(|fragment| fragment.schema);
+        let schema = format!("{schema}\ntype RequestContext = {{ {} }};", context.collect::<Vec<_>>().join("\n"));
         let policies = sources.iter().map(|source| source.policies).collect::<Vec<_>>().join("\n");
         Self { schema: schema.parse().unwrap(), policies: policies.parse().unwrap() }
     }
@@ -131,7 +133,13 @@ fn member(name: &str, role: &str, organization: &str) -> Entity {
         ("organization", RestrictedExpression::new_entity_uid(uid(&organization_uid))),
         ("role", RestrictedExpression::new_string(role.to_owned())),
     ];
-    entity(name, &[&role_uid, &organization_uid], &attributes)
+    entity(name, &[&[&*role_uid, &organization_uid], groups(role)].concat(), &attributes)
+}
+
+/// The groups of a role.
+fn groups(role: &str) -> &'static [&'static str] {
+    let any = ["RoleGroup::\"any\""].as_slice();
+    if PRIVILEGED.contains(&role) { &["RoleGroup::\"any\"", "RoleGroup::\"privileged\""] } else { any }
 }
 
 fn contact(name: &str, workspace: &str, creator: &str) -> Entity {
@@ -141,7 +149,7 @@ fn contact(name: &str, workspace: &str, creator: &str) -> Entity {
 fn invitation(name: &str, organization: &str, email: &str, role: &str, inviter_role: &str) -> Entity {
     let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
     let attributes = [("email", text(email)), ("role", text(role)), ("inviter_role", text(inviter_role))];
-    entity(name, &[organization], &attributes)
+    entity(name, &[&[organization, &*format!("Role::\"{role}\"")], groups(role)].concat(), &attributes)
 }
 
 fn client(name: &str, organization: &str, member: Option<&str>) -> Entity {
@@ -407,6 +415,23 @@ fn an_elevation_closes_what_gives_access_and_nothing_else() {
     closed.insert("MakeOwnClient".to_owned());
     assert_eq!(table.group("GivesAccess"), closed);
     insta::assert_snapshot!("closed_while_elevated", closed.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+// control: IDN-09
+#[test]
+fn the_privileged_roles_are_one_group_and_no_policy_lists_them() {
+    authz::Authorizer::check(&app::policies()).unwrap();
+    let contexts: Vec<_> = app::policies().into_iter().filter_map(|source| source.context).collect();
+    let groups: Vec<_> = contexts.iter().flat_map(|context| context.role_groups).collect();
+    assert_eq!(
+        groups.iter().map(|group| (group.name, group.roles)).collect::<Vec<_>>(),
+        [("any", &ROLES[..]), ("privileged", &PRIVILEGED[..])]
+    );
+    for policy in Table::load().policies.policies() {
+        let text = policy.to_string();
+        let listed = PRIVILEGED.iter().all(|role| text.contains(&format!("\"{role}\"")));
+        assert!(!listed, "say RoleGroup::\"privileged\": {text}");
+    }
 }
 
 /// The actions that give access, or take a passkey proved just now.

@@ -187,7 +187,7 @@ where
         };
         let (since, asked) = (Instant::now(), sensitivity::<A>(&on));
         let (caller, now) = (who.caller(), authorizer.now());
-        let request = AuthzRequest::new(authorizer.policies(), caller, member.as_ref(), now, on.entity(), asked)?;
+        let request = AuthzRequest::new(authorizer.policies(), caller, &entry, now, on.entity(), asked)?;
         let (view, reads) = (<<A::On as Resource>::View as Action>::NAME, A::Mode::READS);
         let (request_ref, tenant) = (&request, scope.tenant);
         let question = Question { caller, request: request_ref, action: A::NAME, view, reads, parts, tenant, since };
@@ -343,15 +343,17 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
             new_tenant: self.on.creates_tenant(),
         };
         let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, hold).await?;
-        let member = match (&self.member, entry.membership) {
+        let member = match (&self.member, &entry.membership) {
             (None, _) => None,
-            (Some(_), Some(membership)) => Some(MemberContext { membership, workspace: entry.workspace }),
+            (Some(_), Some(membership)) => {
+                Some(MemberContext { membership: membership.clone(), workspace: entry.workspace.clone() })
+            }
             (Some(_), None) => return Err(Error::NotFound),
         };
         if caller.is_equivalent_to(who.caller()) && self.member == member {
             return Ok(tx);
         }
-        let decisions = self.decide_again(who.caller(), member.as_ref())?;
+        let decisions = self.decide_again(who.caller(), &entry)?;
         if self.member != member {
             return Err(ACCESS_CHANGED);
         }
@@ -360,16 +362,12 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
     }
 
     /// The decisions as they are now, or the response to a new request if one of them is a refusal.
-    fn decide_again(
-        &self,
-        caller: Caller<'_>,
-        member: Option<&MemberContext>,
-    ) -> Result<Vec<(audit::Decision, Sensitivity)>> {
+    fn decide_again(&self, caller: Caller<'_>, access: &RequestAccess) -> Result<Vec<(audit::Decision, Sensitivity)>> {
         let (authorizer, now) = (&self.authorizer, self.authorizer.now());
         let mut decisions = Vec::with_capacity(self.pending.decisions.len());
         for (before, asked) in &self.pending.decisions {
             let (policies, action, on) = (authorizer.policies(), before.action, self.on.entity());
-            let request = AuthzRequest::new(policies, caller, member, now, on, *asked)?;
+            let request = AuthzRequest::new(policies, caller, access, now, on, *asked)?;
             let answer = authorizer.decide(&request, action);
             let decision = authorizer.record_of(&request, action, &answer);
             if answer.decision != Decision::Allow {

@@ -9,11 +9,12 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use cedar_policy::{Context, Request, Response};
 use chrono::{DateTime, Utc};
-use tenancy::{Plane, Read, TenantId, Tx, Unaccepted};
+use tenancy::{Plane, Read, TenantId, Tx};
 use tokens::{ApiClient, Scopes, Tokens};
 use uuid::Uuid;
 use web::{Addresses, Error, LocalPath, Result};
 
+use crate::context::RefusedBecause;
 use crate::entity::Entity;
 use crate::policies::Policies;
 use crate::request::{AuthzRequest, Caller, RequestContext};
@@ -244,17 +245,14 @@ impl Authorizer {
             return Ok(error);
         }
         let decision = if decision == Decision::Deny { self.visible(request, view) } else { decision };
-        Ok(match (decision, caller, request.principal.unaccepted) {
+        Ok(match (decision, caller, request.principal.refused_because) {
             (Decision::Allow, ..) => forbidden(caller),
             (Decision::StepUp(step_up), Caller::Person(person), _) => {
                 self.step_up(person, parts, action, step_up).await?
             }
             (Decision::StepUp(_), Caller::Client(_), _) => not_permitted(NEEDS_A_PERSON),
             (Decision::Deny, Caller::Person(_), Some(why)) => self.sign_in_again(parts, tenant, why),
-            (Decision::Deny, Caller::Client(_), Some(_)) => not_permitted(
-                "This client acts as a member, and the organization requires its own identity provider of its members. \
-                 Use a service account.",
-            ),
+            (Decision::Deny, Caller::Client(_), Some(why)) => not_permitted(why.text_for_clients),
             (Decision::Deny, _, None) => Error::NotFound,
         })
     }
@@ -334,17 +332,11 @@ impl Authorizer {
     }
 
     /// The sign-in page, for somebody whose organization does not accept the way they signed in.
-    fn sign_in_again(&self, parts: &Parts, tenant: Option<TenantId>, why: Unaccepted) -> Error {
+    fn sign_in_again(&self, parts: &Parts, tenant: Option<TenantId>, why: RefusedBecause) -> Error {
         let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
         let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-        let why = match why {
-            Unaccepted::SignedOut => "signed_out",
-            Unaccepted::Link => "link",
-            Unaccepted::Elsewhere => "elsewhere",
-            Unaccepted::SignOn => "sign_on",
-        };
-        let page = self.addresses().sign_in;
-        let address = format!("{page}?anew=yes&unaccepted={why}&organization={organization}&return_to={path}");
+        let (page, reason) = (self.addresses().sign_in, why.reason);
+        let address = format!("{page}?anew=yes&unaccepted={reason}&organization={organization}&return_to={path}");
         Error::StepUp(address, None)
     }
 

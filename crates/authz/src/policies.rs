@@ -7,6 +7,8 @@ use cedar_policy::{
 use sha2::{Digest, Sha256};
 
 use crate::action::ActionDeclaration;
+use crate::context::{self, ContextFragment, LoadedFragment, RoleGroups};
+use crate::policy_error::PolicyError;
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
 #[derive(Clone, Copy, Debug)]
@@ -19,41 +21,8 @@ pub struct PolicySource {
     pub policies: &'static str,
     /// `ACTIONS` of the feature.
     pub actions: &'static [ActionDeclaration],
-}
-
-/// What is wrong with the policies; the application does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The schema does not parse or contradicts itself.
-    #[error("schema: {0}")]
-    Schema(String),
-    /// A policy does not parse.
-    #[error("policies/{0}.cedar: {1}")]
-    Syntax(&'static str, String),
-    /// A policy without a name of its own.
-    #[error("policies/{0}.cedar: every policy needs an @id(\"{0}.…\") of its own, of a-z, 0-9, _ and ., not {1:?}")]
-    Id(&'static str, String),
-    /// A permit that says too little of who, what or on what.
-    #[error(
-        "policy {0}: a permit names the type of its principal, its actions, the type of its resource, and a role or a condition"
-    )]
-    Wildcard(String),
-    /// The policies do not fit the schema.
-    #[error("validation: {0}")]
-    Validation(String),
-    /// Code and schema know different actions.
-    #[error("actions only in the code: {code:?}; only in the schema: {schema:?}")]
-    Actions {
-        /// Declared with `actions!`, not in any schema.
-        code: Vec<String>,
-        /// In a schema, not declared.
-        schema: Vec<String>,
-    },
-    /// An action that destroys, or changes restricted data, and takes no fresh passkey.
-    #[error(
-        "action {0}: what deletes (Delete…, Remove…) or changes restricted data is in the group NeedsFreshPasskey of its schema"
-    )]
-    NoFreshPasskey(&'static str),
+    /// What it adds to the context of every question.
+    pub context: Option<ContextFragment>,
 }
 
 /// Policies that were checked against the schema and the code.
@@ -66,6 +35,9 @@ pub struct Policies {
     pub(crate) hash: [u8; 32],
     pub(crate) by_action: HashMap<String, LoadedAction>,
     pub(crate) types: HashMap<String, EntityTypeName>,
+    pub(crate) fragments: Vec<LoadedFragment>,
+    /// The groups that each role is in.
+    pub(crate) role_groups: RoleGroups,
 }
 
 /// An action, and the policies whose head takes it. The engine looks at every policy it is given, so it is given those
@@ -88,7 +60,8 @@ impl Policies {
     ///
     /// What is wrong with them.
     pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
-        let (schema, entity_types) = schemas(sources)?;
+        let fragments = context::load(fragments(sources))?;
+        let (schema, entity_types, role_groups) = schemas(sources)?;
         let policies = policies(sources)?;
         let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if !report.validation_passed_without_warnings() {
@@ -103,7 +76,7 @@ impl Policies {
         let by_action =
             known.into_iter().map(|action| LoadedAction::of(action, &policies, &actions)).collect::<Result<_, _>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
-        Ok(Self { schema, entity_types, hash: hash(sources), by_action, types })
+        Ok(Self { schema, entity_types, hash: hash(sources), by_action, types, fragments, role_groups })
     }
 }
 
@@ -125,14 +98,25 @@ impl LoadedAction {
     }
 }
 
-/// The schema of all sources, and the types of its entities alone.
-fn schemas(sources: &[PolicySource]) -> Result<(Schema, Schema), PolicyError> {
-    let text: String = sources.iter().map(|source| source.schema).collect::<Vec<_>>().join("\n");
+/// What each feature adds to the context.
+fn fragments(sources: &[PolicySource]) -> impl Iterator<Item = (&'static str, ContextFragment)> {
+    sources.iter().filter_map(|source| Some((source.name, source.context?)))
+}
+
+/// The schema of all sources, the types of its entities alone, and the groups of its roles.
+fn schemas(sources: &[PolicySource]) -> Result<(Schema, Schema, RoleGroups), PolicyError> {
+    let schemas = sources.iter().map(|source| source.schema);
+    let context = fragments(sources).map(|(_, fragment)| fragment.schema);
+    let context = context::context_type(&context.collect::<Vec<_>>().join("\n"));
+    let text: String = schemas.chain([context.as_str()]).collect::<Vec<_>>().join("\n");
     let (fragment, warnings) = SchemaFragment::from_cedarschema_str(&text).map_err(unsound)?;
     if let Some(warning) = warnings.into_iter().next() {
         return Err(PolicyError::Schema(warning.to_string()));
     }
-    Ok((Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?, without_actions(fragment)?))
+    let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?;
+    let json = fragment.to_json_value().map_err(unsound)?;
+    let role_groups = context::role_groups(fragments(sources), &json)?;
+    Ok((schema, without_actions(json)?, role_groups))
 }
 
 /// The policies of all sources, each under its id.
@@ -159,16 +143,22 @@ fn policies(sources: &[PolicySource]) -> Result<PolicySet, PolicyError> {
 fn hash(sources: &[PolicySource]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for source in sources {
-        for part in [source.name, source.schema, source.policies] {
+        let context = source.context.map_or("", |fragment| fragment.schema);
+        for part in [source.name, source.schema, context, source.policies] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
+        }
+        for group in source.context.into_iter().flat_map(|fragment| fragment.role_groups) {
+            for part in [&[group.name], group.roles].concat() {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
         }
     }
     hash.finalize().into()
 }
 
-fn without_actions(fragment: SchemaFragment) -> Result<Schema, PolicyError> {
-    let mut json = fragment.to_json_value().map_err(unsound)?;
+fn without_actions(mut json: serde_json::Value) -> Result<Schema, PolicyError> {
     for namespace in json.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
         namespace["actions"] = serde_json::json!({});
     }
@@ -272,6 +262,7 @@ mod tests {
                  action Read appliesTo { principal: [User], resource: [File], context: { age: Long, place?: String } };",
         policies: "",
         actions: &[read("Read")],
+        context: None,
     };
 
     fn load(policies: &'static str) -> Result<Policies, PolicyError> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use authn::SignedIn;
 use cedar_policy::{Context, Entities, EntityId, EntityUid, RestrictedExpression};
 use chrono::{DateTime, Utc};
-use tenancy::{Enrolled, Membership, TenantId, Unaccepted, UserId, WorkspaceFacts};
+use tenancy::{Enrolled, Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
 use tokens::{ApiClient, Scopes};
 use uuid::Uuid;
 use web::{Error, Result};
 
+use crate::context::{Contribution, LoadedFragment, RefusedBecause};
 use crate::entity::{Attribute, Entity, Sensitivity, Uid};
 use crate::policies::Policies;
 
@@ -68,15 +69,14 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The principal inside an organization: with their role, and with the one that they act in for a while.
-    fn as_member(self, membership: &Membership) -> Entity {
+    /// The principal inside an organization: with their role, and with those that features add.
+    fn as_member(self, membership: &Membership, added: &[String]) -> Entity {
         let organization = Entity::new("Organization", membership.tenant);
-        let elevated = membership.elevation.as_ref().map(|elevation| &elevation.role);
         let member = Entity::new("Member", self.id())
             .reference("organization", &organization)
             .text("role", &membership.role)
             .inside(organization);
-        let roles = std::iter::once(&membership.role).chain(elevated);
+        let roles = std::iter::once(&membership.role).chain(added);
         roles.fold(member, |member, role| member.inside(Entity::new("Role", &**role)))
     }
 
@@ -121,8 +121,8 @@ pub(crate) struct Principal {
     pub(crate) elevation: Option<Uuid>,
     pub(crate) request: Uuid,
     pub(crate) client: Option<Uuid>,
-    /// Why the organization does not accept the way the session began.
-    pub(crate) unaccepted: Option<Unaccepted>,
+    /// Why they see nothing of the organization.
+    pub(crate) refused_because: Option<RefusedBecause>,
 }
 
 impl AuthzRequest {
@@ -134,22 +134,23 @@ impl AuthzRequest {
     pub(crate) fn new(
         policies: &Policies,
         caller: Caller<'_>,
-        member: Option<&MemberContext>,
+        access: &RequestAccess,
         now: DateTime<Utc>,
         resource: Entity,
         sensitivity: Sensitivity,
     ) -> Result<Self> {
-        let membership = member.map(|member| &member.membership);
-        let entity = membership.map_or_else(|| caller.as_user(), |membership| caller.as_member(membership));
+        let membership = access.membership.as_ref();
+        let Contribution { roles, attributes, refused_because } = contributions(policies, access)?;
+        let entity = membership.map_or_else(|| caller.as_user(), |membership| caller.as_member(membership, &roles));
         let principal = Principal {
             uid: uid(policies, &entity.uid)?,
             entity,
-            context: RequestContext::new(policies, caller, membership, now)?,
+            context: RequestContext::new(policies, caller, &attributes, now)?,
             tenant: membership.map(|membership| membership.tenant),
-            elevation: membership.and_then(|membership| membership.elevation.as_ref()).map(|elevation| elevation.id),
+            elevation: access.elevation(),
             request: caller.context().request,
             client: caller.client(),
-            unaccepted: membership.and_then(|membership| membership.unaccepted),
+            refused_because,
         };
         Self::of(policies, Arc::new(principal), resource, sensitivity)
     }
@@ -205,9 +206,9 @@ pub(crate) struct RequestContext {
     pub(crate) enrolled: Enrolled,
     by_link: bool,
     sign_on: Option<EntityUid>,
-    unaccepted: bool,
-    elevated: bool,
     risk_score: i64,
+    /// What features add.
+    added: Vec<(&'static str, RestrictedExpression)>,
     /// The actions that a client of the API was given. People have no such limits.
     pub(crate) scopes: Option<Scopes>,
 }
@@ -216,12 +217,12 @@ impl RequestContext {
     fn new(
         policies: &Policies,
         caller: Caller<'_>,
-        membership: Option<&Membership>,
+        added: &[(&'static str, Attribute)],
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
-        let unaccepted = membership.is_some_and(|membership| membership.unaccepted.is_some());
-        let elevated = membership.is_some_and(|membership| membership.elevation.is_some());
+        let added = added.iter().map(|(name, value)| Ok((*name, expression(policies, value)?)));
+        let added = added.collect::<Result<Vec<_>>>()?;
         Ok(match caller {
             Caller::Person(person) => Self {
                 auth_age: age(person.auth_time),
@@ -234,9 +235,8 @@ impl RequestContext {
                     .sign_on
                     .map(|tenant| uid(policies, &Entity::new("Organization", tenant).uid))
                     .transpose()?,
-                unaccepted,
-                elevated,
                 risk_score: person.risk_score(),
+                added,
                 scopes: None,
             },
             // It has no factor and can prove none.
@@ -248,9 +248,8 @@ impl RequestContext {
                 enrolled: Enrolled { passkey: false, totp: false },
                 by_link: false,
                 sign_on: None,
-                unaccepted,
-                elevated,
                 risk_score: 0,
+                added,
                 scopes: Some(client.scopes().clone()),
             },
         })
@@ -282,12 +281,7 @@ impl RequestContext {
             ("recovery_age", self.recovery_age),
             ("amount", sensitivity.amount),
         ];
-        let flags = [
-            ("by_link", self.by_link),
-            ("unaccepted", self.unaccepted),
-            ("elevated", self.elevated),
-            ("out_of_scope", !in_scope),
-        ];
+        let flags = [("by_link", self.by_link), ("out_of_scope", !in_scope)];
         let mut attributes = vec![
             ("passkey_enrolled", RestrictedExpression::new_bool(self.enrolled.passkey)),
             ("totp_enrolled", RestrictedExpression::new_bool(self.enrolled.totp)),
@@ -302,8 +296,30 @@ impl RequestContext {
         attributes.extend(organization.map(|organization| ("sign_on", organization)));
         let class = sensitivity.data_classification.map(|class| RestrictedExpression::new_string(class.to_owned()));
         attributes.extend(class.map(|class| ("data_classification", class)));
+        attributes.extend(self.added.iter().cloned());
         Ok(Context::from_pairs(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)))?)
     }
+}
+
+/// What the features add to this request, together.
+///
+/// # Errors
+///
+/// [`Error::Internal`] if a feature cannot read it, or adds an attribute that it does not declare: it could be one that
+/// another feature's rules trust.
+fn contributions(policies: &Policies, access: &RequestAccess) -> Result<Contribution> {
+    let mut all = Contribution::default();
+    for LoadedFragment { feature, attributes, read } in &policies.fragments {
+        let added = read(access)?;
+        if let Some((name, _)) = added.attributes.iter().find(|(name, _)| !attributes.contains(*name)) {
+            let context = format!("policies/{feature}.context.cedarschema");
+            return Err(Error::internal(format!("{feature} adds `{name}` to the context, which {context} lacks")));
+        }
+        all.roles.extend(added.roles);
+        all.attributes.extend(added.attributes);
+        all.refused_because = all.refused_because.or(added.refused_because);
+    }
+    Ok(all)
 }
 
 fn uid(policies: &Policies, uid: &Uid) -> Result<EntityUid> {
@@ -322,7 +338,14 @@ fn entity(policies: &Policies, entity: &Entity) -> Result<cedar_policy::Entity> 
     for (name, value) in &entity.attributes {
         attributes.insert((*name).to_owned(), expression(policies, value)?);
     }
-    let parents = entity.parents.iter().map(|parent| uid(policies, &parent.uid)).collect::<Result<HashSet<_>>>()?;
+    let mut parents = HashSet::with_capacity(entity.parents.len());
+    for parent in &entity.parents {
+        parents.insert(uid(policies, &parent.uid)?);
+        let groups = policies.role_groups.get(&*parent.uid.id).filter(|_| parent.uid.kind == "Role");
+        for group in groups.into_iter().flatten() {
+            parents.insert(uid(policies, group)?);
+        }
+    }
     Ok(cedar_policy::Entity::new(uid(policies, &entity.uid)?, attributes, parents)?)
 }
 
@@ -340,17 +363,75 @@ fn expression(policies: &Policies, value: &Attribute) -> Result<RestrictedExpres
 
 #[cfg(test)]
 mod tests {
+    use tenancy::TenantId;
+
     use super::*;
     use crate::action::ActionDeclaration;
+    use crate::context::{ContextFragment, RoleGroup};
     use crate::policies::PolicySource;
+
+    fn policies(schema: &'static str, context: Option<ContextFragment>) -> Policies {
+        let actions = const { &[ActionDeclaration { name: "Read", writes: false, data: None }] };
+        Policies::load(&[PolicySource { name: "base", schema, policies: "", actions, context }]).unwrap()
+    }
+
+    /// A member of an organization whose role is the word.
+    fn access(role: &str) -> Entry {
+        let (tenant, organization) = (TenantId::new(), "Acme".to_owned());
+        let membership = Membership { tenant, organization, role: role.to_owned(), unaccepted: None, elevation: None };
+        Entry { user: None, membership: Some(membership), workspace: None }
+    }
+
+    // control: POL-06
+    #[test]
+    fn a_feature_adds_the_attributes_that_it_declares_and_no_others() {
+        let read = |access: &RequestAccess| {
+            let role = access.membership.as_ref().map_or("", |membership| &membership.role);
+            let added = Contribution::default().role("editor").flag("elevated");
+            Ok(if role == "viewer" { added } else { added.flag("out_of_scope") })
+        };
+        let context = ContextFragment { schema: "elevated?: Bool", role_groups: &[], read };
+        let policies = policies(
+            "entity User; action Read appliesTo { principal: [User], resource: [User], context: RequestContext };",
+            Some(context),
+        );
+        let added = contributions(&policies, &access("viewer")).unwrap();
+        assert_eq!((added.roles, added.attributes), (vec!["editor".to_owned()], vec![("elevated", Attribute::Flag)]));
+        let refused = contributions(&policies, &access("owner")).unwrap_err();
+        assert!(format!("{refused:?}").contains("`out_of_scope`"), "{refused:?}");
+    }
+
+    // control: IDN-09
+    #[test]
+    fn what_is_inside_a_role_is_inside_the_groups_of_the_role() {
+        let groups = const { &[RoleGroup { name: "privileged", roles: &["owner"] }] };
+        let context = ContextFragment { schema: "", role_groups: groups, read: |_| Ok(Contribution::default()) };
+        let policies = policies(
+            "entity Role enum [\"owner\", \"viewer\"]; entity RoleGroup enum [\"privileged\"];\
+             entity Member in [Role, RoleGroup];\
+             action Read appliesTo { principal: [Member], resource: [Member] };",
+            Some(context),
+        );
+        let privileged = uid(&policies, &Entity::new("RoleGroup", "privileged").uid).unwrap();
+        for (roles, expected) in
+            [(&["owner"][..], true), (&["viewer"], false), (&["viewer", "owner"], true), (&[], false)]
+        {
+            let member =
+                roles.iter().fold(Entity::new("Member", 1), |member, role| member.inside(Entity::new("Role", *role)));
+            let all = entities(&policies, [&member]).unwrap();
+            let member = uid(&policies, &member.uid).unwrap();
+            assert_eq!(all.is_ancestor_of(&privileged, &member), expected, "{roles:?}");
+        }
+    }
 
     // control: POL-01
     #[test]
     fn entities_that_do_not_fit_the_schema_are_refused() {
-        let read = const { &[ActionDeclaration { name: "Read", writes: false, data: None }] };
-        let schema = "entity User; entity File { owner: User };\
-                      action Read appliesTo { principal: [User], resource: [File] };";
-        let policies = Policies::load(&[PolicySource { name: "base", schema, policies: "", actions: read }]).unwrap();
+        let policies = policies(
+            "entity User; entity File { owner: User };\
+             action Read appliesTo { principal: [User], resource: [File] };",
+            None,
+        );
         let user = Entity::new("User", 1);
         let file = || Entity::new("File", 1);
         assert!(entities(&policies, [&file().reference("owner", &user), &user]).is_ok());

@@ -140,14 +140,38 @@ impl Feature {
     }
 }
 
-/// The policies of a feature: `policies/<name>.cedarschema`, `policies/<name>.cedar`, and its declared actions.
+/// The policies of a feature: `policies/<name>.cedarschema`, `policies/<name>.cedar`, and its declared actions. With `context`,
+/// also `policies/<name>.context.cedarschema`: the attributes that `context` adds to every question.
 macro_rules! policies {
     ($name:literal, $actions:expr) => {
+        $crate::base::policies!($name, $actions, None)
+    };
+    ($name:literal, $actions:expr, context: $read:expr) => {
+        $crate::base::policies!($name, $actions, context: $read, role_groups: &[])
+    };
+    ($name:literal, $actions:expr, context: $read:expr, role_groups: $groups:expr) => {
+        $crate::base::policies!(
+            $name,
+            $actions,
+            Some(::authz::ContextFragment {
+                schema: include_str!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/../../policies/",
+                    $name,
+                    ".context.cedarschema"
+                )),
+                role_groups: $groups,
+                read: $read,
+            })
+        )
+    };
+    ($name:literal, $actions:expr, $context:expr) => {
         ::authz::PolicySource {
             name: $name,
             schema: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/", $name, ".cedarschema")),
             policies: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/", $name, ".cedar")),
             actions: $actions,
+            context: $context,
         }
     };
 }

@@ -59,5 +59,6 @@ authz::actions! {
 
 /// The policies that every feature's build on.
 pub(crate) fn policies_of_all() -> PolicySource {
-    policies!("base", ACTIONS)
+    // `authz` adds these attributes itself.
+    policies!("base", ACTIONS, context: |_| Ok(authz::Contribution::default()), role_groups: Role::GROUPS)
 }

@@ -1,3 +1,5 @@
+use authz::RoleGroup;
+
 /// What a member is in an organization. Which role may do what is written in `policies/`, and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -14,6 +16,15 @@ impl Role {
     pub(crate) const ALL: [Self; 7] =
         [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance, Self::Creator, Self::Editor, Self::Viewer];
 
+    /// Those who decide about people or money. The database has them in `tenant.is_privileged`.
+    const PRIVILEGED: [Self; 4] = [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance];
+
+    /// The groups of roles in the policies.
+    pub(crate) const GROUPS: &[RoleGroup] = &[
+        RoleGroup { name: "any", roles: &keys(Self::ALL) },
+        RoleGroup { name: "privileged", roles: &keys(Self::PRIVILEGED) },
+    ];
+
     /// As the database and the policies name it.
     pub(crate) const fn key(self) -> &'static str {
         match self {
@@ -27,9 +38,9 @@ impl Role {
         }
     }
 
-    /// Decides about people or money.
+    /// Whether it is one of [`PRIVILEGED`](Self::PRIVILEGED).
     pub(crate) fn is_privileged(self) -> bool {
-        matches!(self, Self::Owner | Self::Admin | Self::BillingAdmin | Self::Finance)
+        Self::PRIVILEGED.contains(&self)
     }
 
     /// As people read it.
@@ -68,6 +79,16 @@ impl Role {
     pub(crate) fn label_of(key: &str) -> &'static str {
         Self::try_from(key).map_or("Unknown", Self::label)
     }
+}
+
+const fn keys<const N: usize>(roles: [Role; N]) -> [&'static str; N] {
+    let mut keys = [""; N];
+    let mut at = 0;
+    while at < N {
+        keys[at] = roles[at].key();
+        at += 1;
+    }
+    keys
 }
 
 /// A role in a form (`parts::roles`).

@@ -1,5 +1,5 @@
 use authn::Limit;
-use authz::{Entity, PathParams, Resource};
+use authz::{Contribution, Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
@@ -240,4 +240,12 @@ pub(super) async fn record_end(
     let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();
     announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
+}
+
+/// The role that they act in for a while, and that they do.
+#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
+pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
+    let elevation = access.membership.as_ref().and_then(|membership| membership.elevation.as_ref());
+    Ok(elevation
+        .map_or_else(Contribution::default, |elevation| Contribution::default().role(&elevation.role).flag("elevated")))
 }

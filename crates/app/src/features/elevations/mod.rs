@@ -44,7 +44,7 @@ pub(crate) fn feature() -> Feature {
         .post("/{elevation}/end", pages::end)
         .under("/o/{organization}/elevations");
     Feature::new("elevations")
-        .policies(policies!("elevations", ACTIONS))
+        .policies(policies!("elevations", ACTIONS, context: elevation::context))
         .routes(routes)
         .announced(&[ELEVATION_REQUESTED, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED])
         .limits(&[elevation::ASKED])

@@ -74,6 +74,7 @@ pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, 
         .text("email", email)
         .text("role", role)
         .text("inviter_role", inviter_role)
+        .inside(Entity::new("Role", role))
         .inside(Organization::as_entity(organization))
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn feature() -> Feature {
         .post("/domains/{domain}/remove", domains::remove)
         .under("/o/{organization}/settings");
     Feature::new("settings")
-        .policies(policies!("settings", ACTIONS))
+        .policies(policies!("settings", ACTIONS, context: rules::context))
         .routes(routes)
         .events(&[DOMAIN_ADDED])
         .announced(&[

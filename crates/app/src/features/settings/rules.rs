@@ -1,7 +1,7 @@
-use authz::Resource as _;
+use authz::{Contribution, RefusedBecause, Resource as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Mode, OnConstraint, Tenant, TenantId, Tx, Write};
+use tenancy::{Mode, OnConstraint, RequestAccess, Tenant, TenantId, Tx, Unaccepted, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -90,4 +90,21 @@ impl Relaxation {
         details["enforces_sign_on"] = json!(false);
         announcement.record(tx, organization.entity().to_string(), details, &who.actor()).await
     }
+}
+
+/// That the organization does not accept the way the session began, and why.
+#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
+pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
+    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted);
+    let Some(unaccepted) = unaccepted else { return Ok(Contribution::default()) };
+    let reason = match unaccepted {
+        Unaccepted::SignedOut => "signed_out",
+        Unaccepted::Link => "link",
+        Unaccepted::Elsewhere => "elsewhere",
+        Unaccepted::SignOn => "sign_on",
+    };
+    // There is one reason for clients: whether their member could still come in, nobody has asked.
+    let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
+                            members. Use a service account.";
+    Ok(Contribution::default().flag("unaccepted").refused_because(RefusedBecause { reason, text_for_clients }))
 }
