@@ -420,8 +420,9 @@ fn an_elevation_closes_what_gives_access_and_nothing_else() {
 // control: IDN-09
 #[test]
 fn the_privileged_roles_are_one_group_and_no_policy_lists_them() {
-    authz::Authorizer::check(&app::policies()).unwrap();
-    let contexts: Vec<_> = app::policies().into_iter().filter_map(|source| source.context).collect();
+    let registry = registry();
+    authz::Policies::load(registry.policies()).unwrap();
+    let contexts: Vec<_> = registry.policies().iter().filter_map(|source| source.context).collect();
     let groups: Vec<_> = contexts.iter().flat_map(|context| context.role_groups).collect();
     assert_eq!(
         groups.iter().map(|group| (group.name, group.roles)).collect::<Vec<_>>(),
