@@ -376,10 +376,10 @@ mod tests {
     }
 
     /// A member of an organization whose role is the word.
-    fn access(role: &str) -> Entry {
+    fn access(role: &str) -> RequestAccess {
         let (tenant, organization) = (TenantId::new(), "Acme".to_owned());
         let membership = Membership { tenant, organization, role: role.to_owned(), unaccepted: None, elevation: None };
-        Entry { user: None, membership: Some(membership), workspace: None }
+        RequestAccess { user: None, membership: Some(membership), workspace: None }
     }
 
     // control: POL-06
