@@ -26,7 +26,7 @@ fn read(file: Option<&Path>, changes: &[(&str, &str)]) -> Result<Config, String>
         ("DATABASE__URL", "postgres://web:secret@db.acme.example/holdfast?sslmode=verify-full"),
         ("MAIL__URL", "smtps://holdfast:a-secret@mail.acme.example"),
         ("MAIL__FROM", "Acme <no-reply@acme.example>"),
-        ("SEALING__KEY", "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="),
+        ("ENCRYPTION__KEY", "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="),
         ("SECURITY__CONTACT", "mailto:security@acme.example"),
     ];
     let given = whole.iter().chain(&PROVIDER).filter(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
@@ -82,7 +82,7 @@ fn the_defaults_name_every_setting_there_is() {
         "database",
         "http.rate_limits",
         "keeping",
-        "sealing",
+        "encryption",
         "authn.session",
         "authn.recovery",
         "authn.limits",

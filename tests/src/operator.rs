@@ -3,7 +3,7 @@
 use app::operator::{self, Reason};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sealing::{Column, Config, Keys, Place};
+use encryption::{Column, Config, EncryptionContext, KeyRing};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tenancy::{Db, Write};
@@ -166,13 +166,13 @@ fn key(first: u8) -> String {
     STANDARD.encode((0..32).map(|n| first.wrapping_add(n)).collect::<Vec<u8>>())
 }
 
-fn keys(current: u8, previous: Option<u8>) -> Keys {
-    Keys::new(&Config { key: key(current).into(), previous_key: previous.map(|previous| key(previous).into()) })
+fn keys(current: u8, previous: Option<u8>) -> KeyRing {
+    KeyRing::new(&Config { key: key(current).into(), previous_key: previous.map(|previous| key(previous).into()) })
         .unwrap()
 }
 
-/// What is sealed in a column, by row.
-async fn sealed(world: &World, column: Column) -> Vec<(Uuid, Vec<u8>)> {
+/// The encrypted secrets of a column, by row.
+async fn encrypted(world: &World, column: Column) -> Vec<(Uuid, Vec<u8>)> {
     let sql = match column {
         Column::Totp => "select user_id, secret from identity.totp",
         Column::SignOn => "select tenant_id, client_secret from tenant.sign_on",
@@ -186,7 +186,7 @@ async fn sealed(world: &World, column: Column) -> Vec<(Uuid, Vec<u8>)> {
 // control: SUP-12
 #[tokio::test]
 async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
-    let world = World::start_with(&[("SEALING__KEY", &key(1))]).await;
+    let world = World::start_with(&[("ENCRYPTION__KEY", &key(1))]).await;
     let db = owner(&world).await;
     totp::add(&world, &mut world.sign_in("erin").await).await;
     for _ in 0..3 {
@@ -194,8 +194,8 @@ async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
     }
     ApiClient::made(&world, "olivia", "viewer", "tokens", &ALL).await.token(&world).await;
     world.new_provider(world.acme).await;
-    let place = Place { column: Column::SignOn, row: world.acme.organization };
-    let secret = keys(1, None).seal(place, b"a secret of the provider").unwrap();
+    let context = EncryptionContext { column: Column::SignOn, row: world.acme.organization };
+    let secret = keys(1, None).encrypt(context, b"a secret of the provider").unwrap();
     let change = "update tenant.sign_on set client_secret = $1";
     sqlx::query(change).bind(secret).execute(&mut world.database.owner().await).await.unwrap();
     // One that nobody can open stops nothing, and is named.
@@ -203,54 +203,54 @@ async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
     let broken: Uuid = sqlx::query_scalar(broken).fetch_one(&mut world.database.owner().await).await.unwrap();
 
     let mut out = Vec::new();
-    let left = operator::reseal(&db, &keys(2, Some(1)), &mut out).await.unwrap_err().to_string();
+    let left = operator::re_encrypt(&db, &keys(2, Some(1)), &mut out).await.unwrap_err().to_string();
     assert!(left.contains(&broken.to_string()) && left.matches(" of ").count() == 1, "{left}");
     let said = String::from_utf8(out).unwrap();
-    assert!(said.contains("tenant.api_clients.secret: 2 sealed anew"), "{said}");
+    assert!(said.contains("tenant.api_clients.secret: 2 re-encrypted"), "{said}");
     for column in Column::ALL {
-        let rows = sealed(&world, column).await;
+        let rows = encrypted(&world, column).await;
         assert!(!rows.is_empty(), "{column:?}");
         for (row, secret) in rows.iter().filter(|(row, _)| *row != broken) {
-            let place = Place { column, row: *row };
-            assert!(keys(2, None).open(place, secret).is_ok(), "{column:?} under the new one");
-            assert!(keys(1, None).open(place, secret).is_err(), "{column:?} not under the old one");
+            let context = EncryptionContext { column, row: *row };
+            assert!(keys(2, None).decrypt(context, secret).is_ok(), "{column:?} under the new one");
+            assert!(keys(1, None).decrypt(context, secret).is_err(), "{column:?} not under the old one");
         }
     }
-    let plain = keys(2, None).open(place, &sealed(&world, Column::SignOn).await[0].1).unwrap();
+    let plain = keys(2, None).decrypt(context, &encrypted(&world, Column::SignOn).await[0].1).unwrap();
     assert_eq!(plain.as_slice(), b"a secret of the provider");
-    let events = world.events("sealing.resealed").await;
+    let events = world.events("encryption.re_encrypted").await;
     assert_eq!(events.len(), Column::ALL.len(), "{events:?}");
 
     // Begun again it does what is left, and nothing twice.
-    let before = sealed(&world, Column::Totp).await;
+    let before = encrypted(&world, Column::Totp).await;
     sqlx::query("delete from tenant.api_clients where id = $1")
         .bind(broken)
         .execute(&mut world.database.owner().await)
         .await
         .unwrap();
     let mut out = Vec::new();
-    operator::reseal(&db, &keys(2, Some(1)), &mut out).await.unwrap();
+    operator::re_encrypt(&db, &keys(2, Some(1)), &mut out).await.unwrap();
     let said = String::from_utf8(out).unwrap();
-    assert!(!said.contains("sealed anew") && said.contains("previous_key is not needed any more"), "{said}");
-    assert_eq!(sealed(&world, Column::Totp).await, before);
-    assert_eq!(world.events("sealing.resealed").await.len(), Column::ALL.len());
+    assert!(!said.contains("re-encrypted") && said.contains("You can remove encryption.previous_key"), "{said}");
+    assert_eq!(encrypted(&world, Column::Totp).await, before);
+    assert_eq!(world.events("encryption.re_encrypted").await.len(), Column::ALL.len());
 }
 
 // control: SUP-12
 #[tokio::test]
-async fn every_column_of_bytes_is_known_so_that_none_is_sealed_unseen() {
+async fn every_column_of_bytes_is_known_so_no_encrypted_one_is_missed() {
     let database = Database::create().await;
     let columns = "select c.table_schema || '.' || c.table_name || '.' || c.column_name from information_schema.columns c
                     where c.data_type = 'bytea' and c.table_schema in ('identity', 'tenant', 'audit', 'jobs') order by 1";
     let columns: Vec<String> = sqlx::query_scalar(columns).fetch_all(&mut database.owner().await).await.unwrap();
-    // Hashes and what is public; a form is sealed with a key that only a cookie has, for ten minutes.
+    // Hashes and what is public; a form is encrypted with a key that only a cookie has, for ten minutes.
     let known = ["credential_id", "policy_set", "public", "previous", "key", "challenge", "mark", "sealed", "name_key"];
     for column in columns {
         let name = column.rsplit('.').next().unwrap();
-        let sealed = Column::ALL.iter().any(|sealed| sealed.name() == column);
+        let encrypted = Column::ALL.iter().any(|encrypted| encrypted.name() == column);
         assert!(
-            sealed || name.ends_with("hash") || known.contains(&name),
-            "is {column} sealed? Then it is a `sealing::Column`"
+            encrypted || name.ends_with("hash") || known.contains(&name),
+            "is {column} encrypted? Then it is a `encryption::Column`"
         );
     }
 }

@@ -25,7 +25,7 @@ pub struct Config {
     pub database: tenancy::Config,
     pub mail: mail::Config,
     pub keeping: jobs::KeepingConfig,
-    pub sealing: sealing::Config,
+    pub encryption: encryption::Config,
     pub authn: authn::Config,
     pub tokens: tokens::Config,
     pub security: SecurityContact,
@@ -123,7 +123,7 @@ impl Config {
         all.extend(refusals(web::SETTINGS, &self.http));
         all.extend(refusals(tenancy::SETTINGS, &self.database));
         all.extend(refusals(mail::SETTINGS, &self.mail));
-        all.extend(refusals(sealing::SETTINGS, &self.sealing));
+        all.extend(refusals(encryption::SETTINGS, &self.encryption));
         all.extend(refusals(authn::SETTINGS, &self.authn));
         all.extend(refusals(tokens::SETTINGS, &self.tokens));
         all.extend(refusals(jobs::SETTINGS, &self.keeping));
@@ -139,7 +139,7 @@ pub fn production() -> Vec<Row> {
         rows(web::SETTINGS),
         rows(tenancy::SETTINGS),
         rows(mail::SETTINGS),
-        rows(sealing::SETTINGS),
+        rows(encryption::SETTINGS),
         rows(authn::SETTINGS),
         rows(tokens::SETTINGS),
         rows(jobs::SETTINGS),

@@ -25,9 +25,9 @@ These read the URL of the database's owner from standard input:
   holdfast migrate                              create roles and tables
   holdfast lock USER --reason TEXT              lock an account (USER: its id, or its address where only one has it)
   holdfast unlock USER --reason TEXT            unlock it
-  holdfast reset-factors USER --reason TEXT     take the passkeys, app and codes of somebody who is locked out
+  holdfast reset-factors USER --reason TEXT     remove the passkeys, authenticator app and recovery codes of a user
   holdfast events [--user ID] [--before ID]     100 events that belong to no organization, newest first, as lines of JSON
-  holdfast reseal                               seal everything under sealing.key that is under sealing.previous_key";
+  holdfast re-encrypt                           encrypt under encryption.key what is still under encryption.previous_key";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
         ["events", "--user", user] => events(Some(user), None).await,
         ["events", "--before", before] => events(None, Some(before)).await,
         ["events", "--user", user, "--before", before] => events(Some(user), Some(before)).await,
-        ["reseal"] => reseal().await,
+        ["re-encrypt"] => re_encrypt().await,
         _ => Err(USAGE.into()),
     };
     match result {
@@ -94,9 +94,9 @@ async fn events(user: Option<&str>, before: Option<&str>) -> Result<(), Failure>
     Ok(())
 }
 
-async fn reseal() -> Result<(), Failure> {
-    let keys = sealing::Keys::new(&Config::read()?.sealing)?;
-    operator::reseal(&Db::connect_as_owner(owner_url()?).await?, &keys, &mut std::io::stdout()).await?;
+async fn re_encrypt() -> Result<(), Failure> {
+    let keys = encryption::KeyRing::new(&Config::read()?.encryption)?;
+    operator::re_encrypt(&Db::connect_as_owner(owner_url()?).await?, &keys, &mut std::io::stdout()).await?;
     Ok(())
 }
 
@@ -113,7 +113,7 @@ async fn run() -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
 
-    let keys = sealing::Keys::new(&config.sealing)?;
+    let keys = encryption::KeyRing::new(&config.encryption)?;
     let db = Db::connect(&config.database, production).await?;
     let url = &config.http.public_url;
     let authn = Authn::new(config.authn, url, app::ADDRESSES, production, keys.clone(), db.clone(), Clock::system())?;

@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::ConfigError;
-use crate::limit::Limit;
 use crate::provider_settings::{Preset, ProviderSettings};
+use crate::rate_limit::RateLimit;
 
 /// The `[authn]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -82,9 +82,9 @@ impl LimitsConfig {
     }
 
     /// What one network may do with sign-ins.
-    pub(crate) fn sign_in(self, name: &'static str) -> Limit {
-        let every = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
-        Limit { name, at_once: self.sign_ins_per_minute, every }
+    pub(crate) fn sign_in(self, name: &'static str) -> RateLimit {
+        let period = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
+        RateLimit { name, burst: self.sign_ins_per_minute, period }
     }
 
     /// How many of them are let in at once without a proof of work.

@@ -5,12 +5,12 @@ use serde_json::json;
 use tenancy::{Account, TenantId, Tx, Write};
 use web::{DigitCode, Error};
 
-use crate::limit::Limit;
+use crate::rate_limit::RateLimit;
 use crate::secret::hash;
 use crate::{Authn, SignedIn};
 
 /// Codes sent for one person, and to one address from one network.
-const SENT: Limit = Limit { name: "email code", at_once: 3, every: Duration::minutes(10) };
+const SENT: RateLimit = RateLimit { name: "email code", burst: 3, period: Duration::minutes(10) };
 /// How long a code works.
 const LIFETIME: Duration = Duration::minutes(15);
 /// Tries of one code. With the limit above that makes 30 an hour, of a hundred million.
@@ -30,10 +30,10 @@ impl Authn {
     /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
     /// minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
-        self.count_person(SENT, who).await?;
+        self.check_person_rate_limit(SENT, who).await?;
         // Of the network, so that somebody else who gives the address keeps its owner from nothing.
         let address = format!("{} {}", who.email.to_ascii_lowercase(), who.context().client.network);
-        self.count_untold(SENT, &address).await?;
+        self.check_rate_limit_silently(SENT, &address).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];

@@ -115,7 +115,7 @@ impl<'a> Signed<'a> {
     }
 
     /// The claims, if one key of the set can be meant and has signed them.
-    pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &Keys) -> Result<T, BadToken> {
+    pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &KeySet) -> Result<T, BadToken> {
         let named = |key: &&Key| self.key.is_none() || key.id == self.key;
         let mut candidates = keys.0.iter().filter(named).filter(|key| key.fits(self.algorithm));
         let key = match (candidates.next(), candidates.next()) {
@@ -133,7 +133,7 @@ impl<'a> Signed<'a> {
 
 /// The key set of a provider, as far as we can use it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Keys(Vec<Key>);
+pub(crate) struct KeySet(Vec<Key>);
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -174,7 +174,7 @@ struct Jwk {
     y: Option<String>,
 }
 
-impl Keys {
+impl KeySet {
     /// Reads a key set. What is no key for signatures that count is passed over (RFC 7517, section 5).
     pub(crate) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
@@ -273,7 +273,7 @@ mod tests {
     );
 
     fn verified(jwk: &str, token: &str) -> Result<bool, BadToken> {
-        let keys = Keys::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
+        let keys = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
         match Signed::parse(token)?.claims::<Value>(&keys) {
             Ok(_) => Ok(true),
             // What is signed there is no document.

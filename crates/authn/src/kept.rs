@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, header, request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
-use sealing::{open_once, seal_once};
+use encryption::{decrypt_with_token, encrypt_with_token};
 use tenancy::{Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, TenantId, Tx, Write};
 use tower::ServiceExt;
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Addresses, Context, Error, LocalPath, Whose};
+use web::{Addresses, Context, Error, LocalPath, RateLimitKey};
 
 use crate::secret::{Token, hash};
 use crate::{Authn, SignedIn, session, session_cookie};
@@ -100,7 +100,7 @@ impl Authn {
         let Some(sender) = sender else { return Ok(Error::Unauthenticated) };
         let context: &Context =
             parts.extensions.get().ok_or_else(|| Error::internal("the edge is not around this route"))?;
-        context.count(Whose::Network)?;
+        context.check_rate_limit(RateLimitKey::Network)?;
         let form = web::form_of_refused(parts).await?;
         let tx = self.0.db.begin_identity::<Write>().await?;
         let (id, cookie) = self.keep(tx, &sender, action, path, &form).await?;
@@ -139,7 +139,7 @@ impl Authn {
         body: &[u8],
     ) -> Result<(Uuid, HeaderValue), Error> {
         let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
-        let sealed = seal_once(token.reveal(), body);
+        let sealed = encrypt_with_token(token.reveal(), body);
         // By one request of a person at a time, so that parallel ones do not add up to more.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", sender.user)
             .execute(&mut *tx)
@@ -223,7 +223,7 @@ impl Authn {
             self.0.clock.now(),
         );
         let row = row.fetch_optional(&mut **tx).await?;
-        Ok(row.and_then(|row| Some(Kept { body: open_once(token, &row.sealed)?, path: row.path })))
+        Ok(row.and_then(|row| Some(Kept { body: decrypt_with_token(token, &row.sealed)?, path: row.path })))
     }
 }
 

@@ -18,7 +18,6 @@ mod id_token;
 mod jws;
 mod kept;
 mod lenient;
-mod limit;
 mod link;
 mod lockout;
 mod login;
@@ -27,9 +26,11 @@ mod logout_token;
 mod metadata;
 mod notices;
 mod passkeys;
+mod proof_of_work;
 mod provider;
 mod provider_key;
 mod provider_settings;
+mod rate_limit;
 mod recovery;
 mod risk;
 mod secret;
@@ -42,13 +43,12 @@ mod step_up;
 mod totp;
 mod user;
 mod userinfo;
-mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealing::Keys;
+use encryption::KeyRing;
 use tenancy::{Db, HOUR, Keep, Rule, keep};
 use web::Addresses;
 use webauthn_rs::Webauthn;
@@ -60,15 +60,16 @@ pub use config_error::ConfigError;
 pub use email::EmailCode;
 pub use factors::{RemovedFactors, remove_factors};
 pub use kept::{Kept, KeptForm, go_on};
-pub use limit::Limit;
 pub use link::LinkCookie;
 pub use login::{ProviderChoice, SignInFailure, Started};
 pub use logout::SignedOut;
 pub use logout_token::LogoutNotice;
 pub use notices::Notice;
 pub use passkeys::{Challenge, Enrolled, KnownCredentials, PasskeyFailure};
+pub use proof_of_work::ProofOfWorkSolution;
 pub use provider_key::ProviderKey;
 pub use provider_settings::Preset;
+pub use rate_limit::RateLimit;
 pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};
 pub use session::renew_cookie;
 pub use session_cookie::NewCookie;
@@ -76,7 +77,6 @@ pub use sign_on::{ProvedDomain, SignOn, SignOnNotice, SignOnProblem, domain_reco
 pub use signed_in::SignedIn;
 pub use step_up::SteppedUp;
 pub use totp::{ConfirmedTotp, TotpSecret};
-pub use work::Solution;
 
 use dns::Dns;
 use http_client::HttpClient;
@@ -117,7 +117,7 @@ struct Inner {
     withdraw_after: chrono::Duration,
     production: bool,
     webauthn: Webauthn,
-    keys: Keys,
+    keys: KeyRing,
     public_url: String,
     addresses: Addresses,
 }
@@ -130,7 +130,7 @@ impl Authn {
         public_url: &str,
         addresses: Addresses,
         production: bool,
-        keys: Keys,
+        keys: KeyRing,
         db: Db,
         clock: Clock,
     ) -> Result<Self, ConfigError> {

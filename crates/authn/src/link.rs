@@ -10,20 +10,20 @@ use web::cookie::{self, SameSite};
 use web::{Context, Email, Error, LocalPath};
 
 use crate::actor::actor;
-use crate::limit::Limit;
+use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
 use crate::session::Arrival;
-use crate::{Authn, NewCookie, SignInFailure, Solution};
+use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 const COOKIE: &str = "link";
 /// How long a link works.
 const LIFETIME: Duration = Duration::minutes(10);
 /// Links to one address that one network asks for, whether or not anybody has it; and those it asks for with work.
-const SENT: Limit = Limit { name: "sign-in link", at_once: 3, every: Duration::minutes(10) };
-const WORKED: Limit = Limit { name: "sign-in link after work", at_once: 5, every: Duration::minutes(5) };
+const SENT: RateLimit = RateLimit { name: "sign-in link", burst: 3, period: Duration::minutes(10) };
+const WORKED: RateLimit = RateLimit { name: "sign-in link after work", burst: 5, period: Duration::minutes(5) };
 /// Links to one address that all networks ask for. For one more, mail is sent only to whoever asks from a network where the
 /// person has signed in before: strangers fill no mailbox, and keep nobody out.
-const SENT_IN_ALL: Limit = Limit { name: "sign-in links", at_once: 20, every: Duration::minutes(5) };
+const SENT_IN_ALL: RateLimit = RateLimit { name: "sign-in links", burst: 20, period: Duration::minutes(5) };
 
 /// The cookie of the browser that asked for a link, which alone can use it. One for all links it has asked for.
 #[derive(Debug)]
@@ -53,14 +53,14 @@ impl Authn {
         &self,
         email: &Email,
         return_to: &LocalPath,
-        solution: &Solution,
+        solution: &ProofOfWorkSolution,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<LinkCookie, Error> {
         let address = email.folded();
-        let worked = self.admit("link", solution, context).await?;
-        self.count_link(&address, worked, context).await?;
-        let flooded = match self.count_untold(SENT_IN_ALL, &address).await {
+        let worked = self.check_sign_in("link", solution, context).await?;
+        self.check_link_rate_limit(&address, worked, context).await?;
+        let flooded = match self.check_rate_limit_silently(SENT_IN_ALL, &address).await {
             Err(Error::TooMany(_)) => true,
             counted => counted.map(|()| false)?,
         };
@@ -100,13 +100,13 @@ impl Authn {
     }
 
     /// Counts a link to an address. Neighbours use up the first part as well, so what comes after it is for whoever works.
-    async fn count_link(&self, address: &str, worked: bool, context: &Context) -> Result<(), Error> {
+    async fn check_link_rate_limit(&self, address: &str, worked: bool, context: &Context) -> Result<(), Error> {
         let whose = format!("{address} {}", context.client.network);
         if worked {
-            return self.count_untold(WORKED, &whose).await;
+            return self.check_rate_limit_silently(WORKED, &whose).await;
         }
-        match self.count_untold(SENT, &whose).await {
-            Err(Error::TooMany(wait)) => Err(self.ask_to_work("link", context, wait)?),
+        match self.check_rate_limit_silently(SENT, &whose).await {
+            Err(Error::TooMany(wait)) => Err(self.require_proof_of_work("link", context, wait)?),
             counted => counted,
         }
     }

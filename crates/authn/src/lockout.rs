@@ -5,7 +5,7 @@ use tenancy::{Identity as IdentityPlane, Mode, Plane, TenantId, Tx, UserId, Writ
 use uuid::Uuid;
 use web::Error;
 
-use crate::limit::seconds;
+use crate::rate_limit::seconds;
 use crate::{Authn, Notice, SignedIn};
 
 /// Wrong codes that cost no wait.

@@ -19,7 +19,7 @@ use crate::provider::Provider;
 use crate::secret::{Token, base64url, hash};
 use crate::session::Arrival;
 use crate::session_cookie::LOGIN;
-use crate::{Authn, NewCookie, ProviderKey, Solution};
+use crate::{Authn, NewCookie, ProofOfWorkSolution, ProviderKey};
 
 /// Most sign-ins that one browser has under way; the oldest gives way.
 const MOST: i64 = 5;
@@ -155,11 +155,11 @@ impl Authn {
         key: &ProviderKey,
         return_to: &LocalPath,
         anew: bool,
-        solution: &Solution,
+        solution: &ProofOfWorkSolution,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<Started, SignInFailure>, Error> {
-        self.admit(key, solution, context).await?;
+        self.check_sign_in(key, solution, context).await?;
         let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let (state, nonce, verifier) = (Token::new()?, Token::new()?, Token::new()?);

@@ -12,15 +12,15 @@ use crate::authorization::LIFETIME;
 use crate::id_token::{Audience, Identity, SKEW, is_identifier};
 use crate::jws::{BadToken, Signed};
 use crate::lenient::{self, Identifier, NumericDate};
-use crate::limit::Limit;
 use crate::metadata::Unusable;
 use crate::provider::Provider;
+use crate::rate_limit::RateLimit;
 use crate::{Authn, Clock, ProviderKey};
 
 /// A logout token is acted on at most this long after it was made.
 const FRESH: Duration = Duration::minutes(5);
 /// Notices of one provider. One at which a whole company signs out sends thousands, and perhaps none a second time.
-const NOTICES: Limit = Limit { name: "logout notice", at_once: 6_000, every: Duration::milliseconds(10) };
+const NOTICES: RateLimit = RateLimit { name: "logout notice", burst: 6_000, period: Duration::milliseconds(10) };
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// A provider's word that a person signed out there. It exists only if the logout token was verified: type, algorithm,
@@ -108,7 +108,9 @@ where
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
             // Only what the provider signed counts, and for it alone.
-            Ok(verified) => authn.count(NOTICES, &key, &context).await.map(|()| Self(verified, authn, context)),
+            Ok(verified) => {
+                authn.check_rate_limit(NOTICES, &key, &context).await.map(|()| Self(verified, authn, context))
+            }
             Err(Unverified::NotNow(reason)) => {
                 tracing::error!(provider = %key, %reason, "a logout token could not be verified");
                 Err(Error::Unavailable)

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::http_client::Reach;
-use crate::jws::{ACCEPTED, Algorithm, Keys};
+use crate::jws::{ACCEPTED, Algorithm, KeySet};
 use crate::lenient;
 use crate::provider_settings::ProviderSettings;
 
@@ -50,7 +50,7 @@ pub(crate) struct Metadata {
     /// It promises to name itself in its answers (RFC 9207).
     pub(crate) names_issuer: bool,
     pub(crate) client_auth: ClientAuth,
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeySet,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ impl Metadata {
             pushed_to: pushed_to.filter(|_| must_push),
             names_issuer: document.authorization_response_iss_parameter_supported.unwrap_or_default(),
             client_auth,
-            keys: Keys::default(),
+            keys: KeySet::default(),
         })
     }
 }

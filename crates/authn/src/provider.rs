@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::http_client::{HttpClient, Reach, is_loopback};
-use crate::jws::{BadToken, Keys, Signed};
+use crate::jws::{BadToken, KeySet, Signed};
 use crate::metadata::{ClientAuth, Metadata, Unusable};
 use crate::provider_key::PREFIX;
 use crate::provider_settings::ProviderSettings;
@@ -292,9 +292,9 @@ impl Provider {
         Ok(Metadata { keys: self.fetch_keys(&metadata).await?, ..metadata })
     }
 
-    async fn fetch_keys(&self, metadata: &Metadata) -> Result<Keys, Unusable> {
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, Unusable> {
         let body = self.fetch("its key set", metadata.jwks_uri.as_str()).await?;
-        Keys::parse(&body).map_err(|error| Unusable::NotNow(format!("its key set: {error}")))
+        KeySet::parse(&body).map_err(|error| Unusable::NotNow(format!("its key set: {error}")))
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use web::cookie::{self, SameSite};
 use web::{DigitCode, Error, typed_code};
 
-use crate::limit::Limit;
 use crate::lockout::forget_failures;
+use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
 use crate::session::hold;
 use crate::{Authn, Notice, SignedIn};
@@ -21,7 +21,7 @@ const COOKIE: &str = "recovery";
 /// Codes of one person.
 const CODES: usize = 10;
 /// New sets of codes for one person.
-const MADE: Limit = Limit { name: "recovery codes", at_once: 3, every: Duration::minutes(1) };
+const MADE: RateLimit = RateLimit { name: "recovery codes", burst: 3, period: Duration::minutes(1) };
 /// How long a recovery that has waited can be gone on with.
 const OPEN: Duration = Duration::days(7);
 /// Without I, L, O and U: what is written by hand is read by hand (Crockford's base 32).
@@ -92,7 +92,7 @@ impl Authn {
     /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
     /// transaction, because hashing takes its time and no connection should wait for it.
     pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
-        self.count_person(MADE, who).await?;
+        self.check_person_rate_limit(MADE, who).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;

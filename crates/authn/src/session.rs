@@ -13,7 +13,7 @@ use tenancy::{
 };
 use uuid::Uuid;
 use web::cookie;
-use web::{Client, Context, Error, Whose};
+use web::{Client, Context, Error, RateLimitKey};
 
 use crate::actor::actor;
 use crate::id_token::Identity;
@@ -74,9 +74,9 @@ impl Authn {
             (session, tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(session.user));
-        context.count(Whose::Person(session.user.uuid(), session.sign_on.map(TenantId::uuid)))?;
+        context.check_rate_limit(RateLimitKey::Person(session.user.uuid(), session.sign_on.map(TenantId::uuid)))?;
         if let Some(membership) = &entry.membership {
-            context.count(Whose::Organization(membership.tenant.uuid()))?;
+            context.check_rate_limit(RateLimitKey::Organization(membership.tenant.uuid()))?;
         }
         let risk = risk::score(&session, &context.client, now);
         if risk > risk::ENDS {

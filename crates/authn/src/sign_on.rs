@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use encryption::{Column, EncryptionContext};
 use fair::Places;
-use sealing::{Column, Place};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::id_token::Identity;
 use crate::metadata::Unusable;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
-use crate::{Authn, ConfigError, ProviderConfig, ProviderKey, Solution};
+use crate::{Authn, ConfigError, ProofOfWorkSolution, ProviderConfig, ProviderKey};
 
 /// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
 /// For one more another one is forgotten.
@@ -141,7 +141,7 @@ impl Authn {
         {
             return Ok(Arc::clone(provider));
         }
-        let secret = self.0.keys.open(place(tenant), &row.client_secret)?;
+        let secret = self.0.keys.decrypt(encryption_context(tenant), &row.client_secret)?;
         let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
         let preset = row.preset.as_deref().and_then(Preset::named);
         let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
@@ -238,7 +238,8 @@ impl Authn {
         sign_on: &SignOn,
         by: UserId,
     ) -> Result<(), Error> {
-        let secret = self.0.keys.seal(place(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
+        let secret =
+            self.0.keys.encrypt(encryption_context(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
         self.end_sign_on_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
             "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
@@ -281,10 +282,10 @@ impl Authn {
     pub async fn sign_on_for(
         &self,
         email: &Email,
-        solution: &Solution,
+        solution: &ProofOfWorkSolution,
         context: &Context,
     ) -> Result<Option<ProviderKey>, Error> {
-        self.admit("organization", solution, context).await?;
+        self.check_sign_in("organization", solution, context).await?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let tenant = sqlx::query_scalar!(
             r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.sign_on s on s.tenant_id = d.tenant_id
@@ -348,6 +349,6 @@ pub fn domain_record(domain: &str) -> String {
     format!("_holdfast.{domain}")
 }
 
-fn place(tenant: TenantId) -> Place {
-    Place { column: Column::SignOn, row: tenant.uuid() }
+fn encryption_context(tenant: TenantId) -> EncryptionContext {
+    EncryptionContext { column: Column::SignOn, row: tenant.uuid() }
 }

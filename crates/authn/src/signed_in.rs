@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Context, Error};
 
 use crate::secret::Hash;
-use crate::{Authn, Limit};
+use crate::{Authn, RateLimit};
 
 /// What the forms that take nothing but a session are about, as the name of an action.
 const CONFIRM: &str = "ConfirmYourIdentity";
@@ -109,8 +109,8 @@ impl SignedIn {
 impl Authn {
     /// Counts a try of somebody who is signed in, or refuses it with [`Error::TooMany`]. What they do on an organization's word
     /// is counted by itself.
-    pub async fn count_person(&self, limit: Limit, who: &SignedIn) -> Result<(), Error> {
-        self.count(limit, &who.limit_key(), who.context()).await
+    pub async fn check_person_rate_limit(&self, limit: RateLimit, who: &SignedIn) -> Result<(), Error> {
+        self.check_rate_limit(limit, &who.limit_key(), who.context()).await
     }
 }
 

@@ -29,7 +29,7 @@ impl Authn {
         answer: &str,
         kept: Option<Uuid>,
     ) -> Result<Result<SteppedUp, PasskeyFailure>, Error> {
-        self.count_answer(who).await?;
+        self.check_answer_rate_limit(who).await?;
         let mut tx = self.begin_for(who).await?;
         let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
             Ok(proof) => proof,

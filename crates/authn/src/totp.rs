@@ -1,14 +1,14 @@
 use audit::Event;
 use axum::http::HeaderMap;
 use chrono::Duration;
-use sealing::{Column, Place};
+use encryption::{Column, EncryptionContext};
 use serde_json::json;
 use tenancy::{Account, Identity as IdentityPlane, TenantId, Tx, UserId, Write};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use uuid::Uuid;
 use web::{DigitCode, Error};
 
-use crate::limit::Limit;
+use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
 use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session_cookie};
 
@@ -16,7 +16,7 @@ use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session_cookie};
 const LIFETIME: Duration = Duration::minutes(15);
 const GONE: Error = Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
 /// Keys made, and first codes tried, of one person.
-const SET_UP: Limit = Limit { name: "authenticator app", at_once: 10, every: Duration::minutes(1) };
+const SET_UP: RateLimit = RateLimit { name: "authenticator app", burst: 10, period: Duration::minutes(1) };
 /// Steps of 30 seconds that the clock of a telephone may be wrong.
 const SKEW: u16 = 1;
 
@@ -34,8 +34,8 @@ pub struct ConfirmedTotp(());
 
 impl Authn {
     /// Counts a key that is made, or a first code that is tried. Before the transaction: a request never holds two connections.
-    pub async fn count_set_up(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count_person(SET_UP, who).await
+    pub async fn check_set_up_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
+        self.check_person_rate_limit(SET_UP, who).await
     }
 
     /// Makes the secret of an authenticator app, which proves nothing before [`confirm_totp`](Self::confirm_totp). One that
@@ -48,7 +48,7 @@ impl Authn {
              on conflict (user_id, sign_on) do update set secret = $2, created_at = $3, made_in = $4
                where known.confirmed_at is null",
             who.user.uuid(),
-            self.0.keys.seal(place(who.user), &secret)?,
+            self.0.keys.encrypt(encryption_context(who.user), &secret)?,
             self.0.clock.now(),
             who.session,
         );
@@ -91,7 +91,10 @@ impl Authn {
             self.0.clock.now() - LIFETIME,
         );
         let sealed = sealed.fetch_optional(&mut **tx).await?;
-        Ok(sealed.map(|sealed| self.0.keys.open(place(who.user), &sealed)).transpose()?.map(|secret| secret.to_vec()))
+        Ok(sealed
+            .map(|sealed| self.0.keys.decrypt(encryption_context(who.user), &sealed))
+            .transpose()?
+            .map(|secret| secret.to_vec()))
     }
 
     /// Takes the app away, and ends the person's other sessions. [`Error::Conflict`] where there is none.
@@ -173,14 +176,14 @@ impl Authn {
             who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         for sealed in apps.fetch_all(&mut **tx).await? {
-            let (secret, now) = (self.0.keys.open(place(who.user), &sealed)?, self.0.clock.now());
+            let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &sealed)?, self.0.clock.now());
             let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
             // Sealed anew each time, so that a key of before gets out of use.
             let taken = sqlx::query!(
                 "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
                   where user_id = $1 and secret = $5 and last_step < $3",
                 who.user.uuid(),
-                self.0.keys.seal(place(who.user), &secret)?,
+                self.0.keys.encrypt(encryption_context(who.user), &secret)?,
                 step,
                 now,
                 sealed,
@@ -219,8 +222,8 @@ impl Authn {
     }
 }
 
-fn place(user: UserId) -> Place {
-    Place { column: Column::Totp, row: user.uuid() }
+fn encryption_context(user: UserId) -> EncryptionContext {
+    EncryptionContext { column: Column::Totp, row: user.uuid() }
 }
 
 /// What every app understands: SHA-1, six digits, 30 seconds (RFC 6238).

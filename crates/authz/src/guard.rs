@@ -2,7 +2,7 @@ use authn::{LogoutNotice, SignedIn};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
-use web::{Context, Error, Whose};
+use web::{Context, Error, RateLimitKey};
 
 use crate::action::Action;
 use crate::authorized::{Authorized, CallerKind};
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Public {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let context = Context::from_request_parts(parts, state).await?;
-        context.count(Whose::Network)?;
+        context.check_rate_limit(RateLimitKey::Network)?;
         Ok(Self { context })
     }
 }

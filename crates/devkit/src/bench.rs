@@ -266,7 +266,7 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         .env("HOLDFAST__HTTP__PUBLIC_URL", format!("http://localhost:{port}"))
         .env("HOLDFAST__DATABASE__URL", database)
         .env("HOLDFAST__MAIL__URL", "smtp://127.0.0.1:9") // nothing here sends any
-        .env("HOLDFAST__SEALING__KEY", devkit::seed::sealing_key()?)
+        .env("HOLDFAST__ENCRYPTION__KEY", devkit::seed::encryption_key()?)
         // Nobody is kept waiting, or made to work, for signing in often.
         .env("HOLDFAST__AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000")
         .env("HOLDFAST__AUTHN__LIMITS__UNASKED_PERCENT", "100")

@@ -102,7 +102,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
         ("HOLDFAST_CONFIG", clone.join("config/dev.toml").display().to_string()),
         ("HOLDFAST__HTTP__PUBLIC_URL", public_url.clone()),
         ("HOLDFAST__DATABASE__URL", database.app_url().await?),
-        ("HOLDFAST__SEALING__KEY", home.sealing_key()?),
+        ("HOLDFAST__ENCRYPTION__KEY", home.encryption_key()?),
     ];
     environment.extend(services.environment());
     let launch = Launch::new(devkit.with_file_name("holdfast"), home.path(), environment)?;

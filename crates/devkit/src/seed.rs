@@ -47,8 +47,8 @@ const NAMES: [&str; 14] = [
 
 const COMPANIES: [&str; 4] = ["Northwind Traders", "Fabrikam", "Contoso", "Tailspin Toys"];
 
-/// A new `sealing.key`.
-pub fn sealing_key() -> Result<String, getrandom::Error> {
+/// A new `encryption.key`.
+pub fn encryption_key() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     Ok(STANDARD.encode(bytes))

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use tenancy::Db;
 
-/// How often something may be done: so many at once, and then one whenever `every` has passed. What comes too early is not
+/// How often something may be done: so many at once, and then one whenever `period` has passed. What comes too early is not
 /// refused: it is told how long to wait, and its place is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// What is counted.
     pub name: &'static str,
     /// How many may be done without a pause.
-    pub at_once: u32,
+    pub burst: u32,
     /// After which time one more may.
-    pub every: Duration,
+    pub period: Duration,
     /// Nothing waits longer than this.
     pub longest: Duration,
 }
@@ -24,8 +24,8 @@ pub async fn pace(db: &Db, paces: &[(Pace, String)]) -> Result<Duration, tenancy
     let mut tx = db.begin_jobs().await?;
     let mut wait = Duration::ZERO;
     for (pace, whose) in paces {
-        let (every, longest) = (pace.every.as_secs_f64(), pace.longest.as_secs_f64());
-        let ahead = every * f64::from(pace.at_once);
+        let (period, longest) = (pace.period.as_secs_f64(), pace.longest.as_secs_f64());
+        let ahead = period * f64::from(pace.burst);
         let seconds = sqlx::query_scalar!(
             r#"insert into jobs.paces as known (key, free_at)
                values (sha256(convert_to($1, 'UTF8')), now() + make_interval(secs => $2))
@@ -33,7 +33,7 @@ pub async fn pace(db: &Db, paces: &[(Pace, String)]) -> Result<Duration, tenancy
                  free_at = least(greatest(known.free_at, now()) + make_interval(secs => $2), now() + make_interval(secs => $3))
                returning extract(epoch from free_at - now())::float8 as "seconds!""#,
             format!("{} {whose}", pace.name),
-            every,
+            period,
             ahead + longest,
         )
         .fetch_one(&mut *tx)

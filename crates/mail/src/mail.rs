@@ -37,7 +37,7 @@ pub struct Letter {
 impl Mail {
     /// Queues it for an address. It is sent once `tx` is committed, and never if it is not.
     ///
-    /// Whoever lets people have mail sent to addresses counts it: see `authn::Limit`.
+    /// Whoever lets people have mail sent to addresses counts it: see `authn::RateLimit`.
     pub async fn queue_to_address<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,

@@ -12,10 +12,9 @@ use crate::config::{Config, ConfigError, Server};
 use crate::mail::Letter;
 
 /// Mails of one kind to one address. The next ones wait, and become one.
-const TO: Pace = Pace { name: "mail to", at_once: 5, every: Duration::from_mins(10), longest: Duration::from_mins(10) };
+const TO: Pace = Pace { name: "mail to", burst: 5, period: Duration::from_mins(10), longest: Duration::from_mins(10) };
 /// Mails of all kinds that one person has sent to others.
-const BY: Pace =
-    Pace { name: "mail by", at_once: 60, every: Duration::from_secs(10), longest: Duration::from_mins(10) };
+const BY: Pace = Pace { name: "mail by", burst: 60, period: Duration::from_secs(10), longest: Duration::from_mins(10) };
 
 /// Enhanced status codes (RFC 3463) that say of the recipient that there is none. Whatever else a server refuses may be
 /// about us, and gets better when we do.

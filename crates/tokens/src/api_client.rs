@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, Utc};
 use tenancy::{ClientFacts, Plane, PresentedToken, Read, RequestAccess, Scope, TenantId, Tx, Write, WriteLocks};
-use web::{Context, Error, Whose};
+use web::{Context, Error, RateLimitKey};
 
 use crate::dpop::{ALGORITHMS, Proof};
 use crate::{Scopes, Tokens};
@@ -196,9 +196,9 @@ impl Tokens {
         tracing::Span::current().record("user", tracing::field::display(facts.client));
         // All clients of one person together are no more than that person.
         if let Some(user) = facts.user {
-            context.count(Whose::ClientsOf(user.uuid(), facts.tenant.uuid()))?;
+            context.check_rate_limit(RateLimitKey::ClientsOf(user.uuid(), facts.tenant.uuid()))?;
         }
-        context.count(Whose::Organization(facts.tenant.uuid()))?;
+        context.check_rate_limit(RateLimitKey::Organization(facts.tenant.uuid()))?;
         Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
     }
 
@@ -236,7 +236,7 @@ impl Tokens {
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::Span::current().record("token_micros", micros);
         // Our signature says whose token it is: it counts before anything is written, whatever has become of the client since.
-        context.count(Whose::Client(verified.client_id))?;
+        context.check_rate_limit(RateLimitKey::Client(verified.client_id))?;
         match (scheme, &verified.cnf) {
             (Scheme::Bearer, None) => {}
             (Scheme::Dpop, Some(bound)) => {

@@ -13,7 +13,7 @@ use url::Url;
 use web::Error;
 
 use crate::jwt::{self, Unverified};
-use crate::once;
+use crate::replay_guard;
 
 /// How old a proof may be, and how far the clock of whoever made it may be ahead.
 pub const PROOF_SECONDS: i64 = 60;
@@ -107,7 +107,8 @@ impl Proof {
 
     /// Uses the proof up. `false` where it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
-        once::first_time(tx, ("dpop", &self.jkt, &self.jti), now + once::remembered(PROOF_SECONDS)).await
+        replay_guard::is_first_use(tx, ("dpop", &self.jkt, &self.jti), now + replay_guard::retention(PROOF_SECONDS))
+            .await
     }
 }
 

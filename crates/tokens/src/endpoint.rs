@@ -15,7 +15,7 @@ use crate::dpop::Proof;
 use crate::refresh::{self, Turned};
 use crate::secret::{self, Hash};
 use crate::{Scopes, Tokens};
-use authn::Limit;
+use authn::RateLimit;
 
 /// What a client asks the token endpoint for.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ const PROOF: Refused =
     Refused::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
 
 /// Wrong secrets for one client from one network.
-const WRONG: Limit = Limit { name: "api client", at_once: 20, every: Duration::seconds(3) };
+const WRONG: RateLimit = RateLimit { name: "api client", burst: 20, period: Duration::seconds(3) };
 /// Refusals of one client, from one network and for one reason, that are recorded: who is refused all the time fills no
 /// trail, and hides nothing else.
-const RECORDED: Limit = Limit { name: "api client refused", at_once: 3, every: Duration::hours(1) };
+const RECORDED: RateLimit = RateLimit { name: "api client refused", burst: 3, period: Duration::hours(1) };
 
 /// A client that has shown its secret.
 struct Client {
@@ -159,17 +159,17 @@ impl Tokens {
         let from = format!("{id} {}", context.client.network);
         let mut tx = self.0.db.begin_identity::<Read>().await?;
         let shown = self.shown(&mut tx, id, &secret).await?.ok_or(WHO)?;
-        self.0.authn.refuse_spent(&mut tx, WRONG, &from).await?;
+        self.0.authn.refuse_if_limited(&mut tx, WRONG, &from).await?;
         drop(tx);
         if let Err((tenant, user)) = shown {
-            self.0.authn.count(WRONG, &from, context).await?;
+            self.0.authn.check_rate_limit(WRONG, &from, context).await?;
             self.record_refusal((id, tenant, user), "wrong secret", context).await?;
             return Err(WHO);
         }
         let per_minute = self.0.config.requests_per_minute;
-        let every = Duration::milliseconds(60_000 / i64::from(per_minute));
-        let requests = Limit { name: "token endpoint", at_once: per_minute, every };
-        self.0.authn.count(requests, &id.to_string(), context).await?;
+        let period = Duration::milliseconds(60_000 / i64::from(per_minute));
+        let requests = RateLimit { name: "token endpoint", burst: per_minute, period };
+        self.0.authn.check_rate_limit(requests, &id.to_string(), context).await?;
         // Once more, in the transaction of what is done.
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         match self.shown(&mut tx, id, &secret).await? {
@@ -238,7 +238,12 @@ impl Tokens {
         reason: &str,
         context: &Context,
     ) -> Result<(), Error> {
-        match self.0.authn.count_untold(RECORDED, &format!("{client} {} {reason}", context.client.network)).await {
+        match self
+            .0
+            .authn
+            .check_rate_limit_silently(RECORDED, &format!("{client} {} {reason}", context.client.network))
+            .await
+        {
             Err(Error::TooMany(_)) => return Ok(()),
             counted => counted?,
         }

@@ -10,19 +10,19 @@ mod config;
 mod dpop;
 mod endpoint;
 mod jwt;
-mod keys;
-mod once;
 mod refresh;
+mod replay_guard;
 mod scopes;
 mod secret;
 mod signed;
+mod signing_keys;
 #[cfg(test)]
 mod vectors;
 
 use std::sync::Arc;
 
 use authn::Authn;
-use sealing::Keys;
+use encryption::KeyRing;
 use tenancy::{Db, HOUR, Rule, keep};
 
 pub use access::AccessToken;
@@ -34,7 +34,7 @@ pub use scopes::Scopes;
 pub use secret::{NewSecret, ends_at};
 pub use signed::SignedExample;
 
-use keys::KeyRing;
+use signing_keys::VerifyingKeys;
 
 /// How long what is here is kept. Refresh tokens go with their family.
 pub const KEEPING: &[Rule] = &[
@@ -52,8 +52,8 @@ pub struct Tokens(Arc<Inner>);
 struct Inner {
     db: Db,
     authn: Authn,
-    keys: Keys,
-    ring: KeyRing,
+    keys: KeyRing,
+    ring: VerifyingKeys,
     config: Config,
     issuer: String,
     offered: &'static [&'static str],
@@ -65,12 +65,12 @@ impl Tokens {
         config: Config,
         public_url: &str,
         offered: Vec<&'static str>,
-        keys: Keys,
+        keys: KeyRing,
         db: Db,
         authn: Authn,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let (issuer, ring) = (public_url.to_owned(), KeyRing::default());
+        let (issuer, ring) = (public_url.to_owned(), VerifyingKeys::default());
         Ok(Self(Arc::new(Inner { db, authn, keys, ring, config, issuer, offered: offered.leak() })))
     }
 

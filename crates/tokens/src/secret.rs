@@ -1,7 +1,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
-use sealing::{Column, Place};
+use encryption::{Column, EncryptionContext};
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub(crate) fn hash(text: &str) -> Hash {
 }
 
 /// Where the secret of a client that signs is sealed.
-pub(crate) fn place(client: Uuid) -> Place {
-    Place { column: Column::ApiClient, row: client }
+pub(crate) fn encryption_context(client: Uuid) -> EncryptionContext {
+    EncryptionContext { column: Column::ApiClient, row: client }
 }
 
 /// When a secret ends that was made at `since` and is taken for so many days.
@@ -48,7 +48,11 @@ impl Tokens {
     /// A secret of 256 random bits for a client: kept as a hash, or sealed for one that signs.
     pub fn new_secret(&self, client: Uuid, signs: bool) -> Result<NewSecret, Error> {
         let shown = random()?;
-        let stored = if signs { self.0.keys.seal(place(client), shown.as_bytes())? } else { hash(&shown).to_vec() };
+        let stored = if signs {
+            self.0.keys.encrypt(encryption_context(client), shown.as_bytes())?
+        } else {
+            hash(&shown).to_vec()
+        };
         Ok(NewSecret { shown, stored })
     }
 }

@@ -13,9 +13,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use tenancy::Write;
 use uuid::Uuid;
-use web::{BodyDigest, Context, Error, Whose};
+use web::{BodyDigest, Context, Error, RateLimitKey};
 
-use crate::{Tokens, once, secret};
+use crate::{Tokens, replay_guard, secret};
 
 /// How far the time of a signature may be from ours.
 const SKEW: i64 = 60;
@@ -223,13 +223,13 @@ impl Tokens {
         if secret::ends_at(client.secret_at, client.secret_days) <= now {
             return Ok(None);
         }
-        let key = self.0.keys.open(secret::place(given.client), &client.secret)?;
+        let key = self.0.keys.decrypt(secret::encryption_context(given.client), &client.secret)?;
         if !is_signed(&key, base.as_bytes(), &given.mac)? {
             return Ok(None);
         }
-        context.count(Whose::Client(given.client))?;
-        let (whose, until) = (given.client.to_string(), now + once::remembered(SKEW));
-        if !once::first_time(&mut tx, ("signature", &whose, given.nonce), until).await? {
+        context.check_rate_limit(RateLimitKey::Client(given.client))?;
+        let (whose, until) = (given.client.to_string(), now + replay_guard::retention(SKEW));
+        if !replay_guard::is_first_use(&mut tx, ("signature", &whose, given.nonce), until).await? {
             return Ok(None);
         }
         sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", given.client, now)

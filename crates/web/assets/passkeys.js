@@ -1,7 +1,7 @@
 // Passkeys. A form with data-passkey="create" or "get" asks the server for a challenge (data-options), lets the browser
 // and its authenticator answer it, and is sent with the answer in its field `credential`.
 
-import { solve } from "./work.js";
+import { solve } from "./proof_of_work.js";
 
 const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 

@@ -8,14 +8,15 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("../assets/style.css");
 const ICON: &str = include_str!("../assets/icon.svg");
-const WORK: &str = include_str!("../assets/work.js");
+const PROOF_OF_WORK: &str = include_str!("../assets/proof_of_work.js");
 
 // The name carries a hash of the content: a browser may keep it for ever, and never shows a page with an old style.
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/style-{}.css", hash(STYLE)));
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon-{}.svg", hash(ICON)));
-static WORK_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/work-{}.js", hash(WORK)));
+static PROOF_OF_WORK_URL: LazyLock<String> =
+    LazyLock::new(|| format!("/assets/proof_of_work-{}.js", hash(PROOF_OF_WORK)));
 static PASSKEYS: LazyLock<String> =
-    LazyLock::new(|| include_str!("../assets/passkeys.js").replace("./work.js", &WORK_URL));
+    LazyLock::new(|| include_str!("../assets/passkeys.js").replace("./proof_of_work.js", &PROOF_OF_WORK_URL));
 static PASSKEYS_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/passkeys-{}.js", hash(&PASSKEYS)));
 
 pub(crate) fn style_url() -> &'static str {
@@ -26,8 +27,8 @@ pub(crate) fn icon_url() -> &'static str {
     &ICON_URL
 }
 
-pub(crate) fn work_url() -> &'static str {
-    &WORK_URL
+pub(crate) fn proof_of_work_url() -> &'static str {
+    &PROOF_OF_WORK_URL
 }
 
 /// The module for pages on which a passkey is made or proved.
@@ -54,6 +55,6 @@ pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(style_url(), serve(STYLE, "text/css; charset=utf-8"))
         .route(icon_url(), serve(ICON, "image/svg+xml"))
-        .route(work_url(), serve(WORK, "text/javascript; charset=utf-8"))
+        .route(proof_of_work_url(), serve(PROOF_OF_WORK, "text/javascript; charset=utf-8"))
         .route(passkeys_url(), serve(&PASSKEYS, "text/javascript; charset=utf-8"))
 }

@@ -18,7 +18,7 @@ use crate::error::Failed;
 use crate::page::Rendered;
 use crate::problem::{Asked, render};
 use crate::quota::Quotas;
-use crate::rates::{RateConfig, Rates, Whose};
+use crate::rate_limiter::{RateLimitConfig, RateLimitKey, RateLimiter};
 use crate::slot::Slot;
 use crate::{Addresses, Context, Error, Flash, Host, fetch_metadata, headers, host};
 
@@ -36,7 +36,7 @@ pub struct Limits {
     /// Reverse proxies of ours in front.
     pub proxies: usize,
     /// Requests a minute.
-    pub rates: RateConfig,
+    pub rates: RateLimitConfig,
     /// The one host that is answered for. `None`: any, as in development.
     pub host: Option<Host>,
 }
@@ -51,7 +51,7 @@ pub struct Edge {
     addresses: Addresses,
     proxies: Proxies,
     places: Places<Arc<str>>,
-    rates: Arc<Rates>,
+    rate_limiter: Arc<RateLimiter>,
     is_temporary: IsTemporary,
 }
 
@@ -63,8 +63,8 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
     is_temporary: IsTemporary,
 ) -> Router<S> {
     let (proxies, places) = (Proxies::new(limits.proxies), Places::new(limits.concurrent_requests, limits.place_wait));
-    let rates = Arc::new(Rates::new(&limits.rates));
-    let edge = Arc::new(Edge { limits, addresses, proxies, places, rates, is_temporary });
+    let rate_limiter = Arc::new(RateLimiter::new(&limits.rates));
+    let edge = Arc::new(Edge { limits, addresses, proxies, places, rate_limiter, is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -83,7 +83,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             nonce: nonce.into(),
             flash: Flash::take(request.headers()),
             quotas: Quotas::default(),
-            rates: (!probe).then(|| Arc::clone(&edge.rates)),
+            rate_limiter: (!probe).then(|| Arc::clone(&edge.rate_limiter)),
         },
         Err(error) => {
             // Without randomness nothing here is safe; nothing is served.
@@ -107,7 +107,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let _entered = span.enter();
     // No guard has counted it: there is no such route, nobody has shown who they are, or it is a file of ours.
     if context.quotas.is_empty()
-        && let Err(too_many) = context.count(Whose::Network)
+        && let Err(too_many) = context.check_rate_limit(RateLimitKey::Network)
         && !response.status().is_server_error()
     {
         response = too_many.into_response();
@@ -120,7 +120,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         Flash::clear(response.headers_mut());
     }
     headers::complete(response.headers_mut(), &context.nonce);
-    context.quotas.tell(response.headers_mut());
+    context.quotas.write_headers(response.headers_mut());
     if let Ok(id) = HeaderValue::try_from(context.request.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -233,7 +233,7 @@ mod tests {
             request_time: Duration::from_millis(50),
             proxies: 0,
             host: None,
-            rates: RateConfig {
+            rates: RateLimitConfig {
                 network_per_minute: NonZeroU32::MAX,
                 person_per_minute: NonZeroU32::MAX,
                 client_per_minute: NonZeroU32::MAX,

@@ -24,13 +24,13 @@ mod page;
 mod patience;
 mod problem;
 mod proof_of_work;
+mod proof_of_work_page;
 mod query;
 mod quota;
-mod rates;
+mod rate_limiter;
 mod serve;
 mod slot;
 mod text;
-mod work;
 
 pub use addresses::Addresses;
 pub use assets::{assets, passkeys_url};
@@ -50,7 +50,7 @@ pub use problem::wants_html;
 pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
-pub use rates::{RateConfig, Whose};
+pub use rate_limiter::{RateLimitConfig, RateLimitKey};
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
     DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::quota::Quotas;
-use crate::rates::{Rates, Whose};
+use crate::rate_limiter::{RateLimitKey, RateLimiter};
 use crate::{Client, Error, FieldErrors, Flash, Quota, ShownEmail, Tone, assets};
 
 /// What the edge knows about a request, for handlers and pages.
@@ -23,7 +23,7 @@ pub struct Context {
     pub(crate) flash: Option<Flash>,
     pub(crate) quotas: Quotas,
     /// None: this request counts for nobody.
-    pub(crate) rates: Option<Arc<Rates>>,
+    pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -94,16 +94,16 @@ pub struct Link {
 impl Context {
     /// Counts this request, or refuses it with [`Error::TooMany`]. The guards do so as soon as they know whose it is; what
     /// no guard has counted, the edge counts for its network.
-    pub fn count(&self, whose: Whose) -> Result<(), Error> {
-        let Some(rates) = &self.rates else { return Ok(()) };
-        let (quota, refused) = rates.count(whose, &self.client.network);
-        self.quotas.note_general(quota);
+    pub fn check_rate_limit(&self, key: RateLimitKey) -> Result<(), Error> {
+        let Some(rate_limiter) = &self.rate_limiter else { return Ok(()) };
+        let (quota, refused) = rate_limiter.check(key, &self.client.network);
+        self.quotas.record_general(quota);
         if refused { Err(Error::TooMany(quota.more_in)) } else { Ok(()) }
     }
 
     /// Has the answer say what is left of a limit, whatever comes of the request.
-    pub fn tell(&self, quota: Quota) {
-        self.quotas.note(quota);
+    pub fn report_quota(&self, quota: Quota) {
+        self.quotas.record(quota);
     }
 
     /// The layout for somebody who is not signed in.

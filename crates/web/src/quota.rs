@@ -34,12 +34,12 @@ struct Counted {
 }
 
 impl Quotas {
-    pub(crate) fn note(&self, quota: Quota) {
-        note(&mut self.lock().own, quota);
+    pub(crate) fn record(&self, quota: Quota) {
+        record(&mut self.lock().own, quota);
     }
 
-    pub(crate) fn note_general(&self, quota: Quota) {
-        note(&mut self.lock().general, quota);
+    pub(crate) fn record_general(&self, quota: Quota) {
+        record(&mut self.lock().general, quota);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -53,7 +53,7 @@ impl Quotas {
 
     /// The fields of draft-ietf-httpapi-ratelimit-headers-10, in which limits are lists of strings with parameters.
     /// The general ones are said where what was asked for has none of its own, which is always tighter.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+    pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let counted = self.lock();
         let quotas = if counted.own.is_empty() { &counted.general } else { &counted.own };
         if quotas.is_empty() {
@@ -74,7 +74,7 @@ impl Quotas {
 }
 
 /// Counted again, as by a form that was kept: the newer one stands.
-fn note(quotas: &mut Vec<Quota>, quota: Quota) {
+fn record(quotas: &mut Vec<Quota>, quota: Quota) {
     quotas.retain(|known| known.name != quota.name);
     quotas.push(quota);
 }

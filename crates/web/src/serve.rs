@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use crate::client::Peer;
 use crate::connections::Connections;
 use crate::patience::Patience;
-use crate::{Host, Limits, RateConfig, client};
+use crate::{Host, Limits, RateLimitConfig, client};
 
 /// The `[http]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -47,7 +47,7 @@ pub struct Config {
     /// Reverse proxies of ours in front, each appending to `X-Forwarded-For`. Production has no default.
     pub proxies: Option<usize>,
     /// Requests a minute.
-    pub rate_limits: RateConfig,
+    pub rate_limits: RateLimitConfig,
 }
 
 /// Who ends TLS.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use encryption::{Column, EncryptionContext};
 use reqwest::Method;
-use sealing::{Column, Place as Sealed};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -358,8 +358,8 @@ fn text_of(page: &str, id: &str) -> String {
 // control: API-03
 #[tokio::test]
 async fn the_example_of_the_page_about_the_api_is_a_request_that_is_taken() {
-    let key = devkit::seed::sealing_key().unwrap();
-    let world = World::start_with(&[("SEALING__KEY", &key)]).await;
+    let key = devkit::seed::encryption_key().unwrap();
+    let world = World::start_with(&[("ENCRYPTION__KEY", &key)]).await;
     let page = world.stranger().get("/api").await;
     assert_eq!(page.status, 200);
     for scope in ALL {
@@ -372,10 +372,10 @@ async fn the_example_of_the_page_about_the_api_is_a_request_that_is_taken() {
     // There is such an organization, with such a client.
     let ids: Vec<Uuid> = path.split('/').filter_map(|part| part.parse().ok()).collect();
     let id: Uuid = client.parse().unwrap();
-    let place = Sealed { column: Column::ApiClient, row: id };
-    let sealed = sealing::Keys::new(&sealing::Config { key: key.into(), previous_key: None })
+    let place = EncryptionContext { column: Column::ApiClient, row: id };
+    let sealed = encryption::KeyRing::new(&encryption::Config { key: key.into(), previous_key: None })
         .unwrap()
-        .seal(place, secret.as_bytes())
+        .encrypt(place, secret.as_bytes())
         .unwrap();
     let mut owner = world.database.session().await;
     for sql in [

@@ -43,7 +43,7 @@ async fn production_takes_no_issuer_without_tls_and_no_session_without_end() {
             &url,
             app::ADDRESSES,
             production,
-            crate::harness::sealing_keys(),
+            crate::harness::encryption_keys(),
             db.clone(),
             clock,
         )

@@ -107,9 +107,9 @@ impl Place {
 }
 
 /// Keys that nothing was sealed with.
-pub(crate) fn sealing_keys() -> sealing::Keys {
-    let key = devkit::seed::sealing_key().unwrap().into();
-    sealing::Keys::new(&sealing::Config { key, previous_key: None }).unwrap()
+pub(crate) fn encryption_keys() -> encryption::KeyRing {
+    let key = devkit::seed::encryption_key().unwrap().into();
+    encryption::KeyRing::new(&encryption::Config { key, previous_key: None }).unwrap()
 }
 
 /// The policies of the application. They are the same in every world, and checking them takes longer than all else that a
@@ -171,7 +171,7 @@ impl World {
             ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
             ("MAIL__URL", smtp_url.clone()),
             ("AUTHN__SIGN_ON__RESOLVER", dns.address().to_string()),
-            ("SEALING__KEY", devkit::seed::sealing_key().unwrap()),
+            ("ENCRYPTION__KEY", devkit::seed::encryption_key().unwrap()),
             ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
             ("AUTHN__PROVIDERS__DEV__CLIENT_ID", "holdfast".to_owned()),
@@ -196,7 +196,7 @@ impl World {
 
         let clock = Clock::standing_at(Utc::now());
         follow(&clock, &idp);
-        let keys = sealing::Keys::new(&config.sealing).unwrap();
+        let keys = encryption::KeyRing::new(&config.encryption).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();
         let authn = Authn::new(
             config.authn,

@@ -4,7 +4,7 @@ use app::config::Config;
 use authn::{Authn, Clock};
 use chrono::Utc;
 
-use crate::harness::{Database, sealing_keys};
+use crate::harness::{Database, encryption_keys};
 
 const GOOD: &str = r#"
 profile = "development"
@@ -15,7 +15,7 @@ url = "postgres://web@localhost/none"
 
 [mail]
 url = "smtp://127.0.0.1:2525"
-[sealing]
+[encryption]
 key = "cw1DPw0ZtC8uGWuH1nXGQbUlCTmvJHYB8vXtGQyXy2E="
 
 [authn.providers.acme]
@@ -70,7 +70,7 @@ async fn a_provider_that_cannot_be_trusted_stops_the_start() {
             "https://app.example",
             app::ADDRESSES,
             production,
-            sealing_keys(),
+            encryption_keys(),
             db.clone(),
             Clock::standing_at(Utc::now()),
         )
@@ -112,7 +112,7 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
             "https://app.example",
             app::ADDRESSES,
             true,
-            sealing_keys(),
+            encryption_keys(),
             db.clone(),
             Clock::standing_at(Utc::now()),
         )

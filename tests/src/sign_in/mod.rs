@@ -11,10 +11,10 @@ mod limits;
 mod link;
 mod login;
 mod people;
+mod proof_of_work;
 mod provider;
 mod return_to;
 mod strangers;
-mod work;
 
 use devkit::idp::{Client as IdpClient, Idp, Person};
 use tokio::net::TcpListener;

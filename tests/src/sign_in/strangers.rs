@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::work::solve;
+use super::proof_of_work::solve;
 use crate::api::ApiClient;
 use crate::edge::form_for;
 use crate::harness::passkey::{Authenticator, enrol};

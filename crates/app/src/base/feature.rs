@@ -1,6 +1,6 @@
 //! How a feature registers what it brings. `registry` puts all of them together.
 
-use authn::Limit;
+use authn::RateLimit;
 use authz::{PolicySource, Routes};
 use tenancy::Rule;
 
@@ -57,7 +57,7 @@ impl Feature {
     }
 
     /// How often people may do what it limits.
-    pub(crate) fn limits(mut self, limits: &[Limit]) -> Self {
+    pub(crate) fn limits(mut self, limits: &[RateLimit]) -> Self {
         self.parts.limits.extend_from_slice(limits);
         self
     }

@@ -1,6 +1,6 @@
 //! What a feature registers besides its routes.
 
-use authn::{Authn, Limit};
+use authn::{Authn, RateLimit};
 use authz::{Action, PolicySource, Route, Viewer};
 use tenancy::{Db, Read, Rule, Tx};
 use web::Result;
@@ -21,7 +21,7 @@ pub(crate) struct Parts {
     pub(super) scopes: Vec<Scope>,
     pub(super) events: Vec<EventKind>,
     pub(super) announced: Vec<Announced>,
-    pub(super) limits: Vec<Limit>,
+    pub(super) limits: Vec<RateLimit>,
     pub(super) retention: Vec<Rule>,
     pub(super) pending_actions: Vec<PendingActionKind>,
     pub(super) jobs: Vec<Job>,

@@ -1,12 +1,12 @@
 //! What an operator does for the people of an installation, from the command line and with the login that owns the database:
 //! lock an account and unlock it, take the factors of somebody who is locked out, read the events that belong to no
-//! organization, and seal everything under a new key.
+//! organization, and re-encrypt secrets under a new key.
 //!
 //! Whatever changes somebody's account takes a reason, is an event in its transaction, and is told to them by mail.
 
 mod accounts;
 mod events;
-mod reseal;
+mod re_encrypt;
 
 use audit::Actor;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use web::Paragraph;
 
 pub use accounts::{lock, reset_factors, unlock};
 pub use events::events;
-pub use reseal::reseal;
+pub use re_encrypt::re_encrypt;
 
 /// Why a command could not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum Failure {
     /// A statement failed.
     #[error(transparent)]
     Statement(#[from] sqlx::Error),
-    /// No randomness to seal with.
+    /// The system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The answer could not be written.

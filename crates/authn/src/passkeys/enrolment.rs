@@ -36,7 +36,7 @@ impl Authn {
     /// Counts a challenge to make a passkey with, and finds what it must name: credentials of every bond. Before the
     /// transaction it is given out in: a request never holds two connections.
     pub async fn known_credentials(&self, who: &SignedIn) -> Result<KnownCredentials, Error> {
-        self.count_challenge(who).await?;
+        self.check_challenge_rate_limit(who).await?;
         let mut tx = self.0.db.begin_identity::<Read>().await?;
         let known =
             sqlx::query_scalar!("select credential_id from identity.passkeys where user_id = $1", who.user.uuid());

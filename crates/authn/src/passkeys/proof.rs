@@ -11,15 +11,15 @@ use webauthn_rs::prelude::{DiscoverableAuthentication, Passkey, PublicKeyCredent
 use super::decoy::decoy;
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::actor::actor;
-use crate::limit::Limit;
 use crate::lockout::forget_failures;
+use crate::rate_limit::RateLimit;
 use crate::session::PASSKEY_COPIED;
 use crate::{Authn, Notice, SignedIn};
 
 /// Challenges to one person who is signed in.
-const CHALLENGES: Limit = Limit { name: "challenge", at_once: 30, every: Duration::seconds(20) };
+const CHALLENGES: RateLimit = RateLimit { name: "challenge", burst: 30, period: Duration::seconds(20) };
 /// Answers of theirs, each of which leaves an event.
-const ANSWERS: Limit = Limit { name: "proof", ..CHALLENGES };
+const ANSWERS: RateLimit = RateLimit { name: "proof", ..CHALLENGES };
 
 /// Somebody proved a passkey.
 pub(crate) struct Proof {
@@ -33,18 +33,18 @@ pub(crate) struct Proof {
 
 impl Authn {
     /// Counts a challenge to somebody who is signed in, for a passkey made or proved.
-    pub(super) async fn count_challenge(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count_person(CHALLENGES, who).await
+    pub(super) async fn check_challenge_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
+        self.check_person_rate_limit(CHALLENGES, who).await
     }
 
     /// Counts an answer of theirs, before the transaction it is looked at in: a request never holds two connections.
-    pub async fn count_answer(&self, who: &SignedIn) -> Result<(), Error> {
-        self.count_person(ANSWERS, who).await
+    pub async fn check_answer_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
+        self.check_person_rate_limit(ANSWERS, who).await
     }
 
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
     pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
-        self.count_challenge(who).await?;
+        self.check_challenge_rate_limit(who).await?;
         let mut tx = self.begin_for(who).await?;
         let own = sqlx::query_scalar!(
             "select credential_id from identity.passkeys

@@ -7,12 +7,16 @@ use web::{Context, Error};
 use super::{Challenge, PasskeyFailure, Purpose};
 use crate::actor::actor;
 use crate::session::Arrival;
-use crate::{Authn, NewCookie, SignInFailure, Solution};
+use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 impl Authn {
     /// Begins a sign-in with a passkey alone: whose it is the browser tells.
-    pub async fn start_passkey_sign_in(&self, solution: &Solution, context: &Context) -> Result<Challenge, Error> {
-        self.admit("passkey", solution, context).await?;
+    pub async fn start_passkey_sign_in(
+        &self,
+        solution: &ProofOfWorkSolution,
+        context: &Context,
+    ) -> Result<Challenge, Error> {
+        self.check_sign_in("passkey", solution, context).await?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let challenge = self.challenge(&mut tx, Purpose::SignIn, &[]).await?;
         tx.commit().await?;

@@ -39,12 +39,12 @@ impl Home {
     }
 
     /// The key of earlier runs, since the database of earlier runs is sealed with it, or a new one.
-    pub(super) fn sealing_key(&self) -> Result<String, String> {
-        let path = self.path.join("sealing-key");
+    pub(super) fn encryption_key(&self) -> Result<String, String> {
+        let path = self.path.join("encryption-key");
         match fs::read_to_string(&path) {
             Ok(key) => Ok(key),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = seed::sealing_key().map_err(|error| super::failed("the app", &error))?;
+                let key = seed::encryption_key().map_err(|error| super::failed("the app", &error))?;
                 write_new(&path, &key).map_err(|error| cannot("write", &path, &error))?;
                 Ok(key)
             }

@@ -1,4 +1,4 @@
-use authn::{Authn, Limit, SignedIn};
+use authn::{Authn, RateLimit, SignedIn};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::base::{
 };
 
 /// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
-pub(crate) const REQUESTS: Limit = Limit { name: "approval", at_once: 10, every: Duration::minutes(10) };
+pub(crate) const REQUESTS: RateLimit = RateLimit { name: "approval", burst: 10, period: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
 /// The same for what is done to an owner.

@@ -65,7 +65,7 @@ pub(super) async fn add(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.count_set_up(ok.who()).await?;
+    authn.check_set_up_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
@@ -90,7 +90,7 @@ pub(super) async fn confirm(
         let page = Add::page(ok.who(), &layout, None, &errors)?;
         return Err(errors.on_page(page));
     };
-    authn.count_set_up(ok.who()).await?;
+    authn.check_set_up_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
         tx.commit().await?;

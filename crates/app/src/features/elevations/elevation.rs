@@ -1,4 +1,4 @@
-use authn::Limit;
+use authn::RateLimit;
 use authz::{Contribution, Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_R
 use crate::base::{BoxFuture, Doing, Organization, Role, SignedOut, Why, cut, with_reason};
 
 /// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
-pub(super) const ASKED: Limit = Limit { name: "elevation", at_once: 5, every: Duration::minutes(10) };
+pub(super) const ASKED: RateLimit = RateLimit { name: "elevation", burst: 5, period: Duration::minutes(10) };
 /// How long somebody can approve.
 const OPEN: Duration = Duration::hours(24);
 

@@ -220,7 +220,7 @@ pub(super) async fn ask(
         let page = New::page(&ok, &layout, &input, &errors)?;
         return Err(errors.on_page(page));
     };
-    authn.count_person(elevation::ASKED, ok.who()).await?;
+    authn.check_person_rate_limit(elevation::ASKED, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "You have asked. The owners and admins are told by mail.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(

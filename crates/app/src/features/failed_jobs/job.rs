@@ -1,5 +1,5 @@
 use audit::Actor;
-use authn::Limit;
+use authn::RateLimit;
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::JOB_RETRIED;
 use crate::base::{Organization, cut};
 
 /// Jobs that one person may have tried again: each may send a mail.
-pub(super) const RETRIES: Limit = Limit { name: "job retry", at_once: 20, every: Duration::minutes(1) };
+pub(super) const RETRIES: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
 /// Most that the page shows.
 const SHOWN: usize = 500;
 const RETRIED: Error = Error::Conflict("This job is already being tried again. Nothing was done now.", None);

@@ -56,7 +56,7 @@ pub(super) async fn retry(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.count_person(job::RETRIES, ok.who()).await?;
+    authn.check_person_rate_limit(job::RETRIES, ok.who()).await?;
     let by = ok.who().actor();
     let mut tx = ok.begin().await?;
     job::retry(&mut tx, ok.on(), &by).await?;

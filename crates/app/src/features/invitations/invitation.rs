@@ -1,5 +1,5 @@
 use audit::Actor;
-use authn::{Authn, Limit};
+use authn::{Authn, RateLimit};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -13,11 +13,11 @@ use crate::base::{BoxFuture, Deleted, Doing, Organization, Role, Why, cut};
 
 /// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then
 /// one every two minutes, so that nobody sends unwanted mail in our name.
-pub(super) const MADE: Limit = Limit { name: "invitation", at_once: 30, every: Duration::minutes(2) };
+pub(super) const MADE: RateLimit = RateLimit { name: "invitation", burst: 30, period: Duration::minutes(2) };
 /// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
 /// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.
-pub(super) const TOLD: Limit = Limit { name: "invitation mail", at_once: 5, every: Duration::hours(4) };
-pub(super) const TOLD_BY_ALL: Limit = Limit { name: "invitation mails", at_once: 20, every: Duration::hours(1) };
+pub(super) const TOLD: RateLimit = RateLimit { name: "invitation mail", burst: 5, period: Duration::hours(4) };
+pub(super) const TOLD_BY_ALL: RateLimit = RateLimit { name: "invitation mails", burst: 20, period: Duration::hours(1) };
 /// How long an invitation can be accepted.
 const LIFETIME: Duration = Duration::days(7);
 
@@ -103,7 +103,7 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
 /// Whether a mail may be sent to an address. It is counted when it is queued ([`count_told`]).
 pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
     for (limit, whose) in told_limits(email, organization) {
-        if authn.is_spent(limit, &whose).await? {
+        if authn.is_rate_limited(limit, &whose).await? {
             return Ok(false);
         }
     }
@@ -113,7 +113,7 @@ pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: Tenant
 /// Counts a mail that was queued.
 pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
     for (limit, whose) in told_limits(email, organization) {
-        match authn.count_untold(limit, &whose).await {
+        match authn.check_rate_limit_silently(limit, &whose).await {
             // Others were sent in the same moment.
             Ok(()) | Err(Error::TooMany(_)) => {}
             Err(error) => return Err(error),
@@ -122,7 +122,7 @@ pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantI
     Ok(())
 }
 
-fn told_limits(email: &str, organization: TenantId) -> [(Limit, String); 2] {
+fn told_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] {
     [(TOLD, format!("{email} {organization}")), (TOLD_BY_ALL, email.to_owned())]
 }
 

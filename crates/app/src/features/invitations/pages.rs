@@ -147,7 +147,7 @@ pub(super) async fn invite(
     if role == Role::Owner && !ok.authorize_also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
-    authn.count_person(invitation::MADE, ok.who()).await?;
+    authn.check_person_rate_limit(invitation::MADE, ok.who()).await?;
     let told = invitation::may_be_told(&authn, &email, ok.on().id).await?;
     let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
     let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));

@@ -78,7 +78,7 @@ pub(super) async fn reset(
     if !ok.on().managed {
         return Err(THEIR_OWN);
     }
-    authn.count_person(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
     let alone = ok.authorize_also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let (url, name) = (list_url(ok.on()), &ok.on().name);

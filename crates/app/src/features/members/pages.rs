@@ -191,7 +191,7 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     action: P,
     (why, key): (&Why, OneTimeKey),
 ) -> Result<Response> {
-    authn.count_person(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
     let organization = Organization::of(&membership);
     let url = format!("{}/approvals", organization.url());

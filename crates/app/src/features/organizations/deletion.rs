@@ -119,7 +119,7 @@ pub(super) async fn ask(
         let page = DeletionPage::page(&ok, &layout, &input, true, &errors);
         return Err(errors.on_page(page));
     };
-    authn.count_person(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
     let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());

@@ -1,5 +1,5 @@
 use audit::Actor;
-use authn::Limit;
+use authn::RateLimit;
 use authz::{Entity, PathParams, Resource};
 use chrono::Duration;
 use serde_json::json;
@@ -48,7 +48,7 @@ impl NewOrganization {
 pub(crate) type Name = Line<1, 80>;
 
 /// Organizations that one person may make.
-pub(super) const MADE: Limit = Limit { name: "organization", at_once: 10, every: Duration::hours(1) };
+pub(super) const MADE: RateLimit = RateLimit { name: "organization", burst: 10, period: Duration::hours(1) };
 
 /// Makes the organization, its owner and its first workspace.
 pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<()> {

@@ -149,7 +149,7 @@ pub(super) async fn enrol(
         let page = New::page(ok.who(), &layout, &input.name, &return_to, &errors);
         return Err(errors.on_page(page));
     };
-    authn.count_answer(ok.who()).await?;
+    authn.check_answer_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &input.credential).await?;
     tx.commit().await?;

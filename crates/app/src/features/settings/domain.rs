@@ -1,5 +1,5 @@
 use audit::Actor;
-use authn::{Limit, domain_record};
+use authn::{RateLimit, domain_record};
 use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -16,7 +16,7 @@ pub(super) const EVERY: Duration = Duration::days(1);
 /// Most domains of one organization.
 const MOST: i64 = 20;
 /// How often one person may have the DNS asked.
-pub(super) const ASKED: Limit = Limit { name: "domain proof", at_once: 10, every: Duration::minutes(1) };
+pub(super) const ASKED: RateLimit = RateLimit { name: "domain proof", burst: 10, period: Duration::minutes(1) };
 
 const GONE: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
 const TAKEN: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);

@@ -89,7 +89,7 @@ pub(super) async fn prove(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.count_person(ASKED, ok.who()).await?;
+    authn.check_person_rate_limit(ASKED, ok.who()).await?;
     // No transaction is open while the DNS is asked.
     match authn.domain_says(&ok.on().name, &ok.on().token).await {
         Ok(true) => {}

@@ -114,7 +114,7 @@ pub(super) async fn change(
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
     let why = Why::read(&mut errors, &input.reason, &input.ticket);
     if why.is_some() && !rules.enforces_sign_on {
-        authn.count_person(REQUESTS, ok.who()).await?;
+        authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Limit, Preset, SignOn, SignOnProblem};
+use authn::{Authn, Preset, RateLimit, SignOn, SignOnProblem};
 use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
 use crate::base::{BoxFuture, Confirm, Deleted, Doing, Layout, Organization, Why, WhyFields, WhyInput};
 
 /// How often one person may have a provider asked about itself.
-pub(super) const ASKED: Limit = Limit { name: "provider", at_once: 10, every: Duration::minutes(1) };
+pub(super) const ASKED: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
 
 const NONE: Error = Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
 const ENFORCED: Error = Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
@@ -147,7 +147,7 @@ pub(super) async fn keep(
     };
     let client_secret = SecretString::from(secret.to_string());
     let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
-    authn.count_person(ASKED, ok.who()).await?;
+    authn.check_person_rate_limit(ASKED, ok.who()).await?;
     // No transaction is open while the provider is asked.
     if let Err(problem) = authn.try_sign_on(tenant, &sign_on, ok.who().user).await? {
         errors.add("issuer", in_words(problem));

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Solution};
+use authn::{Authn, ProofOfWorkSolution};
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -58,7 +58,7 @@ pub(super) async fn send(
     Form(Whom { email: given, return_to, challenge, solution }): Form<Whom>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
-    let solution = Solution { challenge, solution };
+    let solution = ProofOfWorkSolution { challenge, solution };
     let Some(email) = errors.parse::<Email>("email", &given) else {
         let form = EmailForm { email: errors.field("email", &*given) };
         let page = Ask { shell: public.context.shell(), form, return_to: return_to.to_string() };
@@ -67,7 +67,7 @@ pub(super) async fn send(
     let sent = authn.send_link(&email, &return_to, &solution, &headers, &public.context).await;
     let cookie = sent.map_err(|error| {
         let fields = [("email", &*given), ("return_to", return_to.as_str())];
-        error.with_work_page(&public.context, "/sign-in/link", &fields)
+        error.with_proof_of_work_page(&public.context, "/sign-in/link", &fields)
     })?;
     let page = Sent { shell: public.context.shell(), email: ShownEmail::of_nobody(&email) };
     Ok((cookie, Page(page)).into_response())

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Solution};
+use authn::{Authn, ProofOfWorkSolution};
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -29,7 +29,7 @@ pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Whose {
+pub(super) struct RateLimitKey {
     email: String,
     #[serde(default)]
     return_to: String,
@@ -44,14 +44,14 @@ pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Whose { email: given, return_to, challenge, solution }): Form<Whose>,
+    Form(RateLimitKey { email: given, return_to, challenge, solution }): Form<RateLimitKey>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
     if let Some(email) = errors.parse::<Email>("email", &given) {
-        let found = authn.sign_on_for(&email, &Solution { challenge, solution }, &public.context).await;
+        let found = authn.sign_on_for(&email, &ProofOfWorkSolution { challenge, solution }, &public.context).await;
         let found = found.map_err(|error| {
             let fields = [("email", &*given), ("return_to", return_to.as_str())];
-            error.with_work_page(&public.context, "/sign-in/organization", &fields)
+            error.with_proof_of_work_page(&public.context, "/sign-in/organization", &fields)
         })?;
         match found {
             Some(provider) => {

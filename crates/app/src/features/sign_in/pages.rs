@@ -1,7 +1,7 @@
 use askama::Template;
 use authn::{
-    Authn, Challenge, LogoutNotice, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice, SignedIn, SignedOut,
-    Solution,
+    Authn, Challenge, LogoutNotice, ProofOfWorkSolution, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice,
+    SignedIn, SignedOut,
 };
 use authz::Public;
 use axum::extract::{RawQuery, State};
@@ -138,7 +138,7 @@ pub(super) async fn passkey_options(
     State(authn): State<Authn>,
     Form(Work { challenge, solution }): Form<Work>,
 ) -> Result<Challenge> {
-    authn.start_passkey_sign_in(&Solution { challenge, solution }, &public.context).await
+    authn.start_passkey_sign_in(&ProofOfWorkSolution { challenge, solution }, &public.context).await
 }
 
 #[derive(Deserialize)]
@@ -231,11 +231,11 @@ pub(super) async fn move_on(
         })
         .into_response());
     }
-    let solution = Solution { challenge: challenge.clone(), solution: solution.clone() };
+    let solution = ProofOfWorkSolution { challenge: challenge.clone(), solution: solution.clone() };
     let started = authn.start_sign_in(provider, &to, anew == "yes", &solution, headers, context).await;
     let started = started.map_err(|error| {
         let fields = [("return_to", &**return_to), ("anew", &**anew), ("confirmed", &**confirmed)];
-        error.with_work_page(context, &format!("/sign-in/{provider}"), &fields)
+        error.with_proof_of_work_page(context, &format!("/sign-in/{provider}"), &fields)
     })?;
     let started = match started {
         Ok(started) => started,

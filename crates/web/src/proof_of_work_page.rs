@@ -7,8 +7,8 @@ use crate::text::duration;
 use crate::{Context, Error, Shell, assets};
 
 #[derive(Template)]
-#[template(path = "work.html")]
-struct Work<'a> {
+#[template(path = "proof_of_work.html")]
+struct ProofOfWorkPage<'a> {
     shell: Shell,
     action: &'a str,
     fields: &'a [(&'static str, &'a str)],
@@ -22,16 +22,16 @@ impl Error {
     /// Where work is asked for: with a page that has the browser do it and then send the form once more to `action`, with
     /// these fields. Without script it says how long to wait. Every other error stays as it is.
     #[must_use]
-    pub fn with_work_page(self, context: &Context, action: &str, fields: &[(&'static str, &str)]) -> Self {
+    pub fn with_proof_of_work_page(self, context: &Context, action: &str, fields: &[(&'static str, &str)]) -> Self {
         let Self::ProofOfWork(work, _) = self else { return self };
-        let page = Work {
+        let page = ProofOfWorkPage {
             shell: context.shell(),
             action,
             fields,
             challenge: &work.challenge,
             bits: work.bits,
             wait: duration(work.wait),
-            module_url: assets::work_url(),
+            module_url: assets::proof_of_work_url(),
         };
         let mut page = with_status(StatusCode::TOO_MANY_REQUESTS, page);
         page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(work.wait));

@@ -6,33 +6,33 @@ use web::{Context, Error, Quota};
 use crate::Authn;
 use crate::secret::Hash;
 
-/// How often something may be tried: so many at once, and then one whenever `every` has passed (the generic cell rate
+/// How often something may be tried: so many at once, and then one whenever `period` has passed (the generic cell rate
 /// algorithm, ITU-T I.371, with one time for each key).
 #[derive(Clone, Copy, Debug)]
-pub struct Limit {
+pub struct RateLimit {
     /// What is limited.
     pub name: &'static str,
     /// Tries that may come without a pause.
-    pub at_once: u32,
+    pub burst: u32,
     /// Time after which one more may.
-    pub every: Duration,
+    pub period: Duration,
 }
 
-impl Limit {
+impl RateLimit {
     fn micros(self) -> i64 {
-        self.every.num_microseconds().unwrap_or(i64::MAX)
+        self.period.num_microseconds().unwrap_or(i64::MAX)
     }
 
-    /// What is left where everything tried so far is paid for in `debt` microseconds from now.
-    pub(crate) fn left(self, debt: i64) -> Quota {
-        let every = self.micros().max(1);
-        let whole = every.saturating_mul(self.at_once.into());
-        let left = (whole.saturating_sub(debt) / every).clamp(0, self.at_once.into());
+    /// What is left where everything tried so far is paid for in `backlog` microseconds from now.
+    pub(crate) fn left(self, backlog: i64) -> Quota {
+        let period = self.micros().max(1);
+        let whole = period.saturating_mul(self.burst.into());
+        let left = (whole.saturating_sub(backlog) / period).clamp(0, self.burst.into());
         // One more when so much is paid that it fits below the whole.
-        let more = debt.saturating_add(every.saturating_mul(left + 1)).saturating_sub(whole);
+        let more = backlog.saturating_add(period.saturating_mul(left + 1)).saturating_sub(whole);
         Quota {
             name: self.name,
-            quota: self.at_once,
+            quota: self.burst,
             window: seconds(whole),
             left: u32::try_from(left).unwrap_or(u32::MAX),
             more_in: seconds(more),
@@ -45,7 +45,7 @@ pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
 
-pub(crate) fn too_many(quota: Quota) -> Error {
+pub(crate) fn rate_limited(quota: Quota) -> Error {
     tracing::warn!(limit = quota.name, wait = quota.more_in, "too many tries");
     Error::TooMany(quota.more_in)
 }
@@ -54,29 +54,29 @@ impl Authn {
     /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
     ///
     /// `whose` is who has shown something: a client that has shown its secret, a provider that signed, a person
-    /// ([`count_person`](Self::count_person)). What strangers share, a network or an address, is never counted by itself: one of them would use it up for
-    /// all. [`admit`](Self::admit) is how they begin.
+    /// ([`check_person_rate_limit`](Self::check_person_rate_limit)). What strangers share, a network or an address, is never counted by itself: one of them would use it up for
+    /// all. [`check_sign_in`](Self::check_sign_in) is how they begin.
     ///
     /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
     /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
     /// passed, and the janitor removes it. What is refused changes nothing.
-    pub async fn count(&self, limit: Limit, whose: &str, context: &Context) -> Result<(), Error> {
-        let (counted, quota) = self.spend(limit, whose).await?;
-        context.tell(quota);
-        if counted { Ok(()) } else { Err(too_many(quota)) }
+    pub async fn check_rate_limit(&self, limit: RateLimit, whose: &str, context: &Context) -> Result<(), Error> {
+        let (counted, quota) = self.consume(limit, whose).await?;
+        context.report_quota(quota);
+        if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
     /// The same where `whose` is not who asks, such as the address of somebody else: what others have done with it stands
     /// in no header.
-    pub async fn count_untold(&self, limit: Limit, whose: &str) -> Result<(), Error> {
-        let (counted, quota) = self.spend(limit, whose).await?;
-        if counted { Ok(()) } else { Err(too_many(quota)) }
+    pub async fn check_rate_limit_silently(&self, limit: RateLimit, whose: &str) -> Result<(), Error> {
+        let (counted, quota) = self.consume(limit, whose).await?;
+        if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
     /// Whether `whose` has used up all of a limit. Counts nothing: for what is counted once it is done.
-    pub async fn is_spent(&self, limit: Limit, whose: &str) -> Result<bool, Error> {
+    pub async fn is_rate_limited(&self, limit: RateLimit, whose: &str) -> Result<bool, Error> {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
-        match self.refuse_spent(&mut tx, limit, whose).await {
+        match self.refuse_if_limited(&mut tx, limit, whose).await {
             Ok(()) => Ok(false),
             Err(Error::TooMany(_)) => Ok(true),
             Err(error) => Err(error),
@@ -85,66 +85,66 @@ impl Authn {
 
     /// Refuses `whose` where they have used up all of a limit. Counts nothing: for what only failures spend, before it is
     /// tried.
-    pub async fn refuse_spent<M: Mode>(
+    pub async fn refuse_if_limited<M: Mode>(
         &self,
         tx: &mut Tx<M, IdentityPlane>,
-        limit: Limit,
+        limit: RateLimit,
         whose: &str,
     ) -> Result<(), Error> {
-        let debt = sqlx::query_scalar!(
+        let backlog = sqlx::query_scalar!(
             r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
             &key(limit, whose)[..],
             self.0.clock.now(),
         );
-        match debt.fetch_optional(&mut **tx).await? {
-            Some(debt) if limit.left(debt).left == 0 => Err(too_many(limit.left(debt))),
+        match backlog.fetch_optional(&mut **tx).await? {
+            Some(backlog) if limit.left(backlog).left == 0 => Err(rate_limited(limit.left(backlog))),
             _ => Ok(()),
         }
     }
 
-    async fn spend(&self, limit: Limit, whose: &str) -> Result<(bool, Quota), Error> {
+    async fn consume(&self, limit: RateLimit, whose: &str) -> Result<(bool, Quota), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let (counted, debt) = self.spend_in(&mut tx, limit, limit.at_once, whose).await?;
+        let (counted, backlog) = self.consume_in(&mut tx, limit, limit.burst, whose).await?;
         if counted {
             tx.commit().await?;
         }
-        Ok((counted, limit.left(debt)))
+        Ok((counted, limit.left(backlog)))
     }
 
-    /// Counts a try as long as there are fewer than `at_once` of the limit. Returns whether, and the debt in microseconds.
-    pub(crate) async fn spend_in(
+    /// Counts a try as long as there are fewer than `burst` of the limit. Returns whether, and the debt in microseconds.
+    pub(crate) async fn consume_in(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
-        limit: Limit,
-        at_once: u32,
+        limit: RateLimit,
+        burst: u32,
         whose: &str,
     ) -> Result<(bool, i64), Error> {
         let now = self.0.clock.now();
         let key = key(limit, whose);
-        let slack = limit.every * i32::try_from(at_once.saturating_sub(1)).unwrap_or(i32::MAX);
-        let debt = sqlx::query_scalar!(
+        let slack = limit.period * i32::try_from(burst.saturating_sub(1)).unwrap_or(i32::MAX);
+        let backlog = sqlx::query_scalar!(
             r#"insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
              on conflict (key) do update set free_at = greatest(known.free_at, $2) + make_interval(secs => $3)
                where known.free_at <= $2::timestamptz + make_interval(secs => $4)
              returning (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!""#,
             &key[..],
             now,
-            limit.every.as_seconds_f64(),
+            limit.period.as_seconds_f64(),
             slack.as_seconds_f64(),
         );
-        if let Some(debt) = debt.fetch_optional(&mut **tx).await? {
-            return Ok((true, debt));
+        if let Some(backlog) = backlog.fetch_optional(&mut **tx).await? {
+            return Ok((true, backlog));
         }
-        let debt = sqlx::query_scalar!(
+        let backlog = sqlx::query_scalar!(
             r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
             &key[..],
             now,
         );
-        Ok((false, debt.fetch_one(&mut **tx).await?))
+        Ok((false, backlog.fetch_one(&mut **tx).await?))
     }
 }
 
-fn key(limit: Limit, whose: &str) -> Hash {
+fn key(limit: RateLimit, whose: &str) -> Hash {
     Sha256::new().chain_update(limit.name).chain_update("\0").chain_update(whose).finalize().into()
 }
 
@@ -155,7 +155,7 @@ mod tests {
     // control: API-01
     #[test]
     fn what_is_left_and_when_there_is_more_is_told_in_whole_seconds() {
-        let limit = Limit { name: "start", at_once: 4, every: Duration::seconds(15) };
+        let limit = RateLimit { name: "start", burst: 4, period: Duration::seconds(15) };
         let told = |millis: i64| {
             let Quota { left, more_in, window, .. } = limit.left(millis * 1000);
             (left, more_in, window)

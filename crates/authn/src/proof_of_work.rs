@@ -6,7 +6,7 @@ use tenancy::{Identity as IdentityPlane, Tx, Write};
 use web::{Context, Error, ProofOfWork};
 
 use crate::Authn;
-use crate::limit::{Limit, too_many};
+use crate::rate_limit::{RateLimit, rate_limited};
 use crate::secret::{Hash, base64url};
 
 /// Tries, as a power of two: on average 0.5 s in Chromium on a server of two cores, and 70 ms of OpenSSL on one of them.
@@ -16,13 +16,13 @@ const LIFETIME: Duration = Duration::minutes(5);
 /// Parts of a challenge: the second at which it ends, random bytes, our mark.
 const TIME: usize = 8;
 const RANDOM: usize = 16;
-const MARK: usize = 32;
+const MAC: usize = 32;
 /// What our marks on challenges are for.
 const PURPOSE: &str = "challenge to work";
 
 /// The work that was asked for, as a form brings it back. Empty where none was.
 #[derive(Clone, Debug, Default)]
-pub struct Solution {
+pub struct ProofOfWorkSolution {
     /// The challenge as it was given.
     pub challenge: String,
     /// The number that solves it.
@@ -35,72 +35,76 @@ impl Authn {
     /// The first part of the limit is for everybody. After it comes [`Error::ProofOfWork`], which whoever brings a solution
     /// passes, and at the end [`Error::TooMany`] for all. A solution is for one network and endpoint, and counts once: it is
     /// used up in the transaction of the count. What is refused changes nothing. Returns whether work was shown.
-    pub(crate) async fn admit(&self, endpoint: &str, solution: &Solution, context: &Context) -> Result<bool, Error> {
+    pub(crate) async fn check_sign_in(
+        &self,
+        endpoint: &str,
+        solution: &ProofOfWorkSolution,
+        context: &Context,
+    ) -> Result<bool, Error> {
         let (limit, unasked, network) =
             (self.0.limits.sign_in("start"), self.0.limits.unasked(), &context.client.network);
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let solved = match self.solved(endpoint, network, solution) {
-            Some((mark, until)) => self.use_up(&mut tx, &mark, until).await?,
+            Some((mac, until)) => self.use_up(&mut tx, &mac, until).await?,
             None => false,
         };
-        let at_once = if solved { limit.at_once } else { unasked };
-        let (counted, debt) = self.spend_in(&mut tx, limit, at_once, network).await?;
-        let quota = limit.left(debt);
-        context.tell(quota);
+        let burst = if solved { limit.burst } else { unasked };
+        let (counted, backlog) = self.consume_in(&mut tx, limit, burst, network).await?;
+        let quota = limit.left(backlog);
+        context.report_quota(quota);
         if counted {
             tx.commit().await?;
             return Ok(solved);
         }
         if quota.left == 0 {
-            return Err(too_many(quota));
+            return Err(rate_limited(quota));
         }
-        Err(self.ask_to_work(endpoint, context, Limit { at_once: unasked, ..limit }.left(debt).more_in)?)
+        Err(self.require_proof_of_work(
+            endpoint,
+            context,
+            RateLimit { burst: unasked, ..limit }.left(backlog).more_in,
+        )?)
     }
 
     /// Asks for work, or for a wait of so many seconds.
-    pub(crate) fn ask_to_work(&self, endpoint: &str, context: &Context, wait: u64) -> Result<Error, Error> {
+    pub(crate) fn require_proof_of_work(&self, endpoint: &str, context: &Context, wait: u64) -> Result<Error, Error> {
         let challenge = self.challenge_for(endpoint, &context.client.network)?;
         Ok(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
     }
 
     fn challenge_for(&self, endpoint: &str, network: &str) -> Result<String, Error> {
-        let mut challenge = [0; TIME + RANDOM + MARK];
+        let mut challenge = [0; TIME + RANDOM + MAC];
         challenge[..TIME].copy_from_slice(&(self.0.clock.now() + LIFETIME).timestamp().to_be_bytes());
         getrandom::fill(&mut challenge[TIME..TIME + RANDOM])?;
-        let (begin, mark) = challenge.split_at_mut(TIME + RANDOM);
-        mark.copy_from_slice(&self.0.keys.mark(PURPOSE, &marked(endpoint, network, begin)));
+        let (begin, mac) = challenge.split_at_mut(TIME + RANDOM);
+        mac.copy_from_slice(&self.0.keys.mac(PURPOSE, &mac_input(endpoint, network, begin)));
         Ok(base64url(&challenge))
     }
 
     /// The mark of a challenge of ours that was solved in time, and when it ends.
-    fn solved(&self, endpoint: &str, network: &str, given: &Solution) -> Option<(Hash, DateTime<Utc>)> {
-        let challenge: [u8; TIME + RANDOM + MARK] = URL_SAFE_NO_PAD.decode(&given.challenge).ok()?.try_into().ok()?;
-        let (begin, mark) = challenge.split_first_chunk::<{ TIME + RANDOM }>()?;
-        let mark: Hash = mark.try_into().ok()?;
+    fn solved(&self, endpoint: &str, network: &str, given: &ProofOfWorkSolution) -> Option<(Hash, DateTime<Utc>)> {
+        let challenge: [u8; TIME + RANDOM + MAC] = URL_SAFE_NO_PAD.decode(&given.challenge).ok()?.try_into().ok()?;
+        let (begin, mac) = challenge.split_first_chunk::<{ TIME + RANDOM }>()?;
+        let mac: Hash = mac.try_into().ok()?;
         let until = DateTime::from_timestamp(i64::from_be_bytes(*begin.first_chunk()?), 0)?;
-        let ours = self.0.keys.is_marked(PURPOSE, &marked(endpoint, network, begin), &mark);
+        let ours = self.0.keys.verify_mac(PURPOSE, &mac_input(endpoint, network, begin), &mac);
         let number: u32 = given.solution.parse().ok()?;
-        let worked = zeros(Sha256::new().chain_update(mark).chain_update(number.to_be_bytes()).finalize().into());
-        (ours && until > self.0.clock.now() && worked >= BITS).then_some((mark, until))
+        let worked = zeros(Sha256::new().chain_update(mac).chain_update(number.to_be_bytes()).finalize().into());
+        (ours && until > self.0.clock.now() && worked >= BITS).then_some((mac, until))
     }
 
     /// Uses up a solution. `false` where it was before.
-    async fn use_up(
-        &self,
-        tx: &mut Tx<Write, IdentityPlane>,
-        mark: &Hash,
-        until: DateTime<Utc>,
-    ) -> Result<bool, Error> {
+    async fn use_up(&self, tx: &mut Tx<Write, IdentityPlane>, mac: &Hash, until: DateTime<Utc>) -> Result<bool, Error> {
         let used = sqlx::query!(
             "insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
-            &mark[..],
+            &mac[..],
             until,
         );
         Ok(used.execute(&mut **tx).await?.rows_affected() == 1)
     }
 }
 
-fn marked(endpoint: &str, network: &str, begin: &[u8]) -> Vec<u8> {
+fn mac_input(endpoint: &str, network: &str, begin: &[u8]) -> Vec<u8> {
     // Neither holds a NUL, and what follows has one length.
     [endpoint.as_bytes(), b"\0", network.as_bytes(), b"\0", begin].concat()
 }

@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Duration, Utc};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use sealing::{Column, Place};
+use encryption::{Column, EncryptionContext};
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 use tenancy::{Identity, Read, Tx, Write};
@@ -23,7 +23,7 @@ const SLACK: Duration = Duration::seconds(60);
 
 /// The public keys, as they were read last.
 #[derive(Debug, Default)]
-pub(crate) struct KeyRing {
+pub(crate) struct VerifyingKeys {
     known: RwLock<Arc<Known>>,
     reading: Mutex<()>,
 }
@@ -47,7 +47,7 @@ impl Known {
     }
 }
 
-impl KeyRing {
+impl VerifyingKeys {
     fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -138,7 +138,7 @@ impl Tokens {
         let last = rows.last().map(|row| row.signs_until);
         // The oldest that still signs: everybody has seen it longest.
         let signing = rows.iter().filter(|row| row.signs_from <= now).find_map(|row| {
-            let opened = self.0.keys.open(place(row.id), &row.private).inspect_err(|error| {
+            let opened = self.0.keys.decrypt(encryption_context(row.id), &row.private).inspect_err(|error| {
                 tracing::error!(%error, key = %row.id, "a signing key is not used any more");
             });
             Some((row.id, SigningKey::try_from(&opened.ok()?[..]).ok()?))
@@ -153,7 +153,7 @@ impl Tokens {
         let until = from + Duration::days(self.0.config.key_days.into());
         let published_until = until + Duration::seconds(self.0.config.access_seconds.into()) + SLACK;
         let public = key.verifying_key().to_bytes();
-        let private = self.0.keys.seal(place(id), &bytes[..])?;
+        let private = self.0.keys.encrypt(encryption_context(id), &bytes[..])?;
         sqlx::query!(
             "insert into identity.signing_keys (id, public, private, signs_from, signs_until, published_until)
              values ($1, $2, $3, $4, $5, $6)",
@@ -171,6 +171,6 @@ impl Tokens {
     }
 }
 
-fn place(key: Uuid) -> Place {
-    Place { column: Column::SigningKey, row: key }
+fn encryption_context(key: Uuid) -> EncryptionContext {
+    EncryptionContext { column: Column::SigningKey, row: key }
 }

@@ -1,5 +1,5 @@
 use audit::Event;
-use sealing::{Column, Keys, Place};
+use encryption::{Column, EncryptionContext, KeyRing};
 use serde_json::json;
 use tenancy::{Db, Operator, Tx, Write};
 use uuid::Uuid;
@@ -9,62 +9,67 @@ use super::{Failure, operator};
 /// Rows of one transaction.
 const BATCH: i64 = 100;
 
-/// A row, and what is sealed in it.
-struct Sealed {
+/// A row with its encrypted secret.
+struct EncryptedSecret {
     row: Uuid,
     secret: Vec<u8>,
 }
 
-/// Seals everything under the configured key that is still under the one before it, so that one can be forgotten. Says how far
-/// it is. It may be stopped at any moment and begun again: what is done is not done twice.
-pub async fn reseal(db: &Db, keys: &Keys, out: &mut impl std::io::Write) -> Result<(), Failure> {
-    let mut unopened = Vec::new();
+/// Re-encrypts every secret that is not under the current key, so that the previous key can be removed. Prints its progress to
+/// `out`. It can be stopped and started again at any time; finished rows are not done twice.
+///
+/// # Errors
+///
+/// A secret decrypts under neither key, or the database fails. Secrets that do not decrypt are left as they are, and the message
+/// names them.
+pub async fn re_encrypt(db: &Db, keys: &KeyRing, out: &mut impl std::io::Write) -> Result<(), Failure> {
+    let mut undecryptable = Vec::new();
     for column in Column::ALL {
         let (mut after, mut done) = (Uuid::nil(), 0);
         loop {
             let mut tx = db.begin_operator::<Write>().await?;
-            let rows = next(&mut tx, column, keys.current(), after).await?;
+            let rows = next(&mut tx, column, keys.current_id(), after).await?;
             let Some(last) = rows.last() else { break };
             after = last.row;
-            for Sealed { row, secret } in rows {
-                let place = Place { column, row };
-                if let Ok(plain) = keys.open(place, &secret) {
-                    put(&mut tx, place, (&secret, &keys.seal(place, &plain)?)).await?;
+            for EncryptedSecret { row, secret } in rows {
+                let context = EncryptionContext { column, row };
+                if let Ok(plain) = keys.decrypt(context, &secret) {
+                    put(&mut tx, context, (&secret, &keys.encrypt(context, &plain)?)).await?;
                     done += 1;
                 } else {
-                    unopened.push(format!("{} of {row}", column.name()));
+                    undecryptable.push(format!("{} of {row}", column.name()));
                 }
             }
             tx.commit().await?;
-            writeln!(out, "{}: {done} sealed anew", column.name())?;
+            writeln!(out, "{}: {done} re-encrypted", column.name())?;
         }
         if done > 0 {
             let mut tx = db.begin_operator::<Write>().await?;
-            let (target, details) = ("Sealing".to_owned(), json!({ "column": column.name(), "rows": done }));
-            Event { kind: "sealing.resealed", target, details }.record(&mut tx, &operator()).await?;
+            let (target, details) = ("Encryption".to_owned(), json!({ "column": column.name(), "rows": done }));
+            Event { kind: "encryption.re_encrypted", target, details }.record(&mut tx, &operator()).await?;
             tx.commit().await?;
         }
     }
-    if unopened.is_empty() {
-        writeln!(out, "Everything is sealed under sealing.key. sealing.previous_key is not needed any more.")?;
+    if undecryptable.is_empty() {
+        writeln!(out, "Every secret is encrypted under encryption.key. You can remove encryption.previous_key.")?;
         return Ok(());
     }
-    let text = "These open neither under sealing.key nor under sealing.previous_key, and were left as they are";
-    Err(Failure::Refused(format!("{text}: {}", unopened.join(", "))))
+    let text = "These decrypt under neither encryption.key nor encryption.previous_key, and were left as they are";
+    Err(Failure::Refused(format!("{text}: {}", undecryptable.join(", "))))
 }
 
-/// The next rows of a column that are not under the current key, held until the transaction ends.
+/// The next rows of a column that are not under the current key, locked until the transaction ends.
 async fn next(
     tx: &mut Tx<Write, Operator>,
     column: Column,
     current: &[u8],
     after: Uuid,
-) -> Result<Vec<Sealed>, sqlx::Error> {
+) -> Result<Vec<EncryptedSecret>, sqlx::Error> {
     let connection = &mut **tx;
     match column {
         Column::Totp => {
             sqlx::query_as!(
-                Sealed,
+                EncryptedSecret,
                 "select user_id as row, secret from identity.totp
                   where user_id > $1 and substring(secret from 1 for 4) <> $2
                   order by user_id fetch first $3 rows with ties for update",
@@ -77,7 +82,7 @@ async fn next(
         }
         Column::SignOn => {
             sqlx::query_as!(
-                Sealed,
+                EncryptedSecret,
                 "select tenant_id as row, client_secret as secret from tenant.sign_on
                   where tenant_id > $1 and substring(client_secret from 1 for 4) <> $2 order by tenant_id limit $3 for update",
                 after,
@@ -89,7 +94,7 @@ async fn next(
         }
         Column::SigningKey => {
             sqlx::query_as!(
-                Sealed,
+                EncryptedSecret,
                 "select id as row, private as secret from identity.signing_keys
                   where id > $1 and substring(private from 1 for 4) <> $2 order by id limit $3 for update",
                 after,
@@ -101,7 +106,7 @@ async fn next(
         }
         Column::ApiClient => {
             sqlx::query_as!(
-                Sealed,
+                EncryptedSecret,
                 "select id as row, secret from tenant.api_clients
                   where signs and id > $1 and substring(secret from 1 for 4) <> $2 order by id limit $3 for update",
                 after,
@@ -116,7 +121,7 @@ async fn next(
 
 async fn put(
     tx: &mut Tx<Write, Operator>,
-    Place { column, row }: Place,
+    EncryptionContext { column, row }: EncryptionContext,
     (was, sealed): (&[u8], &[u8]),
 ) -> Result<(), sqlx::Error> {
     let query = match column {

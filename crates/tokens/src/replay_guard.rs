@@ -5,12 +5,12 @@ use web::Error;
 
 /// How long something is remembered whose time may be `skew` seconds from ours: as long as it could be taken again, and as
 /// much longer as the clocks of our instances may be apart.
-pub(crate) fn remembered(skew: i64) -> Duration {
+pub(crate) fn retention(skew: i64) -> Duration {
     Duration::seconds(3 * skew)
 }
 
 /// Notes that `value` was seen of `whose`. `false` where it was seen before: of two at once, one is the first.
-pub(crate) async fn first_time(
+pub(crate) async fn is_first_use(
     tx: &mut Tx<Write, Identity>,
     (what, whose, value): (&str, &str, &str),
     until: DateTime<Utc>,

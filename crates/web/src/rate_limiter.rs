@@ -16,7 +16,7 @@ const MOST: usize = 100_000;
 /// The `[http.rate_limits]` section of the configuration: requests a minute, so many at once and then evenly.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RateConfig {
+pub struct RateLimitConfig {
     /// Of one network, by people and programs that have not shown who they are.
     pub network_per_minute: NonZeroU32,
     /// Of one signed-in person.
@@ -29,7 +29,7 @@ pub struct RateConfig {
 
 /// Whose requests are counted.
 #[derive(Clone, Copy, Debug)]
-pub enum Whose {
+pub enum RateLimitKey {
     /// The network a request comes from.
     Network,
     /// A signed-in person; in sessions with a bond to an organization, separately.
@@ -45,61 +45,61 @@ pub enum Whose {
 /// The requests of the last minute. In memory: each instance counts its own, and forgets them when it ends. What must hold
 /// across instances is counted in the database, by the crates it concerns.
 #[derive(Debug)]
-pub(crate) struct Rates {
-    network: Counts<Box<str>>,
-    person: Counts<(Uuid, Option<Uuid>)>,
-    clients_of: Counts<(Uuid, Uuid)>,
-    client: Counts<Uuid>,
-    organization: Counts<Uuid>,
+pub(crate) struct RateLimiter {
+    network: Gcra<Box<str>>,
+    person: Gcra<(Uuid, Option<Uuid>)>,
+    clients_of: Gcra<(Uuid, Uuid)>,
+    client: Gcra<Uuid>,
+    organization: Gcra<Uuid>,
 }
 
-impl Rates {
-    pub(crate) fn new(config: &RateConfig) -> Self {
+impl RateLimiter {
+    pub(crate) fn new(config: &RateLimitConfig) -> Self {
         Self {
-            network: Counts::new("network", config.network_per_minute),
-            person: Counts::new("person", config.person_per_minute),
-            clients_of: Counts::new("person", config.person_per_minute),
-            client: Counts::new("client", config.client_per_minute),
-            organization: Counts::new("organization", config.organization_per_minute),
+            network: Gcra::new("network", config.network_per_minute),
+            person: Gcra::new("person", config.person_per_minute),
+            clients_of: Gcra::new("person", config.person_per_minute),
+            client: Gcra::new("client", config.client_per_minute),
+            organization: Gcra::new("organization", config.organization_per_minute),
         }
     }
 
     /// Counts a request. Returns what is left, and whether it was refused; then nothing was counted.
-    pub(crate) fn count(&self, whose: Whose, network: &str) -> (Quota, bool) {
-        match whose {
-            Whose::Network => self.network.count(network.into()),
-            Whose::Person(id, bond) => self.person.count((id, bond)),
-            Whose::ClientsOf(id, organization) => self.clients_of.count((id, organization)),
-            Whose::Client(id) => self.client.count(id),
-            Whose::Organization(id) => self.organization.count(id),
+    pub(crate) fn check(&self, key: RateLimitKey, network: &str) -> (Quota, bool) {
+        match key {
+            RateLimitKey::Network => self.network.check(network.into()),
+            RateLimitKey::Person(id, bond) => self.person.check((id, bond)),
+            RateLimitKey::ClientsOf(id, organization) => self.clients_of.check((id, organization)),
+            RateLimitKey::Client(id) => self.client.check(id),
+            RateLimitKey::Organization(id) => self.organization.check(id),
         }
     }
 }
 
 /// The generic cell rate algorithm (ITU-T I.371): for each key the time at which everything counted so far is paid for.
 #[derive(Debug)]
-struct Counts<K> {
+struct Gcra<K> {
     name: &'static str,
     per_minute: NonZeroU32,
     began: Instant,
-    paid_at: Mutex<HashMap<K, Duration>>,
+    tat: Mutex<HashMap<K, Duration>>,
 }
 
-impl<K: Eq + Hash> Counts<K> {
+impl<K: Eq + Hash> Gcra<K> {
     fn new(name: &'static str, per_minute: NonZeroU32) -> Self {
-        Self { name, per_minute, began: Instant::now(), paid_at: Mutex::default() }
+        Self { name, per_minute, began: Instant::now(), tat: Mutex::default() }
     }
 
-    fn count(&self, key: K) -> (Quota, bool) {
-        self.count_at(key, self.began.elapsed())
+    fn check(&self, key: K) -> (Quota, bool) {
+        self.check_at(key, self.began.elapsed())
     }
 
-    fn count_at(&self, key: K, now: Duration) -> (Quota, bool) {
-        let mut known = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let debt = known.get(&key).map_or(Duration::ZERO, |paid_at| paid_at.saturating_sub(now));
-        let with_this = debt + self.price();
+    fn check_at(&self, key: K, now: Duration) -> (Quota, bool) {
+        let mut known = self.tat.lock().unwrap_or_else(PoisonError::into_inner);
+        let backlog = known.get(&key).map_or(Duration::ZERO, |tat| tat.saturating_sub(now));
+        let with_this = backlog + self.emission_interval();
         if with_this > MINUTE {
-            return (self.left(debt), true);
+            return (self.left(backlog), true);
         }
         if known.len() >= MOST && !known.contains_key(&key) {
             forget(&mut known, now);
@@ -108,15 +108,15 @@ impl<K: Eq + Hash> Counts<K> {
         (self.left(with_this), false)
     }
 
-    fn price(&self) -> Duration {
+    fn emission_interval(&self) -> Duration {
         MINUTE / self.per_minute.get()
     }
 
-    fn left(&self, debt: Duration) -> Quota {
-        let price = self.price().as_nanos().max(1);
-        let left = MINUTE.saturating_sub(debt).as_nanos() / price;
+    fn left(&self, backlog: Duration) -> Quota {
+        let emission_interval = self.emission_interval().as_nanos().max(1);
+        let left = MINUTE.saturating_sub(backlog).as_nanos() / emission_interval;
         // One more when so much is paid that it fits.
-        let more_in = (debt.as_nanos() + price * (left + 1)).saturating_sub(MINUTE.as_nanos());
+        let more_in = (backlog.as_nanos() + emission_interval * (left + 1)).saturating_sub(MINUTE.as_nanos());
         Quota {
             name: self.name,
             quota: self.per_minute.get(),
@@ -129,13 +129,13 @@ impl<K: Eq + Hash> Counts<K> {
 
 /// Makes room: everything that is paid for goes, and if that is too little, the half that owes least.
 fn forget<K: Eq + Hash>(known: &mut HashMap<K, Duration>, now: Duration) {
-    known.retain(|_, paid_at| *paid_at > now);
+    known.retain(|_, tat| *tat > now);
     if known.len() > MOST / 2 {
         let mut times: Vec<_> = known.values().copied().collect();
         let middle = times.len() / 2;
         let (_, middle, _) = times.select_nth_unstable(middle);
         let middle = *middle;
-        known.retain(|_, paid_at| *paid_at > middle);
+        known.retain(|_, tat| *tat > middle);
     }
 }
 
@@ -143,8 +143,8 @@ fn forget<K: Eq + Hash>(known: &mut HashMap<K, Duration>, now: Duration) {
 mod tests {
     use super::*;
 
-    fn counts<K: Eq + Hash>(per_minute: u32) -> Counts<K> {
-        Counts::new("person", NonZeroU32::new(per_minute).unwrap())
+    fn counts<K: Eq + Hash>(per_minute: u32) -> Gcra<K> {
+        Gcra::new("person", NonZeroU32::new(per_minute).unwrap())
     }
 
     // control: API-01
@@ -153,7 +153,7 @@ mod tests {
         let counts = counts(4);
         let mut said = Vec::new();
         for at in [0, 0, 0, 0, 0, 14, 15, 16, 30, 3600, 3600] {
-            let (Quota { left, more_in, .. }, refused) = counts.count_at("a", Duration::from_secs(at));
+            let (Quota { left, more_in, .. }, refused) = counts.check_at("a", Duration::from_secs(at));
             said.push((left, more_in, refused));
         }
         let expected = [
@@ -170,7 +170,7 @@ mod tests {
             (2, 15, false),
         ];
         assert_eq!(said, expected);
-        assert_eq!(counts.count_at("b", Duration::from_hours(1)).0.left, 3);
+        assert_eq!(counts.check_at("b", Duration::from_hours(1)).0.left, 3);
     }
 
     // control: API-01
@@ -179,11 +179,11 @@ mod tests {
         let counts = counts::<usize>(10);
         let now = Duration::from_secs(1);
         let debtor = usize::MAX;
-        while !counts.count_at(debtor, now).1 {}
+        while !counts.check_at(debtor, now).1 {}
         for key in 0..MOST * 2 {
-            assert!(!counts.count_at(key, now).1);
+            assert!(!counts.check_at(key, now).1);
         }
-        assert!(counts.paid_at.lock().unwrap().len() <= MOST);
-        assert!(counts.count_at(debtor, now).1, "still refused");
+        assert!(counts.tat.lock().unwrap().len() <= MOST);
+        assert!(counts.check_at(debtor, now).1, "still refused");
     }
 }
