@@ -36,10 +36,10 @@ async fn a_code_is_the_second_factor_of_who_has_an_app() {
     let page = second.get(asked.location()).await;
     assert!(page.body.contains("action=\"/step-up/code\"") && page.body.contains("create contact"), "{}", page.text());
     assert!(!page.body.contains("data-passkey"), "there is no passkey to use");
-    let (_, kept) = asked.location().split_once("kept=").unwrap();
+    let (_, kept) = asked.location().split_once("deferred=").unwrap();
     let kept = kept.split('&').next().unwrap();
     let before = second.clone();
-    let done = second.post("/step-up/code", &[("code", &app.code(&world, 0)), ("kept", kept)]).await;
+    let done = second.post("/step-up/code", &[("code", &app.code(&world, 0)), ("deferred", kept)]).await;
     assert!(done.status == 303 && done.location().contains("/contacts/"), "{} {}", done.status, done.text());
     assert!(second.get(&world.acme.contacts()).await.body.contains("Kept Meanwhile"));
     assert_eq!(before.clone().get("/account").await.status, 303, "the token from before the proof is worth nothing");
@@ -179,7 +179,7 @@ async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
     // With one: with a fresh one.
     let mut olivia = world.sign_in("olivia").await;
     world.wait(310);
-    assert!(olivia.post("/account/authenticator", &[]).await.location().starts_with("/step-up?kept="));
+    assert!(olivia.post("/account/authenticator", &[]).await.location().starts_with("/step-up?deferred="));
     world.prove(&mut olivia, "olivia").await;
     add(&world, &mut olivia).await;
     let again = olivia.post("/account/authenticator", &[]).await;

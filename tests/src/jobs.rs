@@ -7,7 +7,7 @@ mod once;
 use std::time::Duration;
 
 use audit::Actor;
-use jobs::{Failure, Job, Kind, NewJob, Work, Worker};
+use jobs::{Failure, Job, JobHandler, JobKind, NewJob, Worker};
 use secrecy::SecretString;
 use tenancy::{Db, Tenant, TenantId, Tx, UserId, Write};
 use tokio::sync::{mpsc, oneshot};
@@ -27,13 +27,13 @@ struct Held {
     answer: oneshot::Sender<Result<(), Failure>>,
 }
 
-impl Work for Probe {
+impl JobHandler for Probe {
     type Payload = Option<String>;
 
-    const KIND: Kind =
-        Kind { name: "probe", places: 4, patience: Duration::from_mins(5), give_up: Duration::from_hours(1) };
+    const KIND: JobKind =
+        JobKind { name: "probe", concurrency: 4, timeout: Duration::from_mins(5), retry_for: Duration::from_hours(1) };
 
-    fn every(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         self.every
     }
 
@@ -104,7 +104,7 @@ async fn queue(tx: &mut Tx<Write, Tenant>, what: &str, key: Option<&str>, urgent
         owner: UserId::new(),
         key,
         urgent,
-        good_for: None,
+        valid_for: None,
         about: what,
         payload: &payload,
     };

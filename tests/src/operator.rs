@@ -175,7 +175,7 @@ fn keys(current: u8, previous: Option<u8>) -> KeyRing {
 async fn encrypted(world: &World, column: Column) -> Vec<(Uuid, Vec<u8>)> {
     let sql = match column {
         Column::Totp => "select user_id, secret from identity.totp",
-        Column::SignOn => "select tenant_id, client_secret from tenant.sign_on",
+        Column::IdentityProvider => "select tenant_id, client_secret from tenant.sign_on",
         Column::SigningKey => "select id, private from identity.signing_keys",
         Column::ApiClient => "select id, secret from tenant.api_clients where signs",
     };
@@ -194,7 +194,7 @@ async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
     }
     ApiClient::made(&world, "olivia", "viewer", "tokens", &ALL).await.token(&world).await;
     world.new_provider(world.acme).await;
-    let context = EncryptionContext { column: Column::SignOn, row: world.acme.organization };
+    let context = EncryptionContext { column: Column::IdentityProvider, row: world.acme.organization };
     let secret = keys(1, None).encrypt(context, b"a secret of the provider").unwrap();
     let change = "update tenant.sign_on set client_secret = $1";
     sqlx::query(change).bind(secret).execute(&mut world.database.owner().await).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
             assert!(keys(1, None).decrypt(context, secret).is_err(), "{column:?} not under the old one");
         }
     }
-    let plain = keys(2, None).decrypt(context, &encrypted(&world, Column::SignOn).await[0].1).unwrap();
+    let plain = keys(2, None).decrypt(context, &encrypted(&world, Column::IdentityProvider).await[0].1).unwrap();
     assert_eq!(plain.as_slice(), b"a secret of the provider");
     let events = world.events("encryption.re_encrypted").await;
     assert_eq!(events.len(), Column::ALL.len(), "{events:?}");

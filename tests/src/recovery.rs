@@ -213,7 +213,7 @@ async fn codes_are_made_with_a_fresh_passkey_shown_once_and_stored_as_hashes() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     world.wait(360);
-    assert!(olivia.post("/account/recovery/codes", &[]).await.location().starts_with("/step-up?kept="));
+    assert!(olivia.post("/account/recovery/codes", &[]).await.location().starts_with("/step-up?deferred="));
     world.prove(&mut olivia, "olivia").await;
     let made = olivia.post("/account/recovery/codes", &[]).await;
     let codes = codes(&made);

@@ -10,7 +10,7 @@ use crate::harness::{Client, Place, World, browser_routes, parameters as names, 
 
 /// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
 /// them is a reviewed file, below.
-const OPEN: [&str; 3] = ["Public", "SignedIn", "LogoutNotice"];
+const OPEN: [&str; 3] = ["Public", "SignedIn", "LogoutToken"];
 
 /// Values for the parameters of a path.
 struct Parameters(BTreeMap<String, String>);
@@ -139,7 +139,7 @@ async fn nobody_gets_in_without_a_session() {
     let mut forged = world.stranger();
     forged.set_cookie("session", &"A".repeat(43));
     let rows: Vec<Route> =
-        browser_routes().into_iter().filter(|row| !matches!(row.guard, "Public" | "LogoutNotice")).collect();
+        browser_routes().into_iter().filter(|row| !matches!(row.guard, "Public" | "LogoutToken")).collect();
     for (who, client) in [("anonymous", world.stranger()), ("forged", forged)] {
         for row in &rows {
             let path = parameters.fill(row);
@@ -205,7 +205,7 @@ async fn each_role_gets_what_the_reviewed_table_says() {
         clients.push(world.sign_in(person).await);
     }
     let mut text = format!("{:5} {:62} {}\n", "", "", people.map(|person| format!("{person:6}")).join(" ").trim_end());
-    for row in browser_routes().iter().filter(|row| !matches!(row.guard, "Public" | "SignedIn" | "LogoutNotice")) {
+    for row in browser_routes().iter().filter(|row| !matches!(row.guard, "Public" | "SignedIn" | "LogoutToken")) {
         write!(text, "{:5} {:62}", row.method, row.path).unwrap();
         for client in &mut clients {
             // A contact of its own for each deletion; an empty form otherwise, which is refused with 422 after the guard.

@@ -24,7 +24,7 @@ pub struct Config {
     pub http: web::Config,
     pub database: tenancy::Config,
     pub mail: mail::Config,
-    pub keeping: jobs::KeepingConfig,
+    pub retention: jobs::RetentionConfig,
     pub encryption: encryption::Config,
     pub authn: authn::Config,
     pub tokens: tokens::Config,
@@ -126,7 +126,7 @@ impl Config {
         all.extend(refusals(encryption::SETTINGS, &self.encryption));
         all.extend(refusals(authn::SETTINGS, &self.authn));
         all.extend(refusals(tokens::SETTINGS, &self.tokens));
-        all.extend(refusals(jobs::SETTINGS, &self.keeping));
+        all.extend(refusals(jobs::SETTINGS, &self.retention));
         all
     }
 }

@@ -14,12 +14,14 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use tenancy::Rule;
+use tenancy::RetentionRule;
 use web::Limits;
 
 use self::base::Feature;
 
-pub use base::{ADDRESSES, Readiness, Registry, RegistryError, SecurityContact, State, Told, origin_of_requests};
+pub use base::{
+    ADDRESSES, EventAudience, Readiness, Registry, RegistryError, SecurityContact, State, origin_of_requests,
+};
 pub use features::DomainCheck;
 
 /// What all features registered.
@@ -34,8 +36,8 @@ pub fn registry() -> Result<Registry, RegistryError> {
 
 /// How long everything is kept that is not kept for ever.
 #[must_use]
-pub fn keeping(registry: &Registry) -> Vec<Rule> {
-    let crates = [audit::KEEPING, jobs::KEEPING, authn::KEEPING, tokens::KEEPING];
+pub fn retention_rules(registry: &Registry) -> Vec<RetentionRule> {
+    let crates = [audit::RETENTION, jobs::RETENTION, authn::RETENTION, tokens::RETENTION];
     crates.into_iter().chain([registry.retention()]).flatten().copied().collect()
 }
 
@@ -44,7 +46,8 @@ pub fn app(state: State, limits: Limits) -> Router {
     let routes = features::all().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.into_routes()));
     let routes = routes.into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let again = routes.clone().with_state(state.clone());
-    let routes = routes.layer(from_fn_with_state((again, ADDRESSES), authn::go_on)).merge(web::assets());
+    let routes =
+        routes.layer(from_fn_with_state((again, ADDRESSES), authn::resume_deferred_request)).merge(web::assets());
     web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
 }
 

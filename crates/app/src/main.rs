@@ -125,7 +125,7 @@ async fn run() -> Result<(), Failure> {
     let mail = mail::Sender::new(&config.mail, production, db.clone())?;
     let worker = jobs::Worker::new(db.clone());
     worker.start(mail).await;
-    worker.start(jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry))?).await;
+    worker.start(jobs::Janitor::new(db.clone(), config.retention, app::retention_rules(&registry))?).await;
     registry.start_jobs(&worker, &db, &authn).await;
     let decisions = audit::Decisions::start(db.clone());
     let policies = Policies::load(registry.policies())?;

@@ -11,15 +11,15 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 /// Decisions that may wait to be written. At about 300 bytes each this bounds the queue to about 5 MB.
-const WAITING: usize = 16_384;
+const QUEUE_SIZE: usize = 16_384;
 /// Most decisions of one insert.
-const BATCH: usize = 4_096;
+const MAX_BATCH: usize = 4_096;
 /// Time in which decisions gather into one batch.
-const GATHER: Duration = Duration::from_millis(50);
+const BATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for the database to take a batch.
-const ANSWER: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for room in the queue; then the request is refused rather than answered unrecorded.
-const PATIENCE: Duration = Duration::from_secs(1);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One answer of the policy engine.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ pub struct Overloaded;
 /// They are written in batches by one task. The queue is bounded: while the database does not take them, requests wait
 /// and are then refused ([`Overloaded`]). Nothing is dropped in silence: [`close`](Self::close) says what it could not
 /// write, and what the queue does not take is in the error log. A killed process loses what it had not
-/// yet written (at most [`GATHER`] old while the database is well).
+/// yet written (at most [`BATCH_INTERVAL`] old while the database is well).
 #[derive(Clone, Debug)]
 pub struct Decisions {
     queue: Sender<Decision>,
@@ -96,9 +96,9 @@ pub struct Decisions {
 /// A decision on its way into the queue. Where it does not get there, because there is no room or because the request was
 /// given up while it waited, it goes to the error log.
 #[derive(Debug)]
-struct Unrecorded(Option<Decision>);
+struct QueuedDecision(Option<Decision>);
 
-impl Drop for Unrecorded {
+impl Drop for QueuedDecision {
     fn drop(&mut self) {
         if let Some(decision) = &self.0 {
             tracing::error!(?decision, "a policy decision stands only here");
@@ -116,7 +116,7 @@ impl Decisions {
     /// Starts the writing task.
     #[must_use]
     pub fn start(db: Db) -> Self {
-        let (queue, waiting) = channel(WAITING);
+        let (queue, waiting) = channel(QUEUE_SIZE);
         let (close, closed) = oneshot::channel();
         let done = tokio::spawn(write(db, waiting, closed));
         Self { queue, task: Arc::new(Mutex::new(Some(Task { close, done }))) }
@@ -124,8 +124,8 @@ impl Decisions {
 
     /// Hands over a decision.
     pub async fn record(&self, decision: Decision) -> Result<(), Overloaded> {
-        let mut unrecorded = Unrecorded(Some(decision));
-        let Ok(Ok(place)) = timeout(PATIENCE, self.queue.reserve()).await else { return Err(Overloaded) };
+        let mut unrecorded = QueuedDecision(Some(decision));
+        let Ok(Ok(place)) = timeout(QUEUE_TIMEOUT, self.queue.reserve()).await else { return Err(Overloaded) };
         if let Some(decision) = unrecorded.0.take() {
             place.send(decision);
         }
@@ -135,7 +135,7 @@ impl Decisions {
     /// Hands over a decision that nobody can wait for any more. Where the queue is full it goes to the error log.
     pub fn record_now(&self, decision: Decision) {
         if let Err(TrySendError::Full(decision) | TrySendError::Closed(decision)) = self.queue.try_send(decision) {
-            drop(Unrecorded(Some(decision)));
+            drop(QueuedDecision(Some(decision)));
         }
     }
 
@@ -150,19 +150,19 @@ impl Decisions {
 }
 
 async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Receiver<()>) -> usize {
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         tokio::select! {
             () = async {
                 if batch.is_empty() {
                     batch.extend(waiting.recv().await.map(numbered));
                 }
-                sleep(GATHER).await;
+                sleep(BATCH_INTERVAL).await;
             } => {
                 fill(&mut batch, &mut waiting);
                 match insert(&db, &batch).await {
                     Ok(()) => batch.clear(),
-                    // Kept and tried again; meanwhile the queue fills and requests are refused.
+                    // Kept and retried. Until that succeeds, the queue fills up and requests are refused.
                     Err(error) => tracing::error!(%error, waiting = batch.len() + waiting.len(), "decisions not written"),
                 }
             }
@@ -172,7 +172,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
     waiting.close();
     loop {
         // Until the last place that was given out is used or given back.
-        while batch.len() < BATCH
+        while batch.len() < MAX_BATCH
             && let Some(decision) = waiting.recv().await
         {
             batch.push(numbered(decision));
@@ -190,7 +190,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
 }
 
 fn fill(batch: &mut Vec<(Uuid, Decision)>, waiting: &mut Receiver<Decision>) {
-    while batch.len() < BATCH {
+    while batch.len() < MAX_BATCH {
         let Ok(decision) = waiting.try_recv() else { return };
         batch.push(numbered(decision));
     }
@@ -203,7 +203,7 @@ fn numbered(decision: Decision) -> (Uuid, Decision) {
 
 /// Writes a batch, and gives up where the database does not answer: the batch is kept and tried again.
 async fn insert(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::Error> {
-    timeout(ANSWER, insert_all(db, batch)).await.unwrap_or(Err(tenancy::Error::Busy))
+    timeout(WRITE_TIMEOUT, insert_all(db, batch)).await.unwrap_or(Err(tenancy::Error::Busy))
 }
 
 async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::Error> {

@@ -20,7 +20,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Whom policies know: the person, or the service account.
+    /// The principal that policies know: the person, or the service account.
     #[must_use]
     pub fn member(&self) -> Option<Uuid> {
         self.user.map(UserId::uuid).or(self.client)

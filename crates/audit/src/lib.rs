@@ -10,8 +10,10 @@ mod event;
 pub use decision::{Decision, Decisions, Overloaded};
 pub use event::{Actor, Event};
 
-use tenancy::{Keep, Rule, keep};
+use tenancy::{Retention, RetentionRule, retention_rule};
 
 /// How long the logs are kept. The database refuses to delete what is younger than a year.
-pub const KEEPING: &[Rule] =
-    &[keep!("audit.events", "id", "at", Keep::Records), keep!("audit.decisions", "id", "at", Keep::Records)];
+pub const RETENTION: &[RetentionRule] = &[
+    retention_rule!("audit.events", "id", "at", Retention::Records),
+    retention_rule!("audit.decisions", "id", "at", Retention::Records),
+];

@@ -4,14 +4,14 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::id_token::error_of;
-use crate::metadata::{Metadata, Unusable};
+use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 
 /// Time to finish a sign-in at the provider.
 pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
 /// What is new in each authorization request.
-pub(crate) struct Request<'a> {
+pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) state: &'a str,
     pub(crate) nonce: &'a str,
     /// Of PKCE, with S256.
@@ -23,7 +23,11 @@ pub(crate) struct Request<'a> {
 impl Provider {
     /// Where the browser goes to sign in (OpenID Connect Core 1.0, section 3.1.2.1). Where requests have to be pushed the
     /// address holds a reference to one that the provider has taken already.
-    pub(crate) async fn authorization_url(&self, metadata: &Metadata, request: &Request<'_>) -> Result<Url, Unusable> {
+    pub(crate) async fn authorization_url(
+        &self,
+        metadata: &Metadata,
+        request: &AuthorizationRequest<'_>,
+    ) -> Result<Url, ProviderError> {
         let config = &self.config;
         let scope =
             ["openid"].into_iter().chain(config.scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
@@ -57,34 +61,39 @@ impl Provider {
     }
 
     /// Pushes an authorization request (RFC 9126, section 2). Gives what stands for it.
-    async fn push(&self, metadata: &Metadata, endpoint: &Url, fields: &[(&str, &str)]) -> Result<String, Unusable> {
+    async fn push(
+        &self,
+        metadata: &Metadata,
+        endpoint: &Url,
+        fields: &[(&str, &str)],
+    ) -> Result<String, ProviderError> {
         #[derive(Deserialize)]
-        struct Pushed {
+        struct PushedRequest {
             request_uri: String,
         }
-        let _place = self.place().await?;
+        let _place = self.acquire_permit().await?;
         let fields: Vec<_> =
             [("client_id", &*self.config.client_id)].into_iter().chain(fields.iter().copied()).collect();
         let answer = self.post(endpoint, metadata.client_auth, &fields).await;
-        let answer = answer.map_err(|error| Unusable::NotNow(format!("pushed request: {error}")))?;
+        let answer = answer.map_err(|error| ProviderError::NotNow(format!("pushed request: {error}")))?;
         match answer.status() {
             StatusCode::CREATED | StatusCode::OK => {}
             status => {
                 let reason = format!("pushed request: it answers {} {}", status.as_u16(), error_of(answer.body()));
                 // It has read the request and wants another one; or it is not well.
                 return Err(if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
-                    Unusable::Unsupported(reason)
+                    ProviderError::Unsupported(reason)
                 } else {
-                    Unusable::NotNow(reason)
+                    ProviderError::NotNow(reason)
                 });
             }
         }
-        let pushed: Result<Pushed, _> = serde_json::from_slice(answer.body());
-        let pushed = pushed.map_err(|error| Unusable::NotNow(format!("pushed request: {error}")))?;
+        let pushed: Result<PushedRequest, _> = serde_json::from_slice(answer.body());
+        let pushed = pushed.map_err(|error| ProviderError::NotNow(format!("pushed request: {error}")))?;
         if (1..=512).contains(&pushed.request_uri.len()) {
             Ok(pushed.request_uri)
         } else {
-            Err(Unusable::NotNow("pushed request: its reference is empty or too long".to_owned()))
+            Err(ProviderError::NotNow("pushed request: its reference is empty or too long".to_owned()))
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Config {
     /// How often people may try.
     pub limits: LimitsConfig,
     /// Providers that organizations bring.
-    pub sign_on: SignOnConfig,
+    pub sso: SsoConfig,
     /// Identity providers by key. The key is part of the address that they send people back to.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
@@ -48,20 +48,20 @@ pub struct RecoveryConfig {
     pub wait_seconds: u32,
 }
 
-/// `[authn.sign_on]`.
+/// `[authn.sso]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SignOnConfig {
+pub struct SsoConfig {
     /// The DNS server that domains are proved with. `None`: those of this machine.
     pub resolver: Option<SocketAddr>,
     /// Days after which a proved domain whose record is gone is withdrawn.
     pub withdraw_after_days: u32,
 }
 
-impl SignOnConfig {
+impl SsoConfig {
     pub(crate) fn check(self) -> Result<(), ConfigError> {
         // Less would let a slip in somebody's DNS end their sign-in over a weekend.
-        if (3..=30).contains(&self.withdraw_after_days) { Ok(()) } else { Err(ConfigError::SignOn) }
+        if (3..=30).contains(&self.withdraw_after_days) { Ok(()) } else { Err(ConfigError::Sso) }
     }
 }
 
@@ -166,13 +166,13 @@ impl ProviderConfig {
 fn switch<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Given {
+    enum BoolOrText {
         Bool(bool),
         Text(String),
     }
-    match Given::deserialize(from)? {
-        Given::Bool(given) => Ok(Some(given)),
-        Given::Text(text) => text.parse().map(Some).map_err(|_| serde::de::Error::custom("want true or false")),
+    match BoolOrText::deserialize(from)? {
+        BoolOrText::Bool(given) => Ok(Some(given)),
+        BoolOrText::Text(text) => text.parse().map(Some).map_err(|_| serde::de::Error::custom("want true or false")),
     }
 }
 

@@ -28,10 +28,10 @@ pub enum ConfigError {
     #[error("authn.providers.{0}: client_id and client_secret must not be empty")]
     Client(String),
     /// A proof that ends at once, or never.
-    #[error("authn.sign_on: want withdraw_after_days from 3 to 30")]
-    SignOn,
+    #[error("authn.sso: want withdraw_after_days from 3 to 30")]
+    Sso,
     /// No DNS.
-    #[error("authn.sign_on.resolver: this machine says of no DNS server ({0}); name one as address:port")]
+    #[error("authn.sso.resolver: this machine says of no DNS server ({0}); name one as address:port")]
     Resolver(String),
     /// The HTTP client cannot be built, for example because the machine has no certificates.
     #[error("no HTTP client: {0}")]

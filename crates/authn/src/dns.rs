@@ -12,7 +12,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::ConfigError;
 
 /// Longest wait for one server to answer; it is asked twice.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Addresses that are no place in the Internet (IANA's registries of special-purpose addresses, RFC 6890), and those that
 /// lead into IPv4 by another way. Of IPv6 everything outside of `2000::/3` counts as one of them.
@@ -60,7 +60,7 @@ impl Dns {
         };
         let options = builder.options_mut();
         options.cache_size = 0;
-        options.timeout = PATIENCE;
+        options.timeout = TIMEOUT;
         options.attempts = 2;
         // A name in somebody's configuration is not one of this machine's.
         options.use_hosts_file = ResolveHosts::Never;

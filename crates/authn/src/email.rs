@@ -10,30 +10,33 @@ use crate::secret::hash;
 use crate::{Authn, SignedIn};
 
 /// Codes sent for one person, and to one address from one network.
-const SENT: RateLimit = RateLimit { name: "email code", burst: 3, period: Duration::minutes(10) };
-/// How long a code works.
+const CODE_LIMIT: RateLimit = RateLimit { name: "email code", burst: 3, period: Duration::minutes(10) };
+/// How long a code is valid.
 const LIFETIME: Duration = Duration::minutes(15);
-/// Tries of one code. With the limit above that makes 30 an hour, of a hundred million.
-const TRIES: i32 = 5;
+/// Attempts for one code. With the limit above that makes 30 an hour, of a hundred million codes.
+const MAX_ATTEMPTS: i32 = 5;
 const DIGITS: usize = 8;
-/// Row-level security says the same of codes and of what they prove.
-const NOT_FOR_IT: Error = Error::Conflict(
+/// Row-level security enforces the same for codes and for verified addresses.
+const NOT_MANAGED_BY_PROVIDER: Error = Error::Conflict(
     "You are signed in with an organization's provider, which does not speak for this account. Sign in the way you signed \
      up to confirm your address.",
     None,
 );
 
-/// A code to prove an address with, which nobody has seen yet.
+/// A verification code that nobody has seen yet.
 pub struct EmailCode(String);
 
 impl Authn {
-    /// A new code, which is worth nothing until it is sent. [`Error::TooMany`] after three at once, and then one every ten
-    /// minutes.
+    /// Generates a code, which is worth nothing until it is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] after three at once, and then one every ten minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
-        self.check_person_rate_limit(SENT, who).await?;
-        // Of the network, so that somebody else who gives the address keeps its owner from nothing.
+        self.check_person_rate_limit(CODE_LIMIT, who).await?;
+        // Counted per network, so somebody else who claims the address cannot keep its owner from verifying it.
         let address = format!("{} {}", who.email.to_ascii_lowercase(), who.context().client.network);
-        self.check_rate_limit_silently(SENT, &address).await?;
+        self.check_rate_limit_silently(CODE_LIMIT, &address).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];
@@ -46,7 +49,11 @@ impl Authn {
         Ok(EmailCode(code))
     }
 
-    /// Sends a code to the address that the provider gave for the person. The one before ends.
+    /// Sends a code to the address that the provider gave for the person. An earlier code is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if another provider manages the account.
     pub async fn send_email_code(
         &self,
         tx: &mut Tx<Write, Account>,
@@ -55,7 +62,7 @@ impl Authn {
     ) -> Result<(), Error> {
         let speaks = sqlx::query_scalar!("select managed_by from identity.users where id = $1", who.user.uuid());
         if speaks.fetch_one(&mut **tx).await? != who.sign_on.map(TenantId::uuid) {
-            return Err(NOT_FOR_IT);
+            return Err(NOT_MANAGED_BY_PROVIDER);
         }
         sqlx::query!(
             "insert into identity.email_codes (user_id, email, code_hash, tries_left, expires_at)
@@ -64,7 +71,7 @@ impl Authn {
             who.user.uuid(),
             who.email,
             &hash(code)[..],
-            TRIES,
+            MAX_ATTEMPTS,
             self.0.clock.now() + LIFETIME,
         )
         .execute(&mut **tx)
@@ -81,7 +88,7 @@ impl Authn {
             kind: "email.code",
             subject: "Your code to confirm this address".to_owned(),
             text,
-            good_for: Some(LIFETIME),
+            valid_for: Some(LIFETIME),
         };
         mail.queue_to_address(tx, &who.email, &who.actor()).await?;
         let event = Event { kind: "email.code_sent", target: format!("User::{}", who.user), details: json!({}) };
@@ -89,8 +96,12 @@ impl Authn {
         Ok(())
     }
 
-    /// Takes the code that was sent, once: the address is theirs from now on. `false` where it is not the code, which the
-    /// caller commits all the same: a try is a try.
+    /// Checks the code, once, and marks the address as verified. `false` if the code is wrong. The caller commits in any
+    /// case, because a wrong attempt counts.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn prove_email(
         &self,
         tx: &mut Tx<Write, Account>,

@@ -8,8 +8,8 @@ use crate::ConfigError;
 use crate::dns::Dns;
 
 /// Largest answer of a provider that is read, and of one that an organization brings.
-const LARGEST: usize = 256 * 1024;
-const LARGEST_PUBLIC: usize = 64 * 1024;
+const MAX_BODY: usize = 256 * 1024;
+const MAX_BODY_PUBLIC: usize = 64 * 1024;
 
 /// Asks providers: no redirects (an answer that sends us elsewhere is how a server is made to fetch what it must not),
 /// no proxy from the environment, limits on time and size.
@@ -22,7 +22,7 @@ pub(crate) struct HttpClient {
 
 /// Where a provider may be, by whose word it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum NetworkScope {
     /// The operator's: https, on whatever network.
     Https,
     /// An organization's: https, at the usual port of a name that has public addresses, which alone are connected to.
@@ -31,7 +31,7 @@ pub(crate) enum Reach {
     Loopback,
 }
 
-impl Reach {
+impl NetworkScope {
     /// Whether an address of a provider may be asked.
     pub(crate) fn covers(self, url: &Url) -> bool {
         let plain = url.username().is_empty() && url.password().is_none();
@@ -80,13 +80,17 @@ impl HttpClient {
         })
     }
 
-    pub(crate) async fn send(&self, request: Request<Vec<u8>>, reach: Reach) -> Result<Response<Vec<u8>>, HttpError> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        reach: NetworkScope,
+    ) -> Result<Response<Vec<u8>>, HttpError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| HttpError::Address)?;
         if !reach.covers(&url) {
             return Err(HttpError::Address);
         }
         let (client, largest) =
-            if reach == Reach::Public { (&self.public, LARGEST_PUBLIC) } else { (&self.anywhere, LARGEST) };
+            if reach == NetworkScope::Public { (&self.public, MAX_BODY_PUBLIC) } else { (&self.anywhere, MAX_BODY) };
         let mut response = client.execute(reqwest::Request::try_from(request)?).await?;
         let mut answer = Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {

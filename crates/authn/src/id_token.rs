@@ -4,9 +4,9 @@ use serde_json::Value;
 use web::{Email, visible};
 
 use crate::Clock;
-use crate::jws::{BadToken, Signed};
+use crate::jws::{Jws, JwsError};
 use crate::lenient::{self, Identifier, NumericDate};
-use crate::metadata::{Metadata, Unusable};
+use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 
 /// How far a provider's clock may be off.
@@ -14,7 +14,7 @@ pub(crate) const SKEW: Duration = Duration::seconds(60);
 
 /// The person a provider vouches for, after every check.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct ProviderIdentity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
     /// `None` where the provider could not be asked.
@@ -29,31 +29,31 @@ pub(crate) struct Identity {
 
 /// Why a code gave no identity. The text is for the log and the audit trail.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum IdTokenError {
     #[error("provider: {0}")]
-    Provider(Unusable),
+    Provider(ProviderError),
     #[error("token: {0}")]
     Token(String),
 }
 
-impl From<Unusable> for Refused {
-    fn from(reason: Unusable) -> Self {
+impl From<ProviderError> for IdTokenError {
+    fn from(reason: ProviderError) -> Self {
         Self::Provider(reason)
     }
 }
 
-impl From<BadToken> for Refused {
-    fn from(reason: BadToken) -> Self {
+impl From<JwsError> for IdTokenError {
+    fn from(reason: JwsError) -> Self {
         match reason {
-            BadToken::Refused(reason) => Self::Token(reason),
-            BadToken::Unsupported(reason) => Self::Provider(Unusable::Unsupported(format!("token: {reason}"))),
-            BadToken::NoKey => Self::Token("it is signed with no key of the provider".to_owned()),
+            JwsError::Refused(reason) => Self::Token(reason),
+            JwsError::Unsupported(reason) => Self::Provider(ProviderError::Unsupported(format!("token: {reason}"))),
+            JwsError::NoKey => Self::Token("it is signed with no key of the provider".to_owned()),
         }
     }
 }
 
 /// What the sign-in started with, against which the token is held.
-pub(crate) struct Expected<'a> {
+pub(crate) struct ExpectedClaims<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) pkce_verifier: &'a str,
     pub(crate) started: DateTime<Utc>,
@@ -127,14 +127,19 @@ impl Provider {
     /// Exchanges a code and verifies the ID token: algorithm, signature, type, issuer, audience, authorized party, expiry,
     /// not-before, issue time, authentication time, authentication context, nonce and access-token hash (OpenID Connect
     /// Core 1.0, section 3.1.3.7). The tokens are dropped here.
-    pub(crate) async fn redeem(&self, code: &str, expected: Expected<'_>, clock: &Clock) -> Result<Identity, Refused> {
+    pub(crate) async fn redeem(
+        &self,
+        code: &str,
+        expected: ExpectedClaims<'_>,
+        clock: &Clock,
+    ) -> Result<ProviderIdentity, IdTokenError> {
         let metadata = self.metadata(clock).await?;
-        let place = self.place().await?;
+        let place = self.acquire_permit().await?;
         let tokens = self.exchange(&metadata, code, expected.pkce_verifier).await?;
         drop(place);
-        let refused = |reason: &str| Refused::Token(reason.to_owned());
+        let refused = |reason: &str| IdTokenError::Token(reason.to_owned());
         let token = tokens.id_token.ok_or_else(|| refused("there is none"))?;
-        let token = Signed::parse(&token)?;
+        let token = Jws::parse(&token)?;
         // A token for another purpose, such as signing out, is none of these.
         if token.kind.as_ref().is_some_and(|kind| kind != "jwt" && kind != "jose") {
             return Err(refused("not of the type of an ID token"));
@@ -148,7 +153,7 @@ impl Provider {
         }
         let profile = self.whole_profile(&metadata, &claims.sub, claims.profile, tokens.access_token.as_deref());
         let (name, email, email_verified) = profile.await?;
-        Ok(Identity {
+        Ok(ProviderIdentity {
             issuer: claims.iss,
             subject: claims.sub,
             name,
@@ -161,7 +166,7 @@ impl Provider {
         })
     }
 
-    async fn exchange(&self, metadata: &Metadata, code: &str, verifier: &str) -> Result<Tokens, Refused> {
+    async fn exchange(&self, metadata: &Metadata, code: &str, verifier: &str) -> Result<Tokens, IdTokenError> {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -169,25 +174,25 @@ impl Provider {
             ("code_verifier", verifier),
         ];
         let answer = self.post(&metadata.token_endpoint, metadata.client_auth, &fields).await;
-        let answer = answer.map_err(|error| Unusable::NotNow(format!("code exchange: {error}")))?;
+        let answer = answer.map_err(|error| ProviderError::NotNow(format!("code exchange: {error}")))?;
         if answer.status().is_success() {
             let read = serde_json::from_slice(answer.body());
-            return read.map_err(|error| Unusable::NotNow(format!("code exchange: {error}")).into());
+            return read.map_err(|error| ProviderError::NotNow(format!("code exchange: {error}")).into());
         }
         let (status, error) = (answer.status().as_u16(), error_of(answer.body()));
         let reason = format!("code exchange: it answers {status} {error}");
         Err(match &*error {
             // The provider is well; the code is forged, used, expired or of another sign-in.
-            "invalid_grant" => Refused::Token(reason),
+            "invalid_grant" => IdTokenError::Token(reason),
             // Our registration there does not fit our configuration.
             "invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" => {
-                Unusable::Unsupported(reason).into()
+                ProviderError::Unsupported(reason).into()
             }
-            _ => Unusable::NotNow(reason).into(),
+            _ => ProviderError::NotNow(reason).into(),
         })
     }
 
-    fn check(&self, claims: &Claims, expected: &Expected<'_>, now: DateTime<Utc>) -> Result<(), &'static str> {
+    fn check(&self, claims: &Claims, expected: &ExpectedClaims<'_>, now: DateTime<Utc>) -> Result<(), &'static str> {
         let (config, started) = (&self.config, expected.started);
         let max_age = Duration::seconds(config.max_age_seconds.into());
         let earliest = if expected.anew { started } else { now - max_age } - SKEW;

@@ -44,7 +44,7 @@ impl Algorithm {
 
 /// Why a token proves nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BadToken {
+pub(crate) enum JwsError {
     Refused(String),
     /// It may be good, and is made in a way that we do not take.
     Unsupported(String),
@@ -52,14 +52,14 @@ pub(crate) enum BadToken {
     NoKey,
 }
 
-impl From<&str> for BadToken {
+impl From<&str> for JwsError {
     fn from(reason: &str) -> Self {
         Self::Refused(reason.to_owned())
     }
 }
 
-/// A token that somebody has signed, or says so: nothing in it counts before [`Signed::claims`].
-pub(crate) struct Signed<'a> {
+/// A token that somebody has signed, or says so: nothing in it counts before [`Jws::claims`].
+pub(crate) struct Jws<'a> {
     pub(crate) algorithm: Algorithm,
     /// In small letters, without `application/`.
     pub(crate) kind: Option<String>,
@@ -78,27 +78,27 @@ struct Header {
     crit: Option<Value>,
 }
 
-impl<'a> Signed<'a> {
-    pub(crate) fn parse(token: &'a str) -> Result<Self, BadToken> {
+impl<'a> Jws<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, JwsError> {
         let parts: Vec<&str> = token.split('.').take(6).collect();
         let [header, payload, signature] = parts[..] else {
             // Five parts are an encrypted one (RFC 7516).
             return Err(if parts.len() == 5 {
-                BadToken::Unsupported("it is encrypted; signed tokens alone are taken".to_owned())
+                JwsError::Unsupported("it is encrypted; signed tokens alone are taken".to_owned())
             } else {
                 "not a signed token".into()
             });
         };
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| BadToken::from("not base64url"));
-        let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| BadToken::from("no header"))?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::from("not base64url"));
+        let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| JwsError::from("no header"))?;
         // An extension that must be understood, and none is (RFC 7515, section 4.1.11).
         if head.crit.is_some() {
-            return Err(BadToken::Unsupported("its header has critical extensions".to_owned()));
+            return Err(JwsError::Unsupported("its header has critical extensions".to_owned()));
         }
         let algorithm = Algorithm::named(&head.alg).ok_or_else(|| {
             let reason = format!("signature algorithm {} is not accepted; {ACCEPTED} are", visible(&head.alg, 32));
             let forged = head.alg.eq_ignore_ascii_case("none") || head.alg.starts_with("HS");
-            if forged { BadToken::Refused(reason) } else { BadToken::Unsupported(reason) }
+            if forged { JwsError::Refused(reason) } else { JwsError::Unsupported(reason) }
         })?;
         let kind = head.typ.map(|kind| {
             let kind = kind.to_ascii_lowercase();
@@ -115,19 +115,19 @@ impl<'a> Signed<'a> {
     }
 
     /// The claims, if one key of the set can be meant and has signed them.
-    pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &KeySet) -> Result<T, BadToken> {
+    pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &KeySet) -> Result<T, JwsError> {
         let named = |key: &&Key| self.key.is_none() || key.id == self.key;
         let mut candidates = keys.0.iter().filter(named).filter(|key| key.fits(self.algorithm));
         let key = match (candidates.next(), candidates.next()) {
             (Some(key), None) => key,
-            (None, _) => return Err(BadToken::NoKey),
+            (None, _) => return Err(JwsError::NoKey),
             // Which of several keys is meant must be said.
             (Some(_), Some(_)) => return Err("several keys could have signed it, and it does not say which".into()),
         };
         if !key.verifies(self.algorithm, self.message, &self.signature) {
             return Err("a wrong signature".into());
         }
-        serde_json::from_slice(&self.payload).map_err(|error| BadToken::Refused(error.to_string()))
+        serde_json::from_slice(&self.payload).map_err(|error| JwsError::Refused(error.to_string()))
     }
 }
 
@@ -272,13 +272,13 @@ mod tests {
         "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
     );
 
-    fn verified(jwk: &str, token: &str) -> Result<bool, BadToken> {
+    fn verified(jwk: &str, token: &str) -> Result<bool, JwsError> {
         let keys = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
-        match Signed::parse(token)?.claims::<Value>(&keys) {
+        match Jws::parse(token)?.claims::<Value>(&keys) {
             Ok(_) => Ok(true),
             // What is signed there is no document.
-            Err(BadToken::Refused(reason)) if reason.contains("expected value") => Ok(true),
-            Err(BadToken::Refused(reason)) if reason == "a wrong signature" => Ok(false),
+            Err(JwsError::Refused(reason)) if reason.contains("expected value") => Ok(true),
+            Err(JwsError::Refused(reason)) if reason == "a wrong signature" => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -293,7 +293,7 @@ mod tests {
             let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
             assert_eq!(verified(jwk, &changed), Ok(false));
         }
-        assert_eq!(verified(ED25519.0, ES256.1), Err(BadToken::NoKey), "a key of another kind is none");
+        assert_eq!(verified(ED25519.0, ES256.1), Err(JwsError::NoKey), "a key of another kind is none");
     }
 
     // control: IDN-03
@@ -311,29 +311,29 @@ mod tests {
             assert_eq!(with(fits), Ok(true), "{fits}");
         }
         for other in [r#""alg":"RS256""#, r#""alg":"HS256""#, r#""alg":"ECDH-ES""#, r#""use":"enc""#] {
-            assert_eq!(with(other), Err(BadToken::NoKey), "{other}");
+            assert_eq!(with(other), Err(JwsError::NoKey), "{other}");
         }
-        assert_eq!(verified("1,null,{},{\"kty\":\"oct\",\"k\":\"AA\"}", token), Err(BadToken::NoKey), "passed over");
+        assert_eq!(verified("1,null,{},{\"kty\":\"oct\",\"k\":\"AA\"}", token), Err(JwsError::NoKey), "passed over");
         assert_eq!(verified(&format!("{{}},{jwk}"), token), Ok(true), "the one that can be read");
         let twice = verified(&format!("{jwk},{jwk}"), token).unwrap_err();
-        assert!(matches!(&twice, BadToken::Refused(reason) if reason.contains("several keys")), "{twice:?}");
+        assert!(matches!(&twice, JwsError::Refused(reason) if reason.contains("several keys")), "{twice:?}");
     }
 
     // control: IDN-03
     #[test]
     fn what_is_refused_and_what_is_not_supported_are_told_apart() {
         let token = |header: &str| format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
-        let parsed = |header: &str| Signed::parse(&token(header)).map(|_| ()).unwrap_err();
+        let parsed = |header: &str| Jws::parse(&token(header)).map(|_| ()).unwrap_err();
         for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"NoNe"}"#] {
-            assert!(matches!(parsed(header), BadToken::Refused(_)), "{header}");
+            assert!(matches!(parsed(header), JwsError::Refused(_)), "{header}");
         }
         for header in [r#"{"alg":"RS512"}"#, r#"{"alg":"ES384"}"#, r#"{"alg":"RS256","crit":["b64"],"b64":false}"#] {
-            assert!(matches!(parsed(header), BadToken::Unsupported(_)), "{header}");
+            assert!(matches!(parsed(header), JwsError::Unsupported(_)), "{header}");
         }
         for header in ["{}", "[]", r#"{"alg":1}"#, r#"{"alg":"RS256","typ":1}"#] {
-            assert!(matches!(parsed(header), BadToken::Refused(_)), "{header}");
+            assert!(matches!(parsed(header), JwsError::Refused(_)), "{header}");
         }
-        assert!(matches!(Signed::parse("a.b.c.d.e").map(|_| ()), Err(BadToken::Unsupported(_))));
-        assert!(matches!(Signed::parse("a.b").map(|_| ()), Err(BadToken::Refused(_))));
+        assert!(matches!(Jws::parse("a.b.c.d.e").map(|_| ()), Err(JwsError::Unsupported(_))));
+        assert!(matches!(Jws::parse("a.b").map(|_| ()), Err(JwsError::Refused(_))));
     }
 }

@@ -1,22 +1,24 @@
 //! A `SignedIn` exists only for a live session of an unlocked user.
 //!
-//! People come in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]), with a
-//! passkey ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) or, where an organization allows it, with a
-//! link by mail ([`Authn::send_link`], [`Authn::finish_link`]), and are then known by a random token in one strict cookie, of which the database keeps only a hash. Everything about sessions and running sign-ins is private
-//! here; handlers receive [`SignedIn`], or an `Authorized` that holds one.
+//! People sign in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]), with a passkey
+//! ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) or, where an organization allows it, with a link by
+//! email ([`Authn::send_link`], [`Authn::finish_link`]).
+//! A random token in one strict cookie then identifies the session. The database stores only its hash. Everything about
+//! sessions and login flows is private to this crate. Handlers receive a [`SignedIn`], or an `Authorized` that holds one.
 
+mod account_notification;
 mod actor;
 mod authorization;
 mod clock;
 mod config;
 mod config_error;
+mod deferred_request;
 mod dns;
 mod email;
 mod factors;
 mod http_client;
 mod id_token;
 mod jws;
-mod kept;
 mod lenient;
 mod link;
 mod lockout;
@@ -24,7 +26,6 @@ mod login;
 mod logout;
 mod logout_token;
 mod metadata;
-mod notices;
 mod passkeys;
 mod proof_of_work;
 mod provider;
@@ -37,8 +38,8 @@ mod secret;
 mod session;
 mod session_cookie;
 mod settings;
-mod sign_on;
 mod signed_in;
+mod sso;
 mod step_up;
 mod totp;
 mod user;
@@ -49,57 +50,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encryption::KeyRing;
-use tenancy::{Db, HOUR, Keep, Rule, keep};
+use tenancy::{Db, HOUR, Retention, RetentionRule, retention_rule};
 use web::Addresses;
 use webauthn_rs::Webauthn;
 
 pub use self::settings::SETTINGS;
+pub use account_notification::AccountNotification;
 pub use clock::Clock;
-pub use config::{Config, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SignOnConfig};
+pub use config::{Config, LimitsConfig, ProviderConfig, RecoveryConfig, SessionConfig, SsoConfig};
 pub use config_error::ConfigError;
+pub use deferred_request::{DeferredRequest, DeferredRequestSummary, resume_deferred_request};
 pub use email::EmailCode;
 pub use factors::{RemovedFactors, remove_factors};
-pub use kept::{Kept, KeptForm, go_on};
 pub use link::LinkCookie;
-pub use login::{ProviderChoice, SignInFailure, Started};
+pub use login::{AuthorizationRedirect, ProviderChoice, SignInFailure};
 pub use logout::SignedOut;
-pub use logout_token::LogoutNotice;
-pub use notices::Notice;
-pub use passkeys::{Challenge, Enrolled, KnownCredentials, PasskeyFailure};
+pub use logout_token::LogoutToken;
+pub use passkeys::{Challenge, ExistingCredentials, NewPasskey, PasskeyFailure};
 pub use proof_of_work::ProofOfWorkSolution;
 pub use provider_key::ProviderKey;
 pub use provider_settings::Preset;
 pub use rate_limit::RateLimit;
-pub use recovery::{Recovery, RecoveryCodes, TypedRecovery, WaitingCookie};
+pub use recovery::{PendingRecoveryCookie, Recovery, RecoveryCodes, RecoveryInput};
 pub use session::renew_cookie;
 pub use session_cookie::NewCookie;
-pub use sign_on::{ProvedDomain, SignOn, SignOnNotice, SignOnProblem, domain_record};
 pub use signed_in::SignedIn;
-pub use step_up::SteppedUp;
+pub use sso::{IdentityProvider, IdentityProviderProblem, ProviderNotice, VerifiedDomain, domain_record};
+pub use step_up::StepUpOutcome;
 pub use totp::{ConfirmedTotp, TotpSecret};
 
 use dns::Dns;
 use http_client::HttpClient;
 use provider::Provider;
-use sign_on::Organizations;
+use sso::Organizations;
 
-/// How long what is here is kept.
-pub const KEEPING: &[Rule] = &[
-    keep!("identity.logins", "handle_hash, state_hash", "expires_at", HOUR),
-    keep!("identity.email_codes", "user_id", "expires_at", HOUR),
-    keep!("identity.sessions", "id", "expires_at", Keep::Sessions),
-    keep!("identity.logout_tokens", "issuer, jti", "expires_at", HOUR),
-    keep!("identity.ceremonies", "handle_hash", "expires_at", HOUR),
-    keep!("identity.kept_requests", "id", "expires_at", HOUR),
-    keep!("identity.recoveries", "user_id, bond", "expires_at", HOUR),
-    keep!("identity.limits", "key", "free_at", HOUR),
-    keep!("identity.solutions", "mark", "expires_at", HOUR),
-    // Wrong codes count for so long, though nothing is locked any more.
-    keep!("identity.lockouts", "user_id, bond", "free_at", Keep::For(Duration::from_hours(30 * 24))),
-    keep!("identity.links", "token_hash", "expires_at", HOUR),
+/// Retention of the rows of this crate.
+pub const RETENTION: &[RetentionRule] = &[
+    retention_rule!("identity.logins", "handle_hash, state_hash", "expires_at", HOUR),
+    retention_rule!("identity.email_codes", "user_id", "expires_at", HOUR),
+    retention_rule!("identity.sessions", "id", "expires_at", Retention::Sessions),
+    retention_rule!("identity.logout_tokens", "issuer, jti", "expires_at", HOUR),
+    retention_rule!("identity.ceremonies", "handle_hash", "expires_at", HOUR),
+    retention_rule!("identity.kept_requests", "id", "expires_at", HOUR),
+    retention_rule!("identity.recoveries", "user_id, bond", "expires_at", HOUR),
+    retention_rule!("identity.limits", "key", "free_at", HOUR),
+    retention_rule!("identity.solutions", "mark", "expires_at", HOUR),
+    // Wrong codes count for this long, even after the lockout has ended.
+    retention_rule!("identity.lockouts", "user_id, bond", "free_at", Retention::For(Duration::from_hours(30 * 24))),
+    retention_rule!("identity.links", "token_hash", "expires_at", HOUR),
 ];
 
-/// Who is asking. Holds the way to users, sessions and providers; cheap to clone.
+/// Authentication of people: users, sessions, factors and identity providers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authn(Arc<Inner>);
 
@@ -123,8 +124,12 @@ struct Inner {
 }
 
 impl Authn {
-    /// Checks the configuration and keeps the door to the database. `addresses` are below `public_url`. Providers are not asked yet: one that is down must
-    /// not keep the application from starting.
+    /// Checks the configuration and keeps the database to itself. `addresses` are paths below `public_url`.
+    /// It does not contact the identity providers: one that is down must not stop the application from starting.
+    ///
+    /// # Errors
+    ///
+    /// A setting is missing, malformed, or unsafe in production.
     pub fn new(
         config: Config,
         public_url: &str,
@@ -136,8 +141,8 @@ impl Authn {
     ) -> Result<Self, ConfigError> {
         self::settings::unsound_session(&config).map_or(Ok(()), |refusal| Err(ConfigError::Session(refusal)))?;
         config.limits.check()?;
-        config.sign_on.check()?;
-        let dns = Dns::new(config.sign_on.resolver)?;
+        config.sso.check()?;
+        let dns = Dns::new(config.sso.resolver)?;
         let http = HttpClient::new(&dns)?;
         let mut providers = BTreeMap::new();
         for (key, provider) in config.providers {
@@ -158,7 +163,7 @@ impl Authn {
             organizations: Organizations::default(),
             http,
             dns,
-            withdraw_after: chrono::Duration::days(config.sign_on.withdraw_after_days.into()),
+            withdraw_after: chrono::Duration::days(config.sso.withdraw_after_days.into()),
             production,
             webauthn,
             keys,
@@ -167,8 +172,8 @@ impl Authn {
         })))
     }
 
-    /// Asks the providers of the configuration about themselves, and says in the log what is wrong with them: better at
-    /// the start than at the first sign-in. Nothing depends on it.
+    /// Fetches the metadata of the configured providers and logs what is wrong with them, at the start instead of at the
+    /// first sign-in. Nothing depends on the result.
     pub async fn check_providers(&self) {
         for (key, provider) in &self.0.providers {
             match provider.metadata(&self.0.clock).await {
@@ -178,13 +183,13 @@ impl Authn {
         }
     }
 
-    /// The addresses that the product gave.
+    /// The paths that the product chose.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.0.addresses
     }
 
-    /// The clock everything here goes by.
+    /// The clock of this crate.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock

@@ -12,20 +12,22 @@ use web::{Context, Email, Error, LocalPath};
 use crate::actor::actor;
 use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
-use crate::session::Arrival;
+use crate::session::Authentication;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 const COOKIE: &str = "link";
-/// How long a link works.
+/// How long a link is valid.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Links to one address that one network asks for, whether or not anybody has it; and those it asks for with work.
-const SENT: RateLimit = RateLimit { name: "sign-in link", burst: 3, period: Duration::minutes(10) };
-const WORKED: RateLimit = RateLimit { name: "sign-in link after work", burst: 5, period: Duration::minutes(5) };
-/// Links to one address that all networks ask for. For one more, mail is sent only to whoever asks from a network where the
-/// person has signed in before: strangers fill no mailbox, and keep nobody out.
-const SENT_IN_ALL: RateLimit = RateLimit { name: "sign-in links", burst: 20, period: Duration::minutes(5) };
+/// Links to one email address requested by one network, whether or not anybody has the address; and further ones with a proof
+/// of work.
+const LINK_LIMIT: RateLimit = RateLimit { name: "sign-in link", burst: 3, period: Duration::minutes(10) };
+const LINK_LIMIT_AFTER_WORK: RateLimit =
+    RateLimit { name: "sign-in link after work", burst: 5, period: Duration::minutes(5) };
+/// Links to one email address requested by all networks. Above it, email is sent only for requests from a network where the
+/// person has signed in before. Strangers can neither fill a mailbox nor keep its owner out.
+const LINK_LIMIT_ALL_NETWORKS: RateLimit = RateLimit { name: "sign-in links", burst: 20, period: Duration::minutes(5) };
 
-/// The cookie of the browser that asked for a link, which alone can use it. One for all links it has asked for.
+/// The cookie of the browser that requested a link. Only this browser can use the link. All its links share one cookie.
 #[derive(Debug)]
 pub struct LinkCookie(String);
 
@@ -33,7 +35,7 @@ impl IntoResponseParts for LinkCookie {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        // Strict: it is wanted only when our own page sends the form.
+        // Strict: it is needed only when our own page submits the form.
         cookie::set(
             response.headers_mut(),
             COOKIE,
@@ -46,9 +48,12 @@ impl IntoResponseParts for LinkCookie {
 }
 
 impl Authn {
-    /// Sends a link to whoever may come in with one: the one account with this verified address, if it is in an
-    /// organization that allows it and nowhere decides about people or money. The answer, and the work, is the same where
-    /// there is none.
+    /// Sends a sign-in link to the one account with this verified email address, if it is in an organization that allows
+    /// links and has no privileged role anywhere. Response and work are the same if there is no such account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProofOfWork`] or [`Error::TooMany`] above a rate limit.
     pub async fn send_link(
         &self,
         email: &Email,
@@ -60,7 +65,7 @@ impl Authn {
         let address = email.folded();
         let worked = self.check_sign_in("link", solution, context).await?;
         self.check_link_rate_limit(&address, worked, context).await?;
-        let flooded = match self.check_rate_limit_silently(SENT_IN_ALL, &address).await {
+        let flooded = match self.check_rate_limit_silently(LINK_LIMIT_ALL_NETWORKS, &address).await {
             Err(Error::TooMany(_)) => true,
             counted => counted.map(|()| false)?,
         };
@@ -72,7 +77,7 @@ impl Authn {
             address,
         );
         let found = found.fetch_all(&mut *tx).await?;
-        // Two accounts with one address: which of them is meant nobody can tell.
+        // If two accounts have the address, nobody can tell which one is meant.
         let user = if let [user] = found[..] { Some(user) } else { None };
         let allowed = self.takes_links(&mut tx, user.unwrap_or_else(UserId::new)).await?;
         let known = sqlx::query_scalar!(
@@ -99,13 +104,13 @@ impl Authn {
         Ok(LinkCookie(handle.reveal().to_owned()))
     }
 
-    /// Counts a link to an address. Neighbours use up the first part as well, so what comes after it is for whoever works.
+    /// Counts a link to an address. Neighbours can use up the first part of the limit, so the rest needs a proof of work.
     async fn check_link_rate_limit(&self, address: &str, worked: bool, context: &Context) -> Result<(), Error> {
         let whose = format!("{address} {}", context.client.network);
         if worked {
-            return self.check_rate_limit_silently(WORKED, &whose).await;
+            return self.check_rate_limit_silently(LINK_LIMIT_AFTER_WORK, &whose).await;
         }
-        match self.check_rate_limit_silently(SENT, &whose).await {
+        match self.check_rate_limit_silently(LINK_LIMIT, &whose).await {
             Err(Error::TooMany(wait)) => Err(self.require_proof_of_work("link", context, wait)?),
             counted => counted,
         }
@@ -122,10 +127,10 @@ impl Authn {
             context.client.device,
             context.client.network,
         );
-        Mail { kind: "sign_in.link", subject: "Your link to sign in".to_owned(), text, good_for: Some(LIFETIME) }
+        Mail { kind: "sign_in.link", subject: "Your link to sign in".to_owned(), text, valid_for: Some(LIFETIME) }
     }
 
-    /// Whether somebody may come in with a link, now.
+    /// Whether a person may sign in with a link now.
     async fn takes_links(&self, tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {
         let takes = sqlx::query_scalar!(
             r#"select coalesce(bool_or(o.mail_links and (u.managed_by is null or u.managed_by = o.tenant_id))
@@ -138,8 +143,12 @@ impl Authn {
         Ok(takes.fetch_one(&mut **tx).await?)
     }
 
-    /// Signs in whoever uses a link in the browser that asked for it: once, within ten minutes, and if they still may.
-    /// Tries are not counted: a link is 256 random bits, and so is the cookie it needs.
+    /// Signs a person in with a link: once, within ten minutes, in the browser that requested it, and if they still may.
+    /// Attempts are not counted, because the link and its cookie are 256 random bits each.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. The inner error says why the person is not signed in.
     pub async fn finish_link(
         &self,
         token: &str,
@@ -153,7 +162,7 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
-            // An account that is being locked is waited for.
+            // Waits for a transaction that is locking the account.
             r#"delete from identity.links l
                 using (select id, locked_at from identity.users
                         where id = (select user_id from identity.links where token_hash = $1) for share) u
@@ -195,11 +204,11 @@ impl Authn {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<NewCookie, Error> {
-        if let Some(here) = self.session_here(tx, headers).await? {
-            self.end_replaced(tx, here, context).await?;
+        if let Some(here) = self.session_of_browser(tx, headers).await? {
+            self.end_replaced_session(tx, here, context).await?;
         }
-        let arrival = Arrival::by_link(self.0.clock.now());
-        let (session, token) = self.create_session(tx, user, arrival, context).await?;
+        let authentication = Authentication::by_link(self.0.clock.now());
+        let (session, token) = self.create_session(tx, user, authentication, context).await?;
         self.supersede_in_other_tabs(tx, headers, session).await?;
         let details = json!({ "provider": "link", "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };

@@ -6,32 +6,32 @@ use uuid::Uuid;
 use web::Error;
 
 use crate::rate_limit::seconds;
-use crate::{Authn, Notice, SignedIn};
+use crate::{AccountNotification, Authn, SignedIn};
 
-/// Wrong codes that cost no wait.
-const FREE: i32 = 5;
-/// The owner hears of it at most this often.
-const TELL_EVERY: Duration = Duration::days(1);
+/// Wrong codes without a wait.
+const FREE_ATTEMPTS: i32 = 5;
+/// The owner is notified at most this often.
+const NOTIFY_INTERVAL: Duration = Duration::days(1);
 
-/// A code of a person that may be looked at now. It counts as a wrong one, until [`succeeded`](Self::succeeded).
+/// A code that may be checked now. It counts as wrong until [`succeed`](Self::succeed).
 #[derive(Debug)]
 #[must_use = "what comes of the code is for it to say"]
-pub(crate) struct Attempt {
+pub(crate) struct CodeAttempt {
     user: UserId,
     sign_on: Option<TenantId>,
     failures: i32,
-    /// If it is a wrong one: when the next one will be looked at.
+    /// If the code is wrong: when the next one may be checked.
     free_at: DateTime<Utc>,
 }
 
-impl Attempt {
-    /// The code was right: what was wrong before is forgotten.
-    pub(crate) async fn succeeded<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
+impl CodeAttempt {
+    /// The code was right. Earlier wrong codes are forgotten.
+    pub(crate) async fn succeed<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
         forget_failures(tx, self.user, self.sign_on).await
     }
 }
 
-/// Forgets what was tried with codes of a person in sessions of one bond, who has proved more than a code.
+/// Forgets the wrong codes of a person in sessions of one bond, once they have proved more than a code.
 pub(crate) async fn forget_failures<P: Plane>(
     tx: &mut Tx<Write, P>,
     user: UserId,
@@ -65,17 +65,21 @@ async fn refuse_locked<M: Mode>(
 }
 
 impl Authn {
-    /// Lets a code of the person be looked at, or refuses it with [`Error::TooMany`]. Five wrong ones cost nothing; after the
-    /// next one the person waits a minute, and after each further one twice as long, at most a day. What others
-    /// in their network try does not count.
+    /// Allows one code of the person to be checked. Five wrong codes are free. After the next one the person waits a minute,
+    /// and after each further one twice as long, at most a day. Attempts of others in the same network do not count.
     ///
-    /// Counted before it is looked at, in one statement: many at once are no more than one after the other, and a process
-    /// that dies in between has counted. What is refused changes nothing. One row for each person who ever mistyped.
-    pub(crate) async fn attempt(&self, who: &SignedIn) -> Result<Attempt, Error> {
+    /// The attempt is counted in one statement before the code is checked. Parallel attempts are counted like sequential
+    /// ones, and a process that dies in between has counted too. A refused attempt changes nothing. There is one row for each
+    /// person who ever entered a wrong code.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] while the person is locked out.
+    pub(crate) async fn begin_code_attempt(&self, who: &SignedIn) -> Result<CodeAttempt, Error> {
         let now = self.0.clock.now();
         let mut tx = self.begin_for(who).await?;
         let counted = sqlx::query_as!(
-            Attempt,
+            CodeAttempt,
             r#"insert into identity.lockouts as known (user_id, failures, free_at, sign_on) values ($1, 1, $2, $4)
                on conflict (user_id, sign_on) do update
                  set failures = known.failures + 1,
@@ -86,7 +90,7 @@ impl Authn {
                returning user_id as "user", sign_on as "sign_on: TenantId", failures, free_at"#,
             who.user.uuid(),
             now,
-            FREE,
+            FREE_ATTEMPTS,
             who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if let Some(attempt) = counted.fetch_optional(&mut *tx).await? {
@@ -94,18 +98,18 @@ impl Authn {
             return Ok(attempt);
         }
         refuse_locked(&mut tx, who, now).await?;
-        // Locked by another try at once, and forgotten in this moment.
+        // A parallel attempt locked the person out, and the row was deleted in the same moment.
         Err(Error::TooMany(seconds(0)))
     }
 
-    /// The code was wrong. If that locks the person, it is recorded, and they are told, once a day.
-    pub(crate) async fn attempt_failed(
+    /// The code was wrong. If that locks the person out, this is recorded, and they are notified once a day.
+    pub(crate) async fn fail_code_attempt(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         who: &SignedIn,
-        attempt: Attempt,
+        attempt: CodeAttempt,
     ) -> Result<(), Error> {
-        if attempt.failures <= FREE {
+        if attempt.failures <= FREE_ATTEMPTS {
             return Ok(());
         }
         let now = self.0.clock.now();
@@ -117,11 +121,11 @@ impl Authn {
               where user_id = $1 and sign_on is not distinct from $4 and (told_at is null or told_at <= $3)",
             attempt.user.uuid(),
             now,
-            now - TELL_EVERY,
+            now - NOTIFY_INTERVAL,
             attempt.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if due.execute(&mut **tx).await?.rows_affected() == 1 {
-            self.tell(tx, attempt.user, &Notice::LockedOut(attempt.free_at), who.context()).await?;
+            self.notify(tx, attempt.user, &AccountNotification::LockedOut(attempt.free_at), who.context()).await?;
         }
         Ok(())
     }

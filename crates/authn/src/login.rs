@@ -11,20 +11,20 @@ use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
 
 use crate::actor::actor;
-use crate::authorization::{LIFETIME, Request};
-use crate::id_token::{Expected, Identity, Refused};
-use crate::logout_token::signed_out_meanwhile;
-use crate::metadata::{Metadata, Unusable};
+use crate::authorization::{AuthorizationRequest, LIFETIME};
+use crate::id_token::{ExpectedClaims, IdTokenError, ProviderIdentity};
+use crate::logout_token::signed_out_since;
+use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 use crate::secret::{Token, base64url, hash};
-use crate::session::Arrival;
+use crate::session::Authentication;
 use crate::session_cookie::LOGIN;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, ProviderKey};
 
-/// Most sign-ins that one browser has under way; the oldest gives way.
-const MOST: i64 = 5;
+/// Most login flows of one browser. The oldest is dropped.
+const MAX_LOGIN_FLOWS: i64 = 5;
 
-/// A provider people can choose.
+/// A provider that people can choose.
 #[derive(Clone, Debug)]
 pub struct ProviderChoice {
     /// Its key in addresses.
@@ -33,39 +33,40 @@ pub struct ProviderChoice {
     pub name: String,
 }
 
-/// A sign-in under way: where to send the browser. As part of a response it sets the short-lived cookie that ties the
-/// sign-in to this browser.
+/// Where to send the browser for a login flow. As part of a response it sets the short-lived cookie that ties the flow to
+/// this browser.
 #[derive(Debug)]
-pub struct Started {
-    /// The provider's address.
+pub struct AuthorizationRedirect {
+    /// The address at the provider.
     pub url: String,
     handle: String,
 }
 
-impl IntoResponseParts for Started {
+impl IntoResponseParts for AuthorizationRedirect {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        // Lax: the provider's redirect must bring it. It holds a random handle and is worth nothing without the state.
+        // Lax, because the redirect of the provider must bring it. It holds a random handle, which is worth nothing without
+        // the state.
         let seconds = LIFETIME.num_seconds().unsigned_abs();
         cookie::set(response.headers_mut(), LOGIN, &self.handle, SameSite::Lax, Some(seconds));
         Ok(response)
     }
 }
 
-/// Why a sign-in came to nothing. Says what a person can be told. The reason is in the log, and for a sign-in that was
-/// under way in the audit trail.
+/// Why a sign-in failed, as far as the person may know. The details are in the log and, if a flow existed, in the audit
+/// trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFailure {
-    /// Not started in this browser, used already, or more than ten minutes ago.
+    /// No flow in this browser: not started here, finished already, or started more than ten minutes ago.
     NotUnderWay,
     /// The person or the provider declined.
     Declined,
     /// The provider is down or slow.
     ProviderDown,
-    /// The provider lacks something that is needed, or is not set up for us: trying again changes nothing.
+    /// The provider lacks something that is required, or is not set up for us. Trying again changes nothing.
     Unsupported,
-    /// The provider answered with something that proves nothing.
+    /// The response of the provider does not prove who the person is.
     Refused,
     /// The account is locked here.
     Locked,
@@ -73,16 +74,16 @@ pub enum SignInFailure {
 
 /// The parameters a provider sends back (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Debug, Default)]
-struct Answer {
+struct AuthorizationResponse {
     code: Option<String>,
     state: Option<String>,
     iss: Option<String>,
     error: Option<String>,
-    /// A parameter that matters is there twice: two readers could disagree on which counts.
+    /// A parameter that matters occurs twice. Two parsers could disagree on which one counts.
     ambiguous: bool,
 }
 
-impl Answer {
+impl AuthorizationResponse {
     fn parse(query: &str) -> Self {
         let mut answer = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -99,8 +100,8 @@ impl Answer {
     }
 }
 
-/// What an error of a provider means (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6). One that is not
-/// known counts as a refusal.
+/// What an error of a provider means (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6). An unknown one
+/// counts as declined.
 fn declined(error: &str) -> SignInFailure {
     match error {
         "server_error" | "temporarily_unavailable" => SignInFailure::ProviderDown,
@@ -117,17 +118,17 @@ fn declined(error: &str) -> SignInFailure {
     }
 }
 
-impl From<Unusable> for SignInFailure {
-    fn from(unusable: Unusable) -> Self {
+impl From<ProviderError> for SignInFailure {
+    fn from(unusable: ProviderError) -> Self {
         match unusable {
-            Unusable::NotNow(_) => Self::ProviderDown,
-            Unusable::Unsupported(_) => Self::Unsupported,
+            ProviderError::NotNow(_) => Self::ProviderDown,
+            ProviderError::Unsupported(_) => Self::Unsupported,
         }
     }
 }
 
-/// A row of `identity.logins`, taken: it does not exist any more.
-struct Login {
+/// A row of `identity.logins`. Taking it deletes it.
+struct LoginFlow {
     issuer: String,
     nonce: String,
     pkce_verifier: String,
@@ -138,7 +139,7 @@ struct Login {
 }
 
 impl Authn {
-    /// The providers people can choose from.
+    /// The providers that people can choose.
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderChoice> {
         let choice = |(key, provider): (&String, &Arc<Provider>)| ProviderChoice {
@@ -148,8 +149,12 @@ impl Authn {
         self.0.providers.iter().map(choice).collect()
     }
 
-    /// Starts a sign-in; `anew` where the provider must ask the person and not rely on its own session.
-    /// [`Error::NotFound`] if there is no such provider; the inner error if it cannot be used now.
+    /// Starts a login flow. With `anew` the provider must ask the person again and not rely on its own session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such provider, [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has
+    /// started many. The inner error says why the provider cannot be used now.
     pub async fn start_sign_in(
         &self,
         key: &ProviderKey,
@@ -158,13 +163,14 @@ impl Authn {
         solution: &ProofOfWorkSolution,
         headers: &HeaderMap,
         context: &Context,
-    ) -> Result<Result<Started, SignInFailure>, Error> {
+    ) -> Result<Result<AuthorizationRedirect, SignInFailure>, Error> {
         self.check_sign_in(key, solution, context).await?;
         let provider = self.provider(key).await?;
         let now = self.0.clock.now();
         let (state, nonce, verifier) = (Token::new()?, Token::new()?, Token::new()?);
         let challenge = base64url(&verifier.hash());
-        let request = Request { state: state.reveal(), nonce: nonce.reveal(), challenge: &challenge, anew };
+        let request =
+            AuthorizationRequest { state: state.reveal(), nonce: nonce.reveal(), challenge: &challenge, anew };
         let url = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => provider.authorization_url(&metadata, &request).await,
             Err(error) => Err(error),
@@ -177,11 +183,11 @@ impl Authn {
                 return Ok(Err(error.into()));
             }
         };
-        // One handle for all tabs of a browser, and a state for each sign-in.
+        // One handle for all tabs of a browser, and one state for each flow.
         let handle = Token::of_browser(headers, LOGIN)?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        // Its strict cookie comes along now and not with the answer.
-        let here = self.session_here(&mut tx, headers).await?;
+        // The strict session cookie comes with this request, but not with the redirect back.
+        let here = self.session_of_browser(&mut tx, headers).await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 3))", &handle.hash()[..])
             .execute(&mut *tx)
             .await?;
@@ -189,7 +195,7 @@ impl Authn {
             "delete from identity.logins where handle_hash = $1 and state_hash in
                (select state_hash from identity.logins where handle_hash = $1 order by created_at desc, state_hash offset $2)",
             &handle.hash()[..],
-            MOST - 1,
+            MAX_LOGIN_FLOWS - 1,
         )
         .execute(&mut *tx)
         .await?;
@@ -213,15 +219,19 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Ok(Started { url: url.into(), handle: handle.reveal().to_owned() }))
+        Ok(Ok(AuthorizationRedirect { url: url.into(), handle: handle.reveal().to_owned() }))
     }
 
-    /// Finishes a sign-in from what the provider sent back: takes the running sign-in (once), checks the answer,
-    /// exchanges the code, verifies the ID token, and begins a session, all or nothing.
+    /// Finishes a login flow with the response of the provider. It takes the flow (once), checks the response, exchanges the
+    /// code, verifies the ID token and creates a session, all or nothing.
     ///
-    /// Nothing is counted here. A sign-in under way takes one answer, and was counted when it began; an answer to none is
-    /// only in the log, so whoever sends such answers uses up nothing of what their neighbours share. It ends nothing
-    /// either: a forged answer must not end what the right one can still finish.
+    /// Nothing is counted here. A flow takes one response, and it was counted when it started. A response without a flow is
+    /// only logged, so forged responses use up no limit that neighbours share. They also end nothing: the right response can
+    /// still finish the flow.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. The inner error says why the person is not signed in.
     pub async fn finish_sign_in(
         &self,
         key: &ProviderKey,
@@ -230,7 +240,7 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let now = self.0.clock.now();
-        let answer = Answer::parse(query);
+        let answer = AuthorizationResponse::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
             tracing::warn!(provider = %key, "sign-in: none under way for this browser and state");
             return Ok(Err(SignInFailure::NotUnderWay));
@@ -249,16 +259,16 @@ impl Authn {
     async fn take_login(
         &self,
         key: &ProviderKey,
-        answer: &Answer,
+        answer: &AuthorizationResponse,
         headers: &HeaderMap,
         now: DateTime<Utc>,
-    ) -> Result<Option<Login>, Error> {
+    ) -> Result<Option<LoginFlow>, Error> {
         let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), &answer.state) else {
             return Ok(None);
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let login = sqlx::query_as!(
-            Login,
+            LoginFlow,
             "delete from identity.logins
               where handle_hash = $1 and state_hash = $2 and provider = $3 and expires_at > $4
              returning issuer, nonce, pkce_verifier, return_to, created_at, replaces, anew",
@@ -276,16 +286,15 @@ impl Authn {
     async fn redeem(
         &self,
         provider: &Provider,
-        answer: Answer,
-        login: &Login,
-    ) -> Result<Identity, (SignInFailure, String)> {
+        answer: AuthorizationResponse,
+        login: &LoginFlow,
+    ) -> Result<ProviderIdentity, (SignInFailure, String)> {
         if answer.ambiguous {
             return Err((SignInFailure::Refused, "answer: a parameter came twice".to_owned()));
         }
         let metadata: Arc<Metadata> =
             provider.metadata(&self.0.clock).await.map_err(|error| (error.clone().into(), error.to_string()))?;
-        // RFC 9207: which issuer answers. Checked before anything is sent anywhere, so that a code of one provider never
-        // reaches another.
+        // RFC 9207: which issuer responds. Checked before anything is sent, so a code of one provider never reaches another.
         if login.issuer != provider.config.issuer
             || answer.iss.as_ref().map_or(metadata.names_issuer, |iss| *iss != login.issuer)
         {
@@ -296,13 +305,13 @@ impl Authn {
         }
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
         let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
-        let Login { nonce, pkce_verifier, created_at: started, anew, .. } = login;
-        let expected = Expected { nonce, pkce_verifier, started: *started, anew: *anew };
+        let LoginFlow { nonce, pkce_verifier, created_at: started, anew, .. } = login;
+        let expected = ExpectedClaims { nonce, pkce_verifier, started: *started, anew: *anew };
         provider.redeem(&code, expected, &self.0.clock).await.map_err(|error| {
             let reason = error.to_string();
             let failure = match error {
-                Refused::Provider(unusable) => unusable.into(),
-                Refused::Token(_) => SignInFailure::Refused,
+                IdTokenError::Provider(unusable) => unusable.into(),
+                IdTokenError::Token(_) => SignInFailure::Refused,
             };
             if failure == SignInFailure::Unsupported {
                 tracing::error!(issuer = provider.config.issuer, reason, "identity provider unusable");
@@ -315,15 +324,15 @@ impl Authn {
         &self,
         key: &ProviderKey,
         organization: Option<TenantId>,
-        mut identity: Identity,
-        login: &Login,
+        mut identity: ProviderIdentity,
+        login: &LoginFlow,
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity_for::<Write>(organization).await?;
         if let Some(tenant) = organization {
-            // Before it says anything of anybody.
-            if !self.still_brings(&mut tx, tenant, &identity.issuer, login.created_at).await? {
+            // Before the token is trusted for anything.
+            if !self.is_still_connected(&mut tx, tenant, &identity.issuer, login.created_at).await? {
                 drop(tx);
                 self.record_failure(key, "the provider was changed meanwhile", context).await?;
                 return Ok(Err(SignInFailure::Refused));
@@ -331,7 +340,7 @@ impl Authn {
             let email = identity.email.as_deref().unwrap_or_default();
             identity.email_verified &= self.vouches_for(&mut tx, tenant, email).await?;
         }
-        let signed_out = signed_out_meanwhile(&mut tx, key, &identity).await?;
+        let signed_out = signed_out_since(&mut tx, key, &identity).await?;
         let (user, locked) = self.find_or_create_user(&mut tx, organization, &identity, context).await?;
         let refused = match (locked, signed_out) {
             (true, _) => Some((SignInFailure::Locked, "the account is locked")),
@@ -347,13 +356,13 @@ impl Authn {
             return Ok(Err(failure));
         }
         if let Some(replaced) = login.replaces {
-            self.end_replaced(&mut tx, replaced, context).await?;
+            self.end_replaced_session(&mut tx, replaced, context).await?;
         }
         if let Some(tenant) = organization {
-            self.note_vouch(&mut tx, tenant, user, &identity).await?;
+            self.record_vouch(&mut tx, tenant, user, &identity).await?;
         }
-        let arrival = Arrival::by_provider(key, organization, &identity);
-        let (session, token) = self.create_session(&mut tx, user, arrival, context).await?;
+        let authentication = Authentication::by_provider(key, organization, &identity);
+        let (session, token) = self.create_session(&mut tx, user, authentication, context).await?;
         let by = actor(context, Some(user), Some(session));
         let details = json!({ "provider": **key, "device": context.client.device });
         let event = Event { kind: "sign_in.succeeded", target: format!("Session::{session}"), details };
@@ -363,8 +372,7 @@ impl Authn {
         Ok(Ok((NewCookie::after_sign_in(&token, others), LocalPath::or_home(&login.return_to))))
     }
 
-    /// Notes in the sign-ins that this browser has under way in other tabs that the session it has now is the one they end.
-    /// Returns whether there are any.
+    /// Tells the login flows in other tabs of this browser that they replace its new session. Returns whether there are any.
     pub(crate) async fn supersede_in_other_tabs(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -381,9 +389,10 @@ impl Authn {
         Ok(others.execute(&mut **tx).await?.rows_affected() > 0)
     }
 
-    /// The page that was to open after a sign-in that is not under way any more, as far as that is still known.
-    pub async fn page_wanted(&self, query: &str, headers: &HeaderMap) -> Result<LocalPath, Error> {
-        let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), Answer::parse(query).state) else {
+    /// The page that a finished or expired login flow was to open, if it is still known.
+    pub async fn return_to_of(&self, query: &str, headers: &HeaderMap) -> Result<LocalPath, Error> {
+        let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), AuthorizationResponse::parse(query).state)
+        else {
             return Ok(LocalPath::or_home(""));
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;

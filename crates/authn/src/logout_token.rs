@@ -9,28 +9,29 @@ use web::{Context, Error, Form, visible};
 
 use crate::actor::actor;
 use crate::authorization::LIFETIME;
-use crate::id_token::{Audience, Identity, SKEW, is_identifier};
-use crate::jws::{BadToken, Signed};
+use crate::id_token::{Audience, ProviderIdentity, SKEW, is_identifier};
+use crate::jws::{Jws, JwsError};
 use crate::lenient::{self, Identifier, NumericDate};
-use crate::metadata::Unusable;
+use crate::metadata::ProviderError;
 use crate::provider::Provider;
 use crate::rate_limit::RateLimit;
 use crate::{Authn, Clock, ProviderKey};
 
-/// A logout token is acted on at most this long after it was made.
-const FRESH: Duration = Duration::minutes(5);
-/// Notices of one provider. One at which a whole company signs out sends thousands, and perhaps none a second time.
-const NOTICES: RateLimit = RateLimit { name: "logout notice", burst: 6_000, period: Duration::milliseconds(10) };
+/// How old a logout token may be.
+const MAX_AGE: Duration = Duration::minutes(5);
+/// Limit for one provider. When a whole company signs out, it sends thousands, and perhaps does not repeat them.
+const LOGOUT_TOKEN_LIMIT: RateLimit =
+    RateLimit { name: "logout notice", burst: 6_000, period: Duration::milliseconds(10) };
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// A provider's word that a person signed out there. It exists only if the logout token was verified: type, algorithm,
-/// signature, issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). That it
-/// was not used before is checked in the transaction of its effect.
+/// A provider's message that a person signed out there. It exists only if the token was verified: type, algorithm, signature,
+/// issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). The transaction that ends
+/// the sessions checks that it was not used before.
 #[derive(Debug)]
-pub struct LogoutNotice(Verified, Authn, Context);
+pub struct LogoutToken(VerifiedClaims, Authn, Context);
 
 #[derive(Debug)]
-struct Verified {
+struct VerifiedClaims {
     provider: ProviderKey,
     issuer: String,
     subject: Option<String>,
@@ -40,38 +41,38 @@ struct Verified {
     expires_at: DateTime<Utc>,
 }
 
-/// Why a logout token is not acted on.
-enum Unverified {
+/// Why a logout token is not accepted.
+enum LogoutTokenError {
     /// It proves nothing.
     Refused(String),
-    /// The provider, or its keys, cannot be asked. It may send the token again.
-    NotNow(Unusable),
+    /// The provider or its keys are not available now. It may send the token again.
+    NotNow(ProviderError),
 }
 
-impl From<&str> for Unverified {
+impl From<&str> for LogoutTokenError {
     fn from(reason: &str) -> Self {
         Self::Refused(reason.to_owned())
     }
 }
 
-impl From<Unusable> for Unverified {
-    fn from(reason: Unusable) -> Self {
+impl From<ProviderError> for LogoutTokenError {
+    fn from(reason: ProviderError) -> Self {
         Self::NotNow(reason)
     }
 }
 
-impl From<BadToken> for Unverified {
-    fn from(reason: BadToken) -> Self {
+impl From<JwsError> for LogoutTokenError {
+    fn from(reason: JwsError) -> Self {
         match reason {
-            BadToken::Refused(reason) => Self::Refused(reason),
-            BadToken::Unsupported(reason) => Self::Refused(format!("not supported: {reason}")),
-            BadToken::NoKey => Self::Refused("it is signed with no key of the provider".to_owned()),
+            JwsError::Refused(reason) => Self::Refused(reason),
+            JwsError::Unsupported(reason) => Self::Refused(format!("not supported: {reason}")),
+            JwsError::NoKey => Self::Refused("it is signed with no key of the provider".to_owned()),
         }
     }
 }
 
-/// What else a provider sends along is not looked at (OpenID Connect Back-Channel Logout 1.0, section 2.5): a notice that is
-/// refused leaves a session open.
+/// Other parameters are ignored (OpenID Connect Back-Channel Logout 1.0, section 2.5): a refused token would leave a session
+/// open.
 #[derive(Deserialize)]
 struct Body {
     logout_token: String,
@@ -92,7 +93,7 @@ struct Claims {
     nonce: Option<Value>,
 }
 
-impl<S> FromRequest<S> for LogoutNotice
+impl<S> FromRequest<S> for LogoutToken
 where
     Authn: FromRef<S>,
     S: Send + Sync,
@@ -107,15 +108,16 @@ where
         let provider = authn.provider(&key).await?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
-            // Only what the provider signed counts, and for it alone.
-            Ok(verified) => {
-                authn.check_rate_limit(NOTICES, &key, &context).await.map(|()| Self(verified, authn, context))
-            }
-            Err(Unverified::NotNow(reason)) => {
+            // Only signed tokens count, and only for their provider.
+            Ok(verified) => authn
+                .check_rate_limit(LOGOUT_TOKEN_LIMIT, &key, &context)
+                .await
+                .map(|()| Self(verified, authn, context)),
+            Err(LogoutTokenError::NotNow(reason)) => {
                 tracing::error!(provider = %key, %reason, "a logout token could not be verified");
                 Err(Error::Unavailable)
             }
-            Err(Unverified::Refused(reason)) => {
+            Err(LogoutTokenError::Refused(reason)) => {
                 tracing::warn!(provider = %key, reason = %visible(&reason, 300), "logout token refused");
                 Err(Error::Malformed("This logout token is not acceptable."))
             }
@@ -124,9 +126,14 @@ where
 }
 
 impl Provider {
-    async fn verify_logout(&self, key: &ProviderKey, token: &str, clock: &Clock) -> Result<Verified, Unverified> {
-        let token = Signed::parse(token)?;
-        // An ID token is no logout token, and the other way round.
+    async fn verify_logout(
+        &self,
+        key: &ProviderKey,
+        token: &str,
+        clock: &Clock,
+    ) -> Result<VerifiedClaims, LogoutTokenError> {
+        let token = Jws::parse(token)?;
+        // An ID token is not a logout token, and the reverse.
         if token.kind.as_deref() != Some("logout+jwt") {
             return Err("not of type logout+jwt".into());
         }
@@ -141,7 +148,7 @@ impl Provider {
             Err("another issuer")
         } else if !claims.aud.is(&self.config.client_id) {
             Err("another audience")
-        } else if !(now - FRESH..=now + SKEW).contains(&issued) {
+        } else if !(now - MAX_AGE..=now + SKEW).contains(&issued) {
             Err("issued too long ago, or in the future")
         } else if expires <= now - SKEW {
             Err("expired")
@@ -154,45 +161,51 @@ impl Provider {
         } else if !fits(&subject) || !fits(&sid) || !is_identifier(&jti) {
             Err("an identifier that is empty, too long, or has control characters")
         } else {
-            Ok(Verified {
+            Ok(VerifiedClaims {
                 provider: key.clone(),
                 issuer: claims.iss,
                 subject,
                 sid,
                 jti,
                 issued_at: issued,
-                expires_at: issued + LIFETIME + FRESH,
+                expires_at: issued + LIFETIME + MAX_AGE,
             })
         }
-        .map_err(Unverified::from)
+        .map_err(LogoutTokenError::from)
     }
 }
 
-impl LogoutNotice {
-    /// Ends the sessions the notice names: one by `sid`, all of a person by `sub` (those begun with a passkey alone
-    /// included), and with both also those of the person for which the provider had named no session. All of them stand on
-    /// the word of this provider: what an organization's own one says ends no others. It stays, so that a sign-in that is just being finished does not begin
-    /// such a session ([`signed_out_meanwhile`]). A token seen before is refused.
+impl LogoutToken {
+    /// Ends the sessions that the token names. `sid` names one session. `sub` names all sessions of a person, including those
+    /// that began with a passkey alone. With both, sessions of the person without a `sid` end too. An organization's own
+    /// provider ends only sessions bonded to that organization.
+    ///
+    /// The token stays stored, so a sign-in that is just being finished does not create such a session
+    /// ([`signed_out_since`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] if the token was used before.
     pub async fn end_sessions(self) -> Result<(), Error> {
-        let Self(notice, authn, context) = self;
+        let Self(token, authn, context) = self;
         let now = authn.0.clock.now();
-        let provider = authn.provider(&notice.provider).await?;
-        let _turn = provider.notices.lock().await;
+        let provider = authn.provider(&token.provider).await?;
+        let _turn = provider.logout_tokens.lock().await;
         let mut tx = authn.0.db.begin_identity_for::<Write>(provider.organization).await?;
-        // A sign-in with this provider is either done, and its session is found below, or it will find the notice.
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", &*notice.provider)
+        // A sign-in with this provider has either finished, and its session is found below, or will find the stored token.
+        sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", &*token.provider)
             .execute(&mut *tx)
             .await?;
         let first = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-            notice.issuer,
-            notice.jti,
-            &*notice.provider,
-            notice.subject,
-            notice.sid,
-            notice.issued_at,
-            notice.expires_at,
+            token.issuer,
+            token.jti,
+            &*token.provider,
+            token.subject,
+            token.sid,
+            token.issued_at,
+            token.expires_at,
         )
         .execute(&mut *tx)
         .await?
@@ -210,16 +223,16 @@ impl LogoutNotice {
                 and user_id = (select a.user_id from identity.accounts a where a.issuer = $2 and a.subject = $4))
              returning id, user_id",
             now,
-            notice.issuer,
-            &*notice.provider,
-            notice.subject,
-            notice.sid,
+            token.issuer,
+            &*token.provider,
+            token.subject,
+            token.sid,
             provider.organization.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_all(&mut *tx)
         .await?;
-        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if
-        // the session has already ended here.
+        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if the
+        // session has already ended here.
         sqlx::query!(
             "delete from identity.vouches v
               where v.sign_on = $1 and v.issuer = $2
@@ -228,17 +241,17 @@ impl LogoutNotice {
                                        where s.issuer = $2 and s.provider = $4 and s.upstream_sid = $5
                                          and ($3::text is null or s.subject = $3)))",
             provider.organization.map(TenantId::uuid) as Option<Uuid>,
-            notice.issuer,
-            notice.subject,
-            &*notice.provider,
-            notice.sid,
+            token.issuer,
+            token.subject,
+            &*token.provider,
+            token.sid,
         )
         .execute(&mut *tx)
         .await?;
         let events: Vec<_> = ended
             .into_iter()
             .map(|session| {
-                let details = json!({ "provider": *notice.provider });
+                let details = json!({ "provider": *token.provider });
                 let target = format!("Session::{}", session.id);
                 let event = Event { kind: "session.ended_by_provider", target, details };
                 (event, actor(&context, Some(session.user_id), Some(session.id)))
@@ -250,12 +263,12 @@ impl LogoutNotice {
     }
 }
 
-/// Whether the provider said that the person signed out since they last proved to it who they are: then what it vouched for
-/// while this sign-in was under way has ended. From here to the end of the transaction no notice of this provider is acted on.
-pub(crate) async fn signed_out_meanwhile(
+/// Whether the provider said that the person signed out since they last authenticated there. Then this sign-in proves nothing
+/// any more. Until the transaction ends, no other logout token of this provider is processed.
+pub(crate) async fn signed_out_since(
     tx: &mut Tx<Write, IdentityPlane>,
     provider: &str,
-    identity: &Identity,
+    identity: &ProviderIdentity,
 ) -> Result<bool, Error> {
     sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1, 0))", provider).execute(&mut **tx).await?;
     Ok(sqlx::query_scalar!(

@@ -1,14 +1,14 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::http_client::Reach;
+use crate::http_client::NetworkScope;
 use crate::jws::{ACCEPTED, Algorithm, KeySet};
 use crate::lenient;
 use crate::provider_settings::ProviderSettings;
 
 /// Why a provider cannot be used. The text is for the log and the audit trail.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum ProviderError {
     /// Perhaps it can in a moment.
     #[error("{0}")]
     NotNow(String),
@@ -79,10 +79,15 @@ struct Document {
 
 impl Metadata {
     /// Reads a discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414). Its keys are fetched after it.
-    pub(crate) fn read(body: &[u8], issuer: &str, reach: Reach, settings: &ProviderSettings) -> Result<Self, Unusable> {
-        let lacks = |what: &str| Err(Unusable::Unsupported(format!("discovery: {what}")));
+    pub(crate) fn read(
+        body: &[u8],
+        issuer: &str,
+        reach: NetworkScope,
+        settings: &ProviderSettings,
+    ) -> Result<Self, ProviderError> {
+        let lacks = |what: &str| Err(ProviderError::Unsupported(format!("discovery: {what}")));
         let document: Document =
-            serde_json::from_slice(body).map_err(|error| Unusable::NotNow(format!("discovery: {error}")))?;
+            serde_json::from_slice(body).map_err(|error| ProviderError::NotNow(format!("discovery: {error}")))?;
         // As text, not as addresses (OpenID Connect Discovery 1.0, section 4.3).
         if document.issuer != issuer {
             return lacks("it calls itself by another issuer");
@@ -137,7 +142,7 @@ mod tests {
 
     const ISSUER: &str = "https://id.example";
 
-    fn read(change: impl FnOnce(&mut Value)) -> Result<Metadata, Unusable> {
+    fn read(change: impl FnOnce(&mut Value)) -> Result<Metadata, ProviderError> {
         let mut document = json!({
             "issuer": ISSUER,
             "authorization_endpoint": "https://id.example/authorize",
@@ -146,7 +151,7 @@ mod tests {
             "code_challenge_methods_supported": ["S256"],
         });
         change(&mut document);
-        Metadata::read(document.to_string().as_bytes(), ISSUER, Reach::Public, &ProviderSettings::default())
+        Metadata::read(document.to_string().as_bytes(), ISSUER, NetworkScope::Public, &ProviderSettings::default())
     }
 
     // control: IDN-03

@@ -19,12 +19,12 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 use crate::secret::{Hash, Token, hash};
 use crate::{Authn, ConfigError, SignedIn};
 
-pub use enrolment::{Enrolled, KnownCredentials};
+pub use enrolment::{ExistingCredentials, NewPasskey};
 
-/// Time to answer a challenge.
+/// How long a challenge is valid.
 const LIFETIME: Duration = Duration::minutes(5);
 
-/// The relying party of `public_url`: its host is the id, it alone is the origin.
+/// The relying party of `public_url`: the host is its id, and the URL its only origin.
 pub(crate) fn relying_party(public_url: &str) -> Result<Webauthn, ConfigError> {
     let url: Url = public_url.parse().map_err(|_| ConfigError::PublicUrl)?;
     let host = url.domain().ok_or(ConfigError::PublicUrl)?;
@@ -32,23 +32,23 @@ pub(crate) fn relying_party(public_url: &str) -> Result<Webauthn, ConfigError> {
     builder.rp_name("Holdfast").build().map_err(|_| ConfigError::PublicUrl)
 }
 
-/// Why a passkey was not accepted. Says what a person can be told; the reason is in the log and the audit trail.
+/// Why a passkey was not accepted, as far as the person may know. The details are in the log and the audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasskeyFailure {
-    /// No challenge for this browser: used already, too old, or given out for something else.
+    /// No challenge for this browser: used already, expired, or issued for something else.
     NotUnderWay,
-    /// The answer proves nothing.
+    /// The response proves nothing.
     Refused,
-    /// The signature counter went back: two devices have this key. It is disabled from now on.
+    /// The signature counter went back, so two devices have this key. It is disabled now.
     Cloned,
     /// The passkey is registered already.
     Known,
-    /// The account has as many passkeys as it may.
+    /// The account has the maximum number of passkeys.
     TooMany,
 }
 
-/// A challenge, as the response that gives it to the browser: the options for `navigator.credentials` as JSON, and a
-/// cookie that ties the answer to this browser.
+/// A challenge for the browser: the options for `navigator.credentials` as JSON, and a cookie that ties the response to this
+/// browser.
 #[derive(Debug)]
 pub struct Challenge {
     purpose: Purpose,
@@ -66,24 +66,24 @@ impl IntoResponse for Challenge {
     }
 }
 
-/// What a challenge is given out for, and to whom.
+/// What a challenge is for, and who it is issued to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     SignIn,
-    Enrol(Asker),
-    StepUp(Asker),
+    Enrol(ChallengeOwner),
+    StepUp(ChallengeOwner),
 }
 
-/// The person and the session a challenge is given to.
+/// The person and session that a challenge is issued to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct ChallengeOwner {
     user: Uuid,
     session: Uuid,
     /// The bond of the session.
     sign_on: Option<TenantId>,
 }
 
-impl Asker {
+impl ChallengeOwner {
     fn of(who: &SignedIn) -> Self {
         Self { user: who.user.uuid(), session: who.session, sign_on: who.sign_on }
     }
@@ -91,11 +91,11 @@ impl Asker {
 
 impl Purpose {
     pub(crate) fn enrol(who: &SignedIn) -> Self {
-        Self::Enrol(Asker::of(who))
+        Self::Enrol(ChallengeOwner::of(who))
     }
 
     pub(crate) fn step_up(who: &SignedIn) -> Self {
-        Self::StepUp(Asker::of(who))
+        Self::StepUp(ChallengeOwner::of(who))
     }
 
     fn kind(self) -> &'static str {
@@ -106,27 +106,27 @@ impl Purpose {
         }
     }
 
-    fn asker(self) -> Option<Asker> {
+    fn owner(self) -> Option<ChallengeOwner> {
         match self {
             Self::SignIn => None,
-            Self::Enrol(asker) | Self::StepUp(asker) => Some(asker),
+            Self::Enrol(owner) | Self::StepUp(owner) => Some(owner),
         }
     }
 
-    /// Name of its cookie: one for each kind, so that a tab that does one thing does not end what another one does.
+    /// Name of its cookie. There is one for each purpose, so tabs with different purposes do not disturb each other.
     fn cookie(self) -> String {
         format!("ceremony-{}", self.kind())
     }
 
-    /// The hash of the handle in the cookie; of nothing where there is none, which no row has.
+    /// The hash of the handle in the cookie. Without a cookie it is a hash that no row has.
     fn handle(self, headers: &HeaderMap) -> Hash {
         cookie::get(headers, &self.cookie()).map(hash).unwrap_or_default()
     }
 }
 
 impl Authn {
-    /// Keeps what an answer to `options` will be checked with, once. A session has one challenge of a kind; the one before
-    /// ends.
+    /// Stores what the response to `options` will be verified with. A session has one challenge for each purpose. A new one
+    /// replaces it.
     async fn give_out<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -134,8 +134,8 @@ impl Authn {
         options: Value,
         state: Value,
     ) -> Result<Challenge, Error> {
-        let (handle, asker) = (Token::new()?, purpose.asker());
-        let session = asker.map(|asker| asker.session);
+        let (handle, owner) = (Token::new()?, purpose.owner());
+        let session = owner.map(|owner| owner.session);
         sqlx::query!("delete from identity.ceremonies where session_id = $1 and kind = $2", session, purpose.kind())
             .execute(&mut **tx)
             .await?;
@@ -144,7 +144,7 @@ impl Authn {
              values ($1, $2, $3, $4, $5, $6)",
             &handle.hash()[..],
             purpose.kind(),
-            asker.map(|asker| asker.user),
+            owner.map(|owner| owner.user),
             session,
             state,
             self.0.clock.now() + LIFETIME,
@@ -154,7 +154,7 @@ impl Authn {
         Ok(Challenge { purpose, options, handle: handle.reveal().to_owned() })
     }
 
-    /// Takes the challenge of this browser, session and purpose: of two answers to one the second finds none.
+    /// Takes the challenge of this browser, session and purpose. A second response finds none.
     async fn take<P: Plane, T: DeserializeOwned + Send + Unpin + 'static>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -167,14 +167,14 @@ impl Authn {
                returning state as "state: Json<T>""#,
             &purpose.handle(headers)[..],
             purpose.kind(),
-            purpose.asker().map(|asker| asker.session),
+            purpose.owner().map(|owner| owner.session),
             self.0.clock.now(),
         );
         Ok(state.fetch_optional(&mut **tx).await?.map(|Json(state)| state))
     }
 }
 
-/// The answer of a browser, as its script sends it.
+/// The browser's response, as its script sends it.
 pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Error> {
     serde_json::from_str(answer).map_err(|_| Error::Malformed("What was sent is no answer of a passkey."))
 }

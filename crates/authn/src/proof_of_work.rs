@@ -9,32 +9,37 @@ use crate::Authn;
 use crate::rate_limit::{RateLimit, rate_limited};
 use crate::secret::{Hash, base64url};
 
-/// Tries, as a power of two: on average 0.5 s in Chromium on a server of two cores, and 70 ms of OpenSSL on one of them.
+/// Difficulty as a power of two: on average 0.5 s in Chromium on a server with two cores, and 70 ms with OpenSSL on one of
+/// them.
 const BITS: u32 = 18;
-/// How long a challenge can be answered.
+/// How long a challenge is valid.
 const LIFETIME: Duration = Duration::minutes(5);
-/// Parts of a challenge: the second at which it ends, random bytes, our mark.
+/// Parts of a challenge: the second at which it expires, random bytes, and our MAC.
 const TIME: usize = 8;
 const RANDOM: usize = 16;
 const MAC: usize = 32;
-/// What our marks on challenges are for.
+/// Purpose of our MAC on challenges.
 const PURPOSE: &str = "challenge to work";
 
-/// The work that was asked for, as a form brings it back. Empty where none was.
+/// The solution of a challenge, as a form submits it. Empty if there was no challenge.
 #[derive(Clone, Debug, Default)]
 pub struct ProofOfWorkSolution {
-    /// The challenge as it was given.
+    /// The challenge.
     pub challenge: String,
     /// The number that solves it.
     pub solution: String,
 }
 
 impl Authn {
-    /// Lets somebody in a network begin to sign in at `endpoint`, or refuses.
+    /// Checks whether a network may start another sign-in at `endpoint`.
     ///
-    /// The first part of the limit is for everybody. After it comes [`Error::ProofOfWork`], which whoever brings a solution
-    /// passes, and at the end [`Error::TooMany`] for all. A solution is for one network and endpoint, and counts once: it is
-    /// used up in the transaction of the count. What is refused changes nothing. Returns whether work was shown.
+    /// The first part of the limit needs nothing. After that a solution is required, and at the end of the limit everybody is
+    /// refused. A solution is valid for one network and endpoint, and counts once: it is used up in the transaction of the
+    /// count. A refused request changes nothing. Returns whether a solution was used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProofOfWork`] if a solution is required, [`Error::TooMany`] if the limit is used up.
     pub(crate) async fn check_sign_in(
         &self,
         endpoint: &str,
@@ -66,7 +71,7 @@ impl Authn {
         )?)
     }
 
-    /// Asks for work, or for a wait of so many seconds.
+    /// Asks for a proof of work, or for a wait of so many seconds.
     pub(crate) fn require_proof_of_work(&self, endpoint: &str, context: &Context, wait: u64) -> Result<Error, Error> {
         let challenge = self.challenge_for(endpoint, &context.client.network)?;
         Ok(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
@@ -81,7 +86,7 @@ impl Authn {
         Ok(base64url(&challenge))
     }
 
-    /// The mark of a challenge of ours that was solved in time, and when it ends.
+    /// The MAC and expiry of a challenge of ours that was solved in time.
     fn solved(&self, endpoint: &str, network: &str, given: &ProofOfWorkSolution) -> Option<(Hash, DateTime<Utc>)> {
         let challenge: [u8; TIME + RANDOM + MAC] = URL_SAFE_NO_PAD.decode(&given.challenge).ok()?.try_into().ok()?;
         let (begin, mac) = challenge.split_first_chunk::<{ TIME + RANDOM }>()?;
@@ -93,7 +98,7 @@ impl Authn {
         (ours && until > self.0.clock.now() && worked >= BITS).then_some((mac, until))
     }
 
-    /// Uses up a solution. `false` where it was before.
+    /// Uses up a solution. `false` if it was used before.
     async fn use_up(&self, tx: &mut Tx<Write, IdentityPlane>, mac: &Hash, until: DateTime<Utc>) -> Result<bool, Error> {
         let used = sqlx::query!(
             "insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
@@ -105,7 +110,7 @@ impl Authn {
 }
 
 fn mac_input(endpoint: &str, network: &str, begin: &[u8]) -> Vec<u8> {
-    // Neither holds a NUL, and what follows has one length.
+    // Neither contains a NUL, and the rest has a fixed length.
     [endpoint.as_bytes(), b"\0", network.as_bytes(), b"\0", begin].concat()
 }
 

@@ -2,64 +2,64 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{Request, Response, StatusCode, header, request};
 use chrono::{DateTime, Duration, Utc};
-use fair::Places;
+use fair::FairSemaphore;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tenancy::{TenantId, UserId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use crate::http_client::{HttpClient, Reach, is_loopback};
-use crate::jws::{BadToken, KeySet, Signed};
-use crate::metadata::{ClientAuth, Metadata, Unusable};
+use crate::http_client::{HttpClient, NetworkScope, is_loopback};
+use crate::jws::{Jws, JwsError, KeySet};
+use crate::metadata::{ClientAuth, Metadata, ProviderError};
 use crate::provider_key::PREFIX;
 use crate::provider_settings::ProviderSettings;
 use crate::secret::base64;
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
 /// Most requests that wait for one provider at a time, and for one of an organization.
-const WAITING: usize = 32;
-const WAITING_FOR_ONE: usize = 4;
+const MAX_WAITING: usize = 32;
+const MAX_WAITING_PER_ORGANIZATION: usize = 4;
 
-/// An identity provider, of the configuration or an organization's own.
+/// An identity provider: a configured one, or that of an organization.
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) config: ProviderConfig,
     pub(crate) settings: ProviderSettings,
-    /// Where it sends people back to.
+    /// The redirect address.
     pub(crate) redirect: String,
-    /// The organization whose own it is.
+    /// The organization that connected it.
     pub(crate) organization: Option<TenantId>,
-    /// Whose share of the places for all providers of organizations its requests wait in.
-    share: Option<(Places<UserId>, UserId)>,
-    reach: Reach,
+    /// The permits for all providers of organizations, and the person in whose share its requests wait.
+    share: Option<(FairSemaphore<UserId>, UserId)>,
+    reach: NetworkScope,
     http: HttpClient,
-    known: Mutex<Known>,
-    /// Held by the request that asks the provider about itself, and places for all that wait for an answer.
+    known: Mutex<ProviderCache>,
+    /// Held while one request fetches the metadata, and permits for all that wait for a response.
     asking: tokio::sync::Mutex<()>,
     waiting: Semaphore,
-    /// Held by the notice that is acted on: in the database they wait for each other, each with a connection.
-    pub(crate) notices: tokio::sync::Mutex<()>,
+    /// Held while one logout token is processed. In the database they would wait for each other, each with a connection.
+    pub(crate) logout_tokens: tokio::sync::Mutex<()>,
 }
 
-/// A place among those that wait: for this provider, and for all of organizations.
+/// A permit to wait: for this provider, and in the share of organizations' providers.
 #[derive(Debug)]
-pub(crate) struct Place<'a>(
+pub(crate) struct ProviderPermit<'a>(
     #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
-    #[expect(dead_code, reason = "held")] Option<fair::Place<UserId>>,
+    #[expect(dead_code, reason = "held")] Option<fair::Permit<UserId>>,
 );
 
 #[derive(Debug, Default)]
-struct Known {
+struct ProviderCache {
     metadata: Option<(Arc<Metadata>, DateTime<Utc>)>,
-    failed: Option<(DateTime<Utc>, Unusable)>,
-    /// When the key set was last asked for, and whether it came.
+    failed: Option<(DateTime<Utc>, ProviderError)>,
+    /// When the key set was last fetched, and whether that succeeded.
     keys: Option<(DateTime<Utc>, bool)>,
 }
 
-impl Known {
-    /// The metadata, if it is good; `None` if it is time to ask.
-    fn fresh(&self, config: &ProviderConfig, clock: &Clock) -> Result<Option<Arc<Metadata>>, Unusable> {
+impl ProviderCache {
+    /// The metadata if it is fresh. `None` if it is time to fetch it.
+    fn fresh(&self, config: &ProviderConfig, clock: &Clock) -> Result<Option<Arc<Metadata>>, ProviderError> {
         let now = clock.now();
         if let Some((metadata, at)) = &self.metadata
             && now - *at < Duration::seconds(config.metadata_seconds.into())
@@ -68,8 +68,10 @@ impl Known {
         }
         match &self.failed {
             Some((at, why)) if now - *at < Duration::seconds(config.retry_seconds.into()) => Err(match why {
-                Unusable::NotNow(_) => Unusable::NotNow("it failed a moment ago and is not asked again yet".to_owned()),
-                lasting @ Unusable::Unsupported(_) => lasting.clone(),
+                ProviderError::NotNow(_) => {
+                    ProviderError::NotNow("it failed a moment ago and is not asked again yet".to_owned())
+                }
+                lasting @ ProviderError::Unsupported(_) => lasting.clone(),
             }),
             _ => Ok(None),
         }
@@ -92,20 +94,20 @@ impl Provider {
         if !fits {
             return Err(ConfigError::Key(key.to_owned()));
         }
-        Self::at(key, config, redirect, (None, Reach::Https), production, http)
+        Self::at(key, config, redirect, (None, NetworkScope::Https), production, http)
     }
 
-    /// One that an organization brings. Its addresses are somebody else's choice.
+    /// The provider of an organization. Its addresses are chosen by somebody else.
     pub(crate) fn of_organization(
         tenant: TenantId,
-        share: (Places<UserId>, UserId),
+        share: (FairSemaphore<UserId>, UserId),
         config: ProviderConfig,
         redirect: String,
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
         let key = ProviderKey::of_organization(tenant);
-        let provider = Self::at(&key, config, redirect, (Some(tenant), Reach::Public), production, http)?;
+        let provider = Self::at(&key, config, redirect, (Some(tenant), NetworkScope::Public), production, http)?;
         Ok(Self { share: Some(share), ..provider })
     }
 
@@ -113,7 +115,7 @@ impl Provider {
         key: &str,
         config: ProviderConfig,
         redirect: String,
-        (organization, reach): (Option<TenantId>, Reach),
+        (organization, reach): (Option<TenantId>, NetworkScope),
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
@@ -123,7 +125,7 @@ impl Provider {
         let no_issuer = || ConfigError::Issuer(key.to_owned());
         let url = Url::parse(&config.issuer).map_err(|_| no_issuer())?;
         let loopback = !production && url.scheme() == "http" && is_loopback(&url);
-        let reach = if loopback { Reach::Loopback } else { reach };
+        let reach = if loopback { NetworkScope::Loopback } else { reach };
         if !reach.covers(&url) || url.query().is_some() || url.fragment().is_some() {
             return Err(no_issuer());
         }
@@ -136,25 +138,25 @@ impl Provider {
             http,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            waiting: Semaphore::new(if organization.is_some() { WAITING_FOR_ONE } else { WAITING }),
-            notices: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(if organization.is_some() { MAX_WAITING_PER_ORGANIZATION } else { MAX_WAITING }),
+            logout_tokens: tokio::sync::Mutex::default(),
             config,
         })
     }
 
-    /// What the provider says about itself, asked at most once per [`ProviderConfig::metadata_seconds`], and after a
-    /// failure not before [`ProviderConfig::retry_seconds`]. One request asks; a few wait for it, the others are refused at
-    /// once: requests do not pile up behind a provider that is slow or down.
-    pub(crate) async fn metadata(&self, clock: &Clock) -> Result<Arc<Metadata>, Unusable> {
+    /// The provider's metadata. It is fetched at most once per [`ProviderConfig::metadata_seconds`], and after a failure not
+    /// before [`ProviderConfig::retry_seconds`]. One request fetches it and a few wait. Others are refused at once, so
+    /// requests do not pile up behind a slow provider.
+    pub(crate) async fn metadata(&self, clock: &Clock) -> Result<Arc<Metadata>, ProviderError> {
         if let Some(metadata) = self.known().fresh(&self.config, clock)? {
             return Ok(metadata);
         }
-        let _turn = self.turn().await?;
+        let _turn = self.fetch_permit().await?;
         if let Some(metadata) = self.known().fresh(&self.config, clock)? {
             return Ok(metadata);
         }
-        // A request that is given up meanwhile leaves no trace, and the next one asks: otherwise anybody could keep others
-        // from signing in by asking and hanging up.
+        // A cancelled request leaves no trace, and the next one fetches. Otherwise anybody could keep others from signing in
+        // by starting a request and hanging up.
         let found = self.discover().await.map(Arc::new);
         let mut known = self.known();
         match &found {
@@ -167,21 +169,21 @@ impl Provider {
         found
     }
 
-    /// The metadata with a key set just fetched, for a token whose key is not in the one we have: keys rotate. Fetched at
-    /// most once per [`ProviderConfig::retry_seconds`], so that tokens with invented keys cause no storm.
-    pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, Unusable> {
+    /// The metadata with a freshly fetched key set, for a token whose key is unknown, because keys rotate. Fetched at most
+    /// once per [`ProviderConfig::retry_seconds`], so tokens with invented keys cause no storm.
+    pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, ProviderError> {
         let metadata = self.metadata(clock).await?;
-        let _turn = self.turn().await?;
+        let _turn = self.fetch_permit().await?;
         let asked = self.known().keys;
         if let Some((at, fetched)) = asked
             && clock.now() - at < Duration::seconds(self.config.retry_seconds.into())
         {
-            // Perhaps by somebody who met the same new key: then it is there.
+            // Another request may just have fetched the same new key.
             let kept = self.known().metadata.as_ref().map_or(metadata, |(kept, _)| Arc::clone(kept));
             return if fetched {
                 Ok(kept)
             } else {
-                Err(Unusable::NotNow("its key set failed a moment ago".to_owned()))
+                Err(ProviderError::NotNow("its key set failed a moment ago".to_owned()))
             };
         }
         let keys = self.fetch_keys(&metadata).await;
@@ -194,52 +196,52 @@ impl Provider {
         Ok(metadata)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, ProviderCache> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place among those that wait for the provider.
-    pub(crate) async fn place(&self) -> Result<Place<'_>, Unusable> {
-        let full = || Unusable::NotNow("many requests wait for its answer already".to_owned());
+    /// A permit to wait for the provider.
+    pub(crate) async fn acquire_permit(&self) -> Result<ProviderPermit<'_>, ProviderError> {
+        let full = || ProviderError::NotNow("many requests wait for its answer already".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
         let share = match &self.share {
-            Some((places, whose)) => Some(places.take(*whose).await.ok_or_else(full)?),
+            Some((places, whose)) => Some(places.acquire(*whose).await.ok_or_else(full)?),
             None => None,
         };
-        Ok(Place(own, share))
+        Ok(ProviderPermit(own, share))
     }
 
-    /// Host of the issuer, with the port where it is not the usual one.
+    /// Host of the issuer, with the port if it is not the default.
     pub(crate) fn host(&self) -> String {
         let authority = Url::parse(&self.config.issuer).map(|url| url.authority().to_owned());
         authority.unwrap_or_default()
     }
 
-    /// The turn to ask the provider about itself.
-    async fn turn(&self) -> Result<(Place<'_>, tokio::sync::MutexGuard<'_, ()>), Unusable> {
-        Ok((self.place().await?, self.asking.lock().await))
+    /// Permission to fetch metadata or keys: one request at a time.
+    async fn fetch_permit(&self) -> Result<(ProviderPermit<'_>, tokio::sync::MutexGuard<'_, ()>), ProviderError> {
+        Ok((self.acquire_permit().await?, self.asking.lock().await))
     }
 
-    /// The claims of a token of this provider, with keys just fetched if it is signed with one that is not known.
+    /// The claims of a token of this provider. If its key is unknown, the key set is fetched again.
     pub(crate) async fn claims<T: for<'de> Deserialize<'de>>(
         &self,
-        token: &Signed<'_>,
+        token: &Jws<'_>,
         metadata: &Metadata,
         clock: &Clock,
-    ) -> Result<Result<T, BadToken>, Unusable> {
+    ) -> Result<Result<T, JwsError>, ProviderError> {
         match token.claims(&metadata.keys) {
-            Err(BadToken::NoKey) => Ok(token.claims(&self.metadata_with_new_keys(clock).await?.keys)),
+            Err(JwsError::NoKey) => Ok(token.claims(&self.metadata_with_new_keys(clock).await?.keys)),
             checked => Ok(checked),
         }
     }
 
-    /// Sends a form as the client that we are there (RFC 6749, section 2.3.1).
+    /// Posts a form, authenticated as our client (RFC 6749, section 2.3.1).
     pub(crate) async fn post(
         &self,
         url: &Url,
         auth: ClientAuth,
         fields: &[(&str, &str)],
-    ) -> Result<Response<Vec<u8>>, Unusable> {
+    ) -> Result<Response<Vec<u8>>, ProviderError> {
         let (id, secret) = (&*self.config.client_id, self.config.client_secret.expose_secret());
         let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let mut fields = fields.to_vec();
@@ -262,8 +264,8 @@ impl Provider {
         self.send(request, form.into_bytes()).await
     }
 
-    /// Fetches a document, with a token where it takes one.
-    pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Result<Response<Vec<u8>>, Unusable> {
+    /// Fetches a document, with a bearer token if given.
+    pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Result<Response<Vec<u8>>, ProviderError> {
         let mut request = Request::get(url).header(header::ACCEPT, "application/json");
         if let Some(token) = bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -271,20 +273,20 @@ impl Provider {
         self.send(request, Vec::new()).await
     }
 
-    async fn send(&self, request: request::Builder, body: Vec<u8>) -> Result<Response<Vec<u8>>, Unusable> {
-        let request = request.body(body).map_err(|error| Unusable::NotNow(chain(&error)))?;
-        self.http.send(request, self.reach).await.map_err(|error| Unusable::NotNow(chain(&error)))
+    async fn send(&self, request: request::Builder, body: Vec<u8>) -> Result<Response<Vec<u8>>, ProviderError> {
+        let request = request.body(body).map_err(|error| ProviderError::NotNow(chain(&error)))?;
+        self.http.send(request, self.reach).await.map_err(|error| ProviderError::NotNow(chain(&error)))
     }
 
-    async fn fetch(&self, what: &str, url: &str) -> Result<Vec<u8>, Unusable> {
-        let answer = self.get(url, None).await.map_err(|error| Unusable::NotNow(format!("{what}: {error}")))?;
+    async fn fetch(&self, what: &str, url: &str) -> Result<Vec<u8>, ProviderError> {
+        let answer = self.get(url, None).await.map_err(|error| ProviderError::NotNow(format!("{what}: {error}")))?;
         if answer.status() != StatusCode::OK {
-            return Err(Unusable::NotNow(format!("{what}: it answers {}", answer.status().as_u16())));
+            return Err(ProviderError::NotNow(format!("{what}: it answers {}", answer.status().as_u16())));
         }
         Ok(answer.into_body())
     }
 
-    async fn discover(&self) -> Result<Metadata, Unusable> {
+    async fn discover(&self) -> Result<Metadata, ProviderError> {
         let issuer = &self.config.issuer;
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let document = self.fetch("discovery", &url).await?;
@@ -292,13 +294,13 @@ impl Provider {
         Ok(Metadata { keys: self.fetch_keys(&metadata).await?, ..metadata })
     }
 
-    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, Unusable> {
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, ProviderError> {
         let body = self.fetch("its key set", metadata.jwks_uri.as_str()).await?;
-        KeySet::parse(&body).map_err(|error| Unusable::NotNow(format!("its key set: {error}")))
+        KeySet::parse(&body).map_err(|error| ProviderError::NotNow(format!("its key set: {error}")))
     }
 }
 
-/// An error with its causes, for the log: the outer ones often say only "request failed".
+/// An error with its causes, for the log. The outer error often says only "request failed".
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

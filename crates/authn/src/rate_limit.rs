@@ -6,15 +6,15 @@ use web::{Context, Error, Quota};
 use crate::Authn;
 use crate::secret::Hash;
 
-/// How often something may be tried: so many at once, and then one whenever `period` has passed (the generic cell rate
-/// algorithm, ITU-T I.371, with one time for each key).
+/// A burst, and then one per period: the generic cell rate algorithm (GCRA, ITU-T I.371). The database stores one theoretical
+/// arrival time (TAT) for each key.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     /// What is limited.
     pub name: &'static str,
-    /// Tries that may come without a pause.
+    /// How many may come without a pause.
     pub burst: u32,
-    /// Time after which one more may.
+    /// Time after which one more may come.
     pub period: Duration,
 }
 
@@ -23,12 +23,12 @@ impl RateLimit {
         self.period.num_microseconds().unwrap_or(i64::MAX)
     }
 
-    /// What is left where everything tried so far is paid for in `backlog` microseconds from now.
+    /// What is left if the TAT is `backlog` microseconds from now.
     pub(crate) fn left(self, backlog: i64) -> Quota {
         let period = self.micros().max(1);
         let whole = period.saturating_mul(self.burst.into());
         let left = (whole.saturating_sub(backlog) / period).clamp(0, self.burst.into());
-        // One more when so much is paid that it fits below the whole.
+        // One more fits as soon as the backlog has shrunk by this much.
         let more = backlog.saturating_add(period.saturating_mul(left + 1)).saturating_sub(whole);
         Quota {
             name: self.name,
@@ -40,7 +40,7 @@ impl RateLimit {
     }
 }
 
-/// Whole seconds, after which so many microseconds have passed.
+/// Whole seconds, after which at least so many microseconds have passed.
 pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
@@ -51,29 +51,42 @@ pub(crate) fn rate_limited(quota: Quota) -> Error {
 }
 
 impl Authn {
-    /// Counts a try of `whose`, or refuses it with [`Error::TooMany`]. The answer to the request says what is left.
+    /// Counts one request of `whose`, and reports in the response what is left.
     ///
-    /// `whose` is who has shown something: a client that has shown its secret, a provider that signed, a person
-    /// ([`check_person_rate_limit`](Self::check_person_rate_limit)). What strangers share, a network or an address, is never counted by itself: one of them would use it up for
-    /// all. [`check_sign_in`](Self::check_sign_in) is how they begin.
+    /// `whose` must be authenticated: a client that proved its secret, a provider that signed, a person
+    /// ([`check_person_rate_limit`](Self::check_person_rate_limit)). A network or an email address is shared by strangers, so
+    /// it is never a key of its own: one stranger could use up the limit for all. [`check_sign_in`](Self::check_sign_in)
+    /// limits how they start.
     ///
-    /// Kept in the database, so that it holds across instances and restarts, and counted before the try is made, so that
-    /// many at once are no more than one after the other. A key is a hash; its row is worth nothing once its time has
-    /// passed, and the janitor removes it. What is refused changes nothing.
+    /// The count is in the database, so it holds across instances and restarts. It happens before the attempt, so parallel
+    /// attempts are counted like sequential ones. A key is stored as a hash. The janitor deletes rows whose time has passed.
+    /// A refused request is not counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
     pub async fn check_rate_limit(&self, limit: RateLimit, whose: &str, context: &Context) -> Result<(), Error> {
         let (counted, quota) = self.consume(limit, whose).await?;
         context.report_quota(quota);
         if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
-    /// The same where `whose` is not who asks, such as the address of somebody else: what others have done with it stands
-    /// in no header.
+    /// The same if `whose` is not the caller, such as somebody else's email address. The response does not report what is
+    /// left, because that would reveal what others did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
     pub async fn check_rate_limit_silently(&self, limit: RateLimit, whose: &str) -> Result<(), Error> {
         let (counted, quota) = self.consume(limit, whose).await?;
         if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
-    /// Whether `whose` has used up all of a limit. Counts nothing: for what is counted once it is done.
+    /// Whether `whose` has used up a limit. Counts nothing: it is for attempts that are counted afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn is_rate_limited(&self, limit: RateLimit, whose: &str) -> Result<bool, Error> {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         match self.refuse_if_limited(&mut tx, limit, whose).await {
@@ -83,8 +96,12 @@ impl Authn {
         }
     }
 
-    /// Refuses `whose` where they have used up all of a limit. Counts nothing: for what only failures spend, before it is
-    /// tried.
+    /// Refuses `whose` if they have used up a limit. Counts nothing: it is for limits that only failures use up, before the
+    /// attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
     pub async fn refuse_if_limited<M: Mode>(
         &self,
         tx: &mut Tx<M, IdentityPlane>,
@@ -111,7 +128,7 @@ impl Authn {
         Ok((counted, limit.left(backlog)))
     }
 
-    /// Counts a try as long as there are fewer than `burst` of the limit. Returns whether, and the debt in microseconds.
+    /// Counts one if fewer than `burst` are used up. Returns whether it did, and the backlog in microseconds.
     pub(crate) async fn consume_in(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

@@ -14,42 +14,41 @@ use web::{DigitCode, Error, typed_code};
 use crate::lockout::forget_failures;
 use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
-use crate::session::hold;
-use crate::{Authn, Notice, SignedIn};
+use crate::session::lock_session;
+use crate::{AccountNotification, Authn, SignedIn};
 
 const COOKIE: &str = "recovery";
-/// Codes of one person.
+/// Number of codes of one person.
 const CODES: usize = 10;
-/// New sets of codes for one person.
-const MADE: RateLimit = RateLimit { name: "recovery codes", burst: 3, period: Duration::minutes(1) };
-/// How long a recovery that has waited can be gone on with.
-const OPEN: Duration = Duration::days(7);
-/// Without I, L, O and U: what is written by hand is read by hand (Crockford's base 32).
+/// Limit on new sets of codes for one person.
+const CODES_LIMIT: RateLimit = RateLimit { name: "recovery codes", burst: 3, period: Duration::minutes(1) };
+/// How long a recovery can be continued after its wait.
+const RECOVERY_WINDOW: Duration = Duration::days(7);
+/// Without I, L, O and U, because people write codes down and read them again (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Characters that find a code, and characters in all: 20 and 80 bits.
+/// Characters that find a code, and characters in total: 20 and 80 bits.
 const SELECTOR: usize = 4;
 const LENGTH: usize = 16;
 
-/// Hashing takes 19 MiB each time (OWASP's first choice of parameters), so two at a time.
+/// Each hash takes 19 MiB (OWASP's first choice of parameters), so at most two run at a time.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
-/// New codes that nobody has seen and that are kept nowhere yet.
+/// New codes that nobody has seen and that are not stored yet.
 pub struct RecoveryCodes {
     shown: Vec<String>,
     selectors: Vec<String>,
     hashes: Vec<String>,
 }
 
-/// What somebody typed to recover with. It exists only where that has the form of a code, so that nothing else is counted as
-/// a try.
-pub enum TypedRecovery {
+/// What a person typed to recover their account. It has the form of a code, so nothing else counts as an attempt.
+pub enum RecoveryInput {
     /// A code of their authenticator app.
     App(DigitCode<6>),
     /// One of their recovery codes.
     Written(String),
 }
 
-impl TryFrom<&str> for TypedRecovery {
+impl TryFrom<&str> for RecoveryInput {
     type Error = String;
 
     fn try_from(text: &str) -> Result<Self, String> {
@@ -65,34 +64,38 @@ impl TryFrom<&str> for TypedRecovery {
     }
 }
 
-/// What comes of a code that was accepted. As part of a response it ties a recovery that waits to this browser.
+/// What an accepted code allows. As part of a response it ties a pending recovery to this browser.
 #[derive(Debug)]
 pub enum Recovery {
-    /// A new passkey can be made in this session, for a quarter of an hour.
+    /// A new passkey can be created in this session, for 15 minutes.
     Now,
-    /// It can be gone on with from this browser, at the time given.
-    Waits(DateTime<Utc>, WaitingCookie),
+    /// The recovery can be continued in this browser at the given time.
+    Pending(DateTime<Utc>, PendingRecoveryCookie),
 }
 
-/// The cookie of the browser that a recovery waits for.
+/// The cookie of the browser of a pending recovery.
 #[derive(Debug)]
-pub struct WaitingCookie(String);
+pub struct PendingRecoveryCookie(String);
 
-impl IntoResponseParts for WaitingCookie {
+impl IntoResponseParts for PendingRecoveryCookie {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        let seconds = (OPEN + Duration::days(30)).num_seconds().unsigned_abs();
+        let seconds = (RECOVERY_WINDOW + Duration::days(30)).num_seconds().unsigned_abs();
         cookie::set(response.headers_mut(), COOKIE, &self.0, SameSite::Strict, Some(seconds));
         Ok(response)
     }
 }
 
 impl Authn {
-    /// Ten new codes, which are worth nothing until [`keep_recovery_codes`](Self::keep_recovery_codes). Before the
-    /// transaction, because hashing takes its time and no connection should wait for it.
+    /// Generates ten new codes, which are worth nothing until [`store_recovery_codes`](Self::store_recovery_codes). This
+    /// happens before the transaction, because hashing is slow and no connection should wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit.
     pub async fn new_recovery_codes(&self, who: &SignedIn) -> Result<RecoveryCodes, Error> {
-        self.check_person_rate_limit(MADE, who).await?;
+        self.check_person_rate_limit(CODES_LIMIT, who).await?;
         let (mut shown, mut selectors, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         while shown.len() < CODES {
             let code = new_code()?;
@@ -107,14 +110,18 @@ impl Authn {
         Ok(RecoveryCodes { shown, selectors, hashes: hashed(secrets).await? })
     }
 
-    /// Keeps new codes, as hashes, and forgets those there were. Returns them to be shown this once.
-    pub async fn keep_recovery_codes(
+    /// Stores hashes of new codes and deletes the old ones. Returns the codes, to be shown once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] if the session has ended.
+    pub async fn store_recovery_codes(
         &self,
         tx: &mut Tx<Write, Account>,
         who: &SignedIn,
         codes: RecoveryCodes,
     ) -> Result<Vec<String>, Error> {
-        if !hold(tx, who).await? {
+        if !lock_session(tx, who).await? {
             return Err(Error::Unauthenticated);
         }
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
@@ -134,41 +141,45 @@ impl Authn {
         let target = format!("User::{}", who.user);
         let details = json!({ "codes": codes.shown.len() });
         Event { kind: "recovery.codes_made", target, details }.record(tx, &who.actor()).await?;
-        self.tell(tx, who.user, &Notice::CodesMade, who.context()).await?;
+        self.notify(tx, who.user, &AccountNotification::CodesMade, who.context()).await?;
         Ok(codes.shown)
     }
 
-    /// Takes a recovery code of the person who is signed in, or one of their authenticator app. It proves nothing but that
-    /// they may make a new passkey: after a wait where they have one or their role decides about people or money, and
-    /// otherwise at once. `None` where the code is none of theirs, or used; [`Error::TooMany`] after too many wrong ones.
-    /// Who only reads somebody's mail recovers nothing: [`Error::Conflict`].
-    pub async fn recover(&self, who: &SignedIn, code: &TypedRecovery) -> Result<Option<Recovery>, Error> {
+    /// Accepts a recovery code of the signed-in person, or a code of their authenticator app. It allows nothing but creating
+    /// a new passkey: after a wait if the person has a passkey or a privileged role, otherwise immediately. `None` if the
+    /// code is wrong or used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] during a lockout. [`Error::Conflict`] in a session that began with a link by email: access to a
+    /// mailbox recovers nothing.
+    pub async fn recover(&self, who: &SignedIn, code: &RecoveryInput) -> Result<Option<Recovery>, Error> {
         refuse_link(who)?;
         let now = self.0.clock.now();
-        let attempt = self.attempt(who).await?;
+        let attempt = self.begin_code_attempt(who).await?;
         let (mut tx, taken) = match code {
-            TypedRecovery::App(code) => {
+            RecoveryInput::App(code) => {
                 let mut tx = self.begin_for(who).await?;
                 let taken = self.take_totp(&mut tx, who, code).await?;
                 (tx, taken)
             }
-            TypedRecovery::Written(code) => self.take_code(who, code, now).await?,
+            RecoveryInput::Written(code) => self.take_code(who, code, now).await?,
         };
         if !taken {
             tracing::warn!(user = %who.user, "recovery code refused");
             let target = format!("User::{}", who.user);
             Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
-            self.attempt_failed(&mut tx, who, attempt).await?;
+            self.fail_code_attempt(&mut tx, who, attempt).await?;
             tx.commit().await?;
             return Ok(None);
         }
-        attempt.succeeded(&mut tx).await?;
+        attempt.succeed(&mut tx).await?;
         let recovery = self.begin_recovery(&mut tx, who, now).await?;
         tx.commit().await?;
         Ok(Some(recovery))
     }
 
-    /// Takes a recovery code. With the transaction in which it is used up, or would have been.
+    /// Uses up a recovery code. Returns the transaction, and whether the code was valid.
     async fn take_code(
         &self,
         who: &SignedIn,
@@ -186,7 +197,7 @@ impl Authn {
         )
         .fetch_optional(&mut *tx)
         .await?;
-        // Hashing takes its time; no connection waits for it.
+        // Hashing is slow, and no connection should wait for it.
         drop(tx);
         let matches = matches(stored.clone(), secret.to_owned()).await?;
 
@@ -212,7 +223,7 @@ impl Authn {
         now: DateTime<Utc>,
     ) -> Result<Recovery, Error> {
         let target = format!("User::{}", who.user);
-        // Whoever has a passkey, or a role that takes one, has time to stop it: a code can be phished.
+        // A code can be phished. A person with a passkey, or with a role that needs one, gets time to stop the recovery.
         let waits = sqlx::query_scalar!(
             r#"select exists (select from identity.passkeys
                                where user_id = $1 and (sign_on is null or sign_on = $2))
@@ -228,9 +239,9 @@ impl Authn {
         .await?;
         let wait = Duration::seconds(self.0.recovery.wait_seconds.into());
         if !waits || wait.is_zero() {
-            self.note_recovery(tx, who, now).await?;
+            self.record_recovery(tx, who, now).await?;
             Event { kind: "recovery.code_used", target, details: json!({}) }.record(tx, &who.actor()).await?;
-            self.tell(tx, who.user, &Notice::CodeUsed, who.context()).await?;
+            self.notify(tx, who.user, &AccountNotification::CodeUsed, who.context()).await?;
             return Ok(Recovery::Now);
         }
         let (token, ready) = (Token::new()?, now + wait);
@@ -240,19 +251,23 @@ impl Authn {
             who.user.uuid(),
             &token.hash()[..],
             ready,
-            ready + OPEN,
+            ready + RECOVERY_WINDOW,
             bond(who),
         )
         .execute(&mut **tx)
         .await?;
         let details = json!({ "ready_at": ready });
         Event { kind: "recovery.waits", target, details }.record(tx, &who.actor()).await?;
-        self.tell(tx, who.user, &Notice::RecoveryWaits(ready), who.context()).await?;
-        Ok(Recovery::Waits(ready, WaitingCookie(token.reveal().to_owned())))
+        self.notify(tx, who.user, &AccountNotification::RecoveryWaits(ready), who.context()).await?;
+        Ok(Recovery::Pending(ready, PendingRecoveryCookie(token.reveal().to_owned())))
     }
 
-    /// When the recovery that waits for this browser is ready, if there is one.
-    pub async fn waiting_recovery(
+    /// When the pending recovery of this browser can be continued, and whether that is now.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn pending_recovery(
         &self,
         who: &SignedIn,
         headers: &HeaderMap,
@@ -271,8 +286,12 @@ impl Authn {
         Ok(ready.fetch_optional(&mut *tx).await?.map(|ready| (ready, ready <= now)))
     }
 
-    /// Goes on with a recovery that has waited long enough, once and in its browser. `false` where there is none.
-    pub async fn go_on_with_recovery(&self, who: &SignedIn, headers: &HeaderMap) -> Result<bool, Error> {
+    /// Continues a recovery after its wait, once and in its browser. `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] in a session that began with a link by email, [`Error::Unauthenticated`] if the session has ended.
+    pub async fn continue_recovery(&self, who: &SignedIn, headers: &HeaderMap) -> Result<bool, Error> {
         refuse_link(who)?;
         let Some(token) = cookie::get(headers, COOKIE) else { return Ok(false) };
         let now = self.0.clock.now();
@@ -288,15 +307,15 @@ impl Authn {
         if waited.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        self.note_recovery(&mut tx, who, now).await?;
+        self.record_recovery(&mut tx, who, now).await?;
         let target = format!("User::{}", who.user);
         Event { kind: "recovery.waited", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
-        self.tell(&mut tx, who.user, &Notice::RecoveryGoesOn, who.context()).await?;
+        self.notify(&mut tx, who.user, &AccountNotification::RecoveryGoesOn, who.context()).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    async fn note_recovery(
+    async fn record_recovery(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         who: &SignedIn,
@@ -314,7 +333,7 @@ impl Authn {
     }
 }
 
-/// The mails about a recovery go to the mailbox that such a session was begun with: they would warn nobody else.
+/// The notifications about a recovery go to the mailbox that such a session began with. They would warn nobody.
 fn refuse_link(who: &SignedIn) -> Result<(), Error> {
     if who.is_by_link() {
         return Err(Error::Conflict(
@@ -341,7 +360,7 @@ fn in_groups(code: &str) -> String {
     code.as_bytes().chunks(SELECTOR).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
 }
 
-/// What somebody typed, as it was written down: without separators, and with the characters it must have meant.
+/// What somebody typed, as it was meant: without separators, and with the characters that look alike corrected.
 fn normalized(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         'O' => Some('0'),
@@ -368,7 +387,7 @@ fn hash_of(secret: &str) -> Result<String, Error> {
     Ok(argon2().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string())
 }
 
-/// Whether the secret is the one of the hash. Takes as long where there is no hash.
+/// Whether the secret matches the hash. Takes as long if there is no hash.
 async fn matches(stored: Option<String>, secret: String) -> Result<bool, Error> {
     let _turn = HASHING.acquire().await?;
     let checked = tokio::task::spawn_blocking(move || {
@@ -399,14 +418,14 @@ mod tests {
         let wide: String = shown.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
         for typed in [&shown, &wide, &format!("“{shown}”").replace(['“', '”'], "\"")] {
             assert!(
-                matches!(TypedRecovery::try_from(&**typed), Ok(TypedRecovery::Written(read)) if read == code),
+                matches!(RecoveryInput::try_from(&**typed), Ok(RecoveryInput::Written(read)) if read == code),
                 "{typed}"
             );
         }
-        assert!(matches!(TypedRecovery::try_from("１２３ ٤٥٦"), Ok(TypedRecovery::App(read)) if *read == *"123456"));
+        assert!(matches!(RecoveryInput::try_from("１２３ ٤٥٦"), Ok(RecoveryInput::App(read)) if *read == *"123456"));
         for none in ["", "1234567", &shown[..LENGTH], &format!("{code}0"), "UUUU-UUUU-UUUU-UUUU", "ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ"]
         {
-            assert!(TypedRecovery::try_from(none).is_err(), "{none}");
+            assert!(RecoveryInput::try_from(none).is_err(), "{none}");
         }
         assert!(normalized(&"A".repeat(10_000)).len() <= 2 * LENGTH);
     }

@@ -8,9 +8,9 @@ use tenancy::SessionFacts;
 use web::Client;
 
 /// Above this a session is over.
-pub(crate) const ENDS: i64 = 80;
+pub(crate) const MAX_SCORE: i64 = 80;
 /// Changes that follow each other within this time count together, and for as long.
-pub(crate) const PAUSE: Duration = Duration::minutes(10);
+pub(crate) const CHANGE_WINDOW: Duration = Duration::minutes(10);
 /// What a device that was never seen before counts for, on its first day.
 const NEW_DEVICE: i64 = 15;
 const NEW_FOR: Duration = Duration::hours(24);
@@ -39,13 +39,13 @@ pub(crate) fn score(session: &SessionFacts, client: &Client, now: DateTime<Utc>)
         if drift.new_device && now - session.created_at < NEW_FOR {
             score += NEW_DEVICE;
         }
-        if drift.changed_at.is_some_and(|at| now - at < PAUSE) {
+        if drift.changed_at.is_some_and(|at| now - at < CHANGE_WINDOW) {
             score += ((i64::from(drift.changes) - 2) * CHANGE).clamp(0, MOST);
             score += (i64::from(drift.returns) * RETURN).clamp(0, MOST);
         }
     }
     let ends = other_device && !(client.network == session.network && is_other_view(&client.device, &session.device));
-    if ends { score.min(100) } else { score.min(ENDS) }
+    if ends { score.min(100) } else { score.min(MAX_SCORE) }
 }
 
 /// Whether one of two device families is of a telephone or tablet and the other one of a desk. In one network this is what
@@ -76,7 +76,7 @@ fn differs(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::{Drift, Enrolled, UserId};
+    use tenancy::{EnrolledFactors, SessionDrift, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -97,7 +97,7 @@ mod tests {
             passkey_at: None,
             recovered_at: None,
             totp_at: None,
-            enrolled: Enrolled { passkey: false, totp: false },
+            enrolled: EnrolledFactors { passkey: false, totp: false },
             device: "Firefox on Linux".to_owned(),
             network: "192.0.2.0/24".to_owned(),
             drift: None,
@@ -109,8 +109,8 @@ mod tests {
         }
     }
 
-    fn drift(new_device: bool, changes: i32, returns: i32) -> Drift {
-        Drift {
+    fn drift(new_device: bool, changes: i32, returns: i32) -> SessionDrift {
+        SessionDrift {
             new_device,
             seen_device: HERE.0.to_owned(),
             seen_network: HERE.1.to_owned(),
@@ -142,11 +142,11 @@ mod tests {
             (("Firefox on Linux", "198.51.100.0/24"), false, 5, 0, 35),
             (("Firefox on Linux", "198.51.100.0/24"), false, 2, 1, 35),
             // However often: with the same device it stays at the limit, and below the end.
-            (("Firefox on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, ENDS),
+            (("Firefox on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, MAX_SCORE),
             (("Chrome on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
             // The other view of a browser asks for a proof at home, and is somebody else's elsewhere.
             (("Firefox on Android", "192.0.2.0/24"), true, 1, 0, 65),
-            (("Safari on iOS", "192.0.2.0/24"), true, i32::MAX, i32::MAX, ENDS),
+            (("Safari on iOS", "192.0.2.0/24"), true, i32::MAX, i32::MAX, MAX_SCORE),
             (("Firefox on Android", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
             (("Firefox on Windows", "192.0.2.0/24"), true, i32::MAX, i32::MAX, 100),
         ];

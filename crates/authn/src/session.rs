@@ -16,31 +16,31 @@ use web::cookie;
 use web::{Client, Context, Error, RateLimitKey};
 
 use crate::actor::actor;
-use crate::id_token::Identity;
+use crate::id_token::ProviderIdentity;
 use crate::secret::{Token, hash};
 use crate::session_cookie::SESSION;
-use crate::{Authn, Notice, SignedIn, risk, session_cookie};
+use crate::{AccountNotification, Authn, SignedIn, risk, session_cookie};
 
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
 const TOKEN_REUSED: &str = "a replaced token was shown";
 /// Why sessions end when a passkey was copied.
 pub(crate) const PASSKEY_COPIED: &str = "a passkey was copied";
-/// Reasons that mean somebody else may have the token of the session, or a passkey.
+/// Reasons which mean that somebody else may have the token of the session, or a passkey.
 pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_COPIED];
-/// A session in use is noted at most this often; idle expiry needs no finer time, and each note costs a write.
-const NOTE_EVERY: Duration = Duration::seconds(60);
+/// How often the use of a session is stored, at most. Idle expiry needs no finer time, and each update costs a write.
+const TOUCH_INTERVAL: Duration = Duration::seconds(60);
 
-/// The token that replaces the one in the browser, on its way from where it was made to the response.
+/// The token that replaces the one in the browser, on its way to the response.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Renewed(Arc<Mutex<Option<String>>>);
+pub(crate) struct RenewedToken(Arc<Mutex<Option<String>>>);
 
-/// Middleware that sends a renewed session cookie with whatever the response is.
+/// Middleware that adds a renewed session cookie to any response.
 pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
-    let renewed = Renewed::default();
+    let renewed = RenewedToken::default();
     request.extensions_mut().insert(renewed.clone());
     let mut response = next.run(request).await;
     let token = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // A session that has just begun, ended or proved more has a token that is newer still.
+    // A session that has just begun, ended or stepped up has a newer token already.
     if let (Some(token), None) = (token, cookie::given(response.headers(), SESSION)) {
         session_cookie::set(response.headers_mut(), &token);
     }
@@ -48,11 +48,15 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
 }
 
 impl Authn {
-    /// The live session behind the request's cookie and what it may see at `scope`, or [`Error::Unauthenticated`].
+    /// Authenticates a request: the live session of its cookie, and what it may access at `scope`.
     ///
-    /// One round trip, except about once a minute per session, when its use is noted, and when its token is due for
-    /// replacement.
-    pub async fn enter<P: Plane>(
+    /// This takes one round trip. About once a minute per session it takes more, to store that the session is in use and to
+    /// replace its token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] without a live session, [`Error::TooMany`] above a rate limit.
+    pub async fn authenticate<P: Plane>(
         &self,
         parts: &request::Parts,
         scope: Scope,
@@ -61,58 +65,62 @@ impl Authn {
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let given = session_cookie::token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
-        let enter = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default());
-        let Some((mut session, mut tx, mut entry)) = enter().await? else {
+        let look_up = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default());
+        let Some((mut session, mut tx, mut access)) = look_up().await? else {
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
         };
         let moved = risk::has_moved(&session, &context.client);
         if moved || self.is_due(&session, now) {
-            // The connection goes back first: a request never holds two.
+            // Release the connection first: a request never holds two.
             drop(tx);
-            self.note_use(&session, given, now, parts, &context.client).await?;
-            (session, tx, entry) = enter().await?.ok_or(Error::Unauthenticated)?;
+            self.touch(&session, given, now, parts, &context.client).await?;
+            (session, tx, access) = look_up().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(session.user));
         context.check_rate_limit(RateLimitKey::Person(session.user.uuid(), session.sign_on.map(TenantId::uuid)))?;
-        if let Some(membership) = &entry.membership {
+        if let Some(membership) = &access.membership {
             context.check_rate_limit(RateLimitKey::Organization(membership.tenant.uuid()))?;
         }
         let risk = risk::score(&session, &context.client, now);
-        if risk > risk::ENDS {
+        if risk > risk::MAX_SCORE {
             drop(tx);
             self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(session, given, context, risk, entry.elevation()), tx, entry))
+        Ok((SignedIn::new(session, given, context, risk, access.elevation()), tx, access))
     }
 
-    /// The session of a request that was let in before, as it is now, with a transaction that writes; or
-    /// [`Error::Unauthenticated`], as for a new request. The body came in between, at its sender's leisure. One round trip.
-    pub async fn reenter<P: Plane>(
+    /// Authenticates a request again before it writes, because its body may have taken a while. The session must still be
+    /// live. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`], as for a new request.
+    pub async fn reauthenticate<P: Plane>(
         &self,
         who: &SignedIn,
         scope: Scope,
-        hold: WriteLocks,
+        locks: WriteLocks,
     ) -> Result<(SignedIn, Tx<Write, P>, RequestAccess), Error> {
         let now = self.0.clock.now();
-        let found = self.0.db.authenticate::<Write, P>(who.shown(), now, scope, hold).await?;
-        let (session, tx, entry) = found.ok_or(Error::Unauthenticated)?;
+        let found = self.0.db.authenticate::<Write, P>(who.token_hash(), now, scope, locks).await?;
+        let (session, tx, access) = found.ok_or(Error::Unauthenticated)?;
         let context = who.context().clone();
         let risk = risk::score(&session, &context.client, now);
-        if risk > risk::ENDS || session.session != who.session {
+        if risk > risk::MAX_SCORE || session.session != who.session {
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(session, *who.shown(), context, risk, entry.elevation()), tx, entry))
+        Ok((SignedIn::new(session, *who.token_hash(), context, risk, access.elevation()), tx, access))
     }
 
-    /// Begins to write on users, sessions and factors for somebody who is signed in, if they still are.
+    /// Begins to write users, sessions and factors for a signed-in person, if they still are signed in.
     pub(crate) async fn begin_for(&self, who: &SignedIn) -> Result<Tx<Write, IdentityPlane>, Error> {
-        let (_, tx, _) = self.reenter(who, Scope::default(), WriteLocks::default()).await?;
+        let (_, tx, _) = self.reauthenticate(who, Scope::default(), WriteLocks::default()).await?;
         Ok(tx)
     }
 
-    /// Ends a session whose requests come from another device than its person's, and from more than one place.
+    /// Ends a session that is used from another device than its own, and from more than one network.
     async fn end_unusual(
         &self,
         session: &SessionFacts,
@@ -142,8 +150,8 @@ impl Authn {
         Ok(())
     }
 
-    /// Ends a session whose last replaced token is shown after the grace time: of those who have the old one and the new
-    /// one, one is not the browser it was given to. (Or the answer with the new one was lost; that looks the same.)
+    /// Ends a session whose replaced token is used after the grace period. Two browsers have had the token, and one of them
+    /// should not. (A lost response with the new token looks the same.)
     async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
@@ -168,16 +176,16 @@ impl Authn {
     }
 
     fn is_due(&self, session: &SessionFacts, now: DateTime<Utc>) -> bool {
-        now - session.last_seen_at >= NOTE_EVERY || (self.is_old(session, now) && !session.by_previous)
+        now - session.last_seen_at >= TOUCH_INTERVAL || (self.is_old(session, now) && !session.by_previous)
     }
 
     fn is_old(&self, session: &SessionFacts, now: DateTime<Utc>) -> bool {
         now - session.rotated_at >= Duration::seconds(self.0.session.rotate_seconds.into())
     }
 
-    /// Notes that the session is in use, and from where, and replaces an old token. Of parallel requests with the same
-    /// token one replaces it; the others go on with the one they have, which stays good for the grace time.
-    async fn note_use(
+    /// Stores that the session is in use and from where, and replaces an old token. Of parallel requests with the same token,
+    /// one replaces it. The others keep theirs, which stays valid for the grace period.
+    async fn touch(
         &self,
         session: &SessionFacts,
         given: [u8; 32],
@@ -197,7 +205,7 @@ impl Authn {
         .await?;
         if risk::has_moved(session, client) {
             let (seen_device, seen_network) = risk::seen(session);
-            // Of parallel requests that saw the same move the first one counts it.
+            // Of parallel requests from the same new place, the first one counts it.
             sqlx::query!(
                 "update identity.sessions
                     set changes = case when changed_at > $6 then changes else 0 end + 1,
@@ -211,7 +219,7 @@ impl Authn {
                 seen_network,
                 client.device,
                 client.network,
-                now - risk::PAUSE,
+                now - risk::CHANGE_WINDOW,
                 now,
             )
             .execute(&mut *tx)
@@ -240,26 +248,26 @@ impl Authn {
         if let Some(token) = replaced {
             let renewed = parts
                 .extensions
-                .get::<Renewed>()
+                .get::<RenewedToken>()
                 .ok_or_else(|| Error::internal("renew_cookie is not around this route"))?;
             *renewed.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.reveal().to_owned());
         }
         Ok(())
     }
 
-    /// Creates the session of somebody who has just proved who they are, in the caller's transaction. Always a new one
-    /// with a new token: what an attacker planted before sign-in is worth nothing after.
+    /// Creates a session in the caller's transaction, always with a new id and a new token. A token that an attacker planted
+    /// before the sign-in is therefore worth nothing.
     pub(crate) async fn create_session(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         user: Uuid,
-        arrival: Arrival<'_>,
+        authentication: Authentication<'_>,
         context: &Context,
     ) -> Result<(Uuid, Token), Error> {
         let id = Uuid::now_v7();
         let token = Token::new()?;
         let now = self.0.clock.now();
-        let Arrival { provider, organization, auth_time, methods, passkey } = arrival;
+        let Authentication { provider, organization, auth_time, methods, passkey } = authentication;
         let new_device = sqlx::query_scalar!(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
@@ -291,13 +299,13 @@ impl Authn {
         .fetch_one(&mut **tx)
         .await?;
         if new_device {
-            self.tell(tx, user.into(), &Notice::NewDevice, context).await?;
+            self.notify(tx, user.into(), &AccountNotification::NewDevice, context).await?;
         }
         Ok((id, token))
     }
 
     /// The session of this browser, if it has one.
-    pub(crate) async fn session_here(
+    pub(crate) async fn session_of_browser(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         headers: &HeaderMap,
@@ -310,8 +318,8 @@ impl Authn {
         Ok(session.fetch_optional(&mut **tx).await?)
     }
 
-    /// Ends the session a browser had before it signed in again: nobody is left to end it, since its cookie is gone.
-    pub(crate) async fn end_replaced(
+    /// Ends the session that a browser had before it signed in again. Its cookie is gone, so nobody else can end it.
+    pub(crate) async fn end_replaced_session(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         session: Uuid,
@@ -333,7 +341,7 @@ impl Authn {
         Ok(())
     }
 
-    /// Ends one session. It is gone for the very next request.
+    /// Ends one session. The next request no longer finds it.
     pub(crate) async fn end_session(&self, who: &SignedIn) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
@@ -354,25 +362,25 @@ impl Authn {
     }
 }
 
-/// How somebody came.
-pub(crate) struct Arrival<'a> {
-    provider: Option<(&'a str, &'a Identity)>,
-    /// The organization whose own provider it is, or on whose word the passkey was made. Where nobody speaks for the person
-    /// but an organization, the database has the session stand on its word as well.
+/// How a person authenticated.
+pub(crate) struct Authentication<'a> {
+    provider: Option<(&'a str, &'a ProviderIdentity)>,
+    /// The organization whose own provider authenticated them, or on whose word the passkey was created. If only an
+    /// organization's provider vouches for the person, the database bonds the session to that organization too.
     organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,
     passkey: Option<Uuid>,
 }
 
-impl<'a> Arrival<'a> {
-    pub(crate) fn by_provider(key: &'a str, organization: Option<TenantId>, identity: &'a Identity) -> Self {
+impl<'a> Authentication<'a> {
+    pub(crate) fn by_provider(key: &'a str, organization: Option<TenantId>, identity: &'a ProviderIdentity) -> Self {
         let methods = std::iter::once("oidc".to_owned()).chain(identity.methods.iter().cloned()).collect();
         Self { provider: Some((key, identity)), organization, auth_time: identity.auth_time, methods, passkey: None }
     }
 }
 
-impl Arrival<'static> {
+impl Authentication<'static> {
     pub(crate) fn by_passkey(passkey: Uuid, organization: Option<TenantId>, now: DateTime<Utc>) -> Self {
         Self {
             provider: None,
@@ -388,8 +396,9 @@ impl Arrival<'static> {
     }
 }
 
-/// Whether the session still is one, which it then is until `tx` ends: whoever ends it finds what it added.
-pub(crate) async fn hold(tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<bool, Error> {
+/// Locks the session until `tx` ends, if it is still live. A request that ends the session then waits, and finds what `tx`
+/// has added.
+pub(crate) async fn lock_session(tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<bool, Error> {
     let live = sqlx::query_scalar!(
         "select id from identity.sessions where id = $1 and ended_at is null for share",
         who.session

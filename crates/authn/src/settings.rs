@@ -49,12 +49,12 @@ pub const SETTINGS: &[Setting<Config>] = &[
               at least.",
     },
     Setting {
-        name: "authn.sign_on.withdraw_after_days",
-        rule: Rule::Between(3, 30, |authn| vec![authn.sign_on.withdraw_after_days.into()]),
+        name: "authn.sso.withdraw_after_days",
+        rule: Rule::Between(3, 30, |authn| vec![authn.sso.withdraw_after_days.into()]),
         why: "Too soon, and a mistake in the DNS takes sign-in from an organization; too late, and whoever has the domain now waits.",
     },
     Setting {
-        name: "authn.sign_on.resolver",
+        name: "authn.sso.resolver",
         rule: Rule::Any,
         why: "Whose domain is whose is asked there. Unset, it is the resolver that this machine trusts anyhow.",
     },

@@ -11,7 +11,7 @@ use crate::secret::Hash;
 use crate::{Authn, RateLimit};
 
 /// What the forms that take nothing but a session are about, as the name of an action.
-const CONFIRM: &str = "ConfirmYourIdentity";
+const CONFIRM_ACTION: &str = "ConfirmYourIdentity";
 
 /// Somebody with a live session, and what the session says of how they came (its [`SessionFacts`]). Nothing in it depends
 /// on an organization.
@@ -33,7 +33,7 @@ const CONFIRM: &str = "ConfirmYourIdentity";
 pub struct SignedIn {
     facts: SessionFacts,
     /// What the browser showed, to look the session up again when the request writes.
-    shown: Hash,
+    token_hash: Hash,
     context: Context,
     risk_score: i64,
     /// The elevation they act under in the organization of the path.
@@ -51,16 +51,16 @@ impl Deref for SignedIn {
 impl SignedIn {
     pub(crate) fn new(
         facts: SessionFacts,
-        shown: Hash,
+        token_hash: Hash,
         context: Context,
         risk_score: i64,
         elevation: Option<Uuid>,
     ) -> Self {
-        Self { facts, shown, context, risk_score, elevation }
+        Self { facts, token_hash, context, risk_score, elevation }
     }
 
-    pub(crate) fn shown(&self) -> &Hash {
-        &self.shown
+    pub(crate) fn token_hash(&self) -> &Hash {
+        &self.token_hash
     }
 
     /// How unusual this request looks for its session, 0 to 100, for policies.
@@ -122,7 +122,8 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let (who, _, _) = Authn::from_ref(state).enter_or_keep::<Account>(parts, Scope::default(), CONFIRM).await?;
+        let (who, _, _) =
+            Authn::from_ref(state).authenticate_or_defer::<Account>(parts, Scope::default(), CONFIRM_ACTION).await?;
         Ok(who)
     }
 }
@@ -135,7 +136,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        match Authn::from_ref(state).enter::<Account>(parts, Scope::default()).await {
+        match Authn::from_ref(state).authenticate::<Account>(parts, Scope::default()).await {
             Ok((who, _, _)) => Ok(Some(who)),
             Err(Error::Unauthenticated) => Ok(None),
             Err(error) => Err(error),

@@ -5,18 +5,18 @@ use tenancy::{Identity as IdentityPlane, Tx, Write};
 use uuid::Uuid;
 use web::Error;
 
-use crate::kept::Kept;
+use crate::deferred_request::DeferredRequest;
 use crate::passkeys::{PasskeyFailure, Purpose};
 use crate::secret::{Token, hash};
 use crate::{Authn, NewCookie, SignedIn, session_cookie};
 
 /// A session in which a factor has just been proved: its new cookie, and what it was proved for.
 #[derive(Debug)]
-pub struct SteppedUp {
+pub struct StepUpOutcome {
     /// The new cookie.
     pub cookie: NewCookie,
     /// The form that waited, taken: it is done once or never.
-    pub kept: Option<Kept>,
+    pub deferred: Option<DeferredRequest>,
 }
 
 impl Authn {
@@ -27,8 +27,8 @@ impl Authn {
         who: &SignedIn,
         headers: &HeaderMap,
         answer: &str,
-        kept: Option<Uuid>,
-    ) -> Result<Result<SteppedUp, PasskeyFailure>, Error> {
+        deferred: Option<Uuid>,
+    ) -> Result<Result<StepUpOutcome, PasskeyFailure>, Error> {
         self.check_answer_rate_limit(who).await?;
         let mut tx = self.begin_for(who).await?;
         let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
@@ -42,21 +42,21 @@ impl Authn {
                 return Ok(Err(failure));
             }
         };
-        let cookie = self.note_proof(&mut tx, who, headers, proof.passkey).await?;
-        let kept = match kept {
-            Some(id) => self.take_kept(&mut tx, who, headers, id).await?,
+        let cookie = self.record_proof(&mut tx, who, headers, proof.passkey).await?;
+        let deferred = match deferred {
+            Some(id) => self.take_deferred_request_in(&mut tx, who, headers, id).await?,
             None => None,
         };
         let details = json!({ "passkey": proof.passkey });
         let event = Event { kind: "session.stepped_up", target: format!("Session::{}", who.session), details };
         event.record(&mut tx, &who.actor()).await?;
         tx.commit().await?;
-        Ok(Ok(SteppedUp { cookie, kept }))
+        Ok(Ok(StepUpOutcome { cookie, deferred }))
     }
 
     /// Notes a proof in the session, from where it was made, and replaces its token at once: whoever had the old one does
     /// not get what it now may. Of two proofs that came with one token the second one finds it replaced.
-    pub(crate) async fn note_proof(
+    pub(crate) async fn record_proof(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         who: &SignedIn,

@@ -10,36 +10,45 @@ use web::{DigitCode, Error};
 
 use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
-use crate::{Authn, NewCookie, Notice, SignedIn, SteppedUp, session_cookie};
+use crate::{AccountNotification, Authn, NewCookie, SignedIn, StepUpOutcome, session_cookie};
 
-/// Time to show the first code of a new app.
+/// Time to enter the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
-const GONE: Error = Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
-/// Keys made, and first codes tried, of one person.
-const SET_UP: RateLimit = RateLimit { name: "authenticator app", burst: 10, period: Duration::minutes(1) };
-/// Steps of 30 seconds that the clock of a telephone may be wrong.
+const SET_UP_EXPIRED: Error =
+    Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
+/// Keys created and first codes tried by one person.
+const SET_UP_LIMIT: RateLimit = RateLimit { name: "authenticator app", burst: 10, period: Duration::minutes(1) };
+/// Steps of 30 seconds by which the clock of a phone may be wrong.
 const SKEW: u16 = 1;
 
-/// The secret of an authenticator app that is being set up, for the page that shows it.
+/// The secret of an authenticator app during setup, for the page that shows it.
 pub struct TotpSecret {
-    /// As apps read it from a picture: `otpauth://totp/...`.
+    /// For a QR code: `otpauth://totp/...`.
     pub uri: String,
-    /// As people type it: base 32 in groups of four.
+    /// For typing: base 32 in groups of four.
     pub text: String,
 }
 
-/// Proof that a code of a new app came back.
+/// Proof that the first code of a new app was right.
 #[derive(Debug)]
 pub struct ConfirmedTotp(());
 
 impl Authn {
-    /// Counts a key that is made, or a first code that is tried. Before the transaction: a request never holds two connections.
+    /// Counts a new key or a first code. Call it before the transaction: a request never holds two connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit.
     pub async fn check_set_up_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
-        self.check_person_rate_limit(SET_UP, who).await
+        self.check_person_rate_limit(SET_UP_LIMIT, who).await
     }
 
-    /// Makes the secret of an authenticator app, which proves nothing before [`confirm_totp`](Self::confirm_totp). One that
-    /// was never confirmed ends; where one is in use it is [`Error::Conflict`].
+    /// Creates the secret of an authenticator app. It proves nothing before [`confirm_totp`](Self::confirm_totp). It replaces
+    /// a secret that was never confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if an app is in use.
     pub async fn new_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<TotpSecret, Error> {
         let mut secret = [0; 20];
         getrandom::fill(&mut secret)?;
@@ -58,15 +67,18 @@ impl Authn {
         shown(&totp(&secret, who)?)
     }
 
-    /// Takes the first code of the app this session is setting up, and has the app prove from then on. `None` where the
-    /// code is wrong; [`Error::Conflict`] where nothing was made in this session in the last quarter of an hour.
+    /// Checks the first code of the app that this session is setting up, and enables the app. `None` if the code is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if this session created no secret in the last 15 minutes.
     pub async fn confirm_totp(
         &self,
         tx: &mut Tx<Write, Account>,
         who: &SignedIn,
         code: &DigitCode<6>,
     ) -> Result<Option<ConfirmedTotp>, Error> {
-        let Some(secret) = self.unconfirmed(tx, who).await? else { return Err(GONE) };
+        let Some(secret) = self.unconfirmed(tx, who).await? else { return Err(SET_UP_EXPIRED) };
         let now = self.0.clock.now();
         let Some(step) = step(&totp(&secret, who)?, code, now)? else { return Ok(None) };
         let confirmed = sqlx::query!(
@@ -80,7 +92,7 @@ impl Authn {
         }
         let target = format!("User::{}", who.user);
         Event { kind: "totp.enrolled", target, details: json!({}) }.record(tx, &who.actor()).await?;
-        self.tell(tx, who.user, &Notice::TotpAdded, who.context()).await?;
+        self.notify(tx, who.user, &AccountNotification::TotpAdded, who.context()).await?;
         Ok(Some(ConfirmedTotp(())))
     }
 
@@ -97,13 +109,17 @@ impl Authn {
             .map(|secret| secret.to_vec()))
     }
 
-    /// Takes the app away, and ends the person's other sessions. [`Error::Conflict`] where there is none.
+    /// Removes the app and ends the person's other sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if there is no app.
     pub async fn remove_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<(), Error> {
         let removed = sqlx::query!("delete from identity.totp where confirmed_at is not null");
         if removed.execute(&mut **tx).await?.rows_affected() == 0 {
             return Err(Error::Conflict("You have no authenticator app any more.", None));
         }
-        // Whoever has it may have begun one of the other sessions.
+        // Somebody who has the app may have begun one of the other sessions.
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_why = 'the authenticator app was removed'
               where id <> $1 and ended_at is null and expires_at > $2 returning id",
@@ -115,10 +131,14 @@ impl Authn {
         Event { kind: "totp.removed", target, details: json!({ "sessions_ended": ended }) }
             .record(tx, &who.actor())
             .await?;
-        self.tell(tx, who.user, &Notice::TotpRemoved, who.context()).await
+        self.notify(tx, who.user, &AccountNotification::TotpRemoved, who.context()).await
     }
 
-    /// Counts an app that was set up in this session as proved in it. The session gets a new token.
+    /// Counts a newly set up app as a factor proved in this session. The session gets a new token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] if the session has ended.
     pub async fn step_up_by_new_totp(
         &self,
         who: &SignedIn,
@@ -126,43 +146,47 @@ impl Authn {
         ConfirmedTotp(()): ConfirmedTotp,
     ) -> Result<NewCookie, Error> {
         let mut tx = self.begin_for(who).await?;
-        let cookie = self.note_code(&mut tx, who, headers).await?;
+        let cookie = self.record_code(&mut tx, who, headers).await?;
         tx.commit().await?;
         Ok(cookie)
     }
 
-    /// Accepts a code of the person's authenticator app for this session, gives the session a new token, and takes what
-    /// was kept for it: all or nothing. `None` where it is none, or was used.
+    /// Accepts a code of the person's authenticator app for this session, replaces the session's token, and takes the
+    /// deferred request, all or nothing. `None` if the code is wrong or used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] during a lockout, [`Error::Unauthenticated`] if the session has ended.
     pub async fn prove_totp(
         &self,
         who: &SignedIn,
         headers: &HeaderMap,
         code: &DigitCode<6>,
-        kept: Option<Uuid>,
-    ) -> Result<Option<SteppedUp>, Error> {
-        let attempt = self.attempt(who).await?;
+        deferred: Option<Uuid>,
+    ) -> Result<Option<StepUpOutcome>, Error> {
+        let attempt = self.begin_code_attempt(who).await?;
         let mut tx = self.begin_for(who).await?;
         let target = format!("Session::{}", who.session);
         if !self.take_totp(&mut tx, who, code).await? {
             tracing::warn!(user = %who.user, "code of an authenticator app refused");
             Event { kind: "totp.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
-            self.attempt_failed(&mut tx, who, attempt).await?;
+            self.fail_code_attempt(&mut tx, who, attempt).await?;
             tx.commit().await?;
             return Ok(None);
         }
-        attempt.succeeded(&mut tx).await?;
-        let cookie = self.note_code(&mut tx, who, headers).await?;
-        let kept = match kept {
-            Some(id) => self.take_kept(&mut tx, who, headers, id).await?,
+        attempt.succeed(&mut tx).await?;
+        let cookie = self.record_code(&mut tx, who, headers).await?;
+        let deferred = match deferred {
+            Some(id) => self.take_deferred_request_in(&mut tx, who, headers, id).await?,
             None => None,
         };
         Event { kind: "session.code_proved", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
         tx.commit().await?;
-        Ok(Some(SteppedUp { cookie, kept }))
+        Ok(Some(StepUpOutcome { cookie, deferred }))
     }
 
-    /// Takes a code of one of the apps that count in this session, once: of two that come with the same one, and after a later
-    /// one, the second finds it used (RFC 6238, section 5.2).
+    /// Uses up a code of one of the apps that count in this session. A second use of the same code, or of an earlier one, is
+    /// refused (RFC 6238, section 5.2).
     pub(crate) async fn take_totp(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -178,7 +202,7 @@ impl Authn {
         for sealed in apps.fetch_all(&mut **tx).await? {
             let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &sealed)?, self.0.clock.now());
             let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
-            // Sealed anew each time, so that a key of before gets out of use.
+            // Encrypted again each time, so that a previous key goes out of use.
             let taken = sqlx::query!(
                 "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
                   where user_id = $1 and secret = $5 and last_step < $3",
@@ -195,9 +219,9 @@ impl Authn {
         Ok(false)
     }
 
-    /// Notes a code in the session and replaces its token at once, as [`note_proof`](Self::note_proof) does. A code can be
-    /// phished, so it makes nothing of what is unusual about the session usual.
-    async fn note_code(
+    /// Records a code in the session and replaces its token at once, like [`record_proof`](Self::record_proof). A code can be
+    /// phished, so it does not reset the risk of an unusual session.
+    async fn record_code(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         who: &SignedIn,
@@ -226,7 +250,7 @@ fn encryption_context(user: UserId) -> EncryptionContext {
     EncryptionContext { column: Column::Totp, row: user.uuid() }
 }
 
-/// What every app understands: SHA-1, six digits, 30 seconds (RFC 6238).
+/// What every app supports: SHA-1, six digits, 30 seconds (RFC 6238).
 fn builder(secret: &[u8]) -> Builder {
     Builder::new()
         .with_algorithm(Algorithm::SHA1)
@@ -237,7 +261,7 @@ fn builder(secret: &[u8]) -> Builder {
         .with_account_name("account")
 }
 
-/// With the name the app shows.
+/// With the name that the app displays.
 fn totp(secret: &[u8], who: &SignedIn) -> Result<Totp, Error> {
     let name = if who.email.is_empty() { &who.name } else { &who.email };
     Ok(builder(secret).with_account_name(name.replace(':', " ")).with_issuer(Some("Holdfast")).build()?)
@@ -249,7 +273,7 @@ fn shown(totp: &Totp) -> Result<TotpSecret, Error> {
     Ok(TotpSecret { uri: totp.to_url()?, text: groups.join(" ") })
 }
 
-/// The step a code is of, if it is of one about now.
+/// The time step of a code, if it is a current one.
 fn step(totp: &Totp, code: &DigitCode<6>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, Error> {
     let step = totp.check(code, now.timestamp().unsigned_abs());
     Ok(step.map(i64::try_from).transpose()?)

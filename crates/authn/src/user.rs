@@ -5,8 +5,8 @@ use uuid::Uuid;
 use web::{Context, Error, name_key};
 
 use crate::actor::actor;
-use crate::id_token::Identity;
-use crate::{Authn, Notice};
+use crate::id_token::ProviderIdentity;
+use crate::{AccountNotification, Authn};
 
 impl Authn {
     /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own
@@ -15,7 +15,7 @@ impl Authn {
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         organization: Option<TenantId>,
-        identity: &Identity,
+        identity: &ProviderIdentity,
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
         let (now, key) = (self.0.clock.now(), identity.name.as_deref().map(name_key));
@@ -59,7 +59,7 @@ impl Authn {
         .await?;
         if let Some(user) = known {
             if let Some(address) = user.told {
-                self.tell_address(tx, &address, &Notice::AddressChanged, context).await?;
+                self.notify_address(tx, &address, &AccountNotification::AddressChanged, context).await?;
             }
             return Ok((user.id, user.locked));
         }

@@ -4,12 +4,12 @@ use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use web::visible;
 
-use crate::id_token::{Profile, Refused, address};
+use crate::id_token::{IdTokenError, Profile, address};
 use crate::metadata::Metadata;
 use crate::provider::Provider;
 
 /// How long userinfo may take. Together with all that a sign-in may have to ask before, it stays below what a request may.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
 struct UserInfo {
@@ -30,14 +30,14 @@ impl Provider {
         subject: &str,
         mut profile: Profile,
         access_token: Option<&str>,
-    ) -> Result<Whole, Refused> {
+    ) -> Result<Whole, IdTokenError> {
         let mut known = true;
         if (profile.name.is_none() || profile.email.is_none())
             && let (Some(url), Some(token)) = (&metadata.userinfo_endpoint, access_token)
         {
             match self.userinfo(url.as_str(), token).await {
                 Ok(more) if more.sub != subject => {
-                    return Err(Refused::Token("userinfo is about somebody else".to_owned()));
+                    return Err(IdTokenError::Token("userinfo is about somebody else".to_owned()));
                 }
                 Ok(UserInfo { profile: more, .. }) => {
                     profile.name = profile.name.or(more.name);
@@ -63,8 +63,8 @@ impl Provider {
     }
 
     async fn userinfo(&self, url: &str, token: &str) -> Result<UserInfo, String> {
-        let _place = self.place().await.map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(PATIENCE, self.get(url, Some(token))).await;
+        let _place = self.acquire_permit().await.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(TIMEOUT, self.get(url, Some(token))).await;
         let answer = answer.map_err(|_| "it takes too long".to_owned())?.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
             return Err(format!("it answers {}", answer.status().as_u16()));

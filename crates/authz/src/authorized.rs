@@ -103,7 +103,7 @@ pub trait CallerKind: sealed::Sealed + Clone + std::fmt::Debug + Send + Sync + '
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: WriteLocks,
+        locks: WriteLocks,
     ) -> impl Future<Output = Result<(Self, Tx<Write, P>, RequestAccess)>> + Send;
 
     #[doc(hidden)]
@@ -119,16 +119,16 @@ impl CallerKind for SignedIn {
         scope: Scope,
         action: &'static str,
     ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
-        authorizer.authn().enter_or_keep(parts, scope, action).await
+        authorizer.authn().authenticate_or_defer(parts, scope, action).await
     }
 
     async fn authenticate_again<P: Owned>(
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: WriteLocks,
+        locks: WriteLocks,
     ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
-        authorizer.authn().reenter(self, scope, hold).await
+        authorizer.authn().reauthenticate(self, scope, locks).await
     }
 
     fn caller(&self) -> Caller<'_> {
@@ -145,16 +145,16 @@ impl CallerKind for ApiClient {
         scope: Scope,
         _: &'static str,
     ) -> Result<(Self, Tx<Read, P>, RequestAccess)> {
-        authorizer.tokens().enter(parts, scope).await
+        authorizer.tokens().authenticate(parts, scope).await
     }
 
     async fn authenticate_again<P: Owned>(
         &self,
         authorizer: &Authorizer,
         scope: Scope,
-        hold: WriteLocks,
+        locks: WriteLocks,
     ) -> Result<(Self, Tx<Write, P>, RequestAccess)> {
-        authorizer.tokens().reenter(self, scope, hold).await
+        authorizer.tokens().reauthenticate(self, scope, locks).await
     }
 
     fn caller(&self) -> Caller<'_> {
@@ -331,7 +331,7 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
     /// Looks the caller up again and compares. If anything differs, the decisions are made again.
     async fn authenticate_again(&mut self) -> Result<Tx<Write, <A::On as Resource>::Plane>> {
         let caller = self.who.caller();
-        let hold = WriteLocks {
+        let locks = WriteLocks {
             tenant: self.member.as_ref().map(|member| member.membership.tenant),
             user: caller.user(),
             client: caller.client(),
@@ -342,7 +342,7 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
                 .any(|(decision, _)| self.authorizer.gives_access(decision.action)),
             new_tenant: self.on.creates_tenant(),
         };
-        let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, hold).await?;
+        let (who, tx, entry) = self.who.authenticate_again(&self.authorizer, self.scope, locks).await?;
         let member = match (&self.member, &entry.membership) {
             (None, _) => None,
             (Some(_), Some(membership)) => {

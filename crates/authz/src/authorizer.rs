@@ -327,7 +327,7 @@ impl Authorizer {
         form: &[u8],
     ) -> Result<Error> {
         let Caller::Person(person) = caller else { return Ok(Error::StepUp(step_up.url("/"), None)) };
-        let (id, cookie) = self.0.authn.keep_form(person, action, path, form).await?;
+        let (id, cookie) = self.0.authn.defer_request(person, action, path, form).await?;
         Ok(Error::StepUp(step_up.url_of_form(id), Some(cookie)))
     }
 
@@ -375,7 +375,7 @@ impl StepUp {
 
     /// The same before a stored form is sent.
     fn url_of_form(self, id: Uuid) -> String {
-        format!("{}?kept={id}{}", self.page, self.hint())
+        format!("{}?deferred={id}{}", self.page, self.hint())
     }
 
     /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.

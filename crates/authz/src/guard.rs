@@ -1,4 +1,4 @@
-use authn::{LogoutNotice, SignedIn};
+use authn::{LogoutToken, SignedIn};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
@@ -13,7 +13,7 @@ mod sealed {
 
 /// What a handler takes as its first parameter, and what makes it safe to be reached: [`Public`] (anybody),
 /// [`SignedIn`] (a live session), [`Authorized<A>`] (a Cedar Allow), `Authorized<A, ApiClient>` (the same, for a client of the
-/// API), [`LogoutNotice`] (a verified message of a provider).
+/// API), [`LogoutToken`] (a verified message of a provider).
 pub trait Guard: sealed::Sealed {
     /// Its name in the table of routes.
     const NAME: &'static str;
@@ -63,9 +63,9 @@ impl<A: Action, By: CallerKind> Guard for Authorized<A, By> {
     type Mode = A::Mode;
 }
 
-impl sealed::Sealed for LogoutNotice {}
-impl Guard for LogoutNotice {
-    const NAME: &'static str = "LogoutNotice";
+impl sealed::Sealed for LogoutToken {}
+impl Guard for LogoutToken {
+    const NAME: &'static str = "LogoutToken";
     const FROM_BROWSER: bool = false;
     type Mode = Read;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use authn::SignedIn;
 use cedar_policy::{Context, Entities, EntityId, EntityUid, RestrictedExpression};
 use chrono::{DateTime, Utc};
-use tenancy::{Enrolled, Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
+use tenancy::{EnrolledFactors, Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
 use tokens::{ApiClient, Scopes};
 use uuid::Uuid;
 use web::{Error, Result};
@@ -203,7 +203,7 @@ pub(crate) struct RequestContext {
     passkey_age: Option<i64>,
     recovery_age: Option<i64>,
     totp_age: Option<i64>,
-    pub(crate) enrolled: Enrolled,
+    pub(crate) enrolled: EnrolledFactors,
     by_link: bool,
     sign_on: Option<EntityUid>,
     risk_score: i64,
@@ -245,7 +245,7 @@ impl RequestContext {
                 passkey_age: None,
                 recovery_age: None,
                 totp_age: None,
-                enrolled: Enrolled { passkey: false, totp: false },
+                enrolled: EnrolledFactors { passkey: false, totp: false },
                 by_link: false,
                 sign_on: None,
                 risk_score: 0,

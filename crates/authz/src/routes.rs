@@ -42,7 +42,7 @@ pub struct Route {
     pub method: &'static str,
     /// Path with its parameters in braces.
     pub path: String,
-    /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutNotice`.
+    /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutToken`.
     pub guard: &'static str,
     /// It is a route of the API: it takes tokens and signatures, and no cookies.
     pub api: bool,

@@ -27,7 +27,7 @@ pub enum Column {
     /// `identity.totp.secret`, of a person.
     Totp,
     /// `tenant.sign_on.client_secret`, of an organization.
-    SignOn,
+    IdentityProvider,
     /// `identity.signing_keys.private`.
     SigningKey,
     /// `tenant.api_clients.secret`, of a client that signs its requests.
@@ -36,14 +36,14 @@ pub enum Column {
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 4] = [Self::Totp, Self::SignOn, Self::SigningKey, Self::ApiClient];
+    pub const ALL: [Self; 4] = [Self::Totp, Self::IdentityProvider, Self::SigningKey, Self::ApiClient];
 
     /// Schema, table and column. The name is part of the key derivation, so it cannot change without re-encryption.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Totp => "identity.totp.secret",
-            Self::SignOn => "tenant.sign_on.client_secret",
+            Self::IdentityProvider => "tenant.sign_on.client_secret",
             Self::SigningKey => "identity.signing_keys.private",
             Self::ApiClient => "tenant.api_clients.secret",
         }

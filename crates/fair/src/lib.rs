@@ -1,8 +1,8 @@
 //! Nobody takes all of what everybody shares.
 //!
-//! [`Places`] are a fixed number of places for work that is done at the same time. Whoever asks for one names a key: a
-//! network, an organization, a provider. A key may hold no more places than are left free. So one key alone gets half of
-//! them, `n` keys that all want more get one part in `n + 1` each, and the last part is there for whoever comes next.
+//! A [`FairSemaphore`] has a fixed number of permits. Each caller names a key: a network, an organization, a provider. A key
+//! may hold no more permits than are left free. One key alone gets half of the permits. `n` busy keys get one part in `n + 1`
+//! each, and the last part stays free for the next key.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Places that keys share. A clone stands for the same places.
+/// A semaphore that keys share fairly. Clones share the same permits.
 #[derive(Clone)]
-pub struct Places<K: Eq + Hash + Clone>(Arc<Shared<K>>);
+pub struct FairSemaphore<K: Eq + Hash + Clone>(Arc<Shared<K>>);
 
 struct Shared<K: Eq + Hash + Clone> {
     state: Mutex<State<K>>,
@@ -23,38 +23,38 @@ struct Shared<K: Eq + Hash + Clone> {
 
 struct State<K: Eq + Hash + Clone> {
     free: usize,
-    /// Only keys that hold a place or wait for one.
+    /// Only keys that hold a permit or wait for one.
     keys: HashMap<K, Key<K>>,
-    /// The number of the next one who waits.
+    /// The number of the next waiter.
     next: u64,
 }
 
 struct Key<K: Eq + Hash + Clone> {
     held: usize,
-    waiting: VecDeque<(u64, oneshot::Sender<Place<K>>)>,
+    waiting: VecDeque<(u64, oneshot::Sender<Permit<K>>)>,
 }
 
-/// A place. It is free again when this is dropped.
-pub struct Place<K: Eq + Hash + Clone>(Option<(Arc<Shared<K>>, K)>);
+/// A permit. Dropping it releases it.
+pub struct Permit<K: Eq + Hash + Clone>(Option<(Arc<Shared<K>>, K)>);
 
-impl<K: Eq + Hash + Clone> Places<K> {
-    /// `total` places. Nobody waits for one longer than `longest_wait`.
+impl<K: Eq + Hash + Clone> FairSemaphore<K> {
+    /// A semaphore with `total` permits. Nobody waits for one longer than `longest_wait`.
     #[must_use]
     pub fn new(total: usize, longest_wait: Duration) -> Self {
         let state = Mutex::new(State { free: total, keys: HashMap::new(), next: 0 });
         Self(Arc::new(Shared { state, longest_wait }))
     }
 
-    /// A place for `key` if there is one now. `None`: the key holds as many as are free, or others of it wait.
+    /// A permit for `key` if there is one now. `None`: the key holds as many as are free, or has others waiting.
     #[must_use]
-    pub fn try_take(&self, key: K) -> Option<Place<K>> {
+    pub fn try_acquire(&self, key: K) -> Option<Permit<K>> {
         let mut state = self.0.lock();
         state.has_room(&key).then(|| state.hold(&self.0, key))
     }
 
-    /// A place for `key`, at once or after a wait. Those of one key wait in line. A place that becomes free goes to the key
-    /// that holds the fewest. `None`: there was none in time.
-    pub async fn take(&self, key: K) -> Option<Place<K>> {
+    /// A permit for `key`, at once or after a wait. Waiters of one key form a queue. A released permit goes to the key that
+    /// holds the fewest. `None`: there was none in time.
+    pub async fn acquire(&self, key: K) -> Option<Permit<K>> {
         let waiting = {
             let mut state = self.0.lock();
             if state.has_room(&key) {
@@ -66,7 +66,7 @@ impl<K: Eq + Hash + Clone> Places<K> {
             state.next += 1;
             waiting
         };
-        // A place that is given at the very moment in which the wait ends is dropped with the channel, and so free again.
+        // A permit that arrives as the wait ends is dropped with the channel, which releases it.
         let place = tokio::time::timeout(self.0.longest_wait, waiting).await.ok().and_then(Result::ok);
         if place.is_none() {
             self.0.lock().forget_the_gone();
@@ -74,7 +74,7 @@ impl<K: Eq + Hash + Clone> Places<K> {
         place
     }
 
-    /// How many are free.
+    /// The number of free permits.
     #[must_use]
     pub fn free(&self) -> usize {
         self.0.lock().free
@@ -99,10 +99,10 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    fn hold(&mut self, shared: &Arc<Shared<K>>, key: K) -> Place<K> {
+    fn hold(&mut self, shared: &Arc<Shared<K>>, key: K) -> Permit<K> {
         self.key(key.clone()).held += 1;
         self.free -= 1;
-        Place(Some((Arc::clone(shared), key)))
+        Permit(Some((Arc::clone(shared), key)))
     }
 
     fn release(&mut self, shared: &Arc<Shared<K>>, key: &K) {
@@ -116,8 +116,8 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    /// The key to give a place to: of those that may have one more, the one that holds the fewest, and of these the one
-    /// that has waited longest.
+    /// The key that gets the next permit. Of the keys that may have one more, it holds the fewest; among equals it has waited
+    /// longest.
     fn next_in_line(&self) -> Option<K> {
         let waits = |(key, known): (&K, &Key<K>)| {
             let (number, _) = known.waiting.front()?;
@@ -131,8 +131,8 @@ impl<K: Eq + Hash + Clone> State<K> {
         let Some((_, waiting)) = known.waiting.pop_front() else { return };
         known.held += 1;
         self.free -= 1;
-        if let Err(mut refused) = waiting.send(Place(Some((Arc::clone(shared), key.clone())))) {
-            // Gone meanwhile. Dropped as it is, it would ask for the lock that is held here.
+        if let Err(mut refused) = waiting.send(Permit(Some((Arc::clone(shared), key.clone())))) {
+            // The waiter has given up. Dropping the permit as it is would ask for the lock that is held here.
             refused.0 = None;
             known.held -= 1;
             self.free += 1;
@@ -140,7 +140,7 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    /// Keeps nothing of a key that neither holds nor wants a place.
+    /// Forgets keys that neither hold a permit nor wait for one.
     fn forget_the_gone(&mut self) {
         self.keys.retain(|_, known| {
             known.waiting.retain(|(_, place)| !place.is_closed());
@@ -149,7 +149,7 @@ impl<K: Eq + Hash + Clone> State<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Drop for Place<K> {
+impl<K: Eq + Hash + Clone> Drop for Permit<K> {
     fn drop(&mut self) {
         if let Some((shared, key)) = self.0.take() {
             shared.lock().release(&shared, &key);
@@ -157,15 +157,15 @@ impl<K: Eq + Hash + Clone> Drop for Place<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> fmt::Debug for Places<K> {
+impl<K: Eq + Hash + Clone> fmt::Debug for FairSemaphore<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").field("free", &self.free()).finish_non_exhaustive()
+        f.debug_struct("FairSemaphore").field("free", &self.free()).finish_non_exhaustive()
     }
 }
 
-impl<K: Eq + Hash + Clone> fmt::Debug for Place<K> {
+impl<K: Eq + Hash + Clone> fmt::Debug for Permit<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place")
+        f.write_str("Permit")
     }
 }
 
@@ -175,15 +175,15 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(1);
 
-    async fn fill(places: &Places<u8>, key: u8) -> Vec<Place<u8>> {
+    async fn fill(places: &FairSemaphore<u8>, key: u8) -> Vec<Permit<u8>> {
         let mut held = Vec::new();
-        while let Some(place) = places.take(key).await {
+        while let Some(place) = places.acquire(key).await {
             held.push(place);
         }
         held
     }
 
-    fn keys(places: &Places<u8>) -> usize {
+    fn keys(places: &FairSemaphore<u8>) -> usize {
         places.0.lock().keys.len()
     }
 
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_holds_no_more_places_than_are_left_free() {
         for (total, shares) in [(1, vec![1]), (2, vec![1, 1]), (4, vec![2, 1, 1]), (16, vec![8, 4, 2, 1, 1])] {
-            let places = Places::new(total, WAIT);
+            let places = FairSemaphore::new(total, WAIT);
             let mut held = Vec::new();
             for (key, share) in (0..).zip(&shares) {
                 let of_key = fill(&places, key).await;
@@ -199,9 +199,9 @@ mod tests {
                 held.push(of_key);
             }
             assert_eq!(places.free(), 0);
-            assert!(places.try_take(9).is_none());
+            assert!(places.try_acquire(9).is_none());
             drop(held);
-            assert!(places.try_take(9).is_some());
+            assert!(places.try_acquire(9).is_some());
             assert_eq!((places.free(), keys(&places)), (total, 0), "nothing is kept");
         }
     }
@@ -209,14 +209,14 @@ mod tests {
     // control: API-05
     #[tokio::test(start_paused = true)]
     async fn a_place_that_becomes_free_goes_to_the_key_that_holds_the_fewest() {
-        let places = Places::new(4, WAIT);
+        let places = FairSemaphore::new(4, WAIT);
         let mut greedy = fill(&places, 1).await;
         let other = fill(&places, 2).await;
-        let last = places.take(3).await.unwrap();
+        let last = places.acquire(3).await.unwrap();
         let wants = |key| {
             tokio::spawn({
                 let places = places.clone();
-                async move { places.take(key).await }
+                async move { places.acquire(key).await }
             })
         };
         let (more, late) = (wants(1), wants(4));
@@ -232,15 +232,15 @@ mod tests {
     // control: API-05
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_in_time_and_in_line_and_those_who_left_get_nothing() {
-        let places = Places::new(1, WAIT);
-        let held = places.take(1).await.unwrap();
+        let places = FairSemaphore::new(1, WAIT);
+        let held = places.acquire(1).await.unwrap();
         let began = tokio::time::Instant::now();
-        assert!(places.take(2).await.is_none());
+        assert!(places.acquire(2).await.is_none());
         assert_eq!((began.elapsed(), keys(&places)), (WAIT, 1), "nothing is kept of who left");
         let wants = || {
             tokio::spawn({
                 let places = places.clone();
-                async move { places.take(2).await }
+                async move { places.acquire(2).await }
             })
         };
         let (gone, first, second) = (wants(), wants(), wants());
@@ -255,12 +255,12 @@ mod tests {
 
     #[tokio::test]
     async fn no_place_is_lost_however_many_come_and_go() {
-        let places = Places::new(3, Duration::from_millis(2));
+        let places = FairSemaphore::new(3, Duration::from_millis(2));
         let tasks: Vec<_> = (0..400_u64)
             .map(|number| {
                 let places = places.clone();
                 tokio::spawn(async move {
-                    let place = places.take(number % 7).await;
+                    let place = places.acquire(number % 7).await;
                     tokio::time::sleep(Duration::from_micros(number % 50 * 20)).await;
                     drop(place);
                 })

@@ -2,110 +2,114 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use settings::{Rule, Setting};
-use tenancy::{Db, Keep};
+use tenancy::{Db, Retention};
 
-use crate::{Failure, Job, Kind, Work};
+use crate::{Failure, Job, JobHandler, JobKind};
 
-/// Deletes what has been kept for long enough, by the rule of each table: a few rows at a time, each time in a transaction of
-/// its own, so that nobody waits for it.
+/// Deletes expired rows by the retention rule of each table. It deletes a few rows at a time, each time in a transaction of its
+/// own, so nobody waits for it.
 #[derive(Debug)]
 pub struct Janitor {
     db: Db,
-    config: KeepingConfig,
-    rules: Vec<tenancy::Rule>,
+    config: RetentionConfig,
+    rules: Vec<tenancy::RetentionRule>,
 }
 
-/// The `[keeping]` section of the configuration.
+/// The `[retention]` section of the configuration.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeepingConfig {
-    /// Seconds after which the janitor looks again.
+pub struct RetentionConfig {
+    /// Seconds between two runs of the janitor.
     pub every_seconds: u32,
-    /// Days that sessions are kept after their end.
+    /// Days for which ended sessions are kept.
     pub sessions_days: u32,
-    /// Days that events, policy decisions and what they are about are kept. The database refuses less than a year.
+    /// Days for which events, policy decisions and what they are about are kept. The database refuses less than a year.
     pub records_days: u32,
 }
 
 /// What production accepts.
-pub const SETTINGS: &[Setting<KeepingConfig>] = &[
+pub const SETTINGS: &[Setting<RetentionConfig>] = &[
     Setting {
-        name: "keeping.every_seconds",
-        rule: Rule::Between(1, 3_600, |keeping| vec![keeping.every_seconds.into()]),
-        why: "What is over piles up until the janitor comes.",
+        name: "retention.every_seconds",
+        rule: Rule::Between(1, 3_600, |retention| vec![retention.every_seconds.into()]),
+        why: "Expired rows pile up until the janitor runs.",
     },
     Setting {
-        name: "keeping.sessions_days",
-        rule: Rule::Between(7, 3_650, |keeping| vec![keeping.sessions_days.into()]),
-        why: "A device that was used within this time is no new one; what is kept for ever grows for ever.",
+        name: "retention.sessions_days",
+        rule: Rule::Between(7, 3_650, |retention| vec![retention.sessions_days.into()]),
+        why: "A device used within this time does not count as new. Rows that are kept forever pile up forever.",
     },
     Setting {
-        name: "keeping.records_days",
-        rule: Rule::Between(365, 36_500, |keeping| vec![keeping.records_days.into()]),
-        why: "Whoever looks into what happened needs at least a year of it, and the database keeps that.",
+        name: "retention.records_days",
+        rule: Rule::Between(365, 36_500, |retention| vec![retention.records_days.into()]),
+        why: "An investigation needs at least a year of records. The database keeps that much.",
     },
 ];
 
 /// What is wrong with the configuration; the application does not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepingError {
-    /// Too often, or so seldom that tables grow.
+pub enum RetentionError {
+    /// Too often, or so rarely that tables grow.
     Every,
-    /// Too short to know a device again, or for ever.
+    /// Too short to recognize a device, or forever.
     Sessions,
-    /// Shorter than a year, which is what the database keeps them at least, or for ever.
+    /// Shorter than the year that the database enforces, or forever.
     Records,
 }
 
-impl std::error::Error for KeepingError {}
+impl std::error::Error for RetentionError {}
 
-impl std::fmt::Display for KeepingError {
+impl std::fmt::Display for RetentionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Every => "keeping.every_seconds: want 1 to 3600",
-            Self::Sessions => "keeping.sessions_days: want 7 to 3650",
-            Self::Records => "keeping.records_days: want 365 to 36500",
+            Self::Every => "retention.every_seconds: want 1 to 3600",
+            Self::Sessions => "retention.sessions_days: want 7 to 3650",
+            Self::Records => "retention.records_days: want 365 to 36500",
         })
     }
 }
 
 const DAY: u32 = 24 * 60 * 60;
-/// How long it works at most before it leaves the rest to the next period.
-const LONGEST: Duration = Duration::from_mins(4);
+/// Longest run. The rest is left to the next one.
+const MAX_RUN: Duration = Duration::from_mins(4);
 
 impl Janitor {
-    /// With the rules of every table.
-    pub fn new(db: Db, config: KeepingConfig, rules: Vec<tenancy::Rule>) -> Result<Self, KeepingError> {
+    /// Checks the configuration. `rules` are those of all tables.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of its range.
+    pub fn new(db: Db, config: RetentionConfig, rules: Vec<tenancy::RetentionRule>) -> Result<Self, RetentionError> {
         match config {
-            _ if !(1..=3_600).contains(&config.every_seconds) => Err(KeepingError::Every),
-            _ if !(7..=3_650).contains(&config.sessions_days) => Err(KeepingError::Sessions),
-            _ if !(365..=36_500).contains(&config.records_days) => Err(KeepingError::Records),
+            _ if !(1..=3_600).contains(&config.every_seconds) => Err(RetentionError::Every),
+            _ if !(7..=3_650).contains(&config.sessions_days) => Err(RetentionError::Sessions),
+            _ if !(365..=36_500).contains(&config.records_days) => Err(RetentionError::Records),
             _ => Ok(Self { db, config, rules }),
         }
     }
 
-    /// Deletes what there is, until it is time to stop.
-    async fn clean(&self, rule: &tenancy::Rule, began: Instant) -> Result<u64, tenancy::Error> {
+    /// Deletes the expired rows of one table until none are left or the run is over.
+    async fn clean(&self, rule: &tenancy::RetentionRule, began: Instant) -> Result<u64, tenancy::Error> {
         let days = |days: u32| Duration::from_secs(u64::from(days) * u64::from(DAY));
-        let keep = match rule.keep {
-            Keep::For(time) => time,
-            Keep::Sessions => days(self.config.sessions_days),
-            Keep::Records => days(self.config.records_days),
+        let keep = match rule.retention {
+            Retention::For(time) => time,
+            Retention::Sessions => days(self.config.sessions_days),
+            Retention::Records => days(self.config.records_days),
         };
         let mut deleted = 0;
-        while began.elapsed() < LONGEST {
+        while began.elapsed() < MAX_RUN {
             let mut tx = self.db.begin_janitor().await?;
             let step = sqlx::query(rule.sql()).bind(keep.as_secs_f64()).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             deleted += step;
-            if step < tenancy::Rule::STEP {
+            if step < tenancy::RetentionRule::STEP {
                 break;
             }
         }
         Ok(deleted)
     }
 
-    /// Says in the log what waits and what was given up.
+    /// Logs how many jobs wait and how many failed.
     async fn report(&self) -> Result<(), tenancy::Error> {
         let mut tx = self.db.begin_jobs().await?;
         let kinds = sqlx::query!(
@@ -127,13 +131,17 @@ impl Janitor {
     }
 }
 
-impl Work for Janitor {
+impl JobHandler for Janitor {
     type Payload = ();
 
-    const KIND: Kind =
-        Kind { name: "janitor", places: 1, patience: Duration::from_mins(5), give_up: Duration::from_hours(1) };
+    const KIND: JobKind = JobKind {
+        name: "janitor",
+        concurrency: 1,
+        timeout: Duration::from_mins(5),
+        retry_for: Duration::from_hours(1),
+    };
 
-    fn every(&self) -> Option<Duration> {
+    fn interval(&self) -> Option<Duration> {
         Some(Duration::from_secs(self.config.every_seconds.into()))
     }
 

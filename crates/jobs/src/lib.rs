@@ -1,35 +1,35 @@
-//! What is to be done later is done if, and only if, its cause was committed, and what became of it is said once.
+//! A job runs if, and only if, its cause was committed, and its outcome is stored once.
 //!
-//! A [`NewJob`] is a row, written in the transaction of what makes it necessary. Whoever owns its kind does the [`Work`]: a
-//! [`Worker`] in each process takes what is due, with a lease, has the world asked while no transaction is open, and deletes the
-//! row. A worker whose lease is over says nothing any more: it is fenced by the count of tries. So the world may be asked
-//! twice, where a process dies in between, and every kind of work has to bear that; the row is settled once.
+//! A [`NewJob`] is a row, written in the transaction of its cause. Each kind of job has a [`JobHandler`]. A [`Worker`] in each
+//! process leases the jobs that are due, runs their handlers while no transaction is open, and deletes the rows. A worker whose
+//! lease has expired cannot store an outcome: the count of attempts fences it off. A handler may therefore run twice, if a
+//! process dies, and has to tolerate that. The row is settled once.
 //!
-//! Owners (organizations, and people outside any) take turns, and what somebody waits for goes first.
+//! Owners (organizations, and people outside any) take turns. Urgent jobs go first.
 
+mod handler;
 mod janitor;
 mod new;
-mod pace;
 mod queue;
-mod work;
+mod throttle;
 mod worker;
 
-pub use janitor::{Janitor, KeepingConfig, KeepingError, SETTINGS};
+pub use handler::{Failure, Job, JobHandler, JobKind};
+pub use janitor::{Janitor, RetentionConfig, RetentionError, SETTINGS};
 pub use new::NewJob;
-pub use pace::{Pace, pace};
-pub use work::{Failure, Job, Kind, Work};
+pub use throttle::{Throttle, throttle};
 pub use worker::Worker;
 
 use std::time::Duration;
 
-use tenancy::{HOUR, Keep, Rule, keep};
+use tenancy::{HOUR, Retention, RetentionRule, retention_rule};
 
-/// How long what is here is kept.
-pub const KEEPING: &[Rule] = &[
-    keep!("jobs.queue", "id", "failed_at", Keep::For(Duration::from_hours(30 * 24))),
-    keep!("jobs.queue", "id", "expires_at", HOUR),
-    keep!("jobs.paces", "key", "free_at", HOUR),
+/// Retention of the rows of this crate.
+pub const RETENTION: &[RetentionRule] = &[
+    retention_rule!("jobs.queue", "id", "failed_at", Retention::For(Duration::from_hours(30 * 24))),
+    retention_rule!("jobs.queue", "id", "expires_at", HOUR),
+    retention_rule!("jobs.paces", "key", "free_at", HOUR),
 ];
 
-/// Whose turn jobs take that are nobody's: an id that nobody has.
-const NOBODY: uuid::Uuid = uuid::Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000);
+/// The owner of jobs that belong to nobody: an id that nobody has.
+const NO_OWNER: uuid::Uuid = uuid::Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000);

@@ -5,22 +5,22 @@ use serde_json::Value;
 use tenancy::{Plane, Tx, UserId, Write};
 use uuid::Uuid;
 
-/// Longest payload, in bytes of JSON. Ten of them fit into a row.
-const LONGEST: usize = 96 * 1024;
+/// Largest payload, in bytes of JSON. Ten of them fit into a row.
+const MAX_PAYLOAD: usize = 96 * 1024;
 
 /// A job that is not queued yet.
 #[derive(Clone, Debug)]
 pub struct NewJob<'a, P> {
-    /// Which [`Work`](crate::Work) does it.
+    /// Which [`JobHandler`](crate::JobHandler) does it.
     pub kind: &'static str,
-    /// The person whose turn it takes. In a transaction of an organization it takes the turn of that.
+    /// The person it counts for. In a transaction of an organization it counts for the organization.
     pub owner: UserId,
-    /// Of one owner, kind and key one job waits: what is queued meanwhile is added to its payloads, up to ten.
+    /// Only one job waits for each owner, kind and key. Others are added to its payloads, up to ten.
     pub key: Option<&'a str>,
-    /// Somebody waits for it: it goes before what is not urgent.
+    /// Somebody waits for it. It goes before jobs that are not urgent.
     pub urgent: bool,
-    /// How long it is worth doing. `None`: until it is done or given up.
-    pub good_for: Option<Duration>,
+    /// How long it is worth running. `None`: until it succeeds or fails.
+    pub valid_for: Option<Duration>,
     /// What people see of it.
     pub about: &'a str,
     /// What it says.
@@ -36,7 +36,7 @@ impl<P: Serialize> NewJob<'_, P> {
     /// The same, or the same work for nothing, so that time does not tell which.
     pub async fn queue_if<T: Plane>(&self, tx: &mut Tx<Write, T>, really: bool, by: &Actor) -> Result<(), sqlx::Error> {
         let payload = self.payload()?;
-        let (id, owner, seconds) = (Uuid::now_v7(), self.owner.uuid(), self.good_for.map(Duration::as_seconds_f64));
+        let (id, owner, seconds) = (Uuid::now_v7(), self.owner.uuid(), self.valid_for.map(Duration::as_seconds_f64));
         let Some(key) = self.key else {
             sqlx::query!(
                 "insert into jobs.queue (id, kind, tenant_id, owner, urgent, payloads, about, request_id, expires_at)
@@ -83,7 +83,7 @@ impl<P: Serialize> NewJob<'_, P> {
 
     fn payload(&self) -> Result<Value, sqlx::Error> {
         let payload = serde_json::to_value(self.payload).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        if payload.to_string().len() > LONGEST {
+        if payload.to_string().len() > MAX_PAYLOAD {
             return Err(sqlx::Error::Encode(format!("a payload of {} is too long", self.kind).into()));
         }
         Ok(payload)

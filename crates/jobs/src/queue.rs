@@ -1,4 +1,4 @@
-//! The rows of the queue: taking them, and saying what became of them.
+//! The rows of the queue: leasing them, and storing the outcome.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 use tenancy::{Db, Error, Jobs, TenantId, Tx, Write};
 use uuid::Uuid;
 
-use crate::{Kind, NOBODY};
+use crate::{JobKind, NO_OWNER};
 
-/// A row that was taken.
-pub(crate) struct Taken {
+/// A leased row.
+pub(crate) struct LeasedJob {
     pub(crate) id: Uuid,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) owner: Uuid,
@@ -18,24 +18,24 @@ pub(crate) struct Taken {
     pub(crate) about: String,
     pub(crate) request: Uuid,
     pub(crate) tries: i32,
-    /// It was tried for long enough.
+    /// It was retried for long enough.
     pub(crate) last_try: bool,
 }
 
-/// Takes what is due: the oldest of each owner, those first that come after `after`, and none of who is `busy`.
+/// Leases jobs that are due: the oldest of each owner, beginning with the owner after `after`, and none of the owners in `busy`.
 ///
-/// Owners are found one after the other in the index, so what one of them has waiting costs the others nothing.
-pub(crate) async fn take(
+/// Owners are found one after the other in the index, so a long queue of one owner does not slow down the others.
+pub(crate) async fn lease(
     db: &Db,
-    kind: &Kind,
+    kind: &JobKind,
     urgent: bool,
     after: Uuid,
     busy: &[Uuid],
     limit: usize,
-) -> Result<Vec<Taken>, Error> {
+) -> Result<Vec<LeasedJob>, Error> {
     let mut tx = db.begin_jobs().await?;
     let taken = sqlx::query_as!(
-        Taken,
+        LeasedJob,
         r#"with recursive turns (owner) as (
              (select q.owner from jobs.queue q
                where q.kind = $1 and q.urgent = $2 and q.failed_at is null and q.owner > $3 order by q.owner limit 1)
@@ -61,8 +61,8 @@ pub(crate) async fn take(
         after,
         busy,
         i64::try_from(limit).unwrap_or(i64::MAX),
-        (kind.patience + LEASE).as_secs_f64(),
-        kind.give_up.as_secs_f64(),
+        (kind.timeout + EXTRA_LEASE).as_secs_f64(),
+        kind.retry_for.as_secs_f64(),
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -70,11 +70,11 @@ pub(crate) async fn take(
     Ok(taken)
 }
 
-/// How much longer than its kind has patience a job is leased.
-const LEASE: Duration = Duration::from_mins(2);
+/// How much longer than its timeout a job is leased.
+const EXTRA_LEASE: Duration = Duration::from_mins(2);
 
-/// It is done. `false`: somebody else has it now.
-pub(crate) async fn done(db: &Db, job: &Taken) -> Result<bool, Error> {
+/// Deletes a job that succeeded. `false`: another worker has it now.
+pub(crate) async fn complete(db: &Db, job: &LeasedJob) -> Result<bool, Error> {
     let mut tx = db.begin_jobs().await?;
     let deleted = sqlx::query!("delete from jobs.queue where id = $1 and tries = $2", job.id, job.tries);
     let ours = deleted.execute(&mut *tx).await?.rows_affected() == 1;
@@ -82,9 +82,9 @@ pub(crate) async fn done(db: &Db, job: &Taken) -> Result<bool, Error> {
     Ok(ours)
 }
 
-/// It is tried again: after 5, 10, 20 minutes and so on, at most an hour, and up to a quarter longer, so that not everything
-/// that failed together comes together.
-pub(crate) async fn again(db: &Db, job: &Taken) -> Result<bool, Error> {
+/// Schedules a retry after 5, 10, 20 minutes and so on, at most an hour. Up to a quarter is added at random, so that jobs that
+/// failed together are not retried together.
+pub(crate) async fn retry(db: &Db, job: &LeasedJob) -> Result<bool, Error> {
     let mut tx = db.begin_jobs().await?;
     let postponed = sqlx::query!(
         "update jobs.queue
@@ -98,8 +98,9 @@ pub(crate) async fn again(db: &Db, job: &Taken) -> Result<bool, Error> {
     Ok(ours)
 }
 
-/// It was not tried, and waits. More is added to it meanwhile; where a newer one of its key waits already, it goes into that.
-pub(crate) async fn not_before(db: &Db, job: &Taken, wait: Duration) -> Result<bool, Error> {
+/// Postpones a job that was not attempted. More payloads may be added while it waits. If a newer job with its key already waits,
+/// it is merged into that one.
+pub(crate) async fn postpone(db: &Db, job: &LeasedJob, wait: Duration) -> Result<bool, Error> {
     let mut tx = db.begin_jobs().await?;
     let into_newer = sqlx::query!(
         "with mine as (
@@ -125,29 +126,29 @@ pub(crate) async fn not_before(db: &Db, job: &Taken, wait: Duration) -> Result<b
         job.tries,
         wait.as_secs_f64(),
     );
-    // A newer one that was queued in this moment: the note is made again, and finds it.
+    // If a newer one was queued at this moment, the caller tries again and finds it.
     let ours = postponed.execute(&mut *tx).await?.rows_affected() == 1;
     tx.commit().await?;
     Ok(ours)
 }
 
-/// It is given up, and stays as a dead letter. The transaction goes on with what else its kind notes; `None`: somebody else
-/// has it now.
-pub(crate) async fn give_up(db: &Db, job: &Taken, why: &str) -> Result<Option<Tx<Write, Jobs>>, Error> {
+/// Marks a job as failed. It stays as a dead letter. The handler continues the transaction. `None`: another worker has the job
+/// now.
+pub(crate) async fn fail(db: &Db, job: &LeasedJob, why: &str) -> Result<Option<Tx<Write, Jobs>>, Error> {
     let mut tx = db.begin_jobs().await?;
     let why: String = why.chars().take(200).collect();
-    let given_up = sqlx::query!(
+    let on_failure = sqlx::query!(
         "update jobs.queue set failed_at = now(), failure = $3 where id = $1 and tries = $2",
         job.id,
         job.tries,
         if why.is_empty() { "no reason" } else { &why },
     );
-    let ours = given_up.execute(&mut *tx).await?.rows_affected() == 1;
+    let ours = on_failure.execute(&mut *tx).await?.rows_affected() == 1;
     Ok(ours.then_some(tx))
 }
 
-/// Queues the job of this period, unless somebody has.
-pub(crate) async fn period(db: &Db, kind: &Kind, every: Duration) -> Result<(), Error> {
+/// Queues the scheduled job of this interval, unless another process has.
+pub(crate) async fn schedule(db: &Db, kind: &JobKind, every: Duration) -> Result<(), Error> {
     let mut tx = db.begin_jobs().await?;
     sqlx::query!(
         "with begun as (
@@ -161,7 +162,7 @@ pub(crate) async fn period(db: &Db, kind: &Kind, every: Duration) -> Result<(), 
         kind.name,
         every.as_secs_f64(),
         Uuid::now_v7(),
-        NOBODY,
+        NO_OWNER,
     )
     .execute(&mut *tx)
     .await?;

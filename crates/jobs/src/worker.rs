@@ -8,24 +8,24 @@ use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use crate::queue::{self, Taken};
-use crate::{Failure, Job, Kind, Work};
+use crate::queue::{self, LeasedJob};
+use crate::{Failure, Job, JobHandler, JobKind};
 
-/// How often the queue is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often it is looked whether a period has begun, at most.
-const PERIODS: Duration = Duration::from_secs(15);
-/// Places that only what is urgent may take, besides those of the kind.
-const URGENT_PLACES: usize = 4;
-/// Longest wait for what is being done when the process stops.
-const STOP: Duration = Duration::from_secs(10);
-/// How often it is tried to note what became of a job.
-const NOTES: usize = 5;
+/// How often the queue is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often scheduled jobs are checked, at most.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(15);
+/// Concurrency for urgent jobs alone, in addition to that of the kind.
+const URGENT_CONCURRENCY: usize = 4;
+/// How long running jobs may take to finish when the process stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts to store the outcome of a job.
+const SETTLE_ATTEMPTS: usize = 5;
 
-/// Does what is queued: one task for each kind that was given to it, so that no kind waits for another.
+/// Runs queued jobs, with one task for each kind, so no kind waits for another.
 ///
-/// What is not done is tried again, with longer and longer pauses, for as long as its kind says. Then, or at once where it can
-/// never be done, it is given up: it stays as a dead letter with the reason, which the log tells.
+/// A job that fails is retried with growing pauses for as long as its kind says. A job that cannot succeed, or was retried for
+/// long enough, fails permanently: it stays as a dead letter with the reason, which is also logged.
 #[derive(Clone, Debug)]
 pub struct Worker(Arc<Inner>);
 
@@ -37,20 +37,24 @@ struct Inner {
 }
 
 impl Worker {
-    /// One that does nothing yet.
+    /// A worker without handlers.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self(Arc::new(Inner { db, stop: watch::channel(false).0, tasks: Mutex::default() }))
     }
 
-    /// Starts doing the jobs of a kind.
-    pub async fn start<W: Work>(&self, work: W) {
-        let kind =
-            Doing { db: self.0.db.clone(), work: Arc::new(work), after: [Uuid::nil(); 2], running: Running::default() };
+    /// Starts to run the jobs of a kind.
+    pub async fn start<W: JobHandler>(&self, work: W) {
+        let kind = KindRunner {
+            db: self.0.db.clone(),
+            work: Arc::new(work),
+            after: [Uuid::nil(); 2],
+            running: RunningJobs::default(),
+        };
         self.0.tasks.lock().await.push(tokio::spawn(kind.run(self.0.stop.subscribe())));
     }
 
-    /// Finishes what is being done, for a moment, and stops. What waits is done by the next process.
+    /// Waits briefly for running jobs, then stops. The next process runs the others.
     pub async fn close(&self) {
         let _ = self.0.stop.send(true);
         for task in self.0.tasks.lock().await.drain(..) {
@@ -59,34 +63,34 @@ impl Worker {
     }
 }
 
-/// The jobs of one kind, in this process.
-struct Doing<W> {
+/// Runs the jobs of one kind in this process.
+struct KindRunner<W> {
     db: Db,
     work: Arc<W>,
-    /// Whose turn was last, of what is not urgent and of what is.
+    /// The last owner served: of normal jobs, and of urgent ones.
     after: [Uuid; 2],
-    running: Running,
+    running: RunningJobs,
 }
 
-/// What is being done, and for whom.
+/// The running jobs and their owners.
 #[derive(Default)]
-struct Running {
+struct RunningJobs {
     tasks: JoinSet<()>,
     owners: HashMap<Id, Uuid>,
 }
 
-impl Running {
-    /// Those for whom half of the places are taken.
-    fn busy(&self, kind: &Kind) -> Vec<Uuid> {
+impl RunningJobs {
+    /// The owners whose jobs use half of the concurrency.
+    fn busy(&self, kind: &JobKind) -> Vec<Uuid> {
         let mut counts: HashMap<Uuid, usize> = HashMap::new();
         for owner in self.owners.values() {
             *counts.entry(*owner).or_default() += 1;
         }
-        let most = kind.places.div_ceil(2);
+        let most = kind.concurrency.div_ceil(2);
         counts.into_iter().filter(|(_, count)| *count >= most).map(|(owner, _)| owner).collect()
     }
 
-    /// Waits until one is done; for ever where there is none.
+    /// Waits until a job finishes. Without running jobs it never returns.
     async fn next(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
@@ -100,16 +104,16 @@ impl Running {
     }
 }
 
-impl<W: Work> Doing<W> {
+impl<W: JobHandler> KindRunner<W> {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut next_period = Instant::now();
-        let look = self.work.every().map_or(LOOK, |every| PERIODS.min(every).max(LOOK));
+        let look = self.work.interval().map_or(POLL_INTERVAL, |every| SCHEDULE_INTERVAL.min(every).max(POLL_INTERVAL));
         loop {
-            if let Some(every) = self.work.every()
+            if let Some(every) = self.work.interval()
                 && next_period <= Instant::now()
             {
-                match queue::period(&self.db, &W::KIND, every).await {
-                    Ok(()) => next_period = Instant::now() + PERIODS.min(every),
+                match queue::schedule(&self.db, &W::KIND, every).await {
+                    Ok(()) => next_period = Instant::now() + SCHEDULE_INTERVAL.min(every),
                     Err(error) => tracing::error!(%error, kind = W::KIND.name, "a job that is due again is not queued"),
                 }
             }
@@ -123,7 +127,7 @@ impl<W: Work> Doing<W> {
             }
         }
         let rest = async { while self.running.tasks.join_next().await.is_some() {} };
-        if timeout(STOP, rest).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, rest).await.is_err() {
             tracing::warn!(
                 kind = W::KIND.name,
                 "jobs were not finished; they are tried again when their leases are over"
@@ -131,18 +135,18 @@ impl<W: Work> Doing<W> {
         }
     }
 
-    /// Takes as much as there are places for, what is urgent first.
+    /// Leases jobs up to the concurrency of the kind, urgent ones first.
     async fn fill(&mut self) -> Result<(), tenancy::Error> {
-        let places = W::KIND.places;
-        for (urgent, places) in [(true, places + URGENT_PLACES), (false, places)] {
+        let places = W::KIND.concurrency;
+        for (urgent, places) in [(true, places + URGENT_CONCURRENCY), (false, places)] {
             while let free @ 1.. = places.saturating_sub(self.running.tasks.len()) {
                 let after = self.after[usize::from(urgent)];
-                let taken = queue::take(&self.db, &W::KIND, urgent, after, &self.running.busy(&W::KIND), free).await?;
+                let taken = queue::lease(&self.db, &W::KIND, urgent, after, &self.running.busy(&W::KIND), free).await?;
                 let last = taken.iter().map(|job| job.owner).max();
                 if last.is_none() && after.is_nil() {
                     break;
                 }
-                // After the last of them it is the turn of the first again.
+                // After the last owner, start over with the first.
                 self.after[usize::from(urgent)] = last.unwrap_or_default();
                 for job in taken {
                     self.start(job);
@@ -152,17 +156,18 @@ impl<W: Work> Doing<W> {
         Ok(())
     }
 
-    fn start(&mut self, taken: Taken) {
+    fn start(&mut self, taken: LeasedJob) {
         let (db, work, owner) = (self.db.clone(), self.work.clone(), taken.owner);
         let task = self.running.tasks.spawn(async move {
             let payloads: Result<Vec<_>, _> = taken.payloads.iter().cloned().map(serde_json::from_value).collect();
             let Ok(payloads) = payloads else {
                 let job = Job { payloads: Vec::new(), ..Job::of(&taken) };
-                return settle(&db, &*work, &taken, &job, Err(Failure::Never("it cannot be read".to_owned()))).await;
+                return settle(&db, &*work, &taken, &job, Err(Failure::Permanent("it cannot be read".to_owned())))
+                    .await;
             };
             let job = Job { payloads, ..Job::of(&taken) };
-            let outcome = timeout(W::KIND.patience, work.run(&job)).await;
-            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Again("it took too long".to_owned())));
+            let outcome = timeout(W::KIND.timeout, work.run(&job)).await;
+            let outcome = outcome.unwrap_or_else(|_| Err(Failure::Retry("it took too long".to_owned())));
             settle(&db, &*work, &taken, &job, outcome).await;
         });
         self.running.owners.insert(task.id(), owner);
@@ -170,7 +175,7 @@ impl<W: Work> Doing<W> {
 }
 
 impl<P> Job<P> {
-    fn of(taken: &Taken) -> Self {
+    fn of(taken: &LeasedJob) -> Self {
         Self {
             id: taken.id,
             tenant: taken.tenant,
@@ -183,19 +188,25 @@ impl<P> Job<P> {
     }
 }
 
-/// Notes what became of a job, with some patience: one that is done and not noted is done again.
-async fn settle<W: Work>(db: &Db, work: &W, taken: &Taken, job: &Job<W::Payload>, outcome: Result<(), Failure>) {
+/// Stores the outcome of a job. It tries several times, because a job whose outcome is lost runs again.
+async fn settle<W: JobHandler>(
+    db: &Db,
+    work: &W,
+    taken: &LeasedJob,
+    job: &Job<W::Payload>,
+    outcome: Result<(), Failure>,
+) {
     let kind = W::KIND.name;
     let outcome = match outcome {
-        Err(Failure::Again(reason)) if taken.last_try => Err(Failure::Never(reason)),
+        Err(Failure::Retry(reason)) if taken.last_try => Err(Failure::Permanent(reason)),
         other => other,
     };
     match &outcome {
-        Err(Failure::Never(reason)) => tracing::error!(job = %taken.id, kind, reason, "a job was given up"),
-        Err(Failure::Again(reason)) => tracing::warn!(job = %taken.id, kind, reason, "a job failed; it is tried again"),
-        Ok(()) | Err(Failure::NotBefore(_)) => {}
+        Err(Failure::Permanent(reason)) => tracing::error!(job = %taken.id, kind, reason, "a job was given up"),
+        Err(Failure::Retry(reason)) => tracing::warn!(job = %taken.id, kind, reason, "a job failed; it is tried again"),
+        Ok(()) | Err(Failure::Postpone(_)) => {}
     }
-    for _ in 0..NOTES {
+    for _ in 0..SETTLE_ATTEMPTS {
         match note(db, work, taken, job, &outcome).await {
             Ok(true) => return,
             Ok(false) => {
@@ -204,24 +215,24 @@ async fn settle<W: Work>(db: &Db, work: &W, taken: &Taken, job: &Job<W::Payload>
             }
             Err(error) => tracing::error!(%error, job = %taken.id, kind, "what became of a job is not noted"),
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn note<W: Work>(
+async fn note<W: JobHandler>(
     db: &Db,
     work: &W,
-    taken: &Taken,
+    taken: &LeasedJob,
     job: &Job<W::Payload>,
     outcome: &Result<(), Failure>,
 ) -> Result<bool, tenancy::Error> {
     match outcome {
-        Ok(()) => queue::done(db, taken).await,
-        Err(Failure::Again(_)) => queue::again(db, taken).await,
-        Err(Failure::NotBefore(wait)) => queue::not_before(db, taken, *wait).await,
-        Err(Failure::Never(reason)) => {
-            let Some(mut tx) = queue::give_up(db, taken, reason).await? else { return Ok(false) };
-            work.given_up(&mut tx, job).await?;
+        Ok(()) => queue::complete(db, taken).await,
+        Err(Failure::Retry(_)) => queue::retry(db, taken).await,
+        Err(Failure::Postpone(wait)) => queue::postpone(db, taken, *wait).await,
+        Err(Failure::Permanent(reason)) => {
+            let Some(mut tx) = queue::fail(db, taken, reason).await? else { return Ok(false) };
+            work.on_failure(&mut tx, job).await?;
             tx.commit().await?;
             Ok(true)
         }

@@ -9,7 +9,7 @@ use settings::{Rule, Setting};
 use url::Url;
 
 /// Longest wait for a connection to the server.
-const CONNECT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The `[mail]` section of the configuration.
 #[derive(Debug, Deserialize)]
@@ -94,6 +94,6 @@ impl Server {
             return Err(ConfigError::Placeholder);
         }
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| ConfigError::Url)?;
-        Ok(Self { transport: builder.timeout(Some(CONNECT)).build(), from })
+        Ok(Self { transport: builder.timeout(Some(CONNECT_TIMEOUT)).build(), from })
     }
 }

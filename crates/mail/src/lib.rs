@@ -1,8 +1,8 @@
-//! No mail is sent for what did not happen, and none is lost for what did.
+//! No email is sent for what did not happen, and none is lost for what did.
 //!
-//! A [`Mail`] is a job, queued in the transaction of what it tells of. The [`Sender`] hands it to the mail server, again and
-//! again until the server has it. All mail goes through it, so here it is counted, by who is written to and by who has them
-//! written to: what is too much waits, and what waits for one person becomes one mail.
+//! A [`Mail`] is a job, queued in the transaction of its cause. The [`Sender`] hands it to the mail server and retries until the
+//! server accepts it. All email goes through it, so this crate throttles email per recipient and per sender. Emails that wait
+//! for one person are combined into one.
 
 mod config;
 mod mail;
@@ -11,9 +11,13 @@ mod sender;
 use std::time::Duration;
 
 pub use config::{Config, ConfigError, SETTINGS};
-pub use mail::{Letter, Mail};
+pub use mail::{Mail, QueuedMail};
 pub use sender::Sender;
 
-/// Eight at a time, each within two minutes (all commands together), for three days.
-const KIND: jobs::Kind =
-    jobs::Kind { name: "mail", places: 8, patience: Duration::from_mins(2), give_up: Duration::from_hours(72) };
+/// Eight at a time, two minutes for each (all SMTP commands together), retried for three days.
+const KIND: jobs::JobKind = jobs::JobKind {
+    name: "mail",
+    concurrency: 8,
+    timeout: Duration::from_mins(2),
+    retry_for: Duration::from_hours(72),
+};

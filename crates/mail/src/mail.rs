@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::KIND;
 
-/// A mail in plain text.
+/// An email in plain text.
 #[derive(Clone, Debug)]
 pub struct Mail {
     /// What it is about, for operators: `invitation`, `passkey.enrolled`.
@@ -16,28 +16,32 @@ pub struct Mail {
     pub subject: String,
     /// The text, lines ending in LF.
     pub text: String,
-    /// How long it is worth sending. `None`: until the server has it, or it is given up. What is good for a while is what
-    /// people wait for, so it goes first.
-    pub good_for: Option<Duration>,
+    /// How long it is worth sending. `None`: until the server accepts it or it fails. Somebody waits for an email that expires,
+    /// so it goes first.
+    pub valid_for: Option<Duration>,
 }
 
-/// A mail as it stands in the queue: made of a [`Mail`] alone.
+/// An email in the queue. Only a [`Mail`] makes one.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Letter {
+pub struct QueuedMail {
     pub(crate) kind: String,
     pub(crate) to: String,
     pub(crate) subject: String,
     pub(crate) text: String,
-    /// Whoever made it necessary: the person or the service account.
+    /// The person or service account that caused it.
     pub(crate) by: Option<Uuid>,
     /// Somebody waits for it.
     pub(crate) urgent: bool,
 }
 
 impl Mail {
-    /// Queues it for an address. It is sent once `tx` is committed, and never if it is not.
+    /// Queues it for an address. It is sent once `tx` is committed, and never if `tx` is rolled back.
     ///
-    /// Whoever lets people have mail sent to addresses counts it: see `authn::RateLimit`.
+    /// A caller that lets people send email to arbitrary addresses must limit that: see `authn::RateLimit`.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses the statement, or the email is too long.
     pub async fn queue_to_address<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -48,21 +52,25 @@ impl Mail {
         self.queue(tx, Some(address), owner, None, by).await
     }
 
-    /// Queues it for a person whom the transaction sees, at their verified address. Somebody without one gets none: an
-    /// address that nobody has verified may be anybody's.
+    /// Queues it for a person that the transaction can see, at their verified email address. A person without one gets no
+    /// email: an unverified address may be anybody's.
     ///
-    /// Mails of one kind to one person that wait at the same time become one, but those that somebody waits for.
+    /// Emails of one kind that wait for one person are combined, except urgent ones.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses a statement, or the email is too long.
     pub async fn queue_to<P: Plane>(&self, tx: &mut Tx<Write, P>, user: UserId, by: &Actor) -> Result<(), sqlx::Error> {
         let address = sqlx::query_scalar!(
             "select email from identity.users where id = $1 and verified_email is not null",
             user.uuid(),
         );
         let address = address.fetch_optional(&mut **tx).await?;
-        let key = self.good_for.is_none().then(|| format!("{} {user}", self.kind));
+        let key = self.valid_for.is_none().then(|| format!("{} {user}", self.kind));
         self.queue(tx, address.as_deref(), user, key.as_deref(), by).await
     }
 
-    /// As much work whether or not there is an address, so that time does not tell.
+    /// Does the same work with and without an address, so the response time reveals nothing.
     async fn queue<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -71,20 +79,20 @@ impl Mail {
         key: Option<&str>,
         by: &Actor,
     ) -> Result<(), sqlx::Error> {
-        let letter = Letter {
+        let letter = QueuedMail {
             kind: self.kind.to_owned(),
             to: address.unwrap_or_default().to_owned(),
             subject: self.subject.clone(),
             text: self.text.clone(),
             by: by.member(),
-            urgent: self.good_for.is_some(),
+            urgent: self.valid_for.is_some(),
         };
         let job = NewJob {
             kind: KIND.name,
             owner,
             key,
             urgent: letter.urgent,
-            good_for: self.good_for,
+            valid_for: self.valid_for,
             about: &letter.to,
             payload: &letter,
         };

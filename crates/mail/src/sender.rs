@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use audit::{Actor, Event};
-use jobs::{Failure, Job, Kind, Pace, Work, pace};
+use jobs::{Failure, Job, JobHandler, JobKind, Throttle, throttle};
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::{AsyncTransport, Message};
@@ -9,22 +9,24 @@ use serde_json::json;
 use tenancy::{Db, Jobs, Tx, Write};
 
 use crate::config::{Config, ConfigError, Server};
-use crate::mail::Letter;
+use crate::mail::QueuedMail;
 
-/// Mails of one kind to one address. The next ones wait, and become one.
-const TO: Pace = Pace { name: "mail to", burst: 5, period: Duration::from_mins(10), longest: Duration::from_mins(10) };
-/// Mails of all kinds that one person has sent to others.
-const BY: Pace = Pace { name: "mail by", burst: 60, period: Duration::from_secs(10), longest: Duration::from_mins(10) };
+/// Emails of one kind to one address. Further ones wait and are combined.
+const PER_RECIPIENT: Throttle =
+    Throttle { name: "mail to", burst: 5, period: Duration::from_mins(10), max_wait: Duration::from_mins(10) };
+/// Emails of all kinds that one person causes.
+const PER_SENDER: Throttle =
+    Throttle { name: "mail by", burst: 60, period: Duration::from_secs(10), max_wait: Duration::from_mins(10) };
 
-/// Enhanced status codes (RFC 3463) that say of the recipient that there is none. Whatever else a server refuses may be
-/// about us, and gets better when we do.
+/// Enhanced status codes (RFC 3463) for a recipient that does not exist. Any other refusal may be about our own setup, so it is
+/// retried.
 const NO_RECIPIENT: [&str; 5] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
 
-/// Hands mails to the server.
+/// Hands emails to the server.
 ///
-/// A process that dies between the server's answer and its note of it leaves a mail that is sent again, under the same
-/// Message-ID. One that is given up, for instance because the server says that there is no such recipient, stands in the audit
-/// log as `mail.undeliverable`.
+/// If a process dies after the server accepts an email and before that is stored, the email is sent again under the same
+/// Message-ID. An email that fails permanently, such as one to a recipient that does not exist, is recorded in the audit log as
+/// `mail.undeliverable`.
 #[derive(Debug)]
 pub struct Sender {
     server: Server,
@@ -32,15 +34,19 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// The server is not asked yet: one that is down must not keep the application from starting.
+    /// Checks the configuration. It does not connect yet: a server that is down must not stop the application from starting.
+    ///
+    /// # Errors
+    ///
+    /// A setting is missing, malformed, or unsafe in production.
     pub fn new(config: &Config, production: bool, db: Db) -> Result<Self, ConfigError> {
         Ok(Self { server: Server::new(config, production)?, db })
     }
 
-    async fn send(&self, job: &Job<Letter>, letter: &Letter) -> Result<(), Failure> {
-        let to = letter.to.parse().map_err(|_| Failure::Never("it is no address".to_owned()))?;
+    async fn send(&self, job: &Job<QueuedMail>, letter: &QueuedMail) -> Result<(), Failure> {
+        let to = letter.to.parse().map_err(|_| Failure::Permanent("it is no address".to_owned()))?;
         let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
-        let (subject, text) = gathered(job, letter);
+        let (subject, text) = combine(job, letter);
         let from = &self.server.from;
         let message = Message::builder()
             .from(from.clone())
@@ -51,46 +57,46 @@ impl Sender {
             .raw_header(automatic)
             .header(ContentType::TEXT_PLAIN)
             .body(text)
-            .map_err(|error| Failure::Never(error.to_string()))?;
+            .map_err(|error| Failure::Permanent(error.to_string()))?;
         self.server.transport.send(message).await.map(drop).map_err(|error| {
             // The server's words often hold the address, so they are in no log: only its codes are.
             let words = error.to_string();
             let enhanced = words.split_whitespace().find(|word| NO_RECIPIENT.contains(word));
             let code = error.status().map_or_else(|| "no answer".to_owned(), |code| code.to_string());
             match enhanced {
-                Some(enhanced) => Failure::Never(format!("{code} {enhanced}")),
-                None => Failure::Again(code),
+                Some(enhanced) => Failure::Permanent(format!("{code} {enhanced}")),
+                None => Failure::Retry(code),
             }
         })
     }
 
-    /// Counts a mail, and says how long it has to wait. What somebody waits for was counted by who lets them ask for it.
-    async fn turn(&self, job: &Job<Letter>, letter: &Letter) -> Result<(), Failure> {
+    /// Throttles an email. Urgent ones were already limited where they were requested.
+    async fn check_throttle(&self, job: &Job<QueuedMail>, letter: &QueuedMail) -> Result<(), Failure> {
         if letter.urgent || !job.first {
             return Ok(());
         }
-        let mut paces = vec![(TO, format!("{} {}", letter.kind, letter.to.to_lowercase()))];
-        paces.extend(letter.by.map(|by| (BY, by.to_string())));
-        match pace(&self.db, &paces).await {
+        let mut throttles = vec![(PER_RECIPIENT, format!("{} {}", letter.kind, letter.to.to_lowercase()))];
+        throttles.extend(letter.by.map(|by| (PER_SENDER, by.to_string())));
+        match throttle(&self.db, &throttles).await {
             Ok(Duration::ZERO) => Ok(()),
-            Ok(wait) => Err(Failure::NotBefore(wait)),
-            Err(error) => Err(Failure::Again(format!("it was not counted: {error}"))),
+            Ok(wait) => Err(Failure::Postpone(wait)),
+            Err(error) => Err(Failure::Retry(format!("it was not counted: {error}"))),
         }
     }
 }
 
-impl Work for Sender {
-    type Payload = Letter;
+impl JobHandler for Sender {
+    type Payload = QueuedMail;
 
-    const KIND: Kind = crate::KIND;
+    const KIND: JobKind = crate::KIND;
 
-    async fn run(&self, job: &Job<Letter>) -> Result<(), Failure> {
-        let Some(letter) = job.payloads.first() else { return Err(Failure::Never("it is empty".to_owned())) };
-        self.turn(job, letter).await?;
+    async fn run(&self, job: &Job<QueuedMail>) -> Result<(), Failure> {
+        let Some(letter) = job.payloads.first() else { return Err(Failure::Permanent("it is empty".to_owned())) };
+        self.check_throttle(job, letter).await?;
         self.send(job, letter).await
     }
 
-    async fn given_up(&self, tx: &mut Tx<Write, Jobs>, job: &Job<Letter>) -> Result<(), tenancy::Error> {
+    async fn on_failure(&self, tx: &mut Tx<Write, Jobs>, job: &Job<QueuedMail>) -> Result<(), tenancy::Error> {
         let by = Actor {
             user: None,
             session: None,
@@ -107,8 +113,8 @@ impl Work for Sender {
     }
 }
 
-/// Subject and text: of one mail, or of several that became one.
-fn gathered(job: &Job<Letter>, first: &Letter) -> (String, String) {
+/// Subject and text of one email, or of several combined.
+fn combine(job: &Job<QueuedMail>, first: &QueuedMail) -> (String, String) {
     let more = job.payloads.len().saturating_sub(1) + usize::try_from(job.omitted).unwrap_or_default();
     if more == 0 {
         return (first.subject.clone(), first.text.clone());

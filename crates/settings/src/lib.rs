@@ -7,7 +7,7 @@ use std::fmt;
 /// What production accepts of a setting of the section `C`.
 #[derive(Debug)]
 pub struct Setting<C: 'static> {
-    /// Its path, such as `http.listen`; `*` stands for any key.
+    /// Its path, such as `http.listen`. `*` matches any key.
     pub name: &'static str,
     /// What is accepted.
     pub rule: Rule<C>,
@@ -22,7 +22,7 @@ pub enum Rule<C: 'static> {
     Between(u64, u64, fn(&C) -> Vec<u64>),
     /// What the sentence says.
     Must(&'static str, fn(&C) -> bool),
-    /// What the sentence says. Refused in every profile, by whoever reads it.
+    /// What the sentence says. Every profile refuses anything else when it reads the setting.
     Everywhere(&'static str),
     /// Anything: no value makes the product unsafe.
     Any,

@@ -36,12 +36,12 @@ pub struct Membership {
     /// Why the organization does not take the way the session began, where it does not.
     pub unaccepted: Option<Unaccepted>,
     /// The other role they act in for a while, where somebody approved that. Clients of the API have none.
-    pub elevation: Option<Elevation>,
+    pub elevation: Option<ActiveElevation>,
 }
 
 /// Another role for a while, beside the one of the membership.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Elevation {
+pub struct ActiveElevation {
     /// Its id.
     pub id: Uuid,
     /// The role.
@@ -50,18 +50,18 @@ pub struct Elevation {
     pub ends_at: DateTime<Utc>,
 }
 
-/// Why an organization does not take the way a session began.
+/// Why an organization does not accept the way a session began.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Unaccepted {
-    /// Before it ended this member's sessions there.
+    /// The organization has since signed this member out.
     SignedOut,
-    /// With a link by mail, which it does not allow.
+    /// The session began with a link by email, which the organization does not allow.
     Link,
-    /// With the provider that another organization brings.
+    /// The session began with the identity provider of another organization.
     Elsewhere,
-    /// Not with the provider it brings itself, which it wants of everybody. Owners come in with a passkey, too, so that a
-    /// provider that is down locks nobody out.
+    /// The session did not begin with the organization's own provider, which it requires. Owners can also sign in with a
+    /// passkey, so a provider that is down locks nobody out.
     SignOn,
 }
 
@@ -121,13 +121,13 @@ pub struct SessionFacts {
     /// When a code of an authenticator app was last verified in this session.
     pub totp_at: Option<DateTime<Utc>>,
     /// The factors they have.
-    pub enrolled: Enrolled,
+    pub enrolled: EnrolledFactors,
     /// Device family with which the session began, or with which a passkey was last verified in it.
     pub device: String,
     /// The network of that moment.
     pub network: String,
     /// What was unusual since. `None`: nothing, and the last request came from the same device and network.
-    pub drift: Option<Drift>,
+    pub drift: Option<SessionDrift>,
     /// When the session began.
     pub created_at: DateTime<Utc>,
     /// When its token was last replaced.
@@ -157,7 +157,7 @@ impl SessionFacts {
 
 /// The factors that a person can use in the session: their own, and those of the organization that the session depends on.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-pub struct Enrolled {
+pub struct EnrolledFactors {
     /// They have a passkey, even if it is disabled.
     pub passkey: bool,
     /// They have an authenticator app. Always false once a passkey was verified in the session: no code is accepted then.
@@ -166,7 +166,7 @@ pub struct Enrolled {
 
 /// What was unusual about the requests of a session.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Drift {
+pub struct SessionDrift {
     /// The person had not used this device family before.
     pub new_device: bool,
     /// Device family of the last request.

@@ -29,7 +29,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
             "with sslmode=verify-full, unless the server is on this machine (loopback or a socket)",
             |database| is_protected(&database.url),
         ),
-        why: "Every other mode lets whoever is on the way read and change all data, or pass for the server.",
+        why: "With any other mode, an attacker on the network can read and change all data, or pose as the server.",
     },
     Setting {
         name: "database.max_connections",

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use fair::Places;
+use fair::FairSemaphore;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor, PgConnection};
@@ -15,10 +15,10 @@ use crate::tx::{self, Tx};
 
 /// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
 /// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
-const SAFE_FROM: [i32; 3] = [150_014, 160_010, 170_006];
+const MIN_SAFE_VERSIONS: [i32; 3] = [150_014, 160_010, 170_006];
 
 /// Longest wait for a transaction to end when its connection returns.
-const END: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
 /// handler's state.
@@ -26,14 +26,14 @@ const END: Duration = Duration::from_secs(5);
 pub struct Db {
     #[expect(clippy::disallowed_types, reason = "this is the one place that holds the pool")]
     pool: sqlx::PgPool,
-    places: Places<Key>,
+    places: FairSemaphore<Key>,
 }
 
 /// The key of the question whether the database answers.
 const READINESS: Key = ("readiness", None);
 
 impl Db {
-    /// Connects and checks what the whole design stands on: the server keeps policies, and (in production) the login
+    /// Connects and checks what the whole design depends on: the server enforces policies, and (in production) the login
     /// cannot go round them.
     pub async fn connect(config: &Config, production: bool) -> Result<Self, Error> {
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
@@ -61,14 +61,14 @@ impl Db {
                     // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
                     // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
                     // A connection that does not answer is closed instead of kept out of the pool for ever.
-                    let ended = tokio::time::timeout(END, connection.execute(end)).await;
+                    let ended = tokio::time::timeout(CLOSE_TIMEOUT, connection.execute(end)).await;
                     Ok(ended.is_ok_and(|ended| ended.is_ok()))
                 })
             })
             .connect_with(options)
             .await?;
         let total = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
-        Ok(Self { pool, places: Places::new(total, Duration::from_millis(config.acquire_timeout_ms)) })
+        Ok(Self { pool, places: FairSemaphore::new(total, Duration::from_millis(config.acquire_timeout_ms)) })
     }
 
     /// Begins a transaction bound to one organization, or to one person outside any.
@@ -135,7 +135,7 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection; it never leaves unbound")]
     pub(crate) async fn connection(&self, key: Key) -> Result<Connection, Error> {
         let claim = Claim::take()?;
-        let place = self.places.take(key).await.ok_or(Error::Busy)?;
+        let place = self.places.acquire(key).await.ok_or(Error::Busy)?;
         let pooled = self.pool.acquire().await.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => Error::Busy,
             error => Error::Database(error),
@@ -156,10 +156,10 @@ pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<(), E
     if keeps_policies(version) { Ok(()) } else { Err(Error::ServerTooOld(version)) }
 }
 
-/// Whether the release (as `server_version_num` has it) is one of [`SAFE_FROM`] or later of the same major version, or
+/// Whether the release (as `server_version_num` has it) is one of [`MIN_SAFE_VERSIONS`] or later of the same major version, or
 /// of a major version that never had these faults.
 fn keeps_policies(version: i32) -> bool {
-    match SAFE_FROM.iter().find(|from| **from / 10_000 == version / 10_000) {
+    match MIN_SAFE_VERSIONS.iter().find(|from| **from / 10_000 == version / 10_000) {
         Some(from) => version >= *from,
         None => version >= 180_000,
     }

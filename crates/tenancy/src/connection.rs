@@ -1,6 +1,6 @@
 use std::ops::{Deref, DerefMut};
 
-use fair::Place;
+use fair::Permit;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
@@ -21,11 +21,11 @@ pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
 pub(crate) struct Connection {
     pooled: PoolConnection<Postgres>,
     _claim: Claim,
-    _place: Place<Key>,
+    _place: Permit<Key>,
 }
 
 impl Connection {
-    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim, place: Place<Key>) -> Self {
+    pub(crate) fn new(pooled: PoolConnection<Postgres>, claim: Claim, place: Permit<Key>) -> Self {
         Self { pooled, _claim: claim, _place: place }
     }
 }

@@ -12,13 +12,14 @@ mod connect;
 mod connection;
 mod error;
 mod ids;
-mod keeping;
 mod migrate;
 mod plane;
+mod retention;
 mod tx;
 
 pub use access::{
-    ClientFacts, Drift, Elevation, Enrolled, Membership, RequestAccess, SessionFacts, Unaccepted, WorkspaceFacts,
+    ActiveElevation, ClientFacts, EnrolledFactors, Membership, RequestAccess, SessionDrift, SessionFacts, Unaccepted,
+    WorkspaceFacts,
 };
 pub use authenticate::{PresentedToken, Scope, WriteLocks};
 pub use claim::one_connection;
@@ -26,7 +27,7 @@ pub use config::{Config, SETTINGS};
 pub use connect::Db;
 pub use error::{Error, is_temporary};
 pub use ids::{NotCanonical, TenantId, UserId, WorkspaceId};
-pub use keeping::{HOUR, Keep, Rule};
 pub use migrate::{MigrateError, migrate};
 pub use plane::{Account, Audit, Identity, Janitor, Jobs, Mode, Operator, Owned, Plane, Read, Tenant, Write};
+pub use retention::{HOUR, Retention, RetentionRule};
 pub use tx::{OnConstraint, Tx};

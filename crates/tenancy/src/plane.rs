@@ -85,7 +85,7 @@ impl Plane for Operator {
     const ROLE: &'static str = "operator_rows";
 }
 
-/// A plane whose rows have an owner, to whom its transactions are bound: one organization or one person.
+/// A plane whose rows have an owner: one organization or one person. Its transactions are bound to that owner.
 pub trait Owned: Plane {
     /// Type of the owner.
     type Owner: Copy + Into<Uuid> + Send + Sync;

@@ -47,7 +47,7 @@ pub(crate) struct Confirmation {
 }
 
 /// For whom a token is made.
-pub(crate) struct For<'a> {
+pub(crate) struct TokenSubject<'a> {
     pub(crate) client: Uuid,
     pub(crate) subject: Uuid,
     pub(crate) tenant: TenantId,
@@ -60,7 +60,7 @@ impl Tokens {
     pub(crate) async fn sign(
         &self,
         tx: &mut Tx<Write, Identity>,
-        whom: For<'_>,
+        subject: TokenSubject<'_>,
         now: DateTime<Utc>,
     ) -> Result<(String, Uuid), Error> {
         let (kid, key) = self.signing_key(tx, now).await?;
@@ -69,16 +69,16 @@ impl Tokens {
         let claims = AccessToken {
             iss: self.issuer().to_owned(),
             aud: self.audience(),
-            sub: whom.subject,
-            client_id: whom.client,
-            tenant: whom.tenant,
-            scope: whom.scopes.names().join(" "),
+            sub: subject.subject,
+            client_id: subject.client,
+            tenant: subject.tenant,
+            scope: subject.scopes.names().join(" "),
             iat: now.timestamp(),
             nbf: now.timestamp(),
             exp: expires.timestamp(),
             jti,
-            family: whom.family,
-            cnf: whom.jkt.map(|jkt| Confirmation { jkt }),
+            family: subject.family,
+            cnf: subject.jkt.map(|jkt| Confirmation { jkt }),
         };
         Ok((jwt::sign(&key, &header, &claims)?, jti))
     }

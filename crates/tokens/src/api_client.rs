@@ -25,7 +25,7 @@ pub struct ApiClient {
     facts: ClientFacts,
     scopes: Scopes,
     /// What it showed, to look it up again when the request writes.
-    shown: PresentedToken,
+    presented: PresentedToken,
     since: DateTime<Utc>,
     scheme: Scheme,
     context: Context,
@@ -87,8 +87,8 @@ enum Scheme {
 }
 
 /// What a request proves.
-struct Proved {
-    shown: PresentedToken,
+struct Authenticated {
+    presented: PresentedToken,
     /// What the token says of them. A signature says nothing.
     token: Option<(TenantId, String)>,
     since: DateTime<Utc>,
@@ -124,7 +124,7 @@ impl Scheme {
 
 /// What is not acceptable.
 #[derive(Clone, Copy)]
-enum Refusal {
+enum InvalidCredential {
     Token,
     /// It is bound to a key and came without, or the other way round.
     Scheme,
@@ -139,23 +139,25 @@ impl Tokens {
         format!("{name} realm=\"api\"{error}{algs}, resource_metadata=\"{issuer}{metadata}\"")
     }
 
-    fn refuses(&self, scheme: Scheme, what: Refusal) -> Error {
+    fn refuses(&self, scheme: Scheme, what: InvalidCredential) -> Error {
         let (error, text) = match (scheme, what) {
             (Scheme::Signature, _) => (
                 "invalid_signature",
                 "The signature is not valid: it covers something else, was used before, is older than a minute, or the client \
                  or its secret has ended.",
             ),
-            (_, Refusal::Proof) => {
+            (_, InvalidCredential::Proof) => {
                 ("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.")
             }
-            (Scheme::Dpop, Refusal::Scheme) => {
+            (Scheme::Dpop, InvalidCredential::Scheme) => {
                 ("invalid_token", "The access token is bound to no key. Send it as Bearer.")
             }
-            (_, Refusal::Scheme) => {
+            (_, InvalidCredential::Scheme) => {
                 ("invalid_token", "The access token is bound to a key. Send it as DPoP, with a proof of the key.")
             }
-            (_, Refusal::Token) => ("invalid_token", "The access token is not valid: it has expired or was revoked."),
+            (_, InvalidCredential::Token) => {
+                ("invalid_token", "The access token is not valid: it has expired or was revoked.")
+            }
         };
         unauthorized(&self.challenge(scheme, &format!(", error=\"{error}\"")), text)
     }
@@ -171,7 +173,7 @@ impl Tokens {
 
     /// The client behind a request, and what it may see at `scope`, or [`Error::Challenge`]. One round trip; two more
     /// before it where a proof or signature is used up. Cookies are not looked at.
-    pub async fn enter<P: Plane>(
+    pub async fn authenticate<P: Plane>(
         &self,
         parts: &mut Parts,
         scope: Scope,
@@ -179,15 +181,15 @@ impl Tokens {
         let context: Context =
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let now = self.0.authn.clock().now();
-        let Proved { shown, token, since, scheme } = self.proved(parts, &context, now).await?;
-        let found = self.0.db.authenticate_client::<Read, P>(shown, scope, WriteLocks::default()).await?;
-        let (facts, tx, entry) = found.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
+        let Authenticated { presented, token, since, scheme } = self.verify_credentials(parts, &context, now).await?;
+        let found = self.0.db.authenticate_client::<Read, P>(presented, scope, WriteLocks::default()).await?;
+        let (facts, tx, access) = found.ok_or_else(|| self.refuses(scheme, InvalidCredential::Token))?;
         let other_tenant = token.as_ref().is_some_and(|(tenant, _)| *tenant != facts.tenant);
         if other_tenant {
-            return Err(self.refuses(scheme, Refusal::Token));
+            return Err(self.refuses(scheme, InvalidCredential::Token));
         }
         if facts.dpop && scheme != Scheme::Dpop {
-            return Err(self.refuses(scheme, Refusal::Scheme));
+            return Err(self.refuses(scheme, InvalidCredential::Scheme));
         }
         let mut scopes = Scopes::stored(facts.scopes.clone(), self.offered());
         if let Some((_, said)) = token {
@@ -199,25 +201,30 @@ impl Tokens {
             context.check_rate_limit(RateLimitKey::ClientsOf(user.uuid(), facts.tenant.uuid()))?;
         }
         context.check_rate_limit(RateLimitKey::Organization(facts.tenant.uuid()))?;
-        Ok((ApiClient { facts, scopes, shown, since, scheme, context }, tx, entry))
+        Ok((ApiClient { facts, scopes, presented, since, scheme, context }, tx, access))
     }
 
     /// The client of a request that was let in before, as it is now, with a transaction that writes; or
     /// [`Error::Challenge`], as for a new request. What its token says stays as it was. One round trip.
-    pub async fn reenter<P: Plane>(
+    pub async fn reauthenticate<P: Plane>(
         &self,
         client: &ApiClient,
         scope: Scope,
-        hold: WriteLocks,
+        locks: WriteLocks,
     ) -> Result<(ApiClient, Tx<Write, P>, RequestAccess), Error> {
-        let found = self.0.db.authenticate_client::<Write, P>(client.shown, scope, hold).await?;
-        let (facts, tx, entry) = found.ok_or_else(|| self.refuses(client.scheme, Refusal::Token))?;
+        let found = self.0.db.authenticate_client::<Write, P>(client.presented, scope, locks).await?;
+        let (facts, tx, access) = found.ok_or_else(|| self.refuses(client.scheme, InvalidCredential::Token))?;
         let given = Scopes::stored(facts.scopes.clone(), self.offered());
         let scopes = client.scopes.clone().within(&given);
-        Ok((ApiClient { facts, scopes, ..client.clone() }, tx, entry))
+        Ok((ApiClient { facts, scopes, ..client.clone() }, tx, access))
     }
 
-    async fn proved(&self, parts: &mut Parts, context: &Context, now: DateTime<Utc>) -> Result<Proved, Error> {
+    async fn verify_credentials(
+        &self,
+        parts: &mut Parts,
+        context: &Context,
+        now: DateTime<Utc>,
+    ) -> Result<Authenticated, Error> {
         let none = || {
             let [bearer, dpop] = [Scheme::Bearer, Scheme::Dpop].map(|scheme| self.challenge(scheme, ""));
             unauthorized(
@@ -227,12 +234,15 @@ impl Tokens {
         };
         let (scheme, token) = Scheme::of(&parts.headers).ok_or_else(none)?;
         if scheme == Scheme::Signature {
-            let client = self.signer(parts, context, now).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
-            let shown = PresentedToken { client, family: None, jti: None };
-            return Ok(Proved { shown, token: None, since: now, scheme });
+            let client = self
+                .signer(parts, context, now)
+                .await?
+                .ok_or_else(|| self.refuses(scheme, InvalidCredential::Token))?;
+            let presented = PresentedToken { client, family: None, jti: None };
+            return Ok(Authenticated { presented, token: None, since: now, scheme });
         }
         let began = Instant::now();
-        let verified = self.verify(token).await?.ok_or_else(|| self.refuses(scheme, Refusal::Token))?;
+        let verified = self.verify(token).await?.ok_or_else(|| self.refuses(scheme, InvalidCredential::Token))?;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::Span::current().record("token_micros", micros);
         // Our signature says whose token it is: it counts before anything is written, whatever has become of the client since.
@@ -244,20 +254,22 @@ impl Tokens {
                 let request = (parts.method.as_str(), url.as_str());
                 let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
                 let proof = proof.filter(|proof| proof.jkt == bound.jkt);
-                let proof = proof.ok_or_else(|| self.refuses(scheme, Refusal::Proof))?;
+                let proof = proof.ok_or_else(|| self.refuses(scheme, InvalidCredential::Proof))?;
                 let mut tx = self.0.db.begin_identity::<Write>().await?;
                 if !proof.take(&mut tx, now).await? {
-                    return Err(self.refuses(scheme, Refusal::Proof));
+                    return Err(self.refuses(scheme, InvalidCredential::Proof));
                 }
                 tx.commit().await?;
             }
             // RFC 9449, section 7.2: a bound token is nothing without its key, and no other token has one.
-            (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => return Err(self.refuses(scheme, Refusal::Scheme)),
+            (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => {
+                return Err(self.refuses(scheme, InvalidCredential::Scheme));
+            }
         }
-        let shown =
+        let presented =
             PresentedToken { client: verified.client_id, family: Some(verified.family), jti: Some(verified.jti) };
         let since = DateTime::from_timestamp(verified.iat, 0).unwrap_or(now);
-        Ok(Proved { shown, token: Some((verified.tenant, verified.scope)), since, scheme })
+        Ok(Authenticated { presented, token: Some((verified.tenant, verified.scope)), since, scheme })
     }
 }
 

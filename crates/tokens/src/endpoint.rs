@@ -10,9 +10,9 @@ use tenancy::{Identity, Mode, Read, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Context, Error};
 
-use crate::access::For;
+use crate::access::TokenSubject;
 use crate::dpop::Proof;
-use crate::refresh::{self, Turned};
+use crate::refresh::{self, Rotation};
 use crate::secret::{self, Hash};
 use crate::{Scopes, Tokens};
 use authn::RateLimit;
@@ -28,7 +28,7 @@ pub enum Grant {
 
 /// RFC 6749, section 5.1.
 #[derive(Serialize)]
-pub struct Issued {
+pub struct TokenResponse {
     access_token: String,
     token_type: &'static str,
     expires_in: u32,
@@ -38,37 +38,43 @@ pub struct Issued {
 
 /// Why there is no token.
 #[derive(Debug)]
-pub enum Refused {
+pub enum TokenError {
     /// The code of RFC 6749, section 5.2 or RFC 9449, section 5, and a sentence for whoever writes the client.
     Oauth(&'static str, &'static str),
     /// It is not for the client to mend.
     Web(Error),
 }
 
-impl<E: Into<Error>> From<E> for Refused {
+impl<E: Into<Error>> From<E> for TokenError {
     fn from(error: E) -> Self {
         Self::Web(error.into())
     }
 }
 
-const WHO: Refused = Refused::Oauth("invalid_client", "No such client, or another secret.");
-const NOBODY: Refused = Refused::Oauth("invalid_client", "The request does not say which client it is from.");
-const TWICE: Refused = Refused::Oauth("invalid_request", "Authenticate in the header or in the body, not in both.");
-const SCOPE: Refused = Refused::Oauth("invalid_scope", "The client was not given this.");
-const TOO_OLD: Refused = Refused::Oauth("invalid_client", "The secret is older than 90 days; make a new one.");
-const ENDED: Refused = Refused::Oauth("invalid_client", "The secret has ended by its date; make a new one.");
-const GRANT: Refused = Refused::Oauth("invalid_grant", "This refresh token is used, expired, revoked or not yours.");
-const PROOF: Refused =
-    Refused::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
+const UNKNOWN_CLIENT: TokenError = TokenError::Oauth("invalid_client", "No such client, or another secret.");
+const NO_CREDENTIALS: TokenError =
+    TokenError::Oauth("invalid_client", "The request does not say which client it is from.");
+const TWO_CREDENTIALS: TokenError =
+    TokenError::Oauth("invalid_request", "Authenticate in the header or in the body, not in both.");
+const INVALID_SCOPE: TokenError = TokenError::Oauth("invalid_scope", "The client was not given this.");
+const SECRET_TOO_OLD: TokenError =
+    TokenError::Oauth("invalid_client", "The secret is older than 90 days; make a new one.");
+const SECRET_EXPIRED: TokenError =
+    TokenError::Oauth("invalid_client", "The secret has ended by its date; make a new one.");
+const INVALID_GRANT: TokenError =
+    TokenError::Oauth("invalid_grant", "This refresh token is used, expired, revoked or not yours.");
+const INVALID_DPOP_PROOF: TokenError =
+    TokenError::Oauth("invalid_dpop_proof", "The DPoP proof is missing, used, too old or for another request.");
 
 /// Wrong secrets for one client from one network.
-const WRONG: RateLimit = RateLimit { name: "api client", burst: 20, period: Duration::seconds(3) };
+const WRONG_SECRET_LIMIT: RateLimit = RateLimit { name: "api client", burst: 20, period: Duration::seconds(3) };
 /// Refusals of one client, from one network and for one reason, that are recorded: who is refused all the time fills no
 /// trail, and hides nothing else.
-const RECORDED: RateLimit = RateLimit { name: "api client refused", burst: 3, period: Duration::hours(1) };
+const RECORDED_REFUSALS_LIMIT: RateLimit =
+    RateLimit { name: "api client refused", burst: 3, period: Duration::hours(1) };
 
 /// A client that has shown its secret.
-struct Client {
+struct AuthenticatedClient {
     id: Uuid,
     tenant: TenantId,
     user: Option<UserId>,
@@ -80,7 +86,7 @@ struct Client {
     longest: bool,
 }
 
-impl Client {
+impl AuthenticatedClient {
     fn by(&self, context: &Context) -> Actor {
         actor(self.id, self.user, context)
     }
@@ -110,9 +116,9 @@ fn decoded(half: &str) -> Option<String> {
 fn credentials(
     headers: &HeaderMap,
     form: (Option<String>, Option<SecretString>),
-) -> Result<(Uuid, SecretString), Refused> {
+) -> Result<(Uuid, SecretString), TokenError> {
     let mut given = headers.get_all("authorization").iter();
-    let parse = |id: &str| id.parse::<web::Id>().map(web::Id::uuid).map_err(|_| WHO);
+    let parse = |id: &str| id.parse::<web::Id>().map(web::Id::uuid).map_err(|_| UNKNOWN_CLIENT);
     match (given.next(), given.next(), form) {
         (None, None, (Some(id), Some(secret))) => Ok((parse(&id)?, secret)),
         (Some(header), None, (id, None)) => {
@@ -123,14 +129,14 @@ fn credentials(
                 let both = parse(&decoded(id)?).ok()?;
                 scheme.eq_ignore_ascii_case("basic").then_some((both, SecretString::from(decoded(secret)?)))
             };
-            let basic = basic().ok_or(WHO)?;
+            let basic = basic().ok_or(UNKNOWN_CLIENT)?;
             if id.is_some_and(|id| parse(&id).ok() != Some(basic.0)) {
-                return Err(WHO);
+                return Err(UNKNOWN_CLIENT);
             }
             Ok(basic)
         }
-        (None, None, _) => Err(NOBODY),
-        _ => Err(TWICE),
+        (None, None, _) => Err(NO_CREDENTIALS),
+        _ => Err(TWO_CREDENTIALS),
     }
 }
 
@@ -149,22 +155,22 @@ impl Tokens {
     /// for the client they are for and the network they come from. After those no further secret is compared, not even the
     /// right one. Requests for no client of ours are counted for nobody: they cost one look-up, and there is nothing to
     /// guess.
-    async fn authenticate(
+    async fn authenticate_client(
         &self,
         headers: &HeaderMap,
         form: (Option<String>, Option<SecretString>),
         context: &Context,
-    ) -> Result<(Client, Tx<Write, Identity>), Refused> {
+    ) -> Result<(AuthenticatedClient, Tx<Write, Identity>), TokenError> {
         let (id, secret) = credentials(headers, form)?;
         let from = format!("{id} {}", context.client.network);
         let mut tx = self.0.db.begin_identity::<Read>().await?;
-        let shown = self.shown(&mut tx, id, &secret).await?.ok_or(WHO)?;
-        self.0.authn.refuse_if_limited(&mut tx, WRONG, &from).await?;
+        let shown = self.shown(&mut tx, id, &secret).await?.ok_or(UNKNOWN_CLIENT)?;
+        self.0.authn.refuse_if_limited(&mut tx, WRONG_SECRET_LIMIT, &from).await?;
         drop(tx);
         if let Err((tenant, user)) = shown {
-            self.0.authn.check_rate_limit(WRONG, &from, context).await?;
+            self.0.authn.check_rate_limit(WRONG_SECRET_LIMIT, &from, context).await?;
             self.record_refusal((id, tenant, user), "wrong secret", context).await?;
-            return Err(WHO);
+            return Err(UNKNOWN_CLIENT);
         }
         let per_minute = self.0.config.requests_per_minute;
         let period = Duration::milliseconds(60_000 / i64::from(per_minute));
@@ -174,7 +180,7 @@ impl Tokens {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         match self.shown(&mut tx, id, &secret).await? {
             Some(Ok(client)) => Ok((client, tx)),
-            _ => Err(WHO),
+            _ => Err(UNKNOWN_CLIENT),
         }
     }
 
@@ -184,7 +190,7 @@ impl Tokens {
         tx: &mut Tx<M, Identity>,
         id: Uuid,
         secret: &SecretString,
-    ) -> Result<Option<Result<Client, (TenantId, Option<UserId>)>>, Error> {
+    ) -> Result<Option<Result<AuthenticatedClient, (TenantId, Option<UserId>)>>, Error> {
         let found = sqlx::query!(
             r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_at,
                       secret_version, secret_days,
@@ -197,7 +203,7 @@ impl Tokens {
         if found.signs || !found.unlocked || found.secret != secret::hash(secret.expose_secret()) {
             return Ok(Some(Err((found.tenant, found.user))));
         }
-        Ok(Some(Ok(Client {
+        Ok(Some(Ok(AuthenticatedClient {
             id,
             tenant: found.tenant,
             user: found.user,
@@ -205,7 +211,7 @@ impl Tokens {
             dpop: found.dpop,
             version: found.secret_version,
             ends_at: secret::ends_at(found.secret_at, found.secret_days),
-            longest: Duration::days(found.secret_days.into()) == secret::AGES,
+            longest: Duration::days(found.secret_days.into()) == secret::MAX_AGE,
         })))
     }
 
@@ -216,17 +222,17 @@ impl Tokens {
         client: (Option<String>, Option<SecretString>),
         grant: Grant,
         context: &Context,
-    ) -> Result<Issued, Refused> {
+    ) -> Result<TokenResponse, TokenError> {
         let now = self.0.authn.clock().now();
-        let (client, tx) = self.authenticate(headers, client, context).await?;
+        let (client, tx) = self.authenticate_client(headers, client, context).await?;
         let whose = (client.id, client.tenant, client.user);
         let answer = if client.ends_at <= now {
             drop(tx);
-            Err(if client.longest { TOO_OLD } else { ENDED })
+            Err(if client.longest { SECRET_TOO_OLD } else { SECRET_EXPIRED })
         } else {
             self.issue_to(client, tx, headers, grant, context, now).await
         };
-        if let Err(Refused::Oauth(_, reason)) = &answer {
+        if let Err(TokenError::Oauth(_, reason)) = &answer {
             self.record_refusal(whose, reason, context).await?;
         }
         answer
@@ -241,7 +247,10 @@ impl Tokens {
         match self
             .0
             .authn
-            .check_rate_limit_silently(RECORDED, &format!("{client} {} {reason}", context.client.network))
+            .check_rate_limit_silently(
+                RECORDED_REFUSALS_LIMIT,
+                &format!("{client} {} {reason}", context.client.network),
+            )
             .await
         {
             Err(Error::TooMany(_)) => return Ok(()),
@@ -256,18 +265,18 @@ impl Tokens {
 
     async fn issue_to(
         &self,
-        client: Client,
+        client: AuthenticatedClient,
         mut tx: Tx<Write, Identity>,
         headers: &HeaderMap,
         grant: Grant,
         context: &Context,
         now: DateTime<Utc>,
-    ) -> Result<Issued, Refused> {
+    ) -> Result<TokenResponse, TokenError> {
         let url = format!("{}{}", self.issuer(), self.0.authn.addresses().token_endpoint);
         let jkt = match Proof::of(headers, ("POST", &url), None, now) {
             Ok(Some(proof)) if proof.take(&mut tx, now).await? => Some(proof.jkt),
             Ok(None) if !client.dpop => None,
-            _ => return Err(PROOF),
+            _ => return Err(INVALID_DPOP_PROOF),
         };
         sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", client.id, now)
             .execute(&mut *tx)
@@ -278,28 +287,28 @@ impl Tokens {
             }
             Grant::RefreshToken(token, wanted) => {
                 let shown = secret::hash(token.expose_secret());
-                let Some(turned) = self.turn(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
+                let Some(rotated) = self.rotate(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
                     let target = target(client.id);
                     let details = json!({ "ended": "all tokens that came of the same use of the secret" });
                     let event = Event { kind: "api_token.reused", target, details };
                     event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
                     tx.commit().await?;
                     tracing::warn!(client = %client.id, "a refresh token was used twice; its family has ended");
-                    return Err(GRANT);
+                    return Err(INVALID_GRANT);
                 };
                 // Only this access token has fewer: the refresh token goes on with all of them (RFC 6749, section 6).
-                ("refresh_token", (turned.0, self.wanted(wanted.as_deref(), turned.1)?, turned.2))
+                ("refresh_token", (rotated.0, self.wanted(wanted.as_deref(), rotated.1)?, rotated.2))
             }
         };
         let token_type = if jkt.is_some() { "DPoP" } else { "Bearer" };
         let subject = client.user.map_or(client.id, UserId::uuid);
-        let whom = For { client: client.id, subject, tenant: client.tenant, family, scopes: &scopes, jkt };
-        let (access_token, jti) = self.sign(&mut tx, whom, now).await?;
+        let subject = TokenSubject { client: client.id, subject, tenant: client.tenant, family, scopes: &scopes, jkt };
+        let (access_token, jti) = self.sign(&mut tx, subject, now).await?;
         let details = json!({ "grant": name, "token": jti, "scopes": scopes.names() });
         let event = Event { kind: "api_token.issued", target: target(client.id), details };
         event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
         tx.commit().await?;
-        Ok(Issued {
+        Ok(TokenResponse {
             access_token,
             token_type,
             expires_in: self.0.config.access_seconds,
@@ -309,20 +318,20 @@ impl Tokens {
     }
 
     /// Those of the scopes that were given that a request wants.
-    fn wanted(&self, wanted: Option<&str>, given: Scopes) -> Result<Scopes, Refused> {
+    fn wanted(&self, wanted: Option<&str>, given: Scopes) -> Result<Scopes, TokenError> {
         let Some(wanted) = wanted else { return Ok(given) };
         let all_given = |wanted: &Scopes| wanted.names().iter().all(|name| given.include(name));
-        parsed(wanted, self.offered()).filter(all_given).ok_or(SCOPE)
+        parsed(wanted, self.offered()).filter(all_given).ok_or(INVALID_SCOPE)
     }
 
     async fn begin_family(
         &self,
         tx: &mut Tx<Write, Identity>,
-        client: &Client,
+        client: &AuthenticatedClient,
         wanted: Option<String>,
         jkt: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<(Uuid, Scopes, Token), Refused> {
+    ) -> Result<(Uuid, Scopes, Token), TokenError> {
         let given = Scopes::stored(client.scopes.clone(), self.offered());
         let scopes = self.wanted(wanted.as_deref(), given)?;
         let family = Uuid::now_v7();
@@ -344,14 +353,14 @@ impl Tokens {
     }
 
     /// `None` where the token was used before: its family has ended.
-    async fn turn(
+    async fn rotate(
         &self,
         tx: &mut Tx<Write, Identity>,
-        client: &Client,
+        client: &AuthenticatedClient,
         shown: Hash,
         jkt: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Uuid, Scopes, Token)>, Refused> {
+    ) -> Result<Option<(Uuid, Scopes, Token)>, TokenError> {
         // Locked, so that of several at once each sees what the one before it did.
         let family = sqlx::query!(
             "select f.id, f.scopes, f.jkt from identity.token_families f
@@ -363,17 +372,17 @@ impl Tokens {
             client.id,
             client.version,
         );
-        let family = family.fetch_optional(&mut **tx).await?.ok_or(GRANT)?;
+        let family = family.fetch_optional(&mut **tx).await?.ok_or(INVALID_GRANT)?;
         if family.jkt.is_some() && family.jkt.as_deref() != jkt {
-            return Err(PROOF);
+            return Err(INVALID_DPOP_PROOF);
         }
-        match refresh::turn(tx, family.id, shown, now).await? {
-            Turned::Next(token) => {
+        match refresh::rotate(tx, family.id, shown, now).await? {
+            Rotation::Next(token) => {
                 let given = Scopes::stored(client.scopes.clone(), self.offered());
                 Ok(Some((family.id, Scopes::stored(family.scopes, self.offered()).within(&given), token)))
             }
-            Turned::Reused => Ok(None),
-            Turned::Nothing => Err(GRANT),
+            Rotation::Reused => Ok(None),
+            Rotation::Nothing => Err(INVALID_GRANT),
         }
     }
 
@@ -385,11 +394,11 @@ impl Tokens {
         client: (Option<String>, Option<SecretString>),
         token: SecretString,
         context: &Context,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TokenError> {
         let now = self.0.authn.clock().now();
         // Before there is a transaction: the list of keys may have to be read.
         let access = self.verify(token.expose_secret()).await?;
-        let (client, mut tx) = self.authenticate(headers, client, context).await?;
+        let (client, mut tx) = self.authenticate_client(headers, client, context).await?;
         let ended = sqlx::query_scalar!(
             "update identity.token_families f set revoked_at = $4 from identity.refresh_tokens t
               where t.token_hash = $1 and f.id = t.family_id and f.tenant_id = $2 and f.client_id = $3 and f.revoked_at is null

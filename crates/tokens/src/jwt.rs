@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Longest token that is looked at.
-const LONGEST: usize = 4096;
+const MAX_LENGTH: usize = 4096;
 
 /// A token whose signature nobody has looked at yet.
 pub(crate) struct Unverified<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Unverified<'a> {
 impl<'a> Unverified<'a> {
     /// Three parts in canonical base64url, and nothing after them.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_LENGTH {
             return None;
         }
         let (signed, signature) = token.rsplit_once('.')?;

@@ -23,13 +23,13 @@ use std::sync::Arc;
 
 use authn::Authn;
 use encryption::KeyRing;
-use tenancy::{Db, HOUR, Rule, keep};
+use tenancy::{Db, HOUR, RetentionRule, retention_rule};
 
 pub use access::AccessToken;
 pub use api_client::ApiClient;
 pub use config::{Config, ConfigError, SETTINGS};
 pub use dpop::{ALGORITHMS, JTI, PROOF_SECONDS};
-pub use endpoint::{Grant, Issued, Refused};
+pub use endpoint::{Grant, TokenError, TokenResponse};
 pub use scopes::Scopes;
 pub use secret::{NewSecret, ends_at};
 pub use signed::SignedExample;
@@ -37,11 +37,11 @@ pub use signed::SignedExample;
 use signing_keys::VerifyingKeys;
 
 /// How long what is here is kept. Refresh tokens go with their family.
-pub const KEEPING: &[Rule] = &[
-    keep!("identity.token_families", "id", "expires_at", HOUR),
-    keep!("identity.revoked_tokens", "jti", "expires_at", HOUR),
-    keep!("identity.seen", "key", "expires_at", HOUR),
-    keep!("identity.signing_keys", "id", "published_until", HOUR),
+pub const RETENTION: &[RetentionRule] = &[
+    retention_rule!("identity.token_families", "id", "expires_at", HOUR),
+    retention_rule!("identity.revoked_tokens", "jti", "expires_at", HOUR),
+    retention_rule!("identity.seen", "key", "expires_at", HOUR),
+    retention_rule!("identity.signing_keys", "id", "published_until", HOUR),
 ];
 
 /// Where clients of the API are known and get their tokens. Cheap to clone.

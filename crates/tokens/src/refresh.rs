@@ -14,7 +14,7 @@ pub(crate) const LIFETIME: Duration = Duration::hours(24);
 const GRACE: Duration = Duration::minutes(1);
 
 /// What became of a refresh token that was shown.
-pub(crate) enum Turned {
+pub(crate) enum Rotation {
     /// It was good for once, and this is the next one.
     Next(Zeroizing<String>),
     /// It was used before by somebody who had the next one. The family has ended.
@@ -55,12 +55,12 @@ pub(crate) async fn new(
 ///
 /// The one before the last works once more within a minute, as long as the last was never used: its answer was lost. The
 /// last one is then worth nothing, and whoever shows it shows that two have the same.
-pub(crate) async fn turn(
+pub(crate) async fn rotate(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
     shown: Hash,
     now: DateTime<Utc>,
-) -> Result<Turned, Error> {
+) -> Result<Rotation, Error> {
     let token = sqlx::query!(
         "select t.used_at, t.repeated, t.expires_at, f.turns,
                 exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous = $1 and n.used_at is not null)
@@ -70,15 +70,15 @@ pub(crate) async fn turn(
         &shown,
         family,
     );
-    let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Turned::Nothing) };
+    let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Rotation::Nothing) };
     if token.used_at.is_some_and(|used| token.repeated || token.followed || now - used > GRACE) {
         sqlx::query!("update identity.token_families set revoked_at = $2 where id = $1", family, now)
             .execute(&mut **tx)
             .await?;
-        return Ok(Turned::Reused);
+        return Ok(Rotation::Reused);
     }
     if token.expires_at <= now || token.turns >= MOST {
-        return Ok(Turned::Nothing);
+        return Ok(Rotation::Nothing);
     }
     sqlx::query!(
         "update identity.refresh_tokens set used_at = $3, repeated = (token_hash <> $1 or used_at is not null)
@@ -89,5 +89,5 @@ pub(crate) async fn turn(
     )
     .execute(&mut **tx)
     .await?;
-    Ok(Turned::Next(new(tx, family, Some(shown), now).await?))
+    Ok(Rotation::Next(new(tx, family, Some(shown), now).await?))
 }

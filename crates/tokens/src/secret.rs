@@ -10,7 +10,7 @@ use web::Error;
 use crate::Tokens;
 
 /// Age at which no secret of a client is taken any more.
-pub(crate) const AGES: Duration = Duration::days(90);
+pub(crate) const MAX_AGE: Duration = Duration::days(90);
 
 /// SHA-256 of a token. What is random needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
@@ -41,7 +41,7 @@ pub(crate) fn encryption_context(client: Uuid) -> EncryptionContext {
 /// When a secret ends that was made at `since` and is taken for so many days.
 #[must_use]
 pub fn ends_at(since: DateTime<Utc>, days: i32) -> DateTime<Utc> {
-    since + Duration::days(days.into()).min(AGES)
+    since + Duration::days(days.into()).min(MAX_AGE)
 }
 
 impl Tokens {

@@ -19,7 +19,7 @@ use crate::{Tokens, replay_guard, secret};
 
 /// How far the time of a signature may be from ours.
 const SKEW: i64 = 60;
-const LONGEST: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 const ALGORITHM: &str = "hmac-sha256";
 /// How long a nonce is.
 const NONCE: RangeInclusive<usize> = 16..=100;
@@ -31,7 +31,7 @@ fn covered(query: bool, body: bool) -> impl Iterator<Item = &'static str> {
 }
 
 /// A signature nobody has verified yet.
-struct Given<'a> {
+struct ParsedSignature<'a> {
     /// The list of components with its parameters, as it was sent: the last line of what is signed.
     params: &'a str,
     components: Vec<&'a str>,
@@ -45,10 +45,10 @@ struct Given<'a> {
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
-    (values.next().is_none() && value.len() <= LONGEST).then_some(value)
+    (values.next().is_none() && value.len() <= MAX_LENGTH).then_some(value)
 }
 
-impl<'a> Given<'a> {
+impl<'a> ParsedSignature<'a> {
     fn read(headers: &'a HeaderMap) -> Option<Self> {
         let (label, params) = one(headers, "signature-input")?.split_once('=')?;
         let (signature_label, signature) = one(headers, "signature")?.split_once('=')?;
@@ -209,7 +209,7 @@ impl Tokens {
         context: &Context,
         now: DateTime<Utc>,
     ) -> Result<Option<Uuid>, Error> {
-        let Some(given) = Given::read(&parts.headers) else { return Ok(None) };
+        let Some(given) = ParsedSignature::read(&parts.headers) else { return Ok(None) };
         let Some(base) = given.base(parts, &self.authority()) else { return Ok(None) };
         if given.created.abs_diff(now.timestamp()) > SKEW.unsigned_abs() {
             return Ok(None);

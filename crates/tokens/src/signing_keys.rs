@@ -15,40 +15,40 @@ use crate::{Tokens, jwt};
 /// A key is published this long before it signs, for whoever keeps a copy of the list.
 const OVERLAP: Duration = Duration::days(1);
 /// How old our own copy of the list gets.
-const KEPT: Duration = Duration::seconds(60);
+const CACHE_AGE: Duration = Duration::seconds(60);
 /// For a key that is not in it, the list is read anew, but not more often: anybody can name any key.
-const PAUSE: Duration = Duration::seconds(10);
+const MIN_REFRESH_INTERVAL: Duration = Duration::seconds(10);
 /// Clocks that are off, and tokens that are on their way.
-const SLACK: Duration = Duration::seconds(60);
+const CLOCK_SKEW: Duration = Duration::seconds(60);
 
 /// The public keys, as they were read last.
 #[derive(Debug, Default)]
 pub(crate) struct VerifyingKeys {
-    known: RwLock<Arc<Known>>,
+    known: RwLock<Arc<CachedKeys>>,
     reading: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CachedKeys {
     at: Option<DateTime<Utc>>,
-    keys: Vec<Published>,
+    keys: Vec<PublishedKey>,
 }
 
 #[derive(Clone, Debug)]
-struct Published {
+struct PublishedKey {
     id: Uuid,
     key: VerifyingKey,
     until: DateTime<Utc>,
 }
 
-impl Known {
+impl CachedKeys {
     fn older_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
         self.at.is_none_or(|at| now - at >= age)
     }
 }
 
 impl VerifyingKeys {
-    fn known(&self) -> Arc<Known> {
+    fn known(&self) -> Arc<CachedKeys> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -56,10 +56,11 @@ impl VerifyingKeys {
 impl Tokens {
     /// The key of this id, if it is published.
     pub(crate) async fn verifying_key(&self, id: Uuid, now: DateTime<Utc>) -> Result<Option<VerifyingKey>, Error> {
-        let find = |known: &Known| known.keys.iter().find(|key| key.id == id && key.until > now).map(|key| key.key);
+        let find =
+            |known: &CachedKeys| known.keys.iter().find(|key| key.id == id && key.until > now).map(|key| key.key);
         let known = self.0.ring.known();
         let found = find(&known);
-        let age = if found.is_some() { KEPT } else { PAUSE };
+        let age = if found.is_some() { CACHE_AGE } else { MIN_REFRESH_INTERVAL };
         if !known.older_than(age, now) {
             return Ok(found);
         }
@@ -67,7 +68,7 @@ impl Tokens {
     }
 
     /// Reads the list, unless somebody else just has.
-    async fn read_keys(&self, age: Duration, now: DateTime<Utc>) -> Result<Arc<Known>, Error> {
+    async fn read_keys(&self, age: Duration, now: DateTime<Utc>) -> Result<Arc<CachedKeys>, Error> {
         let _one_at_a_time = self.0.ring.reading.lock().await;
         let known = self.0.ring.known();
         if !known.older_than(age, now) {
@@ -81,9 +82,9 @@ impl Tokens {
         let mut keys = Vec::new();
         for row in rows.fetch_all(&mut *tx).await? {
             let key = VerifyingKey::try_from(&row.public[..])?;
-            keys.push(Published { id: row.id, key, until: row.published_until });
+            keys.push(PublishedKey { id: row.id, key, until: row.published_until });
         }
-        let known = Arc::new(Known { at: Some(now), keys });
+        let known = Arc::new(CachedKeys { at: Some(now), keys });
         *self.0.ring.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
         Ok(known)
     }
@@ -91,8 +92,8 @@ impl Tokens {
     /// The published keys as a JSON Web Key Set (RFC 7517).
     pub async fn key_set(&self) -> Result<Value, Error> {
         let now = self.0.authn.clock().now();
-        let known = self.read_keys(PAUSE, now).await?;
-        let keys = known.keys.iter().filter(|key| key.until > now).map(|Published { id, key, .. }| {
+        let known = self.read_keys(MIN_REFRESH_INTERVAL, now).await?;
+        let keys = known.keys.iter().filter(|key| key.until > now).map(|PublishedKey { id, key, .. }| {
             json!({ "kty": "OKP", "crv": "Ed25519", "x": jwt::encode(key.as_bytes()), "kid": id, "use": "sig", "alg": "EdDSA" })
         });
         Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
@@ -151,7 +152,7 @@ impl Tokens {
         getrandom::fill(&mut bytes[..])?;
         let key = SigningKey::from_bytes(&bytes);
         let until = from + Duration::days(self.0.config.key_days.into());
-        let published_until = until + Duration::seconds(self.0.config.access_seconds.into()) + SLACK;
+        let published_until = until + Duration::seconds(self.0.config.access_seconds.into()) + CLOCK_SKEW;
         let public = key.verifying_key().to_bytes();
         let private = self.0.keys.encrypt(encryption_context(id), &bytes[..])?;
         sqlx::query!(

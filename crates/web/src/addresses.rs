@@ -12,11 +12,11 @@ pub struct Addresses {
     pub sign_in_link: &'static str,
     /// The page after signing out at an identity provider.
     pub signed_out: &'static str,
-    /// The page that asks for a passkey, and its form. It takes `return_to` or `kept`, and `by_code`.
+    /// The page that asks for a passkey, and its form. It takes `return_to` or `deferred`, and `by_code`.
     pub step_up: &'static str,
     /// The form with a code instead of a passkey.
     pub step_up_code: &'static str,
-    /// The page that asks whether to send a form that was stored before a sign-in. It takes `kept`.
+    /// The page that asks whether to send a form that was stored before a sign-in. It takes `deferred`.
     pub resume: &'static str,
     /// The page of a person's sessions.
     pub sessions: &'static str,

@@ -15,25 +15,25 @@ struct State {
     most: usize,
     most_per_network: usize,
     /// By number, in the order they came.
-    open: BTreeMap<u64, Entry>,
+    open: BTreeMap<u64, ConnectionState>,
     /// Puts connections and ends of work into one order.
     next: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionState {
     network: Arc<str>,
     /// Requests worked on at the moment.
     working: usize,
     /// When the last one ended, or when it was opened.
-    rests_since: u64,
+    idle_since: u64,
     /// Dropped to close it.
     _close: oneshot::Sender<()>,
 }
 
 /// An open connection.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenConnection {
     number: u64,
     connections: Connections,
     closed: oneshot::Receiver<()>,
@@ -41,11 +41,11 @@ pub(crate) struct Open {
 
 /// Marks a connection on which a request is worked on.
 #[derive(Debug)]
-pub(crate) struct Working(Line);
+pub(crate) struct ActiveRequest(ConnectionHandle);
 
 /// Says of a connection when a request is worked on.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionHandle {
     number: u64,
     connections: Connections,
 }
@@ -56,14 +56,14 @@ impl Connections {
     }
 
     /// Makes room for one of `network` if there is none. `None`: that network has as many as it may, all at work.
-    pub(crate) fn open(&self, network: Arc<str>) -> Option<Open> {
+    pub(crate) fn open(&self, network: Arc<str>) -> Option<OpenConnection> {
         let mut state = self.lock();
         state.make_room(&network)?;
         let (close, closed) = oneshot::channel();
         let number = state.tick();
-        state.open.insert(number, Entry { network, working: 0, rests_since: number, _close: close });
+        state.open.insert(number, ConnectionState { network, working: 0, idle_since: number, _close: close });
         drop(state);
-        Some(Open { number, connections: self.clone(), closed })
+        Some(OpenConnection { number, connections: self.clone(), closed })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -93,8 +93,8 @@ impl State {
         } else {
             return Some(());
         };
-        let resting = |(number, entry): (&u64, &Entry)| {
-            (entry.network == from && entry.working == 0).then_some((entry.rests_since, *number))
+        let resting = |(number, entry): (&u64, &ConnectionState)| {
+            (entry.network == from && entry.working == 0).then_some((entry.idle_since, *number))
         };
         let (_, longest) = self.open.iter().filter_map(resting).min()?;
         self.open.remove(&longest);
@@ -114,10 +114,10 @@ impl State {
     }
 }
 
-impl Open {
+impl OpenConnection {
     /// What the requests of this connection say when they are worked on.
-    pub(crate) fn line(&self) -> Line {
-        Line { number: self.number, connections: self.connections.clone() }
+    pub(crate) fn handle(&self) -> ConnectionHandle {
+        ConnectionHandle { number: self.number, connections: self.connections.clone() }
     }
 
     /// Resolves when it has to make room.
@@ -126,28 +126,28 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.connections.lock().open.remove(&self.number);
     }
 }
 
-impl Line {
-    pub(crate) fn work(&self) -> Working {
+impl ConnectionHandle {
+    pub(crate) fn begin_request(&self) -> ActiveRequest {
         if let Some(entry) = self.connections.lock().open.get_mut(&self.number) {
             entry.working += 1;
         }
-        Working(self.clone())
+        ActiveRequest(self.clone())
     }
 }
 
-impl Drop for Working {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let mut state = self.0.connections.lock();
         let now = state.tick();
         if let Some(entry) = state.open.get_mut(&self.0.number) {
             entry.working = entry.working.saturating_sub(1);
-            entry.rests_since = now;
+            entry.idle_since = now;
         }
     }
 }
@@ -156,7 +156,7 @@ impl Drop for Working {
 mod tests {
     use super::*;
 
-    fn is_closed(open: &mut Open) -> bool {
+    fn is_closed(open: &mut OpenConnection) -> bool {
         open.closed.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }
 
@@ -170,10 +170,10 @@ mod tests {
         let connections = Connections::new(10, 2);
         let open = |network: &str| connections.open(network.into());
         let (mut first, mut second, mut other) = (open("a").unwrap(), open("a").unwrap(), open("b").unwrap());
-        drop(first.line().work());
+        drop(first.handle().begin_request());
         let mut third = open("a").unwrap();
         assert!(is_closed(&mut second) && !is_closed(&mut first), "the second one has rested longer");
-        let (work, more) = (first.line().work(), third.line().work());
+        let (work, more) = (first.handle().begin_request(), third.handle().begin_request());
         assert!(open("a").is_none(), "both are at work");
         assert!(!is_closed(&mut first) && !is_closed(&mut third) && !is_closed(&mut other));
         drop((work, more));

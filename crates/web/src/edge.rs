@@ -8,15 +8,15 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fair::Places;
+use fair::FairSemaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::client::Proxies;
-use crate::error::Failed;
-use crate::page::Rendered;
-use crate::problem::{Asked, render};
+use crate::error::ErrorSlot;
+use crate::page::RenderedPage;
+use crate::problem::{RequestInfo, render};
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitConfig, RateLimitKey, RateLimiter};
 use crate::slot::Slot;
@@ -50,7 +50,7 @@ pub struct Edge {
     limits: Limits,
     addresses: Addresses,
     proxies: Proxies,
-    places: Places<Arc<str>>,
+    places: FairSemaphore<Arc<str>>,
     rate_limiter: Arc<RateLimiter>,
     is_temporary: IsTemporary,
 }
@@ -62,7 +62,8 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
     addresses: Addresses,
     is_temporary: IsTemporary,
 ) -> Router<S> {
-    let (proxies, places) = (Proxies::new(limits.proxies), Places::new(limits.concurrent_requests, limits.place_wait));
+    let (proxies, places) =
+        (Proxies::new(limits.proxies), FairSemaphore::new(limits.concurrent_requests, limits.place_wait));
     let rate_limiter = Arc::new(RateLimiter::new(&limits.rates));
     let edge = Arc::new(Edge { limits, addresses, proxies, places, rate_limiter, is_temporary });
     router
@@ -91,7 +92,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
-    let asked = Asked::of(&request, &edge.addresses);
+    let info = RequestInfo::of(&request, &edge.addresses);
     // What the guards learn and what they cost stands in each line of the request.
     let span = tracing::info_span!(
         "request",
@@ -112,11 +113,11 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     {
         response = too_many.into_response();
     }
-    if response.extensions().get::<Rendered>().is_none() && is_failure(&response) {
-        response = edge.render_failure(response, &asked, &context);
+    if response.extensions().get::<RenderedPage>().is_none() && is_failure(&response) {
+        response = edge.render_failure(response, &info, &context);
     }
     // Every page shows it, also one that tells of an error.
-    if context.flash.is_some() && response.extensions().get::<Rendered>().is_some() {
+    if context.flash.is_some() && response.extensions().get::<RenderedPage>().is_some() {
         Flash::clear(response.headers_mut());
     }
     headers::complete(response.headers_mut(), &context.nonce);
@@ -125,7 +126,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         response.headers_mut().insert(REQUEST_ID, id);
     }
     tracing::info!(
-        method = %asked.method,
+        method = %info.method,
         route,
         status = response.status().as_u16(),
         micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -165,9 +166,9 @@ impl Edge {
         answer.unwrap_or_else(IntoResponse::into_response)
     }
 
-    fn render_failure(&self, response: Response, asked: &Asked, context: &Context) -> Response {
+    fn render_failure(&self, response: Response, info: &RequestInfo, context: &Context) -> Response {
         let (parts, _) = response.into_parts();
-        let mut error = parts.extensions.get::<Failed>().and_then(|failed| failed.0.lock().ok()?.take());
+        let mut error = parts.extensions.get::<ErrorSlot>().and_then(|failed| failed.0.lock().ok()?.take());
         let mut status = parts.status;
         if let Some(Error::Internal(source)) = &error {
             tracing::error!(error = source, "internal error");
@@ -175,7 +176,7 @@ impl Edge {
                 (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some(Error::Unavailable));
             }
         }
-        let mut rendered = render(status, error, asked, context, &self.addresses);
+        let mut rendered = render(status, error, info, context, &self.addresses);
         // What the inside decided stays: cookies it set or removed, which methods it allows.
         for (name, value) in &parts.headers {
             if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {

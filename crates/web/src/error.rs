@@ -94,7 +94,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
 
 /// The error on its way to the edge, which alone knows the request and renders it.
 #[derive(Clone, Debug)]
-pub(crate) struct Failed(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
+pub(crate) struct ErrorSlot(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -105,7 +105,7 @@ impl IntoResponse for Error {
         if let Self::StepUp(_, Some(cookie)) = &self {
             response.headers_mut().append(header::SET_COOKIE, cookie.clone());
         }
-        response.extensions_mut().insert(Failed(Arc::new(std::sync::Mutex::new(Some(self)))));
+        response.extensions_mut().insert(ErrorSlot(Arc::new(std::sync::Mutex::new(Some(self)))));
         response
     }
 }

@@ -23,9 +23,9 @@ pub(crate) type Kind = (&'static str, &'static str);
 pub(crate) const FORM: Kind =
     ("application/x-www-form-urlencoded", "This address takes form fields (application/x-www-form-urlencoded).");
 /// Largest form, in bytes. The longest field is 4,000 characters.
-const LARGEST: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 /// Longest time for a form to arrive once its headers have.
-const ARRIVAL: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A form as it was sent: `T` is a struct of strings that refuses unknown fields.
 ///
@@ -66,8 +66,10 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
     if let Some(slot) = slot {
         slot.give_up();
     }
-    let bytes =
-        tokio::time::timeout(ARRIVAL, to_bytes(body, LARGEST)).await.map_err(|_| Error::TooSlow)?.map_err(|error| {
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY))
+        .await
+        .map_err(|_| Error::TooSlow)?
+        .map_err(|error| {
             let too_large =
                 std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
             if too_large { Error::TooLarge } else { Error::Malformed("The form did not arrive whole.") }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::form::{Kind, read, unexpected};
-use crate::page::Rendered;
+use crate::page::RenderedPage;
 
 const JSON: Kind = ("application/json", "This address takes JSON (application/json).");
 
@@ -52,7 +52,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 let kind = HeaderValue::from_static("application/json");
                 let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response();
                 // So that the edge leaves it as it is, also where it tells of a failure.
-                response.extensions_mut().insert(Rendered);
+                response.extensions_mut().insert(RenderedPage);
                 response
             }
             Err(error) => Error::from(error).into_response(),

@@ -21,7 +21,6 @@ mod json;
 mod local_path;
 mod one_time_key;
 mod page;
-mod patience;
 mod problem;
 mod proof_of_work;
 mod proof_of_work_page;
@@ -31,6 +30,7 @@ mod rate_limiter;
 mod serve;
 mod slot;
 mod text;
+mod write_timeout;
 
 pub use addresses::Addresses;
 pub use assets::{assets, passkeys_url};
@@ -45,7 +45,7 @@ pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
 pub use one_time_key::{FormOnce, OneTimeKey};
-pub use page::{Banner, Context, Link, MovingOn, Page, Person, Place, Shell, see_other};
+pub use page::{Banner, ClientRedirect, Context, Link, OrganizationShell, Page, Person, Shell, see_other};
 pub use problem::wants_html;
 pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
@@ -53,6 +53,6 @@ pub use quota::Quota;
 pub use rate_limiter::{RateLimitConfig, RateLimitKey};
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
-    DigitCode, Domain, Email, Line, Paragraph, ShownEmail, day, moment, name_key, shown_domain, shown_email,
-    typed_code, visible,
+    DigitCode, DisplayEmail, Domain, Email, MultiLine, SingleLine, display_domain, display_email, format_date,
+    format_datetime, name_key, typed_code, visible,
 };

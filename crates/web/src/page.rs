@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitKey, RateLimiter};
-use crate::{Client, Error, FieldErrors, Flash, Quota, ShownEmail, Tone, assets};
+use crate::{Client, DisplayEmail, Error, FieldErrors, Flash, Quota, Tone, assets};
 
 /// What the edge knows about a request, for handlers and pages.
 #[derive(Clone, Debug)]
@@ -41,15 +41,15 @@ pub struct Shell {
     pub nonce: Arc<str>,
     pub style_url: &'static str,
     pub icon_url: &'static str,
-    pub flash: Option<ShownFlash>,
+    pub flash: Option<DisplayFlash>,
     pub person: Option<Person>,
-    pub place: Option<Place>,
+    pub organization: Option<OrganizationShell>,
     pub tabs: Vec<Link>,
 }
 
 /// A flash as the layout shows it.
 #[derive(Clone, Debug)]
-pub struct ShownFlash {
+pub struct DisplayFlash {
     pub tone: &'static str,
     pub text: String,
 }
@@ -59,13 +59,13 @@ pub struct ShownFlash {
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct Person {
     pub name: String,
-    pub email: ShownEmail,
+    pub email: DisplayEmail,
 }
 
 /// Where they are.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
-pub struct Place {
+pub struct OrganizationShell {
     pub organization: String,
     pub organization_url: String,
     pub role: String,
@@ -113,12 +113,12 @@ impl Context {
             nonce: Arc::clone(&self.nonce),
             style_url: assets::style_url(),
             icon_url: assets::icon_url(),
-            flash: self.flash.clone().map(|flash| ShownFlash {
+            flash: self.flash.clone().map(|flash| DisplayFlash {
                 tone: if flash.tone == Tone::Success { "success" } else { "warning" },
                 text: flash.text,
             }),
             person: None,
-            place: None,
+            organization: None,
             tabs: Vec::new(),
         }
     }
@@ -134,7 +134,7 @@ impl<T: Template> IntoResponse for Page<T> {
             Ok(html) => {
                 let kind = HeaderValue::from_static("text/html; charset=utf-8");
                 let mut response = ([(header::CONTENT_TYPE, kind)], html).into_response();
-                response.extensions_mut().insert(Rendered);
+                response.extensions_mut().insert(RenderedPage);
                 response
             }
             Err(error) => Error::from(error).into_response(),
@@ -144,7 +144,7 @@ impl<T: Template> IntoResponse for Page<T> {
 
 /// Marks a body that is a page of ours, whatever its status, so that the edge leaves it as it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rendered;
+pub(crate) struct RenderedPage;
 
 impl FieldErrors {
     /// 422 with the page that shows the errors beside the fields; a problem document where no HTML is wanted.
@@ -174,9 +174,9 @@ pub(crate) fn with_status(status: StatusCode, page: impl Template) -> Response {
 /// Chromium looks at who started a navigation, not at the last redirect; after a click on another site, a redirect here
 /// would arrive without the session.
 #[derive(Debug, Template)]
-#[template(path = "moving_on.html")]
+#[template(path = "client_redirect.html")]
 #[expect(missing_docs, reason = "each field is what the template shows under that name")]
-pub struct MovingOn {
+pub struct ClientRedirect {
     pub shell: Shell,
     pub heading: &'static str,
     pub text: &'static str,

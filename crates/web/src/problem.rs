@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::fetch_metadata::came_from_elsewhere;
-use crate::text::duration;
-use crate::{Addresses, Context, Error, LocalPath, MovingOn, Page, Shell};
+use crate::text::format_duration;
+use crate::{Addresses, ClientRedirect, Context, Error, LocalPath, Page, Shell};
 
 /// RFC 9470, section 3. The age is that of the policy `base.fresh_passkey`.
 const STEP_UP_CHALLENGE: &str = "Session error=\"insufficient_user_authentication\", \
@@ -26,7 +26,7 @@ struct ErrorPage {
 }
 
 /// What the edge needs of the request after it is gone.
-pub(crate) struct Asked {
+pub(crate) struct RequestInfo {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) html: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Asked {
     pub(crate) sent_from: LocalPath,
 }
 
-impl Asked {
+impl RequestInfo {
     pub(crate) fn of(request: &Request, addresses: &Addresses) -> Self {
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers());
         // Whoever asks the API is a program, whatever it says it accepts.
@@ -66,17 +66,17 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
 pub(crate) fn render(
     status: StatusCode,
     error: Option<Error>,
-    asked: &Asked,
+    info: &RequestInfo,
     context: &Context,
     addresses: &Addresses,
 ) -> Response {
     match error {
-        Some(Error::Unauthenticated) if asked.html && asked.method == Method::GET => {
-            send_to_sign_in(asked, context, addresses)
+        Some(Error::Unauthenticated) if info.html && info.method == Method::GET => {
+            send_to_sign_in(info, context, addresses)
         }
-        Some(Error::StepUp(page, _)) if asked.html => go_to(&page),
+        Some(Error::StepUp(page, _)) if info.html => go_to(&page),
         Some(Error::Invalid(_, Some(page)) | Error::Conflict(_, Some(page)) | Error::ProofOfWork(_, Some(page)))
-            if asked.html =>
+            if info.html =>
         {
             *page
         }
@@ -94,7 +94,7 @@ pub(crate) fn render(
             };
             let scope_is_missing = matches!(error, Some(Error::NotPermitted(_, Some(_))));
             let (heading, text) = words(status, error.as_ref());
-            let mut response = if asked.html {
+            let mut response = if info.html {
                 let page = ErrorPage {
                     shell: context.shell(),
                     status: status.as_u16(),
@@ -105,7 +105,7 @@ pub(crate) fn render(
                     link_label: "Back to the start",
                 };
                 let signed_out = matches!(error, Some(Error::Unauthenticated));
-                Page(if signed_out { page.of_signed_out(asked, addresses) } else { page }).into_response()
+                Page(if signed_out { page.of_signed_out(info, addresses) } else { page }).into_response()
             } else {
                 document(status, heading, &text, error.as_ref(), context)
             };
@@ -124,11 +124,11 @@ pub(crate) fn render(
     }
 }
 
-fn send_to_sign_in(asked: &Asked, context: &Context, addresses: &Addresses) -> Response {
-    let path = LocalPath::or_home(asked.uri.path_and_query().map_or("/", |path| path.as_str()));
-    if asked.elsewhere {
+fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses) -> Response {
+    let path = LocalPath::or_home(info.uri.path_and_query().map_or("/", |path| path.as_str()));
+    if info.elsewhere {
         // A link on another site or in a mail: ask again from our own page, with the strict cookie.
-        return Page(MovingOn {
+        return Page(ClientRedirect {
             shell: context.shell(),
             heading: "One moment",
             text: "Opening the page you asked for.",
@@ -142,11 +142,11 @@ fn send_to_sign_in(asked: &Asked, context: &Context, addresses: &Addresses) -> R
 
 impl ErrorPage {
     /// What somebody reads whose form came without a session and could not be kept.
-    fn of_signed_out(self, asked: &Asked, addresses: &Addresses) -> Self {
+    fn of_signed_out(self, info: &RequestInfo, addresses: &Addresses) -> Self {
         Self {
             heading: "You are signed out",
             text: "What you entered was not saved. Sign in, and enter it again.".to_owned(),
-            link_url: format!("{}?return_to={}", addresses.sign_in, asked.sent_from.encoded()),
+            link_url: format!("{}?return_to={}", addresses.sign_in, info.sent_from.encoded()),
             link_label: "Sign in",
             ..self
         }
@@ -225,9 +225,11 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         Some(Error::Unanswered(text)) => ("No answer", (*text).to_owned()),
         Some(Error::ProofOfWork(work, _)) => (
             "Many come from your network",
-            format!("Do the work that is asked for, or try again in {}.", duration(work.wait)),
+            format!("Do the work that is asked for, or try again in {}.", format_duration(work.wait)),
         ),
-        Some(Error::TooMany(seconds)) => (heading, format!("You can try again in {}. {text}", duration(*seconds))),
+        Some(Error::TooMany(seconds)) => {
+            (heading, format!("You can try again in {}. {text}", format_duration(*seconds)))
+        }
         _ => (heading, text.to_owned()),
     }
 }

@@ -3,7 +3,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 
 use crate::page::with_status;
-use crate::text::duration;
+use crate::text::format_duration;
 use crate::{Context, Error, Shell, assets};
 
 #[derive(Template)]
@@ -30,7 +30,7 @@ impl Error {
             fields,
             challenge: &work.challenge,
             bits: work.bits,
-            wait: duration(work.wait),
+            wait: format_duration(work.wait),
             module_url: assets::proof_of_work_url(),
         };
         let mut page = with_status(StatusCode::TOO_MANY_REQUESTS, page);

@@ -23,10 +23,10 @@ pub struct Quota {
 
 /// The limits that were counted while the request was worked on. The edge says them in its answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Quotas(Arc<Mutex<Counted>>);
+pub(crate) struct Quotas(Arc<Mutex<RecordedQuotas>>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct RecordedQuotas {
     /// On requests of every kind.
     general: Vec<Quota>,
     /// On what this one asked for.
@@ -47,7 +47,7 @@ impl Quotas {
         counted.general.is_empty() && counted.own.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counted> {
+    fn lock(&self) -> MutexGuard<'_, RecordedQuotas> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

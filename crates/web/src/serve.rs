@@ -15,7 +15,7 @@ use tower::ServiceExt;
 
 use crate::client::Peer;
 use crate::connections::Connections;
-use crate::patience::Patience;
+use crate::write_timeout::WriteTimeout;
 use crate::{Host, Limits, RateLimitConfig, client};
 
 /// The `[http]` section of the configuration.
@@ -219,14 +219,14 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         };
         // Answers are small and written whole; waiting to fill packets only delays them.
         let _ = stream.set_nodelay(true);
-        let (app, line) = (app.clone(), open.line());
+        let (app, line) = (app.clone(), open.handle());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(line.clone());
             app.clone().oneshot(request)
         });
-        let stream = TokioIo::new(Patience::new(stream, patience));
+        let stream = TokioIo::new(WriteTimeout::new(stream, patience));
         let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             tokio::select! {

@@ -29,34 +29,34 @@ use chrono::{DateTime, Utc};
 
 pub use characters::visible;
 pub use code::{DigitCode, typed_code};
-pub use domain::{Domain, shown_domain};
-pub use email::{Email, ShownEmail, shown_email};
+pub use domain::{Domain, display_domain};
+pub use email::{DisplayEmail, Email, display_email};
 pub use likeness::name_key;
 
 use characters::{composed, first_hidden};
 
 /// One line of text: in NFC, trimmed, `MIN` to `MAX` characters, none of which deceives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line<const MIN: usize, const MAX: usize>(String);
+pub struct SingleLine<const MIN: usize, const MAX: usize>(String);
 
-/// Text of several lines: like [`Line`], with line breaks (as `\n`) and tabs.
+/// Text of several lines: like [`SingleLine`], with line breaks (as `\n`) and tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paragraph<const MIN: usize, const MAX: usize>(String);
+pub struct MultiLine<const MIN: usize, const MAX: usize>(String);
 
 /// A day as people read it.
 #[must_use]
-pub fn day(time: DateTime<Utc>) -> String {
+pub fn format_date(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y").to_string()
 }
 
 /// A moment as people read it.
 #[must_use]
-pub fn moment(time: DateTime<Utc>) -> String {
+pub fn format_datetime(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
 /// A wait as people read it, never shorter than it is.
-pub(crate) fn duration(seconds: u64) -> String {
+pub(crate) fn format_duration(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..=90 => (seconds, "second"),
         91..=5400 => (seconds.div_ceil(60), "minute"),
@@ -98,7 +98,7 @@ fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, S
     Ok(text)
 }
 
-impl<const MIN: usize, const MAX: usize> TryFrom<&str> for Line<MIN, MAX> {
+impl<const MIN: usize, const MAX: usize> TryFrom<&str> for SingleLine<MIN, MAX> {
     type Error = String;
 
     fn try_from(text: &str) -> Result<Self, String> {
@@ -106,7 +106,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<&str> for Line<MIN, MAX> {
     }
 }
 
-impl<const MIN: usize, const MAX: usize> TryFrom<&str> for Paragraph<MIN, MAX> {
+impl<const MIN: usize, const MAX: usize> TryFrom<&str> for MultiLine<MIN, MAX> {
     type Error = String;
 
     fn try_from(text: &str) -> Result<Self, String> {
@@ -114,7 +114,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<&str> for Paragraph<MIN, MAX> {
     }
 }
 
-as_text!([const MIN: usize, const MAX: usize] Line<MIN, MAX>, [const MIN: usize, const MAX: usize] Paragraph<MIN, MAX>);
+as_text!([const MIN: usize, const MAX: usize] SingleLine<MIN, MAX>, [const MIN: usize, const MAX: usize] MultiLine<MIN, MAX>);
 
 #[cfg(test)]
 mod tests {
@@ -122,18 +122,18 @@ mod tests {
 
     #[test]
     fn lines_are_trimmed_counted_in_characters_and_seen_whole() {
-        assert_eq!(&*Line::<1, 5>::try_from("  Zoë  ").unwrap(), "Zoë");
-        assert!(Line::<1, 3>::try_from("Zoë").is_ok());
-        assert!(Line::<1, 2>::try_from("Zoë").is_err());
-        assert!(Line::<1, 9>::try_from(" \t ").is_err());
-        assert!(Line::<0, 9>::try_from("").is_ok());
+        assert_eq!(&*SingleLine::<1, 5>::try_from("  Zoë  ").unwrap(), "Zoë");
+        assert!(SingleLine::<1, 3>::try_from("Zoë").is_ok());
+        assert!(SingleLine::<1, 2>::try_from("Zoë").is_err());
+        assert!(SingleLine::<1, 9>::try_from(" \t ").is_err());
+        assert!(SingleLine::<0, 9>::try_from("").is_ok());
         for hidden in ["a\u{202e}b", "a\nb", "a\0b", "a\u{200b}b", "\u{feff}a"] {
-            assert!(Line::<1, 9>::try_from(hidden).is_err(), "{hidden:?}");
+            assert!(SingleLine::<1, 9>::try_from(hidden).is_err(), "{hidden:?}");
         }
-        assert_eq!(&*Paragraph::<0, 9>::try_from("a\r\nb").unwrap(), "a\nb");
-        assert!(Paragraph::<0, 9>::try_from("a\0b").is_err());
-        assert_eq!(&*Line::<1, 4>::try_from("Zoe\u{308}").unwrap(), "Zoë");
-        let error = Paragraph::<0, 9>::try_from("ab\nc\u{ad}d").unwrap_err();
+        assert_eq!(&*MultiLine::<0, 9>::try_from("a\r\nb").unwrap(), "a\nb");
+        assert!(MultiLine::<0, 9>::try_from("a\0b").is_err());
+        assert_eq!(&*SingleLine::<1, 4>::try_from("Zoe\u{308}").unwrap(), "Zoë");
+        let error = MultiLine::<0, 9>::try_from("ab\nc\u{ad}d").unwrap_err();
         assert!(error.starts_with("Character 5 ") && error.contains("U+00AD"), "{error}");
     }
 }

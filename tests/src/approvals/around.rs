@@ -5,7 +5,7 @@ use super::{WHY, ask_for_deletion, decide, latest};
 use crate::harness::World;
 use crate::harness::passkey::{Authenticator, enrol, options};
 use crate::recovery::{lost, try_code};
-use crate::sign_on::{SECRET, provider};
+use crate::sso::{SECRET, provider};
 
 // control: POL-07
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn declining_takes_a_fresh_passkey_and_asking_is_counted() {
     let id = ask_for_deletion(&mut olivia, &world).await;
     world.wait(301);
     let held = decide(&mut adam, &world, id, "decline").await;
-    assert!(held.location().starts_with("/step-up?kept="), "{}", held.text());
+    assert!(held.location().starts_with("/step-up?deferred="), "{}", held.text());
     world.prove(&mut adam, "adam").await;
     assert_eq!(decide(&mut adam, &world, id, "decline").await.status, 303);
     let viewer = world.new_managed(world.acme, "creator").await;

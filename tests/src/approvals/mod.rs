@@ -111,7 +111,7 @@ async fn the_second_person_is_an_owner_or_admin_with_a_fresh_passkey_and_a_role_
 
     world.wait(301);
     let held = decide(&mut adam, &world, id, "approve").await;
-    assert!(held.location().starts_with("/step-up?kept="), "{}", held.text());
+    assert!(held.location().starts_with("/step-up?deferred="), "{}", held.text());
     assert!(is_there(&world).await);
     world.prove(&mut adam, "adam").await;
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 303);

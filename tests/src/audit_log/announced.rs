@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use app::Told;
+use app::EventAudience;
 use uuid::Uuid;
 
 use crate::harness::changes::{CHANGES, Filled};
@@ -13,7 +13,7 @@ use crate::harness::{Client, World, registry};
 #[test]
 fn who_hears_of_which_event_is_the_reviewed_table() {
     let mut text = String::new();
-    for Told { kind, audience, .. } in registry().told() {
+    for EventAudience { kind, audience, .. } in registry().event_audiences() {
         let audience = if audience.is_empty() { "-".to_owned() } else { audience.join(", ") };
         writeln!(text, "{kind:34} {audience}").unwrap();
     }
@@ -21,8 +21,8 @@ fn who_hears_of_which_event_is_the_reviewed_table() {
 }
 
 /// The addresses of whoever is to hear of an event of Acme, before it happens.
-async fn expected(world: &World, told: &Told, filled: &Filled) -> BTreeSet<String> {
-    let Told { kind, audience, .. } = told;
+async fn expected(world: &World, told: &EventAudience, filled: &Filled) -> BTreeSet<String> {
+    let EventAudience { kind, audience, .. } = told;
     let roles: &[&str] = match audience.first() {
         Some(&"owners") => &["owner"],
         Some(&"owners and admins") => &["owner", "admin"],
@@ -49,7 +49,7 @@ async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_
     let mut heard = BTreeSet::new();
     for change in CHANGES {
         let mut all = Vec::new();
-        for told in registry().told().into_iter().filter(|told| change.events.contains(&told.kind)) {
+        for told in registry().event_audiences().into_iter().filter(|told| change.events.contains(&told.kind)) {
             let addresses = expected(&world, &told, &filled).await;
             all.push((told, addresses));
         }

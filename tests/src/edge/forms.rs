@@ -78,7 +78,7 @@ async fn tenants_owners_roles_and_prices_in_a_request_are_refused() {
     let posts = browser_routes().into_iter().filter(|row| {
         row.method == "POST"
             && row.path != "/sign-out"
-            && row.guard != "LogoutNotice"
+            && row.guard != "LogoutToken"
             && !row.path.starts_with("/api/oauth/")
     });
     for row in posts {

@@ -64,7 +64,7 @@ pub(crate) fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         }
         "/api/oauth/revoke" => vec![("token", "x"), ("client_id", "x"), ("client_secret", "x")],
         "/account/email/confirm" => vec![("code", "12345678")],
-        "/resume" => vec![("kept", "018f0000-0000-7000-8000-0000000000ab")],
+        "/resume" => vec![("deferred", "018f0000-0000-7000-8000-0000000000ab")],
         "/account/authenticator/confirm" | "/step-up/code" => vec![("code", "123456")],
         "/sign-in/{provider}" => vec![("return_to", "/account")],
         "/sign-in/organization" => vec![("email", "smuggled@example.org")],

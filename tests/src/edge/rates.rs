@@ -45,7 +45,7 @@ async fn every_answer_but_those_of_the_probes_says_what_is_left() {
                 assert_eq!(answer.headers.contains_key(name), !probe, "{name} of {method} {path}: {}", answer.text());
             }
             let hers = method == Method::GET && client.cookie("session").is_some() && !path.starts_with("/api/");
-            if hers && !["Public", "LogoutNotice", "none"].contains(&guard) {
+            if hers && !["Public", "LogoutToken", "none"].contains(&guard) {
                 left(&answer, "person");
             }
             if hers && path.starts_with(&world.acme.url()) {

@@ -143,7 +143,7 @@ async fn approving_takes_a_fresh_passkey_and_somebody_who_may() {
     let mut olivia = world.sign_in("olivia").await;
     world.wait(301);
     let asked_for = decide(&mut olivia, &world, id, "approve").await;
-    assert!(asked_for.location().starts_with("/step-up?kept="), "{}", asked_for.text());
+    assert!(asked_for.location().starts_with("/step-up?deferred="), "{}", asked_for.text());
     assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
     world.prove(&mut olivia, "olivia").await;
     assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 303);

@@ -170,7 +170,7 @@ impl World {
             ("DATABASE__URL", database.web_url.clone()),
             ("DATABASE__MAX_CONNECTIONS", "4".to_owned()),
             ("MAIL__URL", smtp_url.clone()),
-            ("AUTHN__SIGN_ON__RESOLVER", dns.address().to_string()),
+            ("AUTHN__SSO__RESOLVER", dns.address().to_string()),
             ("ENCRYPTION__KEY", devkit::seed::encryption_key().unwrap()),
             ("AUTHN__PROVIDERS__DEV__NAME", "Development sign-in".to_owned()),
             ("AUTHN__PROVIDERS__DEV__ISSUER", idp.issuer()),
@@ -214,9 +214,9 @@ impl World {
                 .unwrap();
         let worker = jobs::Worker::new(db.clone());
         worker.start(mail::Sender::new(&config.mail, false, db.clone()).unwrap()).await;
-        let janitor = jobs::Janitor::new(db.clone(), config.keeping, app::keeping(&registry)).unwrap();
+        let janitor = jobs::Janitor::new(db.clone(), config.retention, app::retention_rules(&registry)).unwrap();
         // It would clean while a test looks, so it comes where a test says how often.
-        if settings.iter().any(|(key, _)| *key == "KEEPING__EVERY_SECONDS") {
+        if settings.iter().any(|(key, _)| *key == "RETENTION__EVERY_SECONDS") {
             worker.start(janitor).await;
         }
         let decisions = audit::Decisions::start(db.clone());

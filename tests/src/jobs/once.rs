@@ -55,9 +55,9 @@ async fn who_is_late_neither_gives_up_nor_postpones() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     for answer in [
-        Failure::Never("no".to_owned()),
-        Failure::Again("later".to_owned()),
-        Failure::NotBefore(Duration::from_hours(9)),
+        Failure::Permanent("no".to_owned()),
+        Failure::Retry("later".to_owned()),
+        Failure::Postpone(Duration::from_hours(9)),
     ] {
         let mut process = Process::start(&world.database).await;
         queue_for(&db, world.acme.organization, "x").await;
@@ -99,13 +99,13 @@ async fn what_fails_is_tried_again_later_and_in_the_end_given_up_with_the_reason
     let db = connect(&world.database).await;
     let mut process = Process::start(&world.database).await;
     queue_for(&db, world.acme.organization, "x").await;
-    process.next().await.say(Err(Failure::Again("nobody answers".to_owned())));
+    process.next().await.say(Err(Failure::Retry("nobody answers".to_owned())));
     let postponed = "select count(*) from jobs.queue where kind = 'probe' and tries = 1 and failed_at is null
                        and due_at between now() + interval '4 minutes' and now() + interval '6.3 minutes'";
     world.until(postponed, 1).await;
     let old = "update jobs.queue set due_at = now(), created_at = now() - interval '61 minutes' where kind = 'probe'";
     assert_eq!(world.change(old).await, 1);
-    process.next().await.say(Err(Failure::Again("still nobody".to_owned())));
+    process.next().await.say(Err(Failure::Retry("still nobody".to_owned())));
     let dead =
         "select count(*) from jobs.queue where kind = 'probe' and failure = 'still nobody' and failed_at is not null";
     world.until(dead, 1).await;
@@ -159,7 +159,7 @@ async fn of_a_kind_and_key_one_waits_and_takes_up_what_comes_meanwhile() {
     let after = process.next().await;
     assert_eq!(after.what(), "after");
     // Given back untried it takes up more.
-    after.say(Err(Failure::NotBefore(Duration::from_hours(1))));
+    after.say(Err(Failure::Postpone(Duration::from_hours(1))));
     world
         .until(
             "select count(*) from jobs.queue where key = 'k' and waiting and due_at > now() + interval '50 minutes'",

@@ -1,7 +1,7 @@
 use super::{look, make_passkey, sign_in};
 use crate::browser::Browser;
 use crate::harness::World;
-use crate::sign_on::{SECRET, provider};
+use crate::sso::{SECRET, provider};
 
 // control: IDN-15
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Passkeys: making and keeping them, signing in with one, and proving one for what needs it.
 
 mod ceremonies;
-mod keeping;
+mod management;
 mod step_up;
 
 use serde_json::Value;

@@ -16,16 +16,17 @@ async fn role_url(world: &World, subject: &str) -> String {
 }
 
 /// Sends a form that is kept, and gives the id it is kept under.
-async fn kept(client: &mut Client, path: &str, form: &[(&str, &str)]) -> String {
+async fn defer(client: &mut Client, path: &str, form: &[(&str, &str)]) -> String {
     let answer = client.post(path, form).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
-    let kept = answer.location().strip_prefix("/step-up?kept=").unwrap_or_else(|| panic!("{}", answer.location()));
-    kept.to_owned()
+    let deferred =
+        answer.location().strip_prefix("/step-up?deferred=").unwrap_or_else(|| panic!("{}", answer.location()));
+    deferred.to_owned()
 }
 
-async fn confirm(world: &World, client: &mut Client, subject: &str, kept: &str) -> Answer {
+async fn confirm(world: &World, client: &mut Client, subject: &str, deferred: &str) -> Answer {
     let credential = world.device_answers(subject, &options(client, "/step-up/options").await).await.to_string();
-    client.post("/step-up", &[("credential", &credential), ("kept", kept)]).await
+    client.post("/step-up", &[("credential", &credential), ("deferred", deferred)]).await
 }
 
 // control: IDN-10
@@ -35,9 +36,9 @@ async fn a_form_that_needs_a_fresh_passkey_waits_for_it_and_is_then_done_as_it_w
     let mut olivia = world.sign_in("olivia").await;
     let url = role_url(&world, "vera").await;
     world.wait(STALE);
-    let id = kept(&mut olivia, &url, &ROLE).await;
+    let id = defer(&mut olivia, &url, &ROLE).await;
     assert_eq!(world.role("vera").await.as_deref(), Some("viewer"), "nothing is done yet");
-    let page = olivia.get(&format!("/step-up?kept={id}")).await;
+    let page = olivia.get(&format!("/step-up?deferred={id}")).await;
     assert!(page.status == 200 && page.body.contains("change member role"), "{}", page.text());
 
     let before = olivia.cookie("session").unwrap().to_owned();
@@ -94,12 +95,12 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     let mut adam = world.sign_in("adam").await;
     let url = role_url(&world, "vera").await;
     world.wait(STALE);
-    let id = kept(&mut olivia, &url, &ROLE).await;
+    let id = defer(&mut olivia, &url, &ROLE).await;
 
     // Somebody else, also with the browser's cookie.
-    let cookie = format!("kept-{}", id.replace('-', ""));
+    let cookie = format!("deferred-{}", id.replace('-', ""));
     adam.set_cookie(&cookie, olivia.cookie(&cookie).unwrap());
-    let page = adam.get(&format!("/step-up?kept={id}")).await;
+    let page = adam.get(&format!("/step-up?deferred={id}")).await;
     assert!(!page.body.contains("change member role"), "{}", page.text());
     let refused = confirm(&world, &mut adam, "adam", &id).await;
     assert_eq!(refused.status, 409, "{}", refused.text());
@@ -109,7 +110,7 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     // Another browser that has got hold of the session: what it sent, the person cannot be made to confirm.
     let mut victim = olivia.clone();
     victim.remove_cookie(&cookie);
-    let page = victim.get(&format!("/step-up?kept={id}")).await;
+    let page = victim.get(&format!("/step-up?deferred={id}")).await;
     assert!(!page.body.contains("change member role"), "{}", page.text());
     assert_eq!(confirm(&world, &mut victim, "olivia", &id).await.status, 409);
     assert_eq!(world.role("vera").await.as_deref(), Some("viewer"));
@@ -123,7 +124,7 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     let (mut one, mut other) = (olivia.clone(), olivia.clone());
     let answers = (ask(&mut one).await, ask(&mut other).await);
     let send = async |mut client: Client, credential: String| {
-        client.post("/step-up", &[("credential", &credential), ("kept", &id)]).await.status
+        client.post("/step-up", &[("credential", &credential), ("deferred", &id)]).await.status
     };
     let mut statuses: [u16; 2] = tokio::join!(send(one, answers.0), send(other, answers.1)).into();
     statuses.sort_unstable();
@@ -134,8 +135,8 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     // In the next session of the same person in the same browser.
     let mut olivia = world.sign_in("olivia").await;
     world.wait(STALE);
-    let id = kept(&mut olivia, &url, &[("role", "viewer"), ("reason", "And back")]).await;
-    let cookie = format!("kept-{}", id.replace('-', ""));
+    let id = defer(&mut olivia, &url, &[("role", "viewer"), ("reason", "And back")]).await;
+    let cookie = format!("deferred-{}", id.replace('-', ""));
     let mut next = world.sign_in("olivia").await;
     next.set_cookie(&cookie, olivia.cookie(&cookie).unwrap());
     assert_eq!(confirm(&world, &mut next, "olivia", &id).await.status, 303);
@@ -145,7 +146,7 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     let mut olivia = world.sign_in("olivia").await;
     world.wait(STALE);
     let form = [("role", "creator"), ("reason", "much too late")];
-    let id = kept(&mut olivia, &url, &form).await;
+    let id = defer(&mut olivia, &url, &form).await;
     assert!(!world.everything_stored().await.contains("late"), "nobody reads it in the database");
     world.wait(601);
     assert_eq!(confirm(&world, &mut olivia, "olivia", &id).await.status, 409);
@@ -160,13 +161,13 @@ async fn a_refused_proof_does_nothing_and_what_was_kept_can_still_be_confirmed()
     world.sign_in("adam").await;
     let url = role_url(&world, "vera").await;
     world.wait(STALE);
-    let id = kept(&mut olivia, &url, &ROLE).await;
+    let id = defer(&mut olivia, &url, &ROLE).await;
     let asked = options(&mut olivia, "/step-up/options").await;
     let theirs = world.device_answers("adam", &asked).await.to_string();
-    let refused = olivia.post("/step-up", &[("credential", &theirs), ("kept", &id)]).await;
+    let refused = olivia.post("/step-up", &[("credential", &theirs), ("deferred", &id)]).await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.body.contains("was not accepted") && refused.body.contains(&id), "{}", refused.text());
-    let empty = olivia.post("/step-up", &[("credential", ""), ("kept", &id)]).await;
+    let empty = olivia.post("/step-up", &[("credential", ""), ("deferred", &id)]).await;
     assert_eq!(empty.status, 422, "{}", empty.text());
     assert_eq!(world.role("vera").await.as_deref(), Some("viewer"));
     assert_eq!(confirm(&world, &mut olivia, "olivia", &id).await.status, 303);
@@ -181,7 +182,7 @@ async fn what_is_done_after_the_proof_is_decided_then() {
     let mut olivia = world.sign_in("olivia").await;
     let url = role_url(&world, "vera").await;
     world.wait(STALE);
-    let id = kept(&mut adam, &url, &ROLE).await;
+    let id = defer(&mut adam, &url, &ROLE).await;
     // Meanwhile he is no admin any more.
     world.prove(&mut olivia, "olivia").await;
     let form = [("role", "viewer"), ("reason", "Not an admin")];
@@ -228,14 +229,14 @@ async fn forms_are_kept_within_the_limits_of_forms_and_a_few_for_each_person() {
     assert_eq!(world.database.count("select count(*) from identity.kept_requests").await, 0);
     let mut ids = Vec::new();
     for _ in 0..7 {
-        ids.push(kept(&mut olivia, &url, &ROLE).await);
+        ids.push(defer(&mut olivia, &url, &ROLE).await);
     }
     assert_eq!(world.database.count("select count(*) from identity.kept_requests").await, 5);
     assert_eq!(confirm(&world, &mut olivia, "olivia", &ids[0]).await.status, 409, "the oldest gave way");
     assert_eq!(confirm(&world, &mut olivia, "olivia", &ids[6]).await.status, 303);
     // A form that does not fit is refused when it is done, as it would have been before.
     world.wait(STALE);
-    let id = kept(&mut olivia, &url, &[("role", "no such role"), ("reason", "x")]).await;
+    let id = defer(&mut olivia, &url, &[("role", "no such role"), ("reason", "x")]).await;
     let answer = confirm(&world, &mut olivia, "olivia", &id).await;
     assert_eq!(answer.status, 422, "{}", answer.text());
     assert!(answer.body.contains("Please check the form"), "{}", answer.text());

@@ -1,21 +1,21 @@
 //! Who did something, as pages show it.
 
-use web::ShownEmail;
+use web::DisplayEmail;
 
 /// Who did something, or is about to. Pages show it with `parts::who`: what kind of actor it is, an element of the page says,
 /// which nobody can type as a name; and beside the name of a person, which others may have as well, stands the address that
 /// tells them apart.
 #[derive(Clone, Debug)]
-pub(crate) enum ShownActor {
+pub(crate) enum DisplayActor {
     Person {
         name: String,
-        email: ShownEmail,
+        email: DisplayEmail,
     },
     /// A client of the API that acts as a person.
     Client {
         name: String,
         person: String,
-        email: ShownEmail,
+        email: DisplayEmail,
     },
     /// A client of the API with a role of its own.
     Service {
@@ -27,13 +27,13 @@ pub(crate) enum ShownActor {
     System,
 }
 
-impl ShownActor {
+impl DisplayActor {
     /// A person as a query found them: name, stored address, and whether it is verified. Without a name they have left.
     pub(crate) fn person(name: Option<String>, email: Option<&str>, verified: Option<bool>) -> Self {
         match name {
             Some(name) => Self::Person {
                 name,
-                email: ShownEmail::of_person(email.unwrap_or_default(), verified.unwrap_or_default()),
+                email: DisplayEmail::of_person(email.unwrap_or_default(), verified.unwrap_or_default()),
             },
             None => Self::FormerMember,
         }
@@ -79,7 +79,7 @@ impl ShownActor {
         }
     }
 
-    pub(crate) fn email(&self) -> Option<&ShownEmail> {
+    pub(crate) fn email(&self) -> Option<&DisplayEmail> {
         match self {
             Self::Person { email, .. } | Self::Client { email, .. } if !email.text.is_empty() => Some(email),
             _ => None,

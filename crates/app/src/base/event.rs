@@ -81,7 +81,7 @@ pub(crate) struct Announced {
 
 /// What somebody does in an organization, as a mail says it.
 #[derive(Clone, Copy)]
-pub(crate) struct Doing<'a> {
+pub(crate) struct AnnouncementContext<'a> {
     pub(crate) authn: &'a Authn,
     pub(crate) who: &'a SignedIn,
     pub(crate) organization: &'a Organization,
@@ -101,7 +101,7 @@ pub(crate) struct Announcement(EventKind);
 
 impl Announced {
     /// Queues the mails, to whoever is in the audience now. Comes before the change: after it they may be seen no more.
-    pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &Doing<'_>) -> Result<Announcement> {
+    pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &AnnouncementContext<'_>) -> Result<Announcement> {
         self.queue(tx, &self.mail(doing), doing.member, &doing.who.actor()).await
     }
 
@@ -125,11 +125,11 @@ impl Announced {
         Ok(Announcement(self.event))
     }
 
-    fn mail(&self, doing: &Doing<'_>) -> Mail {
+    fn mail(&self, doing: &AnnouncementContext<'_>) -> Mail {
         let (who, organization) = (unlinked(&doing.who.name), unlinked(&doing.organization.name));
         let (did, url) = (doing.did, doing.authn.url(doing.page));
         let text = format!("In “{organization}”, {who} {did}.\n\nMore about it, and what can be done:\n{url}\n");
-        Mail { kind: self.event.name, subject: self.subject.to_owned(), text, good_for: None }
+        Mail { kind: self.event.name, subject: self.subject.to_owned(), text, valid_for: None }
     }
 }
 

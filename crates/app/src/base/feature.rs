@@ -2,7 +2,7 @@
 
 use authn::RateLimit;
 use authz::{PolicySource, Routes};
-use tenancy::Rule;
+use tenancy::RetentionRule;
 
 use super::hooks::{OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
 use super::parts::{AccountTab, Job, Parts};
@@ -63,7 +63,7 @@ impl Feature {
     }
 
     /// How long the rows of its tables are kept.
-    pub(crate) fn retention(mut self, retention: &[Rule]) -> Self {
+    pub(crate) fn retention(mut self, retention: &[RetentionRule]) -> Self {
         self.parts.retention.extend_from_slice(retention);
         self
     }

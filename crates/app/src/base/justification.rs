@@ -3,24 +3,24 @@
 use askama::Template;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use web::{Field, FieldErrors, Line, Paragraph, Result, Shell};
+use web::{Field, FieldErrors, MultiLine, Result, Shell, SingleLine};
 
 /// A reason, and perhaps where the change was asked for.
 #[derive(Debug)]
-pub(crate) struct Why {
-    reason: Paragraph<3, 500>,
+pub(crate) struct Justification {
+    reason: MultiLine<3, 500>,
     ticket: Option<Ticket>,
 }
 
 /// A link to where the change was asked for.
 #[derive(Debug)]
-struct Ticket(Line<1, 500>);
+struct Ticket(SingleLine<1, 500>);
 
 impl TryFrom<&str> for Ticket {
     type Error = String;
 
     fn try_from(text: &str) -> Result<Self, String> {
-        let line = Line::try_from(text)?;
+        let line = SingleLine::try_from(text)?;
         let host = line.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         if host.is_some_and(|host| !host.is_empty()) && !line.contains(char::is_whitespace) {
             Ok(Self(line))
@@ -30,7 +30,7 @@ impl TryFrom<&str> for Ticket {
     }
 }
 
-impl Why {
+impl Justification {
     /// Reads the fields `reason` and `ticket`.
     pub(crate) fn read(errors: &mut FieldErrors, reason: &str, ticket: &str) -> Option<Self> {
         let reason = errors.parse("reason", reason);
@@ -65,30 +65,30 @@ pub(crate) fn with_reason(mut facts: Value, reason: &str, ticket: Option<&str>) 
 /// A form of these two fields alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct WhyInput {
+pub(crate) struct JustificationInput {
     reason: String,
     #[serde(default)]
     ticket: String,
 }
 
-impl WhyInput {
+impl JustificationInput {
     /// What was given. 422 with the page that asked, and the errors beside its fields, where it is not acceptable.
-    pub(crate) fn read<P: Template>(&self, page: impl FnOnce(WhyFields) -> P) -> Result<Why> {
+    pub(crate) fn read<P: Template>(&self, page: impl FnOnce(JustificationFields) -> P) -> Result<Justification> {
         let mut errors = FieldErrors::default();
-        Why::read(&mut errors, &self.reason, &self.ticket).ok_or_else(|| {
-            let page = page(WhyFields::of(&self.reason, &self.ticket, &errors));
+        Justification::read(&mut errors, &self.reason, &self.ticket).ok_or_else(|| {
+            let page = page(JustificationFields::of(&self.reason, &self.ticket, &errors));
             errors.on_page(page)
         })
     }
 }
 
 /// The two fields, as a form shows them (`parts::reason`).
-pub(crate) struct WhyFields {
+pub(crate) struct JustificationFields {
     pub(crate) reason: Field,
     pub(crate) ticket: Field,
 }
 
-impl WhyFields {
+impl JustificationFields {
     /// Nothing is typed yet.
     pub(crate) fn empty() -> Self {
         Self::of("", "", &FieldErrors::default())
@@ -106,7 +106,7 @@ impl WhyFields {
 /// A page that says what is about to be done, and asks why.
 #[derive(Template)]
 #[template(path = "confirm.html")]
-pub(crate) struct Confirm {
+pub(crate) struct ConfirmPage {
     pub(crate) shell: Shell,
     pub(crate) heading: String,
     pub(crate) lead: &'static str,
@@ -115,7 +115,7 @@ pub(crate) struct Confirm {
     pub(crate) ends: bool,
     /// It carries a one-time key, for a route that takes one.
     pub(crate) once: bool,
-    pub(crate) why: WhyFields,
+    pub(crate) justification: JustificationFields,
     pub(crate) action_url: String,
     pub(crate) cancel_url: String,
 }

@@ -7,7 +7,7 @@ use authz::{Action, Authorized};
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use tenancy::{Read, Tx};
-use web::{Error, Link, Person, Place, Result, Shell, ShownEmail};
+use web::{DisplayEmail, Error, Link, OrganizationShell, Person, Result, Shell};
 
 use super::parts::PanelRequest;
 use super::registry::Registry;
@@ -38,7 +38,7 @@ impl FromRequestParts<State> for Layout {
 
 /// The layout of a page outside any organization.
 pub(crate) fn personal(who: &SignedIn) -> Shell {
-    let person = Person { name: who.name.clone(), email: ShownEmail::of_person(&who.email, who.email_verified) };
+    let person = Person { name: who.name.clone(), email: DisplayEmail::of_person(&who.email, who.email_verified) };
     Shell { person: Some(person), ..who.context().shell() }
 }
 
@@ -60,7 +60,7 @@ impl Layout {
         };
         shell.tabs = self.entries(self.registry.tabs.iter().filter_map(offered).collect());
         let banners = self.registry.hooks.banners(viewer, &location);
-        shell.place = Some(Place {
+        shell.organization = Some(OrganizationShell {
             banners,
             organization_url: location.organization.url(),
             organization: location.organization.name,

@@ -25,27 +25,27 @@ mod workspace;
 use authz::PolicySource;
 
 pub(crate) use account::Account;
-pub(crate) use actor::ShownActor;
+pub(crate) use actor::DisplayActor;
 pub(crate) use api::Api;
-pub(crate) use event::{Announced, Audience, Doing, EventKind, unlinked};
+pub(crate) use event::{Announced, AnnouncementContext, Audience, EventKind, unlinked};
 pub(crate) use feature::{Feature, policies};
 pub(crate) use hooks::{BoxFuture, Deleted, Hooks, SignedOut};
-pub(crate) use justification::{Confirm, Why, WhyFields, WhyInput, with_reason};
+pub(crate) use justification::{ConfirmPage, Justification, JustificationFields, JustificationInput, with_reason};
 pub(crate) use layout::{Layout, personal};
 pub(crate) use location::Location;
 pub(crate) use operation::{
     Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
 };
-pub(crate) use organization::{Organization, add_in_turn};
-pub(crate) use paging::{Find, cut};
+pub(crate) use organization::{Organization, lock_tenant_quota};
+pub(crate) use paging::{ListQuery, truncate};
 pub(crate) use parts::{JobParts, PageLink, Panel, PanelRequest, Tab};
-pub(crate) use pending_action::{CHANGED, Execution, PendingAction, PendingActionKind, StoredAction};
+pub(crate) use pending_action::{Execution, PendingAction, PendingActionKind, STATE_CHANGED_ERROR, StoredAction};
 pub(crate) use role::{Role, RoleChoice};
 pub(crate) use workspace::Workspace;
 
 pub use addresses::ADDRESSES;
 pub use readiness::{Readiness, SecurityContact, origin_of_requests};
-pub use registry::{Registry, RegistryError, Told};
+pub use registry::{EventAudience, Registry, RegistryError};
 pub use state::State;
 
 authz::actions! {

@@ -42,7 +42,7 @@ impl Resource for Organization {
 
 /// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do
 /// not add up to more. It comes first in its transaction: whoever waits here has locked nothing that others wait for.
-pub(crate) async fn add_in_turn(tx: &mut Tx<Write>) -> Result<()> {
+pub(crate) async fn lock_tenant_quota(tx: &mut Tx<Write>) -> Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 3))")
         .execute(&mut **tx)
         .await?;

@@ -6,15 +6,15 @@ use uuid::Uuid;
 use web::{Id, QueryString, optional_id};
 
 /// Rows on one page of a list by name. Queries ask for one more.
-const PAGE: usize = 20;
+const PAGE_SIZE: usize = 20;
 /// Characters of a word that `tenant.words` keeps.
-const WORD: usize = 120;
+const MAX_WORD: usize = 120;
 
 /// What to look for, and after which name and id the page begins: a place in the order, not a row. Nothing depends on
 /// whether a row with that name or id is there, or whose it is.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Find {
+pub(crate) struct ListQuery {
     /// Finds what has a word that begins with this, without regard to accents and case.
     pub(crate) q: String,
     /// The page begins behind this name.
@@ -25,15 +25,15 @@ pub(crate) struct Find {
     after_id: Option<Id>,
 }
 
-impl Find {
+impl ListQuery {
     /// The id behind which the page begins, within one name.
     pub(crate) fn after_id(&self) -> Uuid {
         self.after_id.map(Id::uuid).unwrap_or_default()
     }
 
     /// What to look for: the beginning of a word, without regard to accents and case. Empty: everything.
-    pub(crate) fn sought(&self) -> String {
-        self.q.trim().chars().take(WORD).collect()
+    pub(crate) fn search_term(&self) -> String {
+        self.q.trim().chars().take(MAX_WORD).collect()
     }
 
     /// Cuts what was found to one page. Returns it with the address of the next one below `list_url`; `place` is what the
@@ -44,7 +44,7 @@ impl Find {
         list_url: &str,
         place: impl Fn(&T) -> (&str, Uuid),
     ) -> (Vec<T>, Option<String>) {
-        let (found, more) = cut(found, PAGE);
+        let (found, more) = truncate(found, PAGE_SIZE);
         let next_url = found.last().filter(|_| more).map(|last| {
             let (name, id) = place(last);
             self.url(list_url, name, &id.to_string())
@@ -67,7 +67,7 @@ impl Find {
 }
 
 /// Cuts what was found to `most`. Returns it with whether there was more.
-pub(crate) fn cut<T>(mut found: Vec<T>, most: usize) -> (Vec<T>, bool) {
+pub(crate) fn truncate<T>(mut found: Vec<T>, most: usize) -> (Vec<T>, bool) {
     let more = found.len() > most;
     found.truncate(most);
     (found, more)

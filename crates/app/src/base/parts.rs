@@ -2,7 +2,7 @@
 
 use authn::{Authn, RateLimit};
 use authz::{Action, PolicySource, Route, Viewer};
-use tenancy::{Db, Read, Rule, Tx};
+use tenancy::{Db, Read, RetentionRule, Tx};
 use web::Result;
 
 use super::hooks::{BoxFuture, Hooks};
@@ -22,7 +22,7 @@ pub(crate) struct Parts {
     pub(super) events: Vec<EventKind>,
     pub(super) announced: Vec<Announced>,
     pub(super) limits: Vec<RateLimit>,
-    pub(super) retention: Vec<Rule>,
+    pub(super) retention: Vec<RetentionRule>,
     pub(super) pending_actions: Vec<PendingActionKind>,
     pub(super) jobs: Vec<Job>,
     pub(super) tabs: Vec<Tab>,

@@ -15,7 +15,7 @@ use super::{BoxFuture, Hooks, Organization};
 /// An action that is stored until a second person approves it, and executed in the transaction of the approval.
 ///
 /// Its fields are its parameters, as they were when it was requested. If one of them is not true any more, `execute` changes
-/// nothing and returns [`CHANGED`].
+/// nothing and returns [`STATE_CHANGED_ERROR`].
 pub(crate) trait PendingAction: Debug + Send + Sync {
     /// The organization or the member it is done to.
     fn target(&self, organization: TenantId) -> Uuid;
@@ -84,7 +84,7 @@ fn parse<A: StoredAction>(parameters: &Value) -> Result<Box<dyn PendingAction>> 
 }
 
 /// What an action is about is no longer as it was.
-pub(crate) const CHANGED: Error = Error::Conflict(
+pub(crate) const STATE_CHANGED_ERROR: Error = Error::Conflict(
     "What this is about has changed since it was asked for. Nothing was done. Ask again, if it is still wanted.",
     None,
 );

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use authn::Authn;
 use authz::{PolicySource, Route};
 use jobs::Worker;
-use tenancy::{Db, Rule};
+use tenancy::{Db, RetentionRule};
 
 use super::hooks::Hooks;
 use super::parts::{AccountTab, Job, JobParts, PageLink, Panel, Parts, Tab};
@@ -20,7 +20,7 @@ pub struct Registry {
     pub(crate) operations: Vec<(Route, Operation)>,
     pub(crate) events: Vec<EventKind>,
     announced: Vec<Announced>,
-    retention: Vec<Rule>,
+    retention: Vec<RetentionRule>,
     pending_actions: Vec<PendingActionKind>,
     jobs: Vec<Job>,
     pub(super) tabs: Vec<Tab>,
@@ -72,7 +72,7 @@ pub enum RegistryError {
 
 /// An event, and who is notified of it by email.
 #[derive(Debug)]
-pub struct Told {
+pub struct EventAudience {
     /// The kind of the event.
     pub kind: &'static str,
     /// Subject of the mail.
@@ -165,20 +165,20 @@ impl Registry {
 
     /// How long the rows of the features' tables are kept.
     #[must_use]
-    pub fn retention(&self) -> &[Rule] {
+    pub fn retention(&self) -> &[RetentionRule] {
         &self.retention
     }
 
     /// Every kind of event, and who is notified of it.
     #[must_use]
-    pub fn told(&self) -> Vec<Told> {
+    pub fn event_audiences(&self) -> Vec<EventAudience> {
         let told = |kind: &EventKind| match self.announced.iter().find(|announced| announced.event.name == kind.name) {
-            Some(announced) => Told {
+            Some(announced) => EventAudience {
                 kind: kind.name,
                 subject: announced.subject,
                 audience: announced.audience.iter().map(|audience| audience.name()).collect(),
             },
-            None => Told { kind: kind.name, subject: "", audience: Vec::new() },
+            None => EventAudience { kind: kind.name, subject: "", audience: Vec::new() },
         };
         self.events.iter().map(told).collect()
     }

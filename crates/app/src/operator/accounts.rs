@@ -50,7 +50,7 @@ async fn record(
     let target = Entity::new("User", person).to_string();
     Event { kind, target, details }.record(tx, &by).await?;
     let text = format!("{text}\n\nIf you did not expect it, ask the people who run this service.\n");
-    Mail { kind, subject: subject.to_owned(), text, good_for: None }.queue_to(tx, person, &by).await?;
+    Mail { kind, subject: subject.to_owned(), text, valid_for: None }.queue_to(tx, person, &by).await?;
     Ok(())
 }
 

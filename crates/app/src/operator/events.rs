@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Failure;
 
 /// Most events at once.
-const PAGE: i64 = 100;
+const PAGE_SIZE: i64 = 100;
 
 /// Writes the events that belong to no organization, each as a line of JSON, the newest first: what a person of this id did or
 /// what was done to them, or everybody. `before` is the id of the last one that was seen.
@@ -20,7 +20,7 @@ pub async fn events(db: &Db, user: Option<Uuid>, before: Option<Uuid>, out: &mut
             order by id desc limit $3"#,
         user,
         before,
-        PAGE,
+        PAGE_SIZE,
     );
     for event in rows.fetch_all(&mut *tx).await? {
         let line = json!({

@@ -10,7 +10,7 @@ mod re_encrypt;
 
 use audit::Actor;
 use uuid::Uuid;
-use web::Paragraph;
+use web::MultiLine;
 
 pub use accounts::{lock, reset_factors, unlock};
 pub use events::events;
@@ -38,12 +38,12 @@ pub enum Failure {
 
 /// Why an operator does something, as it stands in the event.
 #[derive(Debug)]
-pub struct Reason(Paragraph<3, 500>);
+pub struct Reason(MultiLine<3, 500>);
 
 impl Reason {
     /// At least three characters and at most 500.
     pub fn read(text: &str) -> Result<Self, Failure> {
-        Paragraph::try_from(text).map(Self).map_err(|error| Failure::Refused(format!("--reason: {error}")))
+        MultiLine::try_from(text).map(Self).map_err(|error| Failure::Refused(format!("--reason: {error}")))
     }
 }
 

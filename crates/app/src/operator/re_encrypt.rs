@@ -80,7 +80,7 @@ async fn next(
             .fetch_all(connection)
             .await
         }
-        Column::SignOn => {
+        Column::IdentityProvider => {
             sqlx::query_as!(
                 EncryptedSecret,
                 "select tenant_id as row, client_secret as secret from tenant.sign_on
@@ -129,7 +129,7 @@ async fn put(
         Column::Totp => {
             sqlx::query!("update identity.totp set secret = $2 where user_id = $1 and secret = $3", row, sealed, was)
         }
-        Column::SignOn => {
+        Column::IdentityProvider => {
             sqlx::query!("update tenant.sign_on set client_secret = $2 where tenant_id = $1", row, sealed)
         }
         Column::SigningKey => sqlx::query!("update identity.signing_keys set private = $2 where id = $1", row, sealed),

@@ -7,19 +7,19 @@ use web::Error;
 use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
 
 use super::{Challenge, PasskeyFailure, Purpose, read};
-use crate::{Authn, NewCookie, Notice, SignedIn};
+use crate::{AccountNotification, Authn, NewCookie, SignedIn};
 
 /// Most passkeys of one person: enough for every device, and a bound on what one account can store.
-const MOST: i64 = 20;
+const MAX_PASSKEYS: i64 = 20;
 
 /// Proof that its holder has just made a passkey, with their verification.
 #[derive(Debug)]
-pub struct Enrolled {
+pub struct NewPasskey {
     passkey: Uuid,
     discoverable: Option<bool>,
 }
 
-impl Enrolled {
+impl NewPasskey {
     /// Whether it is discoverable, and so signs in alone. Only what the browser says, which nobody signs: good for words, and
     /// for nothing else.
     #[must_use]
@@ -30,17 +30,17 @@ impl Enrolled {
 
 /// The credentials that somebody has. A device that holds one of them makes no other one, which would take its place there.
 #[derive(Debug)]
-pub struct KnownCredentials(Vec<Vec<u8>>);
+pub struct ExistingCredentials(Vec<Vec<u8>>);
 
 impl Authn {
     /// Counts a challenge to make a passkey with, and finds what it must name: credentials of every bond. Before the
     /// transaction it is given out in: a request never holds two connections.
-    pub async fn known_credentials(&self, who: &SignedIn) -> Result<KnownCredentials, Error> {
+    pub async fn known_credentials(&self, who: &SignedIn) -> Result<ExistingCredentials, Error> {
         self.check_challenge_rate_limit(who).await?;
         let mut tx = self.0.db.begin_identity::<Read>().await?;
         let known =
             sqlx::query_scalar!("select credential_id from identity.passkeys where user_id = $1", who.user.uuid());
-        Ok(KnownCredentials(known.fetch_all(&mut *tx).await?))
+        Ok(ExistingCredentials(known.fetch_all(&mut *tx).await?))
     }
 
     /// Begins to enrol a passkey: user verification required, and none of those they have.
@@ -48,7 +48,7 @@ impl Authn {
         &self,
         tx: &mut Tx<Write, Account>,
         who: &SignedIn,
-        KnownCredentials(known): KnownCredentials,
+        ExistingCredentials(known): ExistingCredentials,
     ) -> Result<Challenge, Error> {
         let name = if who.email.is_empty() { &who.name } else { &who.email };
         let (options, state) =
@@ -69,11 +69,11 @@ impl Authn {
         headers: &HeaderMap,
         name: &str,
         answer: &str,
-    ) -> Result<Result<Enrolled, PasskeyFailure>, Error> {
+    ) -> Result<Result<NewPasskey, PasskeyFailure>, Error> {
         let answer: RegisterPublicKeyCredential = read(answer)?;
         let outcome = self.enrol(tx, who, headers, name, &answer).await?;
         let event = match &outcome {
-            Ok(Enrolled { passkey, .. }) => {
+            Ok(NewPasskey { passkey, .. }) => {
                 let target = format!("Passkey::{passkey}");
                 Event { kind: "passkey.enrolled", target, details: json!({ "name": name }) }
             }
@@ -84,9 +84,9 @@ impl Authn {
             }
         };
         event.record(tx, &who.actor()).await?;
-        if let Ok(Enrolled { discoverable, .. }) = outcome {
-            let notice = Notice::PasskeyAdded { name: name.to_owned(), discoverable };
-            self.tell(tx, who.user, &notice, who.context()).await?;
+        if let Ok(NewPasskey { discoverable, .. }) = outcome {
+            let notice = AccountNotification::PasskeyAdded { name: name.to_owned(), discoverable };
+            self.notify(tx, who.user, &notice, who.context()).await?;
         }
         Ok(outcome.map_err(|(failure, _)| failure))
     }
@@ -98,11 +98,11 @@ impl Authn {
         headers: &HeaderMap,
         name: &str,
         answer: &RegisterPublicKeyCredential,
-    ) -> Result<Result<Enrolled, (PasskeyFailure, String)>, Error> {
+    ) -> Result<Result<NewPasskey, (PasskeyFailure, String)>, Error> {
         let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
             return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
         };
-        if !crate::session::hold(tx, who).await? {
+        if !crate::session::lock_session(tx, who).await? {
             return Ok(Err((PasskeyFailure::NotUnderWay, "the session has ended meanwhile".to_owned())));
         }
         let passkey = match self.0.webauthn.finish_passkey_registration(answer, &state) {
@@ -117,7 +117,7 @@ impl Authn {
             .execute(&mut **tx)
             .await?;
         let count = sqlx::query_scalar!(r#"select count(*) as "count!" from identity.passkeys"#);
-        if count.fetch_one(&mut **tx).await? >= MOST {
+        if count.fetch_one(&mut **tx).await? >= MAX_PASSKEYS {
             return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));
         }
         let (id, discoverable) = (Uuid::now_v7(), answer.extensions.cred_props.as_ref().and_then(|props| props.rk));
@@ -139,7 +139,7 @@ impl Authn {
         if inserted.rows_affected() == 0 {
             return Ok(Err((PasskeyFailure::Known, "the credential is registered already".to_owned())));
         }
-        Ok(Ok(Enrolled { passkey: id, discoverable }))
+        Ok(Ok(NewPasskey { passkey: id, discoverable }))
     }
 
     /// Counts a passkey that was made in this session as proved in it. The session gets a new token.
@@ -147,10 +147,10 @@ impl Authn {
         &self,
         who: &SignedIn,
         headers: &HeaderMap,
-        enrolled: Enrolled,
+        enrolled: NewPasskey,
     ) -> Result<NewCookie, Error> {
         let mut tx = self.begin_for(who).await?;
-        let cookie = self.note_proof(&mut tx, who, headers, enrolled.passkey).await?;
+        let cookie = self.record_proof(&mut tx, who, headers, enrolled.passkey).await?;
         tx.commit().await?;
         Ok(cookie)
     }

@@ -14,15 +14,15 @@ use crate::actor::actor;
 use crate::lockout::forget_failures;
 use crate::rate_limit::RateLimit;
 use crate::session::PASSKEY_COPIED;
-use crate::{Authn, Notice, SignedIn};
+use crate::{AccountNotification, Authn, SignedIn};
 
 /// Challenges to one person who is signed in.
-const CHALLENGES: RateLimit = RateLimit { name: "challenge", burst: 30, period: Duration::seconds(20) };
+const CHALLENGE_LIMIT: RateLimit = RateLimit { name: "challenge", burst: 30, period: Duration::seconds(20) };
 /// Answers of theirs, each of which leaves an event.
-const ANSWERS: RateLimit = RateLimit { name: "proof", ..CHALLENGES };
+const ANSWER_LIMIT: RateLimit = RateLimit { name: "proof", ..CHALLENGE_LIMIT };
 
 /// Somebody proved a passkey.
-pub(crate) struct Proof {
+pub(crate) struct PasskeyProof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
     /// The organization on whose word alone the passkey was made.
@@ -34,12 +34,12 @@ pub(crate) struct Proof {
 impl Authn {
     /// Counts a challenge to somebody who is signed in, for a passkey made or proved.
     pub(super) async fn check_challenge_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
-        self.check_person_rate_limit(CHALLENGES, who).await
+        self.check_person_rate_limit(CHALLENGE_LIMIT, who).await
     }
 
     /// Counts an answer of theirs, before the transaction it is looked at in: a request never holds two connections.
     pub async fn check_answer_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
-        self.check_person_rate_limit(ANSWERS, who).await
+        self.check_person_rate_limit(ANSWER_LIMIT, who).await
     }
 
     /// Asks for one of the person's passkeys, for this session. `None` where they have none.
@@ -91,7 +91,7 @@ impl Authn {
         answer: &str,
         headers: &HeaderMap,
         context: &Context,
-    ) -> Result<Result<Proof, (PasskeyFailure, String)>, Error> {
+    ) -> Result<Result<PasskeyProof, (PasskeyFailure, String)>, Error> {
         let refused = |reason: &str| Ok(Err((PasskeyFailure::Refused, reason.to_owned())));
         let now = self.0.clock.now();
         let answer: PublicKeyCredential = read(answer)?;
@@ -144,9 +144,14 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         // Whoever guesses codes must not keep out whoever has more.
-        let bond = purpose.asker().map_or(stored.sign_on, |asker| asker.sign_on);
+        let bond = purpose.owner().map_or(stored.sign_on, |owner| owner.sign_on);
         forget_failures(tx, stored.user_id.into(), bond).await?;
-        Ok(Ok(Proof { user: stored.user_id, passkey: stored.id, locked: stored.locked, sign_on: stored.sign_on }))
+        Ok(Ok(PasskeyProof {
+            user: stored.user_id,
+            passkey: stored.id,
+            locked: stored.locked,
+            sign_on: stored.sign_on,
+        }))
     }
 
     /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that
@@ -185,7 +190,7 @@ impl Authn {
         let details = json!({ "reason": reason, "disabled": disabled, "sessions_ended": ended });
         let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
         event.record(tx, &actor(context, Some(user), None)).await?;
-        self.tell(tx, user.into(), &Notice::PasskeyCopied, context).await
+        self.notify(tx, user.into(), &AccountNotification::PasskeyCopied, context).await
     }
 }
 
@@ -199,15 +204,15 @@ fn unusable(
     disabled: bool,
 ) -> Option<&'static str> {
     let named = answer.get_user_unique_id().map(Uuid::from_slice);
-    let asker = purpose.asker();
-    let agrees = match (asker.map(|asker| asker.user), named) {
+    let session = purpose.owner();
+    let agrees = match (session.map(|session| session.user), named) {
         (Some(user), None) => user == owner,
         (Some(user), Some(named)) => user == owner && named == Ok(user),
         (None, named) => named == Some(Ok(owner)),
     };
     if !agrees {
         Some("somebody else's credential")
-    } else if sign_on.is_some() && asker.is_some_and(|asker| asker.sign_on != sign_on) {
+    } else if sign_on.is_some() && session.is_some_and(|session| session.sign_on != sign_on) {
         Some("a credential with another bond")
     } else if disabled {
         Some("the passkey is disabled")

@@ -6,7 +6,7 @@ use web::{Context, Error};
 
 use super::{Challenge, PasskeyFailure, Purpose};
 use crate::actor::actor;
-use crate::session::Arrival;
+use crate::session::Authentication;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 impl Authn {
@@ -54,11 +54,11 @@ impl Authn {
                 return Ok(Err(failure));
             }
         };
-        if let Some(here) = self.session_here(&mut tx, headers).await? {
-            self.end_replaced(&mut tx, here, context).await?;
+        if let Some(here) = self.session_of_browser(&mut tx, headers).await? {
+            self.end_replaced_session(&mut tx, here, context).await?;
         }
-        let arrival = Arrival::by_passkey(proof.passkey, proof.sign_on, self.0.clock.now());
-        let (session, token) = self.create_session(&mut tx, proof.user, arrival, context).await?;
+        let authentication = Authentication::by_passkey(proof.passkey, proof.sign_on, self.0.clock.now());
+        let (session, token) = self.create_session(&mut tx, proof.user, authentication, context).await?;
         self.supersede_in_other_tabs(&mut tx, headers, session).await?;
         let by = actor(context, Some(proof.user), Some(session));
         let details = json!({ "passkey": proof.passkey, "device": context.client.device });

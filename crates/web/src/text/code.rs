@@ -5,13 +5,13 @@ use icu_properties::props::GeneralCategory;
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest code that is looked at, with everything that stands between its characters.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// A code as somebody typed or pasted it, in the characters it was written in: full width made narrow (NFKC), digits of
 /// every script by their value, without spaces, hyphens, dots and what cannot be seen.
 #[must_use]
 pub fn typed_code(text: &str) -> String {
-    text.chars().take(LONGEST).nfkc().filter(|c| !separates(*c)).map(|c| digit(c).unwrap_or(c)).collect()
+    text.chars().take(MAX_LENGTH).nfkc().filter(|c| !separates(*c)).map(|c| digit(c).unwrap_or(c)).collect()
 }
 
 /// A code of `N` digits, as somebody typed it. It exists only where what they typed has that form, so that nothing else is
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(typed_code("０9٩"), "099");
         assert_eq!(typed_code("ＡＢＣＤ－ｅｆｇｈ"), "ABCDefgh");
         assert_eq!(typed_code("12x"), "12x");
-        assert!(typed_code(&"1".repeat(10_000)).len() <= LONGEST);
+        assert!(typed_code(&"1".repeat(10_000)).len() <= MAX_LENGTH);
         assert_eq!(&*DigitCode::<6>::try_from("１２３-４５６").unwrap(), "123456");
         for text in ["", "12345", "1234567", "12345a", "½23456", "-12345"] {
             assert!(DigitCode::<6>::try_from(text).is_err(), "{text}");

@@ -28,14 +28,14 @@ impl Domain {
     /// The domain as people read it.
     #[must_use]
     pub fn shown(&self) -> String {
-        shown_domain(&self.0)
+        display_domain(&self.0)
     }
 }
 
 /// A domain in A-labels as people read it: in its own letters, unless a label mixes scripts or looks like another one in
 /// plain letters (UTS #39).
 #[must_use]
-pub fn shown_domain(domain: &str) -> String {
+pub fn display_domain(domain: &str) -> String {
     if is_shown_as_it_is(domain) {
         return domain.to_owned();
     }

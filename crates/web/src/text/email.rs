@@ -1,5 +1,5 @@
 use super::characters::{composed, first_hidden};
-use super::domain::{Domain, is_shown_as_it_is, shown_domain};
+use super::domain::{Domain, display_domain, is_shown_as_it_is};
 
 /// An e-mail address that mail can be sent to: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in
 /// A-labels, at most 254 bytes. Only a message that arrives proves one.
@@ -62,32 +62,32 @@ impl Email {
 /// A stored address as pages show it, with what is known about it. It has no `Display`, so that no template shows one
 /// without saying so: `parts::address` does.
 #[derive(Clone, Debug, Default)]
-pub struct ShownEmail {
+pub struct DisplayEmail {
     /// The address, its domain in its own letters; empty where there is none.
     pub text: String,
     /// Nobody has shown that it is theirs, though it stands beside their name.
     pub unverified: bool,
 }
 
-impl ShownEmail {
+impl DisplayEmail {
     /// The address of a person.
     #[must_use]
     pub fn of_person(stored: &str, verified: bool) -> Self {
-        Self { text: shown_email(stored), unverified: !verified && !stored.is_empty() }
+        Self { text: display_email(stored), unverified: !verified && !stored.is_empty() }
     }
 
     /// An address that says nothing about who somebody is, such as one in a list of contacts.
     #[must_use]
     pub fn of_nobody(stored: &str) -> Self {
-        Self { text: shown_email(stored), unverified: false }
+        Self { text: display_email(stored), unverified: false }
     }
 }
 
 /// A stored address as people read it: its domain in its own letters, where that does not deceive.
 #[must_use]
-pub fn shown_email(stored: &str) -> String {
+pub fn display_email(stored: &str) -> String {
     match stored.rsplit_once('@') {
-        Some((local, domain)) if !is_shown_as_it_is(domain) => format!("{local}@{}", shown_domain(domain)),
+        Some((local, domain)) if !is_shown_as_it_is(domain) => format!("{local}@{}", display_domain(domain)),
         _ => stored.to_owned(),
     }
 }
@@ -107,7 +107,7 @@ mod tests {
         ] {
             assert_eq!(&*Email::try_from(text).unwrap(), stored);
         }
-        assert_eq!(shown_email("zoë@xn--bcher-kva.example"), "zoë@bücher.example");
+        assert_eq!(display_email("zoë@xn--bcher-kva.example"), "zoë@bücher.example");
         assert_eq!(Email::try_from("A@B.example").unwrap().folded(), "a@b.example");
     }
 

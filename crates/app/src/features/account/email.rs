@@ -5,19 +5,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{
-    DigitCode, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, ShownEmail, see_other, shown_email,
+    DigitCode, DisplayEmail, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, display_email, see_other,
 };
 
 use super::ProveEmail;
 use crate::base::Layout;
 
-const HERE: &str = "/account/email";
+const EMAIL_PATH: &str = "/account/email";
 
 #[derive(Template)]
 #[template(path = "account/email.html")]
 struct Confirm {
     shell: Shell,
-    email: ShownEmail,
+    email: DisplayEmail,
     email_verified: bool,
     form: CodeForm,
 }
@@ -30,7 +30,7 @@ impl Confirm {
     fn page(who: &SignedIn, layout: &Layout, code: &str, errors: &FieldErrors) -> Self {
         Self {
             shell: layout.account(who),
-            email: ShownEmail::of_nobody(&who.email),
+            email: DisplayEmail::of_nobody(&who.email),
             email_verified: who.email_verified,
             form: CodeForm { code: errors.field("code", code) },
         }
@@ -51,7 +51,7 @@ pub(super) async fn send(
     let mut tx = ok.begin().await?;
     authn.send_email_code(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
-    Ok(see_other(HERE, &format!("A code is on its way to {}.", shown_email(&ok.who().email))))
+    Ok(see_other(EMAIL_PATH, &format!("A code is on its way to {}.", display_email(&ok.who().email))))
 }
 
 #[derive(Deserialize)]

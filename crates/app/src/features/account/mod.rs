@@ -5,7 +5,7 @@ mod email;
 use askama::Template;
 use authz::{Authorized, Routes};
 use axum::response::IntoResponse;
-use web::{Page, Shell, ShownEmail, moment};
+use web::{DisplayEmail, Page, Shell, format_datetime};
 
 use crate::base::{Account, Feature, Layout, ViewAccount, policies};
 
@@ -28,7 +28,7 @@ pub(crate) fn feature() -> Feature {
 struct Show {
     shell: Shell,
     name: String,
-    email: ShownEmail,
+    email: DisplayEmail,
     issuer: String,
     subject: String,
     vouched: bool,
@@ -45,17 +45,17 @@ async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> impl IntoResponse 
     Page(Show {
         shell: layout.account(who),
         name: who.name.clone(),
-        email: ShownEmail::of_person(&who.email, who.email_verified),
+        email: DisplayEmail::of_person(&who.email, who.email_verified),
         issuer: who.issuer.clone().unwrap_or_default(),
         subject: who.subject.clone().unwrap_or_default(),
         vouched: who.issuer.is_some(),
-        signed_in_at: moment(who.auth_time),
+        signed_in_at: format_datetime(who.auth_time),
         proved_with: crate::features::sessions::proved_with(
             &who.methods,
             who.passkey_at.is_some(),
             who.totp_at.is_some(),
         ),
-        session_expires: moment(who.expires_at),
+        session_expires: format_datetime(who.expires_at),
         device: who.device.clone(),
         network: who.network.clone(),
         organizations_url: "/organizations",

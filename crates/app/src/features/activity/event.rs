@@ -2,19 +2,19 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use tenancy::{Read, Tx, UserId};
 use uuid::Uuid;
-use web::{Result, moment, shown_email};
+use web::{Result, display_email, format_datetime};
 
-use crate::base::{EventKind, ShownActor};
+use crate::base::{DisplayActor, EventKind};
 
 /// Events on one page.
-pub(super) const PAGE: usize = 50;
+pub(super) const PAGE_SIZE: usize = 50;
 
 /// An event as pages show it.
 #[derive(Debug)]
 pub(crate) struct EventRow {
     pub(crate) id: Uuid,
     pub(crate) at: String,
-    pub(crate) actor: ShownActor,
+    pub(crate) actor: DisplayActor,
     /// They acted in another role for a while.
     pub(crate) elevated: bool,
     pub(crate) summary: &'static str,
@@ -105,11 +105,11 @@ impl EventRow {
         let details = event.details.as_object().into_iter().flatten();
         Self {
             id: event.id,
-            at: moment(event.at),
+            at: format_datetime(event.at),
             actor: if event.by_nobody {
-                ShownActor::System
+                DisplayActor::System
             } else {
-                ShownActor::person(event.actor, event.email.as_deref(), event.email_verified).through(event.client)
+                DisplayActor::person(event.actor, event.email.as_deref(), event.email_verified).through(event.client)
             },
             elevated: event.elevation.is_some(),
             summary: EventKind::summary_of(kinds, &event.kind),
@@ -133,8 +133,8 @@ fn words(key: &str) -> String {
 
 fn detail(label: &str, value: &Value) -> String {
     match (label, value) {
-        ("email" | "recipient", Value::String(address)) => shown_email(address),
-        ("domain", Value::String(domain)) => web::shown_domain(domain),
+        ("email" | "recipient", Value::String(address)) => display_email(address),
+        ("domain", Value::String(domain)) => web::display_domain(domain),
         (_, value) => shown(value),
     }
 }

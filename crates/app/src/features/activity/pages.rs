@@ -4,11 +4,11 @@ use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
 use tenancy::UserId;
-use web::{Field, FieldErrors, Id, Link, Page, Query, Result, Shell, ShownEmail, optional_id};
+use web::{DisplayEmail, Field, FieldErrors, Id, Link, Page, Query, Result, Shell, optional_id};
 
 use super::ViewActivity;
-use super::event::{EventRow, Filter, PAGE, find};
-use crate::base::{EventKind, Layout, cut};
+use super::event::{EventRow, Filter, PAGE_SIZE, find};
+use crate::base::{EventKind, Layout, truncate};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,7 +47,7 @@ struct ActionChoice {
 struct PersonChoice {
     id: UserId,
     name: String,
-    email: ShownEmail,
+    email: DisplayEmail,
     selected: bool,
 }
 
@@ -59,11 +59,11 @@ pub(super) async fn list(
     let mut errors = FieldErrors::default();
     let filter = asked.filter(&mut errors);
     let mut tx = ok.begin().await?;
-    let mut events = find(&mut tx, &filter, PAGE + 1, &layout.registry().events).await?;
+    let mut events = find(&mut tx, &filter, PAGE_SIZE + 1, &layout.registry().events).await?;
     let (people, more_people) = people(&mut tx, filter.actor).await?;
     let list_url = format!("{}/activity", ok.on().url());
-    let next_url = (events.len() > PAGE).then(|| {
-        events.truncate(PAGE);
+    let next_url = (events.len() > PAGE_SIZE).then(|| {
+        events.truncate(PAGE_SIZE);
         events.last().map(|last| asked.url(&list_url, &last.id.to_string()))
     });
     let choice = |kind: &EventKind| ActionChoice {
@@ -132,7 +132,7 @@ impl Asked {
 }
 
 /// Most people to choose from.
-const OFFERED: usize = 500;
+const MAX_PEOPLE: usize = 500;
 
 /// Members by name, and whether there are more.
 async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<(Vec<PersonChoice>, bool)> {
@@ -142,11 +142,11 @@ async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -
              from tenant.memberships m join identity.users u on u.id = m.user_id
             order by u.display_name collate "und-x-icu", u.id limit 501"#
     );
-    let (found, more) = cut(found.fetch_all(&mut **tx).await?, OFFERED);
+    let (found, more) = truncate(found.fetch_all(&mut **tx).await?, MAX_PEOPLE);
     let choices = found.into_iter().map(|person| PersonChoice {
         id: person.id,
         name: person.name,
-        email: ShownEmail::of_person(&person.email, person.email_verified),
+        email: DisplayEmail::of_person(&person.email, person.email_verified),
         selected: Some(person.id) == selected,
     });
     Ok((choices.collect(), more))

@@ -6,7 +6,7 @@ use super::event::{EventRow, Filter, find};
 use crate::base::{BoxFuture, Panel, PanelRequest};
 
 /// Events that the overview of an organization shows.
-const NEWEST: usize = 5;
+const RECENT_COUNT: usize = 5;
 
 /// The newest events, in the overview of the organization.
 pub(super) const PANEL: Panel = Panel { on: "/o/{organization}", render };
@@ -24,7 +24,7 @@ fn render(request: PanelRequest<'_>) -> BoxFuture<'_, Result<Option<String>>> {
         if !viewer.authorize_also::<ViewActivity>(&location.organization).await? {
             return Ok(None);
         }
-        let events = find(tx, &Filter::default(), NEWEST, events).await?;
+        let events = find(tx, &Filter::default(), RECENT_COUNT, events).await?;
         let activity_url = format!("{}/activity", location.organization.url());
         Ok(Some(Recent { events, activity_url }.render()?))
     })

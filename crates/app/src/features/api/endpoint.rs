@@ -4,25 +4,25 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokens::{ALGORITHMS, Grant, Refused, Tokens};
+use tokens::{ALGORITHMS, Grant, TokenError, Tokens};
 use web::{Error, Form, Json, Result};
 
 use crate::base::{Operation, Schema};
 
 /// Parameters that mean something at these two addresses.
-const KNOWN: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
+const PARAMETERS: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
 
 /// What was sent: of the parameters that mean something each once, and an empty one as if it were not there. Others are
 /// ignored (RFC 6749, section 3.2): clients send `audience`, `resource`, `token_type_hint` and what not.
 #[derive(Default)]
-struct Parameters([Option<String>; KNOWN.len()]);
+struct Parameters([Option<String>; PARAMETERS.len()]);
 
 impl Parameters {
     fn read(form: Result<Form<Vec<(String, String)>>>) -> Result<Self, Box<Response>> {
         let Form(pairs) = form.map_err(|error| Box::new(unread(error)))?;
         let mut parameters = Self::default();
         for (name, value) in pairs {
-            let at = KNOWN.iter().position(|known| *known == name);
+            let at = PARAMETERS.iter().position(|known| *known == name);
             let Some(place) = at.and_then(|at| parameters.0.get_mut(at)) else { continue };
             if place.replace(value).is_some() {
                 return Err(Box::new(oauth(
@@ -36,7 +36,7 @@ impl Parameters {
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
-        let at = KNOWN.iter().position(|known| *known == name)?;
+        let at = PARAMETERS.iter().position(|known| *known == name)?;
         self.0.get_mut(at)?.take().filter(|value| !value.is_empty())
     }
 
@@ -45,8 +45,8 @@ impl Parameters {
     }
 
     /// What is asked for (RFC 6749, sections 4.4.2 and 6).
-    fn grant(&mut self) -> Result<Grant, Refused> {
-        let wrong = |text| Refused::Oauth("invalid_request", text);
+    fn grant(&mut self) -> Result<Grant, TokenError> {
+        let wrong = |text| TokenError::Oauth("invalid_request", text);
         let scope = self.take("scope");
         match self.take("grant_type").as_deref() {
             Some("client_credentials") if self.take("refresh_token").is_some() => {
@@ -59,7 +59,7 @@ impl Parameters {
             }
             Some(_) => {
                 let which = "Ask with client_credentials or with refresh_token.";
-                Err(Refused::Oauth("unsupported_grant_type", which))
+                Err(TokenError::Oauth("unsupported_grant_type", which))
             }
             None => Err(wrong("grant_type is missing.")),
         }
@@ -74,7 +74,7 @@ pub(super) const TOKEN: Operation = Operation {
                   proof of a key in the header `DPoP` the token is bound to that key. Unknown parameters are ignored.",
     takes: Some((FORM, token_request)),
     answers: (200, Some(token_answer), &[]),
-    refuses: REFUSES,
+    refuses: ERROR_RESPONSES,
     ..Operation::NONE
 };
 
@@ -84,11 +84,11 @@ pub(super) const REVOKE: Operation = Operation {
                   client is left alone, and the answer is the same.",
     takes: Some((FORM, revocation_request)),
     answers: (200, Some(|| json!({ "type": "object" })), &[]),
-    refuses: REFUSES,
+    refuses: ERROR_RESPONSES,
     ..Operation::NONE
 };
 
-const REFUSES: &[(u16, &str, Option<Schema>)] = &[
+const ERROR_RESPONSES: &[(u16, &str, Option<Schema>)] = &[
     (400, "`error` says which of the reasons of RFC 6749, section 5.2 or RFC 9449, section 5.", Some(refusal)),
     (401, "`invalid_client`: no such client, another secret, or one that has ended.", Some(refusal)),
 ];
@@ -174,7 +174,7 @@ pub(super) async fn revoke(
         Err(unread) => return Ok(*unread),
     };
     let Some(token) = parameters.take("token") else {
-        return refused(Refused::Oauth("invalid_request", "token is missing."));
+        return refused(TokenError::Oauth("invalid_request", "token is missing."));
     };
     match tokens.revoke(&headers, parameters.credentials(), token.into(), &public.context).await {
         Ok(()) => Ok(Json(json!({})).into_response()),
@@ -196,15 +196,15 @@ fn unread(error: Error) -> Response {
     oauth(status, "invalid_request", text)
 }
 
-fn refused(why: Refused) -> Result<Response> {
+fn refused(why: TokenError) -> Result<Response> {
     match why {
-        Refused::Oauth(code @ "invalid_client", text) => {
+        TokenError::Oauth(code @ "invalid_client", text) => {
             let challenge = HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\"");
             let answer = oauth(StatusCode::UNAUTHORIZED, code, text);
             Ok(([(header::WWW_AUTHENTICATE, challenge)], answer).into_response())
         }
-        Refused::Oauth(code, text) => Ok(oauth(StatusCode::BAD_REQUEST, code, text)),
-        Refused::Web(error) => Err(error),
+        TokenError::Oauth(code, text) => Ok(oauth(StatusCode::BAD_REQUEST, code, text)),
+        TokenError::Web(error) => Err(error),
     }
 }
 
@@ -215,12 +215,12 @@ fn oauth(status: StatusCode, code: &str, text: &str) -> Response {
 }
 
 /// A key is published a day before it signs, so an answer may be kept for a while.
-pub(super) const KEPT: [(header::HeaderName, HeaderValue); 1] =
+pub(super) const CACHE_HEADERS: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
 
 pub(super) async fn keys(public: Public, State(tokens): State<Tokens>) -> Result<impl IntoResponse> {
     drop(public);
-    Ok((KEPT, Json(tokens.key_set().await?)))
+    Ok((CACHE_HEADERS, Json(tokens.key_set().await?)))
 }
 
 /// RFC 8414.
@@ -242,7 +242,7 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
         "protected_resources": [tokens.audience()],
         "service_documentation": format!("{issuer}{}", super::page::PATH),
     });
-    (KEPT, Json(document))
+    (CACHE_HEADERS, Json(document))
 }
 
 /// RFC 9728. What is described is named by the path behind the well-known one (section 3.3): the API, or our whole origin.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokens::Tokens;
 use web::Json;
 
-use super::endpoint::KEPT;
+use super::endpoint::CACHE_HEADERS;
 use crate::base::{Header, Operation, Registry, members};
 
 pub(super) const DOCUMENT: Operation = Operation {
@@ -32,7 +32,7 @@ pub(super) async fn document(
         json!({ "url": format!("{issuer}{}", super::page::PATH), "description": "How to use it" });
     document["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"]["tokenUrl"] =
         format!("{issuer}{}", super::TOKEN).into();
-    (KEPT, Json(document))
+    (CACHE_HEADERS, Json(document))
 }
 
 /// Without the addresses of this installation.

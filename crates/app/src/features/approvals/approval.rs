@@ -4,21 +4,22 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use tenancy::{Membership, Mode, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
-use web::{Error, Result, moment};
+use web::{Error, Result, format_datetime};
 
 use super::APPROVAL_REQUESTED;
 use crate::base::{
-    Doing, Execution, Hooks, Organization, PendingAction, Registry, StoredAction, Why, cut, unlinked, with_reason,
+    AnnouncementContext, Execution, Hooks, Justification, Organization, PendingAction, Registry, StoredAction,
+    truncate, unlinked, with_reason,
 };
 
 /// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
-pub(crate) const REQUESTS: RateLimit = RateLimit { name: "approval", burst: 10, period: Duration::minutes(10) };
+pub(crate) const APPROVAL_LIMIT: RateLimit = RateLimit { name: "approval", burst: 10, period: Duration::minutes(10) };
 /// How long somebody can approve.
-const OPEN: Duration = Duration::hours(24);
+const REQUEST_LIFETIME: Duration = Duration::hours(24);
 /// The same for what is done to an owner.
-const OPEN_TO_OWNERS: Duration = Duration::days(7);
+const OWNER_REQUEST_LIFETIME: Duration = Duration::days(7);
 /// How long an owner can decline before another one takes their ownership alone.
-const WAIT: Duration = Duration::hours(72);
+const OWNER_WAIT: Duration = Duration::hours(72);
 
 pub(super) fn list_url(organization: &Organization) -> String {
     format!("{}/approvals", organization.url())
@@ -111,7 +112,7 @@ impl Resource for Approval {
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 500;
+const MAX_SHOWN: usize = 500;
 
 /// Those that are open first, then the newest, and whether there are more; or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Approval>, bool)> {
@@ -132,7 +133,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
             order by a.decided_at is null desc, a.requested_at desc, a.id limit 501"#,
         id,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// Whether somebody else could approve in time what is requested now. An owner or admin of two days has been one for three
@@ -152,14 +153,16 @@ pub(crate) const OWNER_RULE: &str = "This needs approval. The owner concerned ca
     been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get an email \
     when you ask.";
 
-const NOBODY: Error = Error::Conflict(
+const NO_APPROVER_ERROR: Error = Error::Conflict(
     "This needs approval within a day from somebody else who has been an owner or admin for three days. Nobody has been one \
      for long enough. Make somebody an owner or admin if there is nobody else, and ask once they have been one for two days.",
     None,
 );
-const ASKED: Error = Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
-const ROLE: Error = Error::Conflict("Your own role has changed in the same moment. Nothing was done.", None);
-const DECIDED: Error =
+const ALREADY_REQUESTED_ERROR: Error =
+    Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
+const ROLE_CHANGED_ERROR: Error =
+    Error::Conflict("Your own role has changed in the same moment. Nothing was done.", None);
+const ALREADY_DECIDED_ERROR: Error =
     Error::Conflict("Somebody has decided meanwhile, or it is too late. Nothing was done now.", None);
 
 fn action(registry: &Registry, kind: &str, parameters: &Value) -> Result<Box<dyn PendingAction>> {
@@ -175,7 +178,7 @@ pub(crate) struct Request<'a, A> {
     pub(crate) action: A,
     /// Name of the member it is done to.
     pub(crate) member: Option<&'a str>,
-    pub(crate) why: &'a Why,
+    pub(crate) justification: &'a Justification,
     pub(crate) hooks: &'a Hooks,
     /// The policies let them do it without a second person.
     pub(crate) alone: bool,
@@ -191,7 +194,7 @@ impl<A: StoredAction> Request<'_, A> {
         membership: &Membership,
     ) -> Result<bool> {
         if self.alone {
-            let (organization, details) = (self.organization, self.why.details(json!({})));
+            let (organization, details) = (self.organization, self.justification.details(json!({})));
             let (member, hooks) = (self.member, self.hooks);
             let execution = Execution { authn, organization, member, details, who, hooks };
             self.action.execute(tx, execution).await?;
@@ -201,13 +204,13 @@ impl<A: StoredAction> Request<'_, A> {
         let to_an_owner = self.action.affects_owner();
         // An owner does it after the wait, if need be.
         if !to_an_owner && !others_decide(tx, who.user).await? {
-            return Err(NOBODY);
+            return Err(NO_APPROVER_ERROR);
         }
-        let alone_from = to_an_owner.then_some(now + WAIT);
-        let expires_at = now + if to_an_owner { OPEN_TO_OWNERS } else { OPEN };
+        let alone_from = to_an_owner.then_some(now + OWNER_WAIT);
+        let expires_at = now + if to_an_owner { OWNER_REQUEST_LIFETIME } else { REQUEST_LIFETIME };
         let (id, by) = (Uuid::now_v7(), who.actor());
         let (parameters, target) = (serde_json::to_value(&self.action)?, self.action.target(self.organization.id));
-        make_room(tx, A::KIND, target, now).await?;
+        expire_stale(tx, A::KIND, target, now).await?;
         sqlx::query!(
             "insert into tenant.approvals
                (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, alone_from)
@@ -216,8 +219,8 @@ impl<A: StoredAction> Request<'_, A> {
             A::KIND,
             target,
             parameters,
-            self.why.reason(),
-            self.why.ticket(),
+            self.justification.reason(),
+            self.justification.ticket(),
             who.user.uuid(),
             membership.role,
             now,
@@ -227,29 +230,31 @@ impl<A: StoredAction> Request<'_, A> {
         .execute(&mut **tx)
         .await
         .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
-            Some("approvals_open_unique") => ASKED,
-            Some("approvals_requester") => ROLE,
+            Some("approvals_open_unique") => ALREADY_REQUESTED_ERROR,
+            Some("approvals_requester") => ROLE_CHANGED_ERROR,
             _ => error.into(),
         })?;
-        let details = self.why.details(json!({ "kind": A::KIND, "parameters": parameters }));
+        let details = self.justification.details(json!({ "kind": A::KIND, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
         let title = self.action.title(&unlinked(self.member.unwrap_or("a member")));
         let did = match alone_from {
             Some(from) => format!(
                 "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
-                moment(from)
+                format_datetime(from)
             ),
-            None => format!("asks for this: {title}. A second person has to approve it by {}", moment(expires_at)),
+            None => {
+                format!("asks for this: {title}. A second person has to approve it by {}", format_datetime(expires_at))
+            }
         };
         let (organization, page) = (self.organization, list_url(self.organization));
-        let doing = Doing { authn, who, organization, did: &did, page: &page, member: None };
+        let doing = AnnouncementContext { authn, who, organization, did: &did, page: &page, member: None };
         APPROVAL_REQUESTED.announce(tx, &doing).await?.record(tx, target, details, &by).await?;
         Ok(false)
     }
 }
 
 /// Closes what nobody approved in time.
-async fn make_room(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTime<Utc>) -> Result<()> {
+async fn expire_stale(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "update tenant.approvals set decided_at = expires_at, outcome = 'expired'
           where kind = $1 and target = $2 and decided_at is null and expires_at <= $3",
@@ -288,7 +293,7 @@ pub(super) async fn decide(
         outcome,
         approval.requester_role,
     );
-    let taken = taken.fetch_optional(&mut **tx).await?.ok_or(DECIDED)?;
+    let taken = taken.fetch_optional(&mut **tx).await?.ok_or(ALREADY_DECIDED_ERROR)?;
     let facts = json!({
         "approval": approval.id, "kind": taken.kind, "parameters": taken.parameters,
         "requested_by": taken.requested_by, "decided_by": who,

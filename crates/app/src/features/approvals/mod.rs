@@ -4,12 +4,12 @@ mod approval;
 mod pages;
 
 use authz::Routes;
-use tenancy::{Keep, keep};
+use tenancy::{Retention, retention_rule};
 
 use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
 
 use approval::Approval;
-pub(crate) use approval::{OWNER_RULE, REQUESTS, Request, others_decide};
+pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, others_decide};
 
 authz::actions! {
     /// See what waits for a second person.
@@ -23,11 +23,11 @@ authz::actions! {
 }
 
 /// Longer than any session lasts.
-const FORMER: Keep = Keep::For(std::time::Duration::from_hours(30 * 24));
+const FORMER: Retention = Retention::For(std::time::Duration::from_hours(30 * 24));
 /// How long they are kept after they have ended, and who has left after that.
-const RETENTION: &[tenancy::Rule] = &[
-    keep!("tenant.approvals", "tenant_id, id", "expires_at", Keep::Records),
-    keep!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
+const RETENTION: &[tenancy::RetentionRule] = &[
+    retention_rule!("tenant.approvals", "tenant_id, id", "expires_at", Retention::Records),
+    retention_rule!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
 ];
 
 const APPROVAL_REQUESTED: Announced = EventKind::new("approval.requested", "Asked for what takes two people")
@@ -47,7 +47,7 @@ pub(crate) fn feature() -> Feature {
         .policies(policies!("approvals", ACTIONS))
         .routes(routes)
         .announced(&[APPROVAL_REQUESTED, APPROVAL_APPROVED, APPROVAL_DECLINED])
-        .limits(&[REQUESTS])
+        .limits(&[APPROVAL_LIMIT])
         .retention(RETENTION)
         .link(PageLink::to::<ListApprovals>("/o/{organization}", "Approvals", "/o/{organization}/approvals"))
 }

@@ -4,12 +4,12 @@ use authz::{Action, Authorized, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
-use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::approval::{self, Approval, Stage, list_url};
 use super::{APPROVAL_APPROVED, APPROVAL_DECLINED};
 use super::{Approve, Decline, ListApprovals, ViewApproval};
-use crate::base::{Doing, Execution, Layout, Organization, Registry, ShownActor, unlinked};
+use crate::base::{AnnouncementContext, DisplayActor, Execution, Layout, Organization, Registry, unlinked};
 
 #[derive(Template)]
 #[template(path = "approvals/list.html")]
@@ -25,9 +25,9 @@ struct ListRow {
     consequences: &'static str,
     reason: String,
     ticket: String,
-    requester: ShownActor,
+    requester: DisplayActor,
     requested: String,
-    decider: Option<ShownActor>,
+    decider: Option<DisplayActor>,
     stage: &'static str,
     tone: &'static str,
     until: String,
@@ -47,7 +47,7 @@ pub(super) async fn list(
     let now = authn.clock().now();
     let row = |approval: &Approval| {
         let (stage, tone, until) = match approval.stage(now) {
-            Stage::Open(until) => ("Waits for a second person", "warning", moment(until)),
+            Stage::Open(until) => ("Waits for a second person", "warning", format_datetime(until)),
             Stage::Approved => ("Approved and done", "success", String::new()),
             Stage::Declined => ("Declined", "plain", String::new()),
             Stage::Withdrawn => ("Withdrawn", "plain", String::new()),
@@ -62,19 +62,19 @@ pub(super) async fn list(
             consequences: action.consequences(),
             reason: approval.reason.clone(),
             ticket: approval.ticket.clone().unwrap_or_default(),
-            requester: ShownActor::person(
+            requester: DisplayActor::person(
                 Some(approval.requester.clone()),
                 Some(&approval.requester_email),
                 Some(approval.requester_verified),
             ),
-            requested: moment(approval.requested_at),
+            requested: format_datetime(approval.requested_at),
             decider: approval.decider.clone().map(|name| {
-                ShownActor::person(Some(name), approval.decider_email.as_deref(), approval.decider_verified)
+                DisplayActor::person(Some(name), approval.decider_email.as_deref(), approval.decider_verified)
             }),
             stage,
             tone,
             until,
-            alone_from: approval.alone_from.filter(|_| is_open).map(moment),
+            alone_from: approval.alone_from.filter(|_| is_open).map(format_datetime),
             approve_url: (is_open && ok.can::<Approve>(approval)).then(|| url("approve")),
             decline_url: (is_open && ok.can::<Decline>(approval)).then(|| url("decline")),
             is_yours: approval.requested_by == ok.who().user,
@@ -107,7 +107,8 @@ pub(super) async fn approve(
     } else {
         "has approved what takes two people, and it is done".to_owned()
     };
-    let doing = Doing { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
+    let doing =
+        AnnouncementContext { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
     let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "approved", who.user, now).await?;
     announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
@@ -129,7 +130,7 @@ pub(super) async fn decline(
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
     let (did, url) = ("has declined what takes two people", list_url(&organization));
-    let doing = Doing { authn: &authn, who, organization: &organization, did, page: &url, member: None };
+    let doing = AnnouncementContext { authn: &authn, who, organization: &organization, did, page: &url, member: None };
     let announcement = APPROVAL_DECLINED.announce(&mut tx, &doing).await?;
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "declined", who.user, now).await?;
     announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;

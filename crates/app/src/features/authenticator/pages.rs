@@ -5,13 +5,15 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use web::{DigitCode, Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, moment, see_other};
+use web::{
+    DigitCode, Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, format_datetime, see_other,
+};
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
 use crate::base::Layout;
 
-const HERE: &str = "/account/authenticator";
+const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 
 #[derive(Template)]
 #[template(path = "authenticator/show.html")]
@@ -28,10 +30,10 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let app = sqlx::query!("select confirmed_at, last_used_at from identity.totp where confirmed_at is not null")
         .fetch_optional(&mut *tx)
         .await?;
-    let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), moment);
-    let app = app.and_then(|app| Some((moment(app.confirmed_at?), used(app.last_used_at))));
+    let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), format_datetime);
+    let app = app.and_then(|app| Some((format_datetime(app.confirmed_at?), used(app.last_used_at))));
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
-    let anew = || format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(HERE).encoded());
+    let anew = || format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
     let sign_in_url = (app.is_none() && refused).then(anew);
     Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
 }
@@ -95,7 +97,7 @@ pub(super) async fn confirm(
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
         tx.commit().await?;
         let cookie = authn.step_up_by_new_totp(ok.who(), &headers, confirmed).await?;
-        return Ok((cookie, see_other(HERE, "Your authenticator app is ready to use.")).into_response());
+        return Ok((cookie, see_other(AUTHENTICATOR_PATH, "Your authenticator app is ready to use.")).into_response());
     }
     tx.commit().await?;
     errors.add(
@@ -124,5 +126,5 @@ pub(super) async fn remove(
     let mut tx = ok.begin().await?;
     authn.remove_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
-    Ok(see_other(HERE, "The authenticator app was removed, and your other sessions have ended."))
+    Ok(see_other(AUTHENTICATOR_PATH, "The authenticator app was removed, and your other sessions have ended."))
 }

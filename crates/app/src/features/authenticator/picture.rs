@@ -9,14 +9,14 @@ pub(super) struct Picture {
     pub(super) dark: Vec<(usize, usize)>,
 }
 
-const QUIET: usize = 4;
+const QUIET_ZONE: usize = 4;
 
 impl Picture {
     pub(super) fn of(text: &str) -> Result<Self> {
         let code = QrCode::with_error_correction_level(text, EcLevel::M)?;
         let width = code.width();
         let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == Color::Dark);
-        let dark = dark.map(|(at, _)| (at % width + QUIET, at / width + QUIET)).collect();
-        Ok(Self { side: width + 2 * QUIET, dark })
+        let dark = dark.map(|(at, _)| (at % width + QUIET_ZONE, at / width + QUIET_ZONE)).collect();
+        Ok(Self { side: width + 2 * QUIET_ZONE, dark })
     }
 }

@@ -5,12 +5,12 @@ use serde_json::json;
 use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use tokens::{NewSecret, Scopes};
 use uuid::Uuid;
-use web::{Error, Line, Result, name_key};
+use web::{Error, Result, SingleLine, name_key};
 
 use super::{
     API_CLIENT_MADE, API_CLIENT_SECRET_RENEWED, CLIENT_REVOKED, SERVICE_ACCOUNT_MADE, SERVICE_ACCOUNT_RENEWED,
 };
-use crate::base::{BoxFuture, Deleted, Doing, Organization, Role, Why, add_in_turn};
+use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, lock_tenant_quota};
 
 /// A client of the API, as the organization sees it.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Resource for ApiClient {
     }
 }
 
-/// All of them, which are at most `MOST`, or one.
+/// All of them, which are at most `MAX_CLIENTS`, or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiClient>> {
     Ok(sqlx::query_as!(
         ApiClient,
@@ -79,7 +79,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
     .await?)
 }
 
-pub(super) type Name = Line<1, 80>;
+pub(super) type Name = SingleLine<1, 80>;
 
 /// Whom a client acts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +125,10 @@ fn target(id: Uuid) -> String {
 }
 
 /// Most clients of one organization.
-const MOST: i64 = 200;
+const MAX_CLIENTS: i64 = 200;
 /// Most clients that act as one member.
-const MOST_OF_ONE: i64 = 10;
-const TOO_MANY: Error = Error::Conflict(
+const MAX_CLIENTS_PER_MEMBER: i64 = 10;
+const TOO_MANY_CLIENTS_ERROR: Error = Error::Conflict(
     "There are 200 clients already, or 10 that act as you. Revoke those that are not used first.",
     None,
 );
@@ -138,9 +138,9 @@ const TOO_MANY: Error = Error::Conflict(
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     (id, new, secret): (Uuid, &NewClient, &NewSecret),
-    why: &Why,
+    justification: &Justification,
     now: DateTime<Utc>,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
     taken: impl FnOnce() -> Error,
 ) -> Result<()> {
     let by = doing.who.actor();
@@ -149,7 +149,7 @@ pub(super) async fn insert(
         ActsAs::Service(role) => (None, Some(role.key())),
     };
     let key = name_key(&new.name);
-    add_in_turn(tx).await?;
+    lock_tenant_quota(tx).await?;
     if is_name_of_a_member(tx, &key).await? {
         return Err(taken());
     }
@@ -169,8 +169,8 @@ pub(super) async fn insert(
         secret.stored,
         now,
         by.user.map(UserId::uuid),
-        MOST,
-        MOST_OF_ONE,
+        MAX_CLIENTS,
+        MAX_CLIENTS_PER_MEMBER,
         new.days.0,
         &key[..],
     )
@@ -178,7 +178,7 @@ pub(super) async fn insert(
     .await
     .on_constraint("api_clients_name_unique", taken)?;
     if made.rows_affected() == 0 {
-        return Err(TOO_MANY);
+        return Err(TOO_MANY_CLIENTS_ERROR);
     }
     let details = json!({
         "name": *new.name,
@@ -187,7 +187,7 @@ pub(super) async fn insert(
         "proves": new.kind.key(),
         "secret_days": new.days.0,
     });
-    let details = why.details(details);
+    let details = justification.details(details);
     match new.acts_as {
         ActsAs::Oneself => API_CLIENT_MADE.record(tx, target(id), details, &by).await?,
         // It outlives the membership of its creator.
@@ -210,15 +210,16 @@ async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool>
     Ok(found.fetch_one(&mut **tx).await?)
 }
 
-const CHANGED: Error = Error::Conflict("This client was changed or revoked meanwhile. Nothing was changed now.", None);
+const CLIENT_CHANGED_ERROR: Error =
+    Error::Conflict("This client was changed or revoked meanwhile. Nothing was changed now.", None);
 
 /// Gives it another secret. The one before and every token that came of it have ended.
 pub(super) async fn renew(
     tx: &mut Tx<Write>,
     (client, secret): (&ApiClient, &NewSecret),
-    why: &Why,
+    justification: &Justification,
     now: DateTime<Utc>,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let renewed = sqlx::query!(
         "update tenant.api_clients set secret = $3, secret_at = $4, secret_version = secret_version + 1
@@ -229,9 +230,9 @@ pub(super) async fn renew(
         now,
     );
     if renewed.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(CHANGED);
+        return Err(CLIENT_CHANGED_ERROR);
     }
-    let (details, by) = (why.details(json!({ "name": client.name })), doing.who.actor());
+    let (details, by) = (justification.details(json!({ "name": client.name })), doing.who.actor());
     if client.member.is_some() {
         API_CLIENT_SECRET_RENEWED.record(tx, target(client.id), details, &by).await?;
     } else {
@@ -242,13 +243,20 @@ pub(super) async fn renew(
 }
 
 /// Ends a client with all its tokens.
-pub(super) async fn revoke(tx: &mut Tx<Write>, client: &ApiClient, why: &Why, doing: &Doing<'_>) -> Result<()> {
+pub(super) async fn revoke(
+    tx: &mut Tx<Write>,
+    client: &ApiClient,
+    justification: &Justification,
+    doing: &AnnouncementContext<'_>,
+) -> Result<()> {
     let announcement = CLIENT_REVOKED.announce(tx, doing).await?;
     let revoked = sqlx::query!("delete from tenant.api_clients where id = $1", client.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(CHANGED);
+        return Err(CLIENT_CHANGED_ERROR);
     }
-    announcement.record(tx, target(client.id), why.details(json!({ "name": client.name })), &doing.who.actor()).await
+    announcement
+        .record(tx, target(client.id), justification.details(json!({ "name": client.name })), &doing.who.actor())
+        .await
 }
 
 /// Deletes those of an organization that is deleted.

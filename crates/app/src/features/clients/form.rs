@@ -6,7 +6,7 @@ use web::{Field, FieldErrors, Shell};
 
 use super::MakeServiceAccount;
 use super::client::{ActsAs, Kind, NewClient, SecretDays, list_url};
-use crate::base::{Layout, Organization, Role, RoleChoice, Scope, Why, WhyFields};
+use crate::base::{Justification, JustificationFields, Layout, Organization, Role, RoleChoice, Scope};
 
 /// The form as it is sent: each field once, but `scope`, which is there for each box that is ticked.
 #[derive(Default, Deserialize)]
@@ -56,7 +56,11 @@ impl Input {
         blank
     }
 
-    pub(super) fn parse(&self, errors: &mut FieldErrors, offered: &'static [&'static str]) -> Option<(NewClient, Why)> {
+    pub(super) fn parse(
+        &self,
+        errors: &mut FieldErrors,
+        offered: &'static [&'static str],
+    ) -> Option<(NewClient, Justification)> {
         let name = errors.parse("name", self.get("name"));
         let acts_as = errors.parse("acts_as", self.get("acts_as"));
         let kind = errors.parse("kind", self.get("kind"));
@@ -65,9 +69,9 @@ impl Input {
         if scopes.is_none() {
             errors.add("scope", "Choose what the client may do.");
         }
-        let why = Why::read(errors, self.get("reason"), self.get("ticket"));
+        let justification = Justification::read(errors, self.get("reason"), self.get("ticket"));
         let new = NewClient { name: name?, acts_as: acts_as?, kind: kind?, days: days?, scopes: scopes? };
-        Some((new, why?))
+        Some((new, justification?))
     }
 }
 
@@ -123,13 +127,13 @@ struct ClientForm {
     kind: Field,
     days: Field,
     scope: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl ClientForm {
     fn has_errors(&self) -> bool {
         let fields = [&self.name, &self.acts_as, &self.kind, &self.days, &self.scope];
-        self.why.have_errors() || fields.iter().any(|field| field.error.is_some())
+        self.justification.have_errors() || fields.iter().any(|field| field.error.is_some())
     }
 }
 
@@ -168,7 +172,7 @@ impl FormPage {
                 kind: errors.field("kind", input.get("kind")),
                 days: errors.field("days", input.get("days")),
                 scope: errors.field("scope", ""),
-                why: WhyFields::of(input.get("reason"), input.get("ticket"), errors),
+                justification: JustificationFields::of(input.get("reason"), input.get("ticket"), errors),
             },
             choices,
             kinds: [

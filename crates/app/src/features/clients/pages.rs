@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Notice};
+use authn::{AccountNotification, Authn};
 use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,12 +7,15 @@ use chrono::{DateTime, Duration, Utc};
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
-use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, day, moment, see_other};
+use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, format_date, format_datetime, see_other};
 
 use super::client::{self, ActsAs, ApiClient, list_url};
 use super::form::{FormPage, Input};
 use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
-use crate::base::{Confirm, Doing, Layout, Organization, Role, Scope, ShownActor, WhyFields, WhyInput, unlinked};
+use crate::base::{
+    AnnouncementContext, ConfirmPage, DisplayActor, JustificationFields, JustificationInput, Layout, Organization,
+    Role, Scope, unlinked,
+};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -26,13 +29,13 @@ struct List {
 struct ListRow {
     name: String,
     id: String,
-    acts_as: ShownActor,
+    acts_as: DisplayActor,
     /// That of a service account.
     role: Option<String>,
     kind: &'static str,
     scopes: Vec<&'static str>,
     made: String,
-    maker: ShownActor,
+    maker: DisplayActor,
     last_used: String,
     secret: String,
     /// What to do about the age of the secret.
@@ -71,10 +74,10 @@ impl ListRow {
             name: client.name.clone(),
             id: client.id.to_string(),
             acts_as: if client.role.is_some() {
-                ShownActor::Service { name: client.name.clone() }
+                DisplayActor::Service { name: client.name.clone() }
             } else {
                 let (email, verified) = (client.member_email.as_deref(), client.member_verified);
-                ShownActor::person(client.member_name.clone(), email, verified)
+                DisplayActor::person(client.member_name.clone(), email, verified)
             },
             role: client.role.as_deref().map(|role| Role::label_of(role).to_owned()),
             kind: match (client.dpop, client.signs) {
@@ -83,13 +86,13 @@ impl ListRow {
                 _ => "Bearer tokens",
             },
             scopes: client.scopes.iter().filter_map(label).collect(),
-            made: day(client.created_at),
-            maker: ShownActor::person(client.made_by.clone(), client.maker_email.as_deref(), client.maker_verified),
-            last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), moment),
-            secret: format!("{}, works until {}", day(client.secret_at), day(ends_at)),
+            made: format_date(client.created_at),
+            maker: DisplayActor::person(client.made_by.clone(), client.maker_email.as_deref(), client.maker_verified),
+            last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), format_datetime),
+            secret: format!("{}, works until {}", format_date(client.secret_at), format_date(ends_at)),
             flag: if ends_at <= now {
                 Some("Too old")
-            } else if ends_at - now <= SOON.min((ends_at - client.secret_at) / 3) {
+            } else if ends_at - now <= EXPIRY_WARNING.min((ends_at - client.secret_at) / 3) {
                 Some("Renew soon")
             } else {
                 None
@@ -101,7 +104,7 @@ impl ListRow {
 }
 
 /// From when on people are told to renew a secret.
-const SOON: Duration = Duration::days(15);
+const EXPIRY_WARNING: Duration = Duration::days(15);
 
 pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> impl IntoResponse {
     Page(FormPage::of(&ok, &layout, &Input::blank(), &FieldErrors::default()))
@@ -132,7 +135,7 @@ pub(super) async fn make(
     FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let Some((new, why)) = input.parse(&mut errors, tokens.offered()) else {
+    let Some((new, justification)) = input.parse(&mut errors, tokens.offered()) else {
         let page = FormPage::of(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
@@ -153,9 +156,16 @@ pub(super) async fn make(
         errors.on_page(page)
     };
     let did = format!("has created the service account {}", unlinked(&new.name));
-    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &url, member: None };
-    client::insert(&mut tx, (id, &new, &secret), &why, now, &doing, taken).await?;
-    authn.tell(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: ok.on(),
+        did: &did,
+        page: &url,
+        member: None,
+    };
+    client::insert(&mut tx, (id, &new, &secret), &justification, now, &doing, taken).await?;
+    authn.notify(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
     let shown = (&**secret.shown, tokens::ends_at(now, new.days.0));
     Ok(SecretPage::of(&ok, &layout, ok.on().id, (&new.name, id, signs), shown, &tokens))
@@ -168,8 +178,8 @@ fn created_before(name: &str) -> String {
     )
 }
 
-fn secret_shown(name: &str, organization: TenantId) -> Notice {
-    Notice::ClientSecret { name: name.to_owned(), path: list_url(organization) }
+fn secret_shown(name: &str, organization: TenantId) -> AccountNotification {
+    AccountNotification::ClientSecret { name: name.to_owned(), path: list_url(organization) }
 }
 
 impl SecretPage {
@@ -186,7 +196,7 @@ impl SecretPage {
             name: name.to_owned(),
             id: id.to_string(),
             secret: secret.to_owned(),
-            ends: day(ends_at),
+            ends: format_date(ends_at),
             signs,
             authority: tokens.authority(),
             token_url: format!("{}/api/oauth/token", tokens.issuer()),
@@ -197,15 +207,29 @@ impl SecretPage {
     }
 }
 
-fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn renewal<A: Action<On = ApiClient>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let lead = "The secret it has now, and every token that came of it, end at once.";
-    confirm(ok, layout, (format!("New secret for {}", ok.on().name), lead, "Make a new secret"), "secret", why)
+    confirm(
+        ok,
+        layout,
+        (format!("New secret for {}", ok.on().name), lead, "Make a new secret"),
+        "secret",
+        justification,
+    )
 }
 
-fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn end<A: Action<On = ApiClient>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let lead = "Its secret and its tokens end at once, and cannot be brought back.";
     let words = (format!("Revoke {}", ok.on().name), lead, "Revoke the client");
-    Confirm { ends: true, ..confirm(ok, layout, words, "revoke", why) }
+    ConfirmPage { ends: true, ..confirm(ok, layout, words, "revoke", justification) }
 }
 
 fn confirm<A: Action<On = ApiClient>>(
@@ -213,25 +237,25 @@ fn confirm<A: Action<On = ApiClient>>(
     layout: &Layout,
     (heading, lead, button): (String, &'static str, &'static str),
     what: &str,
-    why: WhyFields,
-) -> Confirm {
+    justification: JustificationFields,
+) -> ConfirmPage {
     let cancel_url = list_url(ok.on().organization);
     let action_url = url(ok.on(), what);
-    Confirm {
+    ConfirmPage {
         shell: layout.organization(ok),
         heading,
         lead,
         button,
         ends: false,
         once: false,
-        why,
+        justification,
         action_url,
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RenewClient>>, layout: Layout) -> impl IntoResponse {
-    Page(renewal(&ok, &layout, WhyFields::empty()))
+    Page(renewal(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn renew(
@@ -239,18 +263,24 @@ pub(super) async fn renew(
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| renewal(&ok, &layout, why))?;
+    let justification = input.read(|justification| renewal(&ok, &layout, justification))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
     let did = format!("has created a new secret for the service account {}", unlinked(&ok.on().name));
-    let doing =
-        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
-    client::renew(&mut tx, (ok.on(), &secret), &why, now, &doing).await?;
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: &organization,
+        did: &did,
+        page: &page,
+        member: None,
+    };
+    client::renew(&mut tx, (ok.on(), &secret), &justification, now, &doing).await?;
     let notice = secret_shown(&ok.on().name, ok.on().organization);
-    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
+    authn.notify(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     let client = ok.on();
     let shown = (&**secret.shown, tokens::ends_at(now, client.secret_days));
@@ -258,21 +288,28 @@ pub(super) async fn renew(
 }
 
 pub(super) async fn confirm_end(ok: Authorized<FormFor<RevokeClient>>, layout: Layout) -> impl IntoResponse {
-    Page(end(&ok, &layout, WhyFields::empty()))
+    Page(end(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn revoke(
     mut ok: Authorized<RevokeClient>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| end(&ok, &layout, why))?;
+    let justification = input.read(|justification| end(&ok, &layout, justification))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
     let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);
-    let doing = Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member };
-    client::revoke(&mut tx, ok.on(), &why, &doing).await?;
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: &organization,
+        did: &did,
+        page: &page,
+        member,
+    };
+    client::revoke(&mut tx, ok.on(), &justification, &doing).await?;
     tx.commit().await?;
     let text = format!("{} was revoked.", ok.on().name);
     Ok(see_other(&list_url(ok.on().organization), &text))

@@ -11,15 +11,15 @@ use uuid::Uuid;
 use web::{Error, FieldErrors, Json, Result, StrictQuery};
 
 use super::contact::{self, Contact, list_url};
-use super::form::{ContactInput, Parsed, TAKEN};
+use super::form::{ContactInput, EMAIL_TAKEN_ERROR, Parsed};
 use super::list::{self, Found};
 use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
-use crate::base::{Find, Operation, answer_schema, request_schema, requiring, without};
+use crate::base::{ListQuery, Operation, answer_schema, request_schema, requiring, without};
 
 pub(super) const LIST: Operation = Operation {
     summary: "List and find contacts",
     description: "By name, 20 at a time.",
-    query: Some(request_schema::<Find>),
+    query: Some(request_schema::<ListQuery>),
     answers: (200, Some(answer_schema::<Page>), &[]),
     ..Operation::NONE
 };
@@ -31,13 +31,14 @@ pub(super) const SHOW: Operation = Operation {
     ..Operation::NONE
 };
 
-const TAKEN_ALREADY: &str = "Another contact of the workspace has this email address, or a field is not acceptable.";
+const EMAIL_TAKEN_DESCRIPTION: &str =
+    "Another contact of the workspace has this email address, or a field is not acceptable.";
 
 pub(super) const CREATE: Operation = Operation {
     summary: "Add a contact",
     takes: Some((JSON, || without(request_schema::<ContactInput>(), "version"))),
     answers: (201, Some(answer_schema::<Created>), &[("Location", "Address of the contact.")]),
-    refuses: &[(422, TAKEN_ALREADY, None)],
+    refuses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
     ..Operation::NONE
 };
 
@@ -47,7 +48,10 @@ pub(super) const UPDATE: Operation = Operation {
                   the change begins with.",
     takes: Some((JSON, || requiring(request_schema::<ContactInput>(), "version"))),
     answers: (204, None, &[]),
-    refuses: &[(409, "Somebody else has changed the contact since that version.", None), (422, TAKEN_ALREADY, None)],
+    refuses: &[
+        (409, "Somebody else has changed the contact since that version.", None),
+        (422, EMAIL_TAKEN_DESCRIPTION, None),
+    ],
     ..Operation::NONE
 };
 
@@ -62,7 +66,7 @@ struct Page {
 
 pub(super) async fn list(
     mut ok: Authorized<ListContacts, ApiClient>,
-    StrictQuery(find): StrictQuery<Find>,
+    StrictQuery(find): StrictQuery<ListQuery>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}", list_url(ok.on()));
@@ -107,7 +111,7 @@ struct Created {
 }
 
 fn taken(mut errors: FieldErrors) -> Error {
-    errors.add("email", TAKEN);
+    errors.add("email", EMAIL_TAKEN_ERROR);
     Error::Invalid(errors, None)
 }
 

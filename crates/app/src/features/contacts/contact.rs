@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::json;
 use tenancy::{OnConstraint, Read, RequestAccess, Tenant, Tx, UserId, Write};
 use uuid::Uuid;
-use web::{Email, Error, Line, Paragraph, Result};
+use web::{Email, Error, MultiLine, Result, SingleLine};
 
 use super::{CONTACT_CHANGED, CONTACT_CREATED, CONTACT_DELETED};
-use crate::base::{ShownActor, Workspace};
+use crate::base::{DisplayActor, Workspace};
 
 /// Somebody the people of a workspace work with.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Contact {
     pub(super) company: String,
     pub(super) notes: String,
     pub(super) created_by: UserId,
-    pub(super) creator: ShownActor,
+    pub(super) creator: DisplayActor,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     /// Counts changes; a change names the version it started from.
@@ -68,7 +68,7 @@ impl Resource for Contact {
             company: row.company,
             notes: row.notes,
             created_by: row.created_by,
-            creator: ShownActor::person(row.creator, row.creator_email.as_deref(), row.creator_verified)
+            creator: DisplayActor::person(row.creator, row.creator_email.as_deref(), row.creator_verified)
                 .through(row.client),
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -86,11 +86,11 @@ impl Resource for Contact {
 /// The fields everybody who edits may write, parsed.
 #[derive(Debug)]
 pub(super) struct NewContact {
-    pub(super) name: Line<1, 120>,
+    pub(super) name: SingleLine<1, 120>,
     pub(super) email: Option<Email>,
-    pub(super) phone: Line<0, 40>,
-    pub(super) company: Line<0, 120>,
-    pub(super) notes: Paragraph<0, 4000>,
+    pub(super) phone: SingleLine<0, 40>,
+    pub(super) company: SingleLine<0, 120>,
+    pub(super) notes: MultiLine<0, 4000>,
 }
 
 /// The fields that a policy of their own guards.
@@ -150,7 +150,7 @@ pub(super) async fn update(
     contact: &Contact,
     version: i64,
     new: &NewContact,
-    restricted: Option<&Restricted<Line<0, 40>>>,
+    restricted: Option<&Restricted<SingleLine<0, 40>>>,
     by: &Actor,
     taken: impl FnOnce() -> Error,
 ) -> Result<bool> {

@@ -2,7 +2,7 @@ use askama::Template;
 use authz::{Action, Authorized, Decision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use web::{Email, Error, Field, FieldErrors, Line, Shell};
+use web::{Email, Error, Field, FieldErrors, Shell, SingleLine};
 
 use super::contact::{NewContact, Restricted, list_url};
 use super::{Contact, EditRestrictedFields};
@@ -34,7 +34,7 @@ pub(super) struct ContactInput {
 /// What the form parses into.
 pub(super) struct Parsed {
     pub(super) contact: NewContact,
-    pub(super) restricted: Option<Restricted<Line<0, 40>>>,
+    pub(super) restricted: Option<Restricted<SingleLine<0, 40>>>,
 }
 
 impl ContactInput {
@@ -42,7 +42,7 @@ impl ContactInput {
         let (tax_id, bank_account) = restricted.map(|fields| (fields.tax_id, fields.bank_account)).unzip();
         Self {
             name: contact.name.clone(),
-            email: web::shown_email(&contact.email),
+            email: web::display_email(&contact.email),
             phone: contact.phone.clone(),
             company: contact.company.clone(),
             notes: contact.notes.clone(),
@@ -183,12 +183,12 @@ impl FormPage {
 
 /// The answer to an e-mail address that another contact has.
 pub(super) fn taken(mut errors: FieldErrors, page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
-    errors.add("email", TAKEN);
+    errors.add("email", EMAIL_TAKEN_ERROR);
     let page = page(&errors);
     errors.on_page(page)
 }
 
-pub(super) const TAKEN: &str = "Another contact of this workspace has this address.";
+pub(super) const EMAIL_TAKEN_ERROR: &str = "Another contact of this workspace has this address.";
 
 /// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
 /// version it began at: it cannot be saved over a change that nobody has looked at.

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tenancy::{Read, Tx};
 use uuid::Uuid;
-use web::{Page, Query, Result, Shell, ShownEmail};
+use web::{DisplayEmail, Page, Query, Result, Shell};
 
 use super::contact::list_url;
 use super::{CreateContact, ListContacts};
-use crate::base::{Find, Layout, Workspace};
+use crate::base::{Layout, ListQuery, Workspace};
 
 #[derive(Template)]
 #[template(path = "contacts/list.html")]
@@ -28,14 +28,14 @@ struct List {
 struct ListRow {
     url: String,
     name: String,
-    email: ShownEmail,
+    email: DisplayEmail,
     company: String,
 }
 
 pub(super) async fn list(
     mut ok: Authorized<ListContacts>,
     layout: Layout,
-    Query(find): Query<Find>,
+    Query(find): Query<ListQuery>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let list_url = list_url(ok.on());
@@ -43,7 +43,7 @@ pub(super) async fn list(
     let row = |found: Found| ListRow {
         url: format!("{list_url}/{}", found.id),
         name: found.name,
-        email: ShownEmail::of_nobody(&found.email),
+        email: DisplayEmail::of_nobody(&found.email),
         company: found.company,
     };
     Ok(Page(List {
@@ -71,17 +71,20 @@ pub(super) struct Found {
 pub(super) async fn page(
     tx: &mut Tx<Read>,
     workspace: &Workspace,
-    find: &Find,
+    find: &ListQuery,
     list_url: &str,
 ) -> Result<(Vec<Found>, Option<String>)> {
-    let sought = find.sought();
-    let found =
-        if sought.is_empty() { all(tx, workspace, find).await? } else { select(tx, workspace, find, &sought).await? };
+    let search_term = find.search_term();
+    let found = if search_term.is_empty() {
+        all(tx, workspace, find).await?
+    } else {
+        select(tx, workspace, find, &search_term).await?
+    };
     Ok(find.page(found, list_url, |contact| (&contact.name, contact.id)))
 }
 
 /// One page and one contact more, by name.
-async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Vec<Found>> {
+async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Result<Vec<Found>> {
     Ok(sqlx::query_as!(
         Found,
         r#"select id, name, email, company from tenant.contacts
@@ -100,7 +103,7 @@ async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find) -> Result<Ve
 ///
 /// What few words begin with is looked for by word, and sorted. What many begin with is looked for by name: the next ones
 /// in the order of the list are likely to have it. Only where 5,000 of them do not fill a page, all its words are read.
-async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find, sought: &str) -> Result<Vec<Found>> {
+async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery, search_term: &str) -> Result<Vec<Found>> {
     Ok(sqlx::query_as!(
         Found,
         r#"with few as materialized (
@@ -139,7 +142,7 @@ async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &Find, sought: &
              join tenant.contacts c on c.id = f.id
             order by f.name collate "und-x-icu", f.id"#,
         workspace.id.uuid(),
-        sought,
+        search_term,
         find.after,
         find.after_id(),
     )

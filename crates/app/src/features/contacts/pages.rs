@@ -2,12 +2,14 @@ use askama::Template;
 use authz::{Authorized, Decision, FormFor};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
-use web::{Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, moment, see_other};
+use web::{
+    DisplayEmail, Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, format_datetime, see_other,
+};
 
 use super::contact::{self, Restricted, list_url};
 use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
-use crate::base::{Layout, ShownActor};
+use crate::base::{DisplayActor, Layout};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -27,13 +29,13 @@ struct Show {
 
 struct ShownContact {
     name: String,
-    email: ShownEmail,
+    email: DisplayEmail,
     phone: String,
     company: String,
     notes: String,
     created_at: String,
     updated_at: String,
-    created_by: ShownActor,
+    created_by: DisplayActor,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Result<impl IntoResponse> {
@@ -58,12 +60,12 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
         list_url: list_url(&contact.workspace),
         contact: ShownContact {
             name: contact.name.clone(),
-            email: ShownEmail::of_nobody(&contact.email),
+            email: DisplayEmail::of_nobody(&contact.email),
             phone: contact.phone.clone(),
             company: contact.company.clone(),
             notes: contact.notes.clone(),
-            created_at: moment(contact.created_at),
-            updated_at: moment(contact.updated_at),
+            created_at: format_datetime(contact.created_at),
+            updated_at: format_datetime(contact.updated_at),
             created_by: contact.creator.clone(),
         },
     }))

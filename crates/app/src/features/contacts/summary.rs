@@ -7,7 +7,7 @@ use super::ListContacts;
 use crate::base::{BoxFuture, Workspace};
 
 /// Contacts of a workspace that are counted: to count all would read each one.
-const COUNTED: i64 = 1000;
+const MAX_COUNT: i64 = 1000;
 
 /// How many contacts each workspace has, for whoever may list them.
 pub(super) fn of_workspaces<'a>(
@@ -35,7 +35,7 @@ pub(super) fn of_workspaces<'a>(
 fn in_words(contacts: i64) -> String {
     match contacts {
         1 => "1 contact".to_owned(),
-        few if few <= COUNTED => format!("{few} contacts"),
+        few if few <= MAX_COUNT => format!("{few} contacts"),
         _ => "more than 1,000 contacts".to_owned(),
     }
 }

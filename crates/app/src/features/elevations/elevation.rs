@@ -7,12 +7,14 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
-use crate::base::{BoxFuture, Doing, Organization, Role, SignedOut, Why, cut, with_reason};
+use crate::base::{
+    AnnouncementContext, BoxFuture, Justification, Organization, Role, SignedOut, truncate, with_reason,
+};
 
 /// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
-pub(super) const ASKED: RateLimit = RateLimit { name: "elevation", burst: 5, period: Duration::minutes(10) };
+pub(super) const ELEVATION_LIMIT: RateLimit = RateLimit { name: "elevation", burst: 5, period: Duration::minutes(10) };
 /// How long somebody can approve.
-const OPEN: Duration = Duration::hours(24);
+const REQUEST_LIFETIME: Duration = Duration::hours(24);
 
 /// A role that somebody asks for, acts in, or has asked for or acted in.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Resource for Elevation {
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 500;
+const MAX_SHOWN: usize = 500;
 
 /// Those that are open first, then the newest, and whether there are more; or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Elevation>, bool)> {
@@ -108,7 +110,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Ele
             order by e.ended_at is null desc, e.asked_at desc, e.id limit 501"#,
         id,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// What somebody asks for.
@@ -117,17 +119,18 @@ pub(super) struct Asked {
     pub(super) minutes: i32,
 }
 
-const ONE: Error = Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
-const DECIDED: Error = Error::Conflict(
+const ALREADY_REQUESTED_ERROR: Error =
+    Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
+const ALREADY_DECIDED_ERROR: Error = Error::Conflict(
     "Somebody else has decided meanwhile, it is too late, they have signed out, or their own role is another one now. \
      Nothing was changed now.",
     None,
 );
-const OVER: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
+const ALREADY_ENDED_ERROR: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
 
 /// Until when what is asked for now can be approved.
 pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + OPEN
+    now + REQUEST_LIFETIME
 }
 
 /// Asks for a role, beside the one that the membership has now.
@@ -135,8 +138,8 @@ pub(super) async fn ask(
     tx: &mut Tx<Write>,
     asked: &Asked,
     membership: &Membership,
-    why: &Why,
-    doing: &Doing<'_>,
+    justification: &Justification,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let (user, by, now) = (doing.who.user, doing.who.actor(), doing.authn.clock().now());
     let (id, expires_at) = (Uuid::now_v7(), expiry(now));
@@ -159,8 +162,8 @@ pub(super) async fn ask(
         membership.role,
         asked.role.key(),
         asked.minutes,
-        why.reason(),
-        why.ticket(),
+        justification.reason(),
+        justification.ticket(),
         now,
         expires_at,
         by.session,
@@ -168,11 +171,11 @@ pub(super) async fn ask(
     .execute(&mut **tx)
     .await
     .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
-        Some("elevations_open_unique") => ONE,
+        Some("elevations_open_unique") => ALREADY_REQUESTED_ERROR,
         Some("elevations_member") => Error::NotFound,
         _ => error.into(),
     })?;
-    let details = why.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
+    let details = justification.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
     let target = Entity::new("Elevation", id).to_string();
     ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
 }
@@ -182,7 +185,7 @@ pub(super) async fn approve(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
     now: DateTime<Utc>,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let announcement = ELEVATION_APPROVED.announce(tx, doing).await?;
     let approved = sqlx::query!(
@@ -195,7 +198,7 @@ pub(super) async fn approve(
         now,
     );
     if approved.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(DECIDED);
+        return Err(ALREADY_DECIDED_ERROR);
     }
     let target = elevation.entity().to_string();
     announcement.record(tx, target, elevation.details(), &doing.who.actor()).await
@@ -211,7 +214,7 @@ pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId
         ender.uuid(),
         now,
     );
-    lasted.fetch_optional(&mut **tx).await?.ok_or(OVER)
+    lasted.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
 }
 
 /// Ends what a member who is signed out has asked for or acts in: it was for one of those sessions.
@@ -235,7 +238,7 @@ pub(super) async fn record_end(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
     lasted: bool,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();

@@ -23,8 +23,8 @@ authz::actions! {
 }
 
 /// How long they are kept after they have ended.
-const RETENTION: &[tenancy::Rule] =
-    &[tenancy::keep!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Keep::Records)];
+const RETENTION: &[tenancy::RetentionRule] =
+    &[tenancy::retention_rule!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Retention::Records)];
 
 const ELEVATION_REQUESTED: Announced = EventKind::new("elevation.requested", "Asked for a role for a while")
     .announced("Somebody asks for a role", &[Audience::OwnersAndAdmins, Audience::Member]);
@@ -47,7 +47,7 @@ pub(crate) fn feature() -> Feature {
         .policies(policies!("elevations", ACTIONS, context: elevation::context))
         .routes(routes)
         .announced(&[ELEVATION_REQUESTED, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED])
-        .limits(&[elevation::ASKED])
+        .limits(&[elevation::ELEVATION_LIMIT])
         .retention(RETENTION)
         .link(PageLink::to::<ListElevations>("/o/{organization}/members", "Elevations", "/o/{organization}/elevations"))
         .banner(pages::banner)

@@ -5,11 +5,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
-use web::{Banner, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Banner, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
-use crate::base::{Doing, Layout, Location, Organization, Role, RoleChoice, ShownActor, Why, WhyFields, unlinked};
+use crate::base::{
+    AnnouncementContext, DisplayActor, Justification, JustificationFields, Layout, Location, Organization, Role,
+    RoleChoice, unlinked,
+};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -29,8 +32,8 @@ struct ListRow {
     reason: String,
     ticket: String,
     asked: String,
-    who: ShownActor,
-    approver: Option<ShownActor>,
+    who: DisplayActor,
+    approver: Option<DisplayActor>,
     stage: &'static str,
     tone: &'static str,
     until: String,
@@ -87,8 +90,8 @@ pub(super) async fn list(
 impl ListRow {
     fn of(elevation: &Elevation, now: DateTime<Utc>) -> Self {
         let (stage, tone, until) = match elevation.stage(now) {
-            Stage::Open(until) => ("Waits for approval", "accent", moment(until)),
-            Stage::Lasts(until) => ("Acts in it now", "warning", moment(until)),
+            Stage::Open(until) => ("Waits for approval", "accent", format_datetime(until)),
+            Stage::Lasts(until) => ("Acts in it now", "warning", format_datetime(until)),
             Stage::Declined => ("Declined", "plain", String::new()),
             Stage::Ended => ("Over", "plain", String::new()),
             Stage::Lapsed => ("Not approved in time", "plain", String::new()),
@@ -101,14 +104,14 @@ impl ListRow {
             minutes: elevation.minutes,
             reason: elevation.reason.clone(),
             ticket: elevation.ticket.clone(),
-            asked: moment(elevation.asked_at),
-            who: ShownActor::person(
+            asked: format_datetime(elevation.asked_at),
+            who: DisplayActor::person(
                 Some(elevation.name.clone()),
                 Some(&elevation.email),
                 Some(elevation.email_verified),
             ),
             approver: elevation.approver.clone().map(|name| {
-                ShownActor::person(Some(name), elevation.approver_email.as_deref(), elevation.approver_verified)
+                DisplayActor::person(Some(name), elevation.approver_email.as_deref(), elevation.approver_verified)
             }),
             stage,
             tone,
@@ -132,12 +135,12 @@ struct New {
 struct AskForm {
     role: Field,
     minutes: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl AskForm {
     fn has_errors(&self) -> bool {
-        self.role.error.is_some() || self.minutes.error.is_some() || self.why.have_errors()
+        self.role.error.is_some() || self.minutes.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -153,14 +156,14 @@ pub(super) struct AskInput {
     ticket: String,
 }
 
-const LENGTHS: [RoleChoice; 3] = [
+const DURATIONS: [RoleChoice; 3] = [
     RoleChoice { key: "15", label: "15 minutes", about: "To look at something, or correct one thing." },
     RoleChoice { key: "30", label: "30 minutes", about: "For a few changes." },
     RoleChoice { key: "60", label: "60 minutes", about: "The longest there is." },
 ];
 
 impl AskInput {
-    fn parse(&self, errors: &mut FieldErrors, own_role: &str) -> Option<(Asked, Why)> {
+    fn parse(&self, errors: &mut FieldErrors, own_role: &str) -> Option<(Asked, Justification)> {
         let role = errors.parse::<Role>("role", &self.role);
         if role == Some(Role::Owner) {
             errors.add("role", "Nobody becomes an owner for a while.");
@@ -168,17 +171,17 @@ impl AskInput {
         if role.is_some_and(|role| role.key() == own_role) {
             errors.add("role", "You have this role already.");
         }
-        let offered = LENGTHS.iter().any(|length| length.key == self.minutes);
+        let offered = DURATIONS.iter().any(|length| length.key == self.minutes);
         let minutes = self.minutes.parse().ok().filter(|_| offered);
         if minutes.is_none() {
             errors.add("minutes", "Choose how long.");
         }
-        let why = Why::read(errors, &self.reason, &self.ticket);
+        let justification = Justification::read(errors, &self.reason, &self.ticket);
         if self.ticket.trim().is_empty() {
             errors.add("ticket", "Say where this was asked for.");
         }
         let asked = Asked { role: role?, minutes: minutes? };
-        errors.is_empty().then_some((asked, why?))
+        errors.is_empty().then_some((asked, justification?))
     }
 }
 
@@ -195,10 +198,10 @@ impl New {
             form: AskForm {
                 role: errors.field("role", &*input.role),
                 minutes: errors.field("minutes", &*input.minutes),
-                why: WhyFields::of(&input.reason, &input.ticket, errors),
+                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
             },
             roles: Role::choices(false).into_iter().filter(|role| role.key != own_role).collect(),
-            lengths: LENGTHS,
+            lengths: DURATIONS,
             action_url: list_url(ok.on()),
         })
     }
@@ -216,23 +219,23 @@ pub(super) async fn ask(
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let membership = ok.member()?.membership.clone();
-    let Some((asked, why)) = input.parse(&mut errors, &membership.role) else {
+    let Some((asked, justification)) = input.parse(&mut errors, &membership.role) else {
         let page = New::page(&ok, &layout, &input, &errors)?;
         return Err(errors.on_page(page));
     };
-    authn.check_person_rate_limit(elevation::ASKED, ok.who()).await?;
+    authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "You have asked. The owners and admins are told by mail.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(
         "asks to act as {} for {} minutes. It can be approved until {}",
         asked.role.label(),
         asked.minutes,
-        moment(elevation::expiry(authn.clock().now()))
+        format_datetime(elevation::expiry(authn.clock().now()))
     );
     // The member, so that somebody hears of it in whose name another one asks.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
-    let doing = Doing { authn: &authn, who, organization, did: &did, page: &page, member };
-    elevation::ask(&mut tx, &asked, &membership, &why, &doing).await?;
+    let doing = AnnouncementContext { authn: &authn, who, organization, did: &did, page: &page, member };
+    elevation::ask(&mut tx, &asked, &membership, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&page, text))
 }
@@ -247,11 +250,11 @@ pub(super) async fn approve(
     let (elevation, now) = (ok.on(), authn.clock().now());
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
     let until = now + Duration::minutes(elevation.minutes.into());
-    let did = format!("lets {} act as {role} until {}", unlinked(name), moment(until));
+    let did = format!("lets {} act as {role} until {}", unlinked(name), format_datetime(until));
     let page = list_url(&organization);
     elevation::approve(&mut tx, elevation, now, &doing(&ok, &authn, &organization, &did, &page)).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", moment(until))))
+    Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", format_datetime(until))))
 }
 
 pub(super) async fn end(
@@ -281,8 +284,8 @@ fn doing<'a, A: Action<On = Elevation>>(
     organization: &'a Organization,
     did: &'a str,
     page: &'a str,
-) -> Doing<'a> {
-    Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
+) -> AnnouncementContext<'a> {
+    AnnouncementContext { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
 fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {

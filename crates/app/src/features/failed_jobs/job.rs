@@ -8,14 +8,16 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::JOB_RETRIED;
-use crate::base::{Organization, cut};
+use crate::base::{Organization, truncate};
 
 /// Jobs that one person may have tried again: each may send a mail.
-pub(super) const RETRIES: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
+pub(super) const RETRY_LIMIT: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
 /// Most that the page shows.
-const SHOWN: usize = 500;
-const RETRIED: Error = Error::Conflict("This job is already being tried again. Nothing was done now.", None);
-const EXPIRED: Error = Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
+const MAX_SHOWN: usize = 500;
+const ALREADY_RETRIED_ERROR: Error =
+    Error::Conflict("This job is already being tried again. Nothing was done now.", None);
+const JOB_EXPIRED_ERROR: Error =
+    Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
 
 /// A job that was given up.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
             order by failed_at desc, id limit 501"#,
         id,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// Queues it again. Its count of attempts continues, which fences off a worker that believes it still has the job.
@@ -64,7 +66,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
 /// [`Error::Conflict`] where it has expired, or somebody has done so already.
 pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
     if job.expired {
-        return Err(EXPIRED);
+        return Err(JOB_EXPIRED_ERROR);
     }
     let retried = sqlx::query!(
         "update jobs.queue set failed_at = null, failure = null, due_at = now(), retried_at = now()
@@ -72,7 +74,7 @@ pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Re
         job.id,
     );
     if retried.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(RETRIED);
+        return Err(ALREADY_RETRIED_ERROR);
     }
     let details = json!({ "job": job.kind, "about": job.about, "failure": job.failure });
     JOB_RETRIED.record(tx, job.entity().to_string(), details, by).await

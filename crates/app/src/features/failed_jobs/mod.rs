@@ -27,7 +27,7 @@ pub(crate) fn feature() -> Feature {
         .policies(policies!("failed_jobs", ACTIONS))
         .routes(routes)
         .events(&[JOB_RETRIED])
-        .limits(&[job::RETRIES])
+        .limits(&[job::RETRY_LIMIT])
         .link(PageLink::to::<ListFailedJobs>(
             "/o/{organization}/activity",
             "Failed jobs",

@@ -3,7 +3,7 @@ use authn::Authn;
 use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::job::{self, FailedJob};
 use super::{ListFailedJobs, RetryJob};
@@ -34,7 +34,7 @@ pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> 
         retry_url: (!job.expired && ok.can::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
         kind: in_words(&job.kind),
         about: job.about,
-        failed: moment(job.failed_at),
+        failed: format_datetime(job.failed_at),
         failure: job.failure,
         tries: job.tries,
         expired: job.expired,
@@ -56,7 +56,7 @@ pub(super) async fn retry(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.check_person_rate_limit(job::RETRIES, ok.who()).await?;
+    authn.check_person_rate_limit(job::RETRY_LIMIT, ok.who()).await?;
     let by = ok.who().actor();
     let mut tx = ok.begin().await?;
     job::retry(&mut tx, ok.on(), &by).await?;

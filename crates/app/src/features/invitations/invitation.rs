@@ -9,15 +9,18 @@ use web::{Error, Result};
 
 use super::PRIVILEGED_INVITATION;
 use super::{INVITATION_MADE, INVITATION_REVOKED};
-use crate::base::{BoxFuture, Deleted, Doing, Organization, Role, Why, cut};
+use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, truncate};
 
 /// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then
 /// one every two minutes, so that nobody sends unwanted mail in our name.
-pub(super) const MADE: RateLimit = RateLimit { name: "invitation", burst: 30, period: Duration::minutes(2) };
+pub(super) const INVITATION_LIMIT: RateLimit =
+    RateLimit { name: "invitation", burst: 30, period: Duration::minutes(2) };
 /// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
 /// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.
-pub(super) const TOLD: RateLimit = RateLimit { name: "invitation mail", burst: 5, period: Duration::hours(4) };
-pub(super) const TOLD_BY_ALL: RateLimit = RateLimit { name: "invitation mails", burst: 20, period: Duration::hours(1) };
+pub(super) const INVITATION_MAIL_LIMIT: RateLimit =
+    RateLimit { name: "invitation mail", burst: 5, period: Duration::hours(4) };
+pub(super) const INVITATION_MAIL_LIMIT_ALL: RateLimit =
+    RateLimit { name: "invitation mails", burst: 20, period: Duration::hours(1) };
 /// How long an invitation can be accepted.
 const LIFETIME: Duration = Duration::days(7);
 
@@ -79,7 +82,7 @@ pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, 
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 500;
+const MAX_SHOWN: usize = 500;
 
 /// Those that can still be accepted, by address, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<Invitation>, bool)> {
@@ -97,12 +100,12 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
             where i.expires_at > $1 order by i.email limit 501"#,
         now,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// Whether a mail may be sent to an address. It is counted when it is queued ([`count_told`]).
 pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
-    for (limit, whose) in told_limits(email, organization) {
+    for (limit, whose) in mail_limits(email, organization) {
         if authn.is_rate_limited(limit, &whose).await? {
             return Ok(false);
         }
@@ -112,7 +115,7 @@ pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: Tenant
 
 /// Counts a mail that was queued.
 pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
-    for (limit, whose) in told_limits(email, organization) {
+    for (limit, whose) in mail_limits(email, organization) {
         match authn.check_rate_limit_silently(limit, &whose).await {
             // Others were sent in the same moment.
             Ok(()) | Err(Error::TooMany(_)) => {}
@@ -122,8 +125,8 @@ pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantI
     Ok(())
 }
 
-fn told_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] {
-    [(TOLD, format!("{email} {organization}")), (TOLD_BY_ALL, email.to_owned())]
+fn mail_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] {
+    [(INVITATION_MAIL_LIMIT, format!("{email} {organization}")), (INVITATION_MAIL_LIMIT_ALL, email.to_owned())]
 }
 
 /// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.
@@ -145,7 +148,7 @@ pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>
     })
 }
 
-const CHANGED: Error =
+const INVITATION_CHANGED_ERROR: Error =
     Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
 
 /// Invites `email`, in small letters, as `role`. Returns until when. `told`: a mail goes with it.
@@ -153,9 +156,9 @@ pub(super) async fn insert(
     tx: &mut Tx<Write>,
     (email, role, told): (&str, Role, bool),
     inviter: &Membership,
-    why: &Why,
+    justification: &Justification,
     now: DateTime<Utc>,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<DateTime<Utc>> {
     let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
     sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
@@ -174,10 +177,10 @@ pub(super) async fn insert(
     .execute(&mut **tx)
     .await
     .map_err(|error| match error.as_database_error().and_then(|error| error.constraint()) {
-        Some("invitations_email_unique" | "invitations_inviter") => CHANGED,
+        Some("invitations_email_unique" | "invitations_inviter") => INVITATION_CHANGED_ERROR,
         _ => error.into(),
     })?;
-    let details = why.details(json!({ "email": email, "role": role.key() }));
+    let details = justification.details(json!({ "email": email, "role": role.key() }));
     let target = format!("Invitation::{id}");
     // Owners hear of everybody who may come to decide about people or money.
     if role.is_privileged() {
@@ -189,7 +192,12 @@ pub(super) async fn insert(
 }
 
 /// Takes it back: whoever was invited does not see it any more.
-pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, why: &Why, by: &Actor) -> Result<()> {
+pub(super) async fn revoke(
+    tx: &mut Tx<Write>,
+    invitation: &Invitation,
+    justification: &Justification,
+    by: &Actor,
+) -> Result<()> {
     let revoked = sqlx::query!("delete from tenant.invitations where id = $1", invitation.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(Error::Conflict(
@@ -197,7 +205,7 @@ pub(super) async fn revoke(tx: &mut Tx<Write>, invitation: &Invitation, why: &Wh
             None,
         ));
     }
-    let details = why.details(json!({ "email": invitation.email, "role": invitation.role }));
+    let details = justification.details(json!({ "email": invitation.email, "role": invitation.role }));
     INVITATION_REVOKED.record(tx, format!("Invitation::{}", invitation.id), details, by).await
 }
 

@@ -27,11 +27,11 @@ authz::actions! {
 }
 
 /// How long they are kept after they have ended.
-const RETENTION: &[tenancy::Rule] = &[tenancy::keep!(
+const RETENTION: &[tenancy::RetentionRule] = &[tenancy::retention_rule!(
     "tenant.invitations",
     "tenant_id, id",
     "expires_at",
-    tenancy::Keep::For(std::time::Duration::from_hours(30 * 24))
+    tenancy::Retention::For(std::time::Duration::from_hours(30 * 24))
 )];
 
 const INVITATION_MADE: EventKind = EventKind::new("invitation.made", "Invited somebody");
@@ -59,7 +59,11 @@ pub(crate) fn feature() -> Feature {
         .routes(routes)
         .events(&[INVITATION_MADE, INVITATION_REVOKED, MEMBER_JOINED, MAIL_UNDELIVERABLE])
         .announced(&[PRIVILEGED_INVITATION])
-        .limits(&[invitation::MADE, invitation::TOLD, invitation::TOLD_BY_ALL])
+        .limits(&[
+            invitation::INVITATION_LIMIT,
+            invitation::INVITATION_MAIL_LIMIT,
+            invitation::INVITATION_MAIL_LIMIT_ALL,
+        ])
         .retention(RETENTION)
         .link(PageLink::to::<ListInvitations>(
             "/o/{organization}/members",

@@ -8,7 +8,7 @@ use web::{Error, Result};
 
 use super::MEMBER_JOINED;
 use super::invitation;
-use crate::base::cut;
+use crate::base::truncate;
 
 /// An invitation, as whoever is invited sees it. Row-level security shows those of the verified address of whoever asks.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Resource for OwnInvitation {
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 /// Those that can still be accepted, the newest first, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<OwnInvitation>, bool)> {
@@ -57,11 +57,12 @@ pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resul
             where i.expires_at > $1 order by i.created_at desc, i.id limit 101"#,
         now,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-const ENDED: Error = Error::Conflict("This invitation has ended, or was taken back. Ask for a new one.", None);
-const MEMBER: Error = Error::Conflict("You belong to this organization already.", None);
+const INVITATION_ENDED_ERROR: Error =
+    Error::Conflict("This invitation has ended, or was taken back. Ask for a new one.", None);
+const ALREADY_MEMBER_ERROR: Error = Error::Conflict("You belong to this organization already.", None);
 
 /// Joins as the invitation says, which is used up: of two at once one finds it gone. The database lets nobody join who is
 /// not invited in that role.
@@ -83,9 +84,9 @@ pub(super) async fn accept(
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("memberships_pkey", || MEMBER)?;
+    .on_constraint("memberships_pkey", || ALREADY_MEMBER_ERROR)?;
     if joined.rows_affected() == 0 {
-        return Err(ENDED);
+        return Err(INVITATION_ENDED_ERROR);
     }
     let target = Entity::new("Member", user).to_string();
     let details = json!({ "role": own.role, "invitation": own.id });

@@ -6,15 +6,16 @@ use axum::response::{IntoResponse, Response};
 use mail::Mail;
 use serde::Deserialize;
 use web::{
-    Email, Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, ShownEmail, day, moment,
-    see_other, shown_email,
+    DisplayEmail, Email, Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, display_email,
+    format_date, format_datetime, see_other,
 };
 
 use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
 use crate::base::{
-    Confirm, Doing, Layout, Organization, Role, RoleChoice, ShownActor, Why, WhyFields, WhyInput, personal, unlinked,
+    AnnouncementContext, ConfirmPage, DisplayActor, Justification, JustificationFields, JustificationInput, Layout,
+    Organization, Role, RoleChoice, personal, unlinked,
 };
 use crate::features::one_time_key;
 
@@ -28,11 +29,11 @@ struct List {
 }
 
 struct ListRow {
-    email: ShownEmail,
+    email: DisplayEmail,
     /// Why they may not know of it.
     undelivered: Option<&'static str>,
     role: &'static str,
-    inviter: ShownActor,
+    inviter: DisplayActor,
     expires: String,
     revoke_url: Option<String>,
 }
@@ -51,13 +52,13 @@ pub(super) async fn list(
     let row = |invitation: Invitation| ListRow {
         revoke_url: ok.can::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
         role: Role::label_of(&invitation.role),
-        expires: moment(invitation.expires_at),
-        inviter: ShownActor::person(
+        expires: format_datetime(invitation.expires_at),
+        inviter: DisplayActor::person(
             Some(invitation.inviter),
             Some(&invitation.inviter_email),
             Some(invitation.inviter_verified),
         ),
-        email: ShownEmail::of_nobody(&invitation.email),
+        email: DisplayEmail::of_nobody(&invitation.email),
         undelivered: if !invitation.told {
             Some("No email sent")
         } else if invitation.undelivered {
@@ -85,12 +86,12 @@ struct New {
 struct InviteForm {
     email: Field,
     role: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl InviteForm {
     fn has_errors(&self) -> bool {
-        self.email.error.is_some() || self.role.error.is_some() || self.why.have_errors()
+        self.email.error.is_some() || self.role.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -118,7 +119,7 @@ impl New {
             form: InviteForm {
                 email: errors.field("email", &*input.email),
                 role: errors.field("role", &*input.role),
-                why: WhyFields::of(&input.reason, &input.ticket, errors),
+                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
             },
             roles: Role::choices(ok.can::<InviteOwner>(ok.on())),
             action_url: list_url(ok.on()),
@@ -139,18 +140,18 @@ pub(super) async fn invite(
     let mut errors = FieldErrors::default();
     let email = errors.parse::<Email>("email", &input.email).map(|email| email.folded());
     let role = errors.parse::<Role>("role", &input.role);
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(email), Some(role), Some(why)) = (email, role, why) else {
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(email), Some(role), Some(justification)) = (email, role, justification) else {
         let page = New::page(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
     if role == Role::Owner && !ok.authorize_also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
-    authn.check_person_rate_limit(invitation::MADE, ok.who()).await?;
+    authn.check_person_rate_limit(invitation::INVITATION_LIMIT, ok.who()).await?;
     let told = invitation::may_be_told(&authn, &email, ok.on().id).await?;
     let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
-    let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", shown_email(&email)));
+    let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", display_email(&email)));
     if !told {
         text.push_str(
             " No email was sent: this address has had too many lately. Ask them to sign in and open Invitations.",
@@ -164,10 +165,17 @@ pub(super) async fn invite(
         return Err(errors.on_page(page));
     }
     let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
-    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &page, member: None };
-    let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &why, now, &doing).await?;
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: ok.on(),
+        did: &did,
+        page: &page,
+        member: None,
+    };
+    let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &justification, now, &doing).await?;
     if told {
-        mail(&ok, role, &day(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+        mail(&ok, role, &format_date(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
     }
     tx.commit().await?;
     if told {
@@ -186,39 +194,43 @@ fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Ma
          The invitation ends on {until}. If you do not know {inviter}, there is nothing to do: without you nothing happens.\n",
         role.label(),
     );
-    Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, good_for: None }
+    Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, valid_for: None }
 }
 
-fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn revocation<A: Action<On = Invitation>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let cancel_url = format!("/o/{}/invitations", ok.on().organization);
-    Confirm {
+    ConfirmPage {
         shell: layout.organization(ok),
-        heading: format!("Take back the invitation of {}?", shown_email(&ok.on().email)),
+        heading: format!("Take back the invitation of {}?", display_email(&ok.on().email)),
         lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
         button: "Take it back",
         ends: true,
         once: false,
-        why,
+        justification,
         action_url: format!("{cancel_url}/{}/revoke", ok.on().id),
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_revocation(ok: Authorized<FormFor<RevokeInvitation>>, layout: Layout) -> impl IntoResponse {
-    Page(revocation(&ok, &layout, WhyFields::empty()))
+    Page(revocation(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn revoke(
     mut ok: Authorized<RevokeInvitation>,
     layout: Layout,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| revocation(&ok, &layout, why))?;
+    let justification = input.read(|justification| revocation(&ok, &layout, justification))?;
     let mut tx = ok.begin().await?;
-    invitation::revoke(&mut tx, ok.on(), &why, &ok.who().actor()).await?;
+    invitation::revoke(&mut tx, ok.on(), &justification, &ok.who().actor()).await?;
     tx.commit().await?;
     let to = format!("/o/{}/invitations", ok.on().organization);
-    Ok(see_other(&to, &format!("{} is not invited any more.", shown_email(&ok.on().email))))
+    Ok(see_other(&to, &format!("{} is not invited any more.", display_email(&ok.on().email))))
 }
 
 #[derive(Template)]
@@ -227,7 +239,7 @@ struct ListOwn {
     shell: Shell,
     invitations: Vec<OwnRow>,
     more: bool,
-    email: ShownEmail,
+    email: DisplayEmail,
     email_verified: bool,
 }
 
@@ -248,13 +260,13 @@ pub(super) async fn list_own(
         accept_url: (ok.decision::<AcceptInvitation>(&own) != Decision::Deny)
             .then(|| format!("/invitations/{}/accept", own.id)),
         role: Role::label_of(&own.role),
-        expires: moment(own.expires_at),
+        expires: format_datetime(own.expires_at),
         organization: own.organization_name,
     };
     let (all, more) = own::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
     let who = ok.who();
-    let (email, email_verified) = (ShownEmail::of_nobody(&who.email), who.email_verified);
+    let (email, email_verified) = (DisplayEmail::of_nobody(&who.email), who.email_verified);
     Ok(Page(ListOwn { shell: personal(who), invitations, more, email, email_verified }))
 }
 

@@ -12,12 +12,12 @@ use web::{Json, Result, StrictQuery};
 
 use super::member::{self, Member};
 use super::{ListMembers, ViewMember};
-use crate::base::{Find, Operation, answer_schema, request_schema};
+use crate::base::{ListQuery, Operation, answer_schema, request_schema};
 
 pub(super) const LIST: Operation = Operation {
     summary: "List members",
     description: "By name, 20 at a time.",
-    query: Some(request_schema::<Find>),
+    query: Some(request_schema::<ListQuery>),
     answers: (200, Some(answer_schema::<Page>), &[]),
     ..Operation::NONE
 };
@@ -60,7 +60,7 @@ struct Page {
 
 pub(super) async fn list(
     mut ok: Authorized<ListMembers, ApiClient>,
-    StrictQuery(find): StrictQuery<Find>,
+    StrictQuery(find): StrictQuery<ListQuery>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}/members", ok.on().url());

@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Notice, remove_factors};
+use authn::{AccountNotification, Authn, remove_factors};
 use authz::{Action, Authorized, Entity, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,10 +13,10 @@ use super::pages::list_url;
 use super::{FACTORS_RESET, ResetFactorsAlone};
 use super::{Member, ResetFactors};
 use crate::base::{
-    BoxFuture, CHANGED, Doing, Execution, Layout, Organization, PendingAction, Role, StoredAction, WhyFields, WhyInput,
-    unlinked,
+    AnnouncementContext, BoxFuture, Execution, JustificationFields, JustificationInput, Layout, Organization,
+    PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
 };
-use crate::features::approvals::{OWNER_RULE, REQUESTS, Request};
+use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
 
 /// How the reset of an admin comes about, for the page on which it is asked for.
@@ -27,7 +27,7 @@ const SECOND_PERSON: &str = "This needs approval, because this member is an admi
 const CONSEQUENCES: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
     sessions end. They sign in with the organization's provider then, and make a new passkey.";
 
-const THEIR_OWN: Error = Error::Conflict(
+const OWN_FACTORS_ERROR: Error = Error::Conflict(
     "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. \
      They recover it themselves.",
     None,
@@ -41,20 +41,20 @@ struct Reset {
     consequences: &'static str,
     /// It is only asked for: how it comes about then.
     asks: Option<&'static str>,
-    why: WhyFields,
+    justification: JustificationFields,
     action_url: String,
     cancel_url: String,
 }
 
 impl Reset {
-    fn page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Self {
+    fn page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, justification: JustificationFields) -> Self {
         let rule = if ok.on().role == Role::Owner.key() { OWNER_RULE } else { SECOND_PERSON };
         Self {
             shell: layout.organization(ok),
             member_name: ok.on().name.clone(),
             consequences: CONSEQUENCES,
             asks: (!ok.can::<ResetFactorsAlone>(ok.on())).then_some(rule),
-            why,
+            justification,
             action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
             cancel_url: list_url(ok.on()),
         }
@@ -63,22 +63,22 @@ impl Reset {
 
 pub(super) async fn confirm(ok: Authorized<FormFor<ResetFactors>>, layout: Layout) -> Result<impl IntoResponse> {
     if !ok.on().managed {
-        return Err(THEIR_OWN);
+        return Err(OWN_FACTORS_ERROR);
     }
-    Ok(Page(Reset::page(&ok, &layout, WhyFields::empty())))
+    Ok(Page(Reset::page(&ok, &layout, JustificationFields::empty())))
 }
 
 pub(super) async fn reset(
     mut ok: Authorized<ResetFactors>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<WhyInput>,
+    FormOnce(input, key): FormOnce<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| Reset::page(&ok, &layout, why))?;
+    let justification = input.read(|justification| Reset::page(&ok, &layout, justification))?;
     if !ok.on().managed {
-        return Err(THEIR_OWN);
+        return Err(OWN_FACTORS_ERROR);
     }
-    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let alone = ok.authorize_also::<ResetFactorsAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let (url, name) = (list_url(ok.on()), &ok.on().name);
@@ -91,7 +91,7 @@ pub(super) async fn reset(
     let action = FactorReset { member: ok.on().user, role: ok.on().role.clone() };
     let (organization, member, hooks) =
         (&Organization::of(&membership), Some(&*ok.on().name), &layout.registry().hooks);
-    let request = Request { organization, action, member, why: &why, hooks, alone };
+    let request = Request { organization, action, member, justification: &justification, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
@@ -140,18 +140,18 @@ impl FactorReset {
             self.member.uuid(),
             self.role,
         );
-        let found = found.fetch_optional(&mut **tx).await?.ok_or(CHANGED)?;
+        let found = found.fetch_optional(&mut **tx).await?.ok_or(STATE_CHANGED_ERROR)?;
         if found.managed != Some(true) {
-            return Err(THEIR_OWN);
+            return Err(OWN_FACTORS_ERROR);
         }
         let name = execution.member.map_or_else(|| "a member".to_owned(), unlinked);
         let (did, page) = (format!("has reset the passkeys and codes of {name}"), organization.url());
-        let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
+        let doing = AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
         let announcement = FACTORS_RESET.announce(tx, &doing).await?;
         let removed = remove_factors(tx, self.member, "by the organization", authn.clock().now()).await?;
         details["passkeys"] = json!(removed.passkeys);
         let target = Entity::new("Member", self.member).to_string();
         announcement.record(tx, target, details, &who.actor()).await?;
-        authn.tell(tx, self.member, &Notice::FactorsReset, who.context()).await
+        authn.notify(tx, self.member, &AccountNotification::FactorsReset, who.context()).await
     }
 }

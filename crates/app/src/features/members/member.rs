@@ -5,7 +5,7 @@ use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, W
 use web::{Error, Result};
 
 use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{Doing, Find, Hooks, Organization, Role, SignedOut, Why};
+use crate::base::{AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
 
 /// Somebody who belongs to the organization.
 #[derive(Debug)]
@@ -62,13 +62,13 @@ impl Resource for Member {
 }
 
 /// One page of those that `find` looks for, and the address of the next one below `list_url`.
-pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Member>, Option<String>)> {
+pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) -> Result<(Vec<Member>, Option<String>)> {
     let found = select(tx, find).await?;
     Ok(find.page(found, list_url, |member| (&member.name, member.user.uuid())))
 }
 
 /// One page and one member more, by name, of those with a word that begins with what is sought. Nothing in it is a pattern.
-async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
+async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
@@ -84,7 +84,7 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
                                        where w >= $1 collate tenant.alike and w < ($1 || U&'\FFFF') collate tenant.alike))
               and (u.display_name collate "und-x-icu", m.user_id) > ($2, $3)
             order by u.display_name collate "und-x-icu", m.user_id limit 21"#,
-        find.sought(),
+        find.search_term(),
         find.after,
         find.after_id(),
     )
@@ -92,11 +92,11 @@ async fn select(tx: &mut Tx<Read>, find: &Find) -> Result<Vec<Member>> {
     .await?)
 }
 
-const CHANGED: Error = Error::Conflict(
+const MEMBER_CHANGED_ERROR: Error = Error::Conflict(
     "This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.",
     None,
 );
-const LAST_OWNER: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
+const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
 /// Gives `member` the role `to`, if they still have the role `from`. `details` say why.
 pub(super) async fn change_role(
@@ -104,7 +104,7 @@ pub(super) async fn change_role(
     (member, from): (UserId, &str),
     to: Role,
     mut details: Value,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let announcement = ROLE_CHANGED.announce(tx, doing).await?;
     let changed = sqlx::query!(
@@ -115,9 +115,9 @@ pub(super) async fn change_role(
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+    .on_constraint("memberships_keep_an_owner", || LAST_OWNER_ERROR)?;
     if changed.rows_affected() == 0 {
-        return Err(CHANGED);
+        return Err(MEMBER_CHANGED_ERROR);
     }
     details["from"] = json!(from);
     details["to"] = json!(to.key());
@@ -130,14 +130,14 @@ pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
     signed_out: SignedOut,
     hooks: &Hooks,
-    why: &Why,
-    doing: &Doing<'_>,
+    justification: &Justification,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let user = signed_out.member.uuid();
     let member_now =
         sqlx::query!("update tenant.memberships set signed_out_at = clock_timestamp() where user_id = $1", user);
     if member_now.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(CHANGED);
+        return Err(MEMBER_CHANGED_ERROR);
     }
     hooks.sign_out_member(tx, signed_out).await?;
     let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
@@ -148,7 +148,7 @@ pub(super) async fn end_sessions(
         user,
         signed_out.at,
     );
-    let details = why.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
+    let details = justification.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
     let target = Entity::new("Member", signed_out.member).to_string();
     announcement.record(tx, target, details, &doing.who.actor()).await
 }
@@ -158,15 +158,15 @@ pub(super) async fn remove(
     tx: &mut Tx<Write>,
     (member, role): (UserId, &str),
     mut details: Value,
-    doing: &Doing<'_>,
+    doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let announcement = MEMBER_REMOVED.announce(tx, doing).await?;
     let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", member.uuid(), role,)
         .execute(&mut **tx)
         .await
-        .on_constraint("memberships_keep_an_owner", || LAST_OWNER)?;
+        .on_constraint("memberships_keep_an_owner", || LAST_OWNER_ERROR)?;
     if removed.rows_affected() == 0 {
-        return Err(CHANGED);
+        return Err(MEMBER_CHANGED_ERROR);
     }
     details["role"] = json!(role);
     announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await

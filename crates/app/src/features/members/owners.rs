@@ -6,10 +6,12 @@ use uuid::Uuid;
 use web::Result;
 
 use super::member;
-use crate::base::{BoxFuture, CHANGED, Doing, Execution, PendingAction, Role, StoredAction, unlinked};
+use crate::base::{
+    AnnouncementContext, BoxFuture, Execution, PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
+};
 
 /// What happens to a member who is removed.
-pub(super) const REMOVAL: &str = "They will no longer be able to open this organization. What they added stays.";
+pub(super) const REMOVAL_LEAD: &str = "They will no longer be able to open this organization. What they added stays.";
 
 const OWNER: &str = Role::Owner.key();
 
@@ -42,15 +44,21 @@ impl PendingAction for Removal {
     }
 
     fn consequences(&self) -> &'static str {
-        REMOVAL
+        REMOVAL_LEAD
     }
 
     fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
             let did = format!("has removed {}", name.map_or_else(|| "a member".to_owned(), unlinked));
-            let doing =
-                Doing { authn, who, organization, did: &did, page: "/organizations", member: Some(self.member) };
+            let doing = AnnouncementContext {
+                authn,
+                who,
+                organization,
+                did: &did,
+                page: "/organizations",
+                member: Some(self.member),
+            };
             member::remove(tx, (self.member, OWNER), details, &doing).await
         })
     }
@@ -88,10 +96,11 @@ impl PendingAction for Demotion {
     fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
-            let to = Role::try_from(&*self.role).map_err(|_| CHANGED)?;
+            let to = Role::try_from(&*self.role).map_err(|_| STATE_CHANGED_ERROR)?;
             let name = name.map_or_else(|| "a member".to_owned(), unlinked);
             let (did, page) = (format!("has changed the role of {name} to {}", to.label()), organization.url());
-            let doing = Doing { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
+            let doing =
+                AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
             member::change_role(tx, (self.member, OWNER), to, details, &doing).await
         })
     }

@@ -7,19 +7,20 @@ use serde::Deserialize;
 use serde_json::json;
 use tenancy::Write;
 use web::{
-    Error, Field, FieldErrors, Form, FormOnce, Link, OneTimeKey, Page, Query, Result, Shell, ShownEmail, day, see_other,
+    DisplayEmail, Error, Field, FieldErrors, Form, FormOnce, Link, OneTimeKey, Page, Query, Result, Shell, format_date,
+    see_other,
 };
 
 use super::member::{self, Member};
-use super::owners::{Demotion, REMOVAL, Removal};
+use super::owners::{Demotion, REMOVAL_LEAD, Removal};
 use super::{
     ChangeMemberRole, ChangeOwnershipAlone, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors,
 };
 use crate::base::{
-    Confirm, Doing, Find, Layout, Organization, Role, RoleChoice, SignedOut, StoredAction, Why, WhyFields, WhyInput,
-    unlinked,
+    AnnouncementContext, ConfirmPage, Justification, JustificationFields, JustificationInput, Layout, ListQuery,
+    Organization, Role, RoleChoice, SignedOut, StoredAction, unlinked,
 };
-use crate::features::approvals::{OWNER_RULE, REQUESTS, Request};
+use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -36,7 +37,7 @@ struct List {
 
 struct ListRow {
     name: String,
-    email: ShownEmail,
+    email: DisplayEmail,
     role: &'static str,
     since: String,
     is_you: bool,
@@ -50,7 +51,7 @@ struct ListRow {
 pub(super) async fn list(
     mut ok: Authorized<ListMembers>,
     layout: Layout,
-    Query(find): Query<Find>,
+    Query(find): Query<ListQuery>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let list_url = format!("{}/members", ok.on().url());
@@ -61,11 +62,11 @@ pub(super) async fn list(
         end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
         reset_url: (member.managed && ok.can::<ResetFactors>(&member)).then(|| url(ok.on(), &member, "reset-factors")),
         role: Role::label_of(&member.role),
-        since: day(member.since),
+        since: format_date(member.since),
         is_you: member.user == ok.who().user,
         same_name: member.same_name,
         name: member.name,
-        email: ShownEmail::of_person(&member.email, member.email_verified),
+        email: DisplayEmail::of_person(&member.email, member.email_verified),
     };
     Ok(Page(List {
         shell: layout.organization(&ok),
@@ -88,12 +89,12 @@ pub(super) fn list_url(member: &Member) -> String {
 
 struct RoleForm {
     role: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl RoleForm {
     fn has_errors(&self) -> bool {
-        self.role.error.is_some() || self.why.have_errors()
+        self.role.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -135,7 +136,7 @@ impl EditRole {
             asks: (!ok.can::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
             form: RoleForm {
                 role: errors.field("role", &*input.role),
-                why: WhyFields::of(&input.reason, &input.ticket, errors),
+                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
             },
             roles: Role::choices(ok.can::<GrantOwnership>(ok.on())),
             action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
@@ -160,8 +161,8 @@ pub(super) async fn change_role(
     if role.is_some_and(|role| role.key() == ok.on().role) {
         errors.add("role", "They have this role already.");
     }
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(role), Some(why), true) = (role, why, errors.is_empty()) else {
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(role), Some(justification), true) = (role, justification, errors.is_empty()) else {
         let page = EditRole::page(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
@@ -170,7 +171,7 @@ pub(super) async fn change_role(
     }
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Demotion { member: ok.on().user, role: role.key().to_owned() };
-        return ask(&mut ok, &authn, &layout, action, (&why, key)).await;
+        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
     }
     let (url, text) = (list_url(ok.on()), format!("{} is now {}.", ok.on().name, role.label()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -178,7 +179,7 @@ pub(super) async fn change_role(
     let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
     let page = list_url(member);
     let doing = doing(&ok, &authn, &organization, &did, &page);
-    member::change_role(&mut tx, (member.user, &member.role), role, why.details(json!({})), &doing).await?;
+    member::change_role(&mut tx, (member.user, &member.role), role, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -189,16 +190,16 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     authn: &Authn,
     layout: &Layout,
     action: P,
-    (why, key): (&Why, OneTimeKey),
+    (justification, key): (&Justification, OneTimeKey),
 ) -> Result<Response> {
-    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
     let organization = Organization::of(&membership);
     let url = format!("{}/approvals", organization.url());
     let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
     let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
     let (organization, member, hooks) = (&organization, Some(&*ok.on().name), &layout.registry().hooks);
-    let request = Request { organization, action, member, why, hooks, alone: false };
+    let request = Request { organization, action, member, justification, hooks, alone: false };
     request.submit(&mut tx, authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
@@ -211,23 +212,31 @@ fn doing<'a, A: Action<On = Member>>(
     organization: &'a Organization,
     did: &'a str,
     page: &'a str,
-) -> Doing<'a> {
-    Doing { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
+) -> AnnouncementContext<'a> {
+    AnnouncementContext { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
-fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn removal<A: Action<On = Member>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let words = if ok.on().user == ok.who().user {
         let lead = "You will no longer be able to open it. What you added stays.";
         ("Leave this organization?".to_owned(), lead, "Leave")
     } else if ok.can::<ChangeOwnershipAlone>(ok.on()) {
-        (format!("Remove {}?", ok.on().name), REMOVAL, "Remove member")
+        (format!("Remove {}?", ok.on().name), REMOVAL_LEAD, "Remove member")
     } else {
         (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Ask for approval")
     };
-    Confirm { once: true, ..confirm(ok, layout, words, "remove", why) }
+    ConfirmPage { once: true, ..confirm(ok, layout, words, "remove", justification) }
 }
 
-fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn end_of_sessions<A: Action<On = Member>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let lead = "They have to sign in again to get back into this organization. What they do in other organizations goes on, and so \
         do API clients that act as them. To keep them out, remove them from the organization.";
     confirm(
@@ -235,7 +244,7 @@ fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, 
         layout,
         (format!("End the sessions of {}?", ok.on().name), lead, "End their sessions"),
         "end-sessions",
-        why,
+        justification,
     )
 }
 
@@ -244,37 +253,37 @@ fn confirm<A: Action<On = Member>>(
     layout: &Layout,
     (heading, lead, button): (String, &'static str, &'static str),
     what: &str,
-    why: WhyFields,
-) -> Confirm {
+    justification: JustificationFields,
+) -> ConfirmPage {
     let cancel_url = list_url(ok.on());
     let action_url = format!("{cancel_url}/{}/{what}", ok.on().user);
-    Confirm {
+    ConfirmPage {
         shell: layout.organization(ok),
         heading,
         lead,
         button,
         ends: true,
         once: false,
-        why,
+        justification,
         action_url,
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveMember>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, WhyFields::empty()))
+    Page(removal(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<RemoveMember>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<WhyInput>,
+    FormOnce(input, key): FormOnce<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| removal(&ok, &layout, why))?;
+    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Removal { member: ok.on().user };
-        return ask(&mut ok, &authn, &layout, action, (&why, key)).await;
+        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
     }
     let leaves = ok.on().user == ok.who().user;
     let (url, text) = if leaves {
@@ -287,7 +296,7 @@ pub(super) async fn remove(
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // Whoever is removed does not see the organization any more.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
-    member::remove(&mut tx, (ok.on().user, &ok.on().role), why.details(json!({})), &doing).await?;
+    member::remove(&mut tx, (ok.on().user, &ok.on().role), justification.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -296,22 +305,22 @@ pub(super) async fn confirm_end_of_sessions(
     ok: Authorized<FormFor<EndMemberSessions>>,
     layout: Layout,
 ) -> impl IntoResponse {
-    Page(end_of_sessions(&ok, &layout, WhyFields::empty()))
+    Page(end_of_sessions(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn end_sessions(
     mut ok: Authorized<EndMemberSessions>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| end_of_sessions(&ok, &layout, why))?;
+    let justification = input.read(|justification| end_of_sessions(&ok, &layout, justification))?;
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
     let did = format!("has signed {} out", unlinked(&ok.on().name));
     let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
     let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
-    member::end_sessions(&mut tx, signed_out, &layout.registry().hooks, &why, &doing).await?;
+    member::end_sessions(&mut tx, signed_out, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))
 }

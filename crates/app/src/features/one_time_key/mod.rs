@@ -5,13 +5,14 @@
 
 use authn::SignedIn;
 use authz::{Action, Authorized, Resource};
-use tenancy::{Rule, Tenant, Tx, Write};
+use tenancy::{RetentionRule, Tenant, Tx, Write};
 use web::{Error, OneTimeKey, Result, see_other};
 
 use crate::base::Feature;
 
 /// Written with 24 hours to go.
-const RETENTION: &[Rule] = &[tenancy::keep!("identity.one_time_keys", "user_id, key", "expires_at", tenancy::HOUR)];
+const RETENTION: &[RetentionRule] =
+    &[tenancy::retention_rule!("identity.one_time_keys", "user_id, key", "expires_at", tenancy::HOUR)];
 
 pub(crate) fn feature() -> Feature {
     Feature::new("one_time_key").retention(RETENTION)

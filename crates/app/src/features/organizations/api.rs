@@ -11,7 +11,7 @@ use web::{Json, Result, StrictQuery};
 
 use super::ListWorkspaces;
 use super::workspace::{self, Listed};
-use crate::base::{Find, Operation, answer_schema, request_schema};
+use crate::base::{ListQuery, Operation, answer_schema, request_schema};
 
 /// Not below an organization: a client belongs to one, and learns here which.
 pub(super) const PATH: &str = "/api/v1/workspaces";
@@ -19,7 +19,7 @@ pub(super) const PATH: &str = "/api/v1/workspaces";
 pub(super) const LIST: Operation = Operation {
     summary: "List workspaces",
     description: "By name, 20 at a time, with the organization of the client: the ids that other addresses need.",
-    query: Some(request_schema::<Find>),
+    query: Some(request_schema::<ListQuery>),
     answers: (200, Some(answer_schema::<Page>), &[]),
     ..Operation::NONE
 };
@@ -42,7 +42,7 @@ struct Named {
 
 pub(super) async fn list(
     mut ok: Authorized<ListWorkspaces, ApiClient>,
-    StrictQuery(find): StrictQuery<Find>,
+    StrictQuery(find): StrictQuery<ListQuery>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (workspaces, next) = workspace::page(&mut tx, &find, PATH).await?;

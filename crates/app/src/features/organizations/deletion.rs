@@ -11,9 +11,10 @@ use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
 
 use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, Organization};
 use crate::base::{
-    BoxFuture, CHANGED, Execution, Layout, Panel, PanelRequest, PendingAction, StoredAction, Why, WhyFields,
+    BoxFuture, Execution, Justification, JustificationFields, Layout, Panel, PanelRequest, PendingAction,
+    STATE_CHANGED_ERROR, StoredAction,
 };
-use crate::features::approvals::{REQUESTS, Request, others_decide};
+use crate::features::approvals::{APPROVAL_LIMIT, Request, others_decide};
 use crate::features::one_time_key;
 
 /// What happens.
@@ -54,12 +55,12 @@ struct DeletionPage {
 
 struct DeletionForm {
     name: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl DeletionForm {
     fn has_errors(&self) -> bool {
-        self.name.error.is_some() || self.why.have_errors()
+        self.name.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -86,7 +87,7 @@ impl DeletionPage {
             consequences: CONSEQUENCES,
             form: DeletionForm {
                 name: errors.field("name", &*input.name),
-                why: WhyFields::of(&input.reason, &input.ticket, errors),
+                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
             },
             others,
             action_url: format!("{}/delete", ok.on().url()),
@@ -114,12 +115,12 @@ pub(super) async fn ask(
     if input.name.trim() != ok.on().name {
         errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
     }
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(why), true) = (why, errors.is_empty()) else {
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(justification), true) = (justification, errors.is_empty()) else {
         let page = DeletionPage::page(&ok, &layout, &input, true, &errors);
         return Err(errors.on_page(page));
     };
-    authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
+    authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
     let url = format!("{}/approvals", ok.on().url());
@@ -127,7 +128,7 @@ pub(super) async fn ask(
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let action = Deletion { name: ok.on().name.clone() };
     let hooks = &layout.registry().hooks;
-    let request = Request { organization: ok.on(), action, member: None, why: &why, hooks, alone };
+    let request = Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, text))
@@ -179,7 +180,7 @@ impl Deletion {
             self.name
         );
         if deleted.execute(&mut **tx).await?.rows_affected() == 0 {
-            return Err(CHANGED);
+            return Err(STATE_CHANGED_ERROR);
         }
         details["name"] = json!(self.name);
         details["deleted"] = execution.hooks.delete_with_organization(tx, authn).await?.into();

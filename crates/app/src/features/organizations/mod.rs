@@ -51,7 +51,7 @@ pub(crate) fn feature() -> Feature {
         .api(api)
         .scopes(SCOPES)
         .events(&[ORGANIZATION_CREATED, WORKSPACE_CREATED, ORGANIZATION_DELETED])
-        .limits(&[organization::MADE])
+        .limits(&[organization::ORGANIZATION_LIMIT])
         .pending_action::<Deletion>()
         .tab(Tab::to::<ViewOrganization>("Overview", "/o/{organization}"))
         .panel(deletion::PANEL)

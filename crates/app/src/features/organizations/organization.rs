@@ -4,11 +4,11 @@ use authz::{Entity, PathParams, Resource};
 use chrono::Duration;
 use serde_json::json;
 use tenancy::{Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
-use web::{Error, Line, Result};
+use web::{Error, Result, SingleLine};
 
 use super::ORGANIZATION_CREATED;
 use super::workspace;
-use crate::base::{Account, Organization, cut};
+use crate::base::{Account, Organization, truncate};
 
 /// An organization about to be made, by and for whoever asks.
 #[derive(Debug)]
@@ -45,10 +45,11 @@ impl NewOrganization {
     }
 }
 
-pub(crate) type Name = Line<1, 80>;
+pub(crate) type Name = SingleLine<1, 80>;
 
 /// Organizations that one person may make.
-pub(super) const MADE: RateLimit = RateLimit { name: "organization", burst: 10, period: Duration::hours(1) };
+pub(super) const ORGANIZATION_LIMIT: RateLimit =
+    RateLimit { name: "organization", burst: 10, period: Duration::hours(1) };
 
 /// Makes the organization, its owner and its first workspace.
 pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<()> {
@@ -73,7 +74,7 @@ pub(super) struct Own {
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 500;
+const MAX_SHOWN: usize = 500;
 
 /// The organizations of the person the transaction is bound to, by name, and whether there are more.
 pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>, bool)> {
@@ -83,7 +84,7 @@ pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>
              from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
             order by o.name collate "und-x-icu", m.tenant_id limit 501"#
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// How many people belong to the organization.

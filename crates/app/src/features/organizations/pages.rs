@@ -87,7 +87,7 @@ pub(super) async fn create(
         let page = New::page(ok.who(), &input.name, &errors);
         return Err(errors.on_page(page));
     };
-    authn.check_person_rate_limit(organization::MADE, ok.who()).await?;
+    authn.check_person_rate_limit(organization::ORGANIZATION_LIMIT, ok.who()).await?;
     let (url, text) = (ok.on().url(), format!("{name} is ready. You are its owner."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     organization::insert(&mut tx, ok.on(), &name, &ok.who().actor()).await?;

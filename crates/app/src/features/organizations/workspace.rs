@@ -8,11 +8,11 @@ use uuid::Uuid;
 use web::{Error, Result, name_key};
 
 use super::WORKSPACE_CREATED;
-use crate::base::{Find, add_in_turn, cut};
+use crate::base::{ListQuery, lock_tenant_quota, truncate};
 
 /// Most of one organization. Lists and searches go through all of them.
-const MOST: i64 = 1000;
-const TOO_MANY: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
+const MAX_WORKSPACES: i64 = 1000;
+const TOO_MANY_WORKSPACES_ERROR: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
 
 /// Adds a workspace, if there are not too many. Its name is unique in the organization, and looks like no other one's; otherwise
 /// it is refused as `taken` says.
@@ -23,18 +23,18 @@ pub(super) async fn insert(
     taken: impl FnOnce() -> Error,
 ) -> Result<WorkspaceId> {
     let id = WorkspaceId::new();
-    add_in_turn(tx).await?;
+    lock_tenant_quota(tx).await?;
     let insert = sqlx::query!(
         "insert into tenant.workspaces (id, name, name_key)
          select $1, $2, $3 where (select count(*) from tenant.workspaces) < $4",
         id.uuid(),
         name,
         &name_key(name)[..],
-        MOST,
+        MAX_WORKSPACES,
     );
     let inserted = insert.execute(&mut **tx).await.on_constraint("workspaces_name_unique", taken)?;
     if inserted.rows_affected() == 0 {
-        return Err(TOO_MANY);
+        return Err(TOO_MANY_WORKSPACES_ERROR);
     }
     let target = Entity::new("Workspace", id).to_string();
     WORKSPACE_CREATED.record(tx, target, json!({ "name": name }), by).await?;
@@ -50,7 +50,7 @@ pub(super) struct Listed {
 }
 
 /// One page of those that `find` looks for, and the address of the next one below `list_url`.
-pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
+pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
     let found = sqlx::query_as!(
         Listed,
         r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w
@@ -58,7 +58,7 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Resu
                                        where word >= $1 collate tenant.alike and word < ($1 || U&'\FFFF') collate tenant.alike))
               and (w.name collate "und-x-icu", w.id) > ($2, $3)
             order by w.name collate "und-x-icu", w.id limit 21"#,
-        find.sought(),
+        find.search_term(),
         find.after,
         find.after_id(),
     );
@@ -66,7 +66,7 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &Find, list_url: &str) -> Resu
 }
 
 /// Most that the overview shows.
-const SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// The workspaces of the organization, by name, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Listed>, bool)> {
@@ -74,5 +74,5 @@ pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Listed>, bool)> {
         Listed,
         r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w order by w.name collate "und-x-icu", w.id limit 201"#
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }

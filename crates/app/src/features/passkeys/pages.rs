@@ -1,17 +1,17 @@
 use askama::Template;
-use authn::{Authn, Challenge, Notice, PasskeyFailure, SignedIn};
+use authn::{AccountNotification, Authn, Challenge, PasskeyFailure, SignedIn};
 use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, moment, see_other};
+use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, format_datetime, see_other};
 
 use super::passkey::{self, Name, Passkey};
 use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey, StorePasskey};
 use crate::base::Layout;
 
-const LIST: &str = "/account/passkeys";
+const PASSKEYS_PATH: &str = "/account/passkeys";
 
 #[derive(Template)]
 #[template(path = "passkeys/list.html")]
@@ -39,11 +39,12 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
     let alone = passkeys.iter().any(|passkey| passkey.disabled_why.is_none() && passkey.discoverable != Some(false));
     let row = |passkey: Passkey| ListRow {
         discoverable: passkey.discoverable,
-        remove_url: (usable > 1 || passkey.disabled_why.is_some()).then(|| format!("{LIST}/{}/remove", passkey.id)),
-        added: moment(passkey.created_at),
-        used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), moment),
+        remove_url: (usable > 1 || passkey.disabled_why.is_some())
+            .then(|| format!("{PASSKEYS_PATH}/{}/remove", passkey.id)),
+        added: format_datetime(passkey.created_at),
+        used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), format_datetime),
         disabled_why: passkey.disabled_why,
-        rename_url: format!("{LIST}/{}/rename", passkey.id),
+        rename_url: format!("{PASSKEYS_PATH}/{}/rename", passkey.id),
         name: passkey.name,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
@@ -85,7 +86,7 @@ pub(super) struct Then {
 }
 
 fn to_list() -> String {
-    LIST.to_owned()
+    PASSKEYS_PATH.to_owned()
 }
 
 #[derive(Template)]
@@ -97,7 +98,7 @@ struct SignInFirst {
 
 pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<Then>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
-    let here = format!("{LIST}/new?return_to={}", return_to.encoded());
+    let here = format!("{PASSKEYS_PATH}/new?return_to={}", return_to.encoded());
     match ok.decision::<EnrolPasskey>(ok.on()) {
         Decision::Allow => {
             Page(New::page(who, &layout, &who.context().client.device, &return_to, &FieldErrors::default()))
@@ -206,8 +207,8 @@ impl Rename {
         Self {
             shell: layout.account(ok.who()),
             form: NameForm { name: errors.field("name", name) },
-            action_url: format!("{LIST}/{}/rename", ok.on().id),
-            cancel_url: LIST,
+            action_url: format!("{PASSKEYS_PATH}/{}/rename", ok.on().id),
+            cancel_url: PASSKEYS_PATH,
         }
     }
 }
@@ -235,7 +236,7 @@ pub(super) async fn rename(
     let mut tx = ok.begin().await?;
     passkey::rename(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(LIST, &format!("It is called {name} now.")))
+    Ok(see_other(PASSKEYS_PATH, &format!("It is called {name} now.")))
 }
 
 #[derive(Template)]
@@ -253,8 +254,8 @@ pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemovePasskey>>, layo
         shell: layout.account(ok.who()),
         name: ok.on().name.clone(),
         second_factor_only: ok.on().discoverable == Some(false),
-        action_url: format!("{LIST}/{}/remove", ok.on().id),
-        cancel_url: LIST,
+        action_url: format!("{PASSKEYS_PATH}/{}/remove", ok.on().id),
+        cancel_url: PASSKEYS_PATH,
     })
 }
 
@@ -265,8 +266,8 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let mut tx = ok.begin().await?;
     passkey::remove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
-    let notice = Notice::PasskeyRemoved(ok.on().name.clone());
-    authn.tell(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
+    let notice = AccountNotification::PasskeyRemoved(ok.on().name.clone());
+    authn.notify(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
-    Ok(see_other(LIST, &format!("{} was removed, and your other sessions have ended.", ok.on().name)))
+    Ok(see_other(PASSKEYS_PATH, &format!("{} was removed, and your other sessions have ended.", ok.on().name)))
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Account, OnConstraint, Read, RequestAccess, Tx, UserId, Write};
 use uuid::Uuid;
-use web::{Error, Line, Result};
+use web::{Error, Result, SingleLine};
 
 /// A passkey of the person, as they see it. Its public key stays with `authn`.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Passkey {
     pub(super) disabled_why: Option<String>,
 }
 
-pub(super) type Name = Line<1, 60>;
+pub(super) type Name = SingleLine<1, 60>;
 
 impl Resource for Passkey {
     type Plane = Account;
@@ -53,14 +53,15 @@ pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     .await?)
 }
 
-const GONE: Error = Error::Conflict("This passkey was removed meanwhile. Nothing was changed now.", None);
-const LAST: Error =
+const PASSKEY_REMOVED_ERROR: Error =
+    Error::Conflict("This passkey was removed meanwhile. Nothing was changed now.", None);
+const LAST_PASSKEY_ERROR: Error =
     Error::Conflict("This is the only passkey you can use. Add another one first, then remove this one.", None);
 
 pub(super) async fn rename(tx: &mut Tx<Write, Account>, passkey: &Passkey, name: &Name, by: &Actor) -> Result<()> {
     let renamed = sqlx::query!("update identity.passkeys set name = $2 where id = $1", passkey.id, &**name);
     if renamed.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(GONE);
+        return Err(PASSKEY_REMOVED_ERROR);
     }
     let details = json!({ "from": passkey.name, "to": **name });
     Event { kind: "passkey.renamed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;
@@ -85,9 +86,9 @@ pub(super) async fn remove(
     let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
         .execute(&mut **tx)
         .await
-        .on_constraint("passkeys_keep_one", || LAST)?;
+        .on_constraint("passkeys_keep_one", || LAST_PASSKEY_ERROR)?;
     if removed.rows_affected() == 0 {
-        return Err(GONE);
+        return Err(PASSKEY_REMOVED_ERROR);
     }
     let details = json!({ "name": passkey.name, "sessions_ended": ended });
     Event { kind: "passkey.removed", target: format!("Passkey::{}", passkey.id), details }.record(tx, by).await?;

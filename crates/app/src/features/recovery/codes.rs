@@ -1,13 +1,13 @@
 use askama::Template;
 use audit::Event;
-use authn::{Authn, Notice};
+use authn::{AccountNotification, Authn};
 use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use tenancy::{Account, Mode, Read, Tx};
-use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::{CancelRecovery, MakeRecoveryCodes, ViewRecovery};
 use crate::base::Layout;
@@ -41,12 +41,12 @@ async fn codes(tx: &mut Tx<Read, Account>) -> Result<(i64, Option<String>)> {
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok((codes.left, codes.made.map(moment)))
+    Ok((codes.left, codes.made.map(format_datetime)))
 }
 
 async fn waits<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<Option<String>> {
     let ready = sqlx::query_scalar!("select ready_at from identity.recoveries where expires_at > $1", now);
-    Ok(ready.fetch_optional(&mut **tx).await?.map(moment))
+    Ok(ready.fetch_optional(&mut **tx).await?.map(format_datetime))
 }
 
 /// Not a redirect: the codes are on the page that answers, and nowhere after it.
@@ -58,10 +58,10 @@ pub(super) async fn make(
 ) -> Result<Response> {
     let codes = authn.new_recovery_codes(ok.who()).await?;
     let mut tx = ok.begin().await?;
-    let new = authn.keep_recovery_codes(&mut tx, ok.who(), codes).await?;
+    let new = authn.store_recovery_codes(&mut tx, ok.who(), codes).await?;
     let waits = waits(&mut tx, authn.clock().now()).await?;
     tx.commit().await?;
-    let made = Some(moment(authn.clock().now()));
+    let made = Some(format_datetime(authn.clock().now()));
     let left = i64::try_from(new.len())?;
     let page = Codes { shell: layout.account(ok.who()), left, made, waits, new };
     Ok(Page(page).into_response())
@@ -84,7 +84,7 @@ pub(super) async fn cancel(
     }
     let target = format!("User::{}", ok.who().user);
     Event { kind: "recovery.cancelled", target, details: json!({}) }.record(&mut tx, &ok.who().actor()).await?;
-    authn.tell(&mut tx, ok.who().user, &Notice::RecoveryStopped, ok.who().context()).await?;
+    authn.notify(&mut tx, ok.who().user, &AccountNotification::RecoveryStopped, ok.who().context()).await?;
     tx.commit().await?;
     Ok(see_other("/account/recovery", "The recovery was stopped. Make new codes, since somebody knows one of the old."))
 }

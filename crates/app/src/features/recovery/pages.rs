@@ -1,10 +1,10 @@
 use askama::Template;
-use authn::{Authn, Recovery, SignedIn, TypedRecovery};
+use authn::{Authn, Recovery, RecoveryInput, SignedIn};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Error, Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use crate::base::personal;
 
@@ -24,7 +24,7 @@ pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: Head
         // There is nothing to recover from.
         return Ok(Redirect::to(NEW_PASSKEY).into_response());
     }
-    let waits = authn.waiting_recovery(&who, &headers).await?.map(|(ready, now)| (moment(ready), now));
+    let waits = authn.pending_recovery(&who, &headers).await?.map(|(ready, now)| (format_datetime(ready), now));
     Ok(Page(Ask { shell: personal(&who), problem: "", waits }).into_response())
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn take(
         let page = Page(Ask { shell: personal(&who), problem, waits: None });
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
-    let Ok(code) = TypedRecovery::try_from(&*code) else {
+    let Ok(code) = RecoveryInput::try_from(&*code) else {
         return refuse(
             "Enter a recovery code, which has 16 letters and digits, or the six digits that your app shows.",
         );
@@ -51,8 +51,8 @@ pub(super) async fn take(
     match authn.recover(&who, &code).await? {
         None => refuse("This is none of your codes, or it was used already."),
         Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "The code was accepted. Make a new passkey now.")),
-        Some(Recovery::Waits(ready, cookie)) => {
-            let waits = Some((moment(ready), false));
+        Some(Recovery::Pending(ready, cookie)) => {
+            let waits = Some((format_datetime(ready), false));
             Ok((cookie, Page(Ask { shell: personal(&who), problem: "", waits })).into_response())
         }
     }
@@ -64,7 +64,7 @@ pub(super) async fn go_on(
     headers: HeaderMap,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    if authn.go_on_with_recovery(&who, &headers).await? {
+    if authn.continue_recovery(&who, &headers).await? {
         Ok(see_other(NEW_PASSKEY, "Make a new passkey now."))
     } else {
         Err(Error::Conflict("No recovery is ready in this browser. It may have been stopped.", None))

@@ -4,13 +4,13 @@ use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
-use web::{Form, NoFields, Page, Result, Shell, moment, see_other};
+use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::session::{self, Live};
 use super::{EndOtherSessions, EndSession, ListSessions, proved_with};
 use crate::base::Layout;
 
-const LIST: &str = "/account/sessions";
+const SESSIONS_PATH: &str = "/account/sessions";
 
 #[derive(Template)]
 #[template(path = "sessions/list.html")]
@@ -39,10 +39,10 @@ pub(super) async fn list(
     let here: Uuid = ok.who().session;
     let row = |live: Live| ListRow {
         how: proved_with(&live.methods, live.by_passkey, live.by_totp),
-        began: moment(live.created_at),
-        last_seen: moment(live.last_seen_at),
+        began: format_datetime(live.created_at),
+        last_seen: format_datetime(live.last_seen_at),
         is_this: live.id == here,
-        end_url: format!("{LIST}/{}/end", live.id),
+        end_url: format!("{SESSIONS_PATH}/{}/end", live.id),
         device: live.device,
         network: live.network,
     };
@@ -59,7 +59,7 @@ pub(super) async fn end(
     let mut tx = ok.begin().await?;
     session::end(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(LIST, "That session has ended."))
+    Ok(see_other(SESSIONS_PATH, "That session has ended."))
 }
 
 pub(super) async fn end_others(
@@ -75,5 +75,5 @@ pub(super) async fn end_others(
         1 => "The other session has ended.".to_owned(),
         more => format!("{more} other sessions have ended."),
     };
-    Ok(see_other(LIST, &text))
+    Ok(see_other(SESSIONS_PATH, &text))
 }

@@ -6,7 +6,7 @@ use tenancy::{Account, Read, RequestAccess, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
-use crate::base::cut;
+use crate::base::truncate;
 
 /// A session of the person.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Live {
 }
 
 /// Most that the page shows.
-const SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 /// Those that have not ended, the one used last first, and whether there are more.
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
@@ -60,10 +60,10 @@ pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resu
             order by last_seen_at desc, id desc limit 101"#,
         now,
     );
-    Ok(cut(found.fetch_all(&mut **tx).await?, SHOWN))
+    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-const ENDED: Error = Error::Conflict("This session has ended already.", None);
+const SESSION_ENDED_ERROR: Error = Error::Conflict("This session has ended already.", None);
 
 /// Ends a session. It is gone for its very next request.
 pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: DateTime<Utc>, by: &Actor) -> Result<()> {
@@ -73,7 +73,7 @@ pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: Dat
         now,
     );
     if ended.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(ENDED);
+        return Err(SESSION_ENDED_ERROR);
     }
     let target = format!("Session::{}", session.id);
     Event { kind: "session.ended", target, details: json!({}) }.record(tx, by).await?;

@@ -9,20 +9,22 @@ use web::{Error, Result};
 
 use super::DOMAIN_ADDED;
 use super::{DOMAIN_PROVED, DOMAIN_REMOVED};
-use crate::base::{Doing, Organization, Why, add_in_turn};
+use crate::base::{AnnouncementContext, Justification, Organization, lock_tenant_quota};
 
 /// When a domain is looked up again.
-pub(super) const EVERY: Duration = Duration::days(1);
+pub(super) const CHECK_INTERVAL: Duration = Duration::days(1);
 /// Most domains of one organization.
-const MOST: i64 = 20;
+const MAX_DOMAINS: i64 = 20;
 /// How often one person may have the DNS asked.
-pub(super) const ASKED: RateLimit = RateLimit { name: "domain proof", burst: 10, period: Duration::minutes(1) };
+pub(super) const DOMAIN_CHECK_LIMIT: RateLimit =
+    RateLimit { name: "domain proof", burst: 10, period: Duration::minutes(1) };
 
-const GONE: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
-const TAKEN: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
-const THERE: Error = Error::Conflict("This domain is in the list already.", None);
-const TOO_MANY: Error = Error::Conflict("An organization has at most 20 domains. Remove one first.", None);
-const ENFORCED: Error =
+const DOMAIN_REMOVED_ERROR: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
+const DOMAIN_TAKEN_ERROR: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
+const DOMAIN_LISTED_ERROR: Error = Error::Conflict("This domain is in the list already.", None);
+const TOO_MANY_DOMAINS_ERROR: Error =
+    Error::Conflict("An organization has at most 20 domains. Remove one first.", None);
+const DOMAIN_ENFORCED_ERROR: Error =
     Error::Conflict("Everybody has to sign in with a provider for this domain. End that first.", None);
 
 /// A domain that an organization says is its own, or has proved to be.
@@ -47,7 +49,7 @@ impl Domain {
 
     /// Its name as people read it.
     pub(super) fn shown(&self) -> String {
-        web::shown_domain(&self.name)
+        web::display_domain(&self.name)
     }
 
     pub(super) fn url(&self) -> String {
@@ -69,7 +71,7 @@ impl Resource for Domain {
     }
 }
 
-/// All of them by name, which are at most `MOST`, or one.
+/// All of them by name, which are at most `MAX_DOMAINS`, or one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
@@ -87,12 +89,12 @@ pub(super) async fn add(
     tx: &mut Tx<Write>,
     name: &web::Domain,
     token: &str,
-    why: &Why,
+    justification: &Justification,
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
     let id = Uuid::now_v7();
-    add_in_turn(tx).await?;
+    lock_tenant_quota(tx).await?;
     let added = sqlx::query!(
         "insert into tenant.domains (id, name, token, created_at)
          select $1, $2, $3, $4 where (select count(*) from tenant.domains) < $5",
@@ -100,32 +102,37 @@ pub(super) async fn add(
         &**name,
         token,
         now,
-        MOST,
+        MAX_DOMAINS,
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("domains_name_unique", || THERE)?;
+    .on_constraint("domains_name_unique", || DOMAIN_LISTED_ERROR)?;
     if added.rows_affected() == 0 {
-        return Err(TOO_MANY);
+        return Err(TOO_MANY_DOMAINS_ERROR);
     }
-    let details = why.details(json!({ "domain": **name }));
+    let details = justification.details(json!({ "domain": **name }));
     DOMAIN_ADDED.record(tx, format!("Domain::{id}"), details, by).await?;
     Ok(())
 }
 
-pub(super) async fn prove(tx: &mut Tx<Write>, domain: &Domain, now: DateTime<Utc>, doing: &Doing<'_>) -> Result<()> {
+pub(super) async fn prove(
+    tx: &mut Tx<Write>,
+    domain: &Domain,
+    now: DateTime<Utc>,
+    doing: &AnnouncementContext<'_>,
+) -> Result<()> {
     let announcement = DOMAIN_PROVED.announce(tx, doing).await?;
     let proved = sqlx::query!(
         "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
         now,
-        now + EVERY,
+        now + CHECK_INTERVAL,
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("domains_proved_unique", || TAKEN)?;
+    .on_constraint("domains_proved_unique", || DOMAIN_TAKEN_ERROR)?;
     if proved.rows_affected() == 0 {
-        return Err(GONE);
+        return Err(DOMAIN_REMOVED_ERROR);
     }
     let details = json!({ "domain": domain.name });
     announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
@@ -137,15 +144,20 @@ pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
-pub(super) async fn remove(tx: &mut Tx<Write>, domain: &Domain, why: &Why, doing: &Doing<'_>) -> Result<()> {
+pub(super) async fn remove(
+    tx: &mut Tx<Write>,
+    domain: &Domain,
+    justification: &Justification,
+    doing: &AnnouncementContext<'_>,
+) -> Result<()> {
     let announcement = DOMAIN_REMOVED.announce(tx, doing).await?;
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)
         .await
-        .on_constraint("sign_on_enforced", || ENFORCED)?;
+        .on_constraint("sign_on_enforced", || DOMAIN_ENFORCED_ERROR)?;
     if removed.rows_affected() == 0 {
-        return Err(GONE);
+        return Err(DOMAIN_REMOVED_ERROR);
     }
-    let details = why.details(json!({ "domain": domain.name }));
+    let details = justification.details(json!({ "domain": domain.name }));
     announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
 }

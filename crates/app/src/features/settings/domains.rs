@@ -6,17 +6,21 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use web::{Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, see_other};
 
-use super::domain::{self, ASKED, Domain};
+use super::domain::{self, DOMAIN_CHECK_LIMIT, Domain};
 use super::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
-use crate::base::{Confirm, Doing, Layout, Organization, Why, WhyFields, WhyInput, unlinked};
+use crate::base::{
+    AnnouncementContext, ConfirmPage, Justification, JustificationFields, JustificationInput, Layout, Organization,
+    unlinked,
+};
 use crate::features::one_time_key;
 
-const NOT_YET: Error = Error::Conflict(
+const RECORD_MISSING_ERROR: Error = Error::Conflict(
     "The DNS does not say so yet. A new record can take a while until it is seen everywhere; then try again.",
     None,
 );
-const SILENT: Error = Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
+const DNS_UNAVAILABLE_ERROR: Error =
+    Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
 #[derive(Template)]
 #[template(path = "settings/new_domain.html")]
@@ -28,12 +32,12 @@ struct New {
 
 struct DomainForm {
     name: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl DomainForm {
     fn has_errors(&self) -> bool {
-        self.name.error.is_some() || self.why.have_errors()
+        self.name.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -53,8 +57,8 @@ impl New {
         input: &Input,
         errors: &FieldErrors,
     ) -> Self {
-        let why = WhyFields::of(&input.reason, &input.ticket, errors);
-        let form = DomainForm { name: errors.field("name", &*input.name), why };
+        let justification = JustificationFields::of(&input.reason, &input.ticket, errors);
+        let form = DomainForm { name: errors.field("name", &*input.name), justification };
         Self { shell: layout.organization(ok), form, url: url(ok.on()) }
     }
 }
@@ -71,15 +75,15 @@ pub(super) async fn add(
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let name = errors.parse::<web::Domain>("name", &input.name);
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(name), Some(why)) = (name, why) else {
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
+    let (Some(name), Some(justification)) = (name, justification) else {
         let page = New::page(&ok, &layout, &input, &errors);
         return Err(errors.on_page(page));
     };
     let token = authn.new_domain_token()?;
     let (url, text) = (url(ok.on()), format!("{} was added. Prove now that it is yours.", name.shown()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    domain::add(&mut tx, &name, &token, &why, authn.clock().now(), &ok.who().actor()).await?;
+    domain::add(&mut tx, &name, &token, &justification, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -89,29 +93,39 @@ pub(super) async fn prove(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    authn.check_person_rate_limit(ASKED, ok.who()).await?;
+    authn.check_person_rate_limit(DOMAIN_CHECK_LIMIT, ok.who()).await?;
     // No transaction is open while the DNS is asked.
-    match authn.domain_says(&ok.on().name, &ok.on().token).await {
+    match authn.has_domain_record(&ok.on().name, &ok.on().token).await {
         Ok(true) => {}
-        Ok(false) => return Err(NOT_YET),
+        Ok(false) => return Err(RECORD_MISSING_ERROR),
         Err(error) => {
             tracing::warn!(domain = ok.on().name, error, "the DNS was asked in vain");
-            return Err(SILENT);
+            return Err(DNS_UNAVAILABLE_ERROR);
         }
     }
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
     let did = format!("has verified the domain {}", unlinked(&ok.on().name));
-    let doing =
-        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: &organization,
+        did: &did,
+        page: &page,
+        member: None,
+    };
     domain::prove(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().shown())))
 }
 
-fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn removal<A: Action<On = Domain>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let domain = ok.on();
-    Confirm {
+    ConfirmPage {
         shell: layout.organization(ok),
         heading: format!("Remove {}?", domain.shown()),
         lead: match (domain.proved_at, domain.last) {
@@ -127,32 +141,38 @@ fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, layout: &Layout, why: Why
         button: "Remove the domain",
         ends: true,
         once: false,
-        why,
+        justification,
         action_url: format!("{}/remove", domain.url()),
         cancel_url: settings_url(ok),
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveDomain>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, WhyFields::empty()))
+    Page(removal(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<RemoveDomain>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| removal(&ok, &layout, why))?;
+    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
     let did = format!("has removed the domain {}", unlinked(&ok.on().name));
-    let doing =
-        Doing { authn: &authn, who: ok.who(), organization: &organization, did: &did, page: &page, member: None };
-    domain::remove(&mut tx, ok.on(), &why, &doing).await?;
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: &organization,
+        did: &did,
+        page: &page,
+        member: None,
+    };
+    domain::remove(&mut tx, ok.on(), &justification, &doing).await?;
     if !domain::any_proved(&mut tx).await? {
         // The provider cannot be used any more, nor say that somebody signed out.
-        authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+        authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
     }
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().shown())))

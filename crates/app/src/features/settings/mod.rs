@@ -72,7 +72,7 @@ pub(crate) fn feature() -> Feature {
             DOMAIN_WITHDRAWN,
             DOMAIN_REMOVED,
         ])
-        .limits(&[provider::ASKED, domain::ASKED])
+        .limits(&[provider::PROVIDER_LIMIT, domain::DOMAIN_CHECK_LIMIT])
         .pending_action::<Relaxation>()
         .job(recheck::start)
         .link(PageLink::to::<ViewSettings>("/o/{organization}", "Settings", "/o/{organization}/settings"))

@@ -11,8 +11,8 @@ use super::provider::{self, Provider};
 use super::rules::{self, Relaxation, Rules};
 use super::url;
 use super::{ChangeSignIn, RelaxSignOnAlone, ViewSettings};
-use crate::base::{Doing, Layout, Organization, Why, WhyFields};
-use crate::features::approvals::{REQUESTS, Request};
+use crate::base::{AnnouncementContext, Justification, JustificationFields, Layout, Organization};
+use crate::features::approvals::{APPROVAL_LIMIT, Request};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -53,12 +53,12 @@ struct Change {
 struct RulesForm {
     rules: Rules,
     enforces: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl RulesForm {
     fn has_errors(&self) -> bool {
-        self.enforces.error.is_some() || self.why.have_errors()
+        self.enforces.error.is_some() || self.justification.have_errors()
     }
 }
 
@@ -84,14 +84,15 @@ impl Change {
         input: &Input,
         errors: &FieldErrors,
     ) -> Self {
-        let why = WhyFields::of(&input.reason, &input.ticket, errors);
-        let form = RulesForm { rules, enforces: errors.field("enforces_sign_on", ""), why };
+        let justification = JustificationFields::of(&input.reason, &input.ticket, errors);
+        let form = RulesForm { rules, enforces: errors.field("enforces_sign_on", ""), justification };
         let may_enforce = came_with_it(ok) || rules.enforces_sign_on;
         Self { shell: layout.organization(ok), form, may_enforce, url: url(ok.on()) }
     }
 }
 
-const WAITS: &str = "Your own provider is required until another owner or an admin approves that it is not.";
+const PENDING_APPROVAL_NOTICE: &str =
+    "Your own provider is required until another owner or an admin approves that it is not.";
 
 fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
     ok.who().sign_on == Some(ok.on().id)
@@ -112,9 +113,9 @@ pub(super) async fn change(
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
     let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
-    if why.is_some() && !rules.enforces_sign_on {
-        authn.check_person_rate_limit(REQUESTS, ok.who()).await?;
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
+    if justification.is_some() && !rules.enforces_sign_on {
+        authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;
@@ -122,25 +123,30 @@ pub(super) async fn change(
         errors
             .add("enforces_sign_on", "Sign in with the organization's provider first, so that you know that it works.");
     }
-    let (Some(why), true) = (why, errors.is_empty()) else {
+    let (Some(justification), true) = (justification, errors.is_empty()) else {
         let page = Change::page(&ok, &layout, rules, &input, &errors);
         return Err(errors.on_page(page));
     };
-    let relaxes = before.enforces_sign_on && !rules.enforces_sign_on;
-    let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || relaxes, ..rules };
-    let alone = relaxes && ok.authorize_also::<RelaxSignOnAlone>().await?;
-    let (page, text) = (url(ok.on()), if relaxes && !alone { WAITS } else { "How members sign in was changed." });
+    let stops_enforcing = before.enforces_sign_on && !rules.enforces_sign_on;
+    let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || stops_enforcing, ..rules };
+    let alone = stops_enforcing && ok.authorize_also::<RelaxSignOnAlone>().await?;
+    let (page, text) = (
+        url(ok.on()),
+        if stops_enforcing && !alone { PENDING_APPROVAL_NOTICE } else { "How members sign in was changed." },
+    );
     let mut tx = one_time_key::claim(tx, key, &page, text).await?;
-    if relaxes {
+    if stops_enforcing {
         let (action, hooks) = (Relaxation { mail_links: rules.mail_links }, &layout.registry().hooks);
-        let request = Request { organization: ok.on(), action, member: None, why: &why, hooks, alone };
+        let request =
+            Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
     // After it, as an approval does: of the two rows the organization's is locked last.
-    if at_once != before || !relaxes {
+    if at_once != before || !stops_enforcing {
         let did = "has changed how members sign in";
-        let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
-        rules::change(&mut tx, at_once, &why, &doing).await?;
+        let doing =
+            AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+        rules::change(&mut tx, at_once, &justification, &doing).await?;
     }
     tx.commit().await?;
     Ok(see_other(&page, text))

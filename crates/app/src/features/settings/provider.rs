@@ -1,5 +1,5 @@
 use askama::Template;
-use authn::{Authn, Preset, RateLimit, SignOn, SignOnProblem};
+use authn::{Authn, IdentityProvider, IdentityProviderProblem, Preset, RateLimit};
 use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,18 +8,23 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
-use web::{Error, Field, FieldErrors, Form, Line, Page, Result, Shell, see_other};
+use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, SingleLine, see_other};
 
 use super::ChangeSignIn;
 use super::url;
 use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
-use crate::base::{BoxFuture, Confirm, Deleted, Doing, Layout, Organization, Why, WhyFields, WhyInput};
+use crate::base::{
+    AnnouncementContext, BoxFuture, ConfirmPage, Deleted, Justification, JustificationFields, JustificationInput,
+    Layout, Organization,
+};
 
 /// How often one person may have a provider asked about itself.
-pub(super) const ASKED: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
+pub(super) const PROVIDER_LIMIT: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
 
-const NONE: Error = Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
-const ENFORCED: Error = Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
+const NO_PROVIDER_ERROR: Error =
+    Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
+const PROVIDER_ENFORCED_ERROR: Error =
+    Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
 
 /// The provider that an organization brings, as its settings show it.
 #[derive(Default)]
@@ -34,11 +39,11 @@ impl Provider {
     /// What it is, as people call it.
     pub(super) fn kind(&self) -> &'static str {
         let named = |(_, name, _): &&(Preset, &str, &str)| self.preset.as_deref() == Some(*name);
-        Preset::ALL.iter().find(named).map_or(STANDARD, |(_, _, label)| label)
+        Preset::ALL.iter().find(named).map_or(STANDARD_PRESET, |(_, _, label)| label)
     }
 }
 
-const STANDARD: &str = "Follows the standard";
+const STANDARD_PRESET: &str = "Follows the standard";
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provider>> {
     let provider = sqlx::query_as!(Provider, "select issuer, client_id, preset from tenant.sign_on");
@@ -60,13 +65,13 @@ struct ProviderForm {
     issuer: Field,
     client_id: Field,
     client_secret: Field,
-    why: WhyFields,
+    justification: JustificationFields,
 }
 
 impl ProviderForm {
     fn has_errors(&self) -> bool {
         [&self.preset, &self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
-            || self.why.have_errors()
+            || self.justification.have_errors()
     }
 }
 
@@ -85,14 +90,14 @@ pub(super) struct Input {
 }
 
 impl ProviderForm {
-    fn of(provider: &Provider, why: WhyFields, errors: &FieldErrors) -> Self {
+    fn of(provider: &Provider, justification: JustificationFields, errors: &FieldErrors) -> Self {
         Self {
             preset: errors.field("preset", provider.preset.as_deref().unwrap_or_default()),
             issuer: errors.field("issuer", &*provider.issuer),
             client_id: errors.field("client_id", &*provider.client_id),
             // A secret is typed again rather than shown, and so goes to no provider it was not typed for.
             client_secret: errors.field("client_secret", ""),
-            why,
+            justification,
         }
     }
 }
@@ -104,7 +109,7 @@ impl Edit {
         authn: &Authn,
         form: ProviderForm,
     ) -> Self {
-        let redirect_url = authn.sign_on_redirect(ok.on().id);
+        let redirect_url = authn.provider_redirect(ok.on().id);
         Self { shell: layout.organization(ok), form, presets: &Preset::ALL, redirect_url, url: url(ok.on()) }
     }
 }
@@ -116,7 +121,7 @@ pub(super) async fn edit(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (now, errors) = (load(&mut tx).await?.unwrap_or_default(), FieldErrors::default());
-    Ok(Page(Edit::page(&ok, &layout, &authn, ProviderForm::of(&now, WhyFields::empty(), &errors))))
+    Ok(Page(Edit::page(&ok, &layout, &authn, ProviderForm::of(&now, JustificationFields::empty(), &errors))))
 }
 
 pub(super) async fn keep(
@@ -130,35 +135,37 @@ pub(super) async fn keep(
     if preset.is_none() && !input.preset.is_empty() {
         errors.add("preset", "Choose one of the list.");
     }
-    let issuer = errors.parse::<Line<1, 512>>("issuer", &input.issuer);
-    let client_id = errors.parse::<Line<1, 255>>("client_id", &input.client_id);
-    let secret = errors.parse::<Line<1, 500>>("client_secret", input.client_secret.expose_secret());
-    let why = Why::read(&mut errors, &input.reason, &input.ticket);
+    let issuer = errors.parse::<SingleLine<1, 512>>("issuer", &input.issuer);
+    let client_id = errors.parse::<SingleLine<1, 255>>("client_id", &input.client_id);
+    let secret = errors.parse::<SingleLine<1, 500>>("client_secret", input.client_secret.expose_secret());
+    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
     let again = |ok: &Authorized<ChangeSignIn>, errors: FieldErrors| {
         let preset = preset.map(|preset| preset.name().to_owned());
         let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone(), preset };
-        let form = ProviderForm::of(&given, WhyFields::of(&input.reason, &input.ticket, &errors), &errors);
+        let form = ProviderForm::of(&given, JustificationFields::of(&input.reason, &input.ticket, &errors), &errors);
         Err(errors.on_page(Edit::page(ok, &layout, &authn, form)))
     };
-    let (Some(issuer), Some(client_id), Some(secret), Some(why), true) =
-        (issuer, client_id, secret, why, errors.is_empty())
+    let (Some(issuer), Some(client_id), Some(secret), Some(justification), true) =
+        (issuer, client_id, secret, justification, errors.is_empty())
     else {
         return again(&ok, errors);
     };
     let client_secret = SecretString::from(secret.to_string());
-    let sign_on = SignOn { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
-    authn.check_person_rate_limit(ASKED, ok.who()).await?;
+    let sign_on =
+        IdentityProvider { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
+    authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is asked.
-    if let Err(problem) = authn.try_sign_on(tenant, &sign_on, ok.who().user).await? {
+    if let Err(problem) = authn.test_identity_provider(tenant, &sign_on, ok.who().user).await? {
         errors.add("issuer", in_words(problem));
         return again(&ok, errors);
     }
     let mut tx = ok.begin().await?;
     let (did, page) = ("has changed the identity provider", url(ok.on()));
-    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let doing =
+        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing).await?;
-    authn.keep_sign_on(&mut tx, tenant, &sign_on, ok.who().user).await?;
-    let details = why.details(
+    authn.store_identity_provider(&mut tx, tenant, &sign_on, ok.who().user).await?;
+    let details = justification.details(
         json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
     );
     announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
@@ -166,59 +173,64 @@ pub(super) async fn keep(
     Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
 }
 
-fn in_words(problem: SignOnProblem) -> String {
+fn in_words(problem: IdentityProviderProblem) -> String {
     match problem {
-        SignOnProblem::Issuer => {
+        IdentityProviderProblem::Issuer => {
             "Give the issuer as the provider states it: an https address with a host name, no port.".to_owned()
         }
-        SignOnProblem::Unusable => {
+        IdentityProviderProblem::Unusable => {
             "This address does not answer as a provider does. It must offer discovery, PKCE with S256, and call itself \
              exactly so."
                 .to_owned()
         }
-        SignOnProblem::Lacks(what) => {
+        IdentityProviderProblem::Lacks(what) => {
             format!("This provider cannot be used as it is. {what}. Is the right kind of provider chosen above?")
         }
     }
 }
 
-fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, why: WhyFields) -> Confirm {
+fn removal<A: Action<On = Organization>>(
+    ok: &Authorized<A>,
+    layout: &Layout,
+    justification: JustificationFields,
+) -> ConfirmPage {
     let cancel_url = url(ok.on());
-    Confirm {
+    ConfirmPage {
         shell: layout.organization(ok),
         heading: "Take the provider away?".to_owned(),
         lead: "Nobody can sign in with it any more, and the sessions that began with it end.",
         button: "Take it away",
         ends: true,
         once: false,
-        why,
+        justification,
         action_url: format!("{cancel_url}/provider/remove"),
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, WhyFields::empty()))
+    Page(removal(&ok, &layout, JustificationFields::empty()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<WhyInput>,
+    Form(input): Form<JustificationInput>,
 ) -> Result<Response> {
-    let why = input.read(|why| removal(&ok, &layout, why))?;
+    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
     let mut tx = ok.begin().await?;
     let (did, page) = ("has removed the identity provider", url(ok.on()));
-    let doing = Doing { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+    let doing =
+        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
-    authn.end_sign_on_sessions(&mut tx, "the provider was taken away").await?;
+    authn.end_provider_sessions(&mut tx, "the provider was taken away").await?;
     let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
-    if removed.on_constraint("sign_on_enforced", || ENFORCED)?.rows_affected() == 0 {
-        return Err(NONE);
+    if removed.on_constraint("sign_on_enforced", || PROVIDER_ENFORCED_ERROR)?.rows_affected() == 0 {
+        return Err(NO_PROVIDER_ERROR);
     }
     let target = ok.on().entity().to_string();
-    announcement.record(&mut tx, target, why.details(json!({})), &ok.who().actor()).await?;
+    announcement.record(&mut tx, target, justification.details(json!({})), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "The provider was removed, and the sessions that began with it have ended."))
 }
@@ -226,7 +238,7 @@ pub(super) async fn remove(
 /// Deletes the provider and the domains of an organization that is deleted, and ends the sessions that the provider began.
 pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
     Box::pin(async move {
-        authn.end_sign_on_sessions(tx, "the organization was deleted").await?;
+        authn.end_provider_sessions(tx, "the organization was deleted").await?;
         sqlx::query!("delete from tenant.sign_on").execute(&mut **tx).await?;
         let domains = sqlx::query!("delete from tenant.domains").execute(&mut **tx).await?;
         Ok(Some(("domains", domains.rows_affected())))

@@ -1,24 +1,24 @@
 //! A domain stays an organization's as long as its DNS says so.
 
 use audit::Actor;
-use authn::{Authn, ProvedDomain, domain_record};
+use authn::{Authn, VerifiedDomain, domain_record};
 use chrono::{DateTime, Duration, Utc};
-use jobs::{Failure, Job, Kind, Work};
+use jobs::{Failure, Job, JobHandler, JobKind};
 use mail::Mail;
 use serde_json::json;
 use tenancy::{Db, Tx, Write};
 use uuid::Uuid;
-use web::{Result, moment};
+use web::{Result, format_datetime};
 
-use super::domain::{EVERY, any_proved};
+use super::domain::{CHECK_INTERVAL, any_proved};
 use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
 use crate::base::{BoxFuture, JobParts};
 
 /// Most domains that one run looks up. What is left is due in the next one.
-const AT_ONCE: i64 = 200;
+const BATCH_SIZE: i64 = 200;
 
 /// When a domain whose DNS did not answer is looked up again.
-const AGAIN: Duration = Duration::hours(1);
+const RECHECK_INTERVAL: Duration = Duration::hours(1);
 
 /// What became of a domain.
 enum Outcome {
@@ -55,9 +55,9 @@ impl DomainCheck {
     /// The domains cannot be read from the database.
     pub async fn check(&self) -> Result<usize> {
         let mut stored = 0;
-        for domain in self.authn.domains_to_check(AT_ONCE).await? {
+        for domain in self.authn.domains_to_check(BATCH_SIZE).await? {
             // No transaction is open during the DNS query.
-            let answer = self.authn.domain_says(&domain.name, &domain.token).await;
+            let answer = self.authn.has_domain_record(&domain.name, &domain.token).await;
             if let Err(error) = &answer {
                 tracing::warn!(domain = domain.name, error, "DNS lookup failed");
             }
@@ -72,18 +72,18 @@ impl DomainCheck {
     }
 }
 
-impl Work for DomainCheck {
+impl JobHandler for DomainCheck {
     type Payload = ();
 
     /// With two queries of two seconds for each domain, the longest run takes 14 minutes.
-    const KIND: Kind = Kind {
+    const KIND: JobKind = JobKind {
         name: "domain_check",
-        places: 1,
-        patience: std::time::Duration::from_mins(20),
-        give_up: std::time::Duration::from_hours(1),
+        concurrency: 1,
+        timeout: std::time::Duration::from_mins(20),
+        retry_for: std::time::Duration::from_hours(1),
     };
 
-    fn every(&self) -> Option<std::time::Duration> {
+    fn interval(&self) -> Option<std::time::Duration> {
         Some(std::time::Duration::from_hours(1))
     }
 
@@ -95,7 +95,7 @@ impl Work for DomainCheck {
     }
 }
 
-async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>) -> Result<()> {
+async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<bool>) -> Result<()> {
     let now = authn.clock().now();
     let mut tx = db.begin(domain.organization).await?;
     let outcome = if there == Some(false) {
@@ -107,7 +107,7 @@ async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>
               where id = $1 and token = $2 and proved_at is not null",
             domain.id,
             domain.token,
-            now + if there.is_some() { EVERY } else { AGAIN },
+            now + if there.is_some() { CHECK_INTERVAL } else { RECHECK_INTERVAL },
             there.is_some(),
         )
         .execute(&mut *tx)
@@ -134,14 +134,19 @@ async fn note(db: &Db, authn: &Authn, domain: &ProvedDomain, there: Option<bool>
             let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last), &by).await?;
             announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
             if last {
-                authn.end_sign_on_sessions(&mut tx, "no domain is proved any more").await?;
+                authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
             }
         }
     }
     Ok(tx.commit().await?)
 }
 
-async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, now: DateTime<Utc>) -> Result<Outcome> {
+async fn note_missing(
+    tx: &mut Tx<Write>,
+    authn: &Authn,
+    domain: &VerifiedDomain,
+    now: DateTime<Utc>,
+) -> Result<Outcome> {
     let noted = sqlx::query!(
         r#"with before as (
              select id, missing_since from tenant.domains
@@ -157,7 +162,7 @@ async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, 
         domain.token,
         now,
         now - authn.withdraws_domains_after(),
-        now + EVERY,
+        now + CHECK_INTERVAL,
     );
     let Some(noted) = noted.fetch_optional(&mut **tx).await? else { return Ok(Outcome::Unchanged) };
     if noted.withdrawn {
@@ -170,11 +175,11 @@ async fn note_missing(tx: &mut Tx<Write>, authn: &Authn, domain: &ProvedDomain, 
     }
 }
 
-fn settings(authn: &Authn, domain: &ProvedDomain) -> String {
+fn settings(authn: &Authn, domain: &VerifiedDomain) -> String {
     authn.url(&format!("/o/{}/settings", domain.organization))
 }
 
-fn warning(authn: &Authn, domain: &ProvedDomain, until: DateTime<Utc>) -> Mail {
+fn warning(authn: &Authn, domain: &VerifiedDomain, until: DateTime<Utc>) -> Mail {
     let text = format!(
         "The DNS record that proves that {name} is your organization's is gone:\n\n\
          {record}  TXT  holdfast-domain={token}\n\n\
@@ -183,18 +188,18 @@ fn warning(authn: &Authn, domain: &ProvedDomain, until: DateTime<Utc>) -> Mail {
         name = domain.name,
         record = domain_record(&domain.name),
         token = domain.token,
-        until = moment(until),
+        until = format_datetime(until),
         url = settings(authn, domain),
     );
     Mail {
         kind: DOMAIN_MISSING.event.name,
         subject: format!("The DNS record of {} is gone", domain.name),
         text,
-        good_for: None,
+        valid_for: None,
     }
 }
 
-fn withdrawal(authn: &Authn, domain: &ProvedDomain, last: bool) -> Mail {
+fn withdrawal(authn: &Authn, domain: &VerifiedDomain, last: bool) -> Mail {
     let more = if last {
         " It was the last one: your provider signs nobody in until you prove a domain, and the sessions that began with it have \
           ended. Owners come in with a passkey."
@@ -211,6 +216,6 @@ fn withdrawal(authn: &Authn, domain: &ProvedDomain, last: bool) -> Mail {
         kind: DOMAIN_WITHDRAWN.event.name,
         subject: format!("{} is not proved any more", domain.name),
         text,
-        good_for: None,
+        valid_for: None,
     }
 }

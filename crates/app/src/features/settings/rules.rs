@@ -6,7 +6,9 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::SIGN_IN_CHANGED;
-use crate::base::{BoxFuture, CHANGED, Doing, Execution, PendingAction, StoredAction, Why};
+use crate::base::{
+    AnnouncementContext, BoxFuture, Execution, Justification, PendingAction, STATE_CHANGED_ERROR, StoredAction,
+};
 
 /// How members of an organization may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub(super) struct Rules {
     pub(super) enforces_sign_on: bool,
 }
 
-const NO_PROVIDER: Error =
+const NO_PROVIDER_ERROR: Error =
     Error::Conflict("Nobody could sign in: the organization has no provider, or no verified domain.", None);
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
@@ -25,7 +27,12 @@ pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
     Ok(rules.fetch_one(&mut **tx).await?)
 }
 
-pub(super) async fn change(tx: &mut Tx<Write>, to: Rules, why: &Why, doing: &Doing<'_>) -> Result<()> {
+pub(super) async fn change(
+    tx: &mut Tx<Write>,
+    to: Rules,
+    justification: &Justification,
+    doing: &AnnouncementContext<'_>,
+) -> Result<()> {
     let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
     let Rules { mail_links, enforces_sign_on } = to;
     sqlx::query!(
@@ -35,8 +42,8 @@ pub(super) async fn change(tx: &mut Tx<Write>, to: Rules, why: &Why, doing: &Doi
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("sign_on_enforced", || NO_PROVIDER)?;
-    let details = why.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
+    .on_constraint("sign_on_enforced", || NO_PROVIDER_ERROR)?;
+    let details = justification.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
     announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }
 
@@ -69,22 +76,22 @@ impl PendingAction for Relaxation {
     }
 
     fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.relax(tx, execution))
+        Box::pin(self.stop_enforcing(tx, execution))
     }
 }
 
 impl Relaxation {
-    async fn relax(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
+    async fn stop_enforcing(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
         let Execution { authn, organization, mut details, who, .. } = execution;
         let (did, page) = ("has stopped requiring the organization's own provider", organization.url());
-        let doing = Doing { authn, who, organization, did, page: &page, member: None };
+        let doing = AnnouncementContext { authn, who, organization, did, page: &page, member: None };
         let announcement = SIGN_IN_CHANGED.announce(tx, &doing).await?;
         let relaxed = sqlx::query!(
             "update tenant.organizations set enforces_sign_on = false where enforces_sign_on and mail_links = $1",
             self.mail_links
         );
         if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
-            return Err(CHANGED);
+            return Err(STATE_CHANGED_ERROR);
         }
         details["mail_links"] = json!(self.mail_links);
         details["enforces_sign_on"] = json!(false);

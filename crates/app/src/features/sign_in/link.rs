@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell, ShownEmail};
+use web::{DisplayEmail, Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
 
 use super::pages::{EmailForm, Then, failed};
 
@@ -21,12 +21,12 @@ struct Ask {
 #[template(path = "sign_in/link_sent.html")]
 struct Sent {
     shell: Shell,
-    email: ShownEmail,
+    email: DisplayEmail,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/link_confirm.html")]
-struct Confirm {
+struct ConfirmPage {
     shell: Shell,
     token: String,
 }
@@ -69,7 +69,7 @@ pub(super) async fn send(
         let fields = [("email", &*given), ("return_to", return_to.as_str())];
         error.with_proof_of_work_page(&public.context, "/sign-in/link", &fields)
     })?;
-    let page = Sent { shell: public.context.shell(), email: ShownEmail::of_nobody(&email) };
+    let page = Sent { shell: public.context.shell(), email: DisplayEmail::of_nobody(&email) };
     Ok((cookie, Page(page)).into_response())
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Link {
 
 /// A page with a button, and not yet the sign-in: what looks at mail before its reader does must not use the link up.
 pub(super) async fn confirm(public: Public, Query(Link { token }): Query<Link>) -> impl IntoResponse {
-    Page(Confirm { shell: public.context.shell(), token })
+    Page(ConfirmPage { shell: public.context.shell(), token })
 }
 
 pub(super) async fn accept(

@@ -48,7 +48,8 @@ pub(super) async fn start(
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
     if let Some(email) = errors.parse::<Email>("email", &given) {
-        let found = authn.sign_on_for(&email, &ProofOfWorkSolution { challenge, solution }, &public.context).await;
+        let found =
+            authn.identity_provider_for(&email, &ProofOfWorkSolution { challenge, solution }, &public.context).await;
         let found = found.map_err(|error| {
             let fields = [("email", &*given), ("return_to", return_to.as_str())];
             error.with_proof_of_work_page(&public.context, "/sign-in/organization", &fields)

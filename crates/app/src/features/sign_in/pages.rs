@@ -1,6 +1,6 @@
 use askama::Template;
 use authn::{
-    Authn, Challenge, LogoutNotice, ProofOfWorkSolution, ProviderChoice, ProviderKey, SignInFailure, SignOnNotice,
+    Authn, Challenge, LogoutToken, ProofOfWorkSolution, ProviderChoice, ProviderKey, ProviderNotice, SignInFailure,
     SignedIn, SignedOut,
 };
 use authz::Public;
@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
-use web::{Context, Error, Field, Form, Id, LocalPath, MovingOn, NoFields, Page, Query, Result, Shell, optional_id};
+use web::{
+    ClientRedirect, Context, Error, Field, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id,
+};
 
 use crate::features::resume;
 
@@ -28,7 +30,7 @@ struct Choose {
     /// Whether every way to come in is offered, or only those that can be another one.
     all_ways: bool,
     /// Where the provider of that organization is.
-    sign_on_url: Option<String>,
+    provider_url: Option<String>,
     link_url: String,
     organization_url: String,
     passkeys_url: &'static str,
@@ -45,7 +47,7 @@ impl Choose {
             kept: resume::is_next(return_to),
             unaccepted: "",
             all_ways: true,
-            sign_on_url: None,
+            provider_url: None,
             link_url: format!("/sign-in/link?return_to={}", return_to.encoded()),
             organization_url: format!("/sign-in/organization?return_to={}", return_to.encoded()),
             passkeys_url: web::passkeys_url(),
@@ -119,9 +121,9 @@ pub(super) async fn choose(
         _ => ("", false),
     };
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
-    let sign_on_url =
+    let provider_url =
         organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { anew: anew == "yes", unaccepted, all_ways, sign_on_url, ..page }).into_response()
+    Page(Choose { anew: anew == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
 #[derive(Deserialize)]
@@ -204,7 +206,7 @@ pub(super) async fn start(
 #[template(path = "sign_in/confirm_provider.html")]
 struct ConfirmProvider {
     shell: Shell,
-    notice: SignOnNotice,
+    notice: ProviderNotice,
     action_url: String,
     return_to: String,
     anew: bool,
@@ -220,7 +222,7 @@ pub(super) async fn move_on(
 ) -> Result<Response> {
     let (to, context) = (LocalPath::or_home(return_to), &public.context);
     if confirmed != "yes"
-        && let Some(notice) = authn.sign_on_notice(provider).await?
+        && let Some(notice) = authn.provider_notice(provider).await?
     {
         return Ok(Page(ConfirmProvider {
             shell: context.shell(),
@@ -242,7 +244,7 @@ pub(super) async fn move_on(
         Err(failure) => return Ok(failed(failure, &public.context)),
     };
     // Not a redirect: `form-action 'self'` would stop one that follows a form to another site.
-    let page = MovingOn {
+    let page = ClientRedirect {
         shell: public.context.shell(),
         heading: "On to your sign-in provider",
         text: "You will be asked who you are, and come straight back.",
@@ -262,7 +264,7 @@ pub(super) async fn callback(
     let query = query.unwrap_or_default();
     match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
         Ok((cookie, return_to)) => {
-            let page = MovingOn {
+            let page = ClientRedirect {
                 shell: public.context.shell(),
                 heading: "You are signed in",
                 text: "Opening the page you asked for.",
@@ -272,7 +274,7 @@ pub(super) async fn callback(
             Ok((cookie, Page(page)).into_response())
         }
         Err(SignInFailure::NotUnderWay) => {
-            let wanted = authn.page_wanted(&query, &headers).await?;
+            let wanted = authn.return_to_of(&query, &headers).await?;
             // They have come in already, by this answer or in another tab.
             if who.is_some() {
                 return Ok(Redirect::to(wanted.as_str()).into_response());
@@ -284,7 +286,7 @@ pub(super) async fn callback(
     }
 }
 
-pub(super) async fn back_channel_logout(notice: LogoutNotice) -> Result<StatusCode> {
+pub(super) async fn back_channel_logout(notice: LogoutToken) -> Result<StatusCode> {
     notice.end_sessions().await?;
     Ok(StatusCode::OK)
 }
@@ -302,7 +304,7 @@ pub(super) async fn sign_out(
         None => SignedOut::already(&headers),
     };
     let page = match &signed_out.provider_url {
-        Some(url) => Page(MovingOn {
+        Some(url) => Page(ClientRedirect {
             shell: public.context.shell(),
             heading: "You are signed out here",
             text: "Your sign-in provider can end its own session as well.",

@@ -16,7 +16,8 @@ pub(crate) fn feature() -> Feature {
 }
 
 /// The answer where a form is not there for the person who asks for it.
-pub(crate) const NOT_KEPT: &str = "What you sent is no longer kept, and nothing was done. Please enter it again.";
+pub(crate) const REQUEST_EXPIRED: &str =
+    "What you sent is no longer kept, and nothing was done. Please enter it again.";
 
 /// `ChangeMemberRole` as people read it: "change member role".
 pub(crate) fn in_words(action: &str) -> String {

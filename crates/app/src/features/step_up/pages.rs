@@ -1,12 +1,12 @@
 use askama::Template;
-use authn::{Authn, Challenge, PasskeyFailure, SignedIn, SteppedUp};
+use authn::{Authn, Challenge, PasskeyFailure, SignedIn, StepUpOutcome};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
 
-use super::{NOT_KEPT, in_words};
+use super::{REQUEST_EXPIRED, in_words};
 use crate::base::personal;
 
 #[derive(Template)]
@@ -16,7 +16,7 @@ struct Ask {
     /// What a kept form asks for.
     action: Option<String>,
     return_to: String,
-    kept: String,
+    deferred: String,
     problem: &'static str,
     /// They have a passkey to prove.
     by_passkey: bool,
@@ -33,7 +33,7 @@ pub(super) struct Then {
     #[serde(default)]
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
-    kept: Option<Id>,
+    deferred: Option<Id>,
     /// `yes`: a code of an authenticator app does as well.
     #[serde(default)]
     by_code: String,
@@ -54,8 +54,8 @@ pub(super) async fn ask(
 ) -> Result<Response> {
     if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
         // Nothing to prove that would do: first comes a passkey, and then this again.
-        let back = match then.kept {
-            Some(id) => format!("/step-up?kept={}", id.uuid()),
+        let back = match then.deferred {
+            Some(id) => format!("/step-up?deferred={}", id.uuid()),
             None => then.return_to,
         };
         let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
@@ -65,15 +65,15 @@ pub(super) async fn ask(
 }
 
 async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
-    let action = match then.kept {
-        Some(id) => authn.kept_form(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
+    let action = match then.deferred {
+        Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
         None => None,
     };
     Ok(Page(Ask {
         shell: personal(who),
         action,
         return_to: LocalPath::or_home(&then.return_to).to_string(),
-        kept: then.kept.map(|id| id.uuid().to_string()).unwrap_or_default(),
+        deferred: then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default(),
         problem: problems.passkey,
         by_passkey: who.enrolled.passkey,
         by_code: who.enrolled.totp && then.by_code == "yes",
@@ -98,7 +98,7 @@ pub(super) struct Answer {
     #[serde(default)]
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
-    kept: Option<Id>,
+    deferred: Option<Id>,
     #[serde(default)]
     by_code: String,
 }
@@ -107,9 +107,9 @@ pub(super) async fn accept(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Answer { credential, return_to, kept, by_code }): Form<Answer>,
+    Form(Answer { credential, return_to, deferred, by_code }): Form<Answer>,
 ) -> Result<Response> {
-    let then = Then { return_to, kept, by_code };
+    let then = Then { return_to, deferred, by_code };
     let refuse = async |status: StatusCode, passkey| {
         let problems = Problems { passkey, ..Problems::default() };
         Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
@@ -118,11 +118,11 @@ pub(super) async fn accept(
         let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem).await;
     }
-    let stepped_up = match authn.finish_step_up(&who, &headers, &credential, then.kept.map(Id::uuid)).await? {
-        Ok(stepped_up) => stepped_up,
+    let outcome = match authn.finish_step_up(&who, &headers, &credential, then.deferred.map(Id::uuid)).await? {
+        Ok(outcome) => outcome,
         Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
     };
-    Ok(go_on(stepped_up, &then))
+    Ok(finish(outcome, &then))
 }
 
 #[derive(Deserialize)]
@@ -132,35 +132,35 @@ pub(super) struct Code {
     #[serde(default)]
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
-    kept: Option<Id>,
+    deferred: Option<Id>,
 }
 
 pub(super) async fn accept_code(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Code { code, return_to, kept }): Form<Code>,
+    Form(Code { code, return_to, deferred }): Form<Code>,
 ) -> Result<Response> {
-    let then = Then { return_to, kept, by_code: "yes".to_owned() };
+    let then = Then { return_to, deferred, by_code: "yes".to_owned() };
     let Ok(code) = DigitCode::try_from(&*code) else {
         let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
         return Ok(
             (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
         );
     };
-    if let Some(stepped_up) = authn.prove_totp(&who, &headers, &code, then.kept.map(Id::uuid)).await? {
-        return Ok(go_on(stepped_up, &then));
+    if let Some(outcome) = authn.prove_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
+        return Ok(finish(outcome, &then));
     }
     let problems = Problems { code: "This is not the code your app shows now, or it was used.", ..Problems::default() };
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
 }
 
 /// What the proof was for.
-fn go_on(SteppedUp { cookie, kept }: SteppedUp, then: &Then) -> Response {
-    let next = match kept {
-        Some(kept) => kept.into_response(),
-        None if then.kept.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
-        None => Error::Conflict(NOT_KEPT, None).into_response(),
+fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Response {
+    let next = match deferred {
+        Some(deferred) => deferred.into_response(),
+        None if then.deferred.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
+        None => Error::Conflict(REQUEST_EXPIRED, None).into_response(),
     };
     (cookie, next).into_response()
 }

@@ -340,19 +340,19 @@ async fn a_form_is_kept_for_the_word_on_which_its_sender_was_signed_in() {
     world.wait(1_801);
     for (is_bonded, mut ended) in [true, false].into_iter().zip(sessions) {
         let answer = ended.post(&world.acme.contacts(), &[("name", "Ada")]).await;
-        let id = answer.location().strip_prefix("/sign-in?return_to=%2Fresume%3Fkept%3D").unwrap().to_owned();
-        let cookie = format!("kept-{}", id.replace('-', ""));
+        let id = answer.location().strip_prefix("/sign-in?return_to=%2Fresume%3Fdeferred%3D").unwrap().to_owned();
+        let cookie = format!("deferred-{}", id.replace('-', ""));
         let (of_acme, own) = (bonded(&world).await, world.sign_in_at_provider("vera").await);
         let (mut same, mut other) = if is_bonded { (of_acme, own) } else { (own, of_acme) };
         for client in [&mut same, &mut other] {
             client.set_cookie(&cookie, ended.cookie(&cookie).unwrap());
         }
-        let page = other.get(&format!("/resume?kept={id}")).await;
+        let page = other.get(&format!("/resume?deferred={id}")).await;
         assert!(page.body.contains("There is nothing to send"), "{is_bonded}: {}", page.text());
-        assert_eq!(other.post("/resume", &[("kept", &id)]).await.status, 409, "{is_bonded}");
-        let page = same.get(&format!("/resume?kept={id}")).await;
+        assert_eq!(other.post("/resume", &[("deferred", &id)]).await.status, 409, "{is_bonded}");
+        let page = same.get(&format!("/resume?deferred={id}")).await;
         assert!(page.body.contains("create contact"), "{is_bonded}: {}", page.text());
-        assert_eq!(same.post("/resume", &[("kept", &id)]).await.status, 303, "{is_bonded}");
+        assert_eq!(same.post("/resume", &[("deferred", &id)]).await.status, 303, "{is_bonded}");
     }
     assert_eq!(world.database.count("select count(*) from tenant.contacts where name = 'Ada'").await, 2);
 }

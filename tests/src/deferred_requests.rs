@@ -9,13 +9,13 @@ use crate::harness::{Answer, Client, World, browser_routes};
 
 /// Longer than a session lasts that nobody uses.
 const IDLE: i64 = 1_801;
-const RESUME: &str = "/sign-in?return_to=%2Fresume%3Fkept%3D";
-const KEPT: &str = "select count(*) from identity.kept_requests";
+const RESUME: &str = "/sign-in?return_to=%2Fresume%3Fdeferred%3D";
+const DEFERRED: &str = "select count(*) from identity.kept_requests";
 const ADAS: &str = "select count(*) from tenant.contacts where name = 'Ada & Söhne <1>'";
 const ADA: [(&str, &str); 2] = [("name", "Ada & Söhne <1>"), ("email", "ada@example.com")];
 
 /// Sends a form that is kept, and gives the id it is kept under.
-async fn kept(client: &mut Client, path: &str, form: &[(&str, &str)]) -> String {
+async fn defer(client: &mut Client, path: &str, form: &[(&str, &str)]) -> String {
     let answer = client.post(path, form).await;
     assert_eq!(answer.status, 303, "{path}: {}", answer.text());
     let id = answer.location().strip_prefix(RESUME).unwrap_or_else(|| panic!("{path}: {}", answer.location()));
@@ -30,11 +30,11 @@ async fn come_back(world: &World, client: &mut Client, subject: &str) {
 }
 
 async fn send(client: &mut Client, id: &str) -> Answer {
-    client.post("/resume", &[("kept", id)]).await
+    client.post("/resume", &[("deferred", id)]).await
 }
 
 async fn ask(client: &mut Client, id: &str) -> Answer {
-    let page = client.get(&format!("/resume?kept={id}")).await;
+    let page = client.get(&format!("/resume?deferred={id}")).await;
     assert_eq!(page.status, 200, "{}", page.text());
     page
 }
@@ -51,7 +51,7 @@ async fn gets_nothing(client: &mut Client, id: &str, what: &str) {
 
 /// The cookie that stands for the browser which sent a form.
 fn browser_cookie(id: &str) -> String {
-    format!("kept-{}", id.replace('-', ""))
+    format!("deferred-{}", id.replace('-', ""))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_is_done_once_its_person_
         let key = carl.get(&format!("{}/new", world.acme.contacts())).await.one_time_key().unwrap();
         let form = [&ADA[..], &[("one_time_key", &*key)]].concat();
         end.come_to(&world, &mut carl).await;
-        let id = kept(&mut carl, &world.acme.contacts(), &form).await;
+        let id = defer(&mut carl, &world.acme.contacts(), &form).await;
         assert!(!world.everything_stored().await.contains("ada@example.com"), "nobody reads it in the database");
         let choose = carl.get(&format!("{RESUME}{id}")).await;
         assert!(choose.body.contains("What you sent is kept for ten minutes"), "{end:?}: {}", choose.text());
@@ -149,7 +149,7 @@ async fn a_kept_form_is_for_its_person_in_its_browser() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
-    let id = kept(&mut carl, &world.acme.contacts(), &ADA).await;
+    let id = defer(&mut carl, &world.acme.contacts(), &ADA).await;
 
     // Somebody else who may do the same, in the same browser.
     let mut erin = carl.clone();
@@ -163,7 +163,7 @@ async fn a_kept_form_is_for_its_person_in_its_browser() {
     other.set_cookie(&browser_cookie(&id), &"A".repeat(43));
     gets_nothing(&mut other, &id, "a forged browser").await;
     assert_eq!(world.database.count(ADAS).await, 0);
-    assert_eq!(world.database.count(KEPT).await, 1, "and it is still there");
+    assert_eq!(world.database.count(DEFERRED).await, 1, "and it is still there");
 
     // Twice at once: one effect.
     come_back(&world, &mut carl, "carl").await;
@@ -183,9 +183,9 @@ async fn what_is_kept_lasts_ten_minutes_and_is_five_forms() {
     world.wait(IDLE);
     let mut ids = Vec::new();
     for _ in 0..7 {
-        ids.push(kept(&mut carl, &world.acme.contacts(), &ADA).await);
+        ids.push(defer(&mut carl, &world.acme.contacts(), &ADA).await);
     }
-    assert_eq!(world.database.count(KEPT).await, 5);
+    assert_eq!(world.database.count(DEFERRED).await, 5);
     come_back(&world, &mut carl, "carl").await;
     gets_nothing(&mut carl, &ids[1], "the oldest gave way").await;
     assert_eq!(send(&mut carl, &ids[2]).await.status, 303);
@@ -202,17 +202,17 @@ async fn what_needs_a_fresh_passkey_asks_for_it_then() {
     let mut olivia = world.sign_in("olivia").await;
     let url = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
     world.wait(IDLE);
-    let id = kept(&mut olivia, &url, &[("role", "editor"), ("reason", "She edits & writes: ü=1")]).await;
+    let id = defer(&mut olivia, &url, &[("role", "editor"), ("reason", "She edits & writes: ü=1")]).await;
     come_back(&world, &mut olivia, "olivia").await;
     assert!(ask(&mut olivia, &id).await.body.contains("change member role"));
     let asked = send(&mut olivia, &id).await;
     assert_eq!(asked.status, 303, "{}", asked.text());
-    let again = asked.location().strip_prefix("/step-up?kept=").unwrap_or_else(|| panic!("{}", asked.location()));
+    let again = asked.location().strip_prefix("/step-up?deferred=").unwrap_or_else(|| panic!("{}", asked.location()));
     assert_eq!(world.role("vera").await.as_deref(), Some("viewer"), "nothing is done yet");
     let page = olivia.get(asked.location()).await;
     assert!(page.body.contains("change member role"), "{}", page.text());
     let credential = world.device_answers("olivia", &options(&mut olivia, "/step-up/options").await).await.to_string();
-    let done = olivia.post("/step-up", &[("credential", &credential), ("kept", again)]).await;
+    let done = olivia.post("/step-up", &[("credential", &credential), ("deferred", again)]).await;
     assert_eq!((done.status, done.location()), (303, &*format!("{}/members", world.acme.url())), "{}", done.text());
     assert_eq!(world.role("vera").await.as_deref(), Some("editor"));
     let event = world.events("member.role_changed").await.pop().unwrap();
@@ -231,7 +231,7 @@ async fn a_kept_form_is_decided_when_it_is_done() {
         let subject = if status == 403 { "carl" } else { "erin" };
         let mut client = world.sign_in(subject).await;
         world.wait(IDLE);
-        let id = kept(&mut client, &world.acme.contacts(), &ADA).await;
+        let id = defer(&mut client, &world.acme.contacts(), &ADA).await;
         world.change(change).await;
         come_back(&world, &mut client, subject).await;
         let refused = send(&mut client, &id).await;
@@ -240,7 +240,7 @@ async fn a_kept_form_is_decided_when_it_is_done() {
     // A form that does not fit is shown again with what was typed.
     let mut olivia = world.sign_in("olivia").await;
     world.wait(IDLE);
-    let id = kept(&mut olivia, &world.acme.contacts(), &[("name", "Ada & Söhne <1>"), ("email", "none")]).await;
+    let id = defer(&mut olivia, &world.acme.contacts(), &[("name", "Ada & Söhne <1>"), ("email", "none")]).await;
     come_back(&world, &mut olivia, "olivia").await;
     world.prove(&mut olivia, "olivia").await;
     let again = send(&mut olivia, &id).await;
@@ -255,15 +255,15 @@ async fn a_session_that_ends_before_the_button_is_pressed_loses_nothing() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
-    let first = kept(&mut carl, &world.acme.contacts(), &ADA).await;
+    let first = defer(&mut carl, &world.acme.contacts(), &ADA).await;
     come_back(&world, &mut carl, "carl").await;
     assert_eq!(carl.post("/sign-out", &[]).await.status, 200);
-    let second = kept(&mut carl, "/resume", &[("kept", &first)]).await;
+    let second = defer(&mut carl, "/resume", &[("deferred", &first)]).await;
     come_back(&world, &mut carl, "carl").await;
     let done = send(&mut carl, &second).await;
     assert!(done.status == 303 && done.location().starts_with(&world.acme.contacts()), "{}", done.text());
     assert_eq!(world.database.count(ADAS).await, 1);
-    assert_eq!(world.database.count(KEPT).await, 0);
+    assert_eq!(world.database.count(DEFERRED).await, 0);
 }
 
 /// Sends a form and is told that it was not saved.
@@ -271,7 +271,7 @@ async fn is_told(client: &mut Client, world: &World, what: &str) -> Answer {
     let told = client.post(&world.acme.contacts(), &ADA).await;
     assert_eq!(told.status, 401, "{what}: {}", told.text());
     assert!(told.text().contains("You are signed out What you entered was not saved."), "{what}: {}", told.text());
-    assert_eq!(world.database.count(KEPT).await, 0, "{what}");
+    assert_eq!(world.database.count(DEFERRED).await, 0, "{what}");
     told
 }
 
@@ -368,7 +368,7 @@ async fn other_sites_programs_and_what_is_no_form_have_nothing_kept() {
     assert_eq!(carl.post(&format!("{contacts}?name=x"), &ADA).await.status, 422);
     let long = carl.post(&format!("/o/{}/workspaces", "x".repeat(3_000)), &ADA).await;
     assert_eq!(long.status, 401, "{}", long.text());
-    assert_eq!(world.database.count(KEPT).await, 0);
+    assert_eq!(world.database.count(DEFERRED).await, 0);
 }
 
 // case: A15
@@ -404,12 +404,12 @@ async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     let mut owner = world.database.session().await;
     let before: String = sqlx::query_scalar(unkept).fetch_one(&mut owner).await.unwrap();
     let rows = browser_routes().into_iter().filter(|row| row.method == "POST");
-    let rows: Vec<_> = rows.filter(|row| !["Public", "LogoutNotice"].contains(&row.guard)).collect();
+    let rows: Vec<_> = rows.filter(|row| !["Public", "LogoutToken"].contains(&row.guard)).collect();
     assert!(rows.len() > 40, "{}", rows.len());
     let tenant = world.tenant_rows(None).await;
     for row in rows {
         let path = addresses.of(&row.path);
-        let id = kept(&mut olivia, &path, &form_for(&row.path)).await;
+        let id = defer(&mut olivia, &path, &form_for(&row.path)).await;
         let stored: (String, String) = sqlx::query_as("select action, path from identity.kept_requests where id = $1")
             .bind(id.parse::<Uuid>().unwrap())
             .fetch_one(&mut owner)

@@ -4,109 +4,107 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use encryption::{Column, EncryptionContext};
-use fair::Places;
+use fair::FairSemaphore;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::{Identity as IdentityPlane, OnConstraint as _, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Context, Email, Error};
 
-use crate::id_token::Identity;
-use crate::metadata::Unusable;
+use crate::id_token::ProviderIdentity;
+use crate::metadata::ProviderError;
 use crate::provider::Provider;
 use crate::provider_settings::Preset;
 use crate::{Authn, ConfigError, ProofOfWorkSolution, ProviderConfig, ProviderKey};
 
-/// Most providers of organizations that are remembered with what they say about themselves, at most 64 KiB of text twice.
-/// For one more another one is forgotten.
-const REMEMBERED: usize = 500;
-const REQUIRED: Error = Error::Conflict(
+/// Most organizations' providers whose metadata is cached, at most 64 KiB of text twice. Above it, another one is dropped.
+const CACHE_SIZE: usize = 500;
+const PROVIDER_IS_REQUIRED: Error = Error::Conflict(
     "Your provider is required, so it is not replaced by another one. Stop requiring it first, which takes a second person.",
     None,
 );
 
-/// Most requests that wait for providers of organizations at a time, whoever's they are. Those of the configuration have
-/// places of their own.
-const WAITING: usize = 32;
-/// How long one waits for a place: many that hold one each leave one to somebody who has none within this time.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Most requests that wait for providers of organizations at a time. Configured providers have permits of their own.
+const MAX_WAITING: usize = 32;
+/// How long a request waits for a permit. Many people who hold one each leave one to a person who has none within this time.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Providers of organizations, each as it was when its row was last changed.
+/// The cached providers of organizations, each as of the last change of its row.
 #[derive(Debug)]
 pub(crate) struct Organizations {
-    known: Mutex<Known>,
-    places: Places<UserId>,
+    known: Mutex<CachedProviders>,
+    places: FairSemaphore<UserId>,
 }
 
 impl Default for Organizations {
     fn default() -> Self {
-        Self { known: Mutex::default(), places: Places::new(WAITING, LONGEST_WAIT) }
+        Self { known: Mutex::default(), places: FairSemaphore::new(MAX_WAITING, MAX_WAIT) }
     }
 }
 
-type Known = HashMap<TenantId, (DateTime<Utc>, Arc<Provider>)>;
+type CachedProviders = HashMap<TenantId, (DateTime<Utc>, Arc<Provider>)>;
 
 impl Organizations {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, CachedProviders> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An identity provider that an organization wants to bring.
+/// An identity provider that an organization connects.
 #[derive(Debug)]
-pub struct SignOn {
+pub struct IdentityProvider {
     /// Issuer identifier, exactly as the provider states it.
     pub issuer: String,
     /// Our client id there.
     pub client_id: String,
     /// Our client secret there.
     pub client_secret: SecretString,
-    /// What it is known to need.
+    /// The settings it is known to need.
     pub preset: Option<Preset>,
 }
 
-/// A domain that an organization has proved, to be looked up again.
+/// A verified domain that is due to be checked again.
 #[derive(Debug)]
-pub struct ProvedDomain {
-    /// Whose it is.
+pub struct VerifiedDomain {
+    /// The organization.
     pub organization: TenantId,
-    /// Its row.
+    /// Id of its row.
     pub id: Uuid,
     /// Its name.
     pub name: String,
-    /// What its record says.
+    /// The token in its DNS record.
     pub token: String,
 }
 
-/// Whose provider somebody is about to go to.
+/// What a person should know before they go to an organization's provider.
 #[derive(Debug)]
-pub struct SignOnNotice {
-    /// What the organization calls itself.
+pub struct ProviderNotice {
+    /// The name that the organization gave itself.
     pub organization: String,
-    /// The domains it has proved to be its own.
+    /// Its verified domains.
     pub domains: Vec<String>,
-    /// Where its provider is.
+    /// Host of its provider.
     pub host: String,
 }
 
-/// Why an organization's provider is not taken.
+/// Why an organization's provider is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignOnProblem {
-    /// The issuer is no https address of a host in the Internet.
+pub enum IdentityProviderProblem {
+    /// The issuer is not an https address of a public host.
     Issuer,
-    /// It does not answer as a provider does. The reason is in the log.
+    /// It does not respond like a provider. The reason is in the log.
     Unusable,
-    /// It answers, and lacks this.
+    /// It responds, but lacks this.
     Lacks(String),
 }
 
 impl Authn {
-    /// Notes that an organization's provider has just said who somebody is.
-    pub(crate) async fn note_vouch(
+    /// Records that an organization's provider has just vouched for a person.
+    pub(crate) async fn record_vouch(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         tenant: TenantId,
         user: Uuid,
-        identity: &Identity,
+        identity: &ProviderIdentity,
     ) -> Result<(), Error> {
         sqlx::query!(
             "insert into identity.vouches (sign_on, issuer, subject, user_id, vouched_at) values ($1, $2, $3, $4, $5)
@@ -122,7 +120,7 @@ impl Authn {
         Ok(())
     }
 
-    /// The provider behind a key of an address: of the configuration, or an organization's own with a domain it has proved.
+    /// The provider of a key: a configured one, or that of an organization with a verified domain.
     pub(crate) async fn provider(&self, key: &ProviderKey) -> Result<Arc<Provider>, Error> {
         let Some(tenant) = key.organization() else {
             return self.0.providers.get(&**key).map(Arc::clone).ok_or(Error::NotFound);
@@ -144,10 +142,10 @@ impl Authn {
         let secret = self.0.keys.decrypt(encryption_context(tenant), &row.client_secret)?;
         let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
         let preset = row.preset.as_deref().and_then(Preset::named);
-        let sign_on = SignOn { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
+        let sign_on = IdentityProvider { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
         let provider = Arc::new(self.provider_of(tenant, &sign_on, row.connected_by)?);
         let mut known = self.0.organizations.lock();
-        if known.len() >= REMEMBERED
+        if known.len() >= CACHE_SIZE
             && let Some(any) = known.keys().next().copied()
         {
             known.remove(&any);
@@ -156,38 +154,48 @@ impl Authn {
         Ok(provider)
     }
 
-    fn provider_of(&self, tenant: TenantId, sign_on: &SignOn, by: UserId) -> Result<Provider, ConfigError> {
-        let SignOn { issuer, client_id, client_secret, preset } = sign_on;
+    fn provider_of(&self, tenant: TenantId, sign_on: &IdentityProvider, by: UserId) -> Result<Provider, ConfigError> {
+        let IdentityProvider { issuer, client_id, client_secret, preset } = sign_on;
         let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
         let share = (self.0.organizations.places.clone(), by);
-        let redirect = self.sign_on_redirect(tenant);
+        let redirect = self.provider_redirect(tenant);
         Provider::of_organization(tenant, share, config, redirect, self.0.production, self.0.http.clone())
     }
 
-    /// Asks a provider what an organization says of it, before it is kept. The question waits in the share of who asks.
-    pub async fn try_sign_on(
+    /// Tests the provider of an organization before it is stored. The request waits in the share of the person who asks.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. The inner error says what is wrong with the provider.
+    pub async fn test_identity_provider(
         &self,
         tenant: TenantId,
-        sign_on: &SignOn,
+        sign_on: &IdentityProvider,
         by: UserId,
-    ) -> Result<Result<(), SignOnProblem>, Error> {
-        let Ok(provider) = self.provider_of(tenant, sign_on, by) else { return Ok(Err(SignOnProblem::Issuer)) };
+    ) -> Result<Result<(), IdentityProviderProblem>, Error> {
+        let Ok(provider) = self.provider_of(tenant, sign_on, by) else {
+            return Ok(Err(IdentityProviderProblem::Issuer));
+        };
         Ok(match provider.metadata(&self.0.clock).await {
             Ok(_) => Ok(()),
             Err(unusable) => {
                 let reason = web::visible(&unusable.to_string(), 300);
                 tracing::warn!(%tenant, reason, "an organization's provider is not taken");
                 Err(match unusable {
-                    Unusable::NotNow(_) => SignOnProblem::Unusable,
-                    Unusable::Unsupported(lacks) => SignOnProblem::Lacks(web::visible(&lacks, 300)),
+                    ProviderError::NotNow(_) => IdentityProviderProblem::Unusable,
+                    ProviderError::Unsupported(lacks) => IdentityProviderProblem::Lacks(web::visible(&lacks, 300)),
                 })
             }
         })
     }
 
-    /// What somebody should know before they go to the provider behind a key, where an organization brings it. Anybody can
-    /// make an organization, and lead others to its provider.
-    pub async fn sign_on_notice(&self, key: &ProviderKey) -> Result<Option<SignOnNotice>, Error> {
+    /// What to show before a person goes to an organization's provider. Anybody can create an organization and lead others to
+    /// its provider.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such provider.
+    pub async fn provider_notice(&self, key: &ProviderKey) -> Result<Option<ProviderNotice>, Error> {
         let Some(tenant) = key.organization() else { return Ok(None) };
         let provider = self.provider(key).await?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
@@ -198,19 +206,18 @@ impl Authn {
             tenant.uuid(),
         );
         let row = row.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
-        Ok(Some(SignOnNotice { organization: row.name, domains: row.domains, host: provider.host() }))
+        Ok(Some(ProviderNotice { organization: row.name, domains: row.domains, host: provider.host() }))
     }
 
     /// The redirect address that an organization registers at its provider.
     #[must_use]
-    pub fn sign_on_redirect(&self, tenant: TenantId) -> String {
+    pub fn provider_redirect(&self, tenant: TenantId) -> String {
         self.url(&self.0.addresses.callback_of(&ProviderKey::of_organization(tenant)))
     }
 
-    /// Whether a sign-in that began at a time was begun with the provider that the organization still brings, for a domain
-    /// it still has. From here to the end of the transaction that does not change: whoever takes the provider away waits,
-    /// and finds the session.
-    pub(crate) async fn still_brings(
+    /// Whether the organization has kept its provider, and a verified domain, since a sign-in began. This does not change
+    /// until the transaction ends: a request that removes the provider waits, and then finds the session.
+    pub(crate) async fn is_still_connected(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         tenant: TenantId,
@@ -230,17 +237,21 @@ impl Authn {
         Ok(brings.fetch_one(&mut **tx).await?)
     }
 
-    /// Keeps it, its secret sealed, and ends the sessions that began with the one before.
-    pub async fn keep_sign_on(
+    /// Stores the provider with its secret encrypted, and ends the sessions that began with the previous one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if the previous provider is required.
+    pub async fn store_identity_provider(
         &self,
         tx: &mut Tx<Write, Tenant>,
         tenant: TenantId,
-        sign_on: &SignOn,
+        sign_on: &IdentityProvider,
         by: UserId,
     ) -> Result<(), Error> {
         let secret =
             self.0.keys.encrypt(encryption_context(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
-        self.end_sign_on_sessions(tx, "the provider was changed").await?;
+        self.end_provider_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
             "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
              values ($1, $2, $3, $4, $5, $6, $7)
@@ -256,13 +267,17 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await
-        .on_constraint("sign_on_enforced", || REQUIRED)?;
+        .on_constraint("sign_on_enforced", || PROVIDER_IS_REQUIRED)?;
         Ok(())
     }
 
-    /// Ends every session that the organization's own provider began, whoever's it is.
-    pub async fn end_sign_on_sessions(&self, tx: &mut Tx<Write, Tenant>, why: &str) -> Result<(), Error> {
-        // Those that are just being begun are either done, and found below, or will find what has changed.
+    /// Ends every session that began with the organization's own provider.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn end_provider_sessions(&self, tx: &mut Tx<Write, Tenant>, why: &str) -> Result<(), Error> {
+        // A session that is just being created either exists now, and is found below, or will see the change.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 2))")
             .execute(&mut **tx)
             .await?;
@@ -277,9 +292,13 @@ impl Authn {
         Ok(())
     }
 
-    /// Key of the provider that an organization brings for the domain of this address. Asking begins a sign-in, so it is
-    /// let in as one.
-    pub async fn sign_on_for(
+    /// Key of the provider that an organization has connected for the domain of this address. Asking starts a sign-in, so it
+    /// is limited as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many.
+    pub async fn identity_provider_for(
         &self,
         email: &Email,
         solution: &ProofOfWorkSolution,
@@ -295,7 +314,7 @@ impl Authn {
         Ok(tenant.fetch_optional(&mut *tx).await?.map(ProviderKey::of_organization))
     }
 
-    /// Whether an organization's provider may vouch for an address: within the domains the organization has proved.
+    /// Whether an organization's provider may vouch for an address: it must be in a verified domain of the organization.
     pub(crate) async fn vouches_for(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -312,16 +331,24 @@ impl Authn {
         Ok(proved.fetch_one(&mut **tx).await?)
     }
 
-    /// Whether the DNS of a domain says what proves it. `Err` with the reason where it does not answer.
-    pub async fn domain_says(&self, domain: &str, token: &str) -> Result<bool, String> {
+    /// Whether the DNS of a domain has our verification record.
+    ///
+    /// # Errors
+    ///
+    /// The DNS does not answer. The text says why.
+    pub async fn has_domain_record(&self, domain: &str, token: &str) -> Result<bool, String> {
         self.0.dns.says(&domain_record(domain), &format!("holdfast-domain={token}")).await
     }
 
-    /// Proved domains that the DNS is to be asked about again, those that wait longest first.
-    pub async fn domains_to_check(&self, at_most: i64) -> Result<Vec<ProvedDomain>, Error> {
+    /// Verified domains that are due to be checked again, those that have waited longest first.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn domains_to_check(&self, at_most: i64) -> Result<Vec<VerifiedDomain>, Error> {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let due = sqlx::query_as!(
-            ProvedDomain,
+            VerifiedDomain,
             r#"select tenant_id as "organization: TenantId", id, name, token from tenant.domains
                 where proved_at is not null and (next_check_at is null or next_check_at <= $1)
                 order by next_check_at nulls first limit $2"#,
@@ -331,24 +358,28 @@ impl Authn {
         Ok(due.fetch_all(&mut *tx).await?)
     }
 
-    /// How long the record of a proved domain may be gone.
+    /// How long the record of a verified domain may be missing.
     #[must_use]
     pub fn withdraws_domains_after(&self) -> chrono::Duration {
         self.0.withdraw_after
     }
 
-    /// A new text for a domain to prove itself with.
+    /// Generates the token for the DNS record of a domain.
+    ///
+    /// # Errors
+    ///
+    /// The system has no randomness.
     pub fn new_domain_token(&self) -> Result<String, Error> {
         Ok(crate::secret::Token::new()?.reveal().to_owned())
     }
 }
 
-/// Name of the TXT record that proves a domain.
+/// Name of the TXT record that verifies a domain.
 #[must_use]
 pub fn domain_record(domain: &str) -> String {
     format!("_holdfast.{domain}")
 }
 
 fn encryption_context(tenant: TenantId) -> EncryptionContext {
-    EncryptionContext { column: Column::SignOn, row: tenant.uuid() }
+    EncryptionContext { column: Column::IdentityProvider, row: tenant.uuid() }
 }

@@ -29,7 +29,7 @@ const STAY: [&str; 15] = [
     "tenant.workspaces",
 ];
 
-const OFTEN: [(&str, &str); 1] = [("KEEPING__EVERY_SECONDS", "1")];
+const OFTEN: [(&str, &str); 1] = [("RETENTION__EVERY_SECONDS", "1")];
 
 #[tokio::test]
 async fn every_table_with_a_time_in_it_has_a_rule_or_stays_for_a_reason() {
@@ -39,7 +39,7 @@ async fn every_table_with_a_time_in_it_has_a_rule_or_stays_for_a_reason() {
                      and a.attnum > 0 and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)";
     let tables: BTreeSet<String> =
         sqlx::query_scalar(tables).fetch_all(&mut world.database.owner().await).await.unwrap().into_iter().collect();
-    let ruled: BTreeSet<String> = app::keeping(&registry()).iter().map(|rule| rule.table.to_owned()).collect();
+    let ruled: BTreeSet<String> = app::retention_rules(&registry()).iter().map(|rule| rule.table.to_owned()).collect();
     let stay: BTreeSet<String> = STAY.iter().map(|table| (*table).to_owned()).collect();
     assert!(ruled.is_disjoint(&stay));
     assert_eq!(tables, &ruled | &stay);
@@ -49,7 +49,7 @@ async fn every_table_with_a_time_in_it_has_a_rule_or_stays_for_a_reason() {
 async fn every_rule_runs_as_the_janitor_and_reads_an_index() {
     let world = World::start().await;
     let mut web = world.database.web().await;
-    for rule in app::keeping(&registry()) {
+    for rule in app::retention_rules(&registry()) {
         let mut tx = web.begin().await.unwrap();
         tx.execute(
             "set local role janitor_rows; set local enable_seqscan = off;

@@ -1,14 +1,14 @@
 use chrono::{DateTime, Utc};
 use mail::Mail;
 use tenancy::{Identity, Plane, Tx, UserId, Write};
-use web::{Client, Context, Error, moment};
+use web::{Client, Context, Error, format_datetime};
 
 use crate::Authn;
 use crate::actor::actor;
 
 /// What the owner of an account hears of by mail, whoever did it.
 #[derive(Clone, Debug)]
-pub enum Notice {
+pub enum AccountNotification {
     /// A passkey of this name proves who its holder is from now on, and unless it is known not to be discoverable, signs in.
     PasskeyAdded {
         /// What its owner calls it.
@@ -59,7 +59,7 @@ fn added(name: &str, discoverable: Option<bool>) -> String {
     format!("The passkey “{name}” was added to your account. {can}")
 }
 
-impl Notice {
+impl AccountNotification {
     /// Kind, subject, and what happened.
     fn words(&self) -> (&'static str, &'static str, String) {
         match self {
@@ -126,7 +126,7 @@ impl Notice {
                     "A recovery code, or one of your authenticator app, was used. The recovery waits until \
                      {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
                      account, under Recovery.",
-                    moment(*ready)
+                    format_datetime(*ready)
                 ),
             ),
             Self::RecoveryStopped => (
@@ -149,7 +149,7 @@ impl Notice {
                 format!(
                     "Somebody who is signed in as you has tried several wrong codes. Until {} no code is looked at. A passkey \
                      works meanwhile, and ends the wait.",
-                    moment(*until)
+                    format_datetime(*until)
                 ),
             ),
             Self::RecoveryGoesOn => (
@@ -163,11 +163,11 @@ impl Notice {
 
 impl Authn {
     /// Tells a person by mail what was done with their account, once `tx` is committed.
-    pub async fn tell<P: Plane>(
+    pub async fn notify<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
         user: UserId,
-        notice: &Notice,
+        notice: &AccountNotification,
         context: &Context,
     ) -> Result<(), Error> {
         self.mail(notice, context).queue_to(tx, user, &actor(context, None, None)).await?;
@@ -175,20 +175,20 @@ impl Authn {
     }
 
     /// The same at an address that was theirs until now.
-    pub(crate) async fn tell_address(
+    pub(crate) async fn notify_address(
         &self,
         tx: &mut Tx<Write, Identity>,
         address: &str,
-        notice: &Notice,
+        notice: &AccountNotification,
         context: &Context,
     ) -> Result<(), Error> {
         self.mail(notice, context).queue_to_address(tx, address, &actor(context, None, None)).await?;
         Ok(())
     }
 
-    fn mail(&self, notice: &Notice, context: &Context) -> Mail {
+    fn mail(&self, notice: &AccountNotification, context: &Context) -> Mail {
         let (kind, subject, what) = notice.words();
-        let when = moment(self.0.clock.now());
+        let when = format_datetime(self.0.clock.now());
         let Client { device, network, .. } = &context.client;
         let yours = |what_else: &str, path: &str| {
             format!(
@@ -203,14 +203,16 @@ impl Authn {
         };
         let end = match notice {
             // Somebody else did it: where they did it from is not for the person to know.
-            Notice::FactorsReset => {
+            AccountNotification::FactorsReset => {
                 format!("When:    {when}\n\nIf you did not expect it, ask an owner or admin of your organization.\n")
             }
-            Notice::ClientSecret { path, .. } => yours("end the client, and every session you do not know", path),
+            AccountNotification::ClientSecret { path, .. } => {
+                yours("end the client, and every session you do not know", path)
+            }
             _ => yours("look at your sessions and end those you do not know", self.0.addresses.sessions),
         };
         let text = format!("{what}\n\n{end}");
-        Mail { kind, subject: subject.to_owned(), text, good_for: None }
+        Mail { kind, subject: subject.to_owned(), text, valid_for: None }
     }
 
     /// The address of a page of ours, for mails.

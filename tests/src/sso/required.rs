@@ -1,7 +1,7 @@
 use super::*;
 
 /// Has the provider of Acme not be required any more, which takes two people.
-async fn relax(world: &World, asks: &mut Client, approves: &mut Client) {
+async fn stop_enforcing(world: &World, asks: &mut Client, approves: &mut Client) {
     let asked = asks.post(&format!("{}/sign-in", settings(world.acme)), &[("reason", "As the policy says")]).await;
     assert_eq!(asked.status, 303, "{}", asked.text());
     let sql = "select id from tenant.approvals where decided_at is null";
@@ -48,7 +48,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     let domain: Uuid =
         sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
     assert_eq!(oskar.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &why).await.status, 409);
-    relax(&world, &mut oskar, &mut olivia).await;
+    stop_enforcing(&world, &mut oskar, &mut olivia).await;
     assert_eq!(vera.get(&world.acme.contacts()).await.status, 200);
     for _ in 0..4 {
         let (mut one, mut other) = (oskar.clone(), olivia.clone());
@@ -64,7 +64,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
             break;
         }
         if both.0 {
-            relax(&world, &mut oskar, &mut olivia).await;
+            stop_enforcing(&world, &mut oskar, &mut olivia).await;
         }
     }
 }

@@ -11,13 +11,13 @@ use tokio::time::{Sleep, sleep};
 /// The kernel holds small answers. So this is for clients that ask again and again and read nothing; those that ask once
 /// are idle.
 #[derive(Debug)]
-pub(crate) struct Patience<S> {
+pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patience<S> {
+impl<S> WriteTimeout<S> {
     pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, stuck: None }
     }
@@ -33,13 +33,13 @@ impl<S> Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, written)
@@ -81,17 +81,17 @@ mod tests {
     async fn who_takes_nothing_is_given_up_and_who_takes_slowly_is_not() {
         let limit = Duration::from_secs(5);
         let (ours, mut theirs) = duplex(10);
-        let mut patience = Patience::new(ours, limit);
+        let mut stream = WriteTimeout::new(ours, limit);
         let began = Instant::now();
-        let writing = tokio::spawn(async move { patience.write_all(&[7; 30]).await.map(|()| patience) });
+        let writing = tokio::spawn(async move { stream.write_all(&[7; 30]).await.map(|()| stream) });
         for _ in 0..2 {
             tokio::time::sleep(limit.saturating_sub(Duration::from_secs(1))).await;
             theirs.read_exact(&mut [0; 10]).await.unwrap();
         }
-        let mut patience = writing.await.unwrap().unwrap();
+        let mut stream = writing.await.unwrap().unwrap();
         assert!(began.elapsed() > limit, "longer than one wait in all");
         let began = Instant::now();
-        let given_up = patience.write_all(&[7; 30]).await.unwrap_err();
+        let given_up = stream.write_all(&[7; 30]).await.unwrap_err();
         assert_eq!((given_up.kind(), began.elapsed()), (io::ErrorKind::TimedOut, limit));
     }
 }
