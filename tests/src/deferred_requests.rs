@@ -121,7 +121,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_is_done_once_its_person_
         let id = defer(&mut carl, &world.acme.contacts(), &form).await;
         assert!(!world.everything_stored().await.contains("ada@example.com"), "nobody reads it in the database");
         let choose = carl.get(&format!("{RESUME}{id}")).await;
-        assert!(choose.body.contains("What you sent is kept for ten minutes"), "{end:?}: {}", choose.text());
+        assert!(choose.body.contains("We saved what you sent for ten minutes"), "{end:?}: {}", choose.text());
 
         come_back(&world, &mut carl, "carl").await;
         let page = ask(&mut carl, &id).await;

@@ -30,7 +30,7 @@ async fn sign_in_until(page: &Page, world: &World, subject: &str, arrives: &str)
 async fn make_passkey(page: &Page) {
     page.wait_for_url("/account/passkeys/new").await;
     page.fill("#f-name", "This laptop").await;
-    page.loads(page.click_text("button", "Make the passkey")).await;
+    page.loads(page.click_text("button", "Create passkey")).await;
 }
 
 // control: IDN-04
@@ -52,7 +52,7 @@ async fn somebody_works_without_script() {
     page.loads(page.click_text("a", "Main")).await;
     page.loads(page.click_text("a", "New contact")).await;
     page.loads(page.click_text("button", "Add contact")).await;
-    assert!(page.text("#f-name-error").await.contains("Fill in this field"), "an empty form says what is missing");
+    assert!(page.text("#f-name-error").await.contains("This field is required"), "an empty form says what is missing");
     page.fill("#f-name", "Ada <b>Lovelace</b>").await;
     page.fill("#f-email", "ada@example.com").await;
     page.loads(page.click_text("button", "Add contact")).await;
@@ -61,8 +61,8 @@ async fn somebody_works_without_script() {
     page.goto(&world.url("/account/passkeys/new")).await;
     assert!(page.text("main").await.contains("Passkeys need JavaScript"), "what cannot work without says so");
     page.fill("#f-name", "Nothing").await;
-    page.loads(page.click_text("button", "Make the passkey")).await;
-    assert!(page.text("[role=alert]").await.contains("No passkey was made"), "and tells of it");
+    page.loads(page.click_text("button", "Create passkey")).await;
+    assert!(page.text("[role=alert]").await.contains("No passkey was created"), "and tells of it");
 
     page.click_text("header button", "Sign out").await;
     page.wait_for_url("/end-session").await;
@@ -183,7 +183,7 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
     page.goto(&world.url("/account/passkeys/new")).await;
     make_passkey(&page).await;
     page.loads(page.click_text("a", "Recovery")).await;
-    page.loads(page.click_text("button", "Make recovery codes")).await;
+    page.loads(page.click_text("button", "Generate recovery codes")).await;
     let code = page.text(".codes code").await;
     look(&page, "/codes").await;
 
@@ -281,7 +281,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
     page.fill("#f-name", "Ada “Lovelace” & Söhne").await;
     world.wait(1_801);
     page.loads(page.click_text("button", "Add contact")).await;
-    assert!(page.text("main").await.contains("What you sent is kept for ten minutes."));
+    assert!(page.text("main").await.contains("We saved what you sent for ten minutes."));
     look(&page, "/sign-in-kept").await;
     page.click_text("button", "Continue with Development sign-in").await;
     page.wait_for_url(&world.idp.issuer()).await;
@@ -371,7 +371,7 @@ async fn a_session_that_is_ended_in_one_browser_is_over_in_another() {
     lost.wait_for("table").await;
     sign_in(&mine, &world, "erin").await;
     mine.goto(&world.url("/account/sessions")).await;
-    mine.loads(mine.click_text("button", "End all others")).await;
+    mine.loads(mine.click_text("button", "Sign out other sessions")).await;
     mine.goto(&world.url(&world.acme.contacts())).await;
     mine.wait_for("table").await;
     lost.goto(&world.url(&world.acme.contacts())).await;
@@ -390,11 +390,11 @@ async fn somebody_is_invited_and_joins() {
     page.goto(&world.url(&format!("{}/invitations", world.acme.url()))).await;
     make_passkey(&page).await;
     page.wait_for_url("/invitations").await;
-    page.loads(page.click_text("a", "Invite somebody")).await;
+    page.loads(page.click_text("a", "Invite member")).await;
     page.fill("#f-email", "nora@example.com").await;
     page.click("#f-role-editor").await;
     page.fill("#f-reason", "Joins the team").await;
-    page.loads(page.click_text("button", "Send the invitation")).await;
+    page.loads(page.click_text("button", "Send invitation")).await;
     assert!(page.text("[role=status]").await.contains("nora@example.com is invited."));
     let mail = world.mail_to("nora@example.com").await;
     let link = mail.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();

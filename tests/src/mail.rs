@@ -212,8 +212,7 @@ async fn what_one_person_does_again_and_again_is_told_to_everybody_in_few_mails(
     let queued = world.database.count(waiting).await;
     assert!(queued <= 2 * 41, "{queued} mails wait");
     world.until("select count(*) from jobs.queue where kind = 'mail' and due_at <= now()", 0).await;
-    let sent =
-        world.mailbox.messages().into_iter().filter(|mail| mail.subject.starts_with("Somebody has another role"));
+    let sent = world.mailbox.messages().into_iter().filter(|mail| mail.subject.starts_with("A member has a new role"));
     let sent = sent.count();
     assert!((41..=150).contains(&sent), "{sent} mails for 60 changes and 41 owners");
 
@@ -222,7 +221,7 @@ async fn what_one_person_does_again_and_again_is_told_to_everybody_in_few_mails(
     assert_eq!(world.database.count(too_long).await, 0);
     assert!(world.change("update jobs.queue set due_at = now() where kind = 'mail'").await >= 41);
     world.until(waiting, 0).await;
-    let subject = "Somebody has another role";
+    let subject = "A member has a new role";
     let of_owner_7 = world.mailbox.messages().into_iter().filter(|mail| mail.to == ["owner7@example.org"]);
     let told = of_owner_7.map(|mail| {
         let more = mail.subject.strip_prefix(subject).unwrap().trim_start_matches(" (and ").trim_end_matches(" more)");

@@ -334,17 +334,17 @@ async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
     let mut olivia = world.sign_in("olivia").await;
     let (domain, token) = add_domain(&world, &mut olivia, world.acme, "Acme.TEST.").await;
     let page = olivia.get(&settings(world.acme)).await;
-    for part in ["_holdfast.acme.test", &format!("holdfast-domain={token}"), "Not proved"] {
+    for part in ["_holdfast.acme.test", &format!("holdfast-domain={token}"), "Not verified"] {
         assert!(page.body.contains(part), "{part}: {}", page.text());
     }
     let refused = |answer: &Answer, words: &str| {
         assert!(answer.status == 409 && answer.body.contains(words), "{words}: {}", answer.text());
     };
-    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    refused(&prove(&mut olivia, world.acme, domain).await, "find the record yet");
     world.dns.say("_holdfast.acme.test", &[&token, "holdfast-domain=", &format!("holdfast-domain={token}x")]);
-    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    refused(&prove(&mut olivia, world.acme, domain).await, "find the record yet");
     world.dns.say("acme.test", &[&format!("holdfast-domain={token}")]);
-    refused(&prove(&mut olivia, world.acme, domain).await, "does not say so yet");
+    refused(&prove(&mut olivia, world.acme, domain).await, "find the record yet");
     world.dns.be_silent(true);
     let silent = prove(&mut olivia, world.acme, domain).await;
     assert_eq!((silent.status, silent.header("retry-after")), (503, "2"), "{}", silent.text());
@@ -355,15 +355,15 @@ async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
     let (theirs, other) = add_domain(&world, &mut gus, world.globex, "acme.test").await;
     assert_ne!(token, other, "what one organization reads there proves nothing for another");
     world.dns.say("_holdfast.acme.test", &["v=spf1 -all", &format!("holdfast-domain={token}")]);
-    refused(&prove(&mut gus, world.globex, theirs).await, "does not say so yet");
+    refused(&prove(&mut gus, world.globex, theirs).await, "find the record yet");
     let send = || {
         let mut olivia = olivia.clone();
         async move { prove(&mut olivia, world.acme, domain).await.status }
     };
     assert_eq!(<[u16; 2]>::from(tokio::join!(send(), send())), [303, 303], "twice is once");
     world.dns.say("_holdfast.acme.test", &[&format!("holdfast-domain={other}")]);
-    refused(&prove(&mut gus, world.globex, theirs).await, "Another organization has proved");
-    assert!(olivia.get(&settings(world.acme)).await.body.contains("Proved"));
+    refused(&prove(&mut gus, world.globex, theirs).await, "Another organization has already verified");
+    assert!(olivia.get(&settings(world.acme)).await.body.contains("Verified"));
     assert_eq!(olivia.post(&format!("{}/domains/{theirs}/remove", settings(world.acme)), &[WHY]).await.status, 404);
     let remove = format!("{}/domains/{domain}/remove", settings(world.acme));
     assert_eq!(olivia.post(&remove, &[WHY]).await.status, 303);
@@ -382,7 +382,7 @@ async fn whoever_removes_a_domain_is_told_what_ends_with_it() {
     let mut olivia = world.sign_in("olivia").await;
     let (first, second) = (world.new_domain(world.acme).await, world.new_domain(world.acme).await);
     for (proved, words) in [
-        (None, "It is not proved, so nothing else changes."),
+        (None, "It is not verified, so nothing else changes."),
         (Some(first), "No other domain is proved. Without one your provider cannot be used"),
         (Some(second), "vouches for addresses in it no longer"),
     ] {

@@ -67,7 +67,7 @@ mod tests {
     // control: OBS-01
     #[test]
     fn no_line_is_longer_than_the_longest_and_each_is_still_json() {
-        let short = "{\"message\":\"answered\"}\n";
+        let short = "{\"message\":\"request completed\"}\n";
         assert_eq!(written(short), short);
         let lines = [
             json!({ "message": "refused", "what": "é".repeat(50_000) }),

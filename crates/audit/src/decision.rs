@@ -101,7 +101,7 @@ struct QueuedDecision(Option<Decision>);
 impl Drop for QueuedDecision {
     fn drop(&mut self) {
         if let Some(decision) = &self.0 {
-            tracing::error!(?decision, "a policy decision stands only here");
+            tracing::error!(?decision, "decision could not be stored");
         }
     }
 }
@@ -163,7 +163,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
                 match insert(&db, &batch).await {
                     Ok(()) => batch.clear(),
                     // Kept and retried. Until that succeeds, the queue fills up and requests are refused.
-                    Err(error) => tracing::error!(%error, waiting = batch.len() + waiting.len(), "decisions not written"),
+                    Err(error) => tracing::error!(%error, waiting = batch.len() + waiting.len(), "decisions could not be written"),
                 }
             }
             _ = &mut closed => break,

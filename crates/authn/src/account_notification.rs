@@ -6,48 +6,48 @@ use web::{Client, Context, Error, format_datetime};
 use crate::Authn;
 use crate::actor::actor;
 
-/// What the owner of an account hears of by mail, whoever did it.
+/// What the owner of an account is notified of by email. It does not matter who caused it.
 #[derive(Clone, Debug)]
 pub enum AccountNotification {
-    /// A passkey of this name proves who its holder is from now on, and unless it is known not to be discoverable, signs in.
+    /// A passkey was added. It signs in, unless it is known not to be discoverable.
     PasskeyAdded {
-        /// What its owner calls it.
+        /// Its name.
         name: String,
         /// Whether it signs in alone, as far as the browser says.
         discoverable: Option<bool>,
     },
-    /// A passkey of this name cannot any more.
+    /// A passkey with this name was removed.
     PasskeyRemoved(String),
     /// A passkey was copied and is disabled.
     PasskeyCopied,
-    /// An authenticator app is a second factor from now on.
+    /// An authenticator app was added.
     TotpAdded,
-    /// It is none any more.
+    /// The authenticator app was removed.
     TotpRemoved,
-    /// An organization has taken their factors.
+    /// An organization removed their factors.
     FactorsReset,
-    /// They came with a device they had not come with before.
+    /// A new device signed in.
     NewDevice,
-    /// Their provider gives another address for them, or does not vouch for it any more.
+    /// Their provider gives another email address, or no longer vouches for this one.
     AddressChanged,
-    /// There are new recovery codes.
+    /// New recovery codes were generated.
     CodesMade,
-    /// A recovery code lets somebody make a passkey now.
+    /// A recovery code was used. A passkey can be created now.
     CodeUsed,
-    /// A recovery code will let somebody make a passkey at this time.
+    /// A recovery code was used. A passkey can be created at this time.
     RecoveryWaits(DateTime<Utc>),
-    /// A recovery that waited is gone on with.
+    /// A pending recovery was continued.
     RecoveryGoesOn,
-    /// A recovery that waited was stopped.
+    /// A pending recovery was stopped.
     RecoveryStopped,
-    /// They were shown a new secret of a client of the API.
+    /// They saw a new secret of an API client.
     ClientSecret {
-        /// What the client is called.
+        /// Name of the client.
         name: String,
-        /// The page where it can be ended.
+        /// The page where it can be revoked.
         path: String,
     },
-    /// Wrong codes were tried, and none is looked at until this time.
+    /// Wrong codes were tried. No code is accepted until this time.
     LockedOut(DateTime<Utc>),
 }
 
@@ -60,7 +60,7 @@ fn added(name: &str, discoverable: Option<bool>) -> String {
 }
 
 impl AccountNotification {
-    /// Kind, subject, and what happened.
+    /// Kind, subject and first paragraph.
     fn words(&self) -> (&'static str, &'static str, String) {
         match self {
             Self::PasskeyAdded { name, discoverable } => {
@@ -162,7 +162,11 @@ impl AccountNotification {
 }
 
 impl Authn {
-    /// Tells a person by mail what was done with their account, once `tx` is committed.
+    /// Notifies a person by email, once `tx` is committed.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn notify<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -174,7 +178,7 @@ impl Authn {
         Ok(())
     }
 
-    /// The same at an address that was theirs until now.
+    /// The same, to an address that was theirs until now.
     pub(crate) async fn notify_address(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -202,7 +206,7 @@ impl Authn {
             )
         };
         let end = match notice {
-            // Somebody else did it: where they did it from is not for the person to know.
+            // Somebody else did this. Their device and network are not for the person to see.
             AccountNotification::FactorsReset => {
                 format!("When:    {when}\n\nIf you did not expect it, ask an owner or admin of your organization.\n")
             }
@@ -215,7 +219,7 @@ impl Authn {
         Mail { kind, subject: subject.to_owned(), text, valid_for: None }
     }
 
-    /// The address of a page of ours, for mails.
+    /// The full address of a page, for emails.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.public_url)

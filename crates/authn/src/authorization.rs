@@ -7,22 +7,22 @@ use crate::id_token::error_of;
 use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 
-/// Time to finish a sign-in at the provider.
+/// Time to finish a login flow at the provider.
 pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
-/// What is new in each authorization request.
+/// The values that are new in each authorization request.
 pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) state: &'a str,
     pub(crate) nonce: &'a str,
-    /// Of PKCE, with S256.
+    /// The PKCE challenge, with S256.
     pub(crate) challenge: &'a str,
-    /// The provider is to ask the person, and not rely on its own session.
+    /// The provider must ask the person and not rely on its own session.
     pub(crate) anew: bool,
 }
 
 impl Provider {
-    /// Where the browser goes to sign in (OpenID Connect Core 1.0, section 3.1.2.1). Where requests have to be pushed the
-    /// address holds a reference to one that the provider has taken already.
+    /// Where the browser goes to sign in (OpenID Connect Core 1.0, section 3.1.2.1). If requests must be pushed, the address
+    /// refers to a request that the provider has already accepted.
     pub(crate) async fn authorization_url(
         &self,
         metadata: &Metadata,
@@ -44,7 +44,7 @@ impl Provider {
             ("max_age", &*max_age),
         ];
         if request.anew {
-            // For those that do not know `max_age`. What counts is the time in the token.
+            // For providers that do not know `max_age`. The time in the token decides.
             fields.push(("prompt", &*self.settings.reauthentication_prompt));
         }
         if !acr_values.is_empty() {
@@ -60,7 +60,7 @@ impl Provider {
         Ok(url)
     }
 
-    /// Pushes an authorization request (RFC 9126, section 2). Gives what stands for it.
+    /// Pushes an authorization request (RFC 9126, section 2). Returns its reference.
     async fn push(
         &self,
         metadata: &Metadata,
@@ -80,7 +80,7 @@ impl Provider {
             StatusCode::CREATED | StatusCode::OK => {}
             status => {
                 let reason = format!("pushed request: it answers {} {}", status.as_u16(), error_of(answer.body()));
-                // It has read the request and wants another one; or it is not well.
+                // The provider has read the request and wants another one, or it does not work.
                 return Err(if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
                     ProviderError::Unsupported(reason)
                 } else {

@@ -12,14 +12,14 @@ use crate::provider::Provider;
 /// How far a provider's clock may be off.
 pub(crate) const SKEW: Duration = Duration::seconds(60);
 
-/// The person a provider vouches for, after every check.
+/// The person that a provider vouches for, after all checks.
 #[derive(Debug)]
 pub(crate) struct ProviderIdentity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
-    /// `None` where the provider could not be asked.
+    /// `None` if the provider could not be asked.
     pub(crate) name: Option<String>,
-    /// Empty where they have none, `None` where the provider could not be asked.
+    /// Empty if they have none, `None` if the provider could not be asked.
     pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
     pub(crate) auth_time: DateTime<Utc>,
@@ -27,7 +27,7 @@ pub(crate) struct ProviderIdentity {
     pub(crate) sid: Option<String>,
 }
 
-/// Why a code gave no identity. The text is for the log and the audit trail.
+/// Why a code yields no identity. The text is for the log and the audit trail.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdTokenError {
     #[error("provider: {0}")]
@@ -52,16 +52,16 @@ impl From<JwsError> for IdTokenError {
     }
 }
 
-/// What the sign-in started with, against which the token is held.
+/// The values of the login flow that the token must match.
 pub(crate) struct ExpectedClaims<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) pkce_verifier: &'a str,
     pub(crate) started: DateTime<Utc>,
-    /// The person must have proved who they are since then.
+    /// The person must have authenticated after the flow started.
     pub(crate) anew: bool,
 }
 
-/// What a code is exchanged for. Nothing else of the answer is read.
+/// The token response. Other members are ignored.
 #[derive(Deserialize)]
 struct Tokens {
     #[serde(default, deserialize_with = "lenient::optional")]
@@ -94,7 +94,7 @@ struct Claims {
     profile: Profile,
 }
 
-/// What a provider says of a person, besides who they are.
+/// The profile claims.
 #[derive(Default, Deserialize)]
 pub(crate) struct Profile {
     #[serde(default, deserialize_with = "lenient::optional")]
@@ -105,7 +105,7 @@ pub(crate) struct Profile {
     pub(crate) email_verified: Option<bool>,
 }
 
-/// Whom a token is for (RFC 7519, section 4.1.3).
+/// The audience of a token (RFC 7519, section 4.1.3).
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Audience {
@@ -114,7 +114,7 @@ pub(crate) enum Audience {
 }
 
 impl Audience {
-    /// Whether it is for this client and nobody else.
+    /// Whether it is this client alone.
     pub(crate) fn is(&self, client: &str) -> bool {
         match self {
             Self::One(one) => one == client,
@@ -140,7 +140,7 @@ impl Provider {
         let refused = |reason: &str| IdTokenError::Token(reason.to_owned());
         let token = tokens.id_token.ok_or_else(|| refused("there is none"))?;
         let token = Jws::parse(&token)?;
-        // A token for another purpose, such as signing out, is none of these.
+        // A token for another purpose, such as a logout token, is refused.
         if token.kind.as_ref().is_some_and(|kind| kind != "jwt" && kind != "jose") {
             return Err(refused("not of the type of an ID token"));
         }
@@ -159,7 +159,7 @@ impl Provider {
             name,
             email,
             email_verified,
-            // Not said, and allowed not to be: then what counts is that they have just come from there.
+            // The claim is missing and may be: the person has just come from the provider.
             auth_time: claims.auth_time.unwrap_or(claims.iat).time(),
             methods: claims.amr.iter().take(8).map(|method| visible(method, 32)).collect(),
             sid: claims.sid.map(Identifier::into_text),
@@ -182,9 +182,9 @@ impl Provider {
         let (status, error) = (answer.status().as_u16(), error_of(answer.body()));
         let reason = format!("code exchange: it answers {status} {error}");
         Err(match &*error {
-            // The provider is well; the code is forged, used, expired or of another sign-in.
+            // The provider works. The code is forged, used, expired or from another flow.
             "invalid_grant" => IdTokenError::Token(reason),
-            // Our registration there does not fit our configuration.
+            // Our registration at the provider does not match our configuration.
             "invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" => {
                 ProviderError::Unsupported(reason).into()
             }
@@ -229,7 +229,7 @@ impl Provider {
     }
 }
 
-/// The `error` of an answer (RFC 6749, section 5.2), to be shown in a log.
+/// The `error` of a response (RFC 6749, section 5.2), for the log.
 pub(crate) fn error_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Answer {
@@ -238,13 +238,13 @@ pub(crate) fn error_of(body: &[u8]) -> String {
     serde_json::from_slice::<Answer>(body).map_or_else(|_| String::new(), |answer| visible(&answer.error, 64))
 }
 
-/// An identifier a provider made up, as the database takes it.
+/// Whether the database accepts an identifier of a provider.
 pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// An address as it is or not at all: what is left of one after a correction is another one, that nobody vouches for. That
-/// its domain is put into A-labels is no correction.
+/// An email address, unchanged or not at all: a corrected address is another one, and nobody vouches for it. Only its domain
+/// is converted to A-labels.
 pub(crate) fn address(given: &str) -> Option<String> {
     Email::try_from(given).ok().filter(|_| given.trim() == given).map(|email| email.to_string())
 }

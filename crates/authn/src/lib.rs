@@ -177,7 +177,7 @@ impl Authn {
     pub async fn check_providers(&self) {
         for (key, provider) in &self.0.providers {
             match provider.metadata(&self.0.clock).await {
-                Ok(_) => tracing::info!(provider = key, "identity provider usable"),
+                Ok(_) => tracing::info!(provider = key, "identity provider ready"),
                 Err(error) => tracing::error!(provider = key, %error, "identity provider unusable"),
             }
         }

@@ -157,7 +157,7 @@ impl Authn {
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let now = self.0.clock.now();
         let Some(handle) = cookie::get(headers, COOKIE).map(hash) else {
-            tracing::warn!("sign-in: a link without the cookie of its browser");
+            tracing::warn!("link sign-in failed: no cookie from the browser that requested the link");
             return Ok(Err(SignInFailure::NotUnderWay));
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -173,7 +173,7 @@ impl Authn {
             now,
         );
         let Some(link) = link.fetch_optional(&mut *tx).await? else {
-            tracing::warn!("sign-in: no such link for this browser");
+            tracing::warn!("link sign-in failed: no such link for this browser");
             return Ok(Err(SignInFailure::NotUnderWay));
         };
         let refused = if link.locked {
@@ -184,7 +184,7 @@ impl Authn {
             Some((SignInFailure::Refused, "no links for this person any more"))
         };
         if let Some((failure, reason)) = refused {
-            tracing::warn!(reason, "sign-in with a link failed");
+            tracing::warn!(reason, "link sign-in failed");
             let target = format!("User::{}", link.user_id);
             let event =
                 Event { kind: "sign_in.failed", target, details: json!({ "provider": "link", "reason": reason }) };

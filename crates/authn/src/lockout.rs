@@ -60,7 +60,7 @@ async fn refuse_locked<M: Mode>(
     );
     let Some(free_at) = free_at.fetch_optional(&mut **tx).await? else { return Ok(()) };
     let wait = seconds((free_at - now).num_microseconds().unwrap_or_default());
-    tracing::warn!(user = %who.user, wait, "locked: too many wrong codes");
+    tracing::warn!(user = %who.user, wait, "account locked out: too many wrong codes");
     Err(Error::TooMany(wait))
 }
 

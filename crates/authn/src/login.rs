@@ -242,7 +242,7 @@ impl Authn {
         let now = self.0.clock.now();
         let answer = AuthorizationResponse::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
-            tracing::warn!(provider = %key, "sign-in: none under way for this browser and state");
+            tracing::warn!(provider = %key, "sign-in failed: no flow for this browser and state");
             return Ok(Err(SignInFailure::NotUnderWay));
         };
         let provider = self.provider(key).await?;

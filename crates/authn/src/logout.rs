@@ -11,18 +11,18 @@ use crate::{Authn, ProviderKey, SignedIn, session_cookie};
 
 const COOKIE: &str = "logout";
 
-/// A session that has ended here. As part of a response it clears what the browser holds.
+/// A session that has ended. As part of a response it clears what the browser stores.
 #[derive(Debug)]
 pub struct SignedOut {
-    /// The provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if it has one that can be reached.
+    /// The provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if it has one and responds.
     pub provider_url: Option<String>,
     state: Option<String>,
-    /// What the browser showed for its session.
+    /// The token of the session that ended.
     ended: Option<String>,
 }
 
 impl SignedOut {
-    /// There is no session to end. The browser forgets what it still holds.
+    /// There is no session to end. The browser still forgets its cookies.
     #[must_use]
     pub fn already(headers: &HeaderMap) -> Self {
         let ended = session_cookie::token_of(headers).map(str::to_owned);
@@ -39,7 +39,7 @@ impl IntoResponseParts for SignedOut {
         if let Some(ended) = &self.ended {
             session_cookie::set_ended(headers, ended);
         }
-        // Pages of the session, also those a browser would bring back by the back button.
+        // Pages of the session, including those that the back button would show.
         headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(state) = &self.state {
@@ -50,18 +50,22 @@ impl IntoResponseParts for SignedOut {
 }
 
 impl Authn {
-    /// Ends the session, then says where the provider's own session can be ended. No ID token is kept, so none is sent
-    /// as a hint; the provider asks the person.
+    /// Ends the session, and returns where the provider's session can be ended. ID tokens are not stored, so none is sent as
+    /// a hint, and the provider asks the person.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn sign_out(&self, who: &SignedIn, headers: &HeaderMap) -> Result<SignedOut, Error> {
         self.end_session(who).await?;
         let here = SignedOut::already(headers);
         let Some(provider) = self.provider_of_session(who).await? else { return Ok(here) };
-        // The session has ended; a provider that is down must not make it look as if it had not.
+        // The session has ended. A provider that is down must not hide that.
         let metadata = provider.metadata(&self.0.clock).await.ok();
         let Some(mut url) = metadata.and_then(|metadata| metadata.end_session_endpoint.clone()) else {
             return Ok(here);
         };
-        // The same for all that this browser does: one that comes back late is still ours.
+        // One state for all sign-outs of this browser, so a late one is still recognized.
         let state = Token::of_browser(headers, COOKIE)?;
         url.query_pairs_mut()
             .append_pair("client_id", &provider.config.client_id)
@@ -78,14 +82,13 @@ impl Authn {
         };
         match self.provider(&ProviderKey::of_organization(tenant)).await {
             Ok(provider) => Ok(Some(provider)),
-            // The organization has taken it away meanwhile.
+            // The organization has removed the provider.
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether somebody who arrives from the provider's sign-out started it in this browser. Nothing depends on it but
-    /// what the page says.
+    /// Whether the sign-out at the provider was started in this browser. It only affects the text of the page.
     #[must_use]
     pub fn sign_out_was_ours(headers: &HeaderMap, state: Option<&str>) -> bool {
         matches!((cookie::get(headers, COOKIE), state), (Some(ours), Some(theirs)) if ours == theirs)

@@ -114,11 +114,11 @@ where
                 .await
                 .map(|()| Self(verified, authn, context)),
             Err(LogoutTokenError::NotNow(reason)) => {
-                tracing::error!(provider = %key, %reason, "a logout token could not be verified");
+                tracing::error!(provider = %key, %reason, "logout token could not be verified");
                 Err(Error::Unavailable)
             }
             Err(LogoutTokenError::Refused(reason)) => {
-                tracing::warn!(provider = %key, reason = %visible(&reason, 300), "logout token refused");
+                tracing::warn!(provider = %key, reason = %visible(&reason, 300), "logout token rejected");
                 Err(Error::Malformed("This logout token is not acceptable."))
             }
         }

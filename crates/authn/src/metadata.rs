@@ -9,15 +9,15 @@ use crate::provider_settings::ProviderSettings;
 /// Why a provider cannot be used. The text is for the log and the audit trail.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ProviderError {
-    /// Perhaps it can in a moment.
+    /// It may work in a moment.
     #[error("{0}")]
     NotNow(String),
-    /// It lacks something, or says that our configuration is wrong: trying again changes nothing.
+    /// It lacks something, or says that our configuration is wrong. Trying again changes nothing.
     #[error("not supported: {0}")]
     Unsupported(String),
 }
 
-/// How we say to a provider which client we are (OpenID Connect Core 1.0, section 9).
+/// How we authenticate to a provider (OpenID Connect Core 1.0, section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientAuth {
     Basic,
@@ -25,8 +25,8 @@ pub(crate) enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// One that the provider announces; Basic where it announces none, which then is the default (OpenID Connect Discovery
-    /// 1.0, section 3).
+    /// A method that the provider announces. Without an announcement, Basic is the default (OpenID Connect Discovery 1.0,
+    /// section 3).
     fn of(announced: &[String]) -> Option<Self> {
         let offers = |method: &str| announced.iter().any(|one| one == method);
         if announced.is_empty() || offers("client_secret_basic") {
@@ -37,7 +37,7 @@ impl ClientAuth {
     }
 }
 
-/// What a provider says about itself, checked, and the keys it signs with.
+/// The verified metadata of a provider, with its signing keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
     pub(crate) authorization_endpoint: Url,
@@ -45,9 +45,9 @@ pub(crate) struct Metadata {
     pub(crate) jwks_uri: Url,
     pub(crate) userinfo_endpoint: Option<Url>,
     pub(crate) end_session_endpoint: Option<Url>,
-    /// Where authorization requests are pushed to first, where they have to be (RFC 9126).
+    /// Where authorization requests must be pushed first, if they must (RFC 9126).
     pub(crate) pushed_to: Option<Url>,
-    /// It promises to name itself in its answers (RFC 9207).
+    /// It promises to name itself in its responses (RFC 9207).
     pub(crate) names_issuer: bool,
     pub(crate) client_auth: ClientAuth,
     pub(crate) keys: KeySet,
@@ -78,7 +78,7 @@ struct Document {
 }
 
 impl Metadata {
-    /// Reads a discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414). Its keys are fetched after it.
+    /// Reads a discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414). Its keys are fetched afterwards.
     pub(crate) fn read(
         body: &[u8],
         issuer: &str,
@@ -113,7 +113,7 @@ impl Metadata {
         let Some(client_auth) = ClientAuth::of(&document.token_endpoint_auth_methods_supported) else {
             return lacks("it takes neither client_secret_basic nor client_secret_post");
         };
-        // What is not needed may be missing, and counts as missing where it may not be asked.
+        // Optional endpoints may be missing. One that may not be contacted counts as missing.
         let reachable = |url: Option<Url>| url.filter(|url| reach.covers(url));
         let pushed_to = reachable(document.pushed_authorization_request_endpoint);
         let must_push = settings.push_requests || document.require_pushed_authorization_requests.unwrap_or_default();
@@ -170,7 +170,7 @@ mod tests {
         ] {
             for value in [json!(null), json!(1), json!("x y"), json!({"a": 1}), json!([1, null])] {
                 let read = read(|document| document[name] = value.clone());
-                // A text stands for a list of it, and in a list of algorithms or methods is none we know.
+                // A string is accepted as a list of one. A list of algorithms or methods may have entries we do not know.
                 let said = value == json!("x y") && (name.contains("auth_methods") || name.contains("alg_values"));
                 assert_eq!(read.is_ok(), !said, "{name}: {value}: {read:?}");
             }

@@ -46,7 +46,7 @@ pub(crate) fn seconds(micros: i64) -> u64 {
 }
 
 pub(crate) fn rate_limited(quota: Quota) -> Error {
-    tracing::warn!(limit = quota.name, wait = quota.more_in, "too many tries");
+    tracing::warn!(limit = quota.name, wait = quota.more_in, "rate limit exceeded");
     Error::TooMany(quota.more_in)
 }
 

@@ -166,7 +166,7 @@ impl Authn {
             RecoveryInput::Written(code) => self.take_code(who, code, now).await?,
         };
         if !taken {
-            tracing::warn!(user = %who.user, "recovery code refused");
+            tracing::warn!(user = %who.user, "recovery code rejected");
             let target = format!("User::{}", who.user);
             Event { kind: "recovery.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
             self.fail_code_attempt(&mut tx, who, attempt).await?;

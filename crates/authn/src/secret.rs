@@ -4,10 +4,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use web::cookie;
 
-/// SHA-256 of a token. What is random needs no salt and no slow hash.
+/// SHA-256 of a token. A random value needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
 
-/// 256 random bits that prove something by being shown. They live in a cookie or an address; we keep the hash.
+/// A bearer token of 256 random bits. It lives in a cookie or an address. We store its hash.
 pub(crate) struct Token(String);
 
 impl Token {
@@ -17,8 +17,8 @@ impl Token {
         Ok(Self(base64url(&bytes)))
     }
 
-    /// The one that the browser has already as this cookie, or a new one. What several tabs do at once is told apart by
-    /// something else that they show: one cookie for all of them ends nothing that another tab has begun.
+    /// The token that the browser already has in this cookie, or a new one. All tabs share one cookie, so a tab does not end
+    /// what another one has started. Something else tells the tabs apart.
     pub(crate) fn of_browser(headers: &HeaderMap, cookie: &str) -> Result<Self, getrandom::Error> {
         match cookie::get(headers, cookie).filter(|token| is_token(token)) {
             Some(token) => Ok(Self(token.to_owned())),
@@ -26,7 +26,7 @@ impl Token {
         }
     }
 
-    /// For the cookie or the address, and nowhere else.
+    /// For the cookie or the address, and nothing else.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -137,7 +137,7 @@ impl Authn {
         );
         if ended.execute(&mut *tx).await?.rows_affected() == 1 {
             let target = format!("Session::{}", session.session);
-            tracing::warn!(session = %session.session, risk, "used from elsewhere; the session has ended");
+            tracing::warn!(session = %session.session, risk, "session ended: used from another device or network");
             let details = json!({
                 "risk_score": risk,
                 "began": { "device": session.device, "network": session.network },
@@ -168,7 +168,7 @@ impl Authn {
         if let Some(ended) = ended {
             let by = actor(context, Some(ended.user_id), Some(ended.id));
             let target = format!("Session::{}", ended.id);
-            tracing::warn!(session = %ended.id, "a replaced token was shown; the session has ended");
+            tracing::warn!(session = %ended.id, "session ended: a replaced token was reused");
             Event { kind: "session.token_reused", target, details: json!({}) }.record(&mut tx, &by).await?;
             tx.commit().await?;
         }

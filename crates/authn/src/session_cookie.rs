@@ -1,4 +1,4 @@
-//! The cookies around a session: its own, that of a session which has ended, and that of a sign-in under way.
+//! The cookies around a session: its own, that of an ended session, and that of a login flow.
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
@@ -7,15 +7,15 @@ use web::cookie::{self, SameSite};
 use crate::secret::{Token, is_token};
 
 pub(crate) const SESSION: &str = "session";
-/// Of a browser with a sign-in under way.
+/// The cookie of a browser with a login flow.
 pub(crate) const LOGIN: &str = "login";
-/// Has the token of the session that was signed out, so that a form in another tab can be kept for its person.
+/// Has the token of the session that was signed out, so a form in another tab can be deferred for its person.
 const ENDED: &str = "ended";
-/// Seconds for which it has. That is as long as a form may lie unsent in a session by default, and not so long that it is still
-/// there when somebody else comes to a shared computer on another day.
+/// Seconds for which it lasts: as long as a session may be idle by default, and short enough to be gone when somebody else
+/// uses a shared computer on another day.
 const ENDED_SECONDS: u64 = 1800;
 
-/// Gives a request the session cookie that a response sets, if it sets one.
+/// Replaces the session cookie of a request with the one that a response sets, if it sets one.
 pub(crate) fn replace(response: &HeaderMap, request: &mut HeaderMap) {
     if let Some(token) = cookie::given(response, SESSION) {
         cookie::replace(request, SESSION, token);
@@ -23,7 +23,7 @@ pub(crate) fn replace(response: &HeaderMap, request: &mut HeaderMap) {
 }
 
 pub(crate) fn set(headers: &mut HeaderMap, token: &str) {
-    // Without Max-Age: how long it lasts is for the server to say, and it ends with the browser.
+    // Without Max-Age: the server decides how long it lasts, and it ends with the browser.
     cookie::set(headers, SESSION, token, SameSite::Strict, None);
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
     cookie::remove(headers, SESSION);
 }
 
-/// The token a browser shows: 32 bytes in base64url. Anything else cannot be one of ours and is not looked up.
+/// The token of a browser: 32 bytes in base64url. Anything else cannot be ours and is not looked up.
 pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
     cookie::get(headers, SESSION).filter(|token| is_token(token))
 }
@@ -41,21 +41,21 @@ pub(crate) fn ended_token(headers: &HeaderMap) -> Option<&str> {
     cookie::get(headers, ENDED).filter(|token| is_token(token))
 }
 
-/// Has the browser forget who was signed out: somebody has signed in.
+/// Makes the browser forget the ended session, because somebody has signed in.
 pub(crate) fn forget_ended(headers: &mut HeaderMap) {
     cookie::remove(headers, ENDED);
 }
 
-/// Has the browser keep the token of a session that has ended.
+/// Makes the browser keep the token of an ended session.
 pub(crate) fn set_ended(headers: &mut HeaderMap, token: &str) {
     cookie::set(headers, ENDED, token, SameSite::Strict, Some(ENDED_SECONDS));
 }
 
-/// The cookie of a session that has just begun. Part of the response that gives it to the browser.
+/// The cookie of a new session, as part of a response.
 #[derive(Debug)]
 pub struct NewCookie {
     token: String,
-    /// The browser has nothing under way any more that its other cookie stands for.
+    /// The browser has no other login flow, so its flow cookie is removed.
     ends_login: bool,
 }
 
@@ -64,7 +64,7 @@ impl NewCookie {
         Self { token: token.reveal().to_owned(), ends_login: false }
     }
 
-    /// After a sign-in through a provider, where others may be under way in other tabs.
+    /// After a sign-in through a provider, when other tabs may have login flows.
     pub(crate) fn after_sign_in(token: &Token, others: bool) -> Self {
         Self { ends_login: !others, ..Self::of(token) }
     }

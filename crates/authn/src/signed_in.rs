@@ -10,13 +10,12 @@ use web::{Context, Error};
 use crate::secret::Hash;
 use crate::{Authn, RateLimit};
 
-/// What the forms that take nothing but a session are about, as the name of an action.
+/// The action name of forms that need nothing but a session.
 const CONFIRM_ACTION: &str = "ConfirmYourIdentity";
 
-/// Somebody with a live session, and what the session says of how they came (its [`SessionFacts`]). Nothing in it depends
-/// on an organization.
+/// A person with a live session, with the facts of that session ([`SessionFacts`]). Nothing in it depends on an organization.
 ///
-/// It cannot be made by hand, nor turned to somebody else:
+/// It cannot be constructed or changed elsewhere:
 ///
 /// ```compile_fail,E0451
 /// fn forge(who: authn::SignedIn, context: web::Context) -> authn::SignedIn {
@@ -32,7 +31,7 @@ const CONFIRM_ACTION: &str = "ConfirmYourIdentity";
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     facts: SessionFacts,
-    /// What the browser showed, to look the session up again when the request writes.
+    /// Hash of the token, to look the session up again when the request writes.
     token_hash: Hash,
     context: Context,
     risk_score: i64,
@@ -63,36 +62,36 @@ impl SignedIn {
         &self.token_hash
     }
 
-    /// How unusual this request looks for its session, 0 to 100, for policies.
+    /// How unusual this request looks for its session, 0 to 100. For policies.
     #[must_use]
     pub fn risk_score(&self) -> i64 {
         self.risk_score
     }
 
-    /// Whether what was decided about the one holds for the other: the same session, with the same proofs and risk.
+    /// Whether a decision about one also holds for the other: the same session, with the same proofs and risk.
     #[must_use]
     pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self.facts.decides_as(&other.facts) && self.risk_score == other.risk_score
     }
 
-    /// Whether they came with a link by mail.
+    /// Whether the session began with a link by email.
     #[must_use]
     pub fn is_by_link(&self) -> bool {
         self.methods.first().is_some_and(|method| method == "mail")
     }
 
-    /// Whose limits count what they do. What somebody does on an organization's word uses up nothing of theirs elsewhere.
+    /// The key of their rate limits. Sessions bonded to an organization have a limit of their own.
     pub(crate) fn limit_key(&self) -> String {
         self.sign_on.map_or_else(|| self.user.to_string(), |bond| format!("{} {bond}", self.user))
     }
 
-    /// The request they are making.
+    /// The request.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Who does what this request does, for the audit trail.
+    /// The actor of this request, for the audit trail.
     #[must_use]
     pub fn actor(&self) -> Actor {
         Actor {
@@ -107,8 +106,11 @@ impl SignedIn {
 }
 
 impl Authn {
-    /// Counts a try of somebody who is signed in, or refuses it with [`Error::TooMany`]. What they do on an organization's word
-    /// is counted by itself.
+    /// Counts an attempt of a signed-in person. Sessions bonded to an organization are counted separately.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
     pub async fn check_person_rate_limit(&self, limit: RateLimit, who: &SignedIn) -> Result<(), Error> {
         self.check_rate_limit(limit, &who.limit_key(), who.context()).await
     }

@@ -180,7 +180,7 @@ impl Authn {
             Ok(_) => Ok(()),
             Err(unusable) => {
                 let reason = web::visible(&unusable.to_string(), 300);
-                tracing::warn!(%tenant, reason, "an organization's provider is not taken");
+                tracing::warn!(%tenant, reason, "identity provider of an organization rejected");
                 Err(match unusable {
                     ProviderError::NotNow(_) => IdentityProviderProblem::Unusable,
                     ProviderError::Unsupported(lacks) => IdentityProviderProblem::Lacks(web::visible(&lacks, 300)),

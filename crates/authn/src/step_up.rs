@@ -10,18 +10,23 @@ use crate::passkeys::{PasskeyFailure, Purpose};
 use crate::secret::{Token, hash};
 use crate::{Authn, NewCookie, SignedIn, session_cookie};
 
-/// A session in which a factor has just been proved: its new cookie, and what it was proved for.
+/// The result of a step-up: the new session cookie, and the request it was for.
 #[derive(Debug)]
 pub struct StepUpOutcome {
     /// The new cookie.
     pub cookie: NewCookie,
-    /// The form that waited, taken: it is done once or never.
+    /// The deferred request, taken. It is executed once or never.
     pub deferred: Option<DeferredRequest>,
 }
 
 impl Authn {
-    /// Accepts one of the person's passkeys for this session, gives the session a new token, and takes what was kept for
-    /// it: all or nothing.
+    /// Accepts one of the person's passkeys for this session, replaces the session's token, and takes the deferred request,
+    /// all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit, [`Error::Unauthenticated`] if the session has ended. The inner error says why
+    /// the passkey is not accepted.
     pub async fn finish_step_up(
         &self,
         who: &SignedIn,
@@ -54,8 +59,8 @@ impl Authn {
         Ok(Ok(StepUpOutcome { cookie, deferred }))
     }
 
-    /// Notes a proof in the session, from where it was made, and replaces its token at once: whoever had the old one does
-    /// not get what it now may. Of two proofs that came with one token the second one finds it replaced.
+    /// Records a proof in the session, with device and network, and replaces its token at once. Somebody who has the old
+    /// token does not get the new rights. Of two proofs with one token, the second finds the token replaced.
     pub(crate) async fn record_proof(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

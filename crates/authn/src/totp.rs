@@ -168,7 +168,7 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let target = format!("Session::{}", who.session);
         if !self.take_totp(&mut tx, who, code).await? {
-            tracing::warn!(user = %who.user, "code of an authenticator app refused");
+            tracing::warn!(user = %who.user, "authenticator code rejected");
             Event { kind: "totp.refused", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
             self.fail_code_attempt(&mut tx, who, attempt).await?;
             tx.commit().await?;

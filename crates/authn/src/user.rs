@@ -9,8 +9,8 @@ use crate::id_token::ProviderIdentity;
 use crate::{AccountNotification, Authn};
 
 impl Authn {
-    /// The person behind (issuer, subject). Never found by e-mail: whoever controls an address at one provider would own
-    /// accounts of another. Name and address follow the provider.
+    /// The person of an (issuer, subject) pair. Never looked up by email address: a person who controls an address at one
+    /// provider would own accounts of another. Name and address follow the provider.
     pub(crate) async fn find_or_create_user(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -19,7 +19,7 @@ impl Authn {
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
         let (now, key) = (self.0.clock.now(), identity.name.as_deref().map(name_key));
-        // Two first sign-ins of one person in the same moment: the second waits here and finds the first one's row.
+        // If one person signs in twice for the first time, the second request waits here and finds the row of the first one.
         sqlx::query!(
             "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
             identity.issuer,
@@ -27,8 +27,8 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        // What an organization's provider says of whom another one speaks for changes nothing. Nor does what a provider
-        // could not be asked for.
+        // An organization's provider changes nothing about a person that another provider manages. A claim that could not be
+        // fetched changes nothing either.
         let known = sqlx::query!(
             r#"with before as (
                  select u.id, u.verified_email, u.locked_at from identity.users u

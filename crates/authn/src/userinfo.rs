@@ -48,7 +48,7 @@ impl Provider {
                 }
                 Err(reason) => {
                     let reason = visible(&reason, 300);
-                    tracing::warn!(issuer = self.config.issuer, reason, "userinfo could not be read");
+                    tracing::warn!(issuer = self.config.issuer, reason, "userinfo request failed");
                     known = false;
                 }
             }

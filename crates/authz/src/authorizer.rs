@@ -154,7 +154,7 @@ impl Authorizer {
         let scopes = request.principal.context.scopes.as_ref();
         let in_scope = scopes.is_none_or(|scopes| scopes.include(action));
         self.evaluate(request, action, in_scope).unwrap_or_else(|error| {
-            tracing::error!(error, action, "a policy question failed; refused");
+            tracing::error!(error, action, "policy evaluation failed; the request is refused");
             Answer { decision: Decision::Deny, policies: Vec::new() }
         })
     }

@@ -37,7 +37,7 @@ impl<'a> Viewer<'a> {
             Ok(request) if B::NAME == self.action && request.is(self.request) => Decision::Allow,
             Ok(request) => self.authorizer.decide(&request, B::NAME).decision,
             Err(error) => {
-                tracing::error!(?error, action = B::NAME, "a policy question could not be asked; not offered");
+                tracing::error!(?error, action = B::NAME, "policy evaluation failed; the action is not offered");
                 Decision::Deny
             }
         }

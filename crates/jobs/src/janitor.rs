@@ -122,9 +122,9 @@ impl Janitor {
         for row in kinds.fetch_all(&mut *tx).await? {
             let (kind, waiting, dead, late) = (row.kind, row.waiting, row.dead, row.late);
             if dead > 0 || late > 300 {
-                tracing::warn!(kind, waiting, dead, late, "jobs were given up or are late");
+                tracing::warn!(kind, waiting, dead, late, "jobs have failed or are late");
             } else {
-                tracing::info!(kind, waiting, "jobs wait");
+                tracing::info!(kind, waiting, "jobs are waiting");
             }
         }
         Ok(())
@@ -150,12 +150,12 @@ impl JobHandler for Janitor {
         for rule in &self.rules {
             match self.clean(rule, began).await {
                 Ok(0) => {}
-                Ok(deleted) => tracing::info!(table = rule.table, deleted, "old rows deleted"),
-                Err(error) => tracing::error!(%error, table = rule.table, "old rows cannot be deleted"),
+                Ok(deleted) => tracing::info!(table = rule.table, deleted, "expired rows deleted"),
+                Err(error) => tracing::error!(%error, table = rule.table, "expired rows could not be deleted"),
             }
         }
         if let Err(error) = self.report().await {
-            tracing::error!(%error, "the jobs cannot be counted");
+            tracing::error!(%error, "jobs could not be counted");
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl RunningJobs {
             None => std::future::pending().await,
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => {
-                tracing::error!(%error, "a job was not finished; it is tried again when its lease is over");
+                tracing::error!(%error, "job panicked; it will be retried when its lease expires");
                 error.id()
             }
         };
@@ -114,11 +114,11 @@ impl<W: JobHandler> KindRunner<W> {
             {
                 match queue::schedule(&self.db, &W::KIND, every).await {
                     Ok(()) => next_period = Instant::now() + SCHEDULE_INTERVAL.min(every),
-                    Err(error) => tracing::error!(%error, kind = W::KIND.name, "a job that is due again is not queued"),
+                    Err(error) => tracing::error!(%error, kind = W::KIND.name, "scheduled job could not be queued"),
                 }
             }
             if let Err(error) = self.fill().await {
-                tracing::error!(%error, kind = W::KIND.name, "the queue cannot be read");
+                tracing::error!(%error, kind = W::KIND.name, "job queue could not be read");
             }
             tokio::select! {
                 () = sleep(look) => {}
@@ -130,7 +130,7 @@ impl<W: JobHandler> KindRunner<W> {
         if timeout(SHUTDOWN_TIMEOUT, rest).await.is_err() {
             tracing::warn!(
                 kind = W::KIND.name,
-                "jobs were not finished; they are tried again when their leases are over"
+                "jobs did not finish before shutdown; they will be retried when their leases expire"
             );
         }
     }
@@ -202,18 +202,18 @@ async fn settle<W: JobHandler>(
         other => other,
     };
     match &outcome {
-        Err(Failure::Permanent(reason)) => tracing::error!(job = %taken.id, kind, reason, "a job was given up"),
-        Err(Failure::Retry(reason)) => tracing::warn!(job = %taken.id, kind, reason, "a job failed; it is tried again"),
+        Err(Failure::Permanent(reason)) => tracing::error!(job = %taken.id, kind, reason, "job failed permanently"),
+        Err(Failure::Retry(reason)) => tracing::warn!(job = %taken.id, kind, reason, "job failed; it will be retried"),
         Ok(()) | Err(Failure::Postpone(_)) => {}
     }
     for _ in 0..SETTLE_ATTEMPTS {
         match note(db, work, taken, job, &outcome).await {
             Ok(true) => return,
             Ok(false) => {
-                tracing::warn!(job = %taken.id, kind, "a job took longer than its lease; somebody else has it");
+                tracing::warn!(job = %taken.id, kind, "job lease expired; another worker has the job");
                 return;
             }
-            Err(error) => tracing::error!(%error, job = %taken.id, kind, "what became of a job is not noted"),
+            Err(error) => tracing::error!(%error, job = %taken.id, kind, "job outcome could not be stored"),
         }
         sleep(POLL_INTERVAL).await;
     }

@@ -36,7 +36,7 @@ pub async fn migrate(owner: &SecretString) -> Result<(), MigrateError> {
         match apply(owner).await {
             Err(error) if was_in_the_way(&error) => match pauses.next() {
                 Some(seconds) => {
-                    tracing::warn!(%error, seconds, "a migration waited too long for others; it is tried again");
+                    tracing::warn!(%error, seconds, "migration lock timed out; retrying");
                     tokio::time::sleep(Duration::from_secs(*seconds)).await;
                 }
                 None => return Err(error),

@@ -10,7 +10,7 @@ use crate::{Scopes, Tokens};
 /// How far the clocks of our instances may be apart.
 const SKEW: i64 = 5;
 
-/// RFC 9068. Nothing else is looked at, and anything else is refused.
+/// RFC 9068. Other members are refused.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -19,8 +19,8 @@ struct Header {
     kid: Uuid,
 }
 
-/// What an access token says, verified: it is ours, for us, and for now. Whether it was taken back is for the database to
-/// say.
+/// The verified claims of an access token: we signed it, for us, and it is valid now. Only the database knows whether it was
+/// revoked.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessToken {
@@ -46,7 +46,7 @@ pub(crate) struct Confirmation {
     pub(crate) jkt: String,
 }
 
-/// For whom a token is made.
+/// The client and subject that a token is issued to.
 pub(crate) struct TokenSubject<'a> {
     pub(crate) client: Uuid,
     pub(crate) subject: Uuid,
@@ -83,11 +83,11 @@ impl Tokens {
         Ok((jwt::sign(&key, &header, &claims)?, jti))
     }
 
-    /// What an access token says. `None` where we did not sign it, or not for us, or not for now.
+    /// Verifies an access token. `None` if we did not sign it, or it is not for us, or not valid now.
     pub async fn verify(&self, token: &str) -> Result<Option<AccessToken>, Error> {
         let now = self.0.authn.clock().now();
         let Some(unverified) = Unverified::split(token) else { return Ok(None) };
-        // SECURITY: type and algorithm are ours to say; the header only repeats them and names a key of ours.
+        // SECURITY: we choose type and algorithm. The header only repeats them and names one of our keys.
         let header = unverified.header::<Header>().filter(|header| header.typ == "at+jwt" && header.alg == "EdDSA");
         let Some(Header { kid, .. }) = header else { return Ok(None) };
         let Some(key) = self.verifying_key(kid, now).await? else { return Ok(None) };

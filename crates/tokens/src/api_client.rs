@@ -11,9 +11,9 @@ use web::{Context, Error, RateLimitKey};
 use crate::dpop::{ALGORITHMS, Proof};
 use crate::{Scopes, Tokens};
 
-/// A client of the API that may still act, and what it was given (its [`ClientFacts`]).
+/// An API client that is active, with its [`ClientFacts`].
 ///
-/// It cannot be made by hand, nor turned to another:
+/// It cannot be constructed or changed elsewhere:
 ///
 /// ```compile_fail,E0451
 /// fn forge(client: tokens::ApiClient, scopes: tokens::Scopes) -> tokens::ApiClient {
@@ -24,7 +24,7 @@ use crate::{Scopes, Tokens};
 pub struct ApiClient {
     facts: ClientFacts,
     scopes: Scopes,
-    /// What it showed, to look it up again when the request writes.
+    /// What the client presented, to look it up again when the request writes.
     presented: PresentedToken,
     since: DateTime<Utc>,
     scheme: Scheme,
@@ -40,19 +40,19 @@ impl Deref for ApiClient {
 }
 
 impl ApiClient {
-    /// What it may do, if whoever it acts as may: of what the client was given, what its token says.
+    /// The scopes of this request: those of the client, narrowed by its token. The role it acts with limits them further.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
-    /// Whether what was decided about the one holds for the other.
+    /// Whether a decision about one also holds for the other.
     #[must_use]
     pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self.facts == other.facts
     }
 
-    /// When it proved itself.
+    /// When it authenticated.
     #[must_use]
     pub fn since(&self) -> DateTime<Utc> {
         self.since
@@ -64,7 +64,7 @@ impl ApiClient {
         &self.context
     }
 
-    /// Who does what this request does, for the audit trail.
+    /// The actor of this request, for the audit trail.
     #[must_use]
     pub fn actor(&self) -> Actor {
         Actor {
@@ -78,7 +78,7 @@ impl ApiClient {
     }
 }
 
-/// How a client says who it is.
+/// How a client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Bearer,
@@ -86,10 +86,10 @@ enum Scheme {
     Signature,
 }
 
-/// What a request proves.
+/// The verified credentials of a request.
 struct Authenticated {
     presented: PresentedToken,
-    /// What the token says of them. A signature says nothing.
+    /// Organization and scopes of the token. A signature has none.
     token: Option<(TenantId, String)>,
     since: DateTime<Utc>,
     scheme: Scheme,
@@ -122,11 +122,11 @@ impl Scheme {
     }
 }
 
-/// What is not acceptable.
+/// What is wrong with the credentials.
 #[derive(Clone, Copy)]
 enum InvalidCredential {
     Token,
-    /// It is bound to a key and came without, or the other way round.
+    /// The token is bound to a key and came without a proof, or the reverse.
     Scheme,
     Proof,
 }
@@ -162,7 +162,7 @@ impl Tokens {
         unauthorized(&self.challenge(scheme, &format!(", error=\"{error}\"")), text)
     }
 
-    /// What a client is told that was not given this action, or whose token was not.
+    /// The response to a client whose scopes, or whose token's scopes, do not include an action.
     #[must_use]
     pub fn insufficient_scope(&self, client: &ApiClient, action: &'static str) -> Error {
         let error = format!(", error=\"insufficient_scope\", scope=\"{action}\"");
@@ -171,8 +171,12 @@ impl Tokens {
         Error::NotPermitted(format!("This needs the scope {action}, which the {what} does not have.").into(), challenge)
     }
 
-    /// The client behind a request, and what it may see at `scope`, or [`Error::Challenge`]. One round trip; two more
-    /// before it where a proof or signature is used up. Cookies are not looked at.
+    /// Authenticates a request of an API client, and looks up what it may access at `scope`. One round trip, and two more
+    /// before it if a proof or signature is used up. Cookies are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Challenge`] without valid credentials, [`Error::TooMany`] above a rate limit.
     pub async fn authenticate<P: Plane>(
         &self,
         parts: &mut Parts,
@@ -196,7 +200,7 @@ impl Tokens {
             scopes = scopes.within(&Scopes::stored(said.split(' ').map(str::to_owned).collect(), self.offered()));
         }
         tracing::Span::current().record("user", tracing::field::display(facts.client));
-        // All clients of one person together are no more than that person.
+        // All clients of one person together get the limit of one person.
         if let Some(user) = facts.user {
             context.check_rate_limit(RateLimitKey::ClientsOf(user.uuid(), facts.tenant.uuid()))?;
         }
@@ -204,8 +208,11 @@ impl Tokens {
         Ok((ApiClient { facts, scopes, presented, since, scheme, context }, tx, access))
     }
 
-    /// The client of a request that was let in before, as it is now, with a transaction that writes; or
-    /// [`Error::Challenge`], as for a new request. What its token says stays as it was. One round trip.
+    /// Authenticates a client again before its request writes. The scopes of its token stay as they were. One round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Challenge`], as for a new request.
     pub async fn reauthenticate<P: Plane>(
         &self,
         client: &ApiClient,
@@ -245,7 +252,8 @@ impl Tokens {
         let verified = self.verify(token).await?.ok_or_else(|| self.refuses(scheme, InvalidCredential::Token))?;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::Span::current().record("token_micros", micros);
-        // Our signature says whose token it is: it counts before anything is written, whatever has become of the client since.
+        // Our signature identifies the client. It is counted before anything is written, even if the client has since been
+        // revoked.
         context.check_rate_limit(RateLimitKey::Client(verified.client_id))?;
         match (scheme, &verified.cnf) {
             (Scheme::Bearer, None) => {}
@@ -261,7 +269,7 @@ impl Tokens {
                 }
                 tx.commit().await?;
             }
-            // RFC 9449, section 7.2: a bound token is nothing without its key, and no other token has one.
+            // RFC 9449, section 7.2: a bound token is worth nothing without its key, and only a bound token comes with one.
             (Scheme::Bearer | Scheme::Dpop | Scheme::Signature, _) => {
                 return Err(self.refuses(scheme, InvalidCredential::Scheme));
             }

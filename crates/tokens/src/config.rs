@@ -5,11 +5,11 @@ use settings::{Refusal, Rule, Setting, refusals};
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Seconds an access token is good for.
+    /// Seconds for which an access token is valid.
     pub access_seconds: u32,
-    /// Days a key signs tokens before the next one does.
+    /// Days for which a key signs tokens before the next one takes over.
     pub key_days: u32,
-    /// Requests of one client to the token endpoint in a minute.
+    /// Requests of one client to the token endpoint per minute.
     pub requests_per_minute: u32,
 }
 
@@ -34,13 +34,13 @@ pub const SETTINGS: &[Setting<Config>] = &[
     },
 ];
 
-/// What is wrong with the configuration; the application does not start.
+/// What is wrong with the configuration. The application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A lifetime that no profile starts with.
+    /// A lifetime that no profile accepts.
     #[error("{0}")]
     Lifetime(Refusal),
-    /// A limit that lets nobody in, or everybody.
+    /// A limit that refuses everybody or nobody.
     #[error("tokens.requests_per_minute: want 1 to 60000")]
     Limit,
 }

@@ -15,15 +15,15 @@ use web::Error;
 use crate::jwt::{self, Unverified};
 use crate::replay_guard;
 
-/// How old a proof may be, and how far the clock of whoever made it may be ahead.
+/// How old a proof may be, and how far ahead the clock of the client may be.
 pub const PROOF_SECONDS: i64 = 60;
-/// How long the `jti` of a proof is.
+/// Length of the `jti` of a proof.
 pub const JTI: RangeInclusive<usize> = 8..=200;
 
-/// Algorithms a proof may be made with. `Ed25519` is the name of RFC 9864 for what `EdDSA` means here.
+/// Accepted algorithms. `Ed25519` is the name in RFC 9864 for what `EdDSA` means here.
 pub const ALGORITHMS: [&str; 3] = ["ES256", "Ed25519", "EdDSA"];
 
-/// What is not known is ignored (RFC 7515, section 4), unless it says that it must be understood.
+/// Unknown members are ignored (RFC 7515, section 4), unless the header marks them as critical.
 #[derive(Deserialize)]
 struct Header {
     typ: String,
@@ -33,8 +33,8 @@ struct Header {
     _crit: (),
 }
 
-/// A public key (RFC 7517). What is not known is ignored (section 4): `WebCrypto` exports `ext` and `key_ops`. SECURITY: a
-/// private or symmetric part (RFC 7518, section 6) is refused: whoever sends it has given the key away.
+/// A public key (RFC 7517). Unknown members are ignored (section 4), because `WebCrypto` exports `ext` and `key_ops`.
+/// SECURITY: a private or symmetric part (RFC 7518, section 6) is refused, because the client has given the key away.
 #[derive(Deserialize)]
 pub(crate) struct Jwk {
     kty: String,
@@ -59,7 +59,7 @@ pub(crate) struct Jwk {
     _k: (),
 }
 
-/// A member that must not be there, whatever it holds.
+/// A member that must be absent, whatever its value.
 fn never<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
     Err(D::Error::custom("a member that must not be there"))
 }
@@ -80,8 +80,7 @@ impl Claims {
     }
 }
 
-/// A proof that whoever sends a request has a key (RFC 9449, section 4.3). That it was not used before is checked with
-/// [`Proof::take`].
+/// Proof that the client has a key (RFC 9449, section 4.3). [`Proof::take`] checks that it was not used before.
 #[derive(Debug)]
 pub(crate) struct Proof {
     /// Thumbprint of the key (RFC 7638).
@@ -90,7 +89,7 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// The one proof of a request to `url`, and for `token` where it comes with one. `Err` where it proves nothing.
+    /// The only proof of a request to `url`, for `token` if there is one. `Err` if it is not valid.
     pub(crate) fn of(
         headers: &HeaderMap,
         (method, url): (&str, &str),
@@ -105,7 +104,7 @@ impl Proof {
         verify(proof.to_str().map_err(drop)?, (method, url), token, now.timestamp()).map(Some).ok_or(())
     }
 
-    /// Uses the proof up. `false` where it was used before.
+    /// Uses up the proof. `false` if it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
         replay_guard::is_first_use(tx, ("dpop", &self.jkt, &self.jti), now + replay_guard::retention(PROOF_SECONDS))
             .await
@@ -130,7 +129,7 @@ fn verify(proof: &str, (method, url): (&str, &str), token: Option<&str>, now: i6
 }
 
 impl Jwk {
-    /// Its thumbprint (RFC 7638), if it made the signature.
+    /// The thumbprint of the key (RFC 7638), if it made the signature.
     pub(crate) fn thumbprint_if_signed(&self, alg: &str, signed: &[u8], signature: &[u8]) -> Option<String> {
         let x: [u8; 32] = jwt::decode(&self.x)?.try_into().ok()?;
         let members = match (alg, &*self.kty, &*self.crv, &self.y) {
@@ -147,12 +146,12 @@ impl Jwk {
             }
             _ => return None,
         };
-        // In alphabetical order, as `json!` keeps them: RFC 7638, section 3.
+        // In alphabetical order, which `json!` keeps: RFC 7638, section 3.
         Some(jwt::encode(&Sha256::digest(members.to_string())))
     }
 }
 
-/// Without query and fragment, in normal form: RFC 9449, section 4.3.
+/// Without query and fragment, normalized: RFC 9449, section 4.3.
 fn address_of(text: &str) -> Option<Url> {
     let mut url = Url::parse(text).ok()?;
     url.set_query(None);

@@ -17,12 +17,12 @@ use crate::secret::{self, Hash};
 use crate::{Scopes, Tokens};
 use authn::RateLimit;
 
-/// What a client asks the token endpoint for.
+/// What a client requests from the token endpoint.
 #[derive(Debug)]
 pub enum Grant {
-    /// A first token, for these of its scopes or for all.
+    /// A first token, with these scopes or with all of the client.
     ClientCredentials(Option<String>),
-    /// Another one for a refresh token, for these of its scopes or for all.
+    /// A new token for a refresh token, with these scopes or with all.
     RefreshToken(SecretString, Option<String>),
 }
 
@@ -36,12 +36,12 @@ pub struct TokenResponse {
     refresh_token: String,
 }
 
-/// Why there is no token.
+/// Why no token is issued.
 #[derive(Debug)]
 pub enum TokenError {
-    /// The code of RFC 6749, section 5.2 or RFC 9449, section 5, and a sentence for whoever writes the client.
+    /// An error code of RFC 6749, section 5.2 or RFC 9449, section 5, and a sentence for the developer of the client.
     Oauth(&'static str, &'static str),
-    /// It is not for the client to mend.
+    /// An error that is not about the OAuth request.
     Web(Error),
 }
 
@@ -68,12 +68,12 @@ const INVALID_DPOP_PROOF: TokenError =
 
 /// Wrong secrets for one client from one network.
 const WRONG_SECRET_LIMIT: RateLimit = RateLimit { name: "api client", burst: 20, period: Duration::seconds(3) };
-/// Refusals of one client, from one network and for one reason, that are recorded: who is refused all the time fills no
-/// trail, and hides nothing else.
+/// Refusals that are recorded for one client, network and reason. A client that is refused all the time does not fill the
+/// audit trail or hide anything in it.
 const RECORDED_REFUSALS_LIMIT: RateLimit =
     RateLimit { name: "api client refused", burst: 3, period: Duration::hours(1) };
 
-/// A client that has shown its secret.
+/// A client that has authenticated with its secret.
 struct AuthenticatedClient {
     id: Uuid,
     tenant: TenantId,
@@ -82,7 +82,7 @@ struct AuthenticatedClient {
     dpop: bool,
     version: i32,
     ends_at: DateTime<Utc>,
-    /// Its secret may last as long as any.
+    /// Its secret has the maximum lifetime.
     longest: bool,
 }
 
@@ -92,7 +92,7 @@ impl AuthenticatedClient {
     }
 }
 
-/// The client, as policies name it.
+/// The client as an entity of the policies.
 fn target(client: Uuid) -> String {
     format!("ApiClient::\"{client}\"")
 }
@@ -102,8 +102,8 @@ fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
     Actor { user, session: None, client: Some(client), elevation: None, request: context.request, network }
 }
 
-/// One half of what stands in the header: encoded as a form (RFC 6749, section 2.3.1 and appendix B). Ids and secrets of ours
-/// hold no character that means something there, so what was sent without encoding reads the same.
+/// Decodes one half of the `Authorization` header, which is form-encoded (RFC 6749, section 2.3.1 and appendix B). Our ids
+/// and secrets contain no reserved characters, so an unencoded half decodes to itself.
 fn decoded(half: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(half.as_bytes());
     match (pairs.next(), pairs.next()) {
@@ -112,7 +112,7 @@ fn decoded(half: &str) -> Option<String> {
     }
 }
 
-/// The id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1).
+/// Id and secret of a client, from the header or from the form, but not from both (RFC 6749, section 2.3.1).
 fn credentials(
     headers: &HeaderMap,
     form: (Option<String>, Option<SecretString>),
@@ -140,7 +140,7 @@ fn credentials(
     }
 }
 
-/// The scopes that a request names: a set, in any order (RFC 6749, section 3.3).
+/// The requested scopes: a set, in any order (RFC 6749, section 3.3).
 fn parsed(wanted: &str, offered: &'static [&'static str]) -> Option<Scopes> {
     let mut names: Vec<&str> = wanted.split(' ').filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
@@ -149,12 +149,11 @@ fn parsed(wanted: &str, offered: &'static [&'static str]) -> Option<Scopes> {
 }
 
 impl Tokens {
-    /// The client that shows its secret, however old that is.
+    /// Authenticates a client by its secret, however old the secret is.
     ///
-    /// What is counted is counted for who has shown something: requests for the client whose secret is right, wrong secrets
-    /// for the client they are for and the network they come from. After those no further secret is compared, not even the
-    /// right one. Requests for no client of ours are counted for nobody: they cost one look-up, and there is nothing to
-    /// guess.
+    /// Only authenticated callers are counted: a request with the right secret counts for the client, a wrong secret for the
+    /// client and the network it comes from. Once that limit is used up, no further secret is compared, not even the right
+    /// one. A request for an unknown client counts for nobody: it costs one look-up, and there is nothing to guess.
     async fn authenticate_client(
         &self,
         headers: &HeaderMap,
@@ -176,7 +175,7 @@ impl Tokens {
         let period = Duration::milliseconds(60_000 / i64::from(per_minute));
         let requests = RateLimit { name: "token endpoint", burst: per_minute, period };
         self.0.authn.check_rate_limit(requests, &id.to_string(), context).await?;
-        // Once more, in the transaction of what is done.
+        // Look the client up again, in the transaction of the request.
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         match self.shown(&mut tx, id, &secret).await? {
             Some(Ok(client)) => Ok((client, tx)),
@@ -184,7 +183,7 @@ impl Tokens {
         }
     }
 
-    /// The client, if the secret is its own; otherwise whose it is. `None` where there is none.
+    /// The client if the secret is right. Otherwise its organization and member, or `None` if there is no such client.
     async fn shown<M: Mode>(
         &self,
         tx: &mut Tx<M, Identity>,
@@ -215,7 +214,11 @@ impl Tokens {
         })))
     }
 
-    /// Gives a client what it asks for (RFC 6749, sections 4.4 and 6).
+    /// Issues tokens (RFC 6749, sections 4.4 and 6).
+    ///
+    /// # Errors
+    ///
+    /// The client is unknown, its secret is wrong or has expired, or it may not have what it requests.
     pub async fn issue(
         &self,
         headers: &HeaderMap,
@@ -293,10 +296,10 @@ impl Tokens {
                     let event = Event { kind: "api_token.reused", target, details };
                     event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
                     tx.commit().await?;
-                    tracing::warn!(client = %client.id, "a refresh token was used twice; its family has ended");
+                    tracing::warn!(client = %client.id, "refresh token reused; token family revoked");
                     return Err(INVALID_GRANT);
                 };
-                // Only this access token has fewer: the refresh token goes on with all of them (RFC 6749, section 6).
+                // Only this access token has fewer scopes. The refresh token keeps all of them (RFC 6749, section 6).
                 ("refresh_token", (rotated.0, self.wanted(wanted.as_deref(), rotated.1)?, rotated.2))
             }
         };
@@ -317,7 +320,7 @@ impl Tokens {
         })
     }
 
-    /// Those of the scopes that were given that a request wants.
+    /// The requested scopes, which must be among the given ones.
     fn wanted(&self, wanted: Option<&str>, given: Scopes) -> Result<Scopes, TokenError> {
         let Some(wanted) = wanted else { return Ok(given) };
         let all_given = |wanted: &Scopes| wanted.names().iter().all(|name| given.include(name));
@@ -352,7 +355,7 @@ impl Tokens {
         Ok((family, scopes, token))
     }
 
-    /// `None` where the token was used before: its family has ended.
+    /// `None` if the token was used before. Its family is then revoked.
     async fn rotate(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -361,7 +364,7 @@ impl Tokens {
         jkt: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Uuid, Scopes, Token)>, TokenError> {
-        // Locked, so that of several at once each sees what the one before it did.
+        // Locked, so parallel requests see what the one before them did.
         let family = sqlx::query!(
             "select f.id, f.scopes, f.jkt from identity.token_families f
               where f.id = (select family_id from identity.refresh_tokens where token_hash = $1)
@@ -386,8 +389,12 @@ impl Tokens {
         }
     }
 
-    /// Takes back a token of the client that shows its secret (RFC 7009): a refresh token with all that came of it, an
-    /// access token alone. What is none of its own is left alone, and the answer is the same.
+    /// Revokes a token of the authenticated client (RFC 7009): a refresh token with its whole family, or one access token. A
+    /// token of another client stays valid, and the response is the same.
+    ///
+    /// # Errors
+    ///
+    /// The client is unknown or its secret is wrong.
     pub async fn revoke(
         &self,
         headers: &HeaderMap,
@@ -396,7 +403,7 @@ impl Tokens {
         context: &Context,
     ) -> Result<(), TokenError> {
         let now = self.0.authn.clock().now();
-        // Before there is a transaction: the list of keys may have to be read.
+        // Before the transaction, because the key list may have to be read.
         let access = self.verify(token.expose_secret()).await?;
         let (client, mut tx) = self.authenticate_client(headers, client, context).await?;
         let ended = sqlx::query_scalar!(

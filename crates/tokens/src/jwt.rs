@@ -1,4 +1,4 @@
-//! The part of JWS (RFC 7515) that is needed here: compact, Ed25519, and nothing that a token could choose.
+//! The subset of JWS (RFC 7515) that is needed here: compact serialization, Ed25519, and no choices for the token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,12 +6,12 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Longest token that is looked at.
+/// Longest token that is parsed.
 const MAX_LENGTH: usize = 4096;
 
-/// A token whose signature nobody has looked at yet.
+/// A token whose signature is not verified yet.
 pub(crate) struct Unverified<'a> {
-    /// What is signed.
+    /// The signed part.
     pub(crate) signed: &'a str,
     pub(crate) signature: [u8; 64],
     header: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Three parts in canonical base64url, and nothing after them.
+    /// Parses three parts in canonical base64url, with nothing after them.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
         if token.len() > MAX_LENGTH {
             return None;
@@ -30,12 +30,12 @@ impl<'a> Unverified<'a> {
         Some(Self { signed, signature, header: decode(header)?, payload: decode(payload)? })
     }
 
-    /// The header: it only selects the key.
+    /// The header, which only selects the key.
     pub(crate) fn header<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.header).ok()
     }
 
-    /// What it claims, for whoever has verified the signature.
+    /// The claims. Call it only after the signature is verified.
     pub(crate) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.payload).ok()
     }
@@ -51,7 +51,7 @@ pub(crate) fn sign(
     Ok(format!("{signed}.{signature}"))
 }
 
-/// Whether the key signed it (RFC 8032), by the strict rules: of one text each key has made one signature.
+/// Verifies the signature by the strict rules of RFC 8032, by which each key has one signature for a text.
 pub(crate) fn is_signed(key: &VerifyingKey, signed: &[u8], signature: &[u8]) -> bool {
     Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok())
 }

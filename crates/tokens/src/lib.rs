@@ -1,8 +1,8 @@
-//! An access token is accepted only if we signed it, for us and for now, and nobody took it back.
+//! An access token is accepted only if we signed it, for us, it is valid now, and it was not revoked.
 //!
-//! A client of the API proves itself with a secret at the token endpoint ([`Tokens::issue`]) and is then known by access
-//! tokens of a few minutes, bound to a key of its own where it proves one (`DPoP`), and by refresh tokens that each work
-//! once; or it signs every request with its secret. Either way a request yields an [`ApiClient`].
+//! An API client authenticates with its secret at the token endpoint ([`Tokens::issue`]). It then uses access tokens that
+//! live for a few minutes, bound to a key if the client proves one (`DPoP`), and refresh tokens that work once. Alternatively
+//! it signs every request with its secret. Either way, the request yields an [`ApiClient`].
 
 mod access;
 mod api_client;
@@ -36,7 +36,7 @@ pub use signed::SignedExample;
 
 use signing_keys::VerifyingKeys;
 
-/// How long what is here is kept. Refresh tokens go with their family.
+/// Retention of the rows of this crate. Refresh tokens are deleted with their family.
 pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("identity.token_families", "id", "expires_at", HOUR),
     retention_rule!("identity.revoked_tokens", "jti", "expires_at", HOUR),
@@ -44,7 +44,7 @@ pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("identity.signing_keys", "id", "published_until", HOUR),
 ];
 
-/// Where clients of the API are known and get their tokens. Cheap to clone.
+/// Authenticates API clients and issues their tokens. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tokens(Arc<Inner>);
 
@@ -60,7 +60,12 @@ struct Inner {
 }
 
 impl Tokens {
-    /// Checks the configuration. `offered` are the actions that clients can be given, for as long as the process lives.
+    /// Checks the configuration. `offered` are the actions that clients may be given. They stay in memory for the life of the
+    /// process.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of its range.
     pub fn new(
         config: Config,
         public_url: &str,
@@ -74,26 +79,26 @@ impl Tokens {
         Ok(Self(Arc::new(Inner { db, authn, keys, ring, config, issuer, offered: offered.leak() })))
     }
 
-    /// Who issues tokens: our own origin.
+    /// The issuer of tokens: our own origin.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.0.issuer
     }
 
-    /// Whom access tokens are for: the API below this address.
+    /// The audience of access tokens: the API below this address.
     #[must_use]
     pub fn audience(&self) -> String {
         format!("{}{}", self.0.issuer, self.0.authn.addresses().api)
     }
 
-    /// Host, and port where it is not that of the scheme: what `@authority` is (RFC 9421, section 2.2.3) in a request that is
-    /// meant for us, whatever a proxy makes of `Host`.
+    /// Host, and port if it is not the default: the `@authority` (RFC 9421, section 2.2.3) of a request to us, whatever a
+    /// proxy does to `Host`.
     #[must_use]
     pub fn authority(&self) -> String {
         url::Url::parse(&self.0.issuer).map_or_else(|_| String::new(), |url| url.authority().to_owned())
     }
 
-    /// The actions that clients can be given.
+    /// The actions that clients may be given.
     #[must_use]
     pub fn offered(&self) -> &'static [&'static str] {
         self.0.offered

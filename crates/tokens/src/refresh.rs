@@ -6,25 +6,25 @@ use web::Error;
 use crate::secret::{self, Hash};
 use secrecy::zeroize::Zeroizing;
 
-/// Refresh tokens of one family, which are all kept: one every quarter of an hour for as long as a secret lasts are fewer.
+/// Most refresh tokens of one family. All are stored. One every 15 minutes, for the life of a secret, makes fewer.
 const MOST: i32 = 10_000;
-/// How long a refresh token is good for.
+/// How long a refresh token is valid.
 pub(crate) const LIFETIME: Duration = Duration::hours(24);
-/// How long after its use one may come again because the answer was lost.
+/// How long after its use a token may be used again, because the response was lost.
 const GRACE: Duration = Duration::minutes(1);
 
-/// What became of a refresh token that was shown.
+/// The result of presenting a refresh token.
 pub(crate) enum Rotation {
-    /// It was good for once, and this is the next one.
+    /// It was valid, and this is the next one.
     Next(Zeroizing<String>),
-    /// It was used before by somebody who had the next one. The family has ended.
+    /// It was used before by a client that had the next one. The family is revoked.
     Reused,
-    /// It is none, has expired, or its family is full.
+    /// It is unknown, has expired, or its family is full.
     Nothing,
 }
 
-/// The first refresh token of a family, or one that follows another. Those before stay as long as the family does, so that
-/// one that comes again is known: a family ends with the secret it was begun with, after 90 days at the latest.
+/// The first refresh token of a family, or the one after another. Earlier tokens stay as long as the family, so their reuse
+/// is detected. A family ends with the secret it began with, after 90 days at the latest.
 pub(crate) async fn new(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
@@ -51,10 +51,10 @@ pub(crate) async fn new(
     Ok(token)
 }
 
-/// Uses up a refresh token of the family, whose row the transaction has locked.
+/// Uses up a refresh token. The transaction must have locked the row of its family.
 ///
-/// The one before the last works once more within a minute, as long as the last was never used: its answer was lost. The
-/// last one is then worth nothing, and whoever shows it shows that two have the same.
+/// The token before the last one works once more within a minute, if the last one was never used: its response was lost. The
+/// last one is then worth nothing. If somebody presents it, two clients have the same tokens.
 pub(crate) async fn rotate(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,

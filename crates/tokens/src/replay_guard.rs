@@ -3,13 +3,13 @@ use sha2::{Digest, Sha256};
 use tenancy::{Identity, Tx, Write};
 use web::Error;
 
-/// How long something is remembered whose time may be `skew` seconds from ours: as long as it could be taken again, and as
-/// much longer as the clocks of our instances may be apart.
+/// How long to remember a value whose time may be `skew` seconds from ours: as long as it could be accepted again, plus the
+/// difference between the clocks of our instances.
 pub(crate) fn retention(skew: i64) -> Duration {
     Duration::seconds(3 * skew)
 }
 
-/// Notes that `value` was seen of `whose`. `false` where it was seen before: of two at once, one is the first.
+/// Registers a value. `false` if it was seen before. Of two parallel requests, one is the first.
 pub(crate) async fn is_first_use(
     tx: &mut Tx<Write, Identity>,
     (what, whose, value): (&str, &str, &str),

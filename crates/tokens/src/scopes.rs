@@ -1,4 +1,4 @@
-/// The actions that a client was given. There is no word for all of them.
+/// The actions that a client was given. There is no wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scopes {
     held: Vec<String>,
@@ -6,7 +6,7 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// Those named, if each is offered and named once.
+    /// The named scopes, if each is offered and named once.
     #[must_use]
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>, offered: &'static [&'static str]) -> Option<Self> {
         let mut held: Vec<String> = Vec::new();
@@ -19,24 +19,24 @@ impl Scopes {
         (!held.is_empty()).then_some(Self { held, offered })
     }
 
-    /// What is stored, as far as it is still offered.
+    /// The stored scopes that are still offered.
     pub(crate) fn stored(held: Vec<String>, offered: &'static [&'static str]) -> Self {
         Self { held: held.into_iter().filter(|name| offered.contains(&name.as_str())).collect(), offered }
     }
 
-    /// Only those that `others` have as well.
+    /// Only those that `others` have too.
     pub(crate) fn within(mut self, others: &Self) -> Self {
         self.held.retain(|name| others.include(name));
         self
     }
 
-    /// Whether the action is one of them.
+    /// Whether the action is among them.
     #[must_use]
     pub fn include(&self, action: &str) -> bool {
         self.held.iter().any(|name| name == action)
     }
 
-    /// Whether any client could be given this action.
+    /// Whether the action can be given to clients at all.
     #[must_use]
     pub fn are_offered(&self, action: &str) -> bool {
         self.offered.contains(&action)

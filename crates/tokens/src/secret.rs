@@ -9,15 +9,15 @@ use web::Error;
 
 use crate::Tokens;
 
-/// Age at which no secret of a client is taken any more.
+/// Longest lifetime of a client secret.
 pub(crate) const MAX_AGE: Duration = Duration::days(90);
 
-/// SHA-256 of a token. What is random needs no salt and no slow hash.
+/// SHA-256 of a token. A random value needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
 
 /// A new secret of a client.
 pub struct NewSecret {
-    /// For the page that answers, and nowhere after it.
+    /// For the page that shows it once.
     pub shown: Zeroizing<String>,
     /// For the row of the client.
     pub stored: Vec<u8>,
@@ -33,19 +33,23 @@ pub(crate) fn hash(text: &str) -> Hash {
     Sha256::digest(text).into()
 }
 
-/// Where the secret of a client that signs is sealed.
+/// The context in which the secret of a signing client is encrypted.
 pub(crate) fn encryption_context(client: Uuid) -> EncryptionContext {
     EncryptionContext { column: Column::ApiClient, row: client }
 }
 
-/// When a secret ends that was made at `since` and is taken for so many days.
+/// When a secret expires that was created at `since` with a lifetime of so many days.
 #[must_use]
 pub fn ends_at(since: DateTime<Utc>, days: i32) -> DateTime<Utc> {
     since + Duration::days(days.into()).min(MAX_AGE)
 }
 
 impl Tokens {
-    /// A secret of 256 random bits for a client: kept as a hash, or sealed for one that signs.
+    /// Generates a secret of 256 random bits. It is stored as a hash, or encrypted for a client that signs.
+    ///
+    /// # Errors
+    ///
+    /// The system has no randomness.
     pub fn new_secret(&self, client: Uuid, signs: bool) -> Result<NewSecret, Error> {
         let shown = random()?;
         let stored = if signs {

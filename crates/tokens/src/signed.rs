@@ -1,6 +1,6 @@
-//! Requests that a client signs with its secret: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, and no more of it
-//! than that. Covered are the method, the authority, the path, the query where there is one, and the digest of the body
-//! (RFC 9530) where there is one; a signature is good for a minute, and once.
+//! Requests that a client signs with its secret: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, and nothing else of
+//! that standard. A signature covers the method, the authority, the path, the query if there is one, and the digest of the
+//! body (RFC 9530) if there is one. It is valid for a minute, and once.
 
 use std::ops::RangeInclusive;
 
@@ -21,18 +21,18 @@ use crate::{Tokens, replay_guard, secret};
 const SKEW: i64 = 60;
 const MAX_LENGTH: usize = 1024;
 const ALGORITHM: &str = "hmac-sha256";
-/// How long a nonce is.
+/// Length of a nonce.
 const NONCE: RangeInclusive<usize> = 16..=100;
 
-/// What a signature covers, in any order, and nothing else.
+/// The components that a signature must cover, in any order, and no others.
 fn covered(query: bool, body: bool) -> impl Iterator<Item = &'static str> {
     let always = ["@method", "@authority", "@path"].into_iter();
     always.chain(query.then_some("@query")).chain(body.then_some("content-digest"))
 }
 
-/// A signature nobody has verified yet.
+/// A parsed signature that is not verified yet.
 struct ParsedSignature<'a> {
-    /// The list of components with its parameters, as it was sent: the last line of what is signed.
+    /// The component list with its parameters, as sent: the last line of the signature base.
     params: &'a str,
     components: Vec<&'a str>,
     created: i64,
@@ -41,7 +41,7 @@ struct ParsedSignature<'a> {
     mac: Vec<u8>,
 }
 
-/// One value of a header that must not be there twice.
+/// The value of a header that must not be repeated.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -80,7 +80,7 @@ impl<'a> ParsedSignature<'a> {
         (alg? == ALGORITHM).then_some(Self { params, components, created: created?, nonce, client: client?, mac })
     }
 
-    /// What must be signed of this request to `authority`, or `None` where less or something else is.
+    /// The signature base of this request to `authority`. `None` if the signature covers less or something else.
     fn base(&self, parts: &Parts, authority: &str) -> Option<String> {
         let wanted: Vec<_> = covered(parts.uri.query().is_some(), has_body(parts)).collect();
         let covers = |wanted: &&&str| self.components.iter().filter(|given| given == wanted).count() == 1;
@@ -124,7 +124,7 @@ fn quoted(text: &str) -> Option<&str> {
     inside.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\').then_some(inside)
 }
 
-/// A body may come: whoever reads it must find the one that was signed.
+/// A body may follow. The handler must get the one that was signed.
 fn has_body(parts: &Parts) -> bool {
     let length = parts.headers.get(header::CONTENT_LENGTH);
     !matches!(parts.method, Method::GET | Method::DELETE)
@@ -132,8 +132,8 @@ fn has_body(parts: &Parts) -> bool {
         || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// A request that somebody else's client would sign, with everything on the way to its signature: for the page that explains
-/// it. Made with what checks signatures, so it cannot say anything else.
+/// An example of a signed request, with every step, for the page that explains it. It is made with the code that verifies
+/// signatures, so it is always right.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each field is what the page shows under that name")]
 pub struct SignedExample {
@@ -146,16 +146,20 @@ pub struct SignedExample {
     pub base: String,
     pub input: String,
     pub signature: String,
-    /// All that can be covered.
+    /// All components that can be covered.
     pub components: Vec<&'static str>,
     pub algorithm: &'static str,
     pub nonce_lengths: String,
-    /// How long a signature is good for.
+    /// How long a signature is valid.
     pub seconds: i64,
 }
 
 impl Tokens {
-    /// A request signed at this moment, by a client that does not exist.
+    /// Signs an example request of a client that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// The key is not usable, which does not happen.
     pub fn signed_example(&self, now: DateTime<Utc>) -> Result<SignedExample, Error> {
         let (method, body) = ("POST", "{\"name\":\"Ada Lovelace\"}");
         let secret = "an-example-secret-that-nobody-has-0123456789";
@@ -201,8 +205,8 @@ fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {
 }
 
 impl Tokens {
-    /// The client that signed the request, with the secret that it has now, a moment ago and never before. `None` where
-    /// nobody did.
+    /// The client that signed the request with its current secret, within the last minute and for the first time. `None` if
+    /// there is no such client.
     pub(crate) async fn signer(
         &self,
         parts: &mut Parts,

@@ -12,16 +12,16 @@ use web::Error;
 
 use crate::{Tokens, jwt};
 
-/// A key is published this long before it signs, for whoever keeps a copy of the list.
+/// A key is published this long before it signs, for clients that cache the list.
 const OVERLAP: Duration = Duration::days(1);
-/// How old our own copy of the list gets.
+/// How old our own copy of the list may get.
 const CACHE_AGE: Duration = Duration::seconds(60);
-/// For a key that is not in it, the list is read anew, but not more often: anybody can name any key.
+/// For an unknown key the list is read again, but not more often than this, because anybody can name any key.
 const MIN_REFRESH_INTERVAL: Duration = Duration::seconds(10);
-/// Clocks that are off, and tokens that are on their way.
+/// For clocks that differ, and tokens in flight.
 const CLOCK_SKEW: Duration = Duration::seconds(60);
 
-/// The public keys, as they were read last.
+/// The public keys, as last read.
 #[derive(Debug, Default)]
 pub(crate) struct VerifyingKeys {
     known: RwLock<Arc<CachedKeys>>,
@@ -54,7 +54,7 @@ impl VerifyingKeys {
 }
 
 impl Tokens {
-    /// The key of this id, if it is published.
+    /// The key with this id, if it is published.
     pub(crate) async fn verifying_key(&self, id: Uuid, now: DateTime<Utc>) -> Result<Option<VerifyingKey>, Error> {
         let find =
             |known: &CachedKeys| known.keys.iter().find(|key| key.id == id && key.until > now).map(|key| key.key);
@@ -67,7 +67,7 @@ impl Tokens {
         Ok(find(&*self.read_keys(age, now).await?))
     }
 
-    /// Reads the list, unless somebody else just has.
+    /// Reads the list, unless another request has just done so.
     async fn read_keys(&self, age: Duration, now: DateTime<Utc>) -> Result<Arc<CachedKeys>, Error> {
         let _one_at_a_time = self.0.ring.reading.lock().await;
         let known = self.0.ring.known();
@@ -90,6 +90,10 @@ impl Tokens {
     }
 
     /// The published keys as a JSON Web Key Set (RFC 7517).
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn key_set(&self) -> Result<Value, Error> {
         let now = self.0.authn.clock().now();
         let known = self.read_keys(MIN_REFRESH_INTERVAL, now).await?;
@@ -99,7 +103,7 @@ impl Tokens {
         Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
     }
 
-    /// The key that signs now. Sees to it that the next one is published before it is needed.
+    /// The key that signs now. Makes sure that the next key is published before it is needed.
     pub(crate) async fn signing_key(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -109,7 +113,7 @@ impl Tokens {
         if let (Some(signing), true) = (signing, last.is_some_and(|last| last - now > OVERLAP)) {
             return Ok(signing);
         }
-        // Of several that find this, one makes the key.
+        // Of several requests that find this, one creates the key.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended('identity.signing_keys', 0))")
             .execute(&mut **tx)
             .await?;
@@ -120,12 +124,12 @@ impl Tokens {
                 self.new_key(tx, last).await?;
                 Ok(signing)
             }
-            // None yet, or none that opens: the key it was sealed with is gone.
+            // There is no key yet, or none that decrypts because its encryption key is gone.
             _ => self.new_key(tx, now).await,
         }
     }
 
-    /// The key that signs now, and until when there is one.
+    /// The key that signs now, and when the last key ends.
     async fn stored_keys(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -137,10 +141,10 @@ impl Tokens {
         );
         let rows = rows.fetch_all(&mut **tx).await?;
         let last = rows.last().map(|row| row.signs_until);
-        // The oldest that still signs: everybody has seen it longest.
+        // The oldest key that still signs, because it has been published longest.
         let signing = rows.iter().filter(|row| row.signs_from <= now).find_map(|row| {
             let opened = self.0.keys.decrypt(encryption_context(row.id), &row.private).inspect_err(|error| {
-                tracing::error!(%error, key = %row.id, "a signing key is not used any more");
+                tracing::error!(%error, key = %row.id, "signing key could not be decrypted");
             });
             Some((row.id, SigningKey::try_from(&opened.ok()?[..]).ok()?))
         });
@@ -167,7 +171,7 @@ impl Tokens {
         )
         .execute(&mut **tx)
         .await?;
-        tracing::info!(key = %id, %from, %until, "a new key for access tokens");
+        tracing::info!(key = %id, %from, %until, "signing key created");
         Ok((id, key))
     }
 }

@@ -81,7 +81,7 @@ impl Proxies {
                     tracing::warn!(
                         proxies = self.count,
                         entries = entries.len(),
-                        "X-Forwarded-For has fewer entries than http.proxies; the address of the connection counts instead"
+                        "X-Forwarded-For has fewer entries than http.proxies; using the address of the connection"
                     );
                 });
             }
@@ -92,7 +92,7 @@ impl Proxies {
             self.unreadable.call_once(|| {
                 tracing::warn!(
                     entry = %visible(&String::from_utf8_lossy(entry), 64),
-                    "an entry of X-Forwarded-For is no address; the address of the connection counts instead"
+                    "X-Forwarded-For has an entry that is not an address; using the address of the connection"
                 );
             });
         }

@@ -88,7 +88,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         },
         Err(error) => {
             // Without randomness nothing here is safe; nothing is served.
-            tracing::error!(%error, "no randomness");
+            tracing::error!(%error, "system randomness unavailable");
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
@@ -131,7 +131,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         status = response.status().as_u16(),
         micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
         network = context.client.network,
-        "answered"
+        "request completed"
     );
     response
 }
@@ -160,7 +160,7 @@ impl Edge {
             Ok::<_, Error>(next.run(request).await)
         };
         let answer = tokio::time::timeout(self.limits.request_time, answer).await.unwrap_or_else(|_| {
-            tracing::error!("took longer than a request may");
+            tracing::error!("request timed out");
             Err(Error::Unavailable)
         });
         answer.unwrap_or_else(IntoResponse::into_response)

@@ -66,8 +66,8 @@ pub struct Person {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct OrganizationShell {
-    pub organization: String,
-    pub organization_url: String,
+    pub name: String,
+    pub url: String,
     pub role: String,
     pub workspace_name: Option<String>,
     pub banners: Vec<Banner>,

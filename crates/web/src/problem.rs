@@ -102,7 +102,7 @@ pub(crate) fn render(
                     text,
                     request_id: context.request.to_string(),
                     link_url: "/".to_owned(),
-                    link_label: "Back to the start",
+                    link_label: "Go to your organizations",
                 };
                 let signed_out = matches!(error, Some(Error::Unauthenticated));
                 Page(if signed_out { page.of_signed_out(info, addresses) } else { page }).into_response()
@@ -186,7 +186,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::UNAUTHORIZED => ("Please sign in", "This needs a session. Sign in and try again."),
         // Nothing of ours said so: it was refused before a handler was asked.
         StatusCode::FORBIDDEN => ("Not allowed", "The request came from another site."),
-        StatusCode::NOT_FOUND => ("Not found", "There is nothing here, or nothing you have access to."),
+        StatusCode::NOT_FOUND => ("Page not found", "It may have moved, or you may not have access."),
         StatusCode::METHOD_NOT_ALLOWED => ("Not possible here", "This address does not take requests of this kind."),
         StatusCode::REQUEST_TIMEOUT => ("Too slow", "The request took too long to arrive. Please try again."),
         StatusCode::CONFLICT => ("It has changed in the meantime", "Reload the page and try again."),
@@ -201,7 +201,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         StatusCode::UNPROCESSABLE_ENTITY => {
             ("Please check what you entered", "The fields sent are not the fields expected.")
         }
-        StatusCode::TOO_MANY_REQUESTS => ("Too many requests", "The wait is the same whatever you entered."),
+        StatusCode::TOO_MANY_REQUESTS => ("Too many attempts", "Please wait a moment."),
         StatusCode::SERVICE_UNAVAILABLE => (
             "Too busy at the moment",
             "Please try again in a few seconds. If you were saving, look first whether it is there.",
@@ -227,9 +227,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             "Many come from your network",
             format!("Do the work that is asked for, or try again in {}.", format_duration(work.wait)),
         ),
-        Some(Error::TooMany(seconds)) => {
-            (heading, format!("You can try again in {}. {text}", format_duration(*seconds)))
-        }
+        Some(Error::TooMany(seconds)) => (heading, format!("Try again in {}.", format_duration(*seconds))),
         _ => (heading, text.to_owned()),
     }
 }

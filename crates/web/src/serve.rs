@@ -206,7 +206,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone before it was taken: give others time to end.
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -214,7 +214,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         // Behind proxies everybody comes from them.
         let network = if behind_proxies { "proxies".into() } else { client::network(peer.ip()).into() };
         let Some(mut open) = connections.open(network) else {
-            tracing::debug!("a connection of a network that has enough of them, all at work, was refused");
+            tracing::debug!("connection refused: its network has too many active connections");
             continue;
         };
         // Answers are small and written whole; waiting to fill packets only delays them.
@@ -231,15 +231,15 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+                    tracing::debug!(%error, "connection closed early");
                 },
-                () = open.closed() => tracing::debug!("a connection that rested was closed for another one"),
+                () = open.closed() => tracing::debug!("idle connection closed to make room"),
             }
         });
     }
     drop(listener);
     let limit = Duration::from_secs(config.shutdown_seconds);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests had not finished when the process stopped");
+        tracing::warn!("requests were still running at shutdown");
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn format_duration(seconds: u64) -> String {
 fn sized(text: &str, min: usize, max: usize) -> Result<(), String> {
     let count = text.chars().count();
     if count == 0 && min > 0 {
-        Err("Fill in this field.".to_owned())
+        Err("This field is required.".to_owned())
     } else if count < min {
         Err(format!("Use at least {min} characters."))
     } else if count > max {

@@ -15,7 +15,7 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
     let admin = world.new_managed(world.acme, "admin").await;
     let role = format!("{}/members/{admin}/role", world.acme.url());
     assert_eq!(olivia.post(&role, &[("role", "viewer"), WHY]).await.status, 303);
-    let mail = world.told("olivia@example.com", "Somebody has another role").await;
+    let mail = world.told("olivia@example.com", "A member has a new role").await;
     assert!(mail.text.contains("Olivia Owner has changed the role of Manfred Managed to Viewer"), "{}", mail.text);
     let asked = olivia.post(&reset(&world, admin), &[WHY]).await;
     assert_eq!(asked.status, 303, "{}", asked.text());
@@ -43,7 +43,7 @@ async fn a_member_who_leaves_and_is_invited_again_is_not_new() {
     assert_eq!(leaving.post(&format!("{}/members/{adam}/remove", world.acme.url()), &[WHY]).await.status, 303);
     let open = "select count(*) from tenant.approvals where decided_at is null";
     assert_eq!(world.database.count(open).await, 0);
-    assert!(olivia.get(&super::page(&world)).await.body.contains("Ended without approval"));
+    assert!(olivia.get(&super::page(&world)).await.body.contains("Expired"));
 
     let form = [("email", "adam@example.com"), ("role", "viewer"), WHY];
     assert_eq!(olivia.post(&format!("{}/invitations", world.acme.url()), &form).await.status, 303);

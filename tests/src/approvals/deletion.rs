@@ -43,7 +43,7 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     assert_eq!(adam.post(&path, &[("name", "Acme"), WHY]).await.status, 403, "an admin does not ask");
     let id = ask_for_deletion(&mut olivia, &world).await;
     for address in ["olivia@example.com", "adam@example.com"] {
-        let mail = world.told(address, "Something waits for a second person").await;
+        let mail = world.told(address, "Your approval is requested").await;
         assert!(mail.text.contains("Olivia Owner") && mail.text.contains(&page(&world)), "{}", mail.text);
     }
     assert!(vera.get(&world.acme.contacts()).await.status == 200 && listed().await == 200, "asking does nothing");
@@ -112,7 +112,7 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     }
     assert_eq!(world.events("approval.requested").await.len(), 1);
     assert_eq!(world.events("approval.approved").await.len(), 1);
-    world.told("olivia@example.com", "It was approved and done").await;
+    world.told("olivia@example.com", "A request was approved").await;
 }
 
 // control: POL-07

@@ -86,7 +86,7 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
         assert_eq!(world.database.count(FACTORS).await, 12, "nothing yet");
         let asked = latest(&world).await;
         // Each time, before the next request: emails of one kind that wait together are sent as one, with another subject.
-        world.told("erin@example.com", "Something waits for a second person").await;
+        world.told("erin@example.com", "Your approval is requested").await;
         world.mailbox.clear();
         let shown = adam.get(&page(&world)).await;
         assert!(shown.body.contains("Reset the passkeys and codes of Erin Editor"), "{}", shown.text());

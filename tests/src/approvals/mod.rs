@@ -73,7 +73,7 @@ async fn nobody_is_both_people() {
         world.events("approval.declined").await[0]["details"]["decided_by"],
         world.user("adam").await.to_string()
     );
-    world.told("olivia@example.com", "It was declined").await;
+    world.told("olivia@example.com", "A request was declined").await;
     assert_eq!(decide(&mut adam, &world, reset, "decline").await.status, 303, "taken back");
     assert!(olivia.get(&page(&world)).await.body.contains("Withdrawn"));
     assert!(is_there(&world).await);
@@ -129,7 +129,7 @@ async fn it_waits_for_a_day_and_for_who_asked_to_be_who_they_were() {
     world.wait(86_400);
     let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 409);
-    assert!(adam.get(&page(&world)).await.body.contains("Ended without approval"));
+    assert!(adam.get(&page(&world)).await.body.contains("Expired"));
 
     let id = ask_for_deletion(&mut olivia, &world).await;
     world.new_managed(world.acme, "owner").await; // so that she can go

@@ -44,7 +44,7 @@ async fn nobody_takes_the_ownership_of_another_alone_and_all_owners_are_told() {
         let what = kind.what;
         let (world, mut olivia, id) = asked(kind).await;
         for address in ["olivia@example.com", "adam@example.com", "bella@example.com"] {
-            let mail = world.told(address, "Something waits for a second person").await;
+            let mail = world.told(address, "Your approval is requested").await;
             assert!(
                 mail.text.contains("Olivia Owner asks for this: ") && mail.text.contains("Adam Admin"),
                 "{}",
@@ -102,7 +102,7 @@ async fn the_one_concerned_and_an_owner_of_three_days_approve_it_at_once_and_any
         assert_eq!(event["details"]["approval"], id.to_string());
         assert_eq!(event["details"]["requested_by"], world.user("olivia").await.to_string());
         assert_eq!(event["details"]["reason"], WHY.1);
-        let subject = if then.is_some() { "Somebody has another role" } else { "Somebody is no longer a member" };
+        let subject = if then.is_some() { "A member has a new role" } else { "A member was removed" };
         world.told("adam@example.com", subject).await;
     }
 }

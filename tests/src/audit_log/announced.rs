@@ -87,14 +87,14 @@ async fn an_owner_who_is_demoted_or_removed_hears_of_it_and_so_does_every_other_
     assert_eq!(olivia.post(&format!("{adam}/role"), &[("role", "viewer"), why]).await.status, 303);
     approve_latest(&world, &mut adams).await;
     for address in ["olivia@example.com", "adam@example.com"] {
-        let mail = world.told(address, "Somebody has another role").await;
+        let mail = world.told(address, "A member has a new role").await;
         assert!(mail.text.contains("Adam Admin has changed the role of Adam Admin to Viewer"), "{}", mail.text);
     }
     world.change("update tenant.memberships set role = 'owner' where role = 'viewer'").await;
     assert_eq!(olivia.post(&format!("{adam}/remove"), &[why]).await.status, 303);
     approve_latest(&world, &mut adams).await;
     for address in ["olivia@example.com", "adam@example.com", "vera@example.com"] {
-        let mail = world.told(address, "Somebody is no longer a member").await;
+        let mail = world.told(address, "A member was removed").await;
         assert!(mail.text.contains("Adam Admin has removed Adam Admin"), "{}", mail.text);
     }
 }
@@ -114,7 +114,7 @@ async fn owners_hear_of_everybody_who_is_invited_to_decide_with_them() {
         let invited = adam.post(&url, &form).await;
         assert_eq!(invited.status, 303, "{}", invited.text());
         if role == "admin" {
-            let mail = world.told("olivia@example.com", "Somebody was invited to a privileged role").await;
+            let mail = world.told("olivia@example.com", "A member was invited to a privileged role").await;
             assert!(mail.text.contains("In “Acme”, Adam Admin has invited somebody as Admin."), "{}", mail.text);
         }
     }

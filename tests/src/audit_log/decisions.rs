@@ -126,5 +126,5 @@ async fn log_event_and_decision_of_a_request_carry_the_id_its_answer_shows() {
         .unwrap();
     assert_eq!(events, 1);
     let lines = crate::harness::log::lines_of(&id.to_string());
-    assert!(lines.iter().any(|line| line["message"] == "answered" && line["status"] == 303), "{lines:?}");
+    assert!(lines.iter().any(|line| line["message"] == "request completed" && line["status"] == 303), "{lines:?}");
 }

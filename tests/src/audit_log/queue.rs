@@ -92,7 +92,7 @@ async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_un
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(!refused.body.contains("Amara"), "nothing is shown unrecorded");
     let told = log::lines_of(refused.request_id());
-    assert!(told.iter().any(|line| line["message"] == "a policy decision stands only here"), "{told:?}");
+    assert!(told.iter().any(|line| line["message"] == "decision could not be stored"), "{told:?}");
     assert_eq!(olivia.get("/healthz").await.status, 200, "a restart would lose what waits");
 
     owner.execute("drop trigger refuse on audit.decisions").await.unwrap();

@@ -96,7 +96,7 @@ async fn an_address_that_is_taken_is_told_beside_its_field_and_what_was_typed_st
         let page = olivia.post(&address, &form).await;
         assert_eq!(page.status, 422, "{}", page.text());
         let (_, beside) = page.body.split_once("id=\"f-email-error\"").unwrap();
-        assert!(beside.contains("Another contact of this workspace has this address."));
+        assert!(beside.contains("Another contact in this workspace has this email address."));
         assert!(page.body.contains("aria-describedby=\"f-email-error\""), "{}", page.body);
         for kept in ["value=\"Third\"", "value=\"TAKEN@Example.com\"", "value=\"555\"", "typed with care</textarea>"] {
             assert!(page.body.contains(kept), "{kept}: {}", page.body);

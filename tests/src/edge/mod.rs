@@ -23,7 +23,7 @@ use crate::harness::{Answer, World, log};
 fn assert_one_line(answer: &Answer) {
     let id = answer.request_id();
     assert_eq!(id.len(), 36, "an id: {}", answer.text());
-    let lines: Vec<_> = log::lines_of(id).into_iter().filter(|line| line["message"] == "answered").collect();
+    let lines: Vec<_> = log::lines_of(id).into_iter().filter(|line| line["message"] == "request completed").collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0]["status"], answer.status);
 }

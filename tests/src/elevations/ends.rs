@@ -14,7 +14,7 @@ async fn what_nobody_approves_in_a_day_is_void() {
     world.wait(86_400);
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
-    assert!(olivia.get(&page(&world)).await.body.contains("Not approved in time"));
+    assert!(olivia.get(&page(&world)).await.body.contains("Expired"));
     let mut vera = world.sign_in("vera").await;
     world.prove(&mut vera, "vera").await;
     assert!(!adds_a_contact(&mut vera, &world).await);
@@ -30,7 +30,7 @@ async fn ended_it_is_over_with_the_next_request() {
     let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
     assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
     assert!(!adds_a_contact(&mut vera, &world).await);
-    world.told("vera@example.com", "A role was ended").await;
+    world.told("vera@example.com", "Temporary access was ended").await;
     assert_eq!(world.events("elevation.ended").await.len(), 1);
     assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 409);
 
@@ -40,7 +40,7 @@ async fn ended_it_is_over_with_the_next_request() {
     assert!(!adds_a_contact(&mut vera, &world).await);
     let id = asked(&mut vera, "vera", &world, "editor", "15").await;
     assert_eq!(decide(&mut olivia, &world, id, "end").await.status, 303);
-    world.told("vera@example.com", "A role was declined").await;
+    world.told("vera@example.com", "Temporary access was declined").await;
     assert_eq!(decide(&mut olivia, &world, id, "approve").await.status, 409);
     assert_eq!(world.events("elevation.declined").await.len(), 1);
 }
@@ -68,7 +68,7 @@ async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
         let (world, mut vera) = (&world, vera.clone());
         async move {
             world.change(role).await;
-            vera.get(&world.acme.contacts()).await.text().contains("You act as")
+            vera.get(&world.acme.contacts()).await.text().contains("You have the role")
         }
     };
     let vera_is = "update tenant.memberships set role = 'creator' where user_id in
@@ -106,7 +106,7 @@ async fn elevated_in(world: &World, client: &mut Client, (place, role): (Place, 
 }
 
 async fn acts_in(client: &mut Client, place: Place) -> bool {
-    client.get(&place.url()).await.text().contains("You act as")
+    client.get(&place.url()).await.text().contains("You have the role")
 }
 
 // control: POL-06
@@ -131,7 +131,7 @@ async fn it_goes_with_the_session_that_asked() {
     let mut olivia = world.sign_in("olivia").await;
     let (mut vera, id) = elevated(&world, &mut olivia, "60").await;
     vera.post("/sign-out", &[]).await;
-    assert!(olivia.get(&page(&world)).await.body.contains("Over: the session that asked has ended"));
+    assert!(olivia.get(&page(&world)).await.body.contains("Ended with the session"));
     let mut vera = world.sign_in("vera").await;
     world.prove(&mut vera, "vera").await;
     assert!(!adds_a_contact(&mut vera, &world).await, "another session of the same person");

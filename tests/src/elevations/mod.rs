@@ -80,7 +80,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     assert!(!adds_a_contact(&mut vera, &world).await);
     let id = asked(&mut vera, "vera", &world, "editor", "15").await;
     assert!(!adds_a_contact(&mut vera, &world).await, "asking gives nothing");
-    let mail = world.told("olivia@example.com", "Somebody asks for a role").await;
+    let mail = world.told("olivia@example.com", "Temporary access is requested").await;
     assert!(mail.text.contains("Vera Viewer asks to act as Editor for 15 minutes."), "{}", mail.text);
     assert!(mail.text.contains(&world.url(&page(&world))) && !mail.text.contains("import"), "{}", mail.text);
     let list = olivia.get(&page(&world)).await;
@@ -95,22 +95,26 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     let approved = decide(&mut olivia, &world, id, "approve").await;
     assert_eq!(approved.status, 303, "{}", approved.text());
     for address in ["olivia@example.com", "vera@example.com"] {
-        let mail = world.told(address, "A role was approved").await;
+        let mail = world.told(address, "Temporary access was approved").await;
         assert!(mail.text.contains("Olivia Owner lets Vera Viewer act as Editor until"), "{}", mail.text);
     }
     let first = vera.get(&world.acme.contacts()).await;
     assert!(first.sets("session").is_some(), "a session that is worth more has a new token");
     let until = (world.clock.now() + chrono::Duration::minutes(15)).format("%H:%M UTC").to_string();
-    assert!(first.text().contains(&format!("You act as Editor until {until}. See it or end it")), "{}", first.text());
+    assert!(
+        first.text().contains(&format!("You have the role Editor until {until}. See it or end it")),
+        "{}",
+        first.text()
+    );
     assert!(adds_a_contact(&mut vera, &world).await);
     assert_eq!(vera.get(&world.acme.url()).await.text().matches("Your role: Viewer").count(), 1, "beside their own");
-    assert!(!vera.get("/organizations").await.text().contains("You act as"));
+    assert!(!vera.get("/organizations").await.text().contains("You have the role"));
 
     world.wait(14 * 60);
     assert!(adds_a_contact(&mut vera, &world).await);
     world.wait(61);
     assert!(!adds_a_contact(&mut vera, &world).await, "it ends by itself");
-    assert!(!vera.get(&world.acme.contacts()).await.text().contains("You act as"));
+    assert!(!vera.get(&world.acme.contacts()).await.text().contains("You have the role"));
     asked(&mut vera, "vera", &world, "editor", "30").await; // What has ended is in nobody's way.
     let mut kinds = Vec::new();
     for kind in ["elevation.requested", "elevation.approved"] {

@@ -32,7 +32,7 @@ pub(crate) fn lines_of(request: &str) -> Vec<Value> {
 pub(crate) fn answered() -> HashMap<String, usize> {
     let lines = LINES.lock().unwrap().clone();
     let mut answered = HashMap::new();
-    for line in lines.iter().filter(|line| line.contains("\"message\":\"answered\"")) {
+    for line in lines.iter().filter(|line| line.contains("\"message\":\"request completed\"")) {
         let line: Value = serde_json::from_str(line).unwrap();
         *answered.entry(line["span"]["request"].as_str().unwrap().to_owned()).or_default() += 1;
     }

@@ -70,7 +70,7 @@ async fn of_two_who_retry_at_once_one_does_and_what_has_expired_is_tried_no_more
     let mut statuses = answers.each_ref().map(|answer| answer.status);
     statuses.sort_unstable();
     assert_eq!(statuses, [303, 409]);
-    assert!(answers.iter().any(|answer| answer.body.contains("already being tried again")));
+    assert!(answers.iter().any(|answer| answer.body.contains("already being retried")));
     assert_eq!(world.events("job.retried").await.len(), 1);
 
     let late = world.new_failed_job(world.acme).await;

@@ -19,30 +19,30 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     page.loads(page.click_text("a", "Add a domain")).await;
     page.fill("#f-name", "acme.test").await;
     page.fill("#f-reason", "Everybody has an address in it").await;
-    page.loads(page.click_text("button", "Add the domain")).await;
-    page.loads(page.click_text("button", "Prove")).await;
-    assert!(!page.text("main").await.contains("Proved"), "nothing stands in its DNS yet");
+    page.loads(page.click_text("button", "Add domain")).await;
+    page.loads(page.click_text("button", "Verify")).await;
+    assert!(!page.text("main").await.contains("Verified"), "nothing stands in its DNS yet");
     page.goto(&world.url(&settings)).await;
     let codes = page.text("main").await;
     let record = codes.split_whitespace().find(|word| word.starts_with("holdfast-domain=")).unwrap().to_owned();
     world.dns.say("_holdfast.acme.test", &[&record]);
-    page.loads(page.click_text("button", "Prove")).await;
-    assert!(page.text("main").await.contains("Proved"), "{}", page.text("main").await);
+    page.loads(page.click_text("button", "Verify")).await;
+    assert!(page.text("main").await.contains("Verified"), "{}", page.text("main").await);
 
     let idp = provider(&world, world.acme).await;
-    page.loads(page.click_text("a", "Bring a provider")).await;
+    page.loads(page.click_text("a", "Connect your identity provider")).await;
     page.fill("#f-issuer", &idp.issuer()).await;
     page.fill("#f-client_id", "holdfast at acme").await;
     page.fill("#f-client_secret", SECRET).await;
     page.fill("#f-reason", "Everybody has an account there").await;
-    page.loads(page.click_text("button", "Check and keep")).await;
+    page.loads(page.click_text("button", "Test and save")).await;
     assert!(page.text("main").await.contains(&idp.issuer()), "{}", page.text("main").await);
     look(&page, "/settings-with-provider").await;
     page.goto(&world.url(&format!("{}/invitations/new", world.acme.url()))).await;
     page.fill("#f-email", "wanda@acme.test").await;
     page.click("#f-role-viewer").await;
     page.fill("#f-reason", "Works here").await;
-    page.loads(page.click_text("button", "Send the invitation")).await;
+    page.loads(page.click_text("button", "Send invitation")).await;
     // One error: the proof that failed was answered with its status.
     let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("/prove")).collect();
     assert!(errors.is_empty(), "{errors:?}");

@@ -41,7 +41,7 @@ async fn somebody_signs_in_with_a_passkey_alone() {
     assert!(cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict"), "{cookie}");
     let account = client.get("/account").await;
     assert!(
-        account.body.contains("Olivia Owner") && account.body.contains("no provider vouches"),
+        account.body.contains("Olivia Owner") && account.body.contains("sign in through a provider in this session"),
         "{}",
         account.text()
     );

@@ -172,7 +172,7 @@ async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is()
     let asked = client.post("/sign-in/dev", &anew).await.moves_on_to();
     let done = finish(&mut client, &asked).await;
     assert_eq!(done.moves_on_to(), "/account/passkeys/new", "{}", done.text());
-    assert!(client.get("/account/passkeys/new").await.body.contains("Make the passkey"));
+    assert!(client.get("/account/passkeys/new").await.body.contains("Create passkey"));
 }
 
 // control: IDN-08

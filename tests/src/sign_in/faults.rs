@@ -130,7 +130,7 @@ async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_n
                 "{fault:?}: no user, no session, no event"
             );
             let lines = log::lines_of(answer.request_id());
-            assert!(lines.iter().any(|line| line["message"] == "sign-in: none under way for this browser and state"));
+            assert!(lines.iter().any(|line| line["message"] == "sign-in failed: no flow for this browser and state"));
             continue;
         }
         let noted = Traces { failures: before.failures + 1, logins: 0, ..before };

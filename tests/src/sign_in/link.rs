@@ -70,7 +70,7 @@ async fn a_link_signs_in_once_in_the_browser_that_asked_for_it() {
     assert_eq!(answers.each_ref().map(|(status, _)| *status), [303, 400, 400]);
     let (_, signed_in) = &mut answers[0];
     assert_eq!(signed_in.get("/account").await.status, 200);
-    assert!(signed_in.get("/account").await.body.contains("no provider vouches"));
+    assert!(signed_in.get("/account").await.body.contains("sign in through a provider in this session"));
     assert!(signed_in.get("/account/sessions").await.body.contains("with a link by email"));
     assert_eq!(signed_in.get(&world.acme.contacts()).await.status, 200);
     let kinds = world.events("sign_in.succeeded").await;

@@ -70,7 +70,7 @@ async fn a_logout_token_with_any_fault_ends_nothing() {
         assert_eq!(answer.header("cache-control"), "no-store", "{fault:?}");
         assert!(answer.body.contains("This logout token is not acceptable."), "{fault:?}: no word of why");
         let lines = log::lines_of(answer.header("x-request-id"));
-        assert!(lines.iter().any(|line| line["message"] == "logout token refused"), "{fault:?}: the log says");
+        assert!(lines.iter().any(|line| line["message"] == "logout token rejected"), "{fault:?}: the log says");
         assert_eq!(olivia.get("/account").await.status, 200, "{fault:?}");
     }
     assert_eq!(live(&world).await.len(), 1);

@@ -44,7 +44,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     let removal = format!("{}/provider/remove", settings(world.acme));
     let why = [("reason", "No reason")];
     let kept = oskar.post(&removal, &why).await;
-    assert!(kept.status == 409 && kept.body.contains("End that first"), "{}", kept.text());
+    assert!(kept.status == 409 && kept.body.contains("Stop requiring it first"), "{}", kept.text());
     let domain: Uuid =
         sqlx::query_scalar("select id from tenant.domains").fetch_one(&mut world.database.owner().await).await.unwrap();
     assert_eq!(oskar.post(&format!("{}/domains/{domain}/remove", settings(world.acme)), &why).await.status, 409);

@@ -62,8 +62,8 @@ impl Layout {
         let banners = self.registry.hooks.banners(viewer, &location);
         shell.organization = Some(OrganizationShell {
             banners,
-            organization_url: location.organization.url(),
-            organization: location.organization.name,
+            url: location.organization.url(),
+            name: location.organization.name,
             role: Role::label_of(&member.membership.role).to_owned(),
             workspace_name: location.workspace.map(|workspace| workspace.name),
         });

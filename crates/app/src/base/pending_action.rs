@@ -85,6 +85,6 @@ fn parse<A: StoredAction>(parameters: &Value) -> Result<Box<dyn PendingAction>> 
 
 /// What an action is about is no longer as it was.
 pub(crate) const STATE_CHANGED_ERROR: Error = Error::Conflict(
-    "What this is about has changed since it was asked for. Nothing was done. Ask again, if it is still wanted.",
+    "This has changed since it was requested. Nothing was done. Request it again if you still need it.",
     None,
 );

@@ -12,7 +12,7 @@ use crate::{AccountNotification, Authn, NewCookie, SignedIn};
 /// Most passkeys of one person: enough for every device, and a bound on what one account can store.
 const MAX_PASSKEYS: i64 = 20;
 
-/// Proof that its holder has just made a passkey, with their verification.
+/// Proof that the person has just created a passkey, with user verification.
 #[derive(Debug)]
 pub struct NewPasskey {
     passkey: Uuid,
@@ -20,21 +20,25 @@ pub struct NewPasskey {
 }
 
 impl NewPasskey {
-    /// Whether it is discoverable, and so signs in alone. Only what the browser says, which nobody signs: good for words, and
-    /// for nothing else.
+    /// Whether it is discoverable, and so signs in alone. The browser says so without a signature, so it is only good for
+    /// texts.
     #[must_use]
     pub fn discoverable(&self) -> Option<bool> {
         self.discoverable
     }
 }
 
-/// The credentials that somebody has. A device that holds one of them makes no other one, which would take its place there.
+/// The credentials of a person. A device that has one of them does not create another, which would replace it there.
 #[derive(Debug)]
 pub struct ExistingCredentials(Vec<Vec<u8>>);
 
 impl Authn {
-    /// Counts a challenge to make a passkey with, and finds what it must name: credentials of every bond. Before the
-    /// transaction it is given out in: a request never holds two connections.
+    /// Counts a challenge to create a passkey, and finds the credentials of every bond that it must exclude. Call it before
+    /// the transaction: a request never holds two connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit.
     pub async fn known_credentials(&self, who: &SignedIn) -> Result<ExistingCredentials, Error> {
         self.check_challenge_rate_limit(who).await?;
         let mut tx = self.0.db.begin_identity::<Read>().await?;
@@ -43,7 +47,11 @@ impl Authn {
         Ok(ExistingCredentials(known.fetch_all(&mut *tx).await?))
     }
 
-    /// Begins to enrol a passkey: user verification required, and none of those they have.
+    /// Starts to create a passkey. It requires user verification and excludes existing passkeys.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn start_enrolment(
         &self,
         tx: &mut Tx<Write, Account>,
@@ -54,14 +62,18 @@ impl Authn {
         let (options, state) =
             self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;
         let mut options = serde_json::to_value(options)?["publicKey"].take();
-        // So that it can sign in by itself where the device can keep it. Not "required": a key that keeps none, or has no place
-        // left, is a good second factor. The browser says which of the two it is (`credProps`, which the library asks for).
+        // Preferred, so it can sign in alone if the device can store it. Not required, because a key without storage is a
+        // good second factor. The browser says which it is (`credProps`, which the library requests).
         options["authenticatorSelection"]["residentKey"] = json!("preferred");
         self.give_out(tx, Purpose::enrol(who), options, serde_json::to_value(&state)?).await
     }
 
-    /// Enrols the passkey that answers the challenge of this browser and session. The challenge is used up with the
-    /// caller's transaction, whatever comes of it.
+    /// Stores the passkey that responds to the challenge of this browser and session. The challenge is used up with the
+    /// caller's transaction in any case.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. The inner error says why the passkey is not accepted.
     pub async fn finish_enrolment(
         &self,
         tx: &mut Tx<Write, Account>,
@@ -78,7 +90,7 @@ impl Authn {
                 Event { kind: "passkey.enrolled", target, details: json!({ "name": name }) }
             }
             Err((_, reason)) => {
-                tracing::warn!(reason, "passkey not enrolled");
+                tracing::warn!(reason, "passkey enrollment failed");
                 let details = json!({ "reason": reason });
                 Event { kind: "passkey.not_enrolled", target: format!("User::{}", who.user), details }
             }
@@ -112,7 +124,7 @@ impl Authn {
         if !(16..=1023).contains(&passkey.cred_id().len()) {
             return Ok(Err((PasskeyFailure::Refused, "a credential id of a length no authenticator makes".to_owned())));
         }
-        // By one request of a person at a time, so that parallel ones do not add up to more.
+        // One request of a person at a time, so parallel ones do not exceed the maximum.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 3))", who.user.uuid())
             .execute(&mut **tx)
             .await?;
@@ -142,7 +154,11 @@ impl Authn {
         Ok(Ok(NewPasskey { passkey: id, discoverable }))
     }
 
-    /// Counts a passkey that was made in this session as proved in it. The session gets a new token.
+    /// Counts a newly created passkey as proved in this session. The session gets a new token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] if the session has ended.
     pub async fn step_up_by_enrolment(
         &self,
         who: &SignedIn,

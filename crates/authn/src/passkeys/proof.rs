@@ -16,33 +16,41 @@ use crate::rate_limit::RateLimit;
 use crate::session::PASSKEY_COPIED;
 use crate::{AccountNotification, Authn, SignedIn};
 
-/// Challenges to one person who is signed in.
+/// Challenges issued to one signed-in person.
 const CHALLENGE_LIMIT: RateLimit = RateLimit { name: "challenge", burst: 30, period: Duration::seconds(20) };
-/// Answers of theirs, each of which leaves an event.
+/// Responses of one person. Each one leaves an event.
 const ANSWER_LIMIT: RateLimit = RateLimit { name: "proof", ..CHALLENGE_LIMIT };
 
-/// Somebody proved a passkey.
+/// A person proved a passkey.
 pub(crate) struct PasskeyProof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
-    /// The organization on whose word alone the passkey was made.
+    /// The organization on whose word alone the passkey was created.
     pub(crate) sign_on: Option<TenantId>,
-    /// Their account is locked: the proof is good, and worth nothing.
+    /// The account is locked. The proof is valid, but worth nothing.
     pub(crate) locked: bool,
 }
 
 impl Authn {
-    /// Counts a challenge to somebody who is signed in, for a passkey made or proved.
+    /// Counts a challenge to create or prove a passkey.
     pub(super) async fn check_challenge_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
         self.check_person_rate_limit(CHALLENGE_LIMIT, who).await
     }
 
-    /// Counts an answer of theirs, before the transaction it is looked at in: a request never holds two connections.
+    /// Counts a response. Call it before the transaction: a request never holds two connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit.
     pub async fn check_answer_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
         self.check_person_rate_limit(ANSWER_LIMIT, who).await
     }
 
-    /// Asks for one of the person's passkeys, for this session. `None` where they have none.
+    /// Issues a challenge for one of the person's passkeys in this session. `None` if they have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] above the rate limit, [`Error::Unauthenticated`] if the session has ended.
     pub async fn start_step_up(&self, who: &SignedIn) -> Result<Option<Challenge>, Error> {
         self.check_challenge_rate_limit(who).await?;
         let mut tx = self.begin_for(who).await?;
@@ -62,18 +70,18 @@ impl Authn {
         Ok(Some(challenge))
     }
 
-    /// A challenge for one of the credentials `allowed`; none named: for whichever its holder chooses.
+    /// A challenge for one of the `allowed` credentials. If none are named, the person chooses one.
     pub(super) async fn challenge(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         purpose: Purpose,
         allowed: &[Vec<u8>],
     ) -> Result<Challenge, Error> {
-        // The library's own list of credentials would be a snapshot; theirs is read again when the answer comes.
+        // The library's own credential list would be a snapshot. Credentials are read again when the response comes.
         let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
         let mut state = serde_json::to_value(&state)?;
-        // A passkey of one device becomes one of several when its holder turns synchronization on. The library allows it
-        // where it knows the person beforehand.
+        // A passkey of one device becomes a synchronized one when its owner turns that on. The library allows it when it
+        // knows the person beforehand.
         state["ast"]["allow_backup_eligible_upgrade"] = json!(true);
         let mut options = serde_json::to_value(options)?["publicKey"].take();
         let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
@@ -81,9 +89,9 @@ impl Authn {
         self.give_out(tx, purpose, options, state).await
     }
 
-    /// Checks an answer (WebAuthn Level 3, section 7.2). The challenge is taken first and the credential read anew under
-    /// a lock, so that of two answers to one challenge, or with one counter, one is accepted. The caller commits whatever
-    /// comes of it: the challenge is used up.
+    /// Verifies a response (WebAuthn Level 3, section 7.2). It takes the challenge first and reads the credential under a
+    /// lock, so of two responses to one challenge, or with one counter, only one is accepted. The caller commits in any case,
+    /// because the challenge is used up.
     pub(crate) async fn prove(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -107,8 +115,8 @@ impl Authn {
         )
         .fetch_optional(&mut **tx)
         .await?;
-        // What cannot be right is checked as well, against a key that nobody holds: an answer takes as long whether or not
-        // there is such a credential.
+        // An impossible response is verified too, against a key that nobody has. Response times then do not reveal whether
+        // the credential exists.
         let (stored, mut passkey) = match stored.ok_or("no such credential").and_then(|stored| {
             let unusable = unusable(purpose, &answer, stored.user_id, stored.sign_on, stored.disabled_at.is_some());
             unusable.map_or(Ok(stored), Err)
@@ -133,7 +141,7 @@ impl Authn {
             Err(error) => return refused(&error.to_string()),
         };
         passkey.update_credential(&result);
-        // One that answers a challenge which names none is discoverable, whatever its browser said of it.
+        // A passkey that responds to a challenge without names is discoverable, whatever its browser said.
         sqlx::query!(
             "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
             stored.id,
@@ -143,7 +151,7 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        // Whoever guesses codes must not keep out whoever has more.
+        // Somebody who guesses codes must not lock out an owner with a passkey.
         let bond = purpose.owner().map_or(stored.sign_on, |owner| owner.sign_on);
         forget_failures(tx, stored.user_id.into(), bond).await?;
         Ok(Ok(PasskeyProof {
@@ -154,8 +162,9 @@ impl Authn {
         }))
     }
 
-    /// Two devices hold the key, and one of them is not its owner's: it proves nothing any more, nor do the passkeys that
-    /// were made with it, and every session ends in which it could be proved. Which of them are the owner's nobody can say.
+    /// Two devices have the key, and one of them is not its owner's. The passkey is disabled, and so are the passkeys that
+    /// were created with it. Every session in which it could be proved ends. Nobody can say which of them belong to the
+    /// owner.
     async fn disable_cloned(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -194,8 +203,8 @@ impl Authn {
     }
 }
 
-/// Why a stored credential cannot prove anything for this purpose, if it cannot. Whose it is must be whose it is said to be: by
-/// the session, or by the authenticator; and one that was made on an organization's word proves nothing elsewhere.
+/// Why a stored credential cannot prove anything for this purpose, if so. Its owner must be the person of the session or the
+/// one the authenticator names. A credential created on an organization's word proves nothing elsewhere.
 fn unusable(
     purpose: Purpose,
     answer: &PublicKeyCredential,

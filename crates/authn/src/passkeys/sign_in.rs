@@ -10,7 +10,11 @@ use crate::session::Authentication;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 impl Authn {
-    /// Begins a sign-in with a passkey alone: whose it is the browser tells.
+    /// Starts a sign-in with a passkey alone. The response names the person.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many.
     pub async fn start_passkey_sign_in(
         &self,
         solution: &ProofOfWorkSolution,
@@ -23,8 +27,12 @@ impl Authn {
         Ok(challenge)
     }
 
-    /// Signs in whoever answers the challenge of this browser. A challenge takes one answer, and was counted when it was
-    /// given out; answers to none are not counted, so nobody uses up what their neighbours share.
+    /// Signs in the person who responds to this browser's challenge. A challenge takes one response and was counted when it
+    /// was issued. Responses without a challenge are not counted, so they use up no limit that neighbours share.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. The inner error says why the person is not signed in.
     pub async fn finish_passkey_sign_in(
         &self,
         answer: &str,
@@ -43,8 +51,8 @@ impl Authn {
         let proof = match proof {
             Ok(proof) => proof,
             Err((failure, reason)) => {
-                tracing::warn!(reason, "sign-in with a passkey failed");
-                // An answer to no challenge of this browser is only in the log: anybody can send any number of them.
+                tracing::warn!(reason, "passkey sign-in failed");
+                // A response without a challenge is only logged, because anybody can send any number of them.
                 if failure != SignInFailure::NotUnderWay {
                     let details = json!({ "provider": "passkey", "reason": reason });
                     let event = Event { kind: "sign_in.failed", target: "Passkey".to_owned(), details };

@@ -15,7 +15,7 @@ impl TryFrom<&str> for Email {
         const EXAMPLE: &str = "Enter an address such as name@example.com.";
         let text = text.trim();
         if text.is_empty() {
-            return Err("Fill in this field.".to_owned());
+            return Err("This field is required.".to_owned());
         }
         if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
             return Err("Leave out “mailto:”.".to_owned());

@@ -51,7 +51,7 @@ pub(super) async fn send(
     let mut tx = ok.begin().await?;
     authn.send_email_code(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
-    Ok(see_other(EMAIL_PATH, &format!("A code is on its way to {}.", display_email(&ok.who().email))))
+    Ok(see_other(EMAIL_PATH, &format!("We sent a code to {}.", display_email(&ok.who().email))))
 }
 
 #[derive(Deserialize)]
@@ -76,18 +76,18 @@ pub(super) async fn confirm(
     let proved = authn.prove_email(&mut tx, ok.who(), &typed).await?;
     tx.commit().await?;
     if !proved {
-        errors.add("code", "This is not the code, or it is too old or was tried too often. Send a new one.");
+        errors.add("code", "That code isn’t valid or has expired. Request a new one.");
         let page = Confirm::page(ok.who(), &layout, &code, &errors);
         return Err(errors.on_page(page));
     }
-    Ok(see_other("/account", "Your address is confirmed."))
+    Ok(see_other("/account", "Email verified."))
 }
 
 fn nothing_to_prove(who: &SignedIn) -> Result<()> {
     if who.email.is_empty() {
-        Err(Error::Conflict("Your sign-in provider tells us no address of yours.", None))
+        Err(Error::Conflict("Your sign-in provider did not give us an email address.", None))
     } else if who.email_verified {
-        Err(Error::Conflict("Your address is confirmed already.", None))
+        Err(Error::Conflict("Your email is already verified.", None))
     } else {
         Ok(())
     }

@@ -96,13 +96,13 @@ impl Asked {
                 .ok()
                 .filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day)))
                 .or_else(|| {
-                    errors.add(name, "Give a day as year-month-day.");
+                    errors.add(name, "Enter a date as year-month-day.");
                     None
                 }),
         };
         let (from, to) = (day("from", &self.from), day("to", &self.to));
         if from.zip(to).is_some_and(|(from, to)| to < from) {
-            errors.add("to", "This is before the first day.");
+            errors.add("to", "This is before the start date.");
         }
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
         Filter {

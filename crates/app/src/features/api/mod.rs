@@ -13,7 +13,7 @@ const OPENAPI: &str = "/api/v1/openapi.json";
 
 const API_TOKEN_ISSUED: EventKind = EventKind::new("api_token.issued", "Got an access token");
 const API_TOKEN_REUSED: EventKind = EventKind::new("api_token.reused", "Used a refresh token twice");
-const API_TOKEN_REVOKED: EventKind = EventKind::new("api_token.revoked", "Took a token back");
+const API_TOKEN_REVOKED: EventKind = EventKind::new("api_token.revoked", "Revoked a token");
 const API_CLIENT_REFUSED: EventKind = EventKind::new("api_client.refused", "Was refused at the token endpoint");
 
 pub(crate) fn feature() -> Feature {

@@ -159,11 +159,10 @@ const NO_APPROVER_ERROR: Error = Error::Conflict(
     None,
 );
 const ALREADY_REQUESTED_ERROR: Error =
-    Error::Conflict("Somebody has asked for this already. It waits for a second person.", None);
-const ROLE_CHANGED_ERROR: Error =
-    Error::Conflict("Your own role has changed in the same moment. Nothing was done.", None);
+    Error::Conflict("This has already been requested and is pending approval.", None);
+const ROLE_CHANGED_ERROR: Error = Error::Conflict("Your role has just changed. Nothing was done.", None);
 const ALREADY_DECIDED_ERROR: Error =
-    Error::Conflict("Somebody has decided meanwhile, or it is too late. Nothing was done now.", None);
+    Error::Conflict("This request has already been decided or has expired. Nothing was done.", None);
 
 fn action(registry: &Registry, kind: &str, parameters: &Value) -> Result<Box<dyn PendingAction>> {
     let known = registry.pending_action(kind);

@@ -30,12 +30,12 @@ const RETENTION: &[tenancy::RetentionRule] = &[
     retention_rule!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
 ];
 
-const APPROVAL_REQUESTED: Announced = EventKind::new("approval.requested", "Asked for what takes two people")
-    .announced("Something waits for a second person", &[Audience::OwnersAndAdmins]);
-const APPROVAL_APPROVED: Announced = EventKind::new("approval.approved", "Approved what takes two people")
-    .announced("It was approved and done", &[Audience::OwnersAndAdmins]);
-const APPROVAL_DECLINED: Announced = EventKind::new("approval.declined", "Declined what takes two people")
-    .announced("It was declined", &[Audience::OwnersAndAdmins]);
+const APPROVAL_REQUESTED: Announced = EventKind::new("approval.requested", "Requested an approval")
+    .announced("Your approval is requested", &[Audience::OwnersAndAdmins]);
+const APPROVAL_APPROVED: Announced = EventKind::new("approval.approved", "Approved a request")
+    .announced("A request was approved", &[Audience::OwnersAndAdmins]);
+const APPROVAL_DECLINED: Announced = EventKind::new("approval.declined", "Declined a request")
+    .announced("A request was declined", &[Audience::OwnersAndAdmins]);
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()

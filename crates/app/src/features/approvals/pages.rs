@@ -47,11 +47,11 @@ pub(super) async fn list(
     let now = authn.clock().now();
     let row = |approval: &Approval| {
         let (stage, tone, until) = match approval.stage(now) {
-            Stage::Open(until) => ("Waits for a second person", "warning", format_datetime(until)),
-            Stage::Approved => ("Approved and done", "success", String::new()),
+            Stage::Open(until) => ("Pending approval", "warning", format_datetime(until)),
+            Stage::Approved => ("Approved", "success", String::new()),
             Stage::Declined => ("Declined", "plain", String::new()),
             Stage::Withdrawn => ("Withdrawn", "plain", String::new()),
-            Stage::Lapsed => ("Ended without approval", "plain", String::new()),
+            Stage::Lapsed => ("Expired", "plain", String::new()),
         };
         let is_open = !until.is_empty();
         let action = approval.action(layout.registry())?;
@@ -135,5 +135,5 @@ pub(super) async fn decline(
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "declined", who.user, now).await?;
     announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url, "Nothing will be done."))
+    Ok(see_other(&url, "Request declined. Nothing was changed."))
 }

@@ -100,10 +100,7 @@ pub(super) async fn confirm(
         return Ok((cookie, see_other(AUTHENTICATOR_PATH, "Your authenticator app is ready to use.")).into_response());
     }
     tx.commit().await?;
-    errors.add(
-        "code",
-        "This is not the code the app shows now. Wait for the next one, and check the clock of the device.",
-    );
+    errors.add("code", "That code isn’t valid. Wait for the next one, and check the clock on your device.");
     let page = Add::page(ok.who(), &layout, None, &errors)?;
     Err(errors.on_page(page))
 }

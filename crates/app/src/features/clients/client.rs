@@ -211,7 +211,7 @@ async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool>
 }
 
 const CLIENT_CHANGED_ERROR: Error =
-    Error::Conflict("This client was changed or revoked meanwhile. Nothing was changed now.", None);
+    Error::Conflict("This client has been changed or revoked. Nothing was changed.", None);
 
 /// Gives it another secret. The one before and every token that came of it have ended.
 pub(super) async fn renew(

@@ -27,10 +27,10 @@ authz::actions! {
     RevokeClient: Write on ApiClient;
 }
 
-const API_CLIENT_MADE: EventKind = EventKind::new("api_client.made", "Made an API client");
+const API_CLIENT_MADE: EventKind = EventKind::new("api_client.made", "Created an API client");
 const API_CLIENT_SECRET_RENEWED: EventKind =
     EventKind::new("api_client.secret_renewed", "Renewed the secret of an API client");
-const SERVICE_ACCOUNT_MADE: Announced = EventKind::new("service_account.made", "Made a service account")
+const SERVICE_ACCOUNT_MADE: Announced = EventKind::new("service_account.made", "Created a service account")
     .announced("A service account was created", &[Audience::Owners]);
 const SERVICE_ACCOUNT_RENEWED: Announced =
     EventKind::new("service_account.secret_renewed", "Renewed the secret of a service account")

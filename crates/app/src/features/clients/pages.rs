@@ -212,11 +212,11 @@ fn renewal<A: Action<On = ApiClient>>(
     layout: &Layout,
     justification: JustificationFields,
 ) -> ConfirmPage {
-    let lead = "The secret it has now, and every token that came of it, end at once.";
+    let lead = "The current secret and all tokens issued with it stop working immediately.";
     confirm(
         ok,
         layout,
-        (format!("New secret for {}", ok.on().name), lead, "Make a new secret"),
+        (format!("New secret for {}", ok.on().name), lead, "Generate new secret"),
         "secret",
         justification,
     )
@@ -227,8 +227,8 @@ fn end<A: Action<On = ApiClient>>(
     layout: &Layout,
     justification: JustificationFields,
 ) -> ConfirmPage {
-    let lead = "Its secret and its tokens end at once, and cannot be brought back.";
-    let words = (format!("Revoke {}", ok.on().name), lead, "Revoke the client");
+    let lead = "Its secret and tokens stop working immediately. You cannot undo this.";
+    let words = (format!("Revoke {}", ok.on().name), lead, "Revoke client");
     ConfirmPage { ends: true, ..confirm(ok, layout, words, "revoke", justification) }
 }
 

@@ -154,7 +154,7 @@ pub(super) async fn update(
     let mut tx = ok.begin().await?;
     let by = ok.who().actor();
     if !contact::update(&mut tx, ok.on(), version, &new, None, &by, || taken(errors)).await? {
-        return Err(Error::Conflict("This contact was changed meanwhile; nothing was saved.", None));
+        return Err(Error::Conflict("This contact was changed by somebody else. Nothing was saved.", None));
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

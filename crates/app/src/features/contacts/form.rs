@@ -188,13 +188,12 @@ pub(super) fn taken(mut errors: FieldErrors, page: impl FnOnce(&FieldErrors) -> 
     errors.on_page(page)
 }
 
-pub(super) const EMAIL_TAKEN_ERROR: &str = "Another contact of this workspace has this address.";
+pub(super) const EMAIL_TAKEN_ERROR: &str = "Another contact in this workspace has this email address.";
 
 /// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
 /// version it began at: it cannot be saved over a change that nobody has looked at.
 pub(super) fn outdated(page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
-    const TEXT: &str =
-        "This contact was changed by somebody else meanwhile. What you typed is still here, and not saved.";
+    const TEXT: &str = "Somebody else changed this contact. Your changes are still here but not saved.";
     let mut errors = FieldErrors::default();
     errors.add("version", TEXT);
     Error::conflict_on_page(TEXT, page(&errors))

@@ -120,13 +120,13 @@ pub(super) struct Asked {
 }
 
 const ALREADY_REQUESTED_ERROR: Error =
-    Error::Conflict("You have asked for a role already, or act in one. End that first.", None);
+    Error::Conflict("You already have a pending request or temporary access. End it first.", None);
 const ALREADY_DECIDED_ERROR: Error = Error::Conflict(
     "Somebody else has decided meanwhile, it is too late, they have signed out, or their own role is another one now. \
      Nothing was changed now.",
     None,
 );
-const ALREADY_ENDED_ERROR: Error = Error::Conflict("It has ended already. Nothing was changed now.", None);
+const ALREADY_ENDED_ERROR: Error = Error::Conflict("This access has already ended. Nothing was changed.", None);
 
 /// Until when what is asked for now can be approved.
 pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {

@@ -12,7 +12,7 @@ use elevation::Elevation;
 authz::actions! {
     /// See who has asked, and what came of it.
     ListElevations: Read on Organization;
-    /// Ask for a role for a while.
+    /// Request access for a while.
     AskForElevation: Write on Organization;
     /// See what somebody asks for.
     ViewElevation: Read on Elevation;
@@ -26,14 +26,14 @@ authz::actions! {
 const RETENTION: &[tenancy::RetentionRule] =
     &[tenancy::retention_rule!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Retention::Records)];
 
-const ELEVATION_REQUESTED: Announced = EventKind::new("elevation.requested", "Asked for a role for a while")
-    .announced("Somebody asks for a role", &[Audience::OwnersAndAdmins, Audience::Member]);
-const ELEVATION_APPROVED: Announced = EventKind::new("elevation.approved", "Approved a role for a while")
-    .announced("A role was approved", &[Audience::Owners, Audience::Member]);
-const ELEVATION_DECLINED: Announced = EventKind::new("elevation.declined", "Declined a role for a while")
-    .announced("A role was declined", &[Audience::Owners, Audience::Member]);
-const ELEVATION_ENDED: Announced = EventKind::new("elevation.ended", "Ended a role for a while")
-    .announced("A role was ended", &[Audience::Owners, Audience::Member]);
+const ELEVATION_REQUESTED: Announced = EventKind::new("elevation.requested", "Requested temporary access")
+    .announced("Temporary access is requested", &[Audience::OwnersAndAdmins, Audience::Member]);
+const ELEVATION_APPROVED: Announced = EventKind::new("elevation.approved", "Approved temporary access")
+    .announced("Temporary access was approved", &[Audience::Owners, Audience::Member]);
+const ELEVATION_DECLINED: Announced = EventKind::new("elevation.declined", "Declined temporary access")
+    .announced("Temporary access was declined", &[Audience::Owners, Audience::Member]);
+const ELEVATION_ENDED: Announced = EventKind::new("elevation.ended", "Ended temporary access")
+    .announced("Temporary access was ended", &[Audience::Owners, Audience::Member]);
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -49,7 +49,11 @@ pub(crate) fn feature() -> Feature {
         .announced(&[ELEVATION_REQUESTED, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED])
         .limits(&[elevation::ELEVATION_LIMIT])
         .retention(RETENTION)
-        .link(PageLink::to::<ListElevations>("/o/{organization}/members", "Elevations", "/o/{organization}/elevations"))
+        .link(PageLink::to::<ListElevations>(
+            "/o/{organization}/members",
+            "Temporary access",
+            "/o/{organization}/elevations",
+        ))
         .banner(pages::banner)
         .on_member_signed_out(elevation::end_when_signed_out)
 }

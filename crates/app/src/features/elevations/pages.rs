@@ -47,9 +47,9 @@ pub(super) fn banner(viewer: Viewer<'_>, location: &Location) -> Option<Banner> 
     let elevation = viewer.member()?.membership.elevation.as_ref()?;
     let (role, until) = (Role::label_of(&elevation.role), elevation.ends_at.format("%H:%M UTC"));
     Some(Banner {
-        text: format!("You act as {role} until {until}."),
+        text: format!("You have the role {role} until {until}."),
         url: list_url(&location.organization),
-        link_label: "See it or end it",
+        link_label: "View or end access",
     })
 }
 
@@ -90,12 +90,12 @@ pub(super) async fn list(
 impl ListRow {
     fn of(elevation: &Elevation, now: DateTime<Utc>) -> Self {
         let (stage, tone, until) = match elevation.stage(now) {
-            Stage::Open(until) => ("Waits for approval", "accent", format_datetime(until)),
-            Stage::Lasts(until) => ("Acts in it now", "warning", format_datetime(until)),
+            Stage::Open(until) => ("Pending approval", "accent", format_datetime(until)),
+            Stage::Lasts(until) => ("Active", "warning", format_datetime(until)),
             Stage::Declined => ("Declined", "plain", String::new()),
-            Stage::Ended => ("Over", "plain", String::new()),
-            Stage::Lapsed => ("Not approved in time", "plain", String::new()),
-            Stage::SignedOut => ("Over: the session that asked has ended", "plain", String::new()),
+            Stage::Ended => ("Ended", "plain", String::new()),
+            Stage::Lapsed => ("Expired", "plain", String::new()),
+            Stage::SignedOut => ("Ended with the session", "plain", String::new()),
         };
         Self {
             id: elevation.id.to_string(),
@@ -157,16 +157,16 @@ pub(super) struct AskInput {
 }
 
 const DURATIONS: [RoleChoice; 3] = [
-    RoleChoice { key: "15", label: "15 minutes", about: "To look at something, or correct one thing." },
+    RoleChoice { key: "15", label: "15 minutes", about: "For a quick look or a single change." },
     RoleChoice { key: "30", label: "30 minutes", about: "For a few changes." },
-    RoleChoice { key: "60", label: "60 minutes", about: "The longest there is." },
+    RoleChoice { key: "60", label: "60 minutes", about: "The longest possible." },
 ];
 
 impl AskInput {
     fn parse(&self, errors: &mut FieldErrors, own_role: &str) -> Option<(Asked, Justification)> {
         let role = errors.parse::<Role>("role", &self.role);
         if role == Some(Role::Owner) {
-            errors.add("role", "Nobody becomes an owner for a while.");
+            errors.add("role", "Temporary access to the owner role is not possible.");
         }
         if role.is_some_and(|role| role.key() == own_role) {
             errors.add("role", "You have this role already.");
@@ -178,7 +178,7 @@ impl AskInput {
         }
         let justification = Justification::read(errors, &self.reason, &self.ticket);
         if self.ticket.trim().is_empty() {
-            errors.add("ticket", "Say where this was asked for.");
+            errors.add("ticket", "Enter a link to the request or ticket.");
         }
         let asked = Asked { role: role?, minutes: minutes? };
         errors.is_empty().then_some((asked, justification?))
@@ -224,7 +224,7 @@ pub(super) async fn ask(
         return Err(errors.on_page(page));
     };
     authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
-    let (page, text) = (list_url(ok.on()), "You have asked. The owners and admins are told by mail.");
+    let (page, text) = (list_url(ok.on()), "Access requested. Owners and admins were notified by email.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(
         "asks to act as {} for {} minutes. It can be approved until {}",

@@ -14,8 +14,7 @@ use crate::base::{Organization, truncate};
 pub(super) const RETRY_LIMIT: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
-const ALREADY_RETRIED_ERROR: Error =
-    Error::Conflict("This job is already being tried again. Nothing was done now.", None);
+const ALREADY_RETRIED_ERROR: Error = Error::Conflict("This job is already being retried. Nothing was changed.", None);
 const JOB_EXPIRED_ERROR: Error =
     Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
 

@@ -18,7 +18,7 @@ authz::actions! {
     RetryJob: Write on FailedJob;
 }
 
-const JOB_RETRIED: EventKind = EventKind::new("job.retried", "Tried a failed job again");
+const JOB_RETRIED: EventKind = EventKind::new("job.retried", "Retried a failed job");
 
 pub(crate) fn feature() -> Feature {
     let routes =

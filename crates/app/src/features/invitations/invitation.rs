@@ -140,9 +140,9 @@ pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>
     );
     let known = known.fetch_one(&mut **tx).await?;
     Ok(if known.belongs {
-        Some("Somebody with this address belongs to the organization already.")
+        Some("Somebody with this email address is already a member.")
     } else if known.invited {
-        Some("This address is invited already. To change the role, take that invitation back first.")
+        Some("This person is already invited. To change the role, cancel that invitation first.")
     } else {
         None
     })
@@ -200,10 +200,7 @@ pub(super) async fn revoke(
 ) -> Result<()> {
     let revoked = sqlx::query!("delete from tenant.invitations where id = $1", invitation.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
-        return Err(Error::Conflict(
-            "This invitation was accepted or taken back meanwhile. Nothing was changed now.",
-            None,
-        ));
+        return Err(Error::Conflict("This invitation has been accepted or cancelled. Nothing was changed.", None));
     }
     let details = justification.details(json!({ "email": invitation.email, "role": invitation.role }));
     INVITATION_REVOKED.record(tx, format!("Invitation::{}", invitation.id), details, by).await

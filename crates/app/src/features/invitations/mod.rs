@@ -14,9 +14,9 @@ use own::OwnInvitation;
 authz::actions! {
     /// See who is invited.
     ListInvitations: Read on Organization;
-    /// Invite somebody.
+    /// Invite member.
     InviteMember: Write on Organization;
-    /// Invite somebody as an owner; asked in addition to `InviteMember`.
+    /// Invite member as an owner; asked in addition to `InviteMember`.
     InviteOwner: Write on Organization;
     /// Take an invitation back.
     RevokeInvitation: Write on Invitation;
@@ -34,13 +34,13 @@ const RETENTION: &[tenancy::RetentionRule] = &[tenancy::retention_rule!(
     tenancy::Retention::For(std::time::Duration::from_hours(30 * 24))
 )];
 
-const INVITATION_MADE: EventKind = EventKind::new("invitation.made", "Invited somebody");
+const INVITATION_MADE: EventKind = EventKind::new("invitation.made", "Invited a member");
 const PRIVILEGED_INVITATION: Announced =
-    EventKind::new("invitation.privileged", "Invited somebody to a privileged role")
-        .announced("Somebody was invited to a privileged role", &[Audience::Owners]);
-const INVITATION_REVOKED: EventKind = EventKind::new("invitation.revoked", "Took an invitation back");
+    EventKind::new("invitation.privileged", "Invited a member to a privileged role")
+        .announced("A member was invited to a privileged role", &[Audience::Owners]);
+const INVITATION_REVOKED: EventKind = EventKind::new("invitation.revoked", "Cancelled an invitation");
 const MEMBER_JOINED: EventKind = EventKind::new("member.joined", "Joined the organization");
-const MAIL_UNDELIVERABLE: EventKind = EventKind::new("mail.undeliverable", "Could not deliver a mail");
+const MAIL_UNDELIVERABLE: EventKind = EventKind::new("mail.undeliverable", "Could not deliver an email");
 
 pub(crate) fn feature() -> Feature {
     let organization = Routes::new()

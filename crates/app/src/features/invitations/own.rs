@@ -61,8 +61,8 @@ pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resul
 }
 
 const INVITATION_ENDED_ERROR: Error =
-    Error::Conflict("This invitation has ended, or was taken back. Ask for a new one.", None);
-const ALREADY_MEMBER_ERROR: Error = Error::Conflict("You belong to this organization already.", None);
+    Error::Conflict("This invitation has expired or was cancelled. Ask for a new one.", None);
+const ALREADY_MEMBER_ERROR: Error = Error::Conflict("You are already a member of this organization.", None);
 
 /// Joins as the invitation says, which is used up: of two at once one finds it gone. The database lets nobody join who is
 /// not invited in that role.

@@ -205,9 +205,9 @@ fn revocation<A: Action<On = Invitation>>(
     let cancel_url = format!("/o/{}/invitations", ok.on().organization);
     ConfirmPage {
         shell: layout.organization(ok),
-        heading: format!("Take back the invitation of {}?", display_email(&ok.on().email)),
-        lead: "It cannot be accepted any more. Nobody is told by mail, and the address can be invited again.",
-        button: "Take it back",
+        heading: format!("Cancel the invitation for {}?", display_email(&ok.on().email)),
+        lead: "The invitation can no longer be accepted. They are not notified, and you can invite them again.",
+        button: "Cancel invitation",
         ends: true,
         once: false,
         justification,
@@ -279,5 +279,5 @@ pub(super) async fn accept(
     own::accept(&mut tx, ok.on(), ok.who().user, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     let own = ok.on();
-    Ok(see_other(&format!("/o/{}", own.organization), &format!("You belong to {} now.", own.organization_name)))
+    Ok(see_other(&format!("/o/{}", own.organization), &format!("You’ve joined {}.", own.organization_name)))
 }

@@ -92,10 +92,8 @@ async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
     .await?)
 }
 
-const MEMBER_CHANGED_ERROR: Error = Error::Conflict(
-    "This member's role was changed or ended by somebody else meanwhile. Nothing was changed now.",
-    None,
-);
+const MEMBER_CHANGED_ERROR: Error =
+    Error::Conflict("Somebody else has changed this member's role or removed them. Nothing was changed.", None);
 const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
 /// Gives `member` the role `to`, if they still have the role `from`. `details` say why.

@@ -38,10 +38,10 @@ authz::actions! {
 const SCOPES: &[Scope] = &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
 
 const ROLE_CHANGED: Announced = EventKind::new("member.role_changed", "Changed a role")
-    .announced("Somebody has another role", &[Audience::Owners, Audience::Member]);
+    .announced("A member has a new role", &[Audience::Owners, Audience::Member]);
 const MEMBER_REMOVED: Announced = EventKind::new("member.removed", "Removed a member")
-    .announced("Somebody is no longer a member", &[Audience::Owners, Audience::Member]);
-const SESSIONS_ENDED: Announced = EventKind::new("member.sessions_ended", "Ended a member’s sessions")
+    .announced("A member was removed", &[Audience::Owners, Audience::Member]);
+const SESSIONS_ENDED: Announced = EventKind::new("member.sessions_ended", "Signed a member out")
     .announced("A member was signed out", &[Audience::Member]);
 const FACTORS_RESET: Announced = EventKind::new("member.factors_reset", "Reset a member’s factors")
     .announced("The passkeys of a member were reset", &[Audience::Owners]);

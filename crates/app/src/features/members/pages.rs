@@ -227,7 +227,7 @@ fn removal<A: Action<On = Member>>(
     } else if ok.can::<ChangeOwnershipAlone>(ok.on()) {
         (format!("Remove {}?", ok.on().name), REMOVAL_LEAD, "Remove member")
     } else {
-        (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Ask for approval")
+        (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Request approval")
     };
     ConfirmPage { once: true, ..confirm(ok, layout, words, "remove", justification) }
 }
@@ -242,7 +242,7 @@ fn end_of_sessions<A: Action<On = Member>>(
     confirm(
         ok,
         layout,
-        (format!("End the sessions of {}?", ok.on().name), lead, "End their sessions"),
+        (format!("Sign {} out everywhere?", ok.on().name), lead, "Sign out everywhere"),
         "end-sessions",
         justification,
     )

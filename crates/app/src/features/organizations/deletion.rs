@@ -18,7 +18,7 @@ use crate::features::approvals::{APPROVAL_LIMIT, Request, others_decide};
 use crate::features::one_time_key;
 
 /// What happens.
-const CONSEQUENCES: &str = "From then on nobody gets in, and no client of the API. Its domains, its provider, its \
+const CONSEQUENCES: &str = "Everyone loses access immediately, including API clients. Its domains, its provider, its \
     invitations and its API clients are deleted, and the sessions that its provider began end. Contacts and the activity \
     record are kept, for the operator to restore or to erase.";
 

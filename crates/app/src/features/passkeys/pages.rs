@@ -144,7 +144,10 @@ pub(super) async fn enrol(
     let mut errors = FieldErrors::default();
     let name = errors.parse::<Name>("name", &input.name);
     if input.credential.is_empty() {
-        errors.add("credential", "No passkey was made. This needs a browser with passkeys and with JavaScript.");
+        errors.add(
+            "credential",
+            "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
+        );
     }
     let (Some(name), true) = (name, errors.is_empty()) else {
         let page = New::page(ok.who(), &layout, &input.name, &return_to, &errors);
@@ -236,7 +239,7 @@ pub(super) async fn rename(
     let mut tx = ok.begin().await?;
     passkey::rename(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(PASSKEYS_PATH, &format!("It is called {name} now.")))
+    Ok(see_other(PASSKEYS_PATH, &format!("Renamed to {name}.")))
 }
 
 #[derive(Template)]

@@ -54,7 +54,7 @@ pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
 }
 
 const PASSKEY_REMOVED_ERROR: Error =
-    Error::Conflict("This passkey was removed meanwhile. Nothing was changed now.", None);
+    Error::Conflict("This passkey has already been removed. Nothing was changed.", None);
 const LAST_PASSKEY_ERROR: Error =
     Error::Conflict("This is the only passkey you can use. Add another one first, then remove this one.", None);
 

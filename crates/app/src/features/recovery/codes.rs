@@ -80,11 +80,14 @@ pub(super) async fn cancel(
         now,
     );
     if cancelled.execute(&mut *tx).await?.rows_affected() == 0 {
-        return Err(Error::Conflict("No recovery is waiting any more.", None));
+        return Err(Error::Conflict("There is no pending recovery.", None));
     }
     let target = format!("User::{}", ok.who().user);
     Event { kind: "recovery.cancelled", target, details: json!({}) }.record(&mut tx, &ok.who().actor()).await?;
     authn.notify(&mut tx, ok.who().user, &AccountNotification::RecoveryStopped, ok.who().context()).await?;
     tx.commit().await?;
-    Ok(see_other("/account/recovery", "The recovery was stopped. Make new codes, since somebody knows one of the old."))
+    Ok(see_other(
+        "/account/recovery",
+        "Recovery stopped. Generate new codes, because somebody knows one of the old ones.",
+    ))
 }

@@ -49,8 +49,8 @@ pub(super) async fn take(
         );
     };
     match authn.recover(&who, &code).await? {
-        None => refuse("This is none of your codes, or it was used already."),
-        Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "The code was accepted. Make a new passkey now.")),
+        None => refuse("That code isn’t valid or has been used."),
+        Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "Code accepted. Create a new passkey now.")),
         Some(Recovery::Pending(ready, cookie)) => {
             let waits = Some((format_datetime(ready), false));
             Ok((cookie, Page(Ask { shell: personal(&who), problem: "", waits })).into_response())
@@ -65,7 +65,7 @@ pub(super) async fn go_on(
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
     if authn.continue_recovery(&who, &headers).await? {
-        Ok(see_other(NEW_PASSKEY, "Make a new passkey now."))
+        Ok(see_other(NEW_PASSKEY, "Create a new passkey now."))
     } else {
         Err(Error::Conflict("No recovery is ready in this browser. It may have been stopped.", None))
     }

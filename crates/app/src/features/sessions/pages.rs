@@ -59,7 +59,7 @@ pub(super) async fn end(
     let mut tx = ok.begin().await?;
     session::end(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(SESSIONS_PATH, "That session has ended."))
+    Ok(see_other(SESSIONS_PATH, "Session signed out."))
 }
 
 pub(super) async fn end_others(
@@ -71,8 +71,8 @@ pub(super) async fn end_others(
     let ended = session::end_others(&mut tx, ok.who().session, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     let text = match ended {
-        0 => "You were signed in nowhere else.".to_owned(),
-        1 => "The other session has ended.".to_owned(),
+        0 => "You have no other sessions.".to_owned(),
+        1 => "The other session was signed out.".to_owned(),
         more => format!("{more} other sessions have ended."),
     };
     Ok(see_other(SESSIONS_PATH, &text))

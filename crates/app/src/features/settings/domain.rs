@@ -20,12 +20,12 @@ pub(super) const DOMAIN_CHECK_LIMIT: RateLimit =
     RateLimit { name: "domain proof", burst: 10, period: Duration::minutes(1) };
 
 const DOMAIN_REMOVED_ERROR: Error = Error::Conflict("This domain has already been removed. Nothing was changed.", None);
-const DOMAIN_TAKEN_ERROR: Error = Error::Conflict("Another organization has proved that this domain is its own.", None);
-const DOMAIN_LISTED_ERROR: Error = Error::Conflict("This domain is in the list already.", None);
+const DOMAIN_TAKEN_ERROR: Error = Error::Conflict("Another organization has already verified this domain.", None);
+const DOMAIN_LISTED_ERROR: Error = Error::Conflict("This domain has already been added.", None);
 const TOO_MANY_DOMAINS_ERROR: Error =
     Error::Conflict("An organization has at most 20 domains. Remove one first.", None);
 const DOMAIN_ENFORCED_ERROR: Error =
-    Error::Conflict("Everybody has to sign in with a provider for this domain. End that first.", None);
+    Error::Conflict("Your provider is required for sign-in and needs this domain. Stop requiring it first.", None);
 
 /// A domain that an organization says is its own, or has proved to be.
 #[derive(Debug)]

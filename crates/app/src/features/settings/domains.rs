@@ -15,10 +15,8 @@ use crate::base::{
 };
 use crate::features::one_time_key;
 
-const RECORD_MISSING_ERROR: Error = Error::Conflict(
-    "The DNS does not say so yet. A new record can take a while until it is seen everywhere; then try again.",
-    None,
-);
+const RECORD_MISSING_ERROR: Error =
+    Error::Conflict("We couldn’t find the record yet. DNS changes can take an hour. Try again later.", None);
 const DNS_UNAVAILABLE_ERROR: Error =
     Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
@@ -99,7 +97,7 @@ pub(super) async fn prove(
         Ok(true) => {}
         Ok(false) => return Err(RECORD_MISSING_ERROR),
         Err(error) => {
-            tracing::warn!(domain = ok.on().name, error, "the DNS was asked in vain");
+            tracing::warn!(domain = ok.on().name, error, "DNS lookup failed");
             return Err(DNS_UNAVAILABLE_ERROR);
         }
     }
@@ -129,16 +127,16 @@ fn removal<A: Action<On = Domain>>(
         shell: layout.organization(ok),
         heading: format!("Remove {}?", domain.shown()),
         lead: match (domain.proved_at, domain.last) {
-            (None, _) => "It is not proved, so nothing else changes.",
+            (None, _) => "It is not verified, so nothing else changes.",
             (Some(_), false) => {
-                "Your provider vouches for addresses in it no longer, and another organization can prove it."
+                "People with email addresses in it can no longer sign in with your provider. Another organization can then verify it."
             }
             (Some(_), true) => {
                 "No other domain is proved. Without one your provider cannot be used, and the sessions that began with it \
                  end."
             }
         },
-        button: "Remove the domain",
+        button: "Remove domain",
         ends: true,
         once: false,
         justification,

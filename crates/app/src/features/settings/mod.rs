@@ -30,17 +30,17 @@ authz::actions! {
 
 const SIGN_IN_CHANGED: Announced = EventKind::new("organization.sign_in_changed", "Changed how members sign in")
     .announced("The rules for signing in have changed", &[Audience::OwnersAndAdmins]);
-const PROVIDER_CHANGED: Announced = EventKind::new("organization.provider_changed", "Brought a sign-in provider")
+const PROVIDER_CHANGED: Announced = EventKind::new("organization.provider_changed", "Connected an identity provider")
     .announced("Your identity provider has changed", &[Audience::OwnersAndAdmins]);
-const PROVIDER_REMOVED: Announced = EventKind::new("organization.provider_removed", "Took the sign-in provider away")
+const PROVIDER_REMOVED: Announced = EventKind::new("organization.provider_removed", "Removed the identity provider")
     .announced("Your identity provider was removed", &[Audience::OwnersAndAdmins]);
 const DOMAIN_ADDED: EventKind = EventKind::new("domain.added", "Added a domain");
-const DOMAIN_PROVED: Announced =
-    EventKind::new("domain.proved", "Proved a domain").announced("A domain was verified", &[Audience::OwnersAndAdmins]);
+const DOMAIN_PROVED: Announced = EventKind::new("domain.proved", "Verified a domain")
+    .announced("A domain was verified", &[Audience::OwnersAndAdmins]);
 const DOMAIN_MISSING: Announced = EventKind::new("domain.record_missing", "Found the DNS record of a domain gone")
     .announced("The DNS record of a domain is gone", &[Audience::Owners]);
-const DOMAIN_WITHDRAWN: Announced = EventKind::new("domain.withdrawn", "Withdrew a domain whose DNS record was gone")
-    .announced("A domain is not proved any more", &[Audience::Owners]);
+const DOMAIN_WITHDRAWN: Announced = EventKind::new("domain.withdrawn", "Unverified a domain whose DNS record was gone")
+    .announced("A domain is no longer verified", &[Audience::Owners]);
 const DOMAIN_REMOVED: Announced = EventKind::new("domain.removed", "Removed a domain")
     .announced("A domain was removed", &[Audience::OwnersAndAdmins]);
 

@@ -21,10 +21,9 @@ use crate::base::{
 /// How often one person may have a provider asked about itself.
 pub(super) const PROVIDER_LIMIT: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
 
-const NO_PROVIDER_ERROR: Error =
-    Error::Conflict("The organization brings no provider any more. Nothing was changed now.", None);
+const NO_PROVIDER_ERROR: Error = Error::Conflict("The provider has already been removed. Nothing was changed.", None);
 const PROVIDER_ENFORCED_ERROR: Error =
-    Error::Conflict("Everybody has to sign in with this provider. End that first.", None);
+    Error::Conflict("This provider is required for sign-in. Stop requiring it first.", None);
 
 /// The provider that an organization brings, as its settings show it.
 #[derive(Default)]
@@ -170,7 +169,7 @@ pub(super) async fn keep(
     );
     announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "The provider answers as it should, and is kept."))
+    Ok(see_other(&url(ok.on()), "Provider tested and saved."))
 }
 
 fn in_words(problem: IdentityProviderProblem) -> String {
@@ -197,9 +196,9 @@ fn removal<A: Action<On = Organization>>(
     let cancel_url = url(ok.on());
     ConfirmPage {
         shell: layout.organization(ok),
-        heading: "Take the provider away?".to_owned(),
-        lead: "Nobody can sign in with it any more, and the sessions that began with it end.",
-        button: "Take it away",
+        heading: "Remove your provider?".to_owned(),
+        lead: "Nobody can sign in with it any more, and everyone who did is signed out.",
+        button: "Remove provider",
         ends: true,
         once: false,
         justification,
@@ -232,7 +231,7 @@ pub(super) async fn remove(
     let target = ok.on().entity().to_string();
     announcement.record(&mut tx, target, justification.details(json!({})), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "The provider was removed, and the sessions that began with it have ended."))
+    Ok(see_other(&url(ok.on()), "Provider removed. Everyone who signed in with it was signed out."))
 }
 
 /// Deletes the provider and the domains of an organization that is deleted, and ends the sessions that the provider began.

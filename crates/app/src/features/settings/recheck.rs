@@ -64,7 +64,7 @@ impl DomainCheck {
             match note(&self.db, &self.authn, &domain, answer.ok()).await {
                 Ok(()) => stored += 1,
                 Err(error) => {
-                    tracing::error!(?error, domain = domain.name, "the result of a DNS lookup was not stored");
+                    tracing::error!(?error, domain = domain.name, "DNS lookup result could not be stored");
                 }
             }
         }
@@ -89,7 +89,7 @@ impl JobHandler for DomainCheck {
 
     async fn run(&self, _: &Job<()>) -> Result<(), Failure> {
         if let Err(error) = self.check().await {
-            tracing::error!(?error, "the domains that are due cannot be read");
+            tracing::error!(?error, "due domains could not be read");
         }
         Ok(())
     }

@@ -113,9 +113,9 @@ pub(super) async fn choose(
     let all_ways = ["", "signed_out"].contains(&&*unaccepted);
     let (unaccepted, sign_on) = match &*unaccepted {
         "signed_out" => {
-            ("The organization you opened has ended your sessions there. Sign in again to get back in.", false)
+            ("The organization you opened has ended your sessions there. Sign in again to continue.", false)
         }
-        "link" => ("The organization you opened takes no sign-in by email. Please come in another way.", false),
+        "link" => ("The organization you opened takes no sign-in by email. Please sign in another way.", false),
         "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
         "sign_on" => ("The organization you opened takes its own provider only.", true),
         _ => ("", false),
@@ -159,7 +159,7 @@ pub(super) async fn by_passkey(
 ) -> Result<Response> {
     let return_to = LocalPath::or_home(&answer.return_to);
     if answer.credential.is_empty() {
-        let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
+        let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
         let page = Page(Choose::page(&authn, &public.context, &return_to, problem));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }

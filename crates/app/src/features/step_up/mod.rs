@@ -16,8 +16,7 @@ pub(crate) fn feature() -> Feature {
 }
 
 /// The answer where a form is not there for the person who asks for it.
-pub(crate) const REQUEST_EXPIRED: &str =
-    "What you sent is no longer kept, and nothing was done. Please enter it again.";
+pub(crate) const REQUEST_EXPIRED: &str = "This form has expired and nothing was done. Please fill it in again.";
 
 /// `ChangeMemberRole` as people read it: "change member role".
 pub(crate) fn in_words(action: &str) -> String {

@@ -115,7 +115,7 @@ pub(super) async fn accept(
         Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
     };
     if credential.is_empty() {
-        let problem = "No passkey was used. This needs a browser with passkeys and with JavaScript.";
+        let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem).await;
     }
     let outcome = match authn.finish_step_up(&who, &headers, &credential, then.deferred.map(Id::uuid)).await? {
@@ -151,7 +151,7 @@ pub(super) async fn accept_code(
     if let Some(outcome) = authn.prove_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
         return Ok(finish(outcome, &then));
     }
-    let problems = Problems { code: "This is not the code your app shows now, or it was used.", ..Problems::default() };
+    let problems = Problems { code: "That code isn’t valid or has been used.", ..Problems::default() };
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
 }
 
