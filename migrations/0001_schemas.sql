@@ -33,7 +33,7 @@ $$;
 
 -- Nobody writes in another one's name. The columns given to this trigger say who did something: they stay empty or as they
 -- were, or name the person or the API client of the transaction, whatever the application believes.
-create function tenant.sign_as_oneself() returns trigger
+create function tenant.check_author() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -46,13 +46,13 @@ begin
     if written ->> signer is distinct from before ->> signer
        and not coalesce(written ->> signer in (current_setting('app.user_id', true), current_setting('app.client_id', true)),
                         written ->> signer is null) then
-      raise exception '% is not who writes this', signer using errcode = 'check_violation', constraint = 'sign_as_oneself';
+      raise exception '% is not who writes this', signer using errcode = 'check_violation', constraint = 'check_author';
     end if;
   end loop;
   return new;
 end;
 $$;
-grant execute on function tenant.sign_as_oneself() to tenant_rows;
+grant execute on function tenant.check_author() to tenant_rows;
 
 grant usage on schema tenant to tenant_rows, account_rows, identity_rows, janitor_rows;
 grant usage on schema identity to tenant_rows, account_rows, identity_rows, janitor_rows;

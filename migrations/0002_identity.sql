@@ -8,11 +8,11 @@ create table identity.users (
   -- The organization whose own provider made the account and speaks for it. Null: a provider that is trusted for all.
   managed_by uuid,
   -- The address they have proved to us with a code, for when the provider does not vouch for it.
-  proved_email text not null default '',
+  confirmed_email text not null default '',
   -- The address that is known to be theirs, if it is, in one form: A to Z in small letters, and no letter that only
   -- looks like one of them.
   verified_email text generated always as (
-    case when email <> '' and (email_verified or email = proved_email) then lower(email collate "C") end) stored,
+    case when email <> '' and (email_verified or email = confirmed_email) then lower(email collate "C") end) stored,
   -- What colleagues find them by.
   words text[] collate tenant.alike generated always as (tenant.words(display_name, email)) stored,
   created_at timestamptz not null,
@@ -31,7 +31,7 @@ create table identity.accounts (
 create index accounts_user on identity.accounts (user_id);
 
 -- A sign-in on its way through a provider. Taken with DELETE .. RETURNING, so it works once.
-create table identity.logins (
+create table identity.login_flows (
   -- Of the browser, in which several tabs may have one under way; the state tells them apart.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
   state_hash bytea not null check (octet_length(state_hash) = 32),
@@ -41,7 +41,7 @@ create table identity.logins (
   nonce text not null,
   pkce_verifier text not null,
   -- The person must have proved to the provider who they are since this began.
-  anew boolean not null,
+  reauthenticate boolean not null,
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   created_at timestamptz not null,
   expires_at timestamptz not null,
@@ -49,7 +49,7 @@ create table identity.logins (
   replaces uuid,
   primary key (handle_hash, state_hash)
 );
-create index logins_expiry on identity.logins (expires_at);
+create index login_flows_expiry on identity.login_flows (expires_at);
 
 -- A code that was sent to an address, to prove that whoever is signed in reads what arrives there.
 create table identity.email_codes (
@@ -62,25 +62,25 @@ create table identity.email_codes (
 create index email_codes_expiry on identity.email_codes (expires_at);
 
 -- Bonds. What an organization's own provider says counts in that organization and nowhere else, and so does everything that
--- is made on its word. `sign_on` names that organization, in a session and in whatever the session makes: passkeys, recovery
+-- is made on its word. `sso_tenant_id` names that organization, in a session and in whatever the session makes: passkeys, recovery
 -- codes, an authenticator app, a recovery. Null: the word of a provider that is trusted for all. It is written once.
 --
--- The transaction knows it as `app.sign_on`, empty for none. A session without a bond sees all that belongs to its person,
+-- The transaction knows it as `app.sso_tenant_id`, empty for none. A session without a bond sees all that belongs to its person,
 -- one with a bond sees what is that organization's. Factors are kept apart: each session makes, changes and removes those of
 -- its own bond. (`bond` is the same without a null, for keys.)
-create function identity.bond() returns trigger
+create function identity.set_sso_tenant() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Of an account that only one organization has ever spoken for, nothing stands on more than its word.
-  if new.sign_on is null then
-    new.sign_on := (select u.managed_by from identity.users u where u.id = new.user_id);
+  if new.sso_tenant_id is null then
+    new.sso_tenant_id := (select u.managed_by from identity.users u where u.id = new.user_id);
   end if;
   return new;
 end;
 $$;
-grant execute on function identity.bond() to account_rows, identity_rows;
+grant execute on function identity.set_sso_tenant() to account_rows, identity_rows;
 
 create table identity.sessions (
   id uuid primary key,
@@ -96,7 +96,7 @@ create table identity.sessions (
   subject text,
   upstream_sid text,
   -- Its bond.
-  sign_on uuid,
+  sso_tenant_id uuid,
   auth_time timestamptz not null,
   methods text[] not null,
   -- When a passkey was last proved in this session, and which.
@@ -113,36 +113,36 @@ create table identity.sessions (
   new_device boolean not null,
   -- Where the last request came from, and the one before the last change; how often that changed, and went back, without
   -- a pause.
-  seen_device text not null,
-  seen_network text not null,
-  left_device text not null default '',
-  left_network text not null default '',
-  changes int not null default 0,
-  returns int not null default 0,
-  changed_at timestamptz,
+  last_device text not null,
+  last_network text not null,
+  previous_device text not null default '',
+  previous_network text not null default '',
+  location_changes int not null default 0,
+  location_returns int not null default 0,
+  location_changed_at timestamptz,
   created_at timestamptz not null,
   -- The same by the clock of the database, which all instances share: what an organization has ended began before.
-  began_at timestamptz not null default clock_timestamp(),
+  started_at timestamptz not null default clock_timestamp(),
   rotated_at timestamptz not null,
   last_seen_at timestamptz not null,
   idle_expires_at timestamptz not null,
   expires_at timestamptz not null,
   ended_at timestamptz,
-  ended_why text,
+  ended_reason text,
   check ((previous_hash is null) = (previous_until is null)),
-  check ((ended_at is null) = (ended_why is null)),
+  check ((ended_at is null) = (ended_reason is null)),
   check (num_nulls(provider, issuer, subject) in (0, 3)),
   check ((passkey_at is null) = (passkey_id is null)),
   -- Nobody vouches for who comes with a passkey, or with a link by mail.
   check (provider is not null or passkey_at is not null or methods[1] = 'mail'),
   -- The provider that an organization brings has the key `o-` and the id of the organization.
-  check (provider not like 'o-%' or sign_on is not null and provider = 'o-' || sign_on)
+  check (provider not like 'o-%' or sso_tenant_id is not null and provider = 'o-' || sso_tenant_id)
 );
-create trigger bond before insert on identity.sessions for each row execute function identity.bond();
+create trigger set_sso_tenant before insert on identity.sessions for each row execute function identity.set_sso_tenant();
 -- Whatever goes over sessions that still count says `ended_at is null and expires_at > ..`, and reads those alone: sessions that
 -- nobody ended expire, and there can be very many of them until they are deleted.
 create index sessions_live on identity.sessions (user_id, expires_at) where ended_at is null;
-create index sessions_sign_on on identity.sessions (sign_on, expires_at) where ended_at is null and sign_on is not null;
+create index sessions_sso_tenant on identity.sessions (sso_tenant_id, expires_at) where ended_at is null and sso_tenant_id is not null;
 create index sessions_issuer on identity.sessions (issuer, expires_at) where ended_at is null;
 -- Sessions of the provider's own session, also those that have ended here.
 create index sessions_upstream on identity.sessions (provider, upstream_sid) where upstream_sid is not null;
@@ -168,12 +168,12 @@ create index logout_tokens_expiry on identity.logout_tokens (expires_at);
 
 grant select, insert, update on identity.users to identity_rows;
 grant select, insert on identity.accounts to identity_rows;
-grant select, insert, update (replaces), delete on identity.logins to identity_rows;
+grant select, insert, update (replaces), delete on identity.login_flows to identity_rows;
 -- Who began a session, and on whose word, stays as it is.
 grant select, insert,
       update (token_hash, previous_hash, previous_until, methods, passkey_at, passkey_id, totp_at, recovered_at, device, network,
-              new_device, seen_device, seen_network, left_device, left_network, changes, returns, changed_at, rotated_at,
-              last_seen_at, idle_expires_at, ended_at, ended_why)
+              new_device, last_device, last_network, previous_device, previous_network, location_changes, location_returns, location_changed_at, rotated_at,
+              last_seen_at, idle_expires_at, ended_at, ended_reason)
   on identity.sessions to identity_rows;
 grant select, insert on identity.logout_tokens to identity_rows;
 
@@ -183,12 +183,12 @@ alter table identity.sessions force row level security;
 create policy identity_plane on identity.sessions to identity_rows using (true) with check (true);
 create policy own on identity.sessions to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
-         and (select current_setting('app.sign_on')) in ('', sign_on::text))
+         and (select current_setting('app.sso_tenant_id')) in ('', sso_tenant_id::text))
   with check (user_id = (select current_setting('app.user_id')::uuid)
-              and (select current_setting('app.sign_on')) in ('', sign_on::text));
-grant select (id, user_id, sign_on, methods, passkey_at, totp_at, device, network, seen_device, seen_network, created_at,
+              and (select current_setting('app.sso_tenant_id')) in ('', sso_tenant_id::text));
+grant select (id, user_id, sso_tenant_id, methods, passkey_at, totp_at, device, network, last_device, last_network, created_at,
               passkey_id, last_seen_at, idle_expires_at, expires_at, ended_at),
-      update (rotated_at, ended_at, ended_why) on identity.sessions to account_rows;
+      update (rotated_at, ended_at, ended_reason) on identity.sessions to account_rows;
 
 -- Names of people are seen by those who share an organization with them (policy in 0003) and by themselves.
 alter table identity.users enable row level security;
@@ -197,16 +197,16 @@ create policy identity_plane on identity.users to identity_rows using (true) wit
 create policy oneself on identity.users for select to account_rows
   using (id = (select current_setting('app.user_id')::uuid));
 -- An address is proved on the word of whoever speaks for the account.
-create policy prove_email on identity.users for update to account_rows
+create policy confirm_email on identity.users for update to account_rows
   using (id = (select current_setting('app.user_id')::uuid)
-         and coalesce(managed_by::text, '') = (select current_setting('app.sign_on')))
+         and coalesce(managed_by::text, '') = (select current_setting('app.sso_tenant_id')))
   with check (id = (select current_setting('app.user_id')::uuid));
 grant select (id, display_name, email, email_verified, verified_email, created_at) on identity.users
   to account_rows, tenant_rows;
 grant select (words) on identity.users to tenant_rows;
-grant select (proved_email, managed_by) on identity.users to account_rows;
+grant select (confirmed_email, managed_by) on identity.users to account_rows;
 grant select (name_key) on identity.users to tenant_rows;
-grant update (proved_email) on identity.users to account_rows;
+grant update (confirmed_email) on identity.users to account_rows;
 
 alter table identity.email_codes enable row level security;
 alter table identity.email_codes force row level security;
@@ -214,17 +214,17 @@ create policy own on identity.email_codes to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
          and exists (select from identity.users u
                       where u.id = email_codes.user_id
-                        and coalesce(u.managed_by::text, '') = (select current_setting('app.sign_on'))))
+                        and coalesce(u.managed_by::text, '') = (select current_setting('app.sso_tenant_id'))))
   with check (user_id = (select current_setting('app.user_id')::uuid)
               and exists (select from identity.users u
                            where u.id = email_codes.user_id
-                             and coalesce(u.managed_by::text, '') = (select current_setting('app.sign_on'))));
+                             and coalesce(u.managed_by::text, '') = (select current_setting('app.sso_tenant_id'))));
 grant select, insert, update, delete on identity.email_codes to account_rows;
 
 -- The janitor deletes what is over, and sees nothing else of it.
 create policy janitor on identity.sessions to janitor_rows using (expires_at < now());
 create policy janitor on identity.email_codes to janitor_rows using (expires_at < now());
-grant select (handle_hash, state_hash, expires_at), delete on identity.logins to janitor_rows;
+grant select (handle_hash, state_hash, expires_at), delete on identity.login_flows to janitor_rows;
 grant select (id, expires_at), delete on identity.sessions to janitor_rows;
 grant select (user_id, expires_at), delete on identity.email_codes to janitor_rows;
 grant select (issuer, jti, expires_at), delete on identity.logout_tokens to janitor_rows;

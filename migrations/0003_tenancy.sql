@@ -33,12 +33,12 @@ select tenant.protect('tenant.memberships');
 revoke insert, update on tenant.memberships from tenant_rows;
 grant insert (user_id, role), update (role, signed_out_at) on tenant.memberships to tenant_rows;
 -- Whoever makes an organization is its first member. Others accept an invitation (account_rows).
-create trigger sign_as_oneself before insert on tenant.memberships
-  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('user_id');
+create trigger check_author before insert on tenant.memberships
+  for each row when (current_user = 'tenant_rows') execute function tenant.check_author('user_id');
 
 -- An organization always has an owner. The row of the organization is locked first, so of two owners who remove each
 -- other in the same moment the second one waits, sees the first one gone, and is refused.
-create function tenant.keep_an_owner() returns trigger
+create function tenant.require_an_owner() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -46,29 +46,29 @@ begin
   perform from tenant.organizations o where o.tenant_id = old.tenant_id for update;
   if not exists (select from tenant.memberships m where m.tenant_id = old.tenant_id and m.role = 'owner') then
     raise exception 'an organization keeps at least one owner'
-      using errcode = 'check_violation', constraint = 'memberships_keep_an_owner';
+      using errcode = 'check_violation', constraint = 'memberships_owner_required';
   end if;
   return null;
 end;
 $$;
-create trigger keep_an_owner after update of role or delete on tenant.memberships
-  for each row when (old.role = 'owner') execute function tenant.keep_an_owner();
-grant execute on function tenant.keep_an_owner() to tenant_rows;
+create trigger require_an_owner after update of role or delete on tenant.memberships
+  for each row when (old.role = 'owner') execute function tenant.require_an_owner();
+grant execute on function tenant.require_an_owner() to tenant_rows;
 
 -- An organization ends the sessions that stand on its own word. Of the other sessions of its members it has the token
 -- replaced (`rotated_at`), and nothing else: what they are elsewhere is not for it to say.
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id)
-         or sign_on = (select current_setting('app.tenant_id')::uuid))
-  with check (sign_on = (select current_setting('app.tenant_id')::uuid)
+         or sso_tenant_id = (select current_setting('app.tenant_id')::uuid))
+  with check (sso_tenant_id = (select current_setting('app.tenant_id')::uuid)
               or ended_at is null and rotated_at = 'epoch'
               or exists (select from identity.users u
                           where u.id = sessions.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
-grant select (id, user_id, sign_on, expires_at, ended_at), update (rotated_at, ended_at, ended_why) on identity.sessions to tenant_rows;
+grant select (id, user_id, sso_tenant_id, expires_at, ended_at), update (rotated_at, ended_at, ended_reason) on identity.sessions to tenant_rows;
 
 -- What has ended stays ended.
-create function identity.stay_ended() returns trigger
+create function identity.forbid_session_reopening() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -76,15 +76,15 @@ begin
   raise exception 'this session has ended' using errcode = 'check_violation', constraint = 'session_ended';
 end;
 $$;
-create trigger stay_ended before update of ended_at, ended_why on identity.sessions
-  for each row when (old.ended_at is not null and (new.ended_at, new.ended_why) is distinct from (old.ended_at, old.ended_why)
+create trigger forbid_session_reopening before update of ended_at, ended_reason on identity.sessions
+  for each row when (old.ended_at is not null and (new.ended_at, new.ended_reason) is distinct from (old.ended_at, old.ended_reason)
                      and current_user in ('tenant_rows', 'account_rows', 'identity_rows'))
-  execute function identity.stay_ended();
-grant execute on function identity.stay_ended() to tenant_rows, account_rows, identity_rows;
+  execute function identity.forbid_session_reopening();
+grant execute on function identity.forbid_session_reopening() to tenant_rows, account_rows, identity_rows;
 
 -- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
 -- request.
-create function tenant.renew_sessions() returns trigger
+create function tenant.rotate_sessions() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -96,9 +96,9 @@ begin
   return null;
 end;
 $$;
-create trigger renew_sessions after insert or update of role on tenant.memberships
-  for each row execute function tenant.renew_sessions();
-grant execute on function tenant.renew_sessions() to tenant_rows, account_rows;
+create trigger rotate_sessions after insert or update of role on tenant.memberships
+  for each row execute function tenant.rotate_sessions();
+grant execute on function tenant.rotate_sessions() to tenant_rows, account_rows;
 
 create policy colleagues on identity.users for select to tenant_rows
   using (exists (select from tenant.memberships m
@@ -108,7 +108,7 @@ create policy colleagues on identity.users for select to tenant_rows
 -- session with a bond, those of that organization.
 create policy own_memberships on tenant.memberships for select to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
-         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
+         and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text));
 create policy own_organizations on tenant.organizations for select to account_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = organizations.tenant_id
@@ -116,9 +116,9 @@ create policy own_organizations on tenant.organizations for select to account_ro
 grant select on tenant.memberships, tenant.organizations to account_rows;
 
 -- Whoever reads sessions and makes them could be anybody, so what an entry needs is open to that plane, and no column more.
-create policy entry on tenant.memberships for select to identity_rows using (true);
-create policy entry on tenant.organizations for select to identity_rows using (true);
-create policy entry on tenant.workspaces for select to identity_rows using (true);
+create policy authentication on tenant.memberships for select to identity_rows using (true);
+create policy authentication on tenant.organizations for select to identity_rows using (true);
+create policy authentication on tenant.workspaces for select to identity_rows using (true);
 grant select (tenant_id, user_id, role, signed_out_at) on tenant.memberships to identity_rows;
 grant select (tenant_id, name) on tenant.organizations to identity_rows;
 grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
@@ -131,7 +131,7 @@ grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
 -- row of 21 columns it took three times as long. What few requests need is in functions of its own, and only called where it
 -- is: as joins it took a quarter of the time, and with more than 16 tables and indexes a transaction takes its locks in
 -- memory that all share.
-create function identity.enter(given_hash bytea, given_now timestamptz, given_tenant uuid, given_workspace uuid)
+create function identity.authenticate(given_hash bytea, given_now timestamptz, given_tenant uuid, given_workspace uuid)
 returns json
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -142,7 +142,7 @@ declare
   found_tenant uuid;
   entry json;
 begin
-  select u.id, s.sign_on, m.tenant_id, json_build_object(
+  select u.id, s.sso_tenant_id, m.tenant_id, json_build_object(
            'session', json_build_object(
              'session', s.id, 'user', u.id, 'name', u.display_name, 'email', u.email,
              'email_verified', u.verified_email is not null, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
@@ -150,21 +150,21 @@ begin
              'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
              'passkey_at', s.passkey_at, 'totp_at', s.totp_at, 'recovered_at', s.recovered_at,
              'enrolled', case when s.passkey_at is not null then json_build_object('passkey', true, 'totp', false)
-                              else identity.enrolled(u.id, s.sign_on) end,
-             'drift', case when s.new_device or s.changed_at is not null then
-               json_build_object('new_device', s.new_device, 'seen_device', s.seen_device,
-                                 'seen_network', s.seen_network, 'changes', s.changes, 'returns', s.returns,
-                                 'changed_at', s.changed_at) end,
-             'sign_on', s.sign_on, 'by_previous', s.token_hash <> given_hash),
+                              else identity.enrolled_factors(u.id, s.sso_tenant_id) end,
+             'drift', case when s.new_device or s.location_changed_at is not null then
+               json_build_object('new_device', s.new_device, 'seen_device', s.last_device,
+                                 'seen_network', s.last_network, 'changes', s.location_changes, 'returns', s.location_returns,
+                                 'changed_at', s.location_changed_at) end,
+             'sign_on', s.sso_tenant_id, 'by_previous', s.token_hash <> given_hash),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,
                                'unaccepted', case
-                                 when s.began_at <= m.signed_out_at then 'signed_out'
-                                 when s.methods[1] = 'mail' and not o.mail_links then 'link'
-                                 when s.sign_on <> m.tenant_id then 'elsewhere'
-                                 when s.sign_on is not null and s.provider is null
-                                      and not identity.vouched_for(m.tenant_id, m.user_id, m.role, given_now) then 'sign_on'
-                                 when o.enforces_sign_on and (s.sign_on is null or s.provider is null)
+                                 when s.started_at <= m.signed_out_at then 'signed_out'
+                                 when s.methods[1] = 'mail' and not o.allows_magic_links then 'link'
+                                 when s.sso_tenant_id <> m.tenant_id then 'elsewhere'
+                                 when s.sso_tenant_id is not null and s.provider is null
+                                      and not identity.sso_is_current(m.tenant_id, m.user_id, m.role, given_now) then 'sign_on'
+                                 when o.requires_sso and (s.sso_tenant_id is null or s.provider is null)
                                       and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end,
                                'elevation', case when s.asked_for_role then
                                  identity.elevation(s.id, m.tenant_id, m.user_id, m.role, given_now) end) end,
@@ -179,7 +179,7 @@ begin
      and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
      and u.locked_at is null;
   if found then
-    perform set_config('app.user_id', found_user::text, true), set_config('app.sign_on', coalesce(found_bond::text, ''), true);
+    perform set_config('app.user_id', found_user::text, true), set_config('app.sso_tenant_id', coalesce(found_bond::text, ''), true);
     if found_tenant is not null then
       perform set_config('app.tenant_id', found_tenant::text, true);
     end if;
@@ -187,4 +187,4 @@ begin
   return entry;
 end;
 $$;
-grant execute on function identity.enter(bytea, timestamptz, uuid, uuid) to identity_rows;
+grant execute on function identity.authenticate(bytea, timestamptz, uuid, uuid) to identity_rows;

@@ -21,8 +21,8 @@ create table tenant.contacts (
 create index contacts_by_name on tenant.contacts (tenant_id, workspace_id, name collate "und-x-icu", id);
 create unique index contacts_email_unique on tenant.contacts (tenant_id, workspace_id, lower(email)) where email <> '';
 select tenant.protect('tenant.contacts');
-create trigger sign_as_oneself before insert or update on tenant.contacts
-  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('created_by');
+create trigger check_author before insert or update on tenant.contacts
+  for each row when (current_user = 'tenant_rows') execute function tenant.check_author('created_by');
 
 -- What a search finds contacts by. A table of its own, because under row-level security an index is used only for
 -- operators that leak nothing: `=` and `<` of text are such, `like`, `strpos` and those of arrays and documents are not.
@@ -40,7 +40,7 @@ create table tenant.contact_words (
 create index contact_words_find on tenant.contact_words (tenant_id, workspace_id, word) include (name, contact_id);
 select tenant.protect('tenant.contact_words');
 
-create function tenant.keep_contact_words() returns trigger
+create function tenant.update_contact_words() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -52,9 +52,9 @@ begin
   return null;
 end;
 $$;
-create trigger words_of_new after insert on tenant.contacts
-  for each row execute function tenant.keep_contact_words();
-create trigger words_of_changed after update on tenant.contacts for each row
+create trigger contact_words_on_insert after insert on tenant.contacts
+  for each row execute function tenant.update_contact_words();
+create trigger contact_words_on_update after update on tenant.contacts for each row
   when ((old.workspace_id, old.name, old.email, old.company) is distinct from (new.workspace_id, new.name, new.email, new.company))
-  execute function tenant.keep_contact_words();
-grant execute on function tenant.keep_contact_words() to tenant_rows;
+  execute function tenant.update_contact_words();
+grant execute on function tenant.update_contact_words() to tenant_rows;

@@ -6,11 +6,11 @@ create table identity.recovery_codes (
   created_at timestamptz not null,
   used_at timestamptz,
   -- Its bond.
-  sign_on uuid default nullif(current_setting('app.sign_on', true), '')::uuid,
-  bond uuid generated always as (coalesce(sign_on, '00000000-0000-0000-0000-000000000000')) stored,
-  primary key (user_id, bond, selector)
+  sso_tenant_id uuid default nullif(current_setting('app.sso_tenant_id', true), '')::uuid,
+  sso_tenant_key uuid generated always as (coalesce(sso_tenant_id, '00000000-0000-0000-0000-000000000000')) stored,
+  primary key (user_id, sso_tenant_key, selector)
 );
-create trigger bond before insert on identity.recovery_codes for each row execute function identity.bond();
+create trigger set_sso_tenant before insert on identity.recovery_codes for each row execute function identity.set_sso_tenant();
 
 -- A recovery that waits, so that whoever the account belongs to can stop it. One for each person and bond.
 create table identity.recoveries (
@@ -19,33 +19,33 @@ create table identity.recoveries (
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
   ready_at timestamptz not null,
   expires_at timestamptz not null,
-  sign_on uuid,
-  bond uuid generated always as (coalesce(sign_on, '00000000-0000-0000-0000-000000000000')) stored,
-  primary key (user_id, bond),
-  unique nulls not distinct (user_id, sign_on)
+  sso_tenant_id uuid,
+  sso_tenant_key uuid generated always as (coalesce(sso_tenant_id, '00000000-0000-0000-0000-000000000000')) stored,
+  primary key (user_id, sso_tenant_key),
+  unique nulls not distinct (user_id, sso_tenant_id)
 );
-create trigger bond before insert on identity.recoveries for each row execute function identity.bond();
+create trigger set_sso_tenant before insert on identity.recoveries for each row execute function identity.set_sso_tenant();
 
 alter table identity.recovery_codes enable row level security;
 alter table identity.recovery_codes force row level security;
 create policy identity_plane on identity.recovery_codes to identity_rows using (true) with check (true);
 create policy own on identity.recovery_codes to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
-         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')))
+         and coalesce(sso_tenant_id::text, '') = (select current_setting('app.sso_tenant_id')))
   with check (user_id = (select current_setting('app.user_id')::uuid)
-              and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
+              and coalesce(sso_tenant_id::text, '') = (select current_setting('app.sso_tenant_id')));
 grant select, update (used_at) on identity.recovery_codes to identity_rows;
-grant select (user_id, sign_on, created_at, used_at), insert, delete on identity.recovery_codes to account_rows;
+grant select (user_id, sso_tenant_id, created_at, used_at), insert, delete on identity.recovery_codes to account_rows;
 
 alter table identity.recoveries enable row level security;
 alter table identity.recoveries force row level security;
 create policy identity_plane on identity.recoveries to identity_rows using (true) with check (true);
 create policy own on identity.recoveries to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
-         and coalesce(sign_on::text, '') = (select current_setting('app.sign_on')));
+         and coalesce(sso_tenant_id::text, '') = (select current_setting('app.sso_tenant_id')));
 grant select, insert, update (handle_hash, ready_at, expires_at), delete on identity.recoveries to identity_rows;
-grant select (user_id, sign_on, ready_at, expires_at), delete on identity.recoveries to account_rows;
+grant select (user_id, sso_tenant_id, ready_at, expires_at), delete on identity.recoveries to account_rows;
 
 create index recoveries_expiry on identity.recoveries (expires_at);
 create policy janitor on identity.recoveries to janitor_rows using (expires_at < now());
-grant select (user_id, bond, expires_at), delete on identity.recoveries to janitor_rows;
+grant select (user_id, sso_tenant_key, expires_at), delete on identity.recoveries to janitor_rows;

@@ -53,11 +53,11 @@ create table jobs.periods (
 );
 
 -- How often somebody was written to, or had somebody written to: the time at which all of it is paid for. Keys are hashes.
-create table jobs.paces (
+create table jobs.rate_limits (
   key bytea primary key check (octet_length(key) = 32),
-  free_at timestamptz not null
+  tat timestamptz not null
 );
-create index paces_free on jobs.paces (free_at);
+create index job_rate_limits_tat on jobs.rate_limits (tat);
 
 -- Producers append. To add to what waits they must see it: an organization what is for it, and those who sign people in what
 -- has a key, so no link and no code.
@@ -87,7 +87,7 @@ grant insert (id, kind, tenant_id, owner, urgent, key, payloads, about, request_
   select (kind, tenant_id, owner, key, payloads, omitted, waiting), update (payloads, omitted) on jobs.queue
   to tenant_rows, account_rows, identity_rows;
 grant select, insert, delete, update (due_at, tries, waiting, failed_at, failure, payloads, omitted) on jobs.queue to jobs_rows;
-grant select, insert, update on jobs.periods, jobs.paces to jobs_rows;
+grant select, insert, update on jobs.periods, jobs.rate_limits to jobs_rows;
 
 -- An organization has tried again what was given up for it.
 grant select (id, about, tries, expires_at, failed_at, failure), update (due_at, retried_at, failed_at, failure) on jobs.queue
@@ -102,4 +102,4 @@ grant insert on audit.events to jobs_rows;
 
 create policy janitor on jobs.queue to janitor_rows using (failed_at is not null or expires_at < now()) with check (false);
 grant select (id, failed_at, expires_at), delete on jobs.queue to janitor_rows;
-grant select (key, free_at), delete on jobs.paces to janitor_rows;
+grant select (key, tat), delete on jobs.rate_limits to janitor_rows;

@@ -12,7 +12,7 @@ create table tenant.invitations (
   created_at timestamptz not null,
   expires_at timestamptz not null,
   -- An email was sent. False where the address has had too many.
-  told boolean not null,
+  notified boolean not null,
   primary key (tenant_id, id),
   -- One for each address.
   constraint invitations_email_unique unique (tenant_id, email),
@@ -22,8 +22,8 @@ create table tenant.invitations (
 create index invitations_by_inviter on tenant.invitations (tenant_id, invited_by, inviter_role);
 create index invitations_email on tenant.invitations (email);
 select tenant.protect('tenant.invitations');
-create trigger sign_as_oneself before insert or update on tenant.invitations
-  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('invited_by');
+create trigger check_author before insert or update on tenant.invitations
+  for each row when (current_user = 'tenant_rows') execute function tenant.check_author('invited_by');
 
 -- Whoever is invited sees the invitation and the organization's name. For whom only an organization's own provider
 -- vouches, invitations to that organization are.
@@ -31,12 +31,12 @@ create policy invited on tenant.invitations for select to account_rows
   using (exists (select from identity.users u
                   where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
                     and (u.managed_by is null or u.managed_by = invitations.tenant_id))
-         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
-create policy use_up on tenant.invitations for delete to account_rows
+         and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text));
+create policy accept_invitation on tenant.invitations for delete to account_rows
   using (exists (select from identity.users u
                   where u.id = (select current_setting('app.user_id')::uuid) and u.verified_email = invitations.email
                     and (u.managed_by is null or u.managed_by = invitations.tenant_id))
-         and (select current_setting('app.sign_on')) in ('', tenant_id::text));
+         and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text));
 create policy invited on tenant.organizations for select to account_rows
   using (exists (select from tenant.invitations i where i.tenant_id = organizations.tenant_id));
 grant select, delete on tenant.invitations to account_rows;
@@ -44,7 +44,7 @@ grant select, delete on tenant.invitations to account_rows;
 -- Nobody joins by themselves but as they were invited.
 create policy as_invited on tenant.memberships for insert to account_rows
   with check (user_id = (select current_setting('app.user_id')::uuid)
-              and (select current_setting('app.sign_on')) in ('', tenant_id::text)
+              and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text)
               and exists (select from tenant.invitations i
                            where i.tenant_id = memberships.tenant_id and i.role = memberships.role));
 grant insert (tenant_id, user_id, role) on tenant.memberships to account_rows;

@@ -1,9 +1,9 @@
 -- Signing in with a link that arrives by mail, for members of organizations that allow it.
-alter table tenant.organizations add column mail_links boolean not null default false;
-grant select (mail_links) on tenant.organizations to identity_rows;
+alter table tenant.organizations add column allows_magic_links boolean not null default false;
+grant select (allows_magic_links) on tenant.organizations to identity_rows;
 
 -- A link that was sent. Taken with DELETE .. RETURNING, so it works once.
-create table identity.links (
+create table identity.magic_links (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   -- Of the browser that asked for it.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
@@ -12,7 +12,7 @@ create table identity.links (
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   expires_at timestamptz not null
 );
-create index links_expiry on identity.links (expires_at);
+create index magic_links_expiry on identity.magic_links (expires_at);
 create index users_verified_email on identity.users (verified_email);
-grant select, insert, delete on identity.links to identity_rows;
-grant select (token_hash, expires_at), delete on identity.links to janitor_rows;
+grant select, insert, delete on identity.magic_links to identity_rows;
+grant select (token_hash, expires_at), delete on identity.magic_links to janitor_rows;

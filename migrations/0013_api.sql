@@ -17,12 +17,12 @@ create table tenant.api_clients (
   -- otherwise it is a hash.
   signs boolean not null,
   secret bytea not null check (octet_length(secret) = 32 or signs and octet_length(secret) between 60 and 200),
-  secret_at timestamptz not null,
+  secret_created_at timestamptz not null,
   -- For how long each of its secrets is taken.
   secret_days int not null default 90 check (secret_days between 1 and 90),
   -- Counts secrets. What came of an earlier one has ended.
   secret_version int not null default 1,
-  made_by uuid not null,
+  created_by uuid not null,
   created_at timestamptz not null,
   last_used_at timestamptz,
   primary key (tenant_id, id),
@@ -35,12 +35,12 @@ create table tenant.api_clients (
 create unique index api_clients_id on tenant.api_clients (id);
 create index api_clients_member on tenant.api_clients (tenant_id, member);
 select tenant.protect('tenant.api_clients');
-create trigger sign_as_oneself before insert or update on tenant.api_clients
-  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('made_by', 'member');
+create trigger check_author before insert or update on tenant.api_clients
+  for each row when (current_user = 'tenant_rows') execute function tenant.check_author('created_by', 'member');
 
-create policy entry on tenant.api_clients for select to identity_rows using (true);
-create policy used on tenant.api_clients for update to identity_rows using (true);
-grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_at, secret_version, secret_days, last_used_at),
+create policy authentication on tenant.api_clients for select to identity_rows using (true);
+create policy record_use on tenant.api_clients for update to identity_rows using (true);
+grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_created_at, secret_version, secret_days, last_used_at),
   update (last_used_at) on tenant.api_clients to identity_rows;
 
 -- What one use of a secret gave: access tokens name their family, and refresh tokens follow each other in one.
@@ -53,7 +53,7 @@ create table identity.token_families (
   jkt text check (char_length(jkt) = 43),
   scopes text[] not null,
   -- Refresh tokens it has had.
-  turns int not null default 0,
+  rotations int not null default 0,
   expires_at timestamptz not null,
   revoked_at timestamptz,
   foreign key (tenant_id, client_id) references tenant.api_clients (tenant_id, id) on delete cascade
@@ -61,17 +61,17 @@ create table identity.token_families (
 create index token_families_client on identity.token_families (tenant_id, client_id);
 create index token_families_expiry on identity.token_families (expires_at);
 
--- Each is used once. `previous` is the one it came of.
+-- Each is used once. `previous_hash` is the one it came of.
 create table identity.refresh_tokens (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   family_id uuid not null references identity.token_families (id) on delete cascade,
-  previous bytea,
+  previous_hash bytea,
   expires_at timestamptz not null,
   used_at timestamptz,
   -- It was used a second time, because the first answer was lost. That is let pass once.
   repeated boolean not null default false
 );
-create index refresh_tokens_family on identity.refresh_tokens (family_id, previous);
+create index refresh_tokens_family on identity.refresh_tokens (family_id, previous_hash);
 
 -- Access tokens that were taken back, until they would have expired.
 create table identity.revoked_tokens (
@@ -81,11 +81,11 @@ create table identity.revoked_tokens (
 create index revoked_tokens_expiry on identity.revoked_tokens (expires_at);
 
 -- What may be seen once: ids of proofs and nonces of signed requests, as hashes.
-create table identity.seen (
+create table identity.used_nonces (
   key bytea primary key check (octet_length(key) = 32),
   expires_at timestamptz not null
 );
-create index seen_expiry on identity.seen (expires_at);
+create index used_nonces_expiry on identity.used_nonces (expires_at);
 
 -- Keys that sign access tokens. Each is published before it signs, and until the last token it signed has expired.
 create table identity.signing_keys (
@@ -99,10 +99,10 @@ create table identity.signing_keys (
   check (signs_from < signs_until and signs_until < published_until)
 );
 
-grant select, insert, update (turns, expires_at, revoked_at) on identity.token_families to identity_rows;
+grant select, insert, update (rotations, expires_at, revoked_at) on identity.token_families to identity_rows;
 grant select, insert, update (used_at, repeated) on identity.refresh_tokens to identity_rows;
 grant select, insert on identity.revoked_tokens to identity_rows;
-grant select, insert on identity.seen to identity_rows;
+grant select, insert on identity.used_nonces to identity_rows;
 grant select, insert on identity.signing_keys to identity_rows;
 
 -- Through which client it was done or asked. A service account has no `actor`.
@@ -112,9 +112,9 @@ create policy of_clients on audit.events for insert to identity_rows
   with check (kind in ('api_token.issued', 'api_token.reused', 'api_token.revoked', 'api_client.refused')
               and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));
 
--- What a client is where the URL points, or where it points nowhere in its own organization: as `identity.enter`, with one query and
+-- What a client is where the URL points, or where it points nowhere in its own organization: as `identity.authenticate`, with one query and
 -- one value.
-create function identity.enter_client(given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
+create function identity.authenticate_client(given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
 returns json
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -130,7 +130,7 @@ begin
            'membership', case when o.tenant_id is not null then
              json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role),
                                -- Whether its member could still come in nobody has asked.
-                               'unaccepted', case when c.member is not null and o.enforces_sign_on then 'sign_on' end) end,
+                               'unaccepted', case when c.member is not null and o.requires_sso then 'sign_on' end) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_tenant, found_member, entry
     from tenant.api_clients c
@@ -151,10 +151,10 @@ begin
   return entry;
 end;
 $$;
-grant execute on function identity.enter_client(uuid, uuid, uuid, uuid, uuid) to identity_rows;
+grant execute on function identity.authenticate_client(uuid, uuid, uuid, uuid, uuid) to identity_rows;
 
 create index signing_keys_expiry on identity.signing_keys (published_until);
 grant select (id, expires_at), delete on identity.token_families to janitor_rows;
 grant select (jti, expires_at), delete on identity.revoked_tokens to janitor_rows;
-grant select (key, expires_at), delete on identity.seen to janitor_rows;
+grant select (key, expires_at), delete on identity.used_nonces to janitor_rows;
 grant select (id, published_until), delete on identity.signing_keys to janitor_rows;

@@ -12,7 +12,7 @@ create table tenant.elevations (
   minutes int not null check (minutes between 1 and 60),
   reason text not null check (char_length(reason) between 3 and 500),
   ticket text not null check (char_length(ticket) between 1 and 500),
-  asked_at timestamptz not null,
+  requested_at timestamptz not null,
   -- Approved by then, or never.
   expires_at timestamptz not null,
   -- It lasts from here for the minutes asked.
@@ -25,7 +25,7 @@ create table tenant.elevations (
   -- It goes when they go.
   constraint elevations_member foreign key (tenant_id, user_id) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check (role <> own_role),
-  check (expires_at - asked_at <= interval '24 hours'),
+  check (expires_at - requested_at <= interval '24 hours'),
   check ((approved_by is null) = (approved_at is null)),
   check (approved_at < expires_at),
   constraint elevations_by_another check (approved_by <> user_id)
@@ -34,19 +34,19 @@ create table tenant.elevations (
 -- next one is asked for.
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
-create trigger sign_as_oneself before insert or update on tenant.elevations
-  for each row when (current_user = 'tenant_rows') execute function tenant.sign_as_oneself('user_id', 'approved_by', 'ended_by');
+create trigger check_author before insert or update on tenant.elevations
+  for each row when (current_user = 'tenant_rows') execute function tenant.check_author('user_id', 'approved_by', 'ended_by');
 revoke insert, update, delete on tenant.elevations from tenant_rows;
-grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at),
+grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, requested_at, expires_at),
   update (approved_by, approved_at, ended_by, ended_at) on tenant.elevations to tenant_rows;
 
-create policy entry on tenant.elevations for select to identity_rows using (true);
+create policy authentication on tenant.elevations for select to identity_rows using (true);
 grant select (tenant_id, id, user_id, session_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
 
 -- A session that has asked, in whichever organization, says so, so that requests of others do not look. It grants nothing.
 alter table identity.sessions add column asked_for_role boolean not null default false;
 grant update (asked_for_role) on identity.sessions to tenant_rows;
-create function tenant.note_elevation() returns trigger
+create function tenant.flag_session_for_elevation() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -55,9 +55,9 @@ begin
   return null;
 end;
 $$;
-create trigger note_elevation after insert on tenant.elevations
-  for each row execute function tenant.note_elevation();
-grant execute on function tenant.note_elevation() to tenant_rows;
+create trigger flag_session_for_elevation after insert on tenant.elevations
+  for each row execute function tenant.flag_session_for_elevation();
+grant execute on function tenant.flag_session_for_elevation() to tenant_rows;
 
 -- The role that a member acts in now in this session.
 create function identity.elevation(
@@ -82,7 +82,7 @@ $$;
 grant execute on function identity.elevation(uuid, uuid, uuid, text, timestamptz) to identity_rows;
 
 -- Nothing is approved twice, approved after it has ended, or begins again.
-create function tenant.keep_elevation() returns trigger
+create function tenant.forbid_elevation_changes() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -91,11 +91,11 @@ begin
     using errcode = 'check_violation', constraint = 'elevations_once';
 end;
 $$;
-create trigger keep_elevation before update on tenant.elevations for each row
+create trigger forbid_elevation_changes before update on tenant.elevations for each row
   when (old.ended_at is not null
         or old.approved_at is not null and (new.approved_at, new.approved_by) is distinct from (old.approved_at, old.approved_by))
-  execute function tenant.keep_elevation();
-grant execute on function tenant.keep_elevation() to tenant_rows;
+  execute function tenant.forbid_elevation_changes();
+grant execute on function tenant.forbid_elevation_changes() to tenant_rows;
 
 -- A role that changes ends what was asked for in the one before, also where it changes back.
 create function tenant.end_elevations() returns trigger
@@ -113,8 +113,8 @@ create trigger end_elevations after update of role on tenant.memberships
 grant execute on function tenant.end_elevations() to tenant_rows;
 
 -- As with a role that changes.
-create trigger renew_sessions after update of approved_at, ended_at on tenant.elevations
-  for each row execute function tenant.renew_sessions();
+create trigger rotate_sessions after update of approved_at, ended_at on tenant.elevations
+  for each row execute function tenant.rotate_sessions();
 
 -- Under which elevation it was done, or asked.
 alter table audit.events add column elevation uuid;

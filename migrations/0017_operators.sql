@@ -7,9 +7,9 @@ grant select (id, display_name, email, verified_email, locked_at), update (locke
 
 -- The factors of a person, and their sessions with them.
 create policy operators on identity.sessions to operator_rows using (true) with check (true);
-grant select (id, user_id, expires_at, ended_at), update (ended_at, ended_why) on identity.sessions to operator_rows;
+grant select (id, user_id, expires_at, ended_at), update (ended_at, ended_reason) on identity.sessions to operator_rows;
 create policy operators on identity.passkeys to operator_rows using (true) with check (true);
-grant select (id, user_id, disabled_at), update (disabled_at, disabled_why), delete on identity.passkeys to operator_rows;
+grant select (id, user_id, disabled_at), update (disabled_at, disabled_reason), delete on identity.passkeys to operator_rows;
 create policy operators on identity.totp to operator_rows using (true) with check (true);
 grant select (user_id, secret), update (secret), delete on identity.totp to operator_rows;
 create policy operators on identity.recovery_codes to operator_rows using (true);
@@ -25,8 +25,8 @@ grant select (invited_by), delete on tenant.invitations to operator_rows;
 grant select (id, private), update (private) on identity.signing_keys to operator_rows;
 create policy operators on tenant.api_clients to operator_rows using (true) with check (true);
 grant select (id, signs, secret), update (secret) on tenant.api_clients to operator_rows;
-create policy operators on tenant.sign_on to operator_rows using (true) with check (true);
-grant select (tenant_id, client_secret), update (client_secret) on tenant.sign_on to operator_rows;
+create policy operators on tenant.identity_providers to operator_rows using (true) with check (true);
+grant select (tenant_id, client_secret), update (client_secret) on tenant.identity_providers to operator_rows;
 
 -- Events that belong to no organization. Those of organizations are theirs to read.
 create policy operators_read on audit.events for select to operator_rows using (tenant_id is null);

@@ -95,7 +95,7 @@ async fn an_address_that_changes_at_the_provider_is_told_so_and_no_proof_goes_ov
     let world = World::start().await;
     let erin = world.sign_in("erin").await;
     // What was stored when she signed in before; the provider gives erin@example.com.
-    let before = "update identity.users set email = 'erin@example.org', proved_email = 'erin@example.org',
+    let before = "update identity.users set email = 'erin@example.org', confirmed_email = 'erin@example.org',
                   email_verified = false where email = 'erin@example.com'";
     assert_eq!(world.change(before).await, 1);
     drop(erin);
@@ -103,7 +103,7 @@ async fn an_address_that_changes_at_the_provider_is_told_so_and_no_proof_goes_ov
     let mail = world.mail_to("erin@example.org").await;
     assert_eq!(mail.subject, "We do not write to this address any more");
     assert!(!erin.get("/account").await.body.contains("Not verified"), "the provider vouches for the new one");
-    assert_eq!(world.database.count("select count(*) from identity.users where proved_email <> ''").await, 0);
+    assert_eq!(world.database.count("select count(*) from identity.users where confirmed_email <> ''").await, 0);
     world.mailbox.clear();
     world.sign_in_at_provider("erin").await;
     assert_eq!(world.database.count("select count(*) from jobs.queue where about = 'erin@example.org'").await, 0);

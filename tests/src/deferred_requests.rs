@@ -10,7 +10,7 @@ use crate::harness::{Answer, Client, World, browser_routes};
 /// Longer than a session lasts that nobody uses.
 const IDLE: i64 = 1_801;
 const RESUME: &str = "/sign-in?return_to=%2Fresume%3Fdeferred%3D";
-const DEFERRED: &str = "select count(*) from identity.kept_requests";
+const DEFERRED: &str = "select count(*) from identity.deferred_requests";
 const ADAS: &str = "select count(*) from tenant.contacts where name = 'Ada & Söhne <1>'";
 const ADA: [(&str, &str); 2] = [("name", "Ada & Söhne <1>"), ("email", "ada@example.com")];
 
@@ -318,7 +318,7 @@ async fn the_forms_of_a_locked_account_and_of_a_session_that_somebody_else_may_h
     let world = World::start().await;
     for why in ["used from elsewhere", "a replaced token was shown", "a passkey was copied"] {
         let mut carl = world.sign_in("carl").await;
-        let end = "update identity.sessions set ended_at = now(), ended_why = $1 where ended_at is null";
+        let end = "update identity.sessions set ended_at = now(), ended_reason = $1 where ended_at is null";
         sqlx::query(end).bind(why).execute(&mut world.database.owner().await).await.unwrap();
         is_told(&mut carl, &world, why).await;
     }
@@ -378,7 +378,7 @@ async fn a_form_without_a_session_counts_for_its_network_before_it_is_kept() {
     let world = World::start_with(&[("HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "100")]).await;
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
-    let newest = "select id::text from identity.kept_requests order by id desc limit 1";
+    let newest = "select id::text from identity.deferred_requests order by id desc limit 1";
     let mut last = String::new();
     for _ in 0..1_000 {
         let answer = carl.post(&world.acme.contacts(), &ADA).await;
@@ -410,11 +410,12 @@ async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     for row in rows {
         let path = addresses.of(&row.path);
         let id = defer(&mut olivia, &path, &form_for(&row.path)).await;
-        let stored: (String, String) = sqlx::query_as("select action, path from identity.kept_requests where id = $1")
-            .bind(id.parse::<Uuid>().unwrap())
-            .fetch_one(&mut owner)
-            .await
-            .unwrap();
+        let stored: (String, String) =
+            sqlx::query_as("select action, path from identity.deferred_requests where id = $1")
+                .bind(id.parse::<Uuid>().unwrap())
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
         let action = if row.guard == "SignedIn" { "ConfirmYourIdentity" } else { row.guard };
         assert_eq!(stored, (action.to_owned(), path.clone()), "{row:?}");
         let program = olivia.clone().program().post(&path, &form_for(&row.path)).await;

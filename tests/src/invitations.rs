@@ -208,7 +208,7 @@ async fn the_database_lets_nobody_join_but_as_invited() {
         async move {
             let mut owner = database.session().await;
             let sql = format!(
-                "begin; set local role account_rows; set local app.user_id = '{as_whom}'; set local app.sign_on = '';
+                "begin; set local role account_rows; set local app.user_id = '{as_whom}'; set local app.sso_tenant_id = '';
                  insert into tenant.memberships (tenant_id, user_id, role) values ('{organization}', '{user}', '{role}');
                  rollback"
             );
@@ -224,7 +224,7 @@ async fn the_database_lets_nobody_join_but_as_invited() {
     let mut owner = world.database.session().await;
     let as_nora = |what: &str| {
         let sql = format!(
-            "begin; set local role account_rows; set local app.user_id = '{nora}'; set local app.sign_on = ''; {what}; rollback"
+            "begin; set local role account_rows; set local app.user_id = '{nora}'; set local app.sso_tenant_id = ''; {what}; rollback"
         );
         sqlx::AssertSqlSafe(sql)
     };
@@ -289,14 +289,14 @@ async fn a_person_makes_a_bounded_number_of_invitations_and_an_address_gets_a_bo
     for _ in 0..6 {
         assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 422, "invited already");
     }
-    let spent = "select count(*) from tenant.invitations where not told";
+    let spent = "select count(*) from tenant.invitations where not notified";
     assert_eq!(world.database.count(spent).await, 1);
     let elsewhere = format!("{}/invitations", made.location());
     let form = [("email", "nora@example.com"), ("role", "viewer"), WHY];
     let invited = olivia.post(&elsewhere, &form).await;
     assert_eq!(invited.status, 303, "{}", invited.text());
     assert!(!olivia.get(&elsewhere).await.body.contains("No email"));
-    let told = "select count(*) from tenant.invitations where email = 'nora@example.com' and told";
+    let told = "select count(*) from tenant.invitations where email = 'nora@example.com' and notified";
     assert_eq!(world.database.count(told).await, 1);
     for number in 0..9 {
         assert_eq!(olivia.post("/organizations", &[("name", &*format!("Org {number}"))]).await.status, 303);

@@ -225,7 +225,7 @@ async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
     page.goto(&world.url("/sign-in")).await;
     page.loads(page.click_text("button", "Sign in with a passkey")).await;
     page.wait_for_url("/organizations").await;
-    assert_eq!(world.database.count("select count(*) from identity.solutions").await, 2);
+    assert_eq!(world.database.count("select count(*) from identity.proof_of_work_solutions").await, 2);
     let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("429")).collect();
     assert!(errors.is_empty(), "{errors:?}");
 
@@ -296,7 +296,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
     // What cannot be kept is said to be lost, and the way back leads to the page with the form.
     page.goto(&world.url(&new)).await;
     page.fill("#f-name", "Somebody else").await;
-    world.change("update identity.sessions set ended_at = now(), ended_why = 'used from elsewhere'").await;
+    world.change("update identity.sessions set ended_at = now(), ended_reason = 'used from elsewhere'").await;
     page.loads(page.click_text("button", "Add contact")).await;
     assert_eq!(page.text("h1").await, "You are signed out");
     look(&page, "/not-kept").await;
@@ -309,7 +309,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
 async fn a_link_that_arrives_by_mail_signs_in_without_script() {
     let world = World::start().await;
     world.sign_in("vera").await;
-    sqlx::query("update tenant.organizations set mail_links = true")
+    sqlx::query("update tenant.organizations set allows_magic_links = true")
         .execute(&mut world.database.owner().await)
         .await
         .unwrap();

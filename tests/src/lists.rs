@@ -79,7 +79,7 @@ async fn a_list_that_is_not_shown_to_its_end_says_so() {
             "tenant.elevations",
             "select count(*) from tenant.elevations",
             world.new_elevation(world.acme).await,
-            format!("{new_id}, 'ended_at', t.asked_at"),
+            format!("{new_id}, 'ended_at', t.requested_at"),
         ),
         (
             format!("{acme}/failed-jobs"),
@@ -148,7 +148,7 @@ async fn so_do_those_of_somebody_in_many_organizations_and_of_an_organization_wi
     };
     let invite = async || {
         let sql =
-            "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+            "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, notified)
              select m.tenant_id, gen_random_uuid(), 'olivia@example.com', 'viewer', m.user_id, m.role, $1, $1 + interval '7 days', true
                from tenant.memberships m join tenant.organizations o using (tenant_id) where o.name = 'Copy'
              on conflict do nothing";

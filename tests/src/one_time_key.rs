@@ -141,7 +141,7 @@ async fn of_two_at_once_one_creates_and_both_get_its_answer() {
     let addresses = world.addresses().await;
     for (route, page, event, again) in CREATES {
         // Each request counts, and so many come here from one person.
-        world.change("delete from identity.limits").await;
+        world.change("delete from identity.rate_limits").await;
         let (path, page) = (addresses.of(route), addresses.of(page));
         let mut olivia = world.sign_in("olivia").await;
         let form = form_for(route);

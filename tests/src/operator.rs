@@ -175,7 +175,7 @@ fn keys(current: u8, previous: Option<u8>) -> KeyRing {
 async fn encrypted(world: &World, column: Column) -> Vec<(Uuid, Vec<u8>)> {
     let sql = match column {
         Column::Totp => "select user_id, secret from identity.totp",
-        Column::IdentityProvider => "select tenant_id, client_secret from tenant.sign_on",
+        Column::IdentityProvider => "select tenant_id, client_secret from tenant.identity_providers",
         Column::SigningKey => "select id, private from identity.signing_keys",
         Column::ApiClient => "select id, secret from tenant.api_clients where signs",
     };
@@ -196,7 +196,7 @@ async fn a_rotation_of_the_key_is_finished_and_the_old_key_is_worth_nothing() {
     world.new_provider(world.acme).await;
     let context = EncryptionContext { column: Column::IdentityProvider, row: world.acme.organization };
     let secret = keys(1, None).encrypt(context, b"a secret of the provider").unwrap();
-    let change = "update tenant.sign_on set client_secret = $1";
+    let change = "update tenant.identity_providers set client_secret = $1";
     sqlx::query(change).bind(secret).execute(&mut world.database.owner().await).await.unwrap();
     // One that nobody can open stops nothing, and is named.
     let broken = "update tenant.api_clients set secret = secret || '\\x00' where id = (select min(id::text)::uuid from tenant.api_clients where signs) returning id";

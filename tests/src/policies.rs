@@ -224,7 +224,7 @@ fn world(role: &str) -> Vec<Entity> {
         approval("Approval::\"mine\"", "delete_organization", "Member::\"me\"", "owner", None),
         approval("Approval::\"deletion\"", "delete_organization", "Member::\"owner\"", "owner", None),
         approval("Approval::\"by an admin\"", "delete_organization", "Member::\"owner\"", "admin", None),
-        approval("Approval::\"relax by an admin\"", "relax_sign_on", "Member::\"owner\"", "admin", None),
+        approval("Approval::\"relax by an admin\"", "stop_requiring_sso", "Member::\"owner\"", "admin", None),
         approval("Approval::\"reset\"", "reset_factors", "Member::\"admin\"", "admin", Some("admin")),
         approval("Approval::\"reset of an owner\"", "reset_factors", "Member::\"admin\"", "admin", Some("owner")),
         named("Approval::\"by another of today\"", "delete_organization", "Member::\"owner\"", "Member::\"admin\""),

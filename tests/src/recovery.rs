@@ -112,7 +112,7 @@ async fn who_has_a_passkey_or_a_role_that_takes_one_waits() {
     let world = World::start().await;
     let (mut codes, mut erin) = lost(&world, "erin").await;
     assert_eq!(try_code(&mut erin, &codes.pop().unwrap()).await.status, 200, "an editor with a passkey");
-    let disable = "update identity.passkeys set disabled_at = now(), disabled_why = 'a test'";
+    let disable = "update identity.passkeys set disabled_at = now(), disabled_reason = 'a test'";
     assert_eq!(world.change(disable).await, 1);
     assert_eq!(try_code(&mut erin, &codes.pop().unwrap()).await.status, 200, "also one that is disabled");
     assert_eq!(world.change("delete from identity.passkeys").await, 1);

@@ -17,7 +17,7 @@ const STAY: [&str; 15] = [
     "identity.totp",
     "identity.users",
     // One for each account at an organization's provider.
-    "identity.vouches",
+    "identity.sso_authentications",
     // One for each kind.
     "jobs.periods",
     "tenant.api_clients",
@@ -25,7 +25,7 @@ const STAY: [&str; 15] = [
     "tenant.domains",
     "tenant.memberships",
     "tenant.organizations",
-    "tenant.sign_on",
+    "tenant.identity_providers",
     "tenant.workspaces",
 ];
 
@@ -72,24 +72,24 @@ async fn every_rule_runs_as_the_janitor_and_reads_an_index() {
 
 /// Rows of every kind that is cheap to make: some that are over and some that are not.
 const OVER: &str = "
-    insert into identity.logins (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, anew, return_to, created_at, expires_at)
+    insert into identity.login_flows (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, reauthenticate, return_to, created_at, expires_at)
     select sha256(n::text::bytea), sha256(''), 'dev', 'i', 'n', 'v', false, '/', now(), now() + make_interval(hours => 2 * n - 1201)
       from generate_series(1, 1200) n;
-    insert into identity.limits (key, free_at)
+    insert into identity.rate_limits (key, tat)
     select sha256(n::text::bytea), now() + make_interval(hours => 2 * n - 1201) from generate_series(1, 1200) n;
-    insert into identity.seen (key, expires_at)
+    insert into identity.used_nonces (key, expires_at)
     select sha256(n::text::bytea), now() + make_interval(hours => 2 * n - 1201) from generate_series(1, 1200) n;
-    insert into identity.links (token_hash, handle_hash, return_to, expires_at)
+    insert into identity.magic_links (token_hash, handle_hash, return_to, expires_at)
     select sha256(n::text::bytea), sha256(''), '/', now() + make_interval(hours => 2 * n - 1201) from generate_series(1, 1200) n;
-    insert into identity.solutions (mark, expires_at)
+    insert into identity.proof_of_work_solutions (mac, expires_at)
     select sha256(n::text::bytea), now() + make_interval(hours => 2 * n - 1201) from generate_series(1, 1200) n;";
 
 #[tokio::test]
 async fn what_is_over_goes_step_by_step_and_the_rest_stays() {
     let world = World::start_with(&OFTEN).await;
     world.database.owner().await.execute(sqlx::raw_sql(OVER)).await.unwrap();
-    let left = "select (select count(*) from identity.logins) + (select count(*) from identity.limits) + (select count(*) from identity.seen)
-                     + (select count(*) from identity.links) + (select count(*) from identity.solutions)";
+    let left = "select (select count(*) from identity.login_flows) + (select count(*) from identity.rate_limits) + (select count(*) from identity.used_nonces)
+                     + (select count(*) from identity.magic_links) + (select count(*) from identity.proof_of_work_solutions)";
     world.until(left, 3000).await;
 }
 
@@ -147,7 +147,7 @@ async fn with_very_many_expired_sessions_a_member_is_demoted_and_people_come_and
     let mut adam = world.sign_in("adam").await;
     let many = "
         insert into identity.sessions (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, device, network, new_device,
-                                       seen_device, seen_network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+                                       last_device, last_network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
         select gen_random_uuid(), a.user_id, sha256(n::text::bytea), 'dev', a.issuer, a.subject, now() - interval '3 days', '{oidc}', 'd', 'n',
                false, 'd', 'n', now() - interval '3 days', now() - interval '3 days', now() - interval '3 days',
                now() - interval '2 days', now() - interval '2 days'

@@ -194,7 +194,7 @@ async fn organizations_and_links_know_a_domain_in_both_spellings() {
     assert!(settings.body.contains("<strong>bücher.example</strong>"), "{}", settings.text());
     assert!(settings.body.contains("_holdfast.xn--bcher-kva.example"), "the DNS knows this one: {}", settings.text());
     world.new_provider(world.acme).await;
-    assert_eq!(world.change("update tenant.domains set proved_at = now()").await, 1);
+    assert_eq!(world.change("update tenant.domains set verified_at = now()").await, 1);
     for email in ["a@bücher.example", "a@XN--bcher-kva.example"] {
         let led = world.stranger().post("/sign-in/organization", &[("email", email)]).await;
         assert!(led.status != 422, "{email}: {}", led.text());
@@ -205,12 +205,12 @@ async fn organizations_and_links_know_a_domain_in_both_spellings() {
                 select tenant_id, u.id, 'viewer' from tenant.organizations o, identity.users u
                  where o.name = 'Acme' and u.display_name = 'Uta'";
     assert_eq!(world.change(join).await, 1);
-    assert_eq!(world.change("update tenant.organizations set mail_links = true where name = 'Acme'").await, 1);
+    assert_eq!(world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await, 1);
     for email in ["uta@bücher.example", "UTA@xn--bcher-kva.example"] {
         let mut client = world.stranger();
         assert_eq!(client.post("/sign-in/link", &[("email", email)]).await.status, 200);
     }
-    assert_eq!(world.database.count("select count(*) from identity.links where user_id is not null").await, 2);
+    assert_eq!(world.database.count("select count(*) from identity.magic_links where user_id is not null").await, 2);
 }
 
 // control: IDN-21

@@ -21,8 +21,8 @@ struct Revocation {
 const REVOCATIONS: [Revocation; 4] = [
     Revocation {
         what: "the session has ended",
-        revoke: "update identity.sessions set ended_at = now(), ended_why = 'test' where user_id = $1 and ended_at is null",
-        restore: "update identity.sessions set ended_at = null, ended_why = null where user_id = $1 and ended_why = 'test'",
+        revoke: "update identity.sessions set ended_at = now(), ended_reason = 'test' where user_id = $1 and ended_at is null",
+        restore: "update identity.sessions set ended_at = null, ended_reason = null where user_id = $1 and ended_reason = 'test'",
         prefix: "/",
     },
     Revocation {
@@ -54,7 +54,7 @@ const SIGN_OUT: &str = "/sign-out";
 async fn state(owner: &mut PgConnection) -> String {
     let tables = "select format('%I.%I', schemaname, tablename) from pg_tables
                    where schemaname in ('identity', 'tenant', 'audit')
-                     and tablename not in ('sessions', 'limits', 'lockouts', 'ceremonies', 'decisions') order by 1";
+                     and tablename not in ('sessions', 'rate_limits', 'lockouts', 'ceremonies', 'decisions') order by 1";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *owner).await.unwrap();
     let rows = tables.iter().map(|table| format!("(select string_agg(t::text, ';' order by t::text) from {table} t)"));
     let rows: Vec<_> = rows.collect();
@@ -91,7 +91,7 @@ async fn no_route_writes_what_was_decided_before_its_sender_lost_it() {
                 }
             };
             sqlx::query(*revoke).bind(user).execute(&mut owner).await.unwrap();
-            owner.execute("delete from identity.limits").await.unwrap();
+            owner.execute("delete from identity.rate_limits").await.unwrap();
             let before = state(&mut owner).await;
             let answer = withheld.send().await;
             // What the new role may do as well was still not decided for it.

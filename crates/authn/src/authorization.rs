@@ -17,7 +17,7 @@ pub(crate) struct AuthorizationRequest<'a> {
     /// The PKCE challenge, with S256.
     pub(crate) challenge: &'a str,
     /// The provider must ask the person and not rely on its own session.
-    pub(crate) anew: bool,
+    pub(crate) reauthenticate: bool,
 }
 
 impl Provider {
@@ -31,7 +31,7 @@ impl Provider {
         let config = &self.config;
         let scope =
             ["openid"].into_iter().chain(config.scopes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-        let max_age = if request.anew { 0 } else { config.max_age_seconds }.to_string();
+        let max_age = if request.reauthenticate { 0 } else { config.max_age_seconds }.to_string();
         let acr_values = config.acr_values.join(" ");
         let mut fields = vec![
             ("response_type", "code"),
@@ -43,7 +43,7 @@ impl Provider {
             ("code_challenge_method", "S256"),
             ("max_age", &*max_age),
         ];
-        if request.anew {
+        if request.reauthenticate {
             // For providers that do not know `max_age`. The time in the token decides.
             fields.push(("prompt", &*self.settings.reauthentication_prompt));
         }

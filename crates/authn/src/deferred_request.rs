@@ -126,11 +126,11 @@ impl Authn {
         // One request can replace the token and end the session. The browser then has the old token, which was still valid.
         let owner = sqlx::query_as!(
             RequestOwner,
-            "select s.user_id as user, s.sign_on from identity.sessions s join identity.users u on u.id = s.user_id
+            "select s.user_id as user, s.sso_tenant_id as sign_on from identity.sessions s join identity.users u on u.id = s.user_id
               where (s.token_hash = $1 or s.previous_hash = $1
                      and s.previous_until > coalesce(s.ended_at, least(s.idle_expires_at, s.expires_at)))
                 and (s.ended_at is not null or s.idle_expires_at <= $2 or s.expires_at <= $2)
-                and coalesce(s.ended_why, '') <> all ($3::text[]) and u.locked_at is null",
+                and coalesce(s.ended_reason, '') <> all ($3::text[]) and u.locked_at is null",
             &shown[..],
             self.0.clock.now(),
             &session::SUSPICIOUS.map(str::to_owned)[..],
@@ -153,8 +153,8 @@ impl Authn {
             .execute(&mut *tx)
             .await?;
         sqlx::query!(
-            "delete from identity.kept_requests where id in (
-               select id from identity.kept_requests where user_id = $1 and sign_on is not distinct from $2
+            "delete from identity.deferred_requests where id in (
+               select id from identity.deferred_requests where user_id = $1 and sso_tenant_id is not distinct from $2
                 order by id desc offset $3)",
             owner.user,
             owner.sign_on,
@@ -163,8 +163,8 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         sqlx::query!(
-            "insert into identity.kept_requests
-               (id, user_id, sign_on, handle_hash, action, path, sealed, created_at, expires_at)
+            "insert into identity.deferred_requests
+               (id, user_id, sso_tenant_id, handle_hash, action, path, sealed, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             id,
             owner.user,
@@ -200,8 +200,8 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<Read>().await?;
         let form = sqlx::query_as!(
             DeferredRequestSummary,
-            "select action, created_at as sent_at from identity.kept_requests
-              where id = $1 and user_id = $2 and sign_on is not distinct from $3 and handle_hash = $4 and expires_at > $5",
+            "select action, created_at as sent_at from identity.deferred_requests
+              where id = $1 and user_id = $2 and sso_tenant_id is not distinct from $3 and handle_hash = $4 and expires_at > $5",
             id,
             owner.user,
             owner.sign_on,
@@ -239,8 +239,8 @@ impl Authn {
         let owner = RequestOwner::of(who);
         // SECURITY: the same person, the same bond, the same browser, in time, once.
         let row = sqlx::query!(
-            "delete from identity.kept_requests
-              where id = $1 and user_id = $2 and sign_on is not distinct from $3 and handle_hash = $4 and expires_at > $5
+            "delete from identity.deferred_requests
+              where id = $1 and user_id = $2 and sso_tenant_id is not distinct from $3 and handle_hash = $4 and expires_at > $5
              returning path, sealed",
             id,
             owner.user,

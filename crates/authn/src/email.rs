@@ -125,7 +125,7 @@ impl Authn {
             return Ok(false);
         }
         sqlx::query!("delete from identity.email_codes where user_id = $1", who.user.uuid()).execute(&mut **tx).await?;
-        sqlx::query!("update identity.users set proved_email = $2 where id = $1", who.user.uuid(), tried.email)
+        sqlx::query!("update identity.users set confirmed_email = $2 where id = $1", who.user.uuid(), tried.email)
             .execute(&mut **tx)
             .await?;
         let event = Event { kind: "email.proved", target: format!("User::{}", who.user), details: json!({}) };

@@ -26,7 +26,7 @@ pub async fn remove_factors<P: Plane>(
     let (user, why) = (user.uuid(), format!("factors reset {by}"));
     // First, so that a factor that a session is just adding is removed below, or is never added.
     sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = $3
+        "update identity.sessions set ended_at = $2, ended_reason = $3
           where user_id = $1 and ended_at is null and expires_at > $2",
         user,
         now,
@@ -36,7 +36,7 @@ pub async fn remove_factors<P: Plane>(
     .await?;
     // The database keeps the last passkey that can be used, so each is disabled first.
     sqlx::query!(
-        "update identity.passkeys set disabled_at = $2, disabled_why = $3 where user_id = $1 and disabled_at is null",
+        "update identity.passkeys set disabled_at = $2, disabled_reason = $3 where user_id = $1 and disabled_at is null",
         user,
         now,
         why,

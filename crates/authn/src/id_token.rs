@@ -58,7 +58,7 @@ pub(crate) struct ExpectedClaims<'a> {
     pub(crate) pkce_verifier: &'a str,
     pub(crate) started: DateTime<Utc>,
     /// The person must have authenticated after the flow started.
-    pub(crate) anew: bool,
+    pub(crate) reauthenticate: bool,
 }
 
 /// The token response. Other members are ignored.
@@ -195,7 +195,7 @@ impl Provider {
     fn check(&self, claims: &Claims, expected: &ExpectedClaims<'_>, now: DateTime<Utc>) -> Result<(), &'static str> {
         let (config, started) = (&self.config, expected.started);
         let max_age = Duration::seconds(config.max_age_seconds.into());
-        let earliest = if expected.anew { started } else { now - max_age } - SKEW;
+        let earliest = if expected.reauthenticate { started } else { now - max_age } - SKEW;
         let context = claims.acr.clone().map(Identifier::into_text);
         if claims.iss != config.issuer {
             Err("another issuer")

@@ -86,18 +86,23 @@ use sso::Organizations;
 
 /// Retention of the rows of this crate.
 pub const RETENTION: &[RetentionRule] = &[
-    retention_rule!("identity.logins", "handle_hash, state_hash", "expires_at", HOUR),
+    retention_rule!("identity.login_flows", "handle_hash, state_hash", "expires_at", HOUR),
     retention_rule!("identity.email_codes", "user_id", "expires_at", HOUR),
     retention_rule!("identity.sessions", "id", "expires_at", Retention::Sessions),
     retention_rule!("identity.logout_tokens", "issuer, jti", "expires_at", HOUR),
     retention_rule!("identity.ceremonies", "handle_hash", "expires_at", HOUR),
-    retention_rule!("identity.kept_requests", "id", "expires_at", HOUR),
-    retention_rule!("identity.recoveries", "user_id, bond", "expires_at", HOUR),
-    retention_rule!("identity.limits", "key", "free_at", HOUR),
-    retention_rule!("identity.solutions", "mark", "expires_at", HOUR),
+    retention_rule!("identity.deferred_requests", "id", "expires_at", HOUR),
+    retention_rule!("identity.recoveries", "user_id, sso_tenant_key", "expires_at", HOUR),
+    retention_rule!("identity.rate_limits", "key", "tat", HOUR),
+    retention_rule!("identity.proof_of_work_solutions", "mac", "expires_at", HOUR),
     // Wrong codes count for this long, even after the lockout has ended.
-    retention_rule!("identity.lockouts", "user_id, bond", "free_at", Retention::For(Duration::from_hours(30 * 24))),
-    retention_rule!("identity.links", "token_hash", "expires_at", HOUR),
+    retention_rule!(
+        "identity.lockouts",
+        "user_id, sso_tenant_key",
+        "locked_until",
+        Retention::For(Duration::from_hours(30 * 24))
+    ),
+    retention_rule!("identity.magic_links", "token_hash", "expires_at", HOUR),
 ];
 
 /// Authentication of people: users, sessions, factors and identity providers. Cheap to clone.

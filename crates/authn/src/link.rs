@@ -88,7 +88,7 @@ impl Authn {
         let known = known.fetch_one(&mut *tx).await?;
         let user = user.filter(|_| allowed && (known || !flooded));
         sqlx::query!(
-            "insert into identity.links (token_hash, handle_hash, user_id, return_to, expires_at)
+            "insert into identity.magic_links (token_hash, handle_hash, user_id, return_to, expires_at)
              values ($1, $2, $3, $4, $5)",
             &token.hash()[..],
             &handle.hash()[..],
@@ -133,7 +133,7 @@ impl Authn {
     /// Whether a person may sign in with a link now.
     async fn takes_links(&self, tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {
         let takes = sqlx::query_scalar!(
-            r#"select coalesce(bool_or(o.mail_links and (u.managed_by is null or u.managed_by = o.tenant_id))
+            r#"select coalesce(bool_or(o.allows_magic_links and (u.managed_by is null or u.managed_by = o.tenant_id))
                                and not bool_or(m.role in ('owner', 'admin', 'billing_admin', 'finance')), false) as "takes!"
                  from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
                  join identity.users u on u.id = m.user_id
@@ -163,9 +163,9 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
             // Waits for a transaction that is locking the account.
-            r#"delete from identity.links l
+            r#"delete from identity.magic_links l
                 using (select id, locked_at from identity.users
-                        where id = (select user_id from identity.links where token_hash = $1) for share) u
+                        where id = (select user_id from identity.magic_links where token_hash = $1) for share) u
                 where l.token_hash = $1 and l.handle_hash = $2 and l.expires_at > $3 and u.id = l.user_id
                returning l.user_id as "user_id!", l.return_to, (u.locked_at is not null) as "locked!""#,
             &hash(token)[..],

@@ -21,7 +21,7 @@ pub(crate) struct CodeAttempt {
     sign_on: Option<TenantId>,
     failures: i32,
     /// If the code is wrong: when the next one may be checked.
-    free_at: DateTime<Utc>,
+    locked_until: DateTime<Utc>,
 }
 
 impl CodeAttempt {
@@ -38,7 +38,7 @@ pub(crate) async fn forget_failures<P: Plane>(
     sign_on: Option<TenantId>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "delete from identity.lockouts where user_id = $1 and sign_on is not distinct from $2",
+        "delete from identity.lockouts where user_id = $1 and sso_tenant_id is not distinct from $2",
         user.uuid(),
         sign_on.map(TenantId::uuid) as Option<Uuid>,
     )
@@ -52,14 +52,14 @@ async fn refuse_locked<M: Mode>(
     who: &SignedIn,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let free_at = sqlx::query_scalar!(
-        "select free_at from identity.lockouts where user_id = $1 and sign_on is not distinct from $3 and free_at > $2",
+    let locked_until = sqlx::query_scalar!(
+        "select locked_until from identity.lockouts where user_id = $1 and sso_tenant_id is not distinct from $3 and locked_until > $2",
         who.user.uuid(),
         now,
         who.sign_on.map(TenantId::uuid) as Option<Uuid>,
     );
-    let Some(free_at) = free_at.fetch_optional(&mut **tx).await? else { return Ok(()) };
-    let wait = seconds((free_at - now).num_microseconds().unwrap_or_default());
+    let Some(locked_until) = locked_until.fetch_optional(&mut **tx).await? else { return Ok(()) };
+    let wait = seconds((locked_until - now).num_microseconds().unwrap_or_default());
     tracing::warn!(user = %who.user, wait, "account locked out: too many wrong codes");
     Err(Error::TooMany(wait))
 }
@@ -80,14 +80,14 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let counted = sqlx::query_as!(
             CodeAttempt,
-            r#"insert into identity.lockouts as known (user_id, failures, free_at, sign_on) values ($1, 1, $2, $4)
-               on conflict (user_id, sign_on) do update
+            r#"insert into identity.lockouts as known (user_id, failures, locked_until, sso_tenant_id) values ($1, 1, $2, $4)
+               on conflict (user_id, sso_tenant_id) do update
                  set failures = known.failures + 1,
-                     free_at = $2 + case when known.failures >= $3
+                     locked_until = $2 + case when known.failures >= $3
                        then least(interval '1 minute' * power(2, least(known.failures - $3, 11)), interval '1 day')
                        else interval '0' end
-                 where known.free_at <= $2
-               returning user_id as "user", sign_on as "sign_on: TenantId", failures, free_at"#,
+                 where known.locked_until <= $2
+               returning user_id as "user", sso_tenant_id as "sign_on: TenantId", failures, locked_until"#,
             who.user.uuid(),
             now,
             FREE_ATTEMPTS,
@@ -113,19 +113,19 @@ impl Authn {
             return Ok(());
         }
         let now = self.0.clock.now();
-        let details = json!({ "failures": attempt.failures, "until": attempt.free_at });
+        let details = json!({ "failures": attempt.failures, "until": attempt.locked_until });
         let event = Event { kind: "account.locked_out", target: format!("User::{}", attempt.user), details };
         event.record(tx, &who.actor()).await?;
         let due = sqlx::query!(
-            "update identity.lockouts set told_at = $2
-              where user_id = $1 and sign_on is not distinct from $4 and (told_at is null or told_at <= $3)",
+            "update identity.lockouts set notified_at = $2
+              where user_id = $1 and sso_tenant_id is not distinct from $4 and (notified_at is null or notified_at <= $3)",
             attempt.user.uuid(),
             now,
             now - NOTIFY_INTERVAL,
             attempt.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if due.execute(&mut **tx).await?.rows_affected() == 1 {
-            self.notify(tx, attempt.user, &AccountNotification::LockedOut(attempt.free_at), who.context()).await?;
+            self.notify(tx, attempt.user, &AccountNotification::LockedOut(attempt.locked_until), who.context()).await?;
         }
         Ok(())
     }

@@ -127,7 +127,7 @@ impl From<ProviderError> for SignInFailure {
     }
 }
 
-/// A row of `identity.logins`. Taking it deletes it.
+/// A row of `identity.login_flows`. Taking it deletes it.
 struct LoginFlow {
     issuer: String,
     nonce: String,
@@ -135,7 +135,7 @@ struct LoginFlow {
     return_to: String,
     created_at: DateTime<Utc>,
     replaces: Option<Uuid>,
-    anew: bool,
+    reauthenticate: bool,
 }
 
 impl Authn {
@@ -149,7 +149,7 @@ impl Authn {
         self.0.providers.iter().map(choice).collect()
     }
 
-    /// Starts a login flow. With `anew` the provider must ask the person again and not rely on its own session.
+    /// Starts a login flow. With `reauthenticate` the provider must ask the person again and not rely on its own session.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl Authn {
         &self,
         key: &ProviderKey,
         return_to: &LocalPath,
-        anew: bool,
+        reauthenticate: bool,
         solution: &ProofOfWorkSolution,
         headers: &HeaderMap,
         context: &Context,
@@ -169,8 +169,12 @@ impl Authn {
         let now = self.0.clock.now();
         let (state, nonce, verifier) = (Token::new()?, Token::new()?, Token::new()?);
         let challenge = base64url(&verifier.hash());
-        let request =
-            AuthorizationRequest { state: state.reveal(), nonce: nonce.reveal(), challenge: &challenge, anew };
+        let request = AuthorizationRequest {
+            state: state.reveal(),
+            nonce: nonce.reveal(),
+            challenge: &challenge,
+            reauthenticate,
+        };
         let url = match provider.metadata(&self.0.clock).await {
             Ok(metadata) => provider.authorization_url(&metadata, &request).await,
             Err(error) => Err(error),
@@ -192,17 +196,17 @@ impl Authn {
             .execute(&mut *tx)
             .await?;
         sqlx::query!(
-            "delete from identity.logins where handle_hash = $1 and state_hash in
-               (select state_hash from identity.logins where handle_hash = $1 order by created_at desc, state_hash offset $2)",
+            "delete from identity.login_flows where handle_hash = $1 and state_hash in
+               (select state_hash from identity.login_flows where handle_hash = $1 order by created_at desc, state_hash offset $2)",
             &handle.hash()[..],
             MAX_LOGIN_FLOWS - 1,
         )
         .execute(&mut *tx)
         .await?;
         sqlx::query!(
-            "insert into identity.logins
+            "insert into identity.login_flows
                (handle_hash, state_hash, provider, issuer, nonce, pkce_verifier, return_to, created_at, expires_at,
-                replaces, anew)
+                replaces, reauthenticate)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &handle.hash()[..],
             &state.hash()[..],
@@ -214,7 +218,7 @@ impl Authn {
             now,
             now + LIFETIME,
             here,
-            anew,
+            reauthenticate,
         )
         .execute(&mut *tx)
         .await?;
@@ -269,9 +273,9 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let login = sqlx::query_as!(
             LoginFlow,
-            "delete from identity.logins
+            "delete from identity.login_flows
               where handle_hash = $1 and state_hash = $2 and provider = $3 and expires_at > $4
-             returning issuer, nonce, pkce_verifier, return_to, created_at, replaces, anew",
+             returning issuer, nonce, pkce_verifier, return_to, created_at, replaces, reauthenticate",
             &hash(handle)[..],
             &hash(state)[..],
             &**key,
@@ -305,8 +309,8 @@ impl Authn {
         }
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
         let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
-        let LoginFlow { nonce, pkce_verifier, created_at: started, anew, .. } = login;
-        let expected = ExpectedClaims { nonce, pkce_verifier, started: *started, anew: *anew };
+        let LoginFlow { nonce, pkce_verifier, created_at: started, reauthenticate, .. } = login;
+        let expected = ExpectedClaims { nonce, pkce_verifier, started: *started, reauthenticate: *reauthenticate };
         provider.redeem(&code, expected, &self.0.clock).await.map_err(|error| {
             let reason = error.to_string();
             let failure = match error {
@@ -381,7 +385,7 @@ impl Authn {
     ) -> Result<bool, Error> {
         let Some(handle) = cookie::get(headers, LOGIN) else { return Ok(false) };
         let others = sqlx::query!(
-            "update identity.logins set replaces = $2 where handle_hash = $1 and expires_at > $3",
+            "update identity.login_flows set replaces = $2 where handle_hash = $1 and expires_at > $3",
             &hash(handle)[..],
             session,
             self.0.clock.now(),
@@ -397,7 +401,7 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let page = sqlx::query_scalar!(
-            "select return_to from identity.logins where handle_hash = $1 and state_hash = $2",
+            "select return_to from identity.login_flows where handle_hash = $1 and state_hash = $2",
             &hash(handle)[..],
             &hash(&state)[..],
         );

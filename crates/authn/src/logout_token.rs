@@ -214,8 +214,8 @@ impl LogoutToken {
             return Err(Error::Malformed("This logout token was used before."));
         }
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $1, ended_why = 'signed out at the provider'
-              where ended_at is null and idle_expires_at > $1 and expires_at > $1 and sign_on is not distinct from $6 and (
+            "update identity.sessions set ended_at = $1, ended_reason = 'signed out at the provider'
+              where ended_at is null and idle_expires_at > $1 and expires_at > $1 and sso_tenant_id is not distinct from $6 and (
                 issuer = $2 and provider = $3
                 and ($4::text is null or subject = $4)
                 and ($5::text is null or upstream_sid = $5 or ($4 is not null and upstream_sid is null))
@@ -234,8 +234,8 @@ impl LogoutToken {
         // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if the
         // session has already ended here.
         sqlx::query!(
-            "delete from identity.vouches v
-              where v.sign_on = $1 and v.issuer = $2
+            "delete from identity.sso_authentications v
+              where v.sso_tenant_id = $1 and v.issuer = $2
                 and (v.subject = $3
                      or v.subject in (select s.subject from identity.sessions s
                                        where s.issuer = $2 and s.provider = $4 and s.upstream_sid = $5

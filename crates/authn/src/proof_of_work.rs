@@ -101,7 +101,7 @@ impl Authn {
     /// Uses up a solution. `false` if it was used before.
     async fn use_up(&self, tx: &mut Tx<Write, IdentityPlane>, mac: &Hash, until: DateTime<Utc>) -> Result<bool, Error> {
         let used = sqlx::query!(
-            "insert into identity.solutions (mark, expires_at) values ($1, $2) on conflict do nothing",
+            "insert into identity.proof_of_work_solutions (mac, expires_at) values ($1, $2) on conflict do nothing",
             &mac[..],
             until,
         );

@@ -109,7 +109,7 @@ impl Authn {
         whose: &str,
     ) -> Result<(), Error> {
         let backlog = sqlx::query_scalar!(
-            r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
+            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "debt!" from identity.rate_limits where key = $1"#,
             &key(limit, whose)[..],
             self.0.clock.now(),
         );
@@ -140,10 +140,10 @@ impl Authn {
         let key = key(limit, whose);
         let slack = limit.period * i32::try_from(burst.saturating_sub(1)).unwrap_or(i32::MAX);
         let backlog = sqlx::query_scalar!(
-            r#"insert into identity.limits as known (key, free_at) values ($1, $2::timestamptz + make_interval(secs => $3))
-             on conflict (key) do update set free_at = greatest(known.free_at, $2) + make_interval(secs => $3)
-               where known.free_at <= $2::timestamptz + make_interval(secs => $4)
-             returning (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!""#,
+            r#"insert into identity.rate_limits as known (key, tat) values ($1, $2::timestamptz + make_interval(secs => $3))
+             on conflict (key) do update set tat = greatest(known.tat, $2) + make_interval(secs => $3)
+               where known.tat <= $2::timestamptz + make_interval(secs => $4)
+             returning (extract(epoch from tat - $2) * 1000000)::bigint as "debt!""#,
             &key[..],
             now,
             limit.period.as_seconds_f64(),
@@ -153,7 +153,7 @@ impl Authn {
             return Ok((true, backlog));
         }
         let backlog = sqlx::query_scalar!(
-            r#"select (extract(epoch from free_at - $2) * 1000000)::bigint as "debt!" from identity.limits where key = $1"#,
+            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "debt!" from identity.rate_limits where key = $1"#,
             &key[..],
             now,
         );

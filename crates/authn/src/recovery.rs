@@ -190,7 +190,7 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let stored = sqlx::query_scalar!(
             "select hash from identity.recovery_codes
-              where user_id = $1 and sign_on is not distinct from $3 and selector = $2 and used_at is null",
+              where user_id = $1 and sso_tenant_id is not distinct from $3 and selector = $2 and used_at is null",
             who.user.uuid(),
             selector,
             bond(who),
@@ -204,7 +204,7 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let taken = sqlx::query!(
             "update identity.recovery_codes set used_at = $4
-              where user_id = $1 and sign_on is not distinct from $6 and selector = $2 and hash = $3 and used_at is null and $5",
+              where user_id = $1 and sso_tenant_id is not distinct from $6 and selector = $2 and hash = $3 and used_at is null and $5",
             who.user.uuid(),
             selector,
             stored.unwrap_or_default(),
@@ -226,7 +226,7 @@ impl Authn {
         // A code can be phished. A person with a passkey, or with a role that needs one, gets time to stop the recovery.
         let waits = sqlx::query_scalar!(
             r#"select exists (select from identity.passkeys
-                               where user_id = $1 and (sign_on is null or sign_on = $2))
+                               where user_id = $1 and (sso_tenant_id is null or sso_tenant_id = $2))
                    or exists (select from tenant.memberships
                                where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance'))
                    or exists (select from tenant.elevations
@@ -246,8 +246,8 @@ impl Authn {
         }
         let (token, ready) = (Token::new()?, now + wait);
         sqlx::query!(
-            "insert into identity.recoveries (user_id, handle_hash, ready_at, expires_at, sign_on) values ($1, $2, $3, $4, $5)
-             on conflict (user_id, sign_on) do update set handle_hash = $2, ready_at = $3, expires_at = $4",
+            "insert into identity.recoveries (user_id, handle_hash, ready_at, expires_at, sso_tenant_id) values ($1, $2, $3, $4, $5)
+             on conflict (user_id, sso_tenant_id) do update set handle_hash = $2, ready_at = $3, expires_at = $4",
             who.user.uuid(),
             &token.hash()[..],
             ready,
@@ -277,7 +277,7 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let ready = sqlx::query_scalar!(
             "select ready_at from identity.recoveries
-              where user_id = $1 and sign_on is not distinct from $4 and handle_hash = $2 and expires_at > $3",
+              where user_id = $1 and sso_tenant_id is not distinct from $4 and handle_hash = $2 and expires_at > $3",
             who.user.uuid(),
             &hash(token)[..],
             now,
@@ -298,7 +298,7 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let waited = sqlx::query!(
             "delete from identity.recoveries
-              where user_id = $1 and sign_on is not distinct from $4 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",
+              where user_id = $1 and sso_tenant_id is not distinct from $4 and handle_hash = $2 and ready_at <= $3 and expires_at > $3",
             who.user.uuid(),
             &hash(token)[..],
             now,

@@ -130,7 +130,7 @@ impl Authn {
     ) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = $3 where id = $1 and ended_at is null",
+            "update identity.sessions set ended_at = $2, ended_reason = $3 where id = $1 and ended_at is null",
             session.session,
             now,
             USED_FROM_ELSEWHERE,
@@ -155,7 +155,7 @@ impl Authn {
     async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = $3
+            "update identity.sessions set ended_at = $2, ended_reason = $3
               where previous_hash = $1 and previous_until <= $2 and ended_at is null
                 and idle_expires_at > $2 and expires_at > $2
              returning id, user_id",
@@ -208,12 +208,12 @@ impl Authn {
             // Of parallel requests from the same new place, the first one counts it.
             sqlx::query!(
                 "update identity.sessions
-                    set changes = case when changed_at > $6 then changes else 0 end + 1,
-                        returns = case when changed_at > $6 then returns else 0 end
-                                  + case when changed_at > $6 and left_device = $4 and left_network = $5 then 1 else 0 end,
-                        left_device = seen_device, left_network = seen_network,
-                        seen_device = $4, seen_network = $5, changed_at = $7
-                  where id = $1 and seen_device = $2 and seen_network = $3",
+                    set location_changes = case when location_changed_at > $6 then location_changes else 0 end + 1,
+                        location_returns = case when location_changed_at > $6 then location_returns else 0 end
+                                  + case when location_changed_at > $6 and previous_device = $4 and previous_network = $5 then 1 else 0 end,
+                        previous_device = last_device, previous_network = last_network,
+                        last_device = $4, last_network = $5, location_changed_at = $7
+                  where id = $1 and last_device = $2 and last_network = $3",
                 session.session,
                 seen_device,
                 seen_network,
@@ -271,8 +271,8 @@ impl Authn {
         let new_device = sqlx::query_scalar!(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, upstream_sid, auth_time, methods, passkey_id,
-                passkey_at, device, network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at,
-                idle_expires_at, expires_at, sign_on)
+                passkey_at, device, network, last_device, last_network, new_device, created_at, rotated_at, last_seen_at,
+                idle_expires_at, expires_at, sso_tenant_id)
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $13,
                     exists (select from identity.sessions known where known.user_id = $2)
                     and not exists (select from identity.sessions known where known.user_id = $2 and known.device = $12),
@@ -326,7 +326,7 @@ impl Authn {
         context: &Context,
     ) -> Result<(), Error> {
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = 'signed in again' where id = $1 and ended_at is null
+            "update identity.sessions set ended_at = $2, ended_reason = 'signed in again' where id = $1 and ended_at is null
              returning user_id",
             session,
             self.0.clock.now(),
@@ -345,7 +345,7 @@ impl Authn {
     pub(crate) async fn end_session(&self, who: &SignedIn) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
-            "update identity.sessions set ended_at = $2, ended_why = 'signed out' where id = $1 and ended_at is null",
+            "update identity.sessions set ended_at = $2, ended_reason = 'signed out' where id = $1 and ended_at is null",
             who.session,
             self.0.clock.now(),
         )

@@ -107,8 +107,8 @@ impl Authn {
         identity: &ProviderIdentity,
     ) -> Result<(), Error> {
         sqlx::query!(
-            "insert into identity.vouches (sign_on, issuer, subject, user_id, vouched_at) values ($1, $2, $3, $4, $5)
-             on conflict (sign_on, issuer, subject) do update set vouched_at = excluded.vouched_at",
+            "insert into identity.sso_authentications (sso_tenant_id, issuer, subject, user_id, authenticated_at) values ($1, $2, $3, $4, $5)
+             on conflict (sso_tenant_id, issuer, subject) do update set authenticated_at = excluded.authenticated_at",
             tenant.uuid(),
             identity.issuer,
             identity.subject,
@@ -127,9 +127,9 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
-            r#"select issuer, client_id, client_secret, preset, changed_at, connected_by as "connected_by: UserId" from tenant.sign_on s
+            r#"select issuer, client_id, client_secret, preset, changed_at, connected_by as "connected_by: UserId" from tenant.identity_providers s
               where tenant_id = $1
-                and exists (select from tenant.domains d where d.tenant_id = $1 and d.proved_at is not null)"#,
+                and exists (select from tenant.domains d where d.tenant_id = $1 and d.verified_at is not null)"#,
             tenant.uuid(),
         );
         let row = row.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
@@ -201,7 +201,7 @@ impl Authn {
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let row = sqlx::query!(
             r#"select o.name, array(select d.name from tenant.domains d
-                                     where d.tenant_id = $1 and d.proved_at is not null order by d.name) as "domains!"
+                                     where d.tenant_id = $1 and d.verified_at is not null order by d.name) as "domains!"
                  from tenant.organizations o where o.tenant_id = $1"#,
             tenant.uuid(),
         );
@@ -228,8 +228,8 @@ impl Authn {
             .execute(&mut **tx)
             .await?;
         let brings = sqlx::query_scalar!(
-            r#"select exists (select from tenant.sign_on where tenant_id = $1 and issuer = $2 and changed_at <= $3)
-                      and exists (select from tenant.domains where tenant_id = $1 and proved_at is not null) as "brings!""#,
+            r#"select exists (select from tenant.identity_providers where tenant_id = $1 and issuer = $2 and changed_at <= $3)
+                      and exists (select from tenant.domains where tenant_id = $1 and verified_at is not null) as "brings!""#,
             tenant.uuid(),
             issuer,
             began,
@@ -253,7 +253,7 @@ impl Authn {
             self.0.keys.encrypt(encryption_context(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
         self.end_provider_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
-            "insert into tenant.sign_on (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
+            "insert into tenant.identity_providers (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (tenant_id) do update
                set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5, preset = $6, connected_by = $7",
@@ -267,7 +267,7 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await
-        .on_constraint("sign_on_enforced", || PROVIDER_IS_REQUIRED)?;
+        .on_constraint("sso_requires_provider", || PROVIDER_IS_REQUIRED)?;
         Ok(())
     }
 
@@ -282,8 +282,8 @@ impl Authn {
             .execute(&mut **tx)
             .await?;
         sqlx::query!(
-            "update identity.sessions set ended_at = $1, ended_why = $2
-              where sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null and expires_at > $1",
+            "update identity.sessions set ended_at = $1, ended_reason = $2
+              where sso_tenant_id = (select current_setting('app.tenant_id')::uuid) and ended_at is null and expires_at > $1",
             self.0.clock.now(),
             why,
         )
@@ -307,8 +307,8 @@ impl Authn {
         self.check_sign_in("organization", solution, context).await?;
         let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
         let tenant = sqlx::query_scalar!(
-            r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.sign_on s on s.tenant_id = d.tenant_id
-                where d.name = $1 and d.proved_at is not null"#,
+            r#"select d.tenant_id as "tenant: TenantId" from tenant.domains d join tenant.identity_providers s on s.tenant_id = d.tenant_id
+                where d.name = $1 and d.verified_at is not null"#,
             email.domain(),
         );
         Ok(tenant.fetch_optional(&mut *tx).await?.map(ProviderKey::of_organization))
@@ -324,7 +324,7 @@ impl Authn {
         let domain = email.rsplit('@').next().unwrap_or_default();
         let proved = sqlx::query_scalar!(
             r#"select exists (select from tenant.domains
-                               where tenant_id = $1 and name = $2 and proved_at is not null) as "proved!""#,
+                               where tenant_id = $1 and name = $2 and verified_at is not null) as "proved!""#,
             tenant.uuid(),
             domain,
         );
@@ -350,7 +350,7 @@ impl Authn {
         let due = sqlx::query_as!(
             VerifiedDomain,
             r#"select tenant_id as "organization: TenantId", id, name, token from tenant.domains
-                where proved_at is not null and (next_check_at is null or next_check_at <= $1)
+                where verified_at is not null and (next_check_at is null or next_check_at <= $1)
                 order by next_check_at nulls first limit $2"#,
             self.0.clock.now(),
             at_most,

@@ -73,8 +73,8 @@ impl Authn {
         let noted = sqlx::query!(
             "update identity.sessions
                 set token_hash = $3, previous_hash = null, previous_until = null, rotated_at = $4, passkey_at = $4,
-                    passkey_id = $2, device = $6, network = $7, seen_device = $6, seen_network = $7, new_device = false,
-                    changes = 0, returns = 0, changed_at = null,
+                    passkey_id = $2, device = $6, network = $7, last_device = $6, last_network = $7, new_device = false,
+                    location_changes = 0, location_returns = 0, location_changed_at = null,
                     methods = case when 'passkey' = any (methods) then methods else array_append(methods, 'passkey') end
               where id = $1 and (token_hash = $5 or previous_hash = $5) and ended_at is null",
             who.session,

@@ -53,8 +53,8 @@ impl Authn {
         let mut secret = [0; 20];
         getrandom::fill(&mut secret)?;
         let made = sqlx::query!(
-            "insert into identity.totp as known (user_id, secret, created_at, made_in) values ($1, $2, $3, $4)
-             on conflict (user_id, sign_on) do update set secret = $2, created_at = $3, made_in = $4
+            "insert into identity.totp as known (user_id, secret, created_at, created_in) values ($1, $2, $3, $4)
+             on conflict (user_id, sso_tenant_id) do update set secret = $2, created_at = $3, created_in = $4
                where known.confirmed_at is null",
             who.user.uuid(),
             self.0.keys.encrypt(encryption_context(who.user), &secret)?,
@@ -82,7 +82,7 @@ impl Authn {
         let now = self.0.clock.now();
         let Some(step) = step(&totp(&secret, who)?, code, now)? else { return Ok(None) };
         let confirmed = sqlx::query!(
-            "update identity.totp set confirmed_at = $2, last_step = $3 where made_in = $1 and confirmed_at is null",
+            "update identity.totp set confirmed_at = $2, last_step = $3 where created_in = $1 and confirmed_at is null",
             who.session,
             now,
             step,
@@ -98,7 +98,7 @@ impl Authn {
 
     async fn unconfirmed(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Option<Vec<u8>>, Error> {
         let sealed = sqlx::query_scalar!(
-            "select secret from identity.totp where made_in = $1 and confirmed_at is null and created_at > $2 for update",
+            "select secret from identity.totp where created_in = $1 and confirmed_at is null and created_at > $2 for update",
             who.session,
             self.0.clock.now() - LIFETIME,
         );
@@ -121,7 +121,7 @@ impl Authn {
         }
         // Somebody who has the app may have begun one of the other sessions.
         let ended = sqlx::query_scalar!(
-            "update identity.sessions set ended_at = $2, ended_why = 'the authenticator app was removed'
+            "update identity.sessions set ended_at = $2, ended_reason = 'the authenticator app was removed'
               where id <> $1 and ended_at is null and expires_at > $2 returning id",
             who.session,
             self.0.clock.now(),
@@ -195,7 +195,7 @@ impl Authn {
     ) -> Result<bool, Error> {
         let apps = sqlx::query_scalar!(
             "select secret from identity.totp
-              where user_id = $1 and confirmed_at is not null and (sign_on is null or sign_on = $2)",
+              where user_id = $1 and confirmed_at is not null and (sso_tenant_id is null or sso_tenant_id = $2)",
             who.user.uuid(),
             who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );

@@ -39,8 +39,8 @@ impl Authn {
                     set display_name = coalesce($3, u.display_name), name_key = coalesce($7, u.name_key), email = coalesce($4, u.email),
                         email_verified = case when $4::text is null then u.email_verified else $5 end, managed_by = $6,
                         -- What was proved on the word of one organization is not proved where another provider speaks.
-                        proved_email = case when u.email = coalesce($4, u.email) and u.managed_by is not distinct from $6
-                                         then u.proved_email else '' end
+                        confirmed_email = case when u.email = coalesce($4, u.email) and u.managed_by is not distinct from $6
+                                         then u.confirmed_email else '' end
                    from before where u.id = before.id and ($6::uuid is null or u.managed_by = $6)
                  returning u.id, u.verified_email)
                select before.id, (before.locked_at is not null) as "locked!",

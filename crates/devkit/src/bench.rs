@@ -194,7 +194,7 @@ async fn fill(owner: &str) -> Result<Vec<Request>, Failure> {
         sqlx::query(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, passkey_at, passkey_id, device,
-                network, seen_device, seen_network, new_device, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+                network, last_device, last_network, new_device, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
              values (gen_random_uuid(), $1, $2, 'bench', 'bench', 'bench', now(), '{oidc,passkey}', now(),
                      gen_random_uuid(), 'Unknown device', '127.0.0.0/24', 'Unknown device', '127.0.0.0/24', false, now(), now(), now(), now() + interval '1 hour', now() + interval '1 hour')",
         )
@@ -221,7 +221,7 @@ impl Client {
         let mut connection = PgConnection::connect(owner).await?;
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at)
              values ($1, $2, 'Benchmark', sha256('Benchmark'), 'viewer', '{ListContacts}', false, false, $3, now(), $2, now())",
         )
         .bind(request.tenant)

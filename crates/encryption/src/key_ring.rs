@@ -26,7 +26,7 @@ const MIN_DISTINCT_BYTES: usize = 16;
 pub enum Column {
     /// `identity.totp.secret`, of a person.
     Totp,
-    /// `tenant.sign_on.client_secret`, of an organization.
+    /// `tenant.identity_providers.client_secret`, of an organization.
     IdentityProvider,
     /// `identity.signing_keys.private`.
     SigningKey,
@@ -43,7 +43,7 @@ impl Column {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Totp => "identity.totp.secret",
-            Self::IdentityProvider => "tenant.sign_on.client_secret",
+            Self::IdentityProvider => "tenant.identity_providers.client_secret",
             Self::SigningKey => "identity.signing_keys.private",
             Self::ApiClient => "tenant.api_clients.secret",
         }

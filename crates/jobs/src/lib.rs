@@ -28,7 +28,7 @@ use tenancy::{HOUR, Retention, RetentionRule, retention_rule};
 pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("jobs.queue", "id", "failed_at", Retention::For(Duration::from_hours(30 * 24))),
     retention_rule!("jobs.queue", "id", "expires_at", HOUR),
-    retention_rule!("jobs.paces", "key", "free_at", HOUR),
+    retention_rule!("jobs.rate_limits", "key", "tat", HOUR),
 ];
 
 /// The owner of jobs that belong to nobody: an id that nobody has.

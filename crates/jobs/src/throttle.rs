@@ -26,11 +26,11 @@ pub async fn throttle(db: &Db, throttles: &[(Throttle, String)]) -> Result<Durat
         let (period, max_wait) = (throttle.period.as_secs_f64(), throttle.max_wait.as_secs_f64());
         let ahead = period * f64::from(throttle.burst);
         let seconds = sqlx::query_scalar!(
-            r#"insert into jobs.paces as known (key, free_at)
+            r#"insert into jobs.rate_limits as known (key, tat)
                values (sha256(convert_to($1, 'UTF8')), now() + make_interval(secs => $2))
                on conflict (key) do update set
-                 free_at = least(greatest(known.free_at, now()) + make_interval(secs => $2), now() + make_interval(secs => $3))
-               returning extract(epoch from free_at - now())::float8 as "seconds!""#,
+                 tat = least(greatest(known.tat, now()) + make_interval(secs => $2), now() + make_interval(secs => $3))
+               returning extract(epoch from tat - now())::float8 as "seconds!""#,
             format!("{} {whose}", throttle.name),
             period,
             ahead + max_wait,

@@ -54,7 +54,7 @@ pub struct PresentedToken {
     pub jti: Option<Uuid>,
 }
 
-/// The answer of `identity.enter` and `identity.enter_client`.
+/// The answer of `identity.authenticate` and `identity.authenticate_client`.
 #[derive(Deserialize)]
 struct LookupRow<S> {
     session: S,
@@ -93,7 +93,7 @@ impl Db {
         for byte in token_hash {
             let _ = write!(hash, "{byte:02x}");
         }
-        let call = format!("identity.enter('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
+        let call = format!("identity.authenticate('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
         let found = self.look_up::<M, P, SessionFacts>(scope, &call, locks).await?;
         Ok(found.map(|(tx, row)| {
             let (session, access) = row.into_access(|session| Some(session.user));
@@ -114,7 +114,7 @@ impl Db {
         locks: WriteLocks,
     ) -> Result<Option<(ClientFacts, Tx<M, P>, RequestAccess)>, Error> {
         let PresentedToken { client, family, jti } = presented;
-        let call = format!("identity.enter_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
+        let call = format!("identity.authenticate_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
         let found = self.look_up::<M, P, ClientFacts>(scope, &call, locks).await?;
         Ok(found.map(|(tx, row)| {
             let (client, access) = row.into_access(|client| client.user);

@@ -191,7 +191,7 @@ impl Tokens {
         secret: &SecretString,
     ) -> Result<Option<Result<AuthenticatedClient, (TenantId, Option<UserId>)>>, Error> {
         let found = sqlx::query!(
-            r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_at,
+            r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_created_at,
                       secret_version, secret_days,
                       (member is null or exists (select from identity.users u where u.id = member and u.locked_at is null))
                         as "unlocked!"
@@ -209,7 +209,7 @@ impl Tokens {
             scopes: found.scopes,
             dpop: found.dpop,
             version: found.secret_version,
-            ends_at: secret::ends_at(found.secret_at, found.secret_days),
+            ends_at: secret::ends_at(found.secret_created_at, found.secret_days),
             longest: Duration::days(found.secret_days.into()) == secret::MAX_AGE,
         })))
     }

@@ -40,7 +40,7 @@ use signing_keys::VerifyingKeys;
 pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("identity.token_families", "id", "expires_at", HOUR),
     retention_rule!("identity.revoked_tokens", "jti", "expires_at", HOUR),
-    retention_rule!("identity.seen", "key", "expires_at", HOUR),
+    retention_rule!("identity.used_nonces", "key", "expires_at", HOUR),
     retention_rule!("identity.signing_keys", "id", "published_until", HOUR),
 ];
 

@@ -33,7 +33,7 @@ pub(crate) async fn new(
 ) -> Result<Zeroizing<String>, Error> {
     let (token, expires_at) = (secret::random()?, now + LIFETIME);
     sqlx::query!(
-        "insert into identity.refresh_tokens (token_hash, family_id, previous, expires_at) values ($1, $2, $3, $4)",
+        "insert into identity.refresh_tokens (token_hash, family_id, previous_hash, expires_at) values ($1, $2, $3, $4)",
         &secret::hash(&token),
         family,
         previous.as_ref().map(|hash| &hash[..]),
@@ -42,7 +42,7 @@ pub(crate) async fn new(
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "update identity.token_families set expires_at = $2, turns = turns + 1 where id = $1",
+        "update identity.token_families set expires_at = $2, rotations = rotations + 1 where id = $1",
         family,
         expires_at,
     )
@@ -62,8 +62,8 @@ pub(crate) async fn rotate(
     now: DateTime<Utc>,
 ) -> Result<Rotation, Error> {
     let token = sqlx::query!(
-        "select t.used_at, t.repeated, t.expires_at, f.turns,
-                exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous = $1 and n.used_at is not null)
+        "select t.used_at, t.repeated, t.expires_at, f.rotations,
+                exists (select from identity.refresh_tokens n where n.family_id = $2 and n.previous_hash = $1 and n.used_at is not null)
                   as \"followed!\"
            from identity.refresh_tokens t join identity.token_families f on f.id = t.family_id
           where t.token_hash = $1 and t.family_id = $2",
@@ -77,12 +77,12 @@ pub(crate) async fn rotate(
             .await?;
         return Ok(Rotation::Reused);
     }
-    if token.expires_at <= now || token.turns >= MOST {
+    if token.expires_at <= now || token.rotations >= MOST {
         return Ok(Rotation::Nothing);
     }
     sqlx::query!(
         "update identity.refresh_tokens set used_at = $3, repeated = (token_hash <> $1 or used_at is not null)
-          where family_id = $2 and (token_hash = $1 or previous = $1)",
+          where family_id = $2 and (token_hash = $1 or previous_hash = $1)",
         &shown,
         family,
         now,

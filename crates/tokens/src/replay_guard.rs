@@ -21,7 +21,7 @@ pub(crate) async fn is_first_use(
         key.update(part);
     }
     let seen = sqlx::query!(
-        "insert into identity.seen (key, expires_at) values ($1, $2) on conflict do nothing",
+        "insert into identity.used_nonces (key, expires_at) values ($1, $2) on conflict do nothing",
         &key.finalize()[..],
         until,
     );

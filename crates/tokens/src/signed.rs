@@ -220,11 +220,11 @@ impl Tokens {
         }
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let client = sqlx::query!(
-            "select secret, secret_at, secret_days from tenant.api_clients where id = $1 and signs",
+            "select secret, secret_created_at, secret_days from tenant.api_clients where id = $1 and signs",
             given.client
         );
         let Some(client) = client.fetch_optional(&mut *tx).await? else { return Ok(None) };
-        if secret::ends_at(client.secret_at, client.secret_days) <= now {
+        if secret::ends_at(client.secret_created_at, client.secret_days) <= now {
             return Ok(None);
         }
         let key = self.0.keys.decrypt(secret::encryption_context(given.client), &client.secret)?;

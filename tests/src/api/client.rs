@@ -58,13 +58,13 @@ async fn a_members_client_is_nothing_where_the_organization_wants_its_own_provid
     assert_eq!((status(&own).await, status(&service).await), (200, 200));
     // As after somebody who came in with it has required it.
     world.new_provider(world.acme).await;
-    let domain = "update tenant.domains set proved_at = created_at where id = $1";
+    let domain = "update tenant.domains set verified_at = created_at where id = $1";
     sqlx::query(domain)
         .bind(world.new_domain(world.acme).await)
         .execute(&mut world.database.owner().await)
         .await
         .unwrap();
-    world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
     assert_eq!((status(&own).await, status(&service).await), (403, 200));
     let refused = call(&world, Method::GET, &contacts(&world), &own, None).await;
     assert!(refused.body.contains("requires its own identity provider of its members"), "{}", refused.body);
@@ -222,7 +222,7 @@ async fn requests_at_once_do_not_add_up_to_more_clients_than_there_may_be() {
         world.prove(&mut client, who).await;
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, name_key, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+               (tenant_id, id, name, name_key, member, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at)
              select $1, gen_random_uuid(), 'Client ' || n, sha256(n::text::bytea), case when $3 = 'self' then $2 end, nullif($3, 'self'),
                     '{ListContacts}', false, false, sha256(''), $4, $2, $4
                from generate_series(1, $5) n",

@@ -382,7 +382,7 @@ async fn the_example_of_the_page_about_the_api_is_a_request_that_is_taken() {
         "insert into tenant.organizations (tenant_id, name) select $1, 'Example' where $2 <> $3 and $4 is not null",
         "insert into tenant.workspaces (tenant_id, id, name, name_key)
          select $1, $2, 'Example', sha256('Example') where $3 <> $1 and $4 is not null",
-        "insert into tenant.api_clients (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+        "insert into tenant.api_clients (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at)
          select $1, $3, 'Example', sha256('Example'), 'editor', '{CreateContact}', false, true, $4, now(), $2, now()",
     ] {
         sqlx::query(sql).bind(ids[0]).bind(ids[1]).bind(id).bind(&sealed).execute(&mut owner).await.unwrap();

@@ -136,7 +136,7 @@ async fn a_refresh_token_that_comes_again_after_days_ends_its_family() {
     assert_eq!(client.refresh(&world, &tokens["refresh_token"]).await.status, 400, "whoever has the last one");
 
     let tokens = client.tokens(&world).await;
-    assert_eq!(world.change("update identity.token_families set turns = 9999 where revoked_at is null").await, 1);
+    assert_eq!(world.change("update identity.token_families set rotations = 9999 where revoked_at is null").await, 1);
     let last = client.refresh(&world, &tokens["refresh_token"]).await.json();
     assert_eq!(client.refresh(&world, &last["refresh_token"]).await.status, 400, "more than are kept");
 }
@@ -201,7 +201,8 @@ async fn all_clients_of_a_person_together_ask_as_often_as_the_person_and_take_no
     let mut erin = world.sign_in("erin").await;
     world.prove(&mut erin, "erin").await;
     assert_eq!(erin.get("/organizations").await.status, 200);
-    let bonded = "update identity.sessions s set sign_on = o.tenant_id from tenant.organizations o, identity.accounts a
+    let bonded =
+        "update identity.sessions s set sso_tenant_id = o.tenant_id from tenant.organizations o, identity.accounts a
                    where o.name = 'Acme' and a.subject = 'erin' and a.user_id = s.user_id and s.ended_at is null";
     assert!(world.change(bonded).await > 0);
     assert_eq!(erin.get("/organizations").await.status, 200, "nor from a session with a bond");
@@ -212,7 +213,7 @@ async fn all_clients_of_a_person_together_ask_as_often_as_the_person_and_take_no
 async fn what_is_over_the_limit_uses_up_no_signature_and_writes_nothing() {
     let world = World::start_with(&[("HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "2")]).await;
     let client = ApiClient::made(&world, "olivia", "editor", "signatures", &ALL).await;
-    let seen = "select count(*) from identity.seen";
+    let seen = "select count(*) from identity.used_nonces";
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(super::signed::list(&world, &client).await.status);

@@ -23,7 +23,7 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
     assert_eq!(world.database.count("select count(*) from tenant.approvals where kind = 'reset_factors'").await, 1);
     let id = latest(&world).await;
     assert_eq!(decide(&mut olivia, &world, id, "decline").await.status, 303);
-    world.change("update tenant.memberships set decided_until = now() where decided_until is not null").await;
+    world.change("update tenant.memberships set recently_privileged_until = now() where recently_privileged_until is not null").await;
     assert_eq!(olivia.post(&reset(&world, admin), &[WHY]).await.status, 303);
     assert_eq!(world.events("member.factors_reset").await.len(), 1, "a day later");
 }
@@ -77,7 +77,7 @@ async fn what_a_session_is_just_adding_does_not_outlast_its_end() {
         sending.post("/account/passkeys", &[("name", "Late"), ("credential", &form)]).await.status
     });
     world.until_blocked(1).await;
-    world.change("update identity.sessions set ended_at = now(), ended_why = 'a test' where ended_at is null").await;
+    world.change("update identity.sessions set ended_at = now(), ended_reason = 'a test' where ended_at is null").await;
     sqlx::raw_sql("commit").execute(&mut block).await.unwrap();
     assert_ne!(enrolling.await.unwrap(), 303);
     let passkeys =
@@ -97,7 +97,7 @@ async fn what_a_session_is_just_adding_does_not_outlast_its_end() {
     let ending = tokio::spawn({
         let mut owner = world.database.session().await;
         async move {
-            let end = "update identity.sessions set ended_at = now(), ended_why = 'a test' where ended_at is null";
+            let end = "update identity.sessions set ended_at = now(), ended_reason = 'a test' where ended_at is null";
             sqlx::raw_sql(end).execute(&mut owner).await.unwrap();
         }
     });
@@ -123,10 +123,10 @@ async fn a_provider_that_is_required_is_not_replaced_by_another_one() {
     let replaced = olivia.post(&format!("{}/settings/provider", world.acme.url()), &form).await;
     assert!(replaced.status == 409 && replaced.text().contains("Stop requiring it first"), "{}", replaced.text());
     assert_eq!(world.events("organization.provider_changed").await.len(), 0);
-    let sql = "update tenant.sign_on set client_secret = client_secret, changed_at = now()";
+    let sql = "update tenant.identity_providers set client_secret = client_secret, changed_at = now()";
     assert_eq!(world.change(sql).await, 1, "another secret");
-    world.change("alter table tenant.organizations disable trigger need_approval_to_relax").await;
-    world.change("update tenant.organizations set enforces_sign_on = false").await;
+    world.change("alter table tenant.organizations disable trigger require_approval_to_stop_requiring_sso").await;
+    world.change("update tenant.organizations set requires_sso = false").await;
     let replaced = olivia.post(&format!("{}/settings/provider", world.acme.url()), &form).await;
     assert_eq!(replaced.status, 303, "{}", replaced.text());
 }
@@ -159,14 +159,14 @@ async fn a_recovery_waits_where_an_elevation_is_privileged() {
     let (codes, mut erin) = lost(&world, "erin").await;
     let waiting = "select count(*) from identity.recoveries";
     // Whoever has a passkey waits, whatever their role.
-    world.change("alter table identity.passkeys disable trigger keep_a_passkey").await;
+    world.change("alter table identity.passkeys disable trigger require_a_passkey").await;
     world.change("delete from identity.passkeys").await;
     assert!(try_code(&mut erin, &codes[0]).await.status < 400);
     assert_eq!(world.database.count(waiting).await, 0, "an editor's is at once");
     world
         .change(
             "insert into tenant.elevations (tenant_id, id, user_id, session_id, own_role, role, minutes, reason, ticket,
-                                            asked_at, expires_at)
+                                            requested_at, expires_at)
              select tenant_id, gen_random_uuid(), user_id, gen_random_uuid(), role, 'admin', 60, 'A test', 'x', now(), now()
                from tenant.memberships join identity.accounts using (user_id) where subject = 'erin'",
         )

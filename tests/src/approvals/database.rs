@@ -53,7 +53,7 @@ async fn what_is_asked_for_stands_as_it_was_written() {
     let mut web = bound(&world).await;
     for set in [
         "id = id",
-        "kind = 'relax_sign_on'",
+        "kind = 'stop_requiring_sso'",
         "target = id",
         "parameters = '{}'",
         "reason = 'Another'",
@@ -81,13 +81,13 @@ async fn what_is_asked_for_stands_as_it_was_written() {
     let adam = format!("'{}'", world.user("adam").await);
     act_as(&mut web, &world, "olivia").await;
     assert!(refused(&mut web, &by("requested_by", "approved")).await.contains("approvals_by_another"));
-    assert!(refused(&mut web, &by(&adam, "approved")).await.contains("sign_as_oneself"), "as somebody else");
+    assert!(refused(&mut web, &by(&adam, "approved")).await.contains("check_author"), "as somebody else");
     act_as(&mut web, &world, "adam").await;
     let asked = "insert into tenant.approvals (id, kind, target, parameters, reason, requested_by, requester_role,
                                                requested_at, expires_at)
-                 select gen_random_uuid(), 'relax_sign_on', target, '{}', reason, requested_by, requester_role,
+                 select gen_random_uuid(), 'stop_requiring_sso', target, '{}', reason, requested_by, requester_role,
                         requested_at, expires_at from tenant.approvals";
-    assert!(refused(&mut web, asked).await.contains("sign_as_oneself"), "in the name of somebody else");
+    assert!(refused(&mut web, asked).await.contains("check_author"), "in the name of somebody else");
     run(&mut web, &by(&adam, "declined")).await.unwrap();
     assert!(refused(&mut web, &by(&adam, "approved")).await.contains("approvals_once"));
     let undone = "update tenant.approvals set decided_by = null, decided_at = null, outcome = null";
@@ -100,9 +100,9 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
     let world = World::start().await;
     world.new_provider(world.acme).await;
     let domain = world.new_domain(world.acme).await;
-    let prove = "update tenant.domains set proved_at = created_at where id = $1";
+    let prove = "update tenant.domains set verified_at = created_at where id = $1";
     sqlx::query(prove).bind(domain).execute(&mut world.database.owner().await).await.unwrap();
-    world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
     let adam = world.user("adam").await;
     let approve = |id: uuid::Uuid, outcome: &str| {
         format!(
@@ -112,23 +112,27 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
     let mut web = bound(&world).await;
     act_as(&mut web, &world, "adam").await;
     for (kind, other, effect) in [
-        ("relax_sign_on", "delete_organization", "update tenant.organizations set enforces_sign_on = false"),
-        ("delete_organization", "relax_sign_on", "update tenant.organizations set deleted_at = now()"),
+        ("stop_requiring_sso", "delete_organization", "update tenant.organizations set requires_sso = false"),
+        ("delete_organization", "stop_requiring_sso", "update tenant.organizations set deleted_at = now()"),
     ] {
-        assert!(refused(&mut web, effect).await.contains("approval_needed"), "{kind}: without any");
+        assert!(refused(&mut web, effect).await.contains("approval_required"), "{kind}: without any");
         let id = ask(&world, kind).await;
-        assert!(refused(&mut web, effect).await.contains("approval_needed"), "{kind}: that waits");
+        assert!(refused(&mut web, effect).await.contains("approval_required"), "{kind}: that waits");
         let id_of_other = ask(&world, other).await;
         let with = |id, outcome| format!("begin; {}; {effect}; commit", approve(id, outcome));
-        assert!(refused(&mut web, &with(id, "declined")).await.contains("approval_needed"), "{kind}: declined");
-        assert!(refused(&mut web, &with(id_of_other, "approved")).await.contains("approval_needed"), "{kind}: another");
+        assert!(refused(&mut web, &with(id, "declined")).await.contains("approval_required"), "{kind}: declined");
+        assert!(
+            refused(&mut web, &with(id_of_other, "approved")).await.contains("approval_required"),
+            "{kind}: another"
+        );
         run(&mut web, &approve(id, "approved")).await.unwrap();
-        assert!(refused(&mut web, effect).await.contains("approval_needed"), "{kind}: of another transaction");
+        assert!(refused(&mut web, effect).await.contains("approval_required"), "{kind}: of another transaction");
         assert_eq!(run(&mut web, &approve(id_of_other, "declined")).await.unwrap(), 1);
         let id = ask(&world, kind).await;
         run(&mut web, &with(id, "approved")).await.unwrap();
     }
-    let both = "select count(*) from tenant.organizations where name = 'Acme' and deleted_at is not null and not enforces_sign_on";
+    let both =
+        "select count(*) from tenant.organizations where name = 'Acme' and deleted_at is not null and not requires_sso";
     assert_eq!(world.database.count(both).await, 1);
 }
 
@@ -143,7 +147,7 @@ async fn an_organization_reaches_the_factors_of_nobody_but_whom_it_speaks_for() 
         "delete from identity.totp where user_id is not null",
         "delete from identity.recovery_codes where user_id is not null",
         "delete from identity.recoveries where user_id is not null",
-        "update identity.passkeys set disabled_at = now(), disabled_why = 'x' where user_id is not null",
+        "update identity.passkeys set disabled_at = now(), disabled_reason = 'x' where user_id is not null",
     ] {
         assert_eq!(run(&mut web, sql).await.unwrap(), 0, "{sql}");
     }
@@ -172,7 +176,7 @@ async fn a_wait_that_is_said_to_be_over_is_not() {
     let ask = |ago: &str| {
         format!(
             "insert into tenant.approvals (id, kind, target, parameters, reason, requested_by, requester_role, requested_at,
-                                           expires_at, alone_from)
+                                           expires_at, single_approver_from)
              values (gen_random_uuid(), 'remove_owner', '{adam}', '{{}}', 'A test of it', '{olivia}', 'owner',
                      now() - interval '{ago}', now() + interval '1 hour', now() - interval '{ago}' + interval '72 hours')"
         )
@@ -182,7 +186,7 @@ async fn a_wait_that_is_said_to_be_over_is_not() {
     assert!(refused(&mut web, &ask("73 hours")).await.starts_with("approvals_backdated"));
     assert!(refused(&mut web, &ask("6 minutes")).await.starts_with("approvals_backdated"));
     assert_eq!(run(&mut web, &ask("4 minutes")).await.unwrap(), 1);
-    world.change("update tenant.approvals set requested_at = requested_at - interval '3 days', expires_at = expires_at - interval '3 days', alone_from = alone_from - interval '3 days'").await;
+    world.change("update tenant.approvals set requested_at = requested_at - interval '3 days', expires_at = expires_at - interval '3 days', single_approver_from = single_approver_from - interval '3 days'").await;
     act_as(&mut web, &world, "adam").await;
     let late = format!(
         "update tenant.approvals set decided_by = '{adam}', decided_at = requested_at, outcome = 'approved' where id = '{id}'"
@@ -195,16 +199,19 @@ async fn a_wait_that_is_said_to_be_over_is_not() {
 async fn a_session_that_has_ended_stays_ended() {
     let world = World::start().await;
     world.sign_in("vera").await;
-    world.change("update identity.sessions set ended_at = now(), ended_why = 'a test'").await;
+    world.change("update identity.sessions set ended_at = now(), ended_reason = 'a test'").await;
     let mut web = bound(&world).await;
     let vera = world.user("vera").await;
     let revive = format!(
-        "update identity.sessions set ended_at = null, ended_why = null, rotated_at = 'epoch' where user_id = '{vera}'"
+        "update identity.sessions set ended_at = null, ended_reason = null, rotated_at = 'epoch' where user_id = '{vera}'"
     );
     assert!(refused(&mut web, &revive).await.starts_with("session_ended"));
-    run(&mut web, &format!("reset role; set role account_rows; set app.user_id = '{vera}'; set app.sign_on = ''"))
-        .await
-        .unwrap();
+    run(
+        &mut web,
+        &format!("reset role; set role account_rows; set app.user_id = '{vera}'; set app.sso_tenant_id = ''"),
+    )
+    .await
+    .unwrap();
     assert!(refused(&mut web, &revive).await.starts_with("session_ended"));
     run(&mut web, "reset role; set role identity_rows").await.unwrap();
     assert!(refused(&mut web, &revive).await.starts_with("session_ended"));

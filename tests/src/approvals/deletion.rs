@@ -14,16 +14,16 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     let listed = async || call(&world, Method::GET, &contacts, &token, None).await.status;
     world.new_provider(world.acme).await;
     let domain = world.new_domain(world.acme).await;
-    let prove = "update tenant.domains set proved_at = created_at where id = $1 returning name";
+    let prove = "update tenant.domains set verified_at = created_at where id = $1 returning name";
     let domain: String =
         sqlx::query_scalar(prove).bind(domain).fetch_one(&mut world.database.owner().await).await.unwrap();
     let invitation = uuid::Uuid::now_v7();
     world.invite(invitation, world.acme.organization, "nora@example.com", "viewer").await;
-    world.change("update tenant.organizations set mail_links = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await;
     let address = format!("somebody@{domain}");
     let by_address = [("email", &*address)];
     assert_ne!(world.stranger().post("/sign-in/organization", &by_address).await.status, 422);
-    let links = "select count(*) from identity.links where user_id is not null";
+    let links = "select count(*) from identity.magic_links where user_id is not null";
     world.stranger().post("/sign-in/link", &[("email", "vera@example.com")]).await;
     world.until(links, 1).await;
 
@@ -54,7 +54,7 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     }
 
     let by_provider = world.new_session("erin").await;
-    sqlx::query("update identity.sessions set sign_on = $1 where id = $2")
+    sqlx::query("update identity.sessions set sso_tenant_id = $1 where id = $2")
         .bind(world.acme.organization)
         .bind(by_provider)
         .execute(&mut world.database.owner().await)
@@ -72,20 +72,20 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
     }
     assert_eq!(adam.get(&world.globex.url()).await.status, 200, "another one is untouched");
     assert_eq!(listed().await, 401, "no client");
-    let open = "select count(*) from identity.sessions where sign_on is not null and ended_at is null";
+    let open = "select count(*) from identity.sessions where sso_tenant_id is not null and ended_at is null";
     assert_eq!(world.database.count(open).await, 0, "no session of its provider");
     assert!(!nora.get("/invitations").await.body.contains("Acme"));
     assert_eq!(nora.post(&format!("/invitations/{invitation}/accept"), &[]).await.status, 404);
     assert_eq!(world.stranger().post("/sign-in/organization", &by_address).await.status, 422);
     let key = format!("/sign-in/o-{}", world.acme.organization);
     assert_eq!(world.stranger().post(&key, &[]).await.status, 404);
-    world.change("delete from identity.links").await;
+    world.change("delete from identity.magic_links").await;
     world.stranger().post("/sign-in/link", &[("email", "vera@example.com")]).await;
-    world.until("select count(*) from identity.links", 1).await;
+    world.until("select count(*) from identity.magic_links", 1).await;
     assert_eq!(world.database.count(links).await, 0, "no link by mail");
 
     assert_eq!(world.database.count("select count(*) from tenant.contacts").await, before, "kept");
-    for table in ["domains", "sign_on", "invitations", "api_clients"] {
+    for table in ["domains", "identity_providers", "invitations", "api_clients"] {
         let sql = format!("select count(*) from tenant.{table} where tenant_id = '{}'", world.acme.organization);
         let left: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut world.database.owner().await).await.unwrap();

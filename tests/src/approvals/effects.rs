@@ -120,11 +120,11 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
 pub(super) async fn required(world: &World) -> (Client, Client) {
     world.new_provider(world.acme).await;
     let domain = world.new_domain(world.acme).await;
-    let prove = "update tenant.domains set proved_at = created_at where id = $1";
+    let prove = "update tenant.domains set verified_at = created_at where id = $1";
     sqlx::query(prove).bind(domain).execute(&mut world.database.owner().await).await.unwrap();
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
     world.change(LONG_AGO).await;
-    world.change("update tenant.organizations set enforces_sign_on = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
     (world.sign_in("olivia").await, world.sign_in("adam").await)
 }
 
@@ -134,9 +134,9 @@ async fn that_a_provider_is_not_required_any_more_takes_a_second_person_and_the_
     let world = World::start().await;
     let (mut olivia, mut adam) = required(&world).await;
     let rules = format!("{}/settings/sign-in", world.acme.url());
-    let now = "select count(*) from tenant.organizations where name = 'Acme' and enforces_sign_on";
-    let links = "select count(*) from tenant.organizations where name = 'Acme' and mail_links";
-    let kept = olivia.post(&rules, &[("enforces_sign_on", "yes"), ("mail_links", "yes"), WHY]).await;
+    let now = "select count(*) from tenant.organizations where name = 'Acme' and requires_sso";
+    let links = "select count(*) from tenant.organizations where name = 'Acme' and allows_magic_links";
+    let kept = olivia.post(&rules, &[("requires_sso", "yes"), ("allows_magic_links", "yes"), WHY]).await;
     assert_eq!(kept.status, 303, "{}", kept.text());
     assert_eq!((world.database.count(now).await, world.database.count(links).await), (1, 1), "at once");
     assert_eq!(world.database.count("select count(*) from tenant.approvals").await, 0);
@@ -151,10 +151,10 @@ async fn that_a_provider_is_not_required_any_more_takes_a_second_person_and_the_
     let shown = adam.get(&page(&world)).await;
     assert!(shown.body.contains("Stop requiring your own provider") && !shown.body.contains("or with a link"));
     // What the second person saw is not what would be.
-    assert_eq!(olivia.post(&rules, &[("enforces_sign_on", "yes"), ("mail_links", "yes"), WHY]).await.status, 303);
+    assert_eq!(olivia.post(&rules, &[("requires_sso", "yes"), ("allows_magic_links", "yes"), WHY]).await.status, 303);
     let refused = decide(&mut adam, &world, asked, "approve").await;
     assert!(refused.status == 409 && refused.body.contains("has changed since"), "{}", refused.text());
-    assert_eq!(olivia.post(&rules, &[("enforces_sign_on", "yes"), WHY]).await.status, 303);
+    assert_eq!(olivia.post(&rules, &[("requires_sso", "yes"), WHY]).await.status, 303);
     let approved = decide(&mut adam, &world, asked, "approve").await;
     assert_eq!(approved.status, 303, "{}", approved.text());
     assert_eq!(world.database.count(now).await, 0);

@@ -16,7 +16,7 @@ const WHY: (&str, &str) = ("reason", "It was moved elsewhere");
 const LONG_AGO: &str = "update tenant.memberships set role_since = now() - interval '72 hours'";
 /// What waits has waited for three days.
 const WAITED: &str = "update tenant.approvals set requested_at = requested_at - interval '72 hours',
-                             expires_at = expires_at - interval '72 hours', alone_from = alone_from - interval '72 hours'";
+                             expires_at = expires_at - interval '72 hours', single_approver_from = single_approver_from - interval '72 hours'";
 
 fn page(world: &World) -> String {
     format!("{}/approvals", world.acme.url())

@@ -156,13 +156,13 @@ async fn the_database_takes_ownership_only_with_an_approval_of_somebody_who_may(
     ] {
         run(&mut web, &as_who(user)).await.unwrap();
         let refused = run(&mut web, &steps).await.expect_err(why);
-        assert_eq!(refused.as_database_error().unwrap().constraint(), Some("approval_needed"), "{why}: {steps}");
+        assert_eq!(refused.as_database_error().unwrap().constraint(), Some("approval_required"), "{why}: {steps}");
     }
     world.change(LONG_AGO).await;
     run(&mut web, &as_who(bella)).await.unwrap();
     run(&mut web, &approve(bella)).await.unwrap();
     let refused = run(&mut web, &format!("savepoint s; {demotion}")).await.expect_err("approved is a removal");
-    assert_eq!(refused.as_database_error().unwrap().constraint(), Some("approval_needed"));
+    assert_eq!(refused.as_database_error().unwrap().constraint(), Some("approval_required"));
     run(&mut web, &format!("rollback to s; {removal}; commit")).await.unwrap();
     assert_eq!(world.role("adam").await, None);
 }

@@ -146,7 +146,7 @@ async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
         "select e::text from audit.events e",
         "select d::text from audit.decisions d",
         "select s::text from identity.sessions s",
-        "select l::text from identity.logins l",
+        "select l::text from identity.login_flows l",
     ] {
         let rows: Vec<String> = sqlx::query_scalar(table).fetch_all(&mut world.database.owner().await).await.unwrap();
         kept += &rows.concat();

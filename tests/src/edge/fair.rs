@@ -56,7 +56,7 @@ async fn however_many_ask_whether_it_is_ready_the_database_is_asked_once_and_oth
 async fn whether_it_is_ready_does_not_wait_for_those_who_sign_in() {
     let world = World::start_with(&[("DATABASE__MAX_CONNECTIONS", "4"), PATIENT[0], PATIENT[1]]).await;
     let mut owner = world.database.session().await;
-    owner.execute("begin; lock table identity.limits in access exclusive mode").await.unwrap();
+    owner.execute("begin; lock table identity.rate_limits in access exclusive mode").await.unwrap();
     let starts: Vec<_> = (0..6)
         .map(|_| {
             let mut client = world.stranger();

@@ -36,9 +36,9 @@ async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
     let addresses = world.addresses().await;
     let olivia = world.sign_in("olivia").await;
     world.new_provider(world.acme).await;
-    world.change("update tenant.domains set proved_at = now()").await;
+    world.change("update tenant.domains set verified_at = now()").await;
     let before = world.state().await;
-    let logins = world.database.count("select count(*) from identity.logins").await;
+    let logins = world.database.count("select count(*) from identity.login_flows").await;
     for row in browser_routes() {
         for parameter in parameters(&row.path) {
             let place = format!("{{{parameter}}}");
@@ -63,7 +63,7 @@ async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
         }
     }
     assert_eq!(world.state().await, before);
-    assert_eq!(world.database.count("select count(*) from identity.logins").await, logins);
+    assert_eq!(world.database.count("select count(*) from identity.login_flows").await, logins);
 }
 
 // control: TEN-07

@@ -80,7 +80,7 @@ pub(crate) fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
         }
         "/sign-in/link" => vec![("email", "smuggled@example.org")],
         "/sign-in/link/confirm" => vec![("token", "smuggled")],
-        "/o/{organization}/settings/sign-in" => vec![("mail_links", "yes"), ("reason", "No reason")],
+        "/o/{organization}/settings/sign-in" => vec![("allows_magic_links", "yes"), ("reason", "No reason")],
         "/sign-in/passkey" | "/step-up" => vec![("credential", "{}"), ("return_to", "/account")],
         "/account/passkeys" => vec![("name", "Smuggled in"), ("credential", "{}")],
         "/account/passkeys/{passkey}/rename" => vec![("name", "Smuggled in")],

@@ -37,7 +37,7 @@ async fn what_was_asked_for_stands_as_it_was_written() {
         "minutes = 60",
         "reason = 'Another'",
         "ticket = 'x'",
-        "asked_at = now()",
+        "requested_at = now()",
         "expires_at = now()",
         "id = id",
     ] {
@@ -45,24 +45,24 @@ async fn what_was_asked_for_stands_as_it_was_written() {
         assert!(refused.contains("permission denied"), "{set}: {refused}");
     }
     assert!(refused(&mut web, "delete from tenant.elevations").await.contains("permission denied"));
-    let approved = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at, approved_at)
+    let approved = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, requested_at, expires_at, approved_at)
                     select gen_random_uuid(), user_id, user_id, role, 'admin', 60, 'None', 'x', now(), now(), now() from tenant.memberships";
     assert!(refused(&mut web, approved).await.contains("permission denied"));
-    let longer = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+    let longer = "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, requested_at, expires_at)
                   select gen_random_uuid(), user_id, user_id, role, 'admin', 61, 'None', 'x', now(), now() from tenant.memberships where role = 'editor'";
-    assert!(refused(&mut web, longer).await.contains("sign_as_oneself"), "in the name of somebody else");
+    assert!(refused(&mut web, longer).await.contains("check_author"), "in the name of somebody else");
     act_as(&mut web, &world, "erin").await;
     assert!(refused(&mut web, longer).await.contains("minutes_check"));
     let owner = longer.replace("'admin', 61", "'owner', 60");
     assert!(refused(&mut web, &owner).await.contains("role_check"));
     let approve = format!(
-        "update tenant.elevations set approved_at = asked_at, approved_by = '{}' where id = '{id}'",
+        "update tenant.elevations set approved_at = requested_at, approved_by = '{}' where id = '{id}'",
         world.user("olivia").await
     );
-    assert!(refused(&mut web, &approve).await.contains("sign_as_oneself"), "as somebody else");
+    assert!(refused(&mut web, &approve).await.contains("check_author"), "as somebody else");
     act_as(&mut web, &world, "olivia").await;
     web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(approve))).await.unwrap();
-    for again in ["approved_at = asked_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
+    for again in ["approved_at = requested_at + interval '1 hour'", "approved_at = null, approved_by = null"] {
         let refused = refused(&mut web, &format!("update tenant.elevations set {again}")).await;
         assert!(refused.contains("elevations_once"), "{again}: {refused}");
     }
@@ -86,7 +86,8 @@ async fn nobody_approves_their_own() {
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 403);
     let mut tenant = bound(&world).await;
     act_as(&mut tenant, &world, "adam").await;
-    let own = format!("update tenant.elevations set approved_by = user_id, approved_at = asked_at where id = '{id}'");
+    let own =
+        format!("update tenant.elevations set approved_by = user_id, approved_at = requested_at where id = '{id}'");
     assert!(refused(&mut tenant, &own).await.contains("elevations_by_another"));
     assert_eq!(world.database.count("select count(*) from tenant.elevations where approved_at is not null").await, 0);
 }

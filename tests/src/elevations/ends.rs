@@ -174,7 +174,7 @@ async fn none_begins_at_a_time_to_come() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (mut vera, _) = elevated(&world, &mut olivia, "15").await;
-    world.change("alter table tenant.elevations disable trigger keep_elevation").await;
+    world.change("alter table tenant.elevations disable trigger forbid_elevation_changes").await;
     world.change("update tenant.elevations set approved_at = approved_at + interval '5 minutes'").await;
     assert!(!adds_a_contact(&mut vera, &world).await, "it would last longer than an hour");
     world.wait(299);

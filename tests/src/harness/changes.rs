@@ -110,7 +110,7 @@ pub(crate) const CHANGES: &[Change] = &[
     Change {
         path: "/o/{organization}/settings/sign-in",
         form: &[
-            ("mail_links", "yes"),
+            ("allows_magic_links", "yes"),
             ("reason", "Not everybody has a provider at hand"),
             ("ticket", "https://tickets.example/8"),
         ],

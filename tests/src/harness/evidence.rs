@@ -16,7 +16,7 @@ impl World {
     /// What the identity plane holds now.
     pub(crate) async fn traces(&self) -> Traces {
         let (users, logins, sessions, failures) = sqlx::query_as(
-            "select (select count(*) from identity.users), (select count(*) from identity.logins),
+            "select (select count(*) from identity.users), (select count(*) from identity.login_flows),
                     (select count(*) from identity.sessions),
                     (select count(*) from audit.events where kind = 'sign_in.failed')",
         )

@@ -11,7 +11,7 @@ impl World {
         sqlx::query(
             "insert into identity.sessions
                (id, user_id, token_hash, provider, issuer, subject, auth_time, methods, device, network, new_device,
-                seen_device, seen_network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
+                last_device, last_network, created_at, rotated_at, last_seen_at, idle_expires_at, expires_at)
              select $1, user_id, sha256($1::text::bytea), 'dev', issuer, subject, $2, '{oidc}', '', '', false, '', '', $2, $2,
                     $2, $2 + interval '1 hour', $2 + interval '1 hour'
                from identity.accounts where subject = $3",
@@ -52,7 +52,7 @@ impl World {
     /// A provider that an organization brings, which nobody can ask.
     pub(crate) async fn new_provider(&self, place: Place) {
         sqlx::query(
-            "insert into tenant.sign_on
+            "insert into tenant.identity_providers
                values ($1, 'https://id.example.org', 'holdfast', sha256('') || sha256(''), $2, gen_random_uuid())
                      on conflict do nothing",
         )
@@ -79,7 +79,7 @@ impl World {
     }
 
     pub(crate) async fn invite(&self, id: Uuid, organization: Uuid, email: &str, role: &str) {
-        let sql = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+        let sql = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, notified)
                    select $2, $1, $3, $4, user_id, role, $5, $5 + interval '7 days', true
                      from tenant.memberships where tenant_id = $2 and memberships.role = 'owner' limit 1";
         let invite = sqlx::query(sql).bind(id).bind(organization).bind(email).bind(role).bind(self.clock.now());
@@ -91,7 +91,7 @@ impl World {
         let id = Uuid::now_v7();
         sqlx::query(
             "insert into tenant.api_clients
-               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_at, made_by, created_at)
+               (tenant_id, id, name, name_key, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at)
              values ($1, $2, $2::text, sha256($2::text::bytea), 'editor', '{ListContacts}', false, false, sha256($2::text::bytea), $3, $2, $3)",
         )
         .bind(place.organization)
@@ -109,7 +109,7 @@ impl World {
         let mut owner = self.database.owner().await;
         let end = "update tenant.elevations set ended_at = $2 where tenant_id = $1 and ended_at is null";
         sqlx::query(end).bind(place.organization).bind(self.clock.now()).execute(&mut owner).await.unwrap();
-        let ask = "insert into tenant.elevations (tenant_id, id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+        let ask = "insert into tenant.elevations (tenant_id, id, user_id, session_id, own_role, role, minutes, reason, ticket, requested_at, expires_at)
                    select $1, $2, user_id, $2, role, 'editor', 15, 'A test of it', 'https://tickets.example/1', $3, $3 + interval '24 hours'
                      from tenant.memberships m where m.tenant_id = $1 and m.role = 'viewer'";
         let ask = sqlx::query(ask).bind(place.organization).bind(id).bind(self.clock.now());

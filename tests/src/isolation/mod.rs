@@ -44,7 +44,7 @@ const TENANT_TABLES: [&str; 13] = [
     "tenant.former_members",
     "tenant.invitations",
     "tenant.domains",
-    "tenant.sign_on",
+    "tenant.identity_providers",
     "tenant.contacts",
     "tenant.contact_words",
     "tenant.api_clients",

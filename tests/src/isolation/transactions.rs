@@ -192,8 +192,8 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
         ("alter table tenant.contacts owner to {}", "alter table tenant.contacts owner to migrator"),
         ("alter schema tenant owner to {}", "alter schema tenant owner to migrator"),
         (
-            "alter function tenant.renew_sessions() owner to {}",
-            "alter function tenant.renew_sessions() owner to migrator",
+            "alter function tenant.rotate_sessions() owner to {}",
+            "alter function tenant.rotate_sessions() owner to migrator",
         ),
     ];
     for (give, take) in powers {

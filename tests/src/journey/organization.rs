@@ -65,5 +65,5 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     page.wait_for("main table").await;
     assert!(page.console_errors().is_empty(), "{:?}", page.console_errors());
     let session = world.sessions().await.pop().unwrap();
-    assert_eq!(session["sign_on"], world.acme.organization.to_string());
+    assert_eq!(session["sso_tenant_id"], world.acme.organization.to_string());
 }

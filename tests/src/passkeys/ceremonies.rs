@@ -269,7 +269,7 @@ async fn a_counter_that_goes_back_disables_the_passkey_and_ends_what_it_proved()
     }
     assert_eq!(sign_in(&mut world.stranger(), &mut device).await.status, 403, "it stays disabled");
     // What was made with it falls with it, and the provider alone does not suffice now either.
-    let disabled = "select count(*) from identity.passkeys where disabled_why like 'it was copied%'";
+    let disabled = "select count(*) from identity.passkeys where disabled_reason like 'it was copied%'";
     assert_eq!(world.database.count(disabled).await, 2);
     let mut again = world.sign_in_at_provider("erin").await;
     assert!(again.get("/account").await.location().starts_with("/step-up?"));
@@ -326,7 +326,7 @@ async fn who_is_signed_out_at_the_provider_everywhere_loses_sessions_by_passkey_
 async fn a_disabled_passkey_proves_nothing() {
     let world = World::start().await;
     let (mut erin, mut device) = with_passkey(&world, "erin").await;
-    assert_eq!(world.change("update identity.passkeys set disabled_at = now(), disabled_why = 'a test'").await, 1);
+    assert_eq!(world.change("update identity.passkeys set disabled_at = now(), disabled_reason = 'a test'").await, 1);
     assert_eq!(sign_in(&mut world.stranger(), &mut device).await.status, 403);
     assert_eq!(last_reason(&world, "sign_in.failed").await, "the passkey is disabled");
     assert_eq!(erin.clone().program().post("/step-up/options", &[]).await.status, 409);

@@ -206,7 +206,7 @@ async fn a_program_gets_the_challenge_and_nothing_is_kept() {
         assert!(challenge.contains("max_age=\"300\""), "{challenge}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
-    assert_eq!(world.database.count("select count(*) from identity.kept_requests").await, 0);
+    assert_eq!(world.database.count("select count(*) from identity.deferred_requests").await, 0);
     let head = olivia.request(reqwest::Method::HEAD, &url).header("sec-fetch-site", "same-origin");
     assert_eq!(olivia.clone().send(head).await.status, 303, "HEAD is GET without a body");
     let decisions =
@@ -226,12 +226,12 @@ async fn forms_are_kept_within_the_limits_of_forms_and_a_few_for_each_person() {
     assert_eq!(olivia.post(&url, &[("reason", &large)]).await.status, 413);
     assert_eq!(olivia.post_body(&url, "text/plain", "role=editor").await.status, 415);
     assert_eq!(olivia.post(&format!("{url}?role=owner"), &ROLE).await.status, 422);
-    assert_eq!(world.database.count("select count(*) from identity.kept_requests").await, 0);
+    assert_eq!(world.database.count("select count(*) from identity.deferred_requests").await, 0);
     let mut ids = Vec::new();
     for _ in 0..7 {
         ids.push(defer(&mut olivia, &url, &ROLE).await);
     }
-    assert_eq!(world.database.count("select count(*) from identity.kept_requests").await, 5);
+    assert_eq!(world.database.count("select count(*) from identity.deferred_requests").await, 5);
     assert_eq!(confirm(&world, &mut olivia, "olivia", &ids[0]).await.status, 409, "the oldest gave way");
     assert_eq!(confirm(&world, &mut olivia, "olivia", &ids[6]).await.status, 303);
     // A form that does not fit is refused when it is done, as it would have been before.

@@ -28,8 +28,8 @@ const FIXED_SEARCH_PATH: Rule = Rule {
         select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
          where n.nspname not in ('pg_catalog', 'information_schema')
            and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)",
-    broken_by: "alter function tenant.keep_an_owner() reset search_path",
-    names: "tenant.keep_an_owner()",
+    broken_by: "alter function tenant.require_an_owner() reset search_path",
+    names: "tenant.require_an_owner()",
 };
 
 const NOT_FOR_EVERYBODY: Rule = Rule {

@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity', 'jobs')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.links,identity.logins,identity.logout_tokens,identity.kept_requests,identity.limits,identity.solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.seen,identity.signing_keys,identity.vouches,jobs.periods,jobs.paces}')",
+               ('{identity.accounts,identity.magic_links,identity.login_flows,identity.logout_tokens,identity.deferred_requests,identity.rate_limits,identity.proof_of_work_solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.used_nonces,identity.signing_keys,identity.sso_authentications,jobs.periods,jobs.rate_limits}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };
@@ -63,13 +63,13 @@ const NO_WIDE_POLICY: Rule = Rule {
          where ('public' = any (roles) or qual = 'true' or with_check = 'true')
            and (policyname, tablename, roles) not in
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
-                ('entry', 'memberships', '{identity_rows}'), ('entry', 'organizations', '{identity_rows}'),
-                ('entry', 'workspaces', '{identity_rows}'), ('entry', 'domains', '{identity_rows}'), ('entry', 'sign_on', '{identity_rows}'),
-                ('entry', 'api_clients', '{identity_rows}'), ('entry', 'elevations', '{identity_rows}'), ('used', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('authentication', 'memberships', '{identity_rows}'), ('authentication', 'organizations', '{identity_rows}'),
+                ('authentication', 'workspaces', '{identity_rows}'), ('authentication', 'domains', '{identity_rows}'), ('authentication', 'identity_providers', '{identity_rows}'),
+                ('authentication', 'api_clients', '{identity_rows}'), ('authentication', 'elevations', '{identity_rows}'), ('record_use', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('work', 'queue', '{jobs_rows}'))
            and not (policyname = 'operators' and roles = '{operator_rows}'
-                    and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'sign_on', 'invitations'))",
+                    and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'identity_providers', 'invitations'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",
     names: "careless on tenant.contacts",
 };
@@ -80,9 +80,9 @@ const OTHERS_ONLY_READ: Rule = Rule {
         select policyname || ' on tenant.' || tablename from pg_policies
          where schemaname = 'tenant' and not 'tenant_rows' = any (roles) and cmd <> 'SELECT'
            and (policyname, tablename, cmd, roles) not in
-               (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('use_up', 'invitations', 'DELETE', '{account_rows}'),
-                ('used', 'api_clients', 'UPDATE', '{identity_rows}'),
-                ('operators', 'api_clients', 'ALL', '{operator_rows}'), ('operators', 'sign_on', 'ALL', '{operator_rows}'), ('operators', 'invitations', 'ALL', '{operator_rows}'))
+               (('as_invited', 'memberships', 'INSERT', '{account_rows}'), ('accept_invitation', 'invitations', 'DELETE', '{account_rows}'),
+                ('record_use', 'api_clients', 'UPDATE', '{identity_rows}'),
+                ('operators', 'api_clients', 'ALL', '{operator_rows}'), ('operators', 'identity_providers', 'ALL', '{operator_rows}'), ('operators', 'invitations', 'ALL', '{operator_rows}'))
            -- deletes what is over, and only that
            and not (policyname = 'janitor' and roles = '{janitor_rows}' and qual ~ '^\\((expires|left)_at < ')",
     broken_by: "create policy own on tenant.contacts to account_rows using (created_by = current_setting('app.user_id')::uuid)",
@@ -110,13 +110,13 @@ const UNIQUE_PER_TENANT: Rule = Rule {
          where c.relnamespace = 'tenant'::regnamespace and (i.indisunique or i.indisexclusion)
            and a.attname is distinct from 'tenant_id'
            -- tells that a domain is proved to whoever has just proved it as well; of random ids nobody guesses one
-           and i.indexrelid::regclass::text not in ('tenant.domains_proved_unique', 'tenant.api_clients_id')",
+           and i.indexrelid::regclass::text not in ('tenant.domains_verified_unique', 'tenant.api_clients_id')",
     broken_by: "create unique index contacts_alone on tenant.contacts (id)",
     names: "tenant.contacts_alone",
 };
 
 const SIGNED_BY_ONESELF: Rule = Rule {
-    says: "says who did something, and tenant_rows could write it in another one's name (tenant.sign_as_oneself)",
+    says: "says who did something, and tenant_rows could write it in another one's name (tenant.check_author)",
     offenders: "
         select a.attrelid::regclass || '.' || a.attname
           from pg_attribute a join pg_class c on c.oid = a.attrelid
@@ -131,13 +131,13 @@ const SIGNED_BY_ONESELF: Rule = Rule {
            and (has_column_privilege('tenant_rows', c.oid, a.attnum, 'insert')
                 or has_column_privilege('tenant_rows', c.oid, a.attnum, 'update'))
            and not exists (select from pg_trigger t
-                            where t.tgrelid = c.oid and t.tgfoid = 'tenant.sign_as_oneself()'::regprocedure and t.tgenabled = 'O'
+                            where t.tgrelid = c.oid and t.tgfoid = 'tenant.check_author()'::regprocedure and t.tgenabled = 'O'
                               and position(convert_to(a.attname, 'UTF8') || '\\x00'::bytea in t.tgargs) > 0
                               -- before, for each row, on insert, and on update where that is granted
                               and t.tgtype & 7 = 7
                               and (t.tgtype & 16 = 16
                                    or not has_column_privilege('tenant_rows', c.oid, a.attnum, 'update')))",
-    broken_by: "drop trigger sign_as_oneself on tenant.approvals",
+    broken_by: "drop trigger check_author on tenant.approvals",
     names: "tenant.approvals.requested_by",
 };
 
@@ -160,7 +160,7 @@ const INDEXED_BY_TENANT: Rule = Rule {
          where (c.relnamespace = 'tenant'::regnamespace or c.relnamespace = 'audit'::regnamespace and not i.indisprimary)
            and a.attname is distinct from 'tenant_id'
            and i.indexrelid::regclass::text not in
-               ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_proved_unique', 'tenant.api_clients_id',
+               ('tenant.memberships_user', 'tenant.invitations_email', 'tenant.domains_verified_unique', 'tenant.api_clients_id',
                 -- for the janitor, and what looks domains up, which are bound to no organization
                 'tenant.domains_next_check',
                 'audit.events_at', 'audit.decisions_at', 'tenant.invitations_expiry', 'tenant.elevations_expiry', 'tenant.approvals_expiry', 'tenant.former_members_left')",

@@ -12,7 +12,7 @@ const IDS_ARE_UUIDS: Rule = Rule {
            and not a.attisdropped and a.attname ~ '(^|_)id$' and a.atttypid <> 'uuid'::regtype
            -- given out by the authority, made by the authenticator, and given by a provider: as they write them
            and c.oid::regclass || '.' || a.attname not in
-               ('tenant.contacts.tax_id', 'identity.passkeys.credential_id', 'tenant.sign_on.client_id')",
+               ('tenant.contacts.tax_id', 'identity.passkeys.credential_id', 'tenant.identity_providers.client_id')",
     broken_by: "alter table tenant.contacts add parent_id bigint",
     names: "tenant.contacts.parent_id",
 };

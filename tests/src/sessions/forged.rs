@@ -108,7 +108,7 @@ async fn signing_in_again_in_the_same_browser_ends_the_session_before() {
     assert_eq!(elsewhere.get("/account").await.status, 200, "another browser keeps its own");
     let sessions = world.sessions().await;
     let ended: Vec<_> = sessions.iter().filter(|session| session["ended_at"] != json!(null)).collect();
-    assert_eq!((ended.len(), &ended[0]["ended_why"]), (1, &json!("signed in again")));
+    assert_eq!((ended.len(), &ended[0]["ended_reason"]), (1, &json!("signed in again")));
     let event = world.events("session.replaced").await.pop().unwrap();
     assert_eq!(event["target"], format!("Session::{}", ended[0]["id"].as_str().unwrap()));
 }

@@ -40,7 +40,8 @@ async fn a_passkey_that_is_not_known_is_refused_like_one_that_is() {
         assert_eq!(enrol(&mut vera, device, name).await.status, 303);
     }
     assert_eq!(world.change("delete from identity.passkeys where name = 'Unknown'").await, 1);
-    let disable = "update identity.passkeys set disabled_at = now(), disabled_why = 'a test' where name = 'Disabled'";
+    let disable =
+        "update identity.passkeys set disabled_at = now(), disabled_reason = 'a test' where name = 'Disabled'";
     assert_eq!(world.change(disable).await, 1);
     let mut answers = Vec::new();
     for (device, bad_signature) in devices.iter_mut().zip([true, false, false]) {

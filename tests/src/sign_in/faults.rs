@@ -105,7 +105,7 @@ async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_n
     world.idp.set_key(Alg::Es256);
     for &fault in Fault::ALL.iter().filter(|fault| expected(**fault) != Outcome::GivesUp) {
         world.wait(0);
-        world.change("delete from identity.logins").await;
+        world.change("delete from identity.login_flows").await;
         let before = world.traces().await;
         let tokens = world.idp.counts().token;
         let mut client = world.stranger();

@@ -115,7 +115,7 @@ async fn a_provider_sends_so_many_logout_notices_and_nobody_else_uses_them_up() 
     assert!(nonsense.header("ratelimit").starts_with("\"network\""), "{}", nonsense.header("ratelimit"));
     let first = post(&notice()).await;
     assert_eq!((first.status, first.header("ratelimit")), (200, "\"logout notice\";r=5999;t=1"));
-    assert_eq!(world.change("update identity.limits set free_at = free_at + interval '1 minute'").await, 1);
+    assert_eq!(world.change("update identity.rate_limits set tat = tat + interval '1 minute'").await, 1);
     assert_eq!((post(&notice()).await.status, post("x.y.z").await.status), (429, 400));
 }
 
@@ -161,5 +161,5 @@ async fn limits_hold_across_instances_and_leave_one_row() {
     for _ in 0..2 {
         assert_eq!(start(&world.stranger()).await.0, 200);
     }
-    assert_eq!(world.database.count("select count(*) from identity.limits").await, 1, "one row for the network");
+    assert_eq!(world.database.count("select count(*) from identity.rate_limits").await, 1, "one row for the network");
 }

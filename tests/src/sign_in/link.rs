@@ -3,7 +3,7 @@
 use crate::harness::{Answer, Client, World};
 
 async fn allow(world: &World, organization: &str, allowed: bool) {
-    sqlx::query("update tenant.organizations set mail_links = $2 where name = $1")
+    sqlx::query("update tenant.organizations set allows_magic_links = $2 where name = $1")
         .bind(organization)
         .bind(allowed)
         .execute(&mut world.database.owner().await)
@@ -38,7 +38,7 @@ async fn token(world: &World) -> String {
 }
 
 async fn links(world: &World) -> i64 {
-    sqlx::query_scalar("select count(*) from identity.links where user_id is not null")
+    sqlx::query_scalar("select count(*) from identity.magic_links where user_id is not null")
         .fetch_one(&mut world.database.owner().await)
         .await
         .unwrap()
@@ -165,8 +165,8 @@ async fn what_changed_since_the_link_was_sent_counts() {
             403,
         ),
         (
-            "update tenant.organizations set mail_links = $1 is null",
-            "update tenant.organizations set mail_links = $1 is not null",
+            "update tenant.organizations set allows_magic_links = $1 is null",
+            "update tenant.organizations set allows_magic_links = $1 is not null",
             403,
         ),
         (

@@ -126,7 +126,7 @@ async fn nonsense_of_a_neighbour_keeps_nobody_from_signing_in_nor_from_tokens() 
     let world = World::start_with(&limits).await;
     let (mut vera, mut device) = (world.sign_in("vera").await, Authenticator::new(&world));
     assert_eq!(enrol(&mut vera, &mut device, "Hers").await.status, 303);
-    world.change("update tenant.organizations set mail_links = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await;
     let program = ApiClient::editor(&world).await;
     for nonsense in NONSENSE {
         flood(&world, nonsense).await;
@@ -158,8 +158,8 @@ const BEGIN: [&str; 4] = ["/sign-in/{provider}", "/sign-in/passkey/options", "/s
 async fn what_a_stranger_sends_anywhere_else_is_counted_nowhere_and_leaves_no_event() {
     let world = World::start().await;
     let addresses = world.addresses().await;
-    world.change("delete from identity.limits").await;
-    let traces = "select (select count(*) from identity.limits) + (select count(*) from audit.events)";
+    world.change("delete from identity.rate_limits").await;
+    let traces = "select (select count(*) from identity.rate_limits) + (select count(*) from audit.events)";
     let before = world.database.count(traces).await;
     let mut asked = 0;
     for row in registry().table().to_vec() {

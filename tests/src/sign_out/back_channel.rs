@@ -52,7 +52,7 @@ async fn a_sign_out_at_the_provider_ends_one_session_by_sid_and_all_of_a_person_
         assert_eq!(send(Some("adam"), None).await.unwrap(), 200);
     }
     let sessions = world.sessions().await;
-    assert!(sessions.iter().all(|session| session["ended_why"] == "signed out at the provider"), "{sessions:?}");
+    assert!(sessions.iter().all(|session| session["ended_reason"] == "signed out at the provider"), "{sessions:?}");
 }
 
 // control: IDN-20

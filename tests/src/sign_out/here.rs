@@ -31,7 +31,7 @@ async fn signing_out_ends_the_session_in_every_tab_and_clears_the_browser() {
     assert_eq!(at_home.get("/account").await.status, 200, "another browser stays signed in");
 
     let session = &world.sessions().await[0];
-    assert_eq!(session["ended_why"], "signed out");
+    assert_eq!(session["ended_reason"], "signed out");
     assert_ne!(session["ended_at"], json!(null));
     let events = world.events("session.signed_out").await;
     assert_eq!(events.len(), 1);

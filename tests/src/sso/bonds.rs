@@ -25,7 +25,7 @@ async fn shared(world: &World) {
     });
     assert_eq!(bring(&mut olivia, world.acme, &issuer).await.status, 303);
     join(world, world.user("vera").await, world.globex, "viewer").await;
-    world.change("update tenant.organizations set mail_links = true").await;
+    world.change("update tenant.organizations set allows_magic_links = true").await;
     let mut telephone = world.stranger().with_agent(IPHONE);
     let callback = world.click_at_provider(&mut telephone, "vera").await;
     assert_eq!(telephone.get_from_elsewhere(&callback).await.status, 200);
@@ -194,10 +194,10 @@ async fn what_is_made_on_the_word_of_an_organization_never_enters_another_one() 
         world.wait(1_800);
     }
     let elsewhere: i64 = sqlx::query_scalar(
-        "select (select count(*) from identity.passkeys where user_id = $1 and sign_on is distinct from $2)
-              + (select count(*) from identity.recovery_codes where user_id = $1 and sign_on is distinct from $2)
-              + (select count(*) from identity.recoveries where user_id = $1 and sign_on is distinct from $2)
-              + (select count(*) from identity.totp where user_id = $1 and sign_on is distinct from $2)",
+        "select (select count(*) from identity.passkeys where user_id = $1 and sso_tenant_id is distinct from $2)
+              + (select count(*) from identity.recovery_codes where user_id = $1 and sso_tenant_id is distinct from $2)
+              + (select count(*) from identity.recoveries where user_id = $1 and sso_tenant_id is distinct from $2)
+              + (select count(*) from identity.totp where user_id = $1 and sso_tenant_id is distinct from $2)",
     )
     .bind(world.user("vera").await)
     .bind(world.acme.organization)
@@ -254,15 +254,15 @@ async fn a_link_to_an_account_that_one_organization_speaks_for_stands_on_its_wor
     come(&world, &idp, "wanda").await;
     let wanda = user(&world, &idp, "wanda").await;
     join(&world, wanda, world.globex, "viewer").await;
-    world.change("update tenant.organizations set mail_links = true where name = 'Globex'").await;
+    world.change("update tenant.organizations set allows_magic_links = true where name = 'Globex'").await;
     world.stranger().post("/sign-in/link", &[("email", "wanda@acme.test")]).await;
     assert_eq!(
-        world.database.count("select count(*) from identity.links where user_id is not null").await,
+        world.database.count("select count(*) from identity.magic_links where user_id is not null").await,
         0,
         "what Globex allows is not for the people of Acme"
     );
     join(&world, wanda, world.acme, "viewer").await;
-    world.change("update tenant.organizations set mail_links = true").await;
+    world.change("update tenant.organizations set allows_magic_links = true").await;
     let mut client = by_link(&world, "wanda@acme.test").await;
     assert_eq!(client.get(&world.acme.contacts()).await.status, 200);
     let closed = client.get(&world.globex.contacts()).await;
@@ -301,7 +301,7 @@ async fn an_organization_ends_what_stands_on_its_word_and_elsewhere_nothing() {
     let mut web = world.database.web().await;
     let bind = format!("set role tenant_rows; set app.tenant_id = '{}'", world.acme.organization);
     web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(bind))).await.unwrap();
-    let end = "update identity.sessions set ended_at = now(), ended_why = 'x' where ended_at is null";
+    let end = "update identity.sessions set ended_at = now(), ended_reason = 'x' where ended_at is null";
     let refused = sqlx::query(end).execute(&mut web).await.unwrap_err().to_string();
     assert!(refused.contains("row-level security"), "{refused}");
     let of_its_own = format!("{end} and sign_on is not null");
@@ -371,15 +371,15 @@ async fn every_table_of_what_people_have_says_on_whose_word_it_stands() {
     let has = |columns: &[String], name: &str| columns.iter().any(|column| column == name);
     let of_people = tables.iter().filter(|(_, columns)| has(columns, "user_id"));
     let unbound: Vec<&str> = of_people
-        .filter(|(_, columns)| !has(columns, "sign_on") && !has(columns, "session_id"))
+        .filter(|(_, columns)| !has(columns, "sso_tenant_id") && !has(columns, "session_id"))
         .map(|(table, _)| table.as_str())
         .collect();
     // Who somebody is; a code to whom only the provider that speaks for the account has one sent (row-level security); a
     // link, whose session gets the bond of the account; the key of a form that was sent, which is read only once the same form
     // with that key is allowed anew.
-    assert_eq!(unbound, ["accounts", "email_codes", "links", "one_time_keys"]);
+    assert_eq!(unbound, ["accounts", "email_codes", "magic_links", "one_time_keys"]);
     let unwritten = "select count(*) from information_schema.column_privileges
-                      where column_name = 'sign_on' and table_schema = 'identity' and privilege_type = 'UPDATE'
+                      where column_name = 'sso_tenant_id' and table_schema = 'identity' and privilege_type = 'UPDATE'
                         and grantee like '%\\_rows'";
     assert_eq!(world.database.count(unwritten).await, 0, "a bond is written once");
 }

@@ -11,7 +11,7 @@ async fn a_hostile_provider_of_an_organization_signs_nobody_in() {
     let refused = Fault::ALL.iter().filter(|fault| expected(**fault) == Outcome::Refused && !harmless.contains(fault));
     let mut tried = 0;
     for &fault in refused {
-        world.change("delete from identity.logins").await;
+        world.change("delete from identity.login_flows").await;
         let before = world.traces().await;
         let mut client = world.stranger();
         let started = start(&mut client, "/").await;
@@ -66,7 +66,7 @@ async fn we_ask_no_address_that_is_no_place_in_the_internet() {
         let reason = lines.iter().find_map(|line| line["reason"].as_str()).unwrap();
         assert!(reason.contains("no public address") || addresses.is_empty(), "{name}: {reason}");
     }
-    let kept: i64 = sqlx::query_scalar("select count(*) from tenant.sign_on")
+    let kept: i64 = sqlx::query_scalar("select count(*) from tenant.identity_providers")
         .fetch_one(&mut world.database.owner().await)
         .await
         .unwrap();
@@ -98,7 +98,7 @@ async fn a_provider_is_asked_before_it_is_kept_and_its_secret_is_sealed() {
     assert_ne!(token, theirs);
     world.dns.say("_holdfast.globex.test", &[&format!("holdfast-domain={theirs}")]);
     assert_eq!(prove(&mut gus, world.globex, domain).await.status, 303);
-    sqlx::query("insert into tenant.sign_on select $2, issuer, client_id, client_secret, changed_at, connected_by from tenant.sign_on where tenant_id = $1")
+    sqlx::query("insert into tenant.identity_providers select $2, issuer, client_id, client_secret, changed_at, connected_by from tenant.identity_providers where tenant_id = $1")
         .bind(world.acme.organization)
         .bind(world.globex.organization)
         .execute(&mut world.database.owner().await)

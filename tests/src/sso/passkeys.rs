@@ -85,17 +85,21 @@ async fn what_an_issuer_says_for_one_organization_is_nothing_to_another() {
     world.wait(86_500);
     assert!(!alone(&world, &mut device).await.1);
     // The same person at the same issuer, as a client of somebody else's organization knows them.
-    let vouch = "insert into identity.vouches (sign_on, issuer, subject, user_id, vouched_at)
-                 select o.tenant_id, v.issuer, v.subject, v.user_id, v.vouched_at + interval '1 day'
-                   from identity.vouches v, tenant.organizations o where o.name = 'Globex'";
+    let vouch = "insert into identity.sso_authentications (sso_tenant_id, issuer, subject, user_id, authenticated_at)
+                 select o.tenant_id, v.issuer, v.subject, v.user_id, v.authenticated_at + interval '1 day'
+                   from identity.sso_authentications v, tenant.organizations o where o.name = 'Globex'";
     assert_eq!(world.change(vouch).await, 1);
     assert!(!alone(&world, &mut device).await.1);
     come(&world, &idp, "wanda").await;
     assert!(alone(&world, &mut device).await.1);
     // And a notice to that client takes nothing of what Acme's provider has said.
-    let before = world.database.count("select count(*) from identity.vouches").await;
+    let before = world.database.count("select count(*) from identity.sso_authentications").await;
     signs_out_there(&idp, Some("wanda"), None).await;
-    assert_eq!(world.database.count("select count(*) from identity.vouches").await, before - 1, "each its own");
+    assert_eq!(
+        world.database.count("select count(*) from identity.sso_authentications").await,
+        before - 1,
+        "each its own"
+    );
 }
 
 // control: IDN-15
@@ -116,7 +120,7 @@ async fn a_passkey_alone_is_good_for_a_day_after_the_provider_and_of_an_owner_un
     assert!(!alone(&world, &mut device).await.1, "and not after signing out there");
 
     // Nobody is left to ask.
-    world.change("delete from tenant.sign_on").await;
+    world.change("delete from tenant.identity_providers").await;
     assert!(alone(&world, &mut device).await.1);
 }
 

@@ -11,7 +11,7 @@ async fn after(world: &World, hours: i64) -> usize {
 }
 
 async fn proved(world: &World) -> Vec<(bool, bool)> {
-    sqlx::query_as("select proved_at is not null, missing_since is not null from tenant.domains order by id")
+    sqlx::query_as("select verified_at is not null, missing_since is not null from tenant.domains order by id")
         .fetch_all(&mut world.database.owner().await)
         .await
         .unwrap()
@@ -48,13 +48,15 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
     assert_eq!(world.events("domain.record_missing").await.len(), 1, "told once");
     // One that has expired meanwhile needs no end.
     world
-        .change("update identity.sessions set expires_at = expires_at + interval '30 days' where sign_on is not null")
+        .change(
+            "update identity.sessions set expires_at = expires_at + interval '30 days' where sso_tenant_id is not null",
+        )
         .await;
     after(&world, 24).await;
     assert_eq!(proved(&world).await, [(false, false)]);
     world.told("olivia@example.com", "acme.test is not proved any more").await;
     assert_eq!(world.events("domain.withdrawn").await.len(), 1);
-    let ended = "select count(*) from identity.sessions where ended_why = 'no domain is proved any more'";
+    let ended = "select count(*) from identity.sessions where ended_reason = 'no domain is proved any more'";
     assert_eq!(world.database.count(ended).await, 1, "the session that its provider began has ended");
     let page = world.stranger().post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
     assert_eq!(page.status, 422, "and it begins none");

@@ -16,7 +16,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
     let rules = format!("{}/sign-in", settings(world.acme));
-    let form = [("enforces_sign_on", "yes"), ("reason", "As the policy says")];
+    let form = [("requires_sso", "yes"), ("reason", "As the policy says")];
     let refused = olivia.post(&rules, &form).await;
     assert!(refused.status == 422 && refused.body.contains("Sign in with the organization"), "{}", refused.text());
 
@@ -54,7 +54,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
         let (mut one, mut other) = (oskar.clone(), olivia.clone());
         let (enforced, removed) = tokio::join!(one.post(&rules, &form), other.post(&removal, &why));
         let both: (bool, bool) = sqlx::query_as(
-            "select enforces_sign_on, exists (select from tenant.sign_on) from tenant.organizations where name = 'Acme'",
+            "select requires_sso, exists (select from tenant.identity_providers) from tenant.organizations where name = 'Acme'",
         )
         .fetch_one(&mut world.database.owner().await)
         .await

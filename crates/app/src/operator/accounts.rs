@@ -89,7 +89,7 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
 /// Ends the sessions of somebody, and deletes the invitations they have made. Returns how many of each.
 async fn end_open(tx: &mut Tx<Write, Operator>, person: UserId, now: DateTime<Utc>) -> Result<(u64, u64), Failure> {
     let sessions = sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'the account was locked'
+        "update identity.sessions set ended_at = $2, ended_reason = 'the account was locked'
           where user_id = $1 and ended_at is null and expires_at > $2",
         person.uuid(),
         now,

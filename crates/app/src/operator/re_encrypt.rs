@@ -83,7 +83,7 @@ async fn next(
         Column::IdentityProvider => {
             sqlx::query_as!(
                 EncryptedSecret,
-                "select tenant_id as row, client_secret as secret from tenant.sign_on
+                "select tenant_id as row, client_secret as secret from tenant.identity_providers
                   where tenant_id > $1 and substring(client_secret from 1 for 4) <> $2 order by tenant_id limit $3 for update",
                 after,
                 current,
@@ -130,7 +130,7 @@ async fn put(
             sqlx::query!("update identity.totp set secret = $2 where user_id = $1 and secret = $3", row, sealed, was)
         }
         Column::IdentityProvider => {
-            sqlx::query!("update tenant.sign_on set client_secret = $2 where tenant_id = $1", row, sealed)
+            sqlx::query!("update tenant.identity_providers set client_secret = $2 where tenant_id = $1", row, sealed)
         }
         Column::SigningKey => sqlx::query!("update identity.signing_keys set private = $2 where id = $1", row, sealed),
         Column::ApiClient => {

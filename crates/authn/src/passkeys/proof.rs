@@ -56,7 +56,7 @@ impl Authn {
         let mut tx = self.begin_for(who).await?;
         let own = sqlx::query_scalar!(
             "select credential_id from identity.passkeys
-              where user_id = $1 and disabled_at is null and (sign_on is null or sign_on = $2) order by id",
+              where user_id = $1 and disabled_at is null and (sso_tenant_id is null or sso_tenant_id = $2) order by id",
             who.user.uuid(),
             who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         )
@@ -108,7 +108,7 @@ impl Authn {
         };
         let stored = sqlx::query!(
             r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
-                      (u.locked_at is not null) as "locked!", p.sign_on as "sign_on: TenantId"
+                      (u.locked_at is not null) as "locked!", p.sso_tenant_id as "sign_on: TenantId"
                  from identity.passkeys p join identity.users u on u.id = p.user_id
                 where p.credential_id = $1 for update of p for share of u"#,
             answer.get_credential_id(),
@@ -178,7 +178,7 @@ impl Authn {
             "with recursive copied as (
                select p.id from identity.passkeys p where p.id = $1
                union select p.id from identity.passkeys p join copied c on p.enrolled_with = c.id)
-             update identity.passkeys p set disabled_at = $2, disabled_why = 'it was copied, or made with one that was'
+             update identity.passkeys p set disabled_at = $2, disabled_reason = 'it was copied, or made with one that was'
                from copied c where p.id = c.id and p.disabled_at is null returning p.id",
             passkey,
             now,
@@ -186,8 +186,8 @@ impl Authn {
         .fetch_all(&mut **tx)
         .await?;
         let ended = sqlx::query_scalar!(
-            "update identity.sessions set ended_at = $2, ended_why = $4
-              where user_id = $1 and ended_at is null and expires_at > $2 and ($3::uuid is null or sign_on = $3) returning id",
+            "update identity.sessions set ended_at = $2, ended_reason = $4
+              where user_id = $1 and ended_at is null and expires_at > $2 and ($3::uuid is null or sso_tenant_id = $3) returning id",
             user,
             now,
             sign_on.map(TenantId::uuid) as Option<Uuid>,

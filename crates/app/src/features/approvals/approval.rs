@@ -44,7 +44,7 @@ pub(crate) struct Approval {
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     /// From when an owner approves it without a second person, where that is so.
-    pub(super) alone_from: Option<DateTime<Utc>>,
+    pub(super) single_approver_from: Option<DateTime<Utc>>,
     approvers: Vec<Uuid>,
     pub(super) decided_by: Option<UserId>,
     pub(super) decider: Option<String>,
@@ -102,7 +102,7 @@ impl Resource for Approval {
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
             .references("approvers", &approvers)
-            .flag("done_to_an_owner", self.alone_from.is_some())
+            .flag("done_to_an_owner", self.single_approver_from.is_some())
             .inside(Organization::as_entity(self.organization));
         match self.parameters["role"].as_str() {
             Some(role) => entity.text("target_role", role),
@@ -121,7 +121,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
                   r.verified_email is not null as "requester_verified!", a.requester_role,
-                  a.requested_at, a.expires_at, a.alone_from,
+                  a.requested_at, a.expires_at, a.single_approver_from,
                   tenant.approvers(a) as "approvers!",
                   a.decided_by as "decided_by: UserId", d.display_name as "decider?",
                   d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
@@ -205,14 +205,14 @@ impl<A: StoredAction> Request<'_, A> {
         if !to_an_owner && !others_decide(tx, who.user).await? {
             return Err(NO_APPROVER_ERROR);
         }
-        let alone_from = to_an_owner.then_some(now + OWNER_WAIT);
+        let single_approver_from = to_an_owner.then_some(now + OWNER_WAIT);
         let expires_at = now + if to_an_owner { OWNER_REQUEST_LIFETIME } else { REQUEST_LIFETIME };
         let (id, by) = (Uuid::now_v7(), who.actor());
         let (parameters, target) = (serde_json::to_value(&self.action)?, self.action.target(self.organization.id));
         expire_stale(tx, A::KIND, target, now).await?;
         sqlx::query!(
             "insert into tenant.approvals
-               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, alone_from)
+               (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, single_approver_from)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             id,
             A::KIND,
@@ -224,7 +224,7 @@ impl<A: StoredAction> Request<'_, A> {
             membership.role,
             now,
             expires_at,
-            alone_from,
+            single_approver_from,
         )
         .execute(&mut **tx)
         .await
@@ -236,7 +236,7 @@ impl<A: StoredAction> Request<'_, A> {
         let details = self.justification.details(json!({ "kind": A::KIND, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
         let title = self.action.title(&unlinked(self.member.unwrap_or("a member")));
-        let did = match alone_from {
+        let did = match single_approver_from {
             Some(from) => format!(
                 "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
                 format_datetime(from)

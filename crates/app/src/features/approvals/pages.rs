@@ -32,7 +32,7 @@ struct ListRow {
     tone: &'static str,
     until: String,
     /// From when an owner approves it alone.
-    alone_from: Option<String>,
+    single_approver_from: Option<String>,
     approve_url: Option<String>,
     decline_url: Option<String>,
     is_yours: bool,
@@ -74,7 +74,7 @@ pub(super) async fn list(
             stage,
             tone,
             until,
-            alone_from: approval.alone_from.filter(|_| is_open).map(format_datetime),
+            single_approver_from: approval.single_approver_from.filter(|_| is_open).map(format_datetime),
             approve_url: (is_open && ok.can::<Approve>(approval)).then(|| url("approve")),
             decline_url: (is_open && ok.can::<Decline>(approval)).then(|| url("decline")),
             is_yours: approval.requested_by == ok.who().user,

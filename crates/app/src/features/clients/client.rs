@@ -26,13 +26,13 @@ pub(crate) struct ApiClient {
     pub(super) scopes: Vec<String>,
     pub(super) dpop: bool,
     pub(super) signs: bool,
-    pub(super) secret_at: DateTime<Utc>,
+    pub(super) secret_created_at: DateTime<Utc>,
     pub(super) secret_days: i32,
     pub(super) secret_version: i32,
     pub(super) last_used_at: Option<DateTime<Utc>>,
     pub(super) created_at: DateTime<Utc>,
     /// Whoever made it, as long as they are a member.
-    pub(super) made_by: Option<String>,
+    pub(super) created_by: Option<String>,
     pub(super) maker_email: Option<String>,
     pub(super) maker_verified: Option<bool>,
 }
@@ -66,11 +66,11 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
         ApiClient,
         r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
                   u.display_name as "member_name?", u.email as "member_email?",
-                  u.verified_email is not null as "member_verified?", c.role, c.scopes, c.dpop, c.signs, c.secret_at,
-                  c.secret_days, c.secret_version, c.last_used_at, c.created_at, maker.display_name as "made_by?",
+                  u.verified_email is not null as "member_verified?", c.role, c.scopes, c.dpop, c.signs, c.secret_created_at,
+                  c.secret_days, c.secret_version, c.last_used_at, c.created_at, maker.display_name as "created_by?",
                   maker.email as "maker_email?", maker.verified_email is not null as "maker_verified?"
              from tenant.api_clients c left join identity.users u on u.id = c.member
-             left join identity.users maker on maker.id = c.made_by
+             left join identity.users maker on maker.id = c.created_by
             where $1::uuid is null or c.id = $1
             order by c.name collate "und-x-icu", c.id"#,
         id,
@@ -155,7 +155,7 @@ pub(super) async fn insert(
     }
     let made = sqlx::query!(
         "insert into tenant.api_clients
-           (id, name, name_key, member, role, scopes, dpop, signs, secret, secret_at, made_by, created_at, secret_days)
+           (id, name, name_key, member, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at, secret_days)
          select $1, $2, $14, $3, $4, $5, $6, $7, $8, $9, $10, $9, $13
           where (select count(*) from tenant.api_clients) < $11
             and ($3::uuid is null or (select count(*) from tenant.api_clients where member = $3) < $12)",
@@ -222,7 +222,7 @@ pub(super) async fn renew(
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let renewed = sqlx::query!(
-        "update tenant.api_clients set secret = $3, secret_at = $4, secret_version = secret_version + 1
+        "update tenant.api_clients set secret = $3, secret_created_at = $4, secret_version = secret_version + 1
           where id = $1 and secret_version = $2",
         client.id,
         client.secret_version,

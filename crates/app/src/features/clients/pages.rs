@@ -68,7 +68,7 @@ pub(super) async fn list(
 
 impl ListRow {
     fn of(client: &ApiClient, now: DateTime<Utc>, scopes: &[Scope]) -> Self {
-        let ends_at = tokens::ends_at(client.secret_at, client.secret_days);
+        let ends_at = tokens::ends_at(client.secret_created_at, client.secret_days);
         let label = |action: &String| scopes.iter().find(|scope| scope.action == *action).map(|scope| scope.label);
         Self {
             name: client.name.clone(),
@@ -87,12 +87,16 @@ impl ListRow {
             },
             scopes: client.scopes.iter().filter_map(label).collect(),
             made: format_date(client.created_at),
-            maker: DisplayActor::person(client.made_by.clone(), client.maker_email.as_deref(), client.maker_verified),
+            maker: DisplayActor::person(
+                client.created_by.clone(),
+                client.maker_email.as_deref(),
+                client.maker_verified,
+            ),
             last_used: client.last_used_at.map_or_else(|| "Never".to_owned(), format_datetime),
-            secret: format!("{}, works until {}", format_date(client.secret_at), format_date(ends_at)),
+            secret: format!("{}, works until {}", format_date(client.secret_created_at), format_date(ends_at)),
             flag: if ends_at <= now {
                 Some("Too old")
-            } else if ends_at - now <= EXPIRY_WARNING.min((ends_at - client.secret_at) / 3) {
+            } else if ends_at - now <= EXPIRY_WARNING.min((ends_at - client.secret_created_at) / 3) {
                 Some("Renew soon")
             } else {
                 None

@@ -29,7 +29,7 @@ pub(crate) struct Elevation {
     pub(super) minutes: i32,
     pub(super) reason: String,
     pub(super) ticket: String,
-    pub(super) asked_at: DateTime<Utc>,
+    pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     pub(super) approver: Option<String>,
     pub(super) approver_email: Option<String>,
@@ -100,14 +100,14 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Ele
         Elevation,
         r#"select e.tenant_id as "organization: TenantId", e.id, e.user_id as "user: UserId", u.display_name as name, u.email,
                   u.verified_email is not null as "email_verified!", e.role,
-                  e.minutes, e.reason, e.ticket, e.asked_at, e.expires_at, a.display_name as "approver?",
+                  e.minutes, e.reason, e.ticket, e.requested_at, e.expires_at, a.display_name as "approver?",
                   a.email as "approver_email?", a.verified_email is not null as "approver_verified?", e.approved_at,
                   e.ended_at, (s.ended_at is not null) as "signed_out!"
              from tenant.elevations e join identity.users u on u.id = e.user_id
              left join identity.users a on a.id = e.approved_by
              left join identity.sessions s on s.id = e.session_id
             where $1::uuid is null or e.id = $1
-            order by e.ended_at is null desc, e.asked_at desc, e.id limit 501"#,
+            order by e.ended_at is null desc, e.requested_at desc, e.id limit 501"#,
         id,
     );
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
@@ -155,7 +155,7 @@ pub(super) async fn ask(
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, asked_at, expires_at)
+        "insert into tenant.elevations (id, user_id, session_id, own_role, role, minutes, reason, ticket, requested_at, expires_at)
          values ($1, $2, $10, $3, $4, $5, $6, $7, $8, $9)",
         id,
         user.uuid(),

@@ -104,7 +104,7 @@ impl ListRow {
             minutes: elevation.minutes,
             reason: elevation.reason.clone(),
             ticket: elevation.ticket.clone(),
-            asked: format_datetime(elevation.asked_at),
+            asked: format_datetime(elevation.requested_at),
             who: DisplayActor::person(
                 Some(elevation.name.clone()),
                 Some(&elevation.email),

@@ -37,7 +37,7 @@ pub(crate) struct Invitation {
     /// The mail that tells of it was given up.
     pub(super) undelivered: bool,
     /// A mail was sent.
-    pub(super) told: bool,
+    pub(super) notified: bool,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
 }
@@ -57,7 +57,7 @@ impl Resource for Invitation {
                                  and e.details ->> 'recipient' = i.email
                                  and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
                                                     and r.details ->> 'about' = i.email)) as "undelivered!",
-                      i.told, i.inviter_role, i.expires_at
+                      i.notified, i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
                 where i.id = $1"#,
             id,
@@ -95,7 +95,7 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
                              and e.details ->> 'recipient' = i.email
                              and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
                                                 and r.details ->> 'about' = i.email)) as "undelivered!",
-                  i.told, i.inviter_role, i.expires_at
+                  i.notified, i.inviter_role, i.expires_at
              from tenant.invitations i join identity.users u on u.id = i.invited_by
             where i.expires_at > $1 order by i.email limit 501"#,
         now,
@@ -163,7 +163,7 @@ pub(super) async fn insert(
     let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
     sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
     sqlx::query!(
-        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at, told)
+        "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at, notified)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
         id,
         email,

@@ -59,7 +59,7 @@ pub(super) async fn list(
             Some(invitation.inviter_verified),
         ),
         email: DisplayEmail::of_nobody(&invitation.email),
-        undelivered: if !invitation.told {
+        undelivered: if !invitation.notified {
             Some("No email sent")
         } else if invitation.undelivered {
             Some("Email not delivered")

@@ -40,7 +40,7 @@ impl Resource for Member {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                       m.role, m.created_at as since,
-                      (m.decided_until > now()) is true as "decided_lately!",
+                      (m.recently_privileged_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
@@ -77,7 +77,7 @@ async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                   m.role, m.created_at as since,
-                      (m.decided_until > now()) is true as "decided_lately!",
+                      (m.recently_privileged_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             where ($1 = '' or exists (select from unnest(u.words) w
@@ -113,7 +113,7 @@ pub(super) async fn change_role(
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("memberships_keep_an_owner", || LAST_OWNER_ERROR)?;
+    .on_constraint("memberships_owner_required", || LAST_OWNER_ERROR)?;
     if changed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }
@@ -140,8 +140,8 @@ pub(super) async fn end_sessions(
     hooks.sign_out_member(tx, signed_out).await?;
     let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
     let ended = sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'ended by an organization'
-          where user_id = $1 and sign_on = (select current_setting('app.tenant_id')::uuid) and ended_at is null
+        "update identity.sessions set ended_at = $2, ended_reason = 'ended by an organization'
+          where user_id = $1 and sso_tenant_id = (select current_setting('app.tenant_id')::uuid) and ended_at is null
             and expires_at > $2",
         user,
         signed_out.at,
@@ -162,7 +162,7 @@ pub(super) async fn remove(
     let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", member.uuid(), role,)
         .execute(&mut **tx)
         .await
-        .on_constraint("memberships_keep_an_owner", || LAST_OWNER_ERROR)?;
+        .on_constraint("memberships_owner_required", || LAST_OWNER_ERROR)?;
     if removed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }

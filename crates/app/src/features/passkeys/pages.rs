@@ -27,7 +27,7 @@ struct ListRow {
     discoverable: Option<bool>,
     added: String,
     used: String,
-    disabled_why: Option<String>,
+    disabled_reason: Option<String>,
     rename_url: String,
     remove_url: Option<String>,
 }
@@ -35,15 +35,15 @@ struct ListRow {
 pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let passkeys = passkey::all(&mut tx).await?;
-    let usable = passkeys.iter().filter(|passkey| passkey.disabled_why.is_none()).count();
-    let alone = passkeys.iter().any(|passkey| passkey.disabled_why.is_none() && passkey.discoverable != Some(false));
+    let usable = passkeys.iter().filter(|passkey| passkey.disabled_reason.is_none()).count();
+    let alone = passkeys.iter().any(|passkey| passkey.disabled_reason.is_none() && passkey.discoverable != Some(false));
     let row = |passkey: Passkey| ListRow {
         discoverable: passkey.discoverable,
-        remove_url: (usable > 1 || passkey.disabled_why.is_some())
+        remove_url: (usable > 1 || passkey.disabled_reason.is_some())
             .then(|| format!("{PASSKEYS_PATH}/{}/remove", passkey.id)),
         added: format_datetime(passkey.created_at),
         used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), format_datetime),
-        disabled_why: passkey.disabled_why,
+        disabled_reason: passkey.disabled_reason,
         rename_url: format!("{PASSKEYS_PATH}/{}/rename", passkey.id),
         name: passkey.name,
     };

@@ -16,7 +16,7 @@ pub(crate) struct Passkey {
     pub(super) discoverable: Option<bool>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
-    pub(super) disabled_why: Option<String>,
+    pub(super) disabled_reason: Option<String>,
 }
 
 pub(super) type Name = SingleLine<1, 60>;
@@ -29,7 +29,7 @@ impl Resource for Passkey {
         let Some(id) = path.id::<Uuid>("passkey") else { return Ok(None) };
         Ok(sqlx::query_as!(
             Passkey,
-            r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_why
+            r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_reason
                  from identity.passkeys where id = $1"#,
             id,
         )
@@ -46,7 +46,7 @@ impl Resource for Passkey {
 pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     Ok(sqlx::query_as!(
         Passkey,
-        r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_why
+        r#"select id, user_id as "owner: UserId", name, discoverable, created_at, last_used_at, disabled_reason
              from identity.passkeys order by id"#
     )
     .fetch_all(&mut **tx)
@@ -77,7 +77,7 @@ pub(super) async fn remove(
 ) -> Result<()> {
     // First, so that a passkey that one of them is just adding never comes.
     let ended = sqlx::query_scalar!(
-        "update identity.sessions set ended_at = $2, ended_why = 'a passkey was removed'
+        "update identity.sessions set ended_at = $2, ended_reason = 'a passkey was removed'
           where id is distinct from $1 and ended_at is null and expires_at > $2 returning id",
         by.session,
         now,
@@ -86,7 +86,7 @@ pub(super) async fn remove(
     let removed = sqlx::query!("delete from identity.passkeys where id = $1", passkey.id)
         .execute(&mut **tx)
         .await
-        .on_constraint("passkeys_keep_one", || LAST_PASSKEY_ERROR)?;
+        .on_constraint("passkeys_one_required", || LAST_PASSKEY_ERROR)?;
     if removed.rows_affected() == 0 {
         return Err(PASSKEY_REMOVED_ERROR);
     }

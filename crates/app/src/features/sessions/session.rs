@@ -54,7 +54,7 @@ const MAX_SHOWN: usize = 100;
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
     let found = sqlx::query_as!(
         Live,
-        r#"select id, methods, (passkey_at is not null) as "by_passkey!", (totp_at is not null) as "by_totp!", seen_device as device, seen_network as network, created_at, last_seen_at
+        r#"select id, methods, (passkey_at is not null) as "by_passkey!", (totp_at is not null) as "by_totp!", last_device as device, last_network as network, created_at, last_seen_at
              from identity.sessions
             where ended_at is null and idle_expires_at > $1 and expires_at > $1
             order by last_seen_at desc, id desc limit 101"#,
@@ -68,7 +68,7 @@ const SESSION_ENDED_ERROR: Error = Error::Conflict("This session has ended alrea
 /// Ends a session. It is gone for its very next request.
 pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: DateTime<Utc>, by: &Actor) -> Result<()> {
     let ended = sqlx::query!(
-        "update identity.sessions set ended_at = $2, ended_why = 'ended by its person' where id = $1 and ended_at is null",
+        "update identity.sessions set ended_at = $2, ended_reason = 'ended by its person' where id = $1 and ended_at is null",
         session.id,
         now,
     );
@@ -88,7 +88,7 @@ pub(super) async fn end_others(
     by: &Actor,
 ) -> Result<usize> {
     let ended = sqlx::query_scalar!(
-        "update identity.sessions set ended_at = $2, ended_why = 'ended by its person'
+        "update identity.sessions set ended_at = $2, ended_reason = 'ended by its person'
           where id <> $1 and ended_at is null and expires_at > $2 returning id",
         kept,
         now,

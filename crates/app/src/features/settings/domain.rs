@@ -34,7 +34,7 @@ pub(crate) struct Domain {
     pub(super) id: Uuid,
     pub(super) name: String,
     pub(super) token: String,
-    pub(super) proved_at: Option<DateTime<Utc>>,
+    pub(super) verified_at: Option<DateTime<Utc>>,
     /// Since when its record is gone.
     pub(super) missing_since: Option<DateTime<Utc>>,
     /// No other one of the organization is proved.
@@ -75,8 +75,8 @@ impl Resource for Domain {
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
-        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.proved_at, d.missing_since,
-                  not exists (select from tenant.domains o where o.id <> d.id and o.proved_at is not null) as "last!"
+        r#"select d.tenant_id as "organization: TenantId", d.id, d.name, d.token, d.verified_at, d.missing_since,
+                  not exists (select from tenant.domains o where o.id <> d.id and o.verified_at is not null) as "last!"
              from tenant.domains d where $1::uuid is null or d.id = $1 order by d.name"#,
         id,
     )
@@ -123,14 +123,14 @@ pub(super) async fn prove(
 ) -> Result<()> {
     let announcement = DOMAIN_PROVED.announce(tx, doing).await?;
     let proved = sqlx::query!(
-        "update tenant.domains set proved_at = $2, next_check_at = $3, missing_since = null where id = $1",
+        "update tenant.domains set verified_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
         now,
         now + CHECK_INTERVAL,
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("domains_proved_unique", || DOMAIN_TAKEN_ERROR)?;
+    .on_constraint("domains_verified_unique", || DOMAIN_TAKEN_ERROR)?;
     if proved.rows_affected() == 0 {
         return Err(DOMAIN_REMOVED_ERROR);
     }
@@ -140,7 +140,7 @@ pub(super) async fn prove(
 
 pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
     let any =
-        sqlx::query_scalar!(r#"select exists (select from tenant.domains where proved_at is not null) as "any!""#);
+        sqlx::query_scalar!(r#"select exists (select from tenant.domains where verified_at is not null) as "any!""#);
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn remove(
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)
         .await
-        .on_constraint("sign_on_enforced", || DOMAIN_ENFORCED_ERROR)?;
+        .on_constraint("sso_requires_provider", || DOMAIN_ENFORCED_ERROR)?;
     if removed.rows_affected() == 0 {
         return Err(DOMAIN_REMOVED_ERROR);
     }

@@ -126,7 +126,7 @@ fn removal<A: Action<On = Domain>>(
     ConfirmPage {
         shell: layout.organization(ok),
         heading: format!("Remove {}?", domain.shown()),
-        lead: match (domain.proved_at, domain.last) {
+        lead: match (domain.verified_at, domain.last) {
             (None, _) => "It is not verified, so nothing else changes.",
             (Some(_), false) => {
                 "People with email addresses in it can no longer sign in with your provider. Another organization can then verify it."

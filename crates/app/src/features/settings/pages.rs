@@ -67,10 +67,10 @@ impl RulesForm {
 pub(super) struct Input {
     /// `yes` where the box is ticked.
     #[serde(default)]
-    mail_links: String,
+    allows_magic_links: String,
     /// `yes` where the box is ticked.
     #[serde(default)]
-    enforces_sign_on: String,
+    requires_sso: String,
     reason: String,
     #[serde(default)]
     ticket: String,
@@ -85,8 +85,8 @@ impl Change {
         errors: &FieldErrors,
     ) -> Self {
         let justification = JustificationFields::of(&input.reason, &input.ticket, errors);
-        let form = RulesForm { rules, enforces: errors.field("enforces_sign_on", ""), justification };
-        let may_enforce = came_with_it(ok) || rules.enforces_sign_on;
+        let form = RulesForm { rules, enforces: errors.field("requires_sso", ""), justification };
+        let may_enforce = came_with_it(ok) || rules.requires_sso;
         Self { shell: layout.organization(ok), form, may_enforce, url: url(ok.on()) }
     }
 }
@@ -112,23 +112,23 @@ pub(super) async fn change(
     FormOnce(input, key): FormOnce<Input>,
 ) -> Result<Response> {
     let mut errors = FieldErrors::default();
-    let rules = Rules { mail_links: input.mail_links == "yes", enforces_sign_on: input.enforces_sign_on == "yes" };
+    let rules =
+        Rules { allows_magic_links: input.allows_magic_links == "yes", requires_sso: input.requires_sso == "yes" };
     let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    if justification.is_some() && !rules.enforces_sign_on {
+    if justification.is_some() && !rules.requires_sso {
         authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;
-    if rules.enforces_sign_on && !before.enforces_sign_on && !came_with_it(&ok) {
-        errors
-            .add("enforces_sign_on", "Sign in with the organization's provider first, so that you know that it works.");
+    if rules.requires_sso && !before.requires_sso && !came_with_it(&ok) {
+        errors.add("requires_sso", "Sign in with the organization's provider first, so that you know that it works.");
     }
     let (Some(justification), true) = (justification, errors.is_empty()) else {
         let page = Change::page(&ok, &layout, rules, &input, &errors);
         return Err(errors.on_page(page));
     };
-    let stops_enforcing = before.enforces_sign_on && !rules.enforces_sign_on;
-    let at_once = Rules { enforces_sign_on: rules.enforces_sign_on || stops_enforcing, ..rules };
+    let stops_enforcing = before.requires_sso && !rules.requires_sso;
+    let at_once = Rules { requires_sso: rules.requires_sso || stops_enforcing, ..rules };
     let alone = stops_enforcing && ok.authorize_also::<RelaxSignOnAlone>().await?;
     let (page, text) = (
         url(ok.on()),
@@ -136,7 +136,7 @@ pub(super) async fn change(
     );
     let mut tx = one_time_key::claim(tx, key, &page, text).await?;
     if stops_enforcing {
-        let (action, hooks) = (Relaxation { mail_links: rules.mail_links }, &layout.registry().hooks);
+        let (action, hooks) = (Relaxation { allows_magic_links: rules.allows_magic_links }, &layout.registry().hooks);
         let request =
             Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;

@@ -45,7 +45,7 @@ impl Provider {
 const STANDARD_PRESET: &str = "Follows the standard";
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provider>> {
-    let provider = sqlx::query_as!(Provider, "select issuer, client_id, preset from tenant.sign_on");
+    let provider = sqlx::query_as!(Provider, "select issuer, client_id, preset from tenant.identity_providers");
     Ok(provider.fetch_optional(&mut **tx).await?)
 }
 
@@ -224,8 +224,8 @@ pub(super) async fn remove(
         AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
     authn.end_provider_sessions(&mut tx, "the provider was taken away").await?;
-    let removed = sqlx::query!("delete from tenant.sign_on").execute(&mut *tx).await;
-    if removed.on_constraint("sign_on_enforced", || PROVIDER_ENFORCED_ERROR)?.rows_affected() == 0 {
+    let removed = sqlx::query!("delete from tenant.identity_providers").execute(&mut *tx).await;
+    if removed.on_constraint("sso_requires_provider", || PROVIDER_ENFORCED_ERROR)?.rows_affected() == 0 {
         return Err(NO_PROVIDER_ERROR);
     }
     let target = ok.on().entity().to_string();
@@ -238,7 +238,7 @@ pub(super) async fn remove(
 pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
     Box::pin(async move {
         authn.end_provider_sessions(tx, "the organization was deleted").await?;
-        sqlx::query!("delete from tenant.sign_on").execute(&mut **tx).await?;
+        sqlx::query!("delete from tenant.identity_providers").execute(&mut **tx).await?;
         let domains = sqlx::query!("delete from tenant.domains").execute(&mut **tx).await?;
         Ok(Some(("domains", domains.rows_affected())))
     })

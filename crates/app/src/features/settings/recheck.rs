@@ -104,7 +104,7 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
         // Only what was looked up: it may have been taken away meanwhile, and be another row now.
         sqlx::query!(
             "update tenant.domains set next_check_at = $3, missing_since = case when $4 then null else missing_since end
-              where id = $1 and token = $2 and proved_at is not null",
+              where id = $1 and token = $2 and verified_at is not null",
             domain.id,
             domain.token,
             now + if there.is_some() { CHECK_INTERVAL } else { RECHECK_INTERVAL },
@@ -150,14 +150,14 @@ async fn note_missing(
     let noted = sqlx::query!(
         r#"with before as (
              select id, missing_since from tenant.domains
-              where id = $1 and token = $2 and proved_at is not null for update)
+              where id = $1 and token = $2 and verified_at is not null for update)
            update tenant.domains d
               set next_check_at = case when before.missing_since <= $4 then null else $5::timestamptz end,
                   missing_since = case when before.missing_since <= $4 then null
                                        else coalesce(before.missing_since, $3) end,
-                  proved_at = case when before.missing_since <= $4 then null else d.proved_at end
+                  verified_at = case when before.missing_since <= $4 then null else d.verified_at end
              from before where d.id = before.id
-           returning (before.missing_since is null) as "first!", (d.proved_at is null) as "withdrawn!""#,
+           returning (before.missing_since is null) as "first!", (d.verified_at is null) as "withdrawn!""#,
         domain.id,
         domain.token,
         now,

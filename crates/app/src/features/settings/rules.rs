@@ -14,16 +14,16 @@ use crate::base::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     /// With a link by mail.
-    pub(super) mail_links: bool,
+    pub(super) allows_magic_links: bool,
     /// In no other way than with the provider that the organization brings.
-    pub(super) enforces_sign_on: bool,
+    pub(super) requires_sso: bool,
 }
 
 const NO_PROVIDER_ERROR: Error =
     Error::Conflict("Nobody could sign in: the organization has no provider, or no verified domain.", None);
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
-    let rules = sqlx::query_as!(Rules, "select mail_links, enforces_sign_on from tenant.organizations");
+    let rules = sqlx::query_as!(Rules, "select allows_magic_links, requires_sso from tenant.organizations");
     Ok(rules.fetch_one(&mut **tx).await?)
 }
 
@@ -34,16 +34,16 @@ pub(super) async fn change(
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
     let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
-    let Rules { mail_links, enforces_sign_on } = to;
     sqlx::query!(
-        "update tenant.organizations set mail_links = $1, enforces_sign_on = $2",
-        mail_links,
-        enforces_sign_on
+        "update tenant.organizations set allows_magic_links = $1, requires_sso = $2",
+        to.allows_magic_links,
+        to.requires_sso
     )
     .execute(&mut **tx)
     .await
-    .on_constraint("sign_on_enforced", || NO_PROVIDER_ERROR)?;
-    let details = justification.details(json!({ "mail_links": mail_links, "enforces_sign_on": enforces_sign_on }));
+    .on_constraint("sso_requires_provider", || NO_PROVIDER_ERROR)?;
+    let details =
+        justification.details(json!({ "allows_magic_links": to.allows_magic_links, "requires_sso": to.requires_sso }));
     announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }
 
@@ -51,11 +51,11 @@ pub(super) async fn change(
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Relaxation {
-    pub(super) mail_links: bool,
+    pub(super) allows_magic_links: bool,
 }
 
 impl StoredAction for Relaxation {
-    const KIND: &'static str = "relax_sign_on";
+    const KIND: &'static str = "stop_requiring_sso";
 }
 
 impl PendingAction for Relaxation {
@@ -68,7 +68,7 @@ impl PendingAction for Relaxation {
     }
 
     fn consequences(&self) -> &'static str {
-        if self.mail_links {
+        if self.allows_magic_links {
             "Members can then sign in with any provider that is set up here, with a passkey, or with a link by email."
         } else {
             "Members can then sign in with any provider that is set up here, or with a passkey."
@@ -87,14 +87,14 @@ impl Relaxation {
         let doing = AnnouncementContext { authn, who, organization, did, page: &page, member: None };
         let announcement = SIGN_IN_CHANGED.announce(tx, &doing).await?;
         let relaxed = sqlx::query!(
-            "update tenant.organizations set enforces_sign_on = false where enforces_sign_on and mail_links = $1",
-            self.mail_links
+            "update tenant.organizations set requires_sso = false where requires_sso and allows_magic_links = $1",
+            self.allows_magic_links
         );
         if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
             return Err(STATE_CHANGED_ERROR);
         }
-        details["mail_links"] = json!(self.mail_links);
-        details["enforces_sign_on"] = json!(false);
+        details["allows_magic_links"] = json!(self.allows_magic_links);
+        details["requires_sso"] = json!(false);
         announcement.record(tx, organization.entity().to_string(), details, &who.actor()).await
     }
 }
