@@ -134,7 +134,7 @@ async fn a_code_of_the_app_recovers_as_a_recovery_code_does() {
     assert_eq!(lost.clone().program().post("/account/passkeys/options", &[]).await.status, 401);
     let code = app.code(&world, 0);
     let accepted = lost.post("/recovery", &[("code", &code)]).await;
-    assert!(accepted.status == 200 && accepted.body.contains("The recovery waits until"), "{}", accepted.text());
+    assert!(accepted.status == 200 && accepted.body.contains("You can continue on"), "{}", accepted.text());
     assert_eq!(lost.post("/recovery", &[("code", &code)]).await.status, 422, "once");
     let mut lost = crate::recovery::go_on_after_the_wait(&world, &lost, "erin").await;
     assert!(
@@ -148,7 +148,7 @@ async fn a_code_of_the_app_recovers_as_a_recovery_code_does() {
     world.wait(30);
     let mut lost = world.sign_in_at_provider("olivia").await;
     let waits = lost.post("/recovery", &[("code", &app.code(&world, 0))]).await;
-    assert!(waits.body.contains("The recovery waits until"), "{}", waits.text());
+    assert!(waits.body.contains("You can continue on"), "{}", waits.text());
 }
 
 // control: IDN-11
@@ -174,7 +174,11 @@ async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
     let mut erin = world.sign_in("erin").await;
     world.wait(910);
     let page = erin.get("/account/authenticator").await;
-    assert!(page.body.contains("/sign-in?anew=yes") && !page.body.contains("Set up an app"), "{}", page.text());
+    assert!(
+        page.body.contains("/sign-in?reauthenticate=yes") && !page.body.contains("Set up an app"),
+        "{}",
+        page.text()
+    );
     assert_eq!(erin.post("/account/authenticator", &[]).await.status, 403);
     // With one: with a fresh one.
     let mut olivia = world.sign_in("olivia").await;

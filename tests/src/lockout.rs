@@ -113,7 +113,7 @@ async fn the_owner_hears_of_it_once_a_day_and_each_lock_is_recorded() {
     let event = locked().await.pop().unwrap();
     assert_eq!(event["details"]["failures"], 6);
     assert_eq!(event["actor"], world.user("erin").await.to_string());
-    assert!(world.mail_to("erin@example.com").await.text.contains("no code is looked at"));
+    assert!(world.mail_to("erin@example.com").await.text.contains("No codes are accepted"));
     for (count, minutes) in [(2, 1), (3, 2)] {
         world.wait(minutes * 60);
         assert_eq!(guess(&erin, &codes).await, 422);

@@ -53,7 +53,7 @@ async fn a_code_lets_somebody_make_a_new_passkey_and_do_nothing_else() {
     assert!(asked.body.contains("href=\"/recovery\""), "{}", asked.text());
     assert_eq!(erin.get("/recovery").await.status, 200);
     let accepted = try_code(&mut erin, &codes[3].to_lowercase().replace('-', " ")).await;
-    assert!(accepted.status == 200 && accepted.body.contains("The recovery waits until"), "{}", accepted.text());
+    assert!(accepted.status == 200 && accepted.body.contains("You can continue on"), "{}", accepted.text());
     assert!(erin.get("/account/passkeys").await.location().starts_with("/step-up"), "whoever has a passkey has time");
     let mut erin = go_on_after_the_wait(&world, &erin, "erin").await;
     for page in
@@ -135,7 +135,7 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     let world = World::start().await;
     let (codes, mut thief) = lost(&world, "olivia").await;
     let waits = try_code(&mut thief, &codes[0]).await;
-    assert!(waits.status == 200 && waits.body.contains("The recovery waits until"), "{}", waits.text());
+    assert!(waits.status == 200 && waits.body.contains("You can continue on"), "{}", waits.text());
     assert_eq!(thief.post("/recovery/continue", &[]).await.status, 409, "not yet");
     assert_eq!(thief.clone().program().post("/account/passkeys/options", &[]).await.status, 401);
 
@@ -162,7 +162,7 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     assert_eq!(elsewhere.post("/recovery/continue", &[]).await.status, 409, "another browser");
     let mut here = world.sign_in_at_provider("olivia").await;
     here.set_cookie("recovery", later.cookie("recovery").unwrap());
-    assert!(here.get("/recovery").await.body.contains("The wait is over"));
+    assert!(here.get("/recovery").await.body.contains("The waiting period is over"));
     let send = || {
         let mut here = here.clone();
         async move { here.post("/recovery/continue", &[]).await.status }

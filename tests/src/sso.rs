@@ -160,7 +160,7 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     let id = user(&world, &idp, "wanda").await;
     join(&world, id, world.globex, "viewer").await;
     let closed = wanda.get(&world.globex.contacts()).await;
-    assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=elsewhere"), "{}", closed.location());
+    assert!(closed.location().starts_with("/sign-in?reauthenticate=yes&unaccepted=elsewhere"), "{}", closed.location());
     assert!(wanda.get(closed.location()).await.body.contains("signed in through another organization"));
     let session: (Uuid, bool) = sqlx::query_as(
         "select sign_on, auth_time > now() - interval '1 hour' from identity.sessions where user_id = $1",
@@ -207,8 +207,8 @@ async fn nobody_goes_to_the_provider_of_an_organization_without_reading_whose_it
         assert!(!page.body.contains("http-equiv"), "it stays until they say so");
     }
     assert_eq!((world.traces().await.logins, idp.counts().authorize), (0, 0), "nothing has begun");
-    let anew = client.post(&key, &[("anew", "yes")]).await;
-    assert!(anew.body.contains("name=\"anew\" value=\"yes\""), "{}", anew.body);
+    let anew = client.post(&key, &[("reauthenticate", "yes")]).await;
+    assert!(anew.body.contains("name=\"reauthenticate\" value=\"yes\""), "{}", anew.body);
     for not in ["", "no", "YES", "1"] {
         assert_eq!(client.post(&key, &[("confirmed", not)]).await.sets("login"), None, "{not}");
     }

@@ -220,9 +220,9 @@ async fn an_address_that_gets_no_mail_is_refused_by_the_form_with_the_reason() {
     let mut olivia = world.sign_in("olivia").await;
     let before = world.state().await;
     for (email, said) in [
-        ("a..b@example.org", "a dot stands between"),
-        (".a@example.org", "a dot stands between"),
-        ("a.@example.org", "a dot stands between"),
+        ("a..b@example.org", "a dot must be between"),
+        (".a@example.org", "a dot must be between"),
+        ("a.@example.org", "a dot must be between"),
         ("a@-x.example", "is no domain that gets mail"),
         ("a@x_y.example", "is no domain that gets mail"),
         ("a@127.0.0.1", "is no domain that gets mail"),

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use crate::base::SecurityContact;
 
-/// Keys whose values nobody may read, wherever they stand.
+/// Keys whose values must never be shown.
 const SECRETS: [&str; 4] = ["url", "client_secret", "key", "previous_key"];
 
 /// Everything that can be configured.
@@ -165,14 +165,14 @@ const SETTINGS: &[Setting<Config>] = &[
         rule: Rule::Must("a mailto: or https: address of yours, not at example.com", |config| {
             is_contact(&config.security.contact)
         }),
-        why: "Whoever finds a hole has to tell somebody.",
+        why: "People who find a vulnerability need somebody to tell.",
     },
     Setting {
         name: "security.policy",
         rule: Rule::Must("unset, or an https: address", |config| {
             config.security.policy.as_ref().is_none_or(|policy| policy.starts_with("https://"))
         }),
-        why: "Whoever is on the way could tell them otherwise.",
+        why: "An attacker on the network could change it.",
     },
 ];
 

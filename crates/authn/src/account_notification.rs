@@ -115,17 +115,16 @@ impl AccountNotification {
             Self::CodeUsed => (
                 "recovery.code_used",
                 "A code was used to recover your account",
-                "A recovery code, or one of your authenticator app, was used. Whoever used it can add a passkey to your account \
-                 now."
+                "Somebody used a recovery code, or a code of your authenticator app. They can now add a passkey to your \
+                 account."
                     .to_owned(),
             ),
             Self::RecoveryWaits(ready) => (
                 "recovery.waits",
                 "Somebody is recovering your account",
                 format!(
-                    "A recovery code, or one of your authenticator app, was used. The recovery waits until \
-                     {}. Then whoever used the code can add a passkey to your account. Until then you can stop it in your \
-                     account, under Recovery.",
+                    "Somebody used a recovery code, or a code of your authenticator app. They can add a passkey to your account \
+                     on {}. Until then you can stop it in your account, under Recovery.",
                     format_datetime(*ready)
                 ),
             ),
@@ -140,22 +139,22 @@ impl AccountNotification {
                 "api_client.secret",
                 "A secret of an API client was made in your name",
                 format!(
-                    "You were shown a new secret of the API client “{name}”. Whoever has it can do what the client was given."
+                    "You generated a new secret for the API client “{name}”. Anyone who has it can use the client's scopes."
                 ),
             ),
             Self::LockedOut(until) => (
                 "account.locked_out",
                 "Wrong codes were tried for your account",
                 format!(
-                    "Somebody who is signed in as you has tried several wrong codes. Until {} no code is looked at. A passkey \
-                     works meanwhile, and ends the wait.",
+                    "Somebody who is signed in as you has tried several wrong codes. No codes are accepted until {}. A passkey \
+                     still works, and ends the wait.",
                     format_datetime(*until)
                 ),
             ),
             Self::RecoveryGoesOn => (
                 "recovery.waited",
                 "The recovery of your account goes on",
-                "The wait is over, and whoever used the recovery code can add a passkey to your account now.".to_owned(),
+                "The waiting period is over. The person who used the recovery code can now add a passkey to your account.".to_owned(),
             ),
         }
     }

@@ -2,7 +2,7 @@ use audit::Actor;
 use uuid::Uuid;
 use web::Context;
 
-/// Who does what a request does that no [`SignedIn`](crate::SignedIn) stands for yet.
+/// The actor of a request before it has a [`SignedIn`](crate::SignedIn).
 pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {
     Actor {
         user: user.map(Into::into),

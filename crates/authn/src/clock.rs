@@ -13,7 +13,7 @@ impl Clock {
         Self(None)
     }
 
-    /// A clock that stands still until it is moved.
+    /// A clock that does not move by itself. For tests.
     #[must_use]
     pub fn standing_at(time: DateTime<Utc>) -> Self {
         Self(Some(Arc::new(Mutex::new(time.trunc_subsecs(0)))))

@@ -36,7 +36,7 @@ pub struct SessionConfig {
     pub absolute_seconds: u32,
     /// The token in the cookie is replaced when it is this old.
     pub rotate_seconds: u32,
-    /// How long the token before the last one still works, for tabs that were loading meanwhile.
+    /// How long a replaced token still works, for tabs that were loading.
     pub grace_seconds: u32,
 }
 

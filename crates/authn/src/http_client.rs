@@ -7,12 +7,12 @@ use url::{Host, Url};
 use crate::ConfigError;
 use crate::dns::Dns;
 
-/// Largest answer of a provider that is read, and of one that an organization brings.
+/// Largest response that is read from a configured provider, and from that of an organization.
 const MAX_BODY: usize = 256 * 1024;
 const MAX_BODY_PUBLIC: usize = 64 * 1024;
 
-/// Asks providers: no redirects (an answer that sends us elsewhere is how a server is made to fetch what it must not),
-/// no proxy from the environment, limits on time and size.
+/// The HTTP client for providers. It follows no redirects, because they are a way to make a server fetch what it must not. It
+/// uses no proxy from the environment, and limits time and size.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one place that holds HTTP clients")]
 pub(crate) struct HttpClient {
@@ -20,19 +20,19 @@ pub(crate) struct HttpClient {
     public: reqwest::Client,
 }
 
-/// Where a provider may be, by whose word it is one.
+/// Where a provider may be, depending on who configured it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkScope {
-    /// The operator's: https, on whatever network.
+    /// Configured by the operator: https, on any network.
     Https,
-    /// An organization's: https, at the usual port of a name that has public addresses, which alone are connected to.
+    /// Connected by an organization: https at the default port of a name with public addresses. Only those are contacted.
     Public,
-    /// In development: on loopback only.
+    /// In development: loopback only.
     Loopback,
 }
 
 impl NetworkScope {
-    /// Whether an address of a provider may be asked.
+    /// Whether an address of a provider may be contacted.
     pub(crate) fn covers(self, url: &Url) -> bool {
         let plain = url.username().is_empty() && url.password().is_none();
         plain
@@ -44,7 +44,7 @@ impl NetworkScope {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     #[error("the address is not one that this provider may be at")]
@@ -83,14 +83,17 @@ impl HttpClient {
     pub(crate) async fn send(
         &self,
         request: Request<Vec<u8>>,
-        reach: NetworkScope,
+        network_scope: NetworkScope,
     ) -> Result<Response<Vec<u8>>, HttpError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| HttpError::Address)?;
-        if !reach.covers(&url) {
+        if !network_scope.covers(&url) {
             return Err(HttpError::Address);
         }
-        let (client, largest) =
-            if reach == NetworkScope::Public { (&self.public, MAX_BODY_PUBLIC) } else { (&self.anywhere, MAX_BODY) };
+        let (client, largest) = if network_scope == NetworkScope::Public {
+            (&self.public, MAX_BODY_PUBLIC)
+        } else {
+            (&self.anywhere, MAX_BODY)
+        };
         let mut response = client.execute(reqwest::Request::try_from(request)?).await?;
         let mut answer = Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {

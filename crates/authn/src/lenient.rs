@@ -11,7 +11,7 @@ pub(crate) fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) 
     Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
-/// The texts of a list, or the one text that stands in its place. Anything else counts as none.
+/// The strings of a list, or a single string. Anything else counts as none.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let text = |value| if let Value::String(text) = value { Some(text) } else { None };
     Ok(match Value::deserialize(from)? {

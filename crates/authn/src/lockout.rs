@@ -15,7 +15,7 @@ const NOTIFY_INTERVAL: Duration = Duration::days(1);
 
 /// A code that may be checked now. It counts as wrong until [`succeed`](Self::succeed).
 #[derive(Debug)]
-#[must_use = "what comes of the code is for it to say"]
+#[must_use = "the attempt must be told whether the code was right"]
 pub(crate) struct CodeAttempt {
     user: UserId,
     sign_on: Option<TenantId>,

@@ -338,7 +338,7 @@ impl Authn {
             // Before the token is trusted for anything.
             if !self.is_still_connected(&mut tx, tenant, &identity.issuer, login.created_at).await? {
                 drop(tx);
-                self.record_failure(key, "the provider was changed meanwhile", context).await?;
+                self.record_failure(key, "the provider was changed", context).await?;
                 return Ok(Err(SignInFailure::Refused));
             }
             let email = identity.email.as_deref().unwrap_or_default();
@@ -348,7 +348,7 @@ impl Authn {
         let (user, locked) = self.find_or_create_user(&mut tx, organization, &identity, context).await?;
         let refused = match (locked, signed_out) {
             (true, _) => Some((SignInFailure::Locked, "the account is locked")),
-            (false, true) => Some((SignInFailure::Refused, "signed out at the provider meanwhile")),
+            (false, true) => Some((SignInFailure::Refused, "signed out at the provider")),
             (false, false) => None,
         };
         if let Some((failure, reason)) = refused {

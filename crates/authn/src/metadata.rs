@@ -82,7 +82,7 @@ impl Metadata {
     pub(crate) fn read(
         body: &[u8],
         issuer: &str,
-        reach: NetworkScope,
+        network_scope: NetworkScope,
         settings: &ProviderSettings,
     ) -> Result<Self, ProviderError> {
         let lacks = |what: &str| Err(ProviderError::Unsupported(format!("discovery: {what}")));
@@ -93,7 +93,7 @@ impl Metadata {
             return lacks("it calls itself by another issuer");
         }
         let needed = [&document.authorization_endpoint, &document.token_endpoint, &document.jwks_uri];
-        if !needed.into_iter().all(|url| reach.covers(url)) {
+        if !needed.into_iter().all(|url| network_scope.covers(url)) {
             return lacks("an endpoint is where it may not be");
         }
         let s256 = document.code_challenge_methods_supported.iter().any(|method| method == "S256");
@@ -114,7 +114,7 @@ impl Metadata {
             return lacks("it takes neither client_secret_basic nor client_secret_post");
         };
         // Optional endpoints may be missing. One that may not be contacted counts as missing.
-        let reachable = |url: Option<Url>| url.filter(|url| reach.covers(url));
+        let reachable = |url: Option<Url>| url.filter(|url| network_scope.covers(url));
         let pushed_to = reachable(document.pushed_authorization_request_endpoint);
         let must_push = settings.push_requests || document.require_pushed_authorization_requests.unwrap_or_default();
         if must_push && pushed_to.is_none() {

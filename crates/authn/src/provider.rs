@@ -32,7 +32,7 @@ pub(crate) struct Provider {
     pub(crate) organization: Option<TenantId>,
     /// The permits for all providers of organizations, and the person in whose share its requests wait.
     share: Option<(FairSemaphore<UserId>, UserId)>,
-    reach: NetworkScope,
+    network_scope: NetworkScope,
     http: HttpClient,
     known: Mutex<ProviderCache>,
     /// Held while one request fetches the metadata, and permits for all that wait for a response.
@@ -94,7 +94,7 @@ impl Provider {
         if !fits {
             return Err(ConfigError::Key(key.to_owned()));
         }
-        Self::at(key, config, redirect, (None, NetworkScope::Https), production, http)
+        Self::at(key, config, redirect, None, production, http)
     }
 
     /// The provider of an organization. Its addresses are chosen by somebody else.
@@ -107,7 +107,7 @@ impl Provider {
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
         let key = ProviderKey::of_organization(tenant);
-        let provider = Self::at(&key, config, redirect, (Some(tenant), NetworkScope::Public), production, http)?;
+        let provider = Self::at(&key, config, redirect, Some(tenant), production, http)?;
         Ok(Self { share: Some(share), ..provider })
     }
 
@@ -115,7 +115,7 @@ impl Provider {
         key: &str,
         config: ProviderConfig,
         redirect: String,
-        (organization, reach): (Option<TenantId>, NetworkScope),
+        organization: Option<TenantId>,
         production: bool,
         http: HttpClient,
     ) -> Result<Self, ConfigError> {
@@ -125,8 +125,12 @@ impl Provider {
         let no_issuer = || ConfigError::Issuer(key.to_owned());
         let url = Url::parse(&config.issuer).map_err(|_| no_issuer())?;
         let loopback = !production && url.scheme() == "http" && is_loopback(&url);
-        let reach = if loopback { NetworkScope::Loopback } else { reach };
-        if !reach.covers(&url) || url.query().is_some() || url.fragment().is_some() {
+        let network_scope = match organization {
+            _ if loopback => NetworkScope::Loopback,
+            Some(_) => NetworkScope::Public,
+            None => NetworkScope::Https,
+        };
+        if !network_scope.covers(&url) || url.query().is_some() || url.fragment().is_some() {
             return Err(no_issuer());
         }
         Ok(Self {
@@ -134,7 +138,7 @@ impl Provider {
             redirect,
             organization,
             share: None,
-            reach,
+            network_scope,
             http,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -275,7 +279,7 @@ impl Provider {
 
     async fn send(&self, request: request::Builder, body: Vec<u8>) -> Result<Response<Vec<u8>>, ProviderError> {
         let request = request.body(body).map_err(|error| ProviderError::NotNow(chain(&error)))?;
-        self.http.send(request, self.reach).await.map_err(|error| ProviderError::NotNow(chain(&error)))
+        self.http.send(request, self.network_scope).await.map_err(|error| ProviderError::NotNow(chain(&error)))
     }
 
     async fn fetch(&self, what: &str, url: &str) -> Result<Vec<u8>, ProviderError> {
@@ -290,7 +294,7 @@ impl Provider {
         let issuer = &self.config.issuer;
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let document = self.fetch("discovery", &url).await?;
-        let metadata = Metadata::read(&document, issuer, self.reach, &self.settings)?;
+        let metadata = Metadata::read(&document, issuer, self.network_scope, &self.settings)?;
         Ok(Metadata { keys: self.fetch_keys(&metadata).await?, ..metadata })
     }
 

@@ -45,13 +45,13 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "authn.recovery.wait_seconds",
         rule: Rule::Between(28_800, 2_592_000, |authn| vec![authn.recovery.wait_seconds.into()]),
-        why: "Whoever stole a code of an owner makes a passkey with it, unless the owner reads the mail and stops it: a night \
-              at least.",
+        why: "A thief with a recovery code can create a passkey, unless the owner reads the email and stops it. Give them at \
+              least a night.",
     },
     Setting {
         name: "authn.sso.withdraw_after_days",
         rule: Rule::Between(3, 30, |authn| vec![authn.sso.withdraw_after_days.into()]),
-        why: "Too soon, and a mistake in the DNS takes sign-in from an organization; too late, and whoever has the domain now waits.",
+        why: "Too short, and a DNS mistake takes sign-in from an organization. Too long, and the new owner of a domain has to wait.",
     },
     Setting {
         name: "authn.sso.resolver",
@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "authn.providers.*.issuer",
         rule: Rule::Everywhere("an https URL without query and fragment; in development also http on loopback"),
-        why: "Whoever is on the way could sign in as anybody.",
+        why: "An attacker on the network could sign in as anybody.",
     },
     Setting {
         name: "authn.providers.*.client_id",
@@ -78,7 +78,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "authn.providers.*.client_secret",
         rule: Rule::Everywhere("not empty"),
-        why: "The provider gives codes to whoever has it.",
+        why: "Anyone who has it can exchange codes at the provider.",
     },
     Setting {
         name: "authn.providers.*.scopes",
@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "authn.providers.*.retry_seconds",
         rule: Rule::Between(1, 3600, |authn| each(authn, |provider| provider.retry_seconds)),
-        why: "Without a pause, whoever sends invented keys makes us ask the provider each time.",
+        why: "Without a pause, tokens with invented keys make us ask the provider each time.",
     },
     Setting {
         name: "authn.providers.*.preset",

@@ -310,7 +310,7 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
         self.viewer().decision::<B>(resource)
     }
 
-    /// Whoever was let in, for parts of the page that are not about its action.
+    /// The caller, for parts of the page that are not about its action.
     #[must_use]
     pub fn viewer(&self) -> Viewer<'_> {
         Viewer { authorizer: &self.authorizer, request: &self.request, action: A::NAME, member: self.member.as_ref() }
@@ -382,8 +382,7 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
 }
 
 impl<A: Action> Authorized<A, ApiClient> {
-    /// The response for a client that may not do `B` as well ([`Authorized::authorize_also`]): it says the one thing that
-    /// stands in the way.
+    /// The response for a client that may not do `B` as well ([`Authorized::authorize_also`]). It says what is missing.
     #[must_use]
     pub fn refusal<B: Action<On = A::On>>(&self) -> Error {
         self.authorizer.response_to_client(&self.who, B::NAME, self.decision::<B>(&self.on))

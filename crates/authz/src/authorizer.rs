@@ -336,7 +336,8 @@ impl Authorizer {
         let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
         let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
         let (page, reason) = (self.addresses().sign_in, why.reason);
-        let address = format!("{page}?anew=yes&unaccepted={reason}&organization={organization}&return_to={path}");
+        let address =
+            format!("{page}?reauthenticate=yes&unaccepted={reason}&organization={organization}&return_to={path}");
         Error::StepUp(address, None)
     }
 
@@ -369,7 +370,7 @@ impl StepUp {
     /// The page that asks for it before the page `path` is shown.
     #[must_use]
     pub fn url(self, path: &str) -> String {
-        // Home stands for none, and for one that is too long for an address.
+        // Home also replaces a path that is too long for an address.
         format!("{}?return_to={}{}", self.page, LocalPath::or_home(path).encoded(), self.hint())
     }
 

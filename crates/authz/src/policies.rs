@@ -188,7 +188,7 @@ fn named(feature: &'static str, policy: &Policy) -> Result<Policy, PolicyError> 
     if good { Ok(policy.new_id(PolicyId::new(id))) } else { Err(PolicyError::Id(feature, id.to_owned())) }
 }
 
-/// A permit must say for whom, what, on what, and under which role or condition. A condition that looks at nothing, such
+/// A permit must name a principal, an action, a resource, and a role or condition. A condition that looks at nothing, such
 /// as `when { true }`, is none.
 fn is_wildcard(policy: &Policy) -> bool {
     let unconditional = !policy.to_json().is_ok_and(|json| names_a_variable(&json["conditions"]));
@@ -226,7 +226,7 @@ fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> R
 }
 
 /// What deletes, and what changes restricted data, takes a passkey proved just now: that is not for each feature to remember.
-/// In their own account, whoever has no passkey proves a code instead.
+/// In their own account, a person without a passkey proves a code instead.
 fn take_a_fresh_passkey(sources: &[PolicySource], schema: &Schema, actions: &Entities) -> Result<(), PolicyError> {
     for action in sources.iter().flat_map(|source| source.actions).filter(|action| action.writes) {
         let deletes = ["Delete", "Remove"].iter().any(|verb| action.name.starts_with(verb));

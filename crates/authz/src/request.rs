@@ -33,7 +33,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The person, or the person whom a client acts as. A service account acts as nobody.
+    /// The person, or the person that a client acts as. A service account acts as nobody.
     pub(crate) fn user(self) -> Option<UserId> {
         match self {
             Self::Person(person) => Some(person.user),

@@ -4,12 +4,12 @@ use crate::action::{Action, Resource as _, sensitivity};
 use crate::authorizer::{Authorizer, Decision};
 use crate::request::{AuthzRequest, MemberContext};
 
-/// Whoever was let in to a page, for parts of it that are not about the action of its route. It opens no transaction.
+/// The caller of a page, for parts of it that are not about the action of its route. It opens no transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'a> {
     pub(crate) authorizer: &'a Authorizer,
     pub(crate) request: &'a AuthzRequest,
-    /// What let them in.
+    /// The action of the route.
     pub(crate) action: &'static str,
     pub(crate) member: Option<&'a MemberContext>,
 }
@@ -33,7 +33,7 @@ impl<'a> Viewer<'a> {
     #[must_use]
     pub fn decision<B: Action>(self, resource: &B::On) -> Decision {
         match self.about::<B>(resource) {
-            // What let them in: the navigation offers the page that they are on.
+            // The action of the route is allowed: the navigation offers the page that they are on.
             Ok(request) if B::NAME == self.action && request.is(self.request) => Decision::Allow,
             Ok(request) => self.authorizer.decide(&request, B::NAME).decision,
             Err(error) => {

@@ -85,7 +85,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
         .map_err(|error| format!("cannot find this program's own file: {error}; start bin/dev again"))?;
     let home = Home::open(&clone)?;
     App::end_leftovers(home.path()).await?;
-    // Before all that takes time: an edit meanwhile counts as well.
+    // Before all that takes time: an edit during it counts as well.
     let watcher = Watcher::start(&clone)
         .inspect_err(|error| say(&format!("Edits are not noticed: {error}. Start bin/dev again after an edit.")))
         .ok();

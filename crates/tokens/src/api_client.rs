@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tenancy::{ClientFacts, Plane, PresentedToken, Read, RequestAccess, Scope, TenantId, Tx, Write, WriteLocks};
 use web::{Context, Error, RateLimitKey};
 
-use crate::dpop::{ALGORITHMS, Proof};
+use crate::dpop::{ALGORITHMS, Proof, RequestTarget};
 use crate::{Scopes, Tokens};
 
 /// An API client that is active, with its [`ClientFacts`].
@@ -259,7 +259,7 @@ impl Tokens {
             (Scheme::Bearer, None) => {}
             (Scheme::Dpop, Some(bound)) => {
                 let url = format!("{}{}", self.issuer(), parts.uri.path());
-                let request = (parts.method.as_str(), url.as_str());
+                let request = RequestTarget { method: parts.method.as_str(), url: &url };
                 let proof = Proof::of(&parts.headers, request, Some(token), now).ok().flatten();
                 let proof = proof.filter(|proof| proof.jkt == bound.jkt);
                 let proof = proof.ok_or_else(|| self.refuses(scheme, InvalidCredential::Proof))?;

@@ -13,7 +13,7 @@ use url::Url;
 use web::Error;
 
 use crate::jwt::{self, Unverified};
-use crate::replay_guard;
+use crate::replay_guard::{self, SingleUse};
 
 /// How old a proof may be, and how far ahead the clock of the client may be.
 pub const PROOF_SECONDS: i64 = 60;
@@ -88,11 +88,18 @@ pub(crate) struct Proof {
     jti: String,
 }
 
+/// The request that a proof is for.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestTarget<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+}
+
 impl Proof {
-    /// The only proof of a request to `url`, for `token` if there is one. `Err` if it is not valid.
+    /// The only proof of a request, for `token` if there is one. `Err` if it is not valid.
     pub(crate) fn of(
         headers: &HeaderMap,
-        (method, url): (&str, &str),
+        request: RequestTarget<'_>,
         token: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, ()> {
@@ -101,17 +108,18 @@ impl Proof {
         if given.next().is_some() {
             return Err(());
         }
-        verify(proof.to_str().map_err(drop)?, (method, url), token, now.timestamp()).map(Some).ok_or(())
+        verify(proof.to_str().map_err(drop)?, request, token, now.timestamp()).map(Some).ok_or(())
     }
 
     /// Uses up the proof. `false` if it was used before.
     pub(crate) async fn take(&self, tx: &mut Tx<Write, Identity>, now: DateTime<Utc>) -> Result<bool, Error> {
-        replay_guard::is_first_use(tx, ("dpop", &self.jkt, &self.jti), now + replay_guard::retention(PROOF_SECONDS))
-            .await
+        let value = SingleUse { kind: "dpop", owner: &self.jkt, value: &self.jti };
+        replay_guard::is_first_use(tx, value, now + replay_guard::retention(PROOF_SECONDS)).await
     }
 }
 
-fn verify(proof: &str, (method, url): (&str, &str), token: Option<&str>, now: i64) -> Option<Proof> {
+fn verify(proof: &str, request: RequestTarget<'_>, token: Option<&str>, now: i64) -> Option<Proof> {
+    let RequestTarget { method, url } = request;
     let unverified = Unverified::split(proof)?;
     let Header { typ, alg, jwk, .. } = unverified.header()?;
     if typ != "dpop+jwt" {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use web::{Context, Error};
 
 use crate::access::TokenSubject;
-use crate::dpop::Proof;
+use crate::dpop::{Proof, RequestTarget};
 use crate::refresh::{self, Rotation};
 use crate::secret::{self, Hash};
 use crate::{Scopes, Tokens};
@@ -276,7 +276,7 @@ impl Tokens {
         now: DateTime<Utc>,
     ) -> Result<TokenResponse, TokenError> {
         let url = format!("{}{}", self.issuer(), self.0.authn.addresses().token_endpoint);
-        let jkt = match Proof::of(headers, ("POST", &url), None, now) {
+        let jkt = match Proof::of(headers, RequestTarget { method: "POST", url: &url }, None, now) {
             Ok(Some(proof)) if proof.take(&mut tx, now).await? => Some(proof.jkt),
             Ok(None) if !client.dpop => None,
             _ => return Err(INVALID_DPOP_PROOF),

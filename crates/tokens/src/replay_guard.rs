@@ -9,14 +9,23 @@ pub(crate) fn retention(skew: i64) -> Duration {
     Duration::seconds(3 * skew)
 }
 
-/// Registers a value. `false` if it was seen before. Of two parallel requests, one is the first.
+/// A value that its owner may use once.
+pub(crate) struct SingleUse<'a> {
+    /// What kind of value it is.
+    pub(crate) kind: &'a str,
+    /// The key or client that made it.
+    pub(crate) owner: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// Registers a value until `until`. `false` if it was seen before. Of two parallel requests, one is the first.
 pub(crate) async fn is_first_use(
     tx: &mut Tx<Write, Identity>,
-    (what, whose, value): (&str, &str, &str),
+    SingleUse { kind, owner, value }: SingleUse<'_>,
     until: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let mut key = Sha256::new();
-    for part in [what, whose, value] {
+    for part in [kind, owner, value] {
         key.update((part.len() as u64).to_be_bytes());
         key.update(part);
     }

@@ -15,7 +15,8 @@ use tenancy::Write;
 use uuid::Uuid;
 use web::{BodyDigest, Context, Error, RateLimitKey};
 
-use crate::{Tokens, replay_guard, secret};
+use crate::replay_guard::{self, SingleUse};
+use crate::{Tokens, secret};
 
 /// How far the time of a signature may be from ours.
 const SKEW: i64 = 60;
@@ -232,8 +233,9 @@ impl Tokens {
             return Ok(None);
         }
         context.check_rate_limit(RateLimitKey::Client(given.client))?;
-        let (whose, until) = (given.client.to_string(), now + replay_guard::retention(SKEW));
-        if !replay_guard::is_first_use(&mut tx, ("signature", &whose, given.nonce), until).await? {
+        let (owner, until) = (given.client.to_string(), now + replay_guard::retention(SKEW));
+        let value = SingleUse { kind: "signature", owner: &owner, value: given.nonce };
+        if !replay_guard::is_first_use(&mut tx, value, until).await? {
             return Ok(None);
         }
         sqlx::query!("update tenant.api_clients set last_used_at = $2 where id = $1", given.client, now)

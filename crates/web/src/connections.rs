@@ -3,10 +3,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The open connections, bounded in all and for each network.
+/// The open connections, bounded in total and per network.
 ///
-/// One too many closes another one, instead of being kept out: of the network that has the most, the one on which no
-/// request has been worked on for longest. So connections that send nothing, or take no answer, keep out nobody.
+/// A new connection above the bound is accepted, and another one is closed: of the network with the most connections, the one
+/// that has been idle longest. Connections that send nothing, or read no response, therefore keep out nobody.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections(Arc<Mutex<State>>);
 
@@ -14,18 +14,18 @@ pub(crate) struct Connections(Arc<Mutex<State>>);
 struct State {
     most: usize,
     most_per_network: usize,
-    /// By number, in the order they came.
+    /// By number, in the order of arrival.
     open: BTreeMap<u64, ConnectionState>,
-    /// Puts connections and ends of work into one order.
+    /// Orders new connections and ends of requests.
     next: u64,
 }
 
 #[derive(Debug)]
 struct ConnectionState {
     network: Arc<str>,
-    /// Requests worked on at the moment.
+    /// Requests that are running.
     working: usize,
-    /// When the last one ended, or when it was opened.
+    /// When the last request ended, or when the connection was opened.
     idle_since: u64,
     /// Dropped to close it.
     _close: oneshot::Sender<()>,
@@ -39,11 +39,11 @@ pub(crate) struct OpenConnection {
     closed: oneshot::Receiver<()>,
 }
 
-/// Marks a connection on which a request is worked on.
+/// Marks a connection as busy with a request.
 #[derive(Debug)]
 pub(crate) struct ActiveRequest(ConnectionHandle);
 
-/// Says of a connection when a request is worked on.
+/// Lets requests mark their connection as busy.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionHandle {
     number: u64,
@@ -55,7 +55,8 @@ impl Connections {
         Self(Arc::new(Mutex::new(State { most, most_per_network, open: BTreeMap::new(), next: 0 })))
     }
 
-    /// Makes room for one of `network` if there is none. `None`: that network has as many as it may, all at work.
+    /// Accepts a connection of `network`, and closes another one if needed. `None`: the network has its maximum, and all are
+    /// busy.
     pub(crate) fn open(&self, network: Arc<str>) -> Option<OpenConnection> {
         let mut state = self.lock();
         state.make_room(&network)?;
@@ -101,7 +102,7 @@ impl State {
         Some(())
     }
 
-    /// The network with the most connections: `own` where others have no more.
+    /// The network with the most connections. In a tie it is `own`.
     fn largest(&self, own: &str) -> Option<Arc<str>> {
         let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
         for entry in self.open.values() {
@@ -115,12 +116,12 @@ impl State {
 }
 
 impl OpenConnection {
-    /// What the requests of this connection say when they are worked on.
+    /// The handle for the requests of this connection.
     pub(crate) fn handle(&self) -> ConnectionHandle {
         ConnectionHandle { number: self.number, connections: self.connections.clone() }
     }
 
-    /// Resolves when it has to make room.
+    /// Resolves when the connection must close to make room.
     pub(crate) async fn closed(&mut self) {
         let _ = (&mut self.closed).await;
     }

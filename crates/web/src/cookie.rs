@@ -1,19 +1,19 @@
-//! Cookies: always `__Host-Http-` (only this host, only over TLS, only set by a response and never by script), `Secure`,
-//! `HttpOnly`, `Path=/`.
+//! Cookies. All have the prefix `__Host-Http-` (this host, TLS, set by a response and never by a script), `Secure`,
+//! `HttpOnly` and `Path=/`.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// When a browser sends the cookie.
+/// When the browser sends the cookie.
 #[derive(Clone, Copy, Debug)]
 pub enum SameSite {
     /// Only with requests that our own pages start.
     Strict,
-    /// Also when a link or redirect on another site leads here.
+    /// Also after a link or redirect from another site.
     Lax,
 }
 
-/// The value of the cookie `__Host-Http-{name}`. `None` if it is missing, or there more than once with different
-/// values: then somebody is trying something.
+/// The value of the cookie `__Host-Http-{name}`. `None` if it is missing, or occurs with different values, which is a sign of
+/// an attack.
 #[must_use]
 pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers
@@ -26,15 +26,15 @@ pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     values.all(|other| other == first).then_some(first)
 }
 
-/// Sets `__Host-Http-{name}`. `value` must be of characters a cookie may hold (base64url); `max_age` in seconds, `None`
-/// until the browser closes.
+/// Sets `__Host-Http-{name}`. `value` must be valid in a cookie (base64url). `max_age` is in seconds. With `None` the cookie
+/// lasts until the browser closes.
 pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) {
     if let Some(cookie) = line(name, value, same_site, max_age) {
         headers.append(header::SET_COOKIE, cookie);
     }
 }
 
-/// The line that [`set`] adds, for a response that is not there yet.
+/// The header value that [`set`] adds, for a response that does not exist yet.
 #[must_use]
 pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) -> Option<HeaderValue> {
     let mut cookie = format!("__Host-Http-{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site:?}");
@@ -45,7 +45,7 @@ pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) 
     HeaderValue::try_from(cookie).ok()
 }
 
-/// The value that a response sets for `__Host-Http-{name}`, the first one; empty where it removes it.
+/// The first value that a response sets for `__Host-Http-{name}`. Empty if it removes the cookie.
 #[must_use]
 pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get_all(header::SET_COOKIE).iter().find_map(|cookie| {
@@ -54,7 +54,7 @@ pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Replaces `__Host-Http-{name}` in the headers of a request, and leaves its other cookies as they are.
+/// Replaces `__Host-Http-{name}` in the headers of a request and keeps its other cookies.
 pub fn replace(headers: &mut HeaderMap, name: &str, value: &str) {
     let name = format!("__Host-Http-{name}");
     let others = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());

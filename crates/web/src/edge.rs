@@ -24,27 +24,27 @@ use crate::{Addresses, Context, Error, Flash, Host, fetch_metadata, headers, hos
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How much at once, and for how long.
+/// The limits of the edge.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Requests worked on at the same time, from one network no more than places are left free.
+    /// Requests that run at the same time. One network may hold no more permits than are left free.
     pub concurrent_requests: usize,
-    /// Longest wait for a place among them; then the answer is 503.
+    /// Longest wait for a permit. After that the response is 503.
     pub place_wait: Duration,
-    /// Time a request may take, its body included.
+    /// Longest time for a request, including its body.
     pub request_time: Duration,
-    /// Reverse proxies of ours in front.
+    /// Number of our reverse proxies.
     pub proxies: usize,
-    /// Requests a minute.
+    /// Requests per minute.
     pub rates: RateLimitConfig,
-    /// The one host that is answered for. `None`: any, as in development.
+    /// The only host that is served. `None`: any host, as in development.
     pub host: Option<Host>,
 }
 
-/// Whether what went wrong inside will go well later. Asked of each internal error: such a one is answered 503.
+/// Whether an internal error is temporary. Such an error becomes a 503.
 pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> bool;
 
-/// What stands around the application.
+/// The state of the edge.
 #[derive(Debug)]
 pub struct Edge {
     limits: Limits,
@@ -55,7 +55,7 @@ pub struct Edge {
     is_temporary: IsTemporary,
 }
 
-/// Puts the edge around every route of `router`, its fallbacks included.
+/// Wraps every route of `router`, including its fallbacks.
 pub fn edge<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limits: Limits,
@@ -75,25 +75,18 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let start = Instant::now();
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".into(), |path| path.as_str().to_owned());
-    // A busy process must not be restarted, nor taken out of service.
+    // A busy process must not be restarted or taken out of service.
     let probe = edge.addresses.probes.contains(&&*route);
-    let context = match nonce() {
-        Ok(nonce) => Context {
-            request: Uuid::now_v7(),
-            client: edge.proxies.client(&request, probe),
-            nonce: nonce.into(),
-            flash: Flash::take(request.headers()),
-            quotas: Quotas::default(),
-            rate_limiter: (!probe).then(|| Arc::clone(&edge.rate_limiter)),
-        },
+    let context = match edge.context(&request, probe) {
+        Ok(context) => context,
         Err(error) => {
-            // Without randomness nothing here is safe; nothing is served.
+            // Without randomness nothing here is safe, so nothing is served.
             tracing::error!(%error, "system randomness unavailable");
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
     let info = RequestInfo::of(&request, &edge.addresses);
-    // What the guards learn and what they cost stands in each line of the request.
+    // Each log line of the request shows the user and the cost of the guards.
     let span = tracing::info_span!(
         "request",
         request = %context.request,
@@ -106,7 +99,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
 
     let mut response = edge.run(request, probe, &context.client.network, next).instrument(span.clone()).await;
     let _entered = span.enter();
-    // No guard has counted it: there is no such route, nobody has shown who they are, or it is a file of ours.
+    // No guard has counted it: the route does not exist, nobody authenticated, or it is a static file.
     if context.quotas.is_empty()
         && let Err(too_many) = context.check_rate_limit(RateLimitKey::Network)
         && !response.status().is_server_error()
@@ -116,15 +109,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     if response.extensions().get::<RenderedPage>().is_none() && is_failure(&response) {
         response = edge.render_failure(response, &info, &context);
     }
-    // Every page shows it, also one that tells of an error.
-    if context.flash.is_some() && response.extensions().get::<RenderedPage>().is_some() {
-        Flash::clear(response.headers_mut());
-    }
-    headers::complete(response.headers_mut(), &context.nonce);
-    context.quotas.write_headers(response.headers_mut());
-    if let Ok(id) = HeaderValue::try_from(context.request.to_string()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    complete_headers(&mut response, &context);
     tracing::info!(
         method = %info.method,
         route,
@@ -136,7 +121,32 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     response
 }
 
+/// Adds the headers that every response has.
+fn complete_headers(response: &mut Response, context: &Context) {
+    // Every page shows the flash, including error pages.
+    if context.flash.is_some() && response.extensions().get::<RenderedPage>().is_some() {
+        Flash::clear(response.headers_mut());
+    }
+    headers::complete(response.headers_mut(), &context.nonce);
+    context.quotas.write_headers(response.headers_mut());
+    if let Ok(id) = HeaderValue::try_from(context.request.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+}
+
 impl Edge {
+    /// The context of a request, with a new id and nonce.
+    fn context(&self, request: &Request, probe: bool) -> Result<Context, getrandom::Error> {
+        Ok(Context {
+            request: Uuid::now_v7(),
+            client: self.proxies.client(request, probe),
+            nonce: nonce()?.into(),
+            flash: Flash::take(request.headers()),
+            quotas: Quotas::default(),
+            rate_limiter: (!probe).then(|| Arc::clone(&self.rate_limiter)),
+        })
+    }
+
     async fn run(&self, mut request: Request, probe: bool, network: &str, next: Next) -> Response {
         let ours = self.limits.host.as_ref().filter(|_| !probe);
         if let Some(refused) = host::refusal(&request, ours) {
@@ -152,7 +162,7 @@ impl Edge {
             held: Arc::default(),
         });
         let answer = async {
-            // For whoever reads the body. Held here to the end.
+            // The code that reads the body finds the slot here.
             if let Some(slot) = &slot {
                 slot.take().await?;
                 request.extensions_mut().insert(slot.clone());
@@ -177,7 +187,7 @@ impl Edge {
             }
         }
         let mut rendered = render(status, error, info, context, &self.addresses);
-        // What the inside decided stays: cookies it set or removed, which methods it allows.
+        // Keep what the handler decided: cookies, and the methods that are allowed.
         for (name, value) in &parts.headers {
             if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {
                 rendered.headers_mut().append(name, value.clone());

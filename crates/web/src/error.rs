@@ -7,61 +7,61 @@ use axum::response::{IntoResponse, Response};
 
 use crate::{FieldErrors, ProofOfWork};
 
-/// What a handler answers.
+/// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request was not done, by outcome and not by source.
+/// Why a request was not executed, by outcome and not by source.
 ///
-/// A client sees the status, a fixed sentence and the request id. What went wrong inside goes to the log.
-/// Every other error turns into [`Error::Internal`] by `?`.
+/// A client sees the status, a fixed sentence and the request id. Internal details go to the log. Every other error becomes
+/// [`Error::Internal`] with `?`.
 #[derive(Debug)]
 pub enum Error {
-    /// 404. It does not exist, or the person must not learn that it does.
+    /// Status 404. It does not exist, or the caller must not learn that it does.
     NotFound,
-    /// 403. They may know of it, and may not do this.
+    /// Status 403. The caller may know of it, but may not do this.
     Forbidden,
-    /// Status 403. A client of the API may not do this, and the sentence says why. With the challenge of RFC 6750, section
-    /// 3.1, where another scope would change that.
+    /// Status 403. The sentence says why an API client may not do this. Has a challenge (RFC 6750, section 3.1) if another
+    /// scope would help.
     NotPermitted(Cow<'static, str>, Option<HeaderValue>),
-    /// 401. No live session. A page sends the person to sign in and back. A form says that it was not saved.
+    /// Status 401. No live session. A page redirects to the sign-in and back. A form says that it was not saved.
     Unauthenticated,
-    /// Status 401. A passkey proved now, or signing in again, would turn the refusal into a permission. Holds the address of
-    /// the page that asks for it and then goes on, and the `Set-Cookie` that ties a kept form to this browser; programs get
-    /// the challenge of RFC 9470.
+    /// Status 401. A fresh passkey, or signing in again, would allow it. Has the address of the page that asks for it and
+    /// continues from there, and the `Set-Cookie` that ties a deferred request to this browser. Programs get the challenge of
+    /// RFC 9470.
     StepUp(String, Option<HeaderValue>),
-    /// Status 401. What a client of the API shows proves nothing. Holds the challenge (RFC 6750, RFC 9449), and a constant
-    /// sentence that says why.
+    /// Status 401. The credentials of an API client are not valid. Has the challenge (RFC 6750, RFC 9449) and a constant
+    /// sentence.
     Challenge(HeaderValue, &'static str),
-    /// 422. The input was read and is not acceptable. Holds the page that shows the errors beside the fields.
+    /// Status 422. The input is not valid. Has the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
-    /// 400. The input could not even be read. The sentence is a constant of ours.
+    /// Status 400. The request cannot be parsed. Has a constant sentence.
     Malformed(&'static str),
-    /// Status 409. It changed in the meantime, or a rule of the data forbids it. The sentence is a constant of ours. With
-    /// it the page that keeps what was typed, where something was.
+    /// Status 409. It has changed, or a rule of the data forbids it. Has a constant sentence, and the page that keeps the
+    /// input if there was any.
     Conflict(&'static str, Option<Box<Response>>),
-    /// It was done before, by the same form. Holds the answer it got then.
+    /// The same form was submitted before. Has the response it got then.
     Answered(Box<Response>),
-    /// 408. The body did not arrive in time.
+    /// Status 408. The body did not arrive in time.
     TooSlow,
-    /// 413. The body is larger than the route takes.
+    /// Status 413. The body is too large for the route.
     TooLarge,
-    /// 415. The body is of a type the route does not take. The constant sentence says which one it takes.
+    /// Status 415. The route does not accept this content type. The constant sentence says which one it accepts.
     UnsupportedType(&'static str),
-    /// Status 429. Too many tries; holds the seconds after which another one may be made.
+    /// Status 429. Too many attempts. Has the seconds until the next one.
     TooMany(u64),
-    /// Status 429. Many have come from their network: they may go on at once after some work, or later without. With it the
-    /// page that has a browser do it.
+    /// Status 429. The network has made many attempts. The client may continue at once after a proof of work, or later
+    /// without. Has the page on which a browser does the work.
     ProofOfWork(ProofOfWork, Option<Box<Response>>),
-    /// 503. Too much to do at the moment, or something this request needs is down. May be tried again.
+    /// Status 503. The server is overloaded, or a dependency of this request is down. The client may retry.
     Unavailable,
-    /// 503. Somebody else who has to be asked for this does not answer. The sentence is a constant of ours.
+    /// Status 503. An external service does not respond. Has a constant sentence.
     Unanswered(&'static str),
-    /// 500. A fault of ours, or of something we depend on.
+    /// Status 500. A fault of ours, or of a dependency.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// An internal error that is only a sentence for the log.
+    /// An internal error with a sentence for the log.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::Internal(message.to_string().into())
     }
@@ -85,14 +85,14 @@ impl Error {
     }
 }
 
-// `Error` itself is no `std::error::Error`, so this does not overlap with the reflexive `From`.
+// `Error` does not implement `std::error::Error`, so this does not overlap with the reflexive `From`.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         Self::Internal(Box::new(error))
     }
 }
 
-/// The error on its way to the edge, which alone knows the request and renders it.
+/// The error on its way to the edge, which knows the request and renders it.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorSlot(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 

@@ -1,45 +1,45 @@
 use std::collections::BTreeMap;
 
-/// What is wrong with which field.
+/// The errors of a form, by field.
 #[derive(Clone, Debug, Default)]
 pub struct FieldErrors(BTreeMap<&'static str, String>);
 
 impl FieldErrors {
-    /// Notes an error. The first one of a field stands.
+    /// Adds an error. The first error of a field is kept.
     pub fn add(&mut self, field: &'static str, error: impl Into<String>) {
         self.0.entry(field).or_insert_with(|| error.into());
     }
 
-    /// Parses one field into its type, or notes why not.
+    /// Parses one field into its type, or adds an error.
     pub fn parse<'a, T: TryFrom<&'a str, Error = String>>(&mut self, field: &'static str, text: &'a str) -> Option<T> {
         T::try_from(text).map_err(|error| self.add(field, error)).ok()
     }
 
-    /// The field with its text and its error, for a form that is shown again.
+    /// The field with its input and its error, to show the form again.
     #[must_use]
     pub fn field(&self, name: &'static str, value: impl Into<String>) -> Field {
         Field { name, value: value.into(), error: self.0.get(name).cloned() }
     }
 
-    /// Nothing is wrong.
+    /// Whether there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Field and error, by name of the field.
+    /// Field names and errors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(field, error)| (*field, error.as_str()))
     }
 }
 
-/// An input of a form, as templates show it.
+/// A form input, as templates show it.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Name and id of the input.
+    /// Name, and part of the id.
     pub name: &'static str,
-    /// What it holds.
+    /// The input.
     pub value: String,
-    /// What is wrong with it.
+    /// The error.
     pub error: Option<String>,
 }

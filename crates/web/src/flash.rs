@@ -9,25 +9,25 @@ const NAME: &str = "flash";
 /// How a [`Flash`] looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// It worked.
+    /// It succeeded.
     Success,
-    /// It did not, and nothing is lost.
+    /// It did not succeed, and nothing is lost.
     Warning,
 }
 
-/// A sentence shown once, on the page after the one that did something.
+/// A message shown once, on the next page.
 ///
-/// It travels in a cookie that only this host can set; it is text, escaped where it is shown.
+/// It travels in a cookie that only this host can set. It is plain text and escaped when it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flash {
     /// How it looks.
     pub tone: Tone,
-    /// The sentence.
+    /// The message.
     pub text: String,
 }
 
 impl Flash {
-    /// Puts it on its way.
+    /// Adds it to a response.
     pub(crate) fn set(&self, headers: &mut HeaderMap) {
         let tone = if self.tone == Tone::Success { 's' } else { 'w' };
         let value = URL_SAFE_NO_PAD.encode(format!("{tone}{}", self.text));

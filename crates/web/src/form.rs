@@ -17,21 +17,20 @@ use serde::de::DeserializeOwned;
 use crate::slot::Slot;
 use crate::{Error, FieldErrors};
 
-/// A type of content, and what a request of another one is told.
+/// A content type, and the error for any other.
 pub(crate) type Kind = (&'static str, &'static str);
 
 pub(crate) const FORM: Kind =
     ("application/x-www-form-urlencoded", "This address takes form fields (application/x-www-form-urlencoded).");
-/// Largest form, in bytes. The longest field is 4,000 characters.
+/// Largest form, in bytes. The longest field has 4,000 characters.
 const MAX_BODY: usize = 64 * 1024;
-/// Longest time for a form to arrive once its headers have.
+/// Longest time for a body to arrive after its headers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A form as it was sent: `T` is a struct of strings that refuses unknown fields.
+/// A form as it was submitted. `T` is a struct of strings that denies unknown fields.
 ///
-/// 415 for another content type, 413 for more than 64 KiB, 408 for one that takes longer than 10 s, 400 for what is no
-/// encoded UTF-8, 422 for unknown, repeated or missing fields and for a query string beside the form. What the strings
-/// mean is for `T` to say; see [`FieldErrors`].
+/// Rejections: 415 for another content type, 413 above 64 KiB, 408 after 10 seconds, 400 for what is not percent-encoded
+/// UTF-8, and 422 for unknown, repeated or missing fields or a query string. `T` parses the strings; see [`FieldErrors`].
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
@@ -44,7 +43,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     }
 }
 
-/// Reads a form or document as it was sent, without looking at its fields.
+/// Reads a form or document without parsing its fields.
 pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Result<Bytes, Error> {
     let form = parts
         .headers
@@ -59,7 +58,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
         return Err(Error::UnsupportedType("Send the body as it is, without a content encoding."));
     }
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-        // Fields come in the form. A second place for them would be one more to smuggle through.
+        // Fields come in the body. A second place for them could be used to smuggle one in.
         return Err(unexpected("a query string beside the form"));
     }
     let slot = parts.extensions.get::<Slot>();
@@ -80,7 +79,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
     Ok(bytes)
 }
 
-/// The body of a request, within reach of a guard that will not pass the request on.
+/// The body of a request, available to a guard that will not pass the request on.
 #[derive(Clone, Debug)]
 struct SharedBody(Arc<Mutex<Body>>);
 
@@ -112,19 +111,27 @@ pub async fn share_body(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The form of a request whose handler will not be called, by the same limits as [`Form`]. Its fields are not looked at.
+/// The form of a request whose handler will not run, with the same limits as [`Form`]. Its fields are not parsed.
+///
+/// # Errors
+///
+/// As the rejections of [`Form`].
 pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
     let body = parts.extensions.get::<SharedBody>().cloned();
     let body = body.ok_or_else(|| Error::internal("share_body is not around this route"))?;
     read(parts, Body::new(body), FORM).await
 }
 
-/// A form as a browser would send it: what was read, on its way back to where it came from.
+/// Encodes a form as a browser would.
+///
+/// # Errors
+///
+/// The value is not a flat struct.
 pub fn encode(form: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
     Ok(serde_urlencoded::to_string(form)?.into_bytes())
 }
 
-/// The form of something that is asked for by its address alone.
+/// A form without fields.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoFields {}
@@ -132,11 +139,11 @@ pub struct NoFields {}
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let decoded = decode(bytes).ok_or(Error::Malformed("What was sent is not encoded as forms are."))?;
     if decoded.contains('\0') {
-        // No text in the database can hold one, so nothing that is sought or stored has it.
+        // The database cannot store a NUL.
         return Err(unexpected("a NUL character"));
     }
-    // serde names the field that is unknown, missing or repeated; the name came from the client and goes back to it
-    // escaped, as part of an answer that only it sees.
+    // serde names the field that is unknown, missing or repeated. The name came from the client, is escaped, and goes back to
+    // that client only.
     serde_urlencoded::from_bytes(bytes).map_err(unexpected)
 }
 
@@ -146,8 +153,8 @@ pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
     Error::Invalid(errors, None)
 }
 
-/// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_urlencoded` puts
-/// other characters in their place, and what is stored would not be what was sent.
+/// Percent-decodes a text. `None` if it is not UTF-8 or has a lone percent sign: `serde_urlencoded` would replace characters,
+/// and what is stored would not be what was sent.
 fn decode(bytes: &[u8]) -> Option<String> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -158,7 +165,7 @@ fn decode(bytes: &[u8]) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// A query string in the making, for links to other pages of a list. Empty values are left out.
+/// Builds a query string, for links to other pages of a list. Empty values are omitted.
 #[derive(Debug, Default)]
 pub struct QueryString(Vec<(&'static str, String)>);
 
@@ -170,7 +177,7 @@ impl QueryString {
         }
     }
 
-    /// The address `path` with these parameters.
+    /// The path with these parameters.
     #[must_use]
     pub fn on(&self, path: &str) -> String {
         match serde_urlencoded::to_string(&self.0) {

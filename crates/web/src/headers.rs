@@ -5,8 +5,8 @@ const ALWAYS: [(HeaderName, &str); 11] = [
     (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    // Other sites are told nothing of our addresses, codes in them included. `no-referrer` would tell them no more, and
-    // make the `Origin` of our own forms `null`, which a browser without Fetch Metadata has nothing beside.
+    // Other sites learn nothing of our addresses, which may contain codes. `no-referrer` would reveal no less, and would make
+    // the `Origin` of our own forms `null`, which is all that a browser without Fetch Metadata sends.
     (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -22,13 +22,13 @@ const ALWAYS: [(HeaderName, &str); 11] = [
     ),
 ];
 
-/// Completes a response. A handler may have chosen `Cache-Control`; it cannot loosen the rest.
+/// Completes a response. A handler may choose `Cache-Control`, but cannot loosen the rest.
 pub(crate) fn complete(headers: &mut HeaderMap, nonce: &str) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Allowed from nothing: our style sheet and first-party modules by the nonce of this response, our own images, forms
-    // to ourselves.
+    // Everything is denied except our style sheet and modules with the nonce of this response, our own images, and forms to
+    // ourselves.
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; \

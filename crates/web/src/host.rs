@@ -7,7 +7,7 @@ use crate::Error;
 
 const NO_HOST: Error = Error::Malformed("The request needs exactly one Host header that names a host.");
 
-/// The host that this application answers for: that of its public URL.
+/// The host that this application serves: that of its public URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     name: String,
@@ -16,7 +16,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The host of an origin. `None` where there is none.
+    /// The host of an origin. `None` if the text is not an origin.
     #[must_use]
     pub fn of(url: &str) -> Option<Self> {
         let url: Uri = url.parse().ok()?;
@@ -30,11 +30,11 @@ impl Host {
     }
 }
 
-/// Refuses a request that names no host, or several (RFC 9112, section 3.2), with 400, and one for another host than
-/// `ours` with 421 (RFC 9110, section 15.5.20): links, cookies and caches are for one host.
+/// Refuses a request that names no host or several (RFC 9112, section 3.2) with 400, and a request for another host than
+/// `ours` with 421 (RFC 9110, section 15.5.20). Links, cookies and caches belong to one host.
 ///
-/// Probes of orchestrators name whatever address they ask, so for them there is no `ours`. Only HTTP/1.0 knows requests
-/// without a host, and only where there is no `ours`.
+/// Probes of orchestrators name any address, so they have no `ours`. HTTP/1.0 requests may have no host, if there is no
+/// `ours`.
 pub(crate) fn refusal(request: &Request, ours: Option<&Host>) -> Option<Response> {
     let mut given = request.headers().get_all(header::HOST).iter();
     let named = match (given.next(), given.next()) {
@@ -44,12 +44,12 @@ pub(crate) fn refusal(request: &Request, ours: Option<&Host>) -> Option<Response
     };
     let Some(named) = named else { return Some(NO_HOST.into_response()) };
     let ours = ours?;
-    // The target counts where it names a host, and not the header (RFC 9112, section 3.2.2). Neither may be another one.
+    // A host in the request target takes precedence over the header (RFC 9112, section 3.2.2). Both must be ours.
     let right = ours.is(&named) && request.uri().authority().is_none_or(|target| ours.is(target));
     (!right).then(|| StatusCode::MISDIRECTED_REQUEST.into_response())
 }
 
-/// A host and perhaps a port, and nothing else.
+/// A host with an optional port, and nothing else.
 fn authority(value: &[u8]) -> Option<Authority> {
     let authority = Authority::try_from(value).ok()?;
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
-/// An id as it comes from outside: a UUID in its one canonical spelling, 36 characters in small letters. Capitals, braces,
-/// `urn:uuid:` and a missing hyphen are other texts and no id, so what is stored and compared is what was sent.
+/// An id in a request: a UUID in its canonical spelling, with 36 lowercase characters. Other spellings (capitals, braces,
+/// `urn:uuid:`, missing hyphens) are refused, so an id is stored and compared as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(Uuid);
 
@@ -23,7 +23,7 @@ impl From<Id> for Uuid {
     }
 }
 
-/// It is no id in its canonical spelling.
+/// The text is not an id in its canonical spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoId;
 
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// An id or nothing: a field that is left out, or sent empty as browsers send it. For `#[serde(default, deserialize_with)]`.
+/// An optional id: the field may be missing, or empty as browsers send it. For `#[serde(default, deserialize_with)]`.
 pub fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
     match &*String::deserialize(deserializer)? {
         "" => Ok(None),

@@ -12,13 +12,13 @@ use crate::page::RenderedPage;
 
 const JSON: Kind = ("application/json", "This address takes JSON (application/json).");
 
-/// A JSON document: as a body by the rules of [`Form`](crate::Form), `T` being a struct that refuses unknown fields, and as
-/// an answer.
+/// A JSON document. As a body it follows the rules of [`Form`](crate::Form), and `T` is a struct that denies unknown fields.
+/// It is also a response.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// SHA-256 of the body that a signature covers, left in the request by whoever checked the signature. Another body is not
-/// the one that was signed.
+/// SHA-256 of the body that a signature covers. The code that verified the signature puts it into the request. Any other body
+/// is refused.
 #[derive(Clone, Debug)]
 pub struct BodyDigest(pub [u8; 32]);
 
@@ -51,7 +51,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(text) => {
                 let kind = HeaderValue::from_static("application/json");
                 let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response();
-                // So that the edge leaves it as it is, also where it tells of a failure.
+                // Tells the edge to leave it as it is, even if it reports a failure.
                 response.extensions_mut().insert(RenderedPage);
                 response
             }

@@ -2,14 +2,15 @@ use std::fmt;
 
 use axum::http::Uri;
 
-/// A path on this site to go on to: never another origin, whatever a browser makes of the text.
+/// A path on this site to redirect to: never another origin, however a browser interprets the text.
 ///
-/// Starts with one `/`; no backslash, control character, fragment or second leading slash, at most 512 bytes of ASCII.
+/// It begins with one `/`. It has no backslash, control character, fragment or second leading slash, and at most 512 bytes of
+/// ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalPath(String);
 
 impl LocalPath {
-    /// The path if it is one, otherwise the front page.
+    /// The path if it is valid, otherwise the front page.
     #[must_use]
     pub fn or_home(text: &str) -> Self {
         let bytes = text.as_bytes();

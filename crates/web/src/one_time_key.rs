@@ -10,14 +10,14 @@ use crate::{Error, FieldErrors};
 /// Name of the field.
 const FIELD: &str = "one_time_key";
 
-/// The form of a route that creates something, with the key that its page put into it: sent twice, it creates one thing.
+/// The form of a route that creates something, with the one-time key of its page. Submitted twice, it creates one thing.
 ///
-/// As [`Form`](crate::Form), and 422 where the key is none that a page of ours could have. A form without a key is one
-/// that nobody sends twice.
+/// It follows the rules of [`Form`](crate::Form), and responds 422 if the key is not valid. A form without a key is not
+/// protected from being submitted twice.
 #[derive(Debug)]
 pub struct FormOnce<T>(pub T, pub OneTimeKey);
 
-/// What makes a form the same as an earlier one.
+/// What identifies a form as submitted before.
 #[derive(Clone, Copy, Debug)]
 pub struct OneTimeKey {
     /// The key.
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for FormOnce<T> {
     }
 }
 
-/// The key, and the form without it. A field whose name is the same only once it is decoded stays, and is unknown.
+/// Splits the key from the form. A field whose name only decodes to the same name is unknown.
 fn take_key(bytes: &[u8]) -> Result<(Option<Uuid>, Vec<u8>), Error> {
     let value_of =
         |pair: &&[u8]| pair.strip_prefix(FIELD.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'=', ..]));
@@ -66,8 +66,8 @@ fn malformed() -> Error {
 }
 
 impl Shell {
-    /// The key of the form of this page that creates something. It follows from the nonce, which is random and in no other
-    /// page, and does not tell it.
+    /// The one-time key of this page. It is derived from the nonce, which is random and different on every page, and does not
+    /// reveal it.
     #[must_use]
     pub fn one_time_key(&self) -> Uuid {
         let hash = Sha256::new().chain_update(FIELD).chain_update([0]).chain_update(&*self.nonce).finalize();

@@ -11,18 +11,18 @@ use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitKey, RateLimiter};
 use crate::{Client, DisplayEmail, Error, FieldErrors, Flash, Quota, Tone, assets};
 
-/// What the edge knows about a request, for handlers and pages.
+/// What handlers and pages need to know about the request.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The request id: in the log, in the audit trail, on error pages.
     pub request: Uuid,
     /// Where it comes from.
     pub client: Client,
-    /// The nonce of this response's content security policy.
+    /// The nonce of the content security policy of this response.
     pub(crate) nonce: Arc<str>,
     pub(crate) flash: Option<Flash>,
     pub(crate) quotas: Quotas,
-    /// None: this request counts for nobody.
+    /// `None`: this request is not rate-limited.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
 }
 
@@ -47,14 +47,14 @@ pub struct Shell {
     pub tabs: Vec<Link>,
 }
 
-/// A flash as the layout shows it.
+/// A flash, as the layout shows it.
 #[derive(Clone, Debug)]
 pub struct DisplayFlash {
     pub tone: &'static str,
     pub text: String,
 }
 
-/// Who is signed in.
+/// The signed-in person.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct Person {
@@ -62,7 +62,7 @@ pub struct Person {
     pub email: DisplayEmail,
 }
 
-/// Where they are.
+/// The organization of the page, and where in it the page is.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct OrganizationShell {
@@ -73,7 +73,7 @@ pub struct OrganizationShell {
     pub banners: Vec<Banner>,
 }
 
-/// A sentence above the page that holds as long as something goes on, and where to see more of it.
+/// A message above every page of an organization while something lasts, with a link.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct Banner {
@@ -92,8 +92,12 @@ pub struct Link {
 }
 
 impl Context {
-    /// Counts this request, or refuses it with [`Error::TooMany`]. The guards do so as soon as they know whose it is; what
-    /// no guard has counted, the edge counts for its network.
+    /// Counts this request. Guards call it as soon as they know the caller. The edge counts all other requests for their
+    /// network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
     pub fn check_rate_limit(&self, key: RateLimitKey) -> Result<(), Error> {
         let Some(rate_limiter) = &self.rate_limiter else { return Ok(()) };
         let (quota, refused) = rate_limiter.check(key, &self.client.network);
@@ -101,7 +105,7 @@ impl Context {
         if refused { Err(Error::TooMany(quota.more_in)) } else { Ok(()) }
     }
 
-    /// Has the answer say what is left of a limit, whatever comes of the request.
+    /// Adds a quota to the rate limit headers of the response.
     pub fn report_quota(&self, quota: Quota) {
         self.quotas.record(quota);
     }
@@ -142,19 +146,19 @@ impl<T: Template> IntoResponse for Page<T> {
     }
 }
 
-/// Marks a body that is a page of ours, whatever its status, so that the edge leaves it as it is.
+/// Marks a response as one of our pages, whatever its status. The edge leaves it as it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RenderedPage;
 
 impl FieldErrors {
-    /// 422 with the page that shows the errors beside the fields; a problem document where no HTML is wanted.
+    /// Status 422 with the page that shows the errors beside the fields. Programs get a problem document.
     pub fn on_page(self, page: impl Template) -> Error {
         Error::Invalid(self, Some(Box::new(with_status(StatusCode::UNPROCESSABLE_ENTITY, page))))
     }
 }
 
 impl Error {
-    /// 409 with the page that keeps what was typed; a problem document where no HTML is wanted.
+    /// Status 409 with the page that keeps the input. Programs get a problem document.
     pub fn conflict_on_page(text: &'static str, page: impl Template) -> Self {
         Self::Conflict(text, Some(Box::new(with_status(StatusCode::CONFLICT, page))))
     }
@@ -168,10 +172,10 @@ pub(crate) fn with_status(status: StatusCode, page: impl Template) -> Response {
     response
 }
 
-/// A page that moves on by itself, without script: the way back from another site, so that the next request is one our
-/// own page started and carries the strict cookie.
+/// A page that redirects without a script: the way back from another site. The next request then comes from our own page and
+/// has the strict cookie.
 ///
-/// Chromium looks at who started a navigation, not at the last redirect; after a click on another site, a redirect here
+/// Chromium considers who started a navigation, not the last redirect. After a click on another site, a redirect from here
 /// would arrive without the session.
 #[derive(Debug, Template)]
 #[template(path = "client_redirect.html")]
@@ -184,7 +188,7 @@ pub struct ClientRedirect {
     pub link_label: &'static str,
 }
 
-/// 303 to a page of ours, which shows `text` once.
+/// Redirects to a path of ours with 303 and shows `text` once.
 #[must_use]
 pub fn see_other(path: &str, text: &str) -> Response {
     let Ok(location) = HeaderValue::from_str(path) else {

@@ -25,26 +25,26 @@ struct ErrorPage {
     link_label: &'static str,
 }
 
-/// What the edge needs of the request after it is gone.
+/// What rendering an error needs of the request.
 pub(crate) struct RequestInfo {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) html: bool,
     pub(crate) elsewhere: bool,
-    /// The page of ours that sent it, as far as the browser says.
+    /// The page that submitted it, as far as the browser says.
     pub(crate) sent_from: LocalPath,
 }
 
 impl RequestInfo {
     pub(crate) fn of(request: &Request, addresses: &Addresses) -> Self {
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers());
-        // Whoever asks the API is a program, whatever it says it accepts.
+        // A client of the API is a program, whatever it accepts.
         let html = wants_html(headers) && !uri.path().starts_with(addresses.programs);
         Self { method, uri, html, elsewhere: came_from_elsewhere(headers), sent_from: sent_from(headers) }
     }
 }
 
-/// The page that the browser says a form was on, if it is on the host that was asked; otherwise home.
+/// The page of a form, as the browser reports it, if it is on the requested host. Otherwise home.
 fn sent_from(headers: &HeaderMap) -> LocalPath {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let page = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok());
@@ -52,7 +52,7 @@ fn sent_from(headers: &HeaderMap) -> LocalPath {
     LocalPath::or_home(page.as_ref().and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str))
 }
 
-/// Whether a person is to read the answer. Everybody else gets documents.
+/// Whether the client wants a page. Everybody else gets documents.
 #[must_use]
 pub fn wants_html(headers: &HeaderMap) -> bool {
     headers
@@ -62,7 +62,8 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
         .any(|value| value.contains("text/html"))
 }
 
-/// Renders an error: a page for people, RFC 9457 for programs, and for a page that needs a session the way to get one.
+/// Renders an error: a page for people and a problem document (RFC 9457) for programs. A page that needs a session redirects
+/// to the sign-in.
 pub(crate) fn render(
     status: StatusCode,
     error: Option<Error>,
@@ -89,7 +90,7 @@ pub(crate) fn render(
             let challenge = match &error {
                 Some(Error::StepUp(..)) => HeaderValue::from_static(STEP_UP_CHALLENGE),
                 Some(Error::Challenge(challenge, _) | Error::NotPermitted(_, Some(challenge))) => challenge.clone(),
-                // RFC 9110, section 11.6.1 asks for a challenge; there is no scheme for a session cookie.
+                // RFC 9110, section 11.6.1 requires a challenge, but there is no scheme for a session cookie.
                 _ => HeaderValue::from_static("Session"),
             };
             let scope_is_missing = matches!(error, Some(Error::NotPermitted(_, Some(_))));
@@ -127,7 +128,7 @@ pub(crate) fn render(
 fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses) -> Response {
     let path = LocalPath::or_home(info.uri.path_and_query().map_or("/", |path| path.as_str()));
     if info.elsewhere {
-        // A link on another site or in a mail: ask again from our own page, with the strict cookie.
+        // After a link from another site or an email, our own page repeats the request with the strict cookie.
         return Page(ClientRedirect {
             shell: context.shell(),
             heading: "One moment",
@@ -141,7 +142,7 @@ fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses)
 }
 
 impl ErrorPage {
-    /// What somebody reads whose form came without a session and could not be kept.
+    /// The page for a form that came without a session and could not be deferred.
     fn of_signed_out(self, info: &RequestInfo, addresses: &Addresses) -> Self {
         Self {
             heading: "You are signed out",
@@ -184,7 +185,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("This request cannot be read", "Something in the address or the form is malformed.")
         }
         StatusCode::UNAUTHORIZED => ("Please sign in", "This needs a session. Sign in and try again."),
-        // Nothing of ours said so: it was refused before a handler was asked.
+        // No handler said so: the request was refused before.
         StatusCode::FORBIDDEN => ("Not allowed", "The request came from another site."),
         StatusCode::NOT_FOUND => ("Page not found", "It may have moved, or you may not have access."),
         StatusCode::METHOD_NOT_ALLOWED => ("Not possible here", "This address does not take requests of this kind."),

@@ -1,11 +1,12 @@
-/// Work that a client is asked for: a number below 2^32 which, as four bytes after the last 32 bytes of the challenge, makes
-/// a SHA-256 that begins with so many zero bits. It comes back in the fields `challenge` and `solution` of the same form.
+/// A challenge to a client. The solution is a number below 2^32. As four bytes after the last 32 bytes of the challenge, it
+/// yields a SHA-256 that begins with the required zero bits. The client submits it in the fields `challenge` and `solution`
+/// of the same form.
 #[derive(Clone, Debug)]
 pub struct ProofOfWork {
-    /// What the work is done for, in base64url.
+    /// The challenge, in base64url.
     pub challenge: String,
-    /// Zero bits: 2^bits tries on average.
+    /// Required zero bits. It takes 2^bits hashes on average.
     pub bits: u32,
-    /// Seconds after which the same is possible without.
+    /// Seconds after which the request is possible without a solution.
     pub wait: u64,
 }

@@ -19,8 +19,8 @@ struct ProofOfWorkPage<'a> {
 }
 
 impl Error {
-    /// Where work is asked for: with a page that has the browser do it and then send the form once more to `action`, with
-    /// these fields. Without script it says how long to wait. Every other error stays as it is.
+    /// Adds the page on which a browser solves the challenge, and then submits the form with these fields to `action` again.
+    /// Without JavaScript, the page says how long to wait. Other errors do not change.
     #[must_use]
     pub fn with_proof_of_work_page(self, context: &Context, action: &str, fields: &[(&'static str, &str)]) -> Self {
         let Self::ProofOfWork(work, _) = self else { return self };

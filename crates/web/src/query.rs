@@ -6,12 +6,12 @@ use serde::forward_to_deserialize_any;
 use crate::Error;
 use crate::form::parse;
 
-/// The query string of a page. Parameters that `T` does not know are ignored: campaigns, mail programs and networks add
-/// theirs to every link. Those it knows are read by the rules of [`Form`](crate::Form); a repeated one is 422.
+/// The query string of a page. Unknown parameters are ignored, because campaigns, email programs and networks add theirs to
+/// every link. Known ones follow the rules of [`Form`](crate::Form). A repeated one is a 422.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
-/// The query string of a route of the API, where an unknown parameter is a mistake of whoever wrote the program: 422.
+/// The query string of an API route. An unknown parameter is a mistake in the client: 422.
 #[derive(Debug)]
 pub struct StrictQuery<T>(pub T);
 
@@ -41,7 +41,7 @@ fn knows<T: DeserializeOwned>(pair: &str) -> bool {
     name.iter().any(|(name, _)| fields.0.contains(&&**name))
 }
 
-/// Deserializes nothing, and keeps the names of the fields that are asked for.
+/// Deserializes nothing, but records the names of the fields.
 struct Fields(&'static [&'static str]);
 
 impl<'de> Deserializer<'de> for &mut Fields {

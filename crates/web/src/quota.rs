@@ -9,27 +9,27 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What is left of a limit after the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// What is limited: printable ASCII without quotes.
+    /// What is limited, in printable ASCII without quotes.
     pub name: &'static str,
-    /// How often it may be done without a pause.
+    /// How many are possible without a pause.
     pub quota: u32,
-    /// Seconds after which a quota that is used up is whole again.
+    /// Seconds until an exhausted quota is full again.
     pub window: u64,
-    /// How often it may still be done without a pause.
+    /// How many are still possible without a pause.
     pub left: u32,
-    /// Seconds after which it may be done once more than that.
+    /// Seconds until one more is possible.
     pub more_in: u64,
 }
 
-/// The limits that were counted while the request was worked on. The edge says them in its answer.
+/// The quotas that were counted during the request. The edge reports them in the response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Quotas(Arc<Mutex<RecordedQuotas>>);
 
 #[derive(Debug, Default)]
 struct RecordedQuotas {
-    /// On requests of every kind.
+    /// Limits on requests in general.
     general: Vec<Quota>,
-    /// On what this one asked for.
+    /// Limits on what this request does.
     own: Vec<Quota>,
 }
 
@@ -51,8 +51,8 @@ impl Quotas {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fields of draft-ietf-httpapi-ratelimit-headers-10, in which limits are lists of strings with parameters.
-    /// The general ones are said where what was asked for has none of its own, which is always tighter.
+    /// Writes the fields of draft-ietf-httpapi-ratelimit-headers-10, in which limits are lists of strings with parameters.
+    /// General limits are reported only if the request has no limit of its own, which is always tighter.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let counted = self.lock();
         let quotas = if counted.own.is_empty() { &counted.general } else { &counted.own };
@@ -73,7 +73,7 @@ impl Quotas {
     }
 }
 
-/// Counted again, as by a form that was kept: the newer one stands.
+/// A limit may be counted twice, as in a deferred request. The newer quota replaces the older one.
 fn record(quotas: &mut Vec<Quota>, quota: Quota) {
     quotas.retain(|known| known.name != quota.name);
     quotas.push(quota);

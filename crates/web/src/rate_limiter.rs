@@ -10,40 +10,40 @@ use uuid::Uuid;
 use crate::Quota;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// Most keys one kind of limit keeps: about 10 MB.
+/// Most keys of one limit: about 10 MB.
 const MOST: usize = 100_000;
 
-/// The `[http.rate_limits]` section of the configuration: requests a minute, so many at once and then evenly.
+/// The `[http.rate_limits]` section of the configuration: requests per minute, as a burst and then evenly.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitConfig {
-    /// Of one network, by people and programs that have not shown who they are.
+    /// For one network, without authentication.
     pub network_per_minute: NonZeroU32,
-    /// Of one signed-in person.
+    /// For one signed-in person.
     pub person_per_minute: NonZeroU32,
-    /// Of one client of the API.
+    /// For one API client.
     pub client_per_minute: NonZeroU32,
-    /// On one organization, by all its people and clients.
+    /// For one organization, by all its people and clients.
     pub organization_per_minute: NonZeroU32,
 }
 
-/// Whose requests are counted.
+/// Who a request counts for.
 #[derive(Clone, Copy, Debug)]
 pub enum RateLimitKey {
-    /// The network a request comes from.
+    /// The network of the request.
     Network,
-    /// A signed-in person; in sessions with a bond to an organization, separately.
+    /// A signed-in person. Sessions bonded to an organization count separately.
     Person(Uuid, Option<Uuid>),
     /// All API clients that act as a person in an organization.
     ClientsOf(Uuid, Uuid),
-    /// A client of the API.
+    /// An API client.
     Client(Uuid),
-    /// An organization, by somebody who belongs to it.
+    /// An organization, for requests of its members and clients.
     Organization(Uuid),
 }
 
-/// The requests of the last minute. In memory: each instance counts its own, and forgets them when it ends. What must hold
-/// across instances is counted in the database, by the crates it concerns.
+/// The requests of the last minute, in memory. Each instance counts its own and forgets them when it stops. Limits that must
+/// hold across instances are in the database.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     network: Gcra<Box<str>>,
@@ -64,7 +64,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a request. Returns what is left, and whether it was refused; then nothing was counted.
+    /// Counts a request. Returns what is left, and whether it was refused. A refused request is not counted.
     pub(crate) fn check(&self, key: RateLimitKey, network: &str) -> (Quota, bool) {
         match key {
             RateLimitKey::Network => self.network.check(network.into()),
@@ -76,7 +76,7 @@ impl RateLimiter {
     }
 }
 
-/// The generic cell rate algorithm (ITU-T I.371): for each key the time at which everything counted so far is paid for.
+/// The generic cell rate algorithm (ITU-T I.371). It stores a theoretical arrival time (TAT) for each key.
 #[derive(Debug)]
 struct Gcra<K> {
     name: &'static str,
@@ -115,7 +115,7 @@ impl<K: Eq + Hash> Gcra<K> {
     fn left(&self, backlog: Duration) -> Quota {
         let emission_interval = self.emission_interval().as_nanos().max(1);
         let left = MINUTE.saturating_sub(backlog).as_nanos() / emission_interval;
-        // One more when so much is paid that it fits.
+        // One more fits as soon as the backlog has shrunk by this much.
         let more_in = (backlog.as_nanos() + emission_interval * (left + 1)).saturating_sub(MINUTE.as_nanos());
         Quota {
             name: self.name,
@@ -127,7 +127,7 @@ impl<K: Eq + Hash> Gcra<K> {
     }
 }
 
-/// Makes room: everything that is paid for goes, and if that is too little, the half that owes least.
+/// Makes room: drops keys without a backlog, and if needed the half with the smallest backlogs.
 fn forget<K: Eq + Hash>(known: &mut HashMap<K, Duration>, now: Duration) {
     known.retain(|_, tat| *tat > now);
     if known.len() > MOST / 2 {

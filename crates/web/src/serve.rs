@@ -24,37 +24,37 @@ use crate::{Host, Limits, RateLimitConfig, client};
 pub struct Config {
     /// Address to listen on, in plain HTTP.
     pub listen: SocketAddr,
-    /// Who ends TLS, where others than this machine and private networks could reach `listen`.
+    /// What terminates TLS, if `listen` can be reached from outside this machine and private networks.
     pub tls: Option<Tls>,
-    /// Origin the browser sees, without a trailing slash: `https://app.example.com`.
+    /// Origin as browsers see it, without a trailing slash: `https://app.example.com`.
     pub public_url: String,
-    /// Open connections. One more closes one that rests.
+    /// Most open connections. Above it, a new one closes an idle one.
     pub max_connections: usize,
-    /// Open connections from one network. Behind proxies all come from those, and only the number above counts.
+    /// Most open connections from one network. Behind proxies, only the total counts.
     pub max_connections_per_network: usize,
-    /// Requests worked on at the same time.
+    /// Requests that run at the same time.
     pub max_concurrent_requests: usize,
-    /// Milliseconds a request waits until it is worked on; then it is answered 503.
+    /// Milliseconds that a request waits to run. After that the response is 503.
     pub place_wait_ms: u64,
-    /// Seconds a request may take.
+    /// Longest time for a request, in seconds.
     pub request_seconds: u64,
-    /// Seconds the headers of a request may take to arrive; an idle connection is closed after the same time.
+    /// Seconds for the headers of a request to arrive. Also closes idle connections.
     pub header_seconds: u64,
-    /// Seconds a client may leave an answer untaken; then its connection is closed.
+    /// Seconds after which a client that does not read its response is disconnected.
     pub write_seconds: u64,
-    /// Seconds running requests get to finish when the process is told to stop.
+    /// Seconds for running requests to finish when the process stops.
     pub shutdown_seconds: u64,
-    /// Reverse proxies of ours in front, each appending to `X-Forwarded-For`. Production has no default.
+    /// Number of our reverse proxies, each of which appends to `X-Forwarded-For`. Production has no default.
     pub proxies: Option<usize>,
-    /// Requests a minute.
+    /// Requests per minute.
     pub rate_limits: RateLimitConfig,
 }
 
-/// Who ends TLS.
+/// What terminates TLS.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
-    /// Something in front of this process, and nothing else reaches it.
+    /// A proxy in front of this process. Nothing else can reach the process.
     InFront,
 }
 
@@ -65,7 +65,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
         rule: Rule::Must("a loopback or private address, unless http.tls is `in_front`", |http| {
             http.tls.is_some() || is_near(http.listen.ip())
         }),
-        why: "This process speaks plain HTTP: whoever reaches it past the proxy reads cookies and chooses their own network.",
+        why: "This process speaks plain HTTP. A client that bypasses the proxy can read cookies and choose its own network.",
     },
     Setting {
         name: "http.tls",
@@ -150,7 +150,7 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Whether only this machine, or a private network it is in (RFC 1918, RFC 4193), can reach an address.
+/// Whether an address is only reachable from this machine or its private network (RFC 1918, RFC 4193).
 fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
@@ -158,7 +158,7 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// `https://host` or `https://host:port`, and nothing after it: what browsers send as `Origin`.
+/// `https://host` or `https://host:port` without a path, as browsers send it in `Origin`.
 fn is_https_origin(url: &str) -> bool {
     url.strip_prefix("https://").is_some_and(|host| {
         !host.contains('@') && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
@@ -166,7 +166,7 @@ fn is_https_origin(url: &str) -> bool {
 }
 
 impl Config {
-    /// The part the edge applies. In production it answers for the host of `public_url` alone.
+    /// The limits of the edge. In production it serves only the host of `public_url`.
     #[must_use]
     pub fn limits(&self, production: bool) -> Limits {
         Limits {
@@ -182,8 +182,8 @@ impl Config {
 
 /// Serves HTTP/1.1 until `stop` resolves, then lets running requests finish.
 ///
-/// A connection too many closes another one that rests, of the network that has the most, so that nobody is kept out.
-/// Headers larger than 32 KiB or more than 64 of them, and headers that take too long, end the connection.
+/// A connection above the maximum closes an idle one of the network that has the most, so nobody is kept out. Headers above
+/// 32 KiB, more than 64 headers, or headers that take too long end the connection.
 pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: impl Future<Output = ()>) {
     let behind_proxies = config.proxies.is_some_and(|proxies| proxies > 0);
     let most_per_network = if behind_proxies { usize::MAX } else { config.max_connections_per_network };
@@ -205,19 +205,19 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, or a connection that was gone before it was taken: give others time to end.
+                // No file descriptors are left, or the connection was gone before it was accepted. Give others time to end.
                 tracing::warn!(%error, "connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        // Behind proxies everybody comes from them.
+        // Behind proxies, every connection comes from a proxy.
         let network = if behind_proxies { "proxies".into() } else { client::network(peer.ip()).into() };
         let Some(mut open) = connections.open(network) else {
             tracing::debug!("connection refused: its network has too many active connections");
             continue;
         };
-        // Answers are small and written whole; waiting to fill packets only delays them.
+        // Responses are small and written at once. Waiting to fill packets would only delay them.
         let _ = stream.set_nodelay(true);
         let (app, line) = (app.clone(), open.handle());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

@@ -5,8 +5,7 @@ use fair::{FairSemaphore, Permit};
 use crate::Error;
 use crate::connections::{ActiveRequest, ConnectionHandle};
 
-/// The place of a request among those worked on. It is given up while the client takes its time over a body: clients that
-/// send slowly keep nobody else out.
+/// The permit of a running request. It is released while the client sends the body, so slow clients keep nobody out.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) places: FairSemaphore<Arc<str>>,
@@ -18,7 +17,7 @@ pub(crate) struct Slot {
 type Permits = (Permit<Arc<str>>, Option<ActiveRequest>);
 
 impl Slot {
-    /// Waits for it, fairly among networks.
+    /// Waits for a permit, fairly among networks.
     pub(crate) async fn take(&self) -> Result<(), Error> {
         let place = self.places.acquire(Arc::clone(&self.network)).await.ok_or(Error::Unavailable)?;
         let working = self.connection.as_ref().map(ConnectionHandle::begin_request);

@@ -1,6 +1,6 @@
-//! Text at the door: what is stored and compared has one spelling, and is what people see.
+//! Validated text: what is stored and compared has one spelling, and it is what people see.
 
-/// Gives types that hold one string what text needs: it can be read and shown.
+/// Lets types that wrap a string be read and displayed.
 macro_rules! as_text {
     ($([$($generics:tt)*] $name:ty),*) => {$(
         impl<$($generics)*> std::ops::Deref for $name {
@@ -35,7 +35,7 @@ pub use likeness::name_key;
 
 use characters::{composed, first_hidden};
 
-/// One line of text: in NFC, trimmed, `MIN` to `MAX` characters, none of which deceives.
+/// One line of text: in NFC, trimmed, `MIN` to `MAX` characters, without deceptive characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingleLine<const MIN: usize, const MAX: usize>(String);
 
@@ -43,19 +43,19 @@ pub struct SingleLine<const MIN: usize, const MAX: usize>(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MultiLine<const MIN: usize, const MAX: usize>(String);
 
-/// A day as people read it.
+/// A date as people read it.
 #[must_use]
 pub fn format_date(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y").to_string()
 }
 
-/// A moment as people read it.
+/// A date and time as people read it.
 #[must_use]
 pub fn format_datetime(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
-/// A wait as people read it, never shorter than it is.
+/// A duration as people read it, never shorter than it is.
 pub(crate) fn format_duration(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..=90 => (seconds, "second"),
@@ -78,7 +78,7 @@ fn sized(text: &str, min: usize, max: usize) -> Result<(), String> {
     }
 }
 
-/// Text as it is stored. `breaks` are the controls that it may have.
+/// Normalizes text and validates it. `breaks` are the control characters it may contain.
 fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, String> {
     let text = composed(text.trim());
     sized(&text, min, max)?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose other end takes what is written, or is given up: a write that gets nowhere for `limit` is an error.
+/// A stream that fails if a write makes no progress for `limit`.
 ///
-/// The kernel holds small answers. So this is for clients that ask again and again and read nothing; those that ask once
-/// are idle.
+/// The kernel buffers small responses. This is for clients that send request after request and read nothing. Clients that
+/// send one request are idle.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,

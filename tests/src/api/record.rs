@@ -66,7 +66,7 @@ async fn whoever_gets_a_secret_is_told_by_mail() {
     let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
     world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
     let mails = world.mailbox.messages();
-    let told: Vec<_> = mails.iter().filter(|mail| mail.text.contains("secret of the API client")).collect();
+    let told: Vec<_> = mails.iter().filter(|mail| mail.text.contains("secret for the API client")).collect();
     assert_eq!(told.len(), 1);
     assert!(told[0].to.contains(&"erin@example.com".to_owned()) && !told[0].text.contains(&client.secret));
     let mut erin = world.sign_in("erin").await;

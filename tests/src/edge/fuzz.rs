@@ -37,7 +37,7 @@ fn queried(path: &str) -> &'static [&'static str] {
     match path {
         "/o/{organization}/members" | "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
         "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
-        "/sign-in" => &["return_to", "anew", "unaccepted", "organization"],
+        "/sign-in" => &["return_to", "reauthenticate", "unaccepted", "organization"],
         "/sign-in/organization" => &["return_to"],
         "/sign-in/link" => &["return_to"],
         "/sign-in/link/confirm" => &["token"],

@@ -155,9 +155,9 @@ async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is()
     world.idp.set_fault(Fault::OldAuthTime);
     let mut client = world.sign_in_at_provider("erin").await;
     assert_eq!(client.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
-    let sign_in = client.get("/sign-in?anew=yes&return_to=%2Faccount%2Fpasskeys%2Fnew").await;
-    assert!(sign_in.body.contains("name=\"anew\" value=\"yes\""), "{}", sign_in.text());
-    let anew = [("return_to", "/account/passkeys/new"), ("anew", "yes")];
+    let sign_in = client.get("/sign-in?reauthenticate=yes&return_to=%2Faccount%2Fpasskeys%2Fnew").await;
+    assert!(sign_in.body.contains("name=\"reauthenticate\" value=\"yes\""), "{}", sign_in.text());
+    let anew = [("return_to", "/account/passkeys/new"), ("reauthenticate", "yes")];
     let started = client.post("/sign-in/dev", &anew).await;
     let asked = started.moves_on_to();
     assert!(asked.contains("max_age=0") && asked.contains("prompt=login"), "{asked}");

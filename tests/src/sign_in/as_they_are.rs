@@ -142,7 +142,7 @@ async fn metadata_is_read_for_what_is_needed_alone() {
 async fn both(world: &World) -> (u16, u16) {
     let mut client = world.stranger();
     let first = try_to_sign_in(world, &mut client, "nora").await.status;
-    let started = client.post("/sign-in/dev", &[("return_to", "/account"), ("anew", "yes")]).await;
+    let started = client.post("/sign-in/dev", &[("return_to", "/account"), ("reauthenticate", "yes")]).await;
     if started.status != 200 {
         return (first, started.status);
     }
@@ -433,6 +433,6 @@ async fn whoever_is_signed_in_already_is_led_on() {
     let replayed = client.get(&used).await;
     assert_eq!((replayed.status, replayed.location()), (303, "/"));
     assert_eq!(client.get("/sign-in?return_to=//evil.example").await.location(), "/");
-    assert_eq!(client.get("/sign-in?anew=yes").await.status, 200, "who is to be asked again is asked");
+    assert_eq!(client.get("/sign-in?reauthenticate=yes").await.status, 200, "who is to be asked again is asked");
     assert_eq!(world.stranger().get("/sign-in?return_to=%2Fsessions").await.status, 200);
 }

@@ -196,7 +196,11 @@ async fn an_organization_that_does_not_allow_links_is_closed_to_a_session_that_b
     assert_eq!(client.get(&world.acme.contacts()).await.status, 200);
     allow(&world, "Acme", false).await;
     let closed = client.get(&world.acme.contacts()).await;
-    assert!(closed.location().starts_with("/sign-in?anew=yes&unaccepted=link&organization="), "{}", closed.location());
+    assert!(
+        closed.location().starts_with("/sign-in?reauthenticate=yes&unaccepted=link&organization="),
+        "{}",
+        closed.location()
+    );
     assert!(client.get(closed.location()).await.body.contains("takes no sign-in by email"));
     assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     let own = format!("{}/members/{}/remove", world.acme.url(), world.user("vera").await);
@@ -246,5 +250,5 @@ async fn who_came_with_a_link_makes_nothing_that_outlasts_the_session() {
     assert_eq!(client.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
     assert!(client.get("/account/passkeys/new").await.body.contains("Sign in again first"));
     assert_eq!(client.post("/account/authenticator", &[]).await.status, 403);
-    assert!(client.get("/account/authenticator").await.body.contains("/sign-in?anew=yes"));
+    assert!(client.get("/account/authenticator").await.body.contains("/sign-in?reauthenticate=yes"));
 }

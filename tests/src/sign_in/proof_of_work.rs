@@ -56,12 +56,15 @@ async fn busy() -> (World, Client) {
 #[tokio::test]
 async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() {
     let (world, mut client) = busy().await;
-    let page = client.post("/sign-in/dev", &[("return_to", "/account?a=\"b"), ("anew", "yes")]).await;
+    let page = client.post("/sign-in/dev", &[("return_to", "/account?a=\"b"), ("reauthenticate", "yes")]).await;
     assert_eq!((page.status, page.header("retry-after")), (429, "10"), "{}", page.text());
     assert_eq!(page.header("ratelimit"), "\"start\";r=3;t=10", "what is left for those who work");
-    for part in
-        ["data-bits=\"18\"", "action=\"/sign-in/dev\"", "name=\"anew\" value=\"yes\"", "try again in 10 seconds"]
-    {
+    for part in [
+        "data-bits=\"18\"",
+        "action=\"/sign-in/dev\"",
+        "name=\"reauthenticate\" value=\"yes\"",
+        "try again in 10 seconds",
+    ] {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
     assert!(page.body.contains("name=\"return_to\" value=\"/account?a=&#34;b\""), "{}", page.body);
@@ -150,7 +153,7 @@ async fn without_script_somebody_waits_and_sends_the_same_form() {
     let (world, mut client) = busy().await;
     let page = client.post("/sign-in/dev", &[("return_to", "/account")]).await;
     let challenge = page.body.split("name=\"challenge\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let form = [("return_to", "/account"), ("anew", ""), ("challenge", challenge), ("solution", "")];
+    let form = [("return_to", "/account"), ("reauthenticate", ""), ("challenge", challenge), ("solution", "")];
     assert_eq!(client.post("/sign-in/dev", &form).await.status, 429);
     world.wait(10);
     assert_eq!(client.post("/sign-in/dev", &form).await.status, 200);

@@ -195,7 +195,7 @@ async fn a_sign_out_that_overtakes_a_sign_in_ends_it() {
         assert_eq!(answer.status, 403, "{}", answer.text());
         assert_eq!((client.cookie("session"), live(&world).await.len()), (None, 0));
         let event = world.events("sign_in.failed").await.pop().unwrap();
-        assert_eq!(event["details"]["reason"], "signed out at the provider meanwhile");
+        assert_eq!(event["details"]["reason"], "signed out at the provider");
     }
     world.wait(120);
     world.sign_in("adam").await;

@@ -3,7 +3,7 @@
 use web::DisplayEmail;
 
 /// Who did something, or is about to. Pages show it with `parts::who`: what kind of actor it is, an element of the page says,
-/// which nobody can type as a name; and beside the name of a person, which others may have as well, stands the address that
+/// which nobody can type as a name; and beside the name of a person, which others may share, is the address that
 /// tells them apart.
 #[derive(Clone, Debug)]
 pub(crate) enum DisplayActor {

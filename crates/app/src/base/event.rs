@@ -1,7 +1,7 @@
 //! Kinds of events, and which of them people are notified of by email.
 //!
-//! A feature declares its kinds and registers them. An announced event is recorded by its [`Announcement`] alone, which has
-//! queued the emails before: whoever loses their role or their membership by the change is still in the audience then.
+//! A feature declares its kinds and registers them. Only its [`Announcement`] records an announced event. The emails are queued
+//! before the change, so a member who loses their role or membership by it is still in the audience.
 
 use audit::{Actor, Event};
 use authn::{Authn, SignedIn};
@@ -15,9 +15,9 @@ use super::Organization;
 /// A kind of event that features record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventKind {
-    /// As it stands in the log: the thing, a dot, and what happened to it.
+    /// Its name in the log: the thing, a dot, and what happened to it.
     pub(crate) name: &'static str,
-    /// What a person reads for it, after the name of the actor.
+    /// The sentence that people read, after the name of the actor.
     pub(crate) summary: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub(crate) enum Audience {
     Owners,
     /// Every owner and every admin.
     OwnersAndAdmins,
-    /// The member whom it is about.
+    /// The affected member.
     Member,
 }
 
@@ -79,33 +79,33 @@ pub(crate) struct Announced {
     pub(crate) audience: &'static [Audience],
 }
 
-/// What somebody does in an organization, as a mail says it.
+/// What somebody does in an organization, for the email about it.
 #[derive(Clone, Copy)]
 pub(crate) struct AnnouncementContext<'a> {
     pub(crate) authn: &'a Authn,
     pub(crate) who: &'a SignedIn,
     pub(crate) organization: &'a Organization,
-    /// What, after their name: "has removed Vera Viewer". Names in it are [`unlinked`]. What is only for members stands on
-    /// the page and not in the mail.
+    /// The rest of the sentence after their name: "has removed Vera Viewer". Names in it are [`unlinked`]. Details for members
+    /// only are on the page and not in the email.
     pub(crate) did: &'a str,
     /// The page that says more.
     pub(crate) page: &'a str,
-    /// The member whom it is about.
+    /// The affected member.
     pub(crate) member: Option<UserId>,
 }
 
-/// An event whose mails are queued, and that is still to be recorded.
+/// An event whose emails are queued, and which still has to be recorded.
 #[derive(Debug)]
 #[must_use = "an event is recorded with its mails"]
 pub(crate) struct Announcement(EventKind);
 
 impl Announced {
-    /// Queues the mails, to whoever is in the audience now. Comes before the change: after it they may be seen no more.
+    /// Queues the emails to the current audience. Call it before the change, after which some of them may not be visible.
     pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &AnnouncementContext<'_>) -> Result<Announcement> {
         self.queue(tx, &self.mail(doing), doing.member, &doing.who.actor()).await
     }
 
-    /// The same for what the application does by itself, with words of its own.
+    /// The same for changes that the application makes by itself, with an email of its own.
     pub(crate) async fn announce_by(&self, tx: &mut Tx<Write>, mail: &Mail, by: &Actor) -> Result<Announcement> {
         self.queue(tx, mail, None, by).await
     }
@@ -158,7 +158,7 @@ impl Announcement {
     }
 }
 
-/// A name that somebody chose, for a mail of ours: short, and with nothing that a mail program makes a link of.
+/// A name that somebody chose, for one of our emails: short, and without text that an email program turns into a link.
 pub(crate) fn unlinked(name: &str) -> String {
     let mut shown = String::new();
     for c in web::visible(name, 60).chars() {

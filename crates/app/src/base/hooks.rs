@@ -22,7 +22,7 @@ pub(crate) type ShowBanner = fn(Viewer<'_>, &Location) -> Option<Banner>;
 pub(crate) type SummarizeWorkspaces =
     for<'a> fn(Viewer<'a>, &'a mut Tx<Read>) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>>;
 
-/// A member who is signed out of the organization: who, by whom, and when.
+/// A member who is signed out of the organization: who, by which member, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignedOut {
     pub(crate) member: UserId,

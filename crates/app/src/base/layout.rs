@@ -70,7 +70,7 @@ impl Layout {
         shell
     }
 
-    /// The links that features put on this page, for whoever may follow them.
+    /// The links that features put on this page and that the viewer may follow.
     pub(crate) fn links<A: Action>(&self, ok: &Authorized<A>) -> Vec<Link> {
         let Some(location) = location(ok) else { return Vec::new() };
         let offered = |link: &&super::PageLink| link.on == self.page && (link.offered)(ok.viewer(), &location);

@@ -65,7 +65,7 @@ fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     anonymous(&mut schema);
     if let Some(object) = schema.as_object_mut() {
-        // That of a type is for us. What an operation says of itself stands beside it.
+        // The description of a type is for developers of this project. Operations have their own.
         object.remove("description");
     }
     schema

@@ -40,8 +40,12 @@ impl Resource for Organization {
     }
 }
 
-/// Begins to add something of which an organization has only so many: one transaction at a time, so that parallel ones do
-/// not add up to more. It comes first in its transaction: whoever waits here has locked nothing that others wait for.
+/// Locks the quotas of the organization until the transaction ends, so parallel transactions do not exceed a maximum. Call it
+/// first in a transaction: one that waits here has not locked anything that others wait for.
+///
+/// # Errors
+///
+/// The database fails.
 pub(crate) async fn lock_tenant_quota(tx: &mut Tx<Write>) -> Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 3))")
         .execute(&mut **tx)

@@ -58,7 +58,7 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
-    /// An entry for whoever may do `A`, the action of its page.
+    /// An entry for people who may do `A`, the action of its page.
     pub(crate) fn to<A: Action<On: Located>>(label: &'static str, page: &'static str) -> Self {
         Self { label, page, offered: can::<A> }
     }
@@ -84,7 +84,7 @@ pub(crate) struct PageLink {
 }
 
 impl PageLink {
-    /// A link for whoever may do `A`, the action of the page it leads to.
+    /// A link for people who may do `A`, the action of the page it leads to.
     pub(crate) fn to<A: Action<On: Located>>(on: &'static str, label: &'static str, page: &'static str) -> Self {
         Self { on, label, page, offered: can::<A> }
     }

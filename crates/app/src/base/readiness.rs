@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tenancy::Db;
 use tokio::sync::Mutex;
 
-/// `[security]`: whom to tell about a hole.
+/// `[security]`: who to tell about a vulnerability.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityContact {
@@ -24,8 +24,8 @@ pub struct Readiness {
     last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
-/// How long an answer of the database stands. However many ask, it is asked once in that time.
-const STANDS: Duration = Duration::from_secs(1);
+/// How long a result is cached. The database is asked once in that time, however many probes come.
+const CACHE_AGE: Duration = Duration::from_secs(1);
 
 impl Readiness {
     /// Asks this database.
@@ -37,7 +37,7 @@ impl Readiness {
     pub(crate) async fn ask(&self) -> bool {
         let mut last = self.last.lock().await;
         if let Some((at, ready)) = *last
-            && at.elapsed() < STANDS
+            && at.elapsed() < CACHE_AGE
         {
             return ready;
         }
@@ -50,7 +50,7 @@ impl Readiness {
     }
 }
 
-/// What is believed about where requests come from, for whoever wonders why limits hit the wrong people.
+/// What the server believes about where requests come from, to explain why limits affect the wrong people.
 #[must_use]
 pub fn origin_of_requests(proxies: usize) -> String {
     match proxies {

@@ -11,7 +11,7 @@ use super::hooks::Hooks;
 use super::parts::{AccountTab, Job, JobParts, PageLink, Panel, Parts, Tab};
 use super::{Announced, EventKind, Operation, PendingActionKind, Scope};
 
-/// What the features registered. Made once, at the start, which refuses what does not fit together.
+/// What the features registered. It is built once, at the start. The start fails if something does not fit together.
 #[derive(Debug, Default)]
 pub struct Registry {
     table: Vec<Route>,
@@ -70,14 +70,14 @@ pub enum RegistryError {
     },
 }
 
-/// An event, and who is notified of it by email.
+/// A kind of event, and who is notified of it by email.
 #[derive(Debug)]
 pub struct EventAudience {
     /// The kind of the event.
     pub kind: &'static str,
-    /// Subject of the mail.
+    /// Subject of the email.
     pub subject: &'static str,
-    /// Who gets it: owners, admins, the member whom it is about. Nobody, where the event is not announced.
+    /// Who gets it: owners, admins, the affected member. Empty if the event is not announced.
     pub audience: Vec<&'static str>,
 }
 

@@ -37,10 +37,17 @@ async fn find(tx: &mut Tx<Write, Operator>, who: &str) -> Result<Person, Failure
     }
 }
 
-/// Records what was done, and tells the person.
+/// What an operator did to an account, as event and as email.
+struct AccountChange<'a> {
+    kind: &'static str,
+    subject: &'a str,
+    text: &'a str,
+}
+
+/// Records a change and notifies the person.
 async fn record(
     tx: &mut Tx<Write, Operator>,
-    (kind, subject, text): (&'static str, &str, &str),
+    AccountChange { kind, subject, text }: AccountChange<'_>,
     person: UserId,
     mut details: Value,
     Reason(reason): &Reason,
@@ -54,8 +61,12 @@ async fn record(
     Ok(())
 }
 
-/// Locks an account: the clients that act as this person do nothing from the next request on, their sessions end, and what they
-/// have invited others to cannot be accepted any more. Unlocking brings neither back.
+/// Locks an account. API clients that act as this person stop working with their next request, their sessions end, and their
+/// invitations can no longer be accepted. Unlocking restores neither.
+///
+/// # Errors
+///
+/// Nobody, or several people, match `who`, the account is locked already, or the database fails.
 pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
     let mut tx = db.begin_operator::<Write>().await?;
     let person = find(&mut tx, who).await?;
@@ -66,13 +77,13 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
         .execute(&mut *tx)
         .await?;
     let (sessions, invitations) = end_open(&mut tx, person.id, now).await?;
-    let words = (
-        "account.locked",
-        "Your account was locked",
-        "The people who run this service have locked your account. Nobody can sign in to it.",
-    );
+    let change = AccountChange {
+        kind: "account.locked",
+        subject: "Your account was locked",
+        text: "The people who run this service have locked your account. Nobody can sign in to it.",
+    };
     let details = json!({ "sessions": sessions, "invitations": invitations });
-    record(&mut tx, words, person.id, details, reason).await?;
+    record(&mut tx, change, person.id, details, reason).await?;
     tx.commit().await?;
     // Requests that began before the lock may have ended after it.
     let mut tx = db.begin_operator::<Write>().await?;
@@ -86,7 +97,7 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     Ok(person.id)
 }
 
-/// Ends the sessions of somebody, and deletes the invitations they have made. Returns how many of each.
+/// Ends the sessions of a person and deletes their invitations. Returns how many of each.
 async fn end_open(tx: &mut Tx<Write, Operator>, person: UserId, now: DateTime<Utc>) -> Result<(u64, u64), Failure> {
     let sessions = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_reason = 'the account was locked'
@@ -109,34 +120,37 @@ pub async fn unlock(db: &Db, who: &str, reason: &Reason) -> Result<UserId, Failu
     sqlx::query!("update identity.users set locked_at = null where id = $1", person.id.uuid())
         .execute(&mut *tx)
         .await?;
-    let words = (
-        "account.unlocked",
-        "Your account was unlocked",
-        "The people who run this service have unlocked your account. You can sign in again.",
-    );
-    record(&mut tx, words, person.id, json!({ "locked_at": since }), reason).await?;
+    let change = AccountChange {
+        kind: "account.unlocked",
+        subject: "Your account was unlocked",
+        text: "The people who run this service have unlocked your account. You can sign in again.",
+    };
+    record(&mut tx, change, person.id, json!({ "locked_at": since }), reason).await?;
     tx.commit().await?;
     Ok(person.id)
 }
 
-/// Takes every factor of somebody who is locked out, and ends their sessions: they sign in with their provider and make a new
-/// passkey.
+/// Removes every factor of a person and ends their sessions. They can sign in with their provider and create a new passkey.
+///
+/// # Errors
+///
+/// Nobody, or several people, match `who`, or the database fails.
 pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Result<UserId, Failure> {
     let mut tx = db.begin_operator::<Write>().await?;
     let Person { id, .. } = find(&mut tx, who).await?;
     let removed = remove_factors(&mut tx, id, "by an operator", now).await?;
-    let words = (
-        "account.factors_reset",
-        "Your passkeys and codes were removed",
-        "The people who run this service have removed your passkeys, your authenticator app and your recovery codes, and your \
-         sessions have ended. Sign in with your provider and make a new passkey.",
-    );
+    let change = AccountChange {
+        kind: "account.factors_reset",
+        subject: "Your passkeys and codes were removed",
+        text: "The people who run this service have removed your passkeys, your authenticator app and your recovery codes, and your \
+         sessions have ended. Sign in with your provider and create a new passkey.",
+    };
     let details = json!({
         "passkeys": removed.passkeys,
         "authenticator_apps": removed.authenticator_apps,
         "recovery_codes": removed.recovery_codes,
     });
-    record(&mut tx, words, id, details, reason).await?;
+    record(&mut tx, change, id, details, reason).await?;
     tx.commit().await?;
     Ok(id)
 }

@@ -36,7 +36,7 @@ pub enum Failure {
     Output(#[from] std::io::Error),
 }
 
-/// Why an operator does something, as it stands in the event.
+/// Why an operator does something, as recorded in the event.
 #[derive(Debug)]
 pub struct Reason(MultiLine<3, 500>);
 

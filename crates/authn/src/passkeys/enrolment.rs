@@ -115,7 +115,7 @@ impl Authn {
             return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
         };
         if !crate::session::lock_session(tx, who).await? {
-            return Ok(Err((PasskeyFailure::NotUnderWay, "the session has ended meanwhile".to_owned())));
+            return Ok(Err((PasskeyFailure::NotUnderWay, "the session has ended".to_owned())));
         }
         let passkey = match self.0.webauthn.finish_passkey_registration(answer, &state) {
             Ok(passkey) => passkey,

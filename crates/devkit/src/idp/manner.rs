@@ -36,7 +36,7 @@ impl Manner {
     /// # Panics
     /// If nobody has written down how that one speaks.
     #[must_use]
-    #[allow(clippy::panic, reason = "a test may stop where it stands")]
+    #[allow(clippy::panic, reason = "a test may panic")]
     pub fn of(preset: &str) -> Self {
         let members = |value: Value| value.as_object().cloned().unwrap_or_default();
         let silent_about_pkce = members(json!({ "code_challenge_methods_supported": null }));

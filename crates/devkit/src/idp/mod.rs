@@ -123,7 +123,7 @@ struct State {
     counts: Counts,
     /// Requests that were pushed, by their reference.
     pushed: HashMap<String, String>,
-    /// Whom an access token is about, and what it says of them.
+    /// The person of an access token, and its claims.
     access: HashMap<String, (Person, String)>,
     /// Codes not yet presented.
     codes: HashMap<String, Grant>,

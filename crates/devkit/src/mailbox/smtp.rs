@@ -1,4 +1,4 @@
-//! The conversation with whoever brings mail (RFC 5321).
+//! The SMTP conversation with a client (RFC 5321).
 
 use std::io;
 

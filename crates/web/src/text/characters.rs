@@ -1,4 +1,4 @@
-//! Which characters are spelling, and which only deceive.
+//! Which characters are part of a spelling, and which ones deceive.
 
 use icu_properties::props::{
     BidiClass, CanonicalCombiningClass, DefaultIgnorableCodePoint, ExtendedPictographic, GeneralCategory, JoiningType,
@@ -7,23 +7,24 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 
-/// Most marks in a row. More of them cover the lines above and below; no language needs as many.
+/// Most combining marks in a row. More of them cover the lines above and below, and no language needs as many.
 const MARKS: usize = 8;
-/// Drawn as nothing, and yet no `Default_Ignorable_Code_Point`: the empty braille pattern, the null notehead, the Khitan filler.
+/// Invisible, but not `Default_Ignorable_Code_Point`: the empty braille pattern, the null notehead, the Khitan filler.
 const BLANK: [char; 3] = ['\u{2800}', '\u{1d159}', '\u{16fe4}'];
-/// The flags that are spelled with tags (UTS #51, `RGI_Emoji_Tag_Sequence`), behind the black flag.
+/// The flags that are spelled with tags after the black flag (UTS #51, `RGI_Emoji_Tag_Sequence`).
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
-/// Text in the one form it is compared and stored in (NFC).
+/// Text in the form that is compared and stored (NFC).
 pub(super) fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// Where the first character is that must not be there.
+/// The position of the first character that is not allowed.
 ///
-/// Refused is what cannot be seen, or turns what follows: controls, bidirectional overrides and isolates, tags, default
-/// ignorables, private use. Joiners and marks stay where they are spelling: between letters that they join or keep apart
-/// (RFC 5892, A.1 and A.2; UAX #31, 2.3), in emoji (UTS #51), and direction marks in text with letters from right to left.
+/// Characters that are invisible or reorder text are refused: controls, bidirectional overrides and isolates, tags, default
+/// ignorables, private use. Joiners and marks are allowed where they are part of a spelling: between letters that they join
+/// or separate (RFC 5892, A.1 and A.2; UAX #31, 2.3), in emoji (UTS #51), and direction marks in text with right-to-left
+/// letters.
 pub(super) fn first_hidden(text: &[char]) -> Option<usize> {
     let rtl = text.iter().any(|c| {
         let class = CodePointMapData::<BidiClass>::new().get(*c);
@@ -57,7 +58,7 @@ fn is_spelling(c: char, before: &[char], after: &[char], rtl: bool) -> bool {
     }
 }
 
-/// Characters that no text needs, wherever they stand.
+/// Characters that no text needs.
 fn deceives(c: char) -> bool {
     let general = CodePointMapData::<GeneralCategory>::new().get(c);
     let formats =
@@ -87,7 +88,7 @@ fn is_virama(c: char) -> bool {
     CodePointMapData::<CanonicalCombiningClass>::new().get(c) == CanonicalCombiningClass::Virama
 }
 
-/// RFC 5892, A.1: letters that would join, with what joining does not see in between.
+/// RFC 5892, A.1: letters that would join, ignoring transparent characters between them.
 fn keeps_apart(before: &[char], after: &[char]) -> bool {
     let joining = |c: &char| CodePointMapData::<JoiningType>::new().get(*c);
     let seen = |kind: &JoiningType| *kind != JoiningType::Transparent;
@@ -101,7 +102,7 @@ fn script(c: char) -> Script {
     CodePointMapData::<Script>::new().get(c)
 }
 
-/// Letters of languages that put no space between words, and mark where a line may be broken.
+/// Letters of languages without spaces between words, which mark where a line may break.
 fn has_no_spaces(c: char) -> bool {
     matches!(script(c), Script::Khmer | Script::Lao | Script::Myanmar | Script::Thai | Script::Tibetan)
 }
@@ -134,13 +135,13 @@ fn is_flag(c: char, before: &[char], after: &[char]) -> bool {
         && letters.is_some_and(|letters| letters.strip_suffix('\u{7f}').is_some_and(|flag| FLAGS.contains(&flag)))
 }
 
-/// Text from elsewhere as it may be shown: in NFC, without characters that deceive, at most `most` characters.
+/// Text from outside, safe to display: in NFC, without deceptive characters, at most `most` characters.
 #[must_use]
 pub fn visible(text: &str, most: usize) -> String {
     let within = |text: &str| text.chars().take(most).collect::<String>();
     let text: String = text.chars().take(most.saturating_mul(4)).collect();
     let shown = within(&without_hidden(&text));
-    // A cut goes through whatever stands there: an emoji, or a word with a joiner.
+    // Truncation may cut an emoji, or a word with a joiner.
     without_hidden(&shown).trim().to_owned()
 }
 
@@ -148,7 +149,7 @@ fn without_hidden(text: &str) -> String {
     let mut chars: Vec<char> = text.nfc().collect();
     while let Some(at) = first_hidden(&chars) {
         chars.remove(at);
-        // What stood apart may now compose, or no longer be joined.
+        // Characters may now compose, or no longer be joined.
         chars = chars.into_iter().nfc().collect();
     }
     chars.into_iter().collect()

@@ -4,18 +4,17 @@ use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest code that is looked at, with everything that stands between its characters.
+/// Longest input that is parsed, including separators.
 const MAX_LENGTH: usize = 64;
 
-/// A code as somebody typed or pasted it, in the characters it was written in: full width made narrow (NFKC), digits of
-/// every script by their value, without spaces, hyphens, dots and what cannot be seen.
+/// A typed or pasted code, normalized: narrow forms (NFKC), digits of every script by their value, without spaces, hyphens,
+/// dots and invisible characters.
 #[must_use]
 pub fn typed_code(text: &str) -> String {
     text.chars().take(MAX_LENGTH).nfkc().filter(|c| !separates(*c)).map(|c| digit(c).unwrap_or(c)).collect()
 }
 
-/// A code of `N` digits, as somebody typed it. It exists only where what they typed has that form, so that nothing else is
-/// counted as a try.
+/// A code of `N` digits that a person typed. It exists only if the input has that form, so nothing else counts as an attempt.
 pub struct DigitCode<const N: usize>(String);
 
 impl<const N: usize> Deref for DigitCode<N> {
@@ -46,8 +45,8 @@ fn separates(c: char) -> bool {
         || matches!(general(c), GeneralCategory::DashPunctuation | GeneralCategory::Format)
 }
 
-/// Decimal digits come in runs that begin with a zero and have ten or, for several styles, a multiple of ten characters
-/// (The Unicode Standard, section 4.6).
+/// Decimal digits come in runs that begin with a zero and have ten characters, or a multiple of ten for several styles (The
+/// Unicode Standard, section 4.6).
 fn digit(c: char) -> Option<char> {
     let is_digit = |c: &char| general(*c) == GeneralCategory::DecimalNumber;
     if !is_digit(&c) {

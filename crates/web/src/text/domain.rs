@@ -1,8 +1,8 @@
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleton};
 
-/// The name of a domain as the DNS has it: in A-labels (RFC 5890, UTS #46), in small letters, with a dot, and no number.
-/// Every spelling of one domain is this one: `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
+/// A domain name as in the DNS: in A-labels (RFC 5890, UTS #46), lowercase, with a dot, and not a number. All spellings of a
+/// domain become the same text: `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(String);
 
@@ -47,7 +47,7 @@ pub fn display_domain(domain: &str) -> String {
     Uts46::new().to_user_interface(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Allow, honest).0.into_owned()
 }
 
-/// Most are, and a page shows many: UTS #46 takes 20 times as long to say so.
+/// Most are plain, and a page shows many. UTS #46 takes 20 times as long to find out.
 pub(super) fn is_shown_as_it_is(domain: &str) -> bool {
     domain.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-')) && !domain.contains("xn--")
 }

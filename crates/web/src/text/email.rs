@@ -1,8 +1,8 @@
 use super::characters::{composed, first_hidden};
 use super::domain::{Domain, display_domain, is_shown_as_it_is};
 
-/// An e-mail address that mail can be sent to: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in
-/// A-labels, at most 254 bytes. Only a message that arrives proves one.
+/// An email address: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in A-labels, at most 254 bytes.
+/// Only a message that arrives verifies one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -23,13 +23,14 @@ impl TryFrom<&str> for Email {
         let (local, domain) = text.rsplit_once('@').ok_or(EXAMPLE)?;
         let local = composed(local);
         if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
-            return Err("Before the @, a dot stands between two other characters.".to_owned());
+            return Err("Before the @, a dot must be between two other characters.".to_owned());
         }
         let atoms = !local.is_empty() && local.len() <= 64 && local.split('.').all(is_atom);
         if !atoms {
             return Err(EXAMPLE.to_owned());
         }
-        let domain = Domain::try_from(domain).map_err(|_| "What stands behind the @ is no domain that gets mail.")?;
+        let domain =
+            Domain::try_from(domain).map_err(|_| "The part after the @ is not a domain that can receive email.")?;
         let address = format!("{local}@{domain}");
         if address.len() <= 254 { Ok(Self(address)) } else { Err("Use at most 254 characters.".to_owned()) }
     }
@@ -45,45 +46,45 @@ fn is_atom(atom: &str) -> bool {
 }
 
 impl Email {
-    /// The one form that addresses are compared in, as `identity.users.verified_email` has it: `A` to `Z` in small letters.
-    /// Other letters stay as they are: some of them have small letters that are also those of `A` to `Z`.
+    /// The form in which addresses are compared, as in `identity.users.verified_email`: `A` to `Z` in lowercase. Other
+    /// letters stay as they are, because the lowercase of some is also that of `A` to `Z`.
     #[must_use]
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
 
-    /// What stands behind the `@`, in A-labels.
+    /// The part after the `@`, in A-labels.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0.rsplit('@').next().unwrap_or_default()
     }
 }
 
-/// A stored address as pages show it, with what is known about it. It has no `Display`, so that no template shows one
-/// without saying so: `parts::address` does.
+/// A stored email address for a page, with whether it is verified. It has no `Display`, so a template must show both:
+/// `parts::address` does.
 #[derive(Clone, Debug, Default)]
 pub struct DisplayEmail {
-    /// The address, its domain in its own letters; empty where there is none.
+    /// The address, its domain in its own letters. Empty if there is none.
     pub text: String,
-    /// Nobody has shown that it is theirs, though it stands beside their name.
+    /// Nobody has verified it, though it is shown beside a name.
     pub unverified: bool,
 }
 
 impl DisplayEmail {
-    /// The address of a person.
+    /// The email address of a person.
     #[must_use]
     pub fn of_person(stored: &str, verified: bool) -> Self {
         Self { text: display_email(stored), unverified: !verified && !stored.is_empty() }
     }
 
-    /// An address that says nothing about who somebody is, such as one in a list of contacts.
+    /// An address that identifies nobody, such as that of a contact.
     #[must_use]
     pub fn of_nobody(stored: &str) -> Self {
         Self { text: display_email(stored), unverified: false }
     }
 }
 
-/// A stored address as people read it: its domain in its own letters, where that does not deceive.
+/// A stored address as people read it: its domain in its own letters, unless that deceives.
 #[must_use]
 pub fn display_email(stored: &str) -> String {
     match stored.rsplit_once('@') {
@@ -148,7 +149,7 @@ mod tests {
             &format!("{}@b.example", "a".repeat(65)),
             &format!("a@{}example", "abcdefgh.".repeat(30)),
         ] {
-            // A dot at the end of a domain is its root.
+            // A trailing dot is the root of the DNS.
             assert!(Email::try_from(bad).is_err() || bad == "a@b.example.", "{bad}");
         }
     }

@@ -4,13 +4,13 @@ use unicode_security::skeleton;
 
 use super::characters::is_ignorable;
 
-/// What names have in common that people cannot tell apart: the same for `Olivia`, `OLIVIA`, `0livia`, `OIivia`, `Оlivia`
-/// with a Cyrillic letter, and `Oli‎via` with one that cannot be seen. Two names of one organization that are to differ have
-/// different ones; a column holds it beside the name, and this is the only thing that makes it.
+/// A key that is equal for names that people cannot tell apart: `Olivia`, `OLIVIA`, `0livia`, `OIivia`, `Оlivia` with a
+/// Cyrillic letter, and `Oli‎via` with an invisible character. Names that must differ within an organization have different
+/// keys. A column stores the key beside the name. Only this function makes it.
 ///
-/// Skeletons (UTS #39) of the compatible form (NFKC), whatever the case. Of a letter with a capital that looks like another
-/// letter counts what the capital looks like, because names are written in both: `i`, `l` and `1` are one. A hash, because
-/// a skeleton can be longer than an index takes.
+/// A hash of skeletons (UTS #39) of the compatible form (NFKC), ignoring case. If the capital of a letter looks like another
+/// letter, the capital counts, because names are written in both: `i`, `l` and `1` are equal. It is a hash because a skeleton
+/// can be too long for an index.
 #[must_use]
 pub fn name_key(name: &str) -> [u8; 32] {
     Sha256::digest(likeness(name)).into()
@@ -29,7 +29,7 @@ fn folded(text: &str) -> String {
 fn fold(c: char) -> String {
     let capital: String = c.to_uppercase().collect();
     let seen: String = skeleton(&capital).collect();
-    // Several characters for one are a mark taken apart, which the next skeleton does as well.
+    // Several characters for one are a decomposed mark, which the next skeleton handles too.
     let taken = if seen.chars().count() == 1 { seen } else { capital };
     taken.to_lowercase()
 }

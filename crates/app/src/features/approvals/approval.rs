@@ -273,7 +273,7 @@ pub(super) struct Decided {
     pub(super) details: Value,
 }
 
-/// Decides, if nobody has, and whoever asked still has the role the decision was made on. `outcome` is `approved` or
+/// Decides, if nobody has, and if the decider still has the role that the decision was based on. `outcome` is `approved` or
 /// `declined`.
 pub(super) async fn decide(
     tx: &mut Tx<Write>,

@@ -1,4 +1,4 @@
-//! An authenticator app: the second factor for who has no passkey at hand, and no proof for what takes a fresh one.
+//! An authenticator app: a second factor for people without a passkey at hand. It does not replace a fresh passkey.
 
 mod pages;
 mod picture;

@@ -33,8 +33,9 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), format_datetime);
     let app = app.and_then(|app| Some((format_datetime(app.confirmed_at?), used(app.last_used_at))));
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
-    let anew = || format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
-    let sign_in_url = (app.is_none() && refused).then(anew);
+    let reauthenticate =
+        || format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
+    let sign_in_url = (app.is_none() && refused).then(reauthenticate);
     Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
 }
 
@@ -42,7 +43,7 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
 #[template(path = "authenticator/add.html")]
 struct Add {
     shell: Shell,
-    /// The key, and the same as a picture. Shown once: after a wrong code whoever has the session does not see it again.
+    /// The key, as text and as a QR code. Shown once: after a wrong code it does not appear again.
     key: Option<(TotpSecret, Picture)>,
     form: CodeForm,
 }

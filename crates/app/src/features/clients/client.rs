@@ -31,7 +31,7 @@ pub(crate) struct ApiClient {
     pub(super) secret_version: i32,
     pub(super) last_used_at: Option<DateTime<Utc>>,
     pub(super) created_at: DateTime<Utc>,
-    /// Whoever made it, as long as they are a member.
+    /// The member who created it, as long as they are a member.
     pub(super) created_by: Option<String>,
     pub(super) maker_email: Option<String>,
     pub(super) maker_verified: Option<bool>,
@@ -81,7 +81,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiC
 
 pub(super) type Name = SingleLine<1, 80>;
 
-/// Whom a client acts as.
+/// Who a client acts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ActsAs {
     Oneself,

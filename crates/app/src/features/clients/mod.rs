@@ -1,4 +1,4 @@
-//! Clients of the API: what they are called, whom they act as, what they were given, and their secrets.
+//! API clients: their names, who they act as, their scopes and their secrets.
 
 mod client;
 mod form;

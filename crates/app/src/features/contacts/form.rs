@@ -90,7 +90,7 @@ struct ContactForm {
     phone: Field,
     company: Field,
     notes: Field,
-    /// Its error is that somebody else changed the contact meanwhile.
+    /// Its error says that somebody else has changed the contact.
     version: Field,
     has_errors: bool,
 }

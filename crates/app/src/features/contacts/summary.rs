@@ -9,7 +9,7 @@ use crate::base::{BoxFuture, Workspace};
 /// Contacts of a workspace that are counted: to count all would read each one.
 const MAX_COUNT: i64 = 1000;
 
-/// How many contacts each workspace has, for whoever may list them.
+/// How many contacts each workspace has, for people who may list them.
 pub(super) fn of_workspaces<'a>(
     viewer: Viewer<'a>,
     tx: &'a mut Tx<Read>,

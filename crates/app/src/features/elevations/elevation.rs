@@ -122,8 +122,8 @@ pub(super) struct Asked {
 const ALREADY_REQUESTED_ERROR: Error =
     Error::Conflict("You already have a pending request or temporary access. End it first.", None);
 const ALREADY_DECIDED_ERROR: Error = Error::Conflict(
-    "Somebody else has decided meanwhile, it is too late, they have signed out, or their own role is another one now. \
-     Nothing was changed now.",
+    "Somebody else has already decided, the request has expired, they have signed out, or their own role is another one now. \
+     Nothing was changed.",
     None,
 );
 const ALREADY_ENDED_ERROR: Error = Error::Conflict("This access has already ended. Nothing was changed.", None);

@@ -191,7 +191,7 @@ pub(super) async fn insert(
     Ok(expires_at)
 }
 
-/// Takes it back: whoever was invited does not see it any more.
+/// Cancels it. The invited person does not see it any more.
 pub(super) async fn revoke(
     tx: &mut Tx<Write>,
     invitation: &Invitation,

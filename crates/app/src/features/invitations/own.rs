@@ -10,7 +10,7 @@ use super::MEMBER_JOINED;
 use super::invitation;
 use crate::base::truncate;
 
-/// An invitation, as whoever is invited sees it. Row-level security shows those of the verified address of whoever asks.
+/// An invitation, as the invited person sees it. Row-level security shows only those for the verified address of the caller.
 #[derive(Debug)]
 pub(crate) struct OwnInvitation {
     pub(super) organization: TenantId,

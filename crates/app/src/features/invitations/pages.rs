@@ -184,7 +184,7 @@ pub(super) async fn invite(
     Ok(see_other(&url, &text))
 }
 
-/// Nothing in it is secret: whoever it was not sent to can do nothing with it.
+/// Nothing in it is secret. Other people can do nothing with it.
 fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Mail {
     let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
     let text = format!(
@@ -247,7 +247,7 @@ struct OwnRow {
     organization: String,
     role: &'static str,
     expires: String,
-    /// None where whoever invited them may not any more.
+    /// `None` if the inviter may no longer do so.
     accept_url: Option<String>,
 }
 

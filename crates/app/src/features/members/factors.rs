@@ -97,7 +97,7 @@ pub(super) async fn reset(
     Ok(see_other(&url, &text))
 }
 
-/// Takes the factors of somebody for whom the organization's provider speaks, if they still are what they were.
+/// Removes the factors of a member whose account the organization's provider manages, if their role has not changed.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FactorReset {

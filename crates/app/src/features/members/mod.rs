@@ -27,7 +27,7 @@ authz::actions! {
     RemoveMember: Write on Member;
     /// Sign somebody out of the organization.
     EndMemberSessions: Write on Member;
-    /// Take the passkeys and other factors of somebody for whom the organization's provider speaks.
+    /// Remove the passkeys and other factors of a member whose account the organization's provider manages.
     ResetFactors: Write on Member;
     /// Do that without a second person; asked in addition to `ResetFactors`.
     ResetFactorsAlone: Write on Member;

@@ -294,7 +294,7 @@ pub(super) async fn remove(
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let organization = Organization::of(&ok.member()?.membership);
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
-    // Whoever is removed does not see the organization any more.
+    // A removed member does not see the organization any more.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
     member::remove(&mut tx, (ok.on().user, &ok.on().role), justification.details(json!({})), &doing).await?;
     tx.commit().await?;

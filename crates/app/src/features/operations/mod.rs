@@ -1,4 +1,4 @@
-//! What those who run the application ask it: is it alive, can it work, whom to tell about a hole.
+//! What operators ask: is the process alive, is it ready, and who to tell about a vulnerability.
 
 use authn::Authn;
 use authz::{Public, Routes};

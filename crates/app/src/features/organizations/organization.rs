@@ -10,7 +10,7 @@ use super::ORGANIZATION_CREATED;
 use super::workspace;
 use crate::base::{Account, Organization, truncate};
 
-/// An organization about to be made, by and for whoever asks.
+/// An organization that the caller is about to create.
 #[derive(Debug)]
 pub(crate) struct NewOrganization {
     id: TenantId,

@@ -106,7 +106,7 @@ pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
-            let sign_in_url = format!("/sign-in?anew=yes&return_to={}", LocalPath::or_home(&here).encoded());
+            let sign_in_url = format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(&here).encoded());
             Page(SignInFirst { shell: layout.account(who), sign_in_url }).into_response()
         }
     }

@@ -68,7 +68,7 @@ pub(super) async fn rename(tx: &mut Tx<Write, Account>, passkey: &Passkey, name:
     Ok(())
 }
 
-/// Removes it, and ends the person's other sessions: whoever holds it may have begun one of them.
+/// Removes it, and ends the person's other sessions: somebody who has it may have begun one of them.
 pub(super) async fn remove(
     tx: &mut Tx<Write, Account>,
     passkey: &Passkey,

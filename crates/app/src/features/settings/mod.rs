@@ -1,4 +1,4 @@
-//! Settings of an organization: how its members may come in, and the provider and domains it brings for that.
+//! Settings of an organization: how its members sign in, its identity provider and its domains.
 
 mod domain;
 mod domains;
@@ -16,9 +16,9 @@ use self::rules::Relaxation;
 pub use recheck::DomainCheck;
 
 authz::actions! {
-    /// See how members may come in.
+    /// See how members sign in.
     ViewSettings: Read on Organization;
-    /// Change how members may come in, bring a provider for it, and say which domains are the organization's.
+    /// Change how members sign in, connect an identity provider, and manage domains.
     ChangeSignIn: Write on Organization;
     /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
     RelaxSignOnAlone: Write on Organization;

@@ -223,7 +223,7 @@ pub(super) async fn remove(
     let doing =
         AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
-    authn.end_provider_sessions(&mut tx, "the provider was taken away").await?;
+    authn.end_provider_sessions(&mut tx, "the provider was removed").await?;
     let removed = sqlx::query!("delete from tenant.identity_providers").execute(&mut *tx).await;
     if removed.on_constraint("sso_requires_provider", || PROVIDER_ENFORCED_ERROR)?.rows_affected() == 0 {
         return Err(NO_PROVIDER_ERROR);

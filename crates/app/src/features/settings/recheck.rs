@@ -101,7 +101,7 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
     let outcome = if there == Some(false) {
         note_missing(&mut tx, authn, domain, now).await?
     } else {
-        // Only what was looked up: it may have been taken away meanwhile, and be another row now.
+        // Only what was looked up: the domain may have been removed, and be another row now.
         sqlx::query!(
             "update tenant.domains set next_check_at = $3, missing_since = case when $4 then null else missing_since end
               where id = $1 and token = $2 and verified_at is not null",
@@ -202,7 +202,7 @@ fn warning(authn: &Authn, domain: &VerifiedDomain, until: DateTime<Utc>) -> Mail
 fn withdrawal(authn: &Authn, domain: &VerifiedDomain, last: bool) -> Mail {
     let more = if last {
         " It was the last one: your provider signs nobody in until you prove a domain, and the sessions that began with it have \
-          ended. Owners come in with a passkey."
+          ended. Owners can sign in with a passkey."
     } else {
         ""
     };

@@ -10,7 +10,7 @@ use crate::base::{
     AnnouncementContext, BoxFuture, Execution, Justification, PendingAction, STATE_CHANGED_ERROR, StoredAction,
 };
 
-/// How members of an organization may come in.
+/// How members of an organization may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     /// With a link by mail.
@@ -110,7 +110,7 @@ pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
         Unaccepted::Elsewhere => "elsewhere",
         Unaccepted::SignOn => "sign_on",
     };
-    // There is one reason for clients: whether their member could still come in, nobody has asked.
+    // There is one reason for clients, because nobody has checked whether their member could still sign in.
     let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
                             members. Use a service account.";
     Ok(Contribution::default().flag("unaccepted").refused_because(RefusedBecause { reason, text_for_clients }))

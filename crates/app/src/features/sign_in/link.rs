@@ -41,7 +41,7 @@ pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Whom {
+pub(super) struct LinkForm {
     email: String,
     #[serde(default)]
     return_to: String,
@@ -55,7 +55,7 @@ pub(super) async fn send(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Whom { email: given, return_to, challenge, solution }): Form<Whom>,
+    Form(LinkForm { email: given, return_to, challenge, solution }): Form<LinkForm>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
     let solution = ProofOfWorkSolution { challenge, solution };

@@ -29,7 +29,7 @@ pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RateLimitKey {
+pub(super) struct OrganizationForm {
     email: String,
     #[serde(default)]
     return_to: String,
@@ -44,7 +44,7 @@ pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(RateLimitKey { email: given, return_to, challenge, solution }): Form<RateLimitKey>,
+    Form(OrganizationForm { email: given, return_to, challenge, solution }): Form<OrganizationForm>,
 ) -> Result<Response> {
     let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
     if let Some(email) = errors.parse::<Email>("email", &given) {

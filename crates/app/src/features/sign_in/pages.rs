@@ -21,13 +21,13 @@ struct Choose {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
-    anew: bool,
+    reauthenticate: bool,
     problem: &'static str,
     /// A form of theirs waits for them to sign in.
     kept: bool,
     /// What they read who are signed in, in a way that an organization does not take.
     unaccepted: &'static str,
-    /// Whether every way to come in is offered, or only those that can be another one.
+    /// Whether to offer every way to sign in, or only the alternatives to the current one.
     all_ways: bool,
     /// Where the provider of that organization is.
     provider_url: Option<String>,
@@ -42,7 +42,7 @@ impl Choose {
             shell: context.shell(),
             return_to: return_to.to_string(),
             providers: authn.providers(),
-            anew: false,
+            reauthenticate: false,
             problem,
             kept: resume::is_next(return_to),
             unaccepted: "",
@@ -55,7 +55,7 @@ impl Choose {
     }
 }
 
-/// An address that somebody comes in with.
+/// The email address of a person who signs in.
 pub(super) struct EmailForm {
     pub(super) email: Field,
 }
@@ -91,7 +91,7 @@ pub(super) struct Reason {
     #[serde(default)]
     return_to: String,
     #[serde(default)]
-    anew: String,
+    reauthenticate: String,
     /// Why the organization does not take the session they have: `signed_out`, `link`, `elsewhere` or `sign_on`.
     #[serde(default)]
     unaccepted: String,
@@ -103,10 +103,10 @@ pub(super) async fn choose(
     public: Public,
     who: Option<SignedIn>,
     State(authn): State<Authn>,
-    Query(Reason { return_to, anew, unaccepted, organization }): Query<Reason>,
+    Query(Reason { return_to, reauthenticate, unaccepted, organization }): Query<Reason>,
 ) -> Response {
     // Another tab was faster: on to the page they wanted.
-    if who.is_some() && anew.is_empty() && unaccepted.is_empty() {
+    if who.is_some() && reauthenticate.is_empty() && unaccepted.is_empty() {
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
@@ -123,12 +123,12 @@ pub(super) async fn choose(
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let provider_url =
         organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { anew: anew == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
+    Page(Choose { reauthenticate: reauthenticate == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Work {
+pub(super) struct ProofOfWorkForm {
     #[serde(default)]
     challenge: String,
     #[serde(default)]
@@ -138,7 +138,7 @@ pub(super) struct Work {
 pub(super) async fn passkey_options(
     public: Public,
     State(authn): State<Authn>,
-    Form(Work { challenge, solution }): Form<Work>,
+    Form(ProofOfWorkForm { challenge, solution }): Form<ProofOfWorkForm>,
 ) -> Result<Challenge> {
     authn.start_passkey_sign_in(&ProofOfWorkSolution { challenge, solution }, &public.context).await
 }
@@ -176,7 +176,7 @@ pub(super) struct Start {
     #[serde(default)]
     return_to: String,
     #[serde(default)]
-    anew: String,
+    reauthenticate: String,
     /// They have read whose provider it is (`yes`).
     #[serde(default)]
     confirmed: String,
@@ -209,7 +209,7 @@ struct ConfirmProvider {
     notice: ProviderNotice,
     action_url: String,
     return_to: String,
-    anew: bool,
+    reauthenticate: bool,
 }
 
 /// On to a provider. To one that an organization brings only after they have read whose it is.
@@ -217,7 +217,7 @@ pub(super) async fn move_on(
     authn: &Authn,
     public: &Public,
     provider: &ProviderKey,
-    Start { return_to, anew, confirmed, challenge, solution }: &Start,
+    Start { return_to, reauthenticate, confirmed, challenge, solution }: &Start,
     headers: &HeaderMap,
 ) -> Result<Response> {
     let (to, context) = (LocalPath::or_home(return_to), &public.context);
@@ -229,14 +229,14 @@ pub(super) async fn move_on(
             notice,
             action_url: format!("/sign-in/{provider}"),
             return_to: to.to_string(),
-            anew: anew == "yes",
+            reauthenticate: reauthenticate == "yes",
         })
         .into_response());
     }
     let solution = ProofOfWorkSolution { challenge: challenge.clone(), solution: solution.clone() };
-    let started = authn.start_sign_in(provider, &to, anew == "yes", &solution, headers, context).await;
+    let started = authn.start_sign_in(provider, &to, reauthenticate == "yes", &solution, headers, context).await;
     let started = started.map_err(|error| {
-        let fields = [("return_to", &**return_to), ("anew", &**anew), ("confirmed", &**confirmed)];
+        let fields = [("return_to", &**return_to), ("reauthenticate", &**reauthenticate), ("confirmed", &**confirmed)];
         error.with_proof_of_work_page(context, &format!("/sign-in/{provider}"), &fields)
     })?;
     let started = match started {
@@ -275,7 +275,7 @@ pub(super) async fn callback(
         }
         Err(SignInFailure::NotUnderWay) => {
             let wanted = authn.return_to_of(&query, &headers).await?;
-            // They have come in already, by this answer or in another tab.
+            // They are signed in already, by this response or in another tab.
             if who.is_some() {
                 return Ok(Redirect::to(wanted.as_str()).into_response());
             }
@@ -291,7 +291,7 @@ pub(super) async fn back_channel_logout(notice: LogoutToken) -> Result<StatusCod
     Ok(StatusCode::OK)
 }
 
-/// Whoever has no session any more is signed out: it ended in another tab, or the button was pressed twice.
+/// Without a session they are signed out already: it ended in another tab, or the button was pressed twice.
 pub(super) async fn sign_out(
     public: Public,
     who: Option<SignedIn>,
