@@ -28,13 +28,13 @@ pub use features::DomainCheck;
 ///
 /// # Errors
 ///
-/// Something that a feature registered does not fit the rest.
+/// Something that a feature registered does not fit.
 pub fn registry() -> Result<Registry, RegistryError> {
     let features: Vec<_> = features::all().into_iter().map(Feature::into_parts).collect();
     Registry::new(base::policies_of_all(), &features)
 }
 
-/// How long everything is kept that is not kept for ever.
+/// The retention of all rows that are not kept forever.
 #[must_use]
 pub fn retention_rules(registry: &Registry) -> Vec<RetentionRule> {
     let crates = [audit::RETENTION, jobs::RETENTION, authn::RETENTION, tokens::RETENTION];

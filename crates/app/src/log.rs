@@ -1,4 +1,4 @@
-//! Log lines of bounded length, whatever a request or a library puts into them.
+//! Log lines with a maximum length, whatever a request or a library logs.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Longest line, in bytes.
 const LINE: usize = 8 * 1024;
 
-/// Writes lines of JSON, and shortens the texts in those that are too long. `tracing_subscriber` writes each line at once.
+/// Writes lines of JSON and shortens the texts in lines that are too long. `tracing_subscriber` writes each line at once.
 #[derive(Debug)]
 pub struct Bounded<W>(pub W);
 
@@ -35,7 +35,7 @@ fn shortened(line: &[u8]) -> Vec<u8> {
             return text.into_bytes();
         }
     }
-    // Not its texts make it long, but how many there are.
+    // The line is long because of the number of texts, not their length.
     let kept = ["timestamp", "level", "target", "message"].map(|name| (name.to_owned(), value[name].clone()));
     let mut value = Value::Object(kept.into_iter().collect());
     value["left_out"] = json!(format!("a line of {bytes} bytes"));

@@ -1,5 +1,5 @@
-//! `holdfast serve` runs the application, `holdfast migrate` brings the schema of a database up to date, and the other commands
-//! are an operator's.
+//! `holdfast serve` runs the application, `holdfast migrate` updates the schema of a database, and the other commands are for
+//! operators.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The URL of the database's owner. It holds a password, and arguments stand in the list of processes.
+/// The URL of the database owner. It contains a password, and command-line arguments are visible in the process list.
 fn owner_url() -> Result<SecretString, Failure> {
     Ok(std::io::read_to_string(std::io::stdin())?.trim().into())
 }
@@ -117,7 +117,7 @@ async fn run() -> Result<(), Failure> {
     let db = Db::connect(&config.database, production).await?;
     let url = &config.http.public_url;
     let authn = Authn::new(config.authn, url, app::ADDRESSES, production, keys.clone(), db.clone(), Clock::system())?;
-    // Beside the start: a provider that is down must not keep anything from starting.
+    // In the background: a provider that is down must not stop the application from starting.
     let providers = authn.clone();
     tokio::spawn(async move { providers.check_providers().await });
     let registry = app::registry()?;

@@ -138,6 +138,17 @@ struct LoginFlow {
     reauthenticate: bool,
 }
 
+/// A login flow that is about to start.
+struct NewLoginFlow<'a> {
+    key: &'a ProviderKey,
+    issuer: &'a str,
+    state: &'a Token,
+    nonce: &'a Token,
+    verifier: &'a Token,
+    return_to: &'a LocalPath,
+    reauthenticate: bool,
+}
+
 impl Authn {
     /// The providers that people can choose.
     #[must_use]
@@ -166,7 +177,6 @@ impl Authn {
     ) -> Result<Result<AuthorizationRedirect, SignInFailure>, Error> {
         self.check_sign_in(key, solution, context).await?;
         let provider = self.provider(key).await?;
-        let now = self.0.clock.now();
         let (state, nonce, verifier) = (Token::new()?, Token::new()?, Token::new()?);
         let challenge = base64url(&verifier.hash());
         let request = AuthorizationRequest {
@@ -187,6 +197,22 @@ impl Authn {
                 return Ok(Err(error.into()));
             }
         };
+        let flow = NewLoginFlow {
+            key,
+            issuer: &provider.config.issuer,
+            state: &state,
+            nonce: &nonce,
+            verifier: &verifier,
+            return_to,
+            reauthenticate,
+        };
+        let handle = self.store_login_flow(flow, headers).await?;
+        Ok(Ok(AuthorizationRedirect { url: url.into(), handle: handle.reveal().to_owned() }))
+    }
+
+    /// Stores a login flow for this browser, and drops its oldest one if it has too many. Returns the handle for the cookie.
+    async fn store_login_flow(&self, flow: NewLoginFlow<'_>, headers: &HeaderMap) -> Result<Token, Error> {
+        let now = self.0.clock.now();
         // One handle for all tabs of a browser, and one state for each flow.
         let handle = Token::of_browser(headers, LOGIN)?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
@@ -209,21 +235,21 @@ impl Authn {
                 replaces, reauthenticate)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &handle.hash()[..],
-            &state.hash()[..],
-            &**key,
-            provider.config.issuer,
-            nonce.reveal(),
-            verifier.reveal(),
-            return_to.as_str(),
+            &flow.state.hash()[..],
+            &**flow.key,
+            flow.issuer,
+            flow.nonce.reveal(),
+            flow.verifier.reveal(),
+            flow.return_to.as_str(),
             now,
             now + LIFETIME,
             here,
-            reauthenticate,
+            flow.reauthenticate,
         )
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Ok(AuthorizationRedirect { url: url.into(), handle: handle.reveal().to_owned() }))
+        Ok(handle)
     }
 
     /// Finishes a login flow with the response of the provider. It takes the flow (once), checks the response, exchanges the

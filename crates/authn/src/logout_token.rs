@@ -175,6 +175,52 @@ impl Provider {
     }
 }
 
+impl VerifiedClaims {
+    /// Stores the token. `false` if it was used before.
+    async fn register(&self, tx: &mut Tx<Write, IdentityPlane>) -> Result<bool, Error> {
+        let registered = sqlx::query!(
+            "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+            self.issuer,
+            self.jti,
+            &*self.provider,
+            self.subject,
+            self.sid,
+            self.issued_at,
+            self.expires_at,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(registered.rows_affected() == 1)
+    }
+
+    /// Forgets that the organization's provider has authenticated the person.
+    async fn withdraw_authentication(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        organization: Option<TenantId>,
+    ) -> Result<(), Error> {
+        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if the
+        // session has already ended here.
+        sqlx::query!(
+            "delete from identity.sso_authentications v
+              where v.sso_tenant_id = $1 and v.issuer = $2
+                and (v.subject = $3
+                     or v.subject in (select s.subject from identity.sessions s
+                                       where s.issuer = $2 and s.provider = $4 and s.upstream_sid = $5
+                                         and ($3::text is null or s.subject = $3)))",
+            organization.map(TenantId::uuid) as Option<Uuid>,
+            self.issuer,
+            self.subject,
+            &*self.provider,
+            self.sid,
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+}
+
 impl LogoutToken {
     /// Ends the sessions that the token names. `sid` names one session. `sub` names all sessions of a person, including those
     /// that began with a passkey alone. With both, sessions of the person without a `sid` end too. An organization's own
@@ -196,21 +242,7 @@ impl LogoutToken {
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", &*token.provider)
             .execute(&mut *tx)
             .await?;
-        let first = sqlx::query!(
-            "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-            token.issuer,
-            token.jti,
-            &*token.provider,
-            token.subject,
-            token.sid,
-            token.issued_at,
-            token.expires_at,
-        )
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        if first == 0 {
+        if !token.register(&mut tx).await? {
             return Err(Error::Malformed("This logout token was used before."));
         }
         let ended = sqlx::query!(
@@ -231,23 +263,7 @@ impl LogoutToken {
         )
         .fetch_all(&mut *tx)
         .await?;
-        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if the
-        // session has already ended here.
-        sqlx::query!(
-            "delete from identity.sso_authentications v
-              where v.sso_tenant_id = $1 and v.issuer = $2
-                and (v.subject = $3
-                     or v.subject in (select s.subject from identity.sessions s
-                                       where s.issuer = $2 and s.provider = $4 and s.upstream_sid = $5
-                                         and ($3::text is null or s.subject = $3)))",
-            provider.organization.map(TenantId::uuid) as Option<Uuid>,
-            token.issuer,
-            token.subject,
-            &*token.provider,
-            token.sid,
-        )
-        .execute(&mut *tx)
-        .await?;
+        token.withdraw_authentication(&mut tx, provider.organization).await?;
         let events: Vec<_> = ended
             .into_iter()
             .map(|session| {

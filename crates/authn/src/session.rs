@@ -204,46 +204,13 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         if risk::has_moved(session, client) {
-            let (seen_device, seen_network) = risk::seen(session);
-            // Of parallel requests from the same new place, the first one counts it.
-            sqlx::query!(
-                "update identity.sessions
-                    set location_changes = case when location_changed_at > $6 then location_changes else 0 end + 1,
-                        location_returns = case when location_changed_at > $6 then location_returns else 0 end
-                                  + case when location_changed_at > $6 and previous_device = $4 and previous_network = $5 then 1 else 0 end,
-                        previous_device = last_device, previous_network = last_network,
-                        last_device = $4, last_network = $5, location_changed_at = $7
-                  where id = $1 and last_device = $2 and last_network = $3",
-                session.session,
-                seen_device,
-                seen_network,
-                client.device,
-                client.network,
-                now - risk::CHANGE_WINDOW,
-                now,
-            )
-            .execute(&mut *tx)
-            .await?;
+            record_move(&mut tx, session, client, now).await?;
         }
-        let mut replaced = None;
-        if self.is_old(session, now) && !session.by_previous {
-            let token = Token::new()?;
-            let grace = now + Duration::seconds(self.0.session.grace_seconds.into());
-            let won = sqlx::query!(
-                "update identity.sessions
-                    set token_hash = $3, previous_hash = token_hash, previous_until = $4, rotated_at = $5
-                  where id = $1 and token_hash = $2",
-                session.session,
-                &given[..],
-                &token.hash()[..],
-                grace,
-                now,
-            )
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-            replaced = (won == 1).then_some(token);
-        }
+        let replaced = if self.is_old(session, now) && !session.by_previous {
+            self.replace_token(&mut tx, session, &given, now).await?
+        } else {
+            None
+        };
         tx.commit().await?;
         if let Some(token) = replaced {
             let renewed = parts
@@ -253,6 +220,32 @@ impl Authn {
             *renewed.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.reveal().to_owned());
         }
         Ok(())
+    }
+
+    /// Replaces the token of a session, if it is still the given one. Parallel requests with the same token replace it once.
+    async fn replace_token(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        session: &SessionFacts,
+        given: &[u8; 32],
+        now: DateTime<Utc>,
+    ) -> Result<Option<Token>, Error> {
+        let token = Token::new()?;
+        let grace = now + Duration::seconds(self.0.session.grace_seconds.into());
+        let won = sqlx::query!(
+            "update identity.sessions
+                    set token_hash = $3, previous_hash = token_hash, previous_until = $4, rotated_at = $5
+                  where id = $1 and token_hash = $2",
+            session.session,
+            &given[..],
+            &token.hash()[..],
+            grace,
+            now,
+        )
+        .execute(&mut **tx)
+        .await?
+        .rows_affected();
+        Ok((won == 1).then_some(token))
     }
 
     /// Creates a session in the caller's transaction, always with a new id and a new token. A token that an attacker planted
@@ -394,6 +387,36 @@ impl Authentication<'static> {
     pub(crate) fn by_link(now: DateTime<Utc>) -> Self {
         Self { provider: None, organization: None, auth_time: now, methods: vec!["mail".to_owned()], passkey: None }
     }
+}
+
+/// Records that a session is used from another device or network than before.
+async fn record_move(
+    tx: &mut Tx<Write, IdentityPlane>,
+    session: &SessionFacts,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (seen_device, seen_network) = risk::seen(session);
+    // Of parallel requests from the same new place, the first one counts it.
+    sqlx::query!(
+                "update identity.sessions
+                    set location_changes = case when location_changed_at > $6 then location_changes else 0 end + 1,
+                        location_returns = case when location_changed_at > $6 then location_returns else 0 end
+                                  + case when location_changed_at > $6 and previous_device = $4 and previous_network = $5 then 1 else 0 end,
+                        previous_device = last_device, previous_network = last_network,
+                        last_device = $4, last_network = $5, location_changed_at = $7
+                  where id = $1 and last_device = $2 and last_network = $3",
+                session.session,
+                seen_device,
+                seen_network,
+                client.device,
+                client.network,
+                now - risk::CHANGE_WINDOW,
+                now,
+            )
+            .execute(&mut **tx)
+            .await?;
+    Ok(())
 }
 
 /// Locks the session until `tx` ends, if it is still live. A request that ends the session then waits, and finds what `tx`

@@ -18,7 +18,7 @@ impl Authn {
         identity: &ProviderIdentity,
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
-        let (now, key) = (self.0.clock.now(), identity.name.as_deref().map(name_key));
+        let key = identity.name.as_deref().map(name_key);
         // If one person signs in twice for the first time, the second request waits here and finds the row of the first one.
         sqlx::query!(
             "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
@@ -63,6 +63,17 @@ impl Authn {
             }
             return Ok((user.id, user.locked));
         }
+        Ok((self.create_user(tx, organization, identity, context).await?, false))
+    }
+
+    async fn create_user(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        organization: Option<TenantId>,
+        identity: &ProviderIdentity,
+        context: &Context,
+    ) -> Result<Uuid, Error> {
+        let key = identity.name.as_deref().map(name_key);
         let id = Uuid::now_v7();
         sqlx::query!(
             "with new as (
@@ -73,7 +84,7 @@ impl Authn {
             identity.name.as_deref().unwrap_or("Unnamed"),
             identity.email.as_deref().unwrap_or_default(),
             identity.email_verified,
-            now,
+            self.0.clock.now(),
             identity.issuer,
             identity.subject,
             organization.map(TenantId::uuid) as Option<Uuid>,
@@ -84,6 +95,6 @@ impl Authn {
         let details = json!({ "issuer": identity.issuer });
         let event = Event { kind: "account.created", target: format!("User::{id}"), details };
         event.record(tx, &actor(context, Some(id), None)).await?;
-        Ok((id, false))
+        Ok(id)
     }
 }

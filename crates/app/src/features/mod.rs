@@ -1,4 +1,4 @@
-//! One folder per feature, and this list. What a feature brings, it registers itself (`feature()`).
+//! One folder per feature, and the list of features. A feature registers everything it brings (`feature()`).
 
 mod account;
 mod activity;
@@ -27,7 +27,7 @@ use crate::base::Feature;
 
 pub use settings::DomainCheck;
 
-/// Every feature. The entries of the navigation are in this order.
+/// Every feature, in the order of the navigation.
 pub(crate) fn all() -> Vec<Feature> {
     vec![
         operations::feature(),

@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::{Failure, Reason, operator};
 
-/// A person, held until the transaction ends.
+/// A person, locked until the transaction ends.
 struct Person {
     id: UserId,
     locked_at: Option<DateTime<Utc>>,
 }
 
-/// The one person of this id, or with this address. Addresses are no keys: where several have it, the id has to be said.
+/// The only person with this id or email address. Several people can have the same address. Then the id is required.
 async fn find(tx: &mut Tx<Write, Operator>, who: &str) -> Result<Person, Failure> {
     let found = sqlx::query_as!(
         Person,
@@ -85,7 +85,7 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
     let details = json!({ "sessions": sessions, "invitations": invitations });
     record(&mut tx, change, person.id, details, reason).await?;
     tx.commit().await?;
-    // Requests that began before the lock may have ended after it.
+    // Requests that began before the lock may have finished after it.
     let mut tx = db.begin_operator::<Write>().await?;
     let (sessions, invitations) = end_open(&mut tx, person.id, now).await?;
     if sessions + invitations > 0 {

@@ -6,11 +6,15 @@ use uuid::Uuid;
 
 use super::Failure;
 
-/// Most events at once.
+/// Most events of one call.
 const PAGE_SIZE: i64 = 100;
 
-/// Writes the events that belong to no organization, each as a line of JSON, the newest first: what a person of this id did or
-/// what was done to them, or everybody. `before` is the id of the last one that was seen.
+/// Writes events that belong to no organization as lines of JSON, the newest first: those by or about one person, or all.
+/// `before` is the id of the last event of the previous call.
+///
+/// # Errors
+///
+/// The database fails, or `out` cannot be written.
 pub async fn events(db: &Db, user: Option<Uuid>, before: Option<Uuid>, out: &mut impl Write) -> Result<(), Failure> {
     let mut tx = db.begin_operator::<Read>().await?;
     let rows = sqlx::query!(

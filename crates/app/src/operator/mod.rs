@@ -1,8 +1,7 @@
-//! What an operator does for the people of an installation, from the command line and with the login that owns the database:
-//! lock an account and unlock it, take the factors of somebody who is locked out, read the events that belong to no
-//! organization, and re-encrypt secrets under a new key.
+//! Operator commands, with the login that owns the database: lock and unlock an account, remove the factors of a person who
+//! is locked out, read events that belong to no organization, and re-encrypt secrets.
 //!
-//! Whatever changes somebody's account takes a reason, is an event in its transaction, and is told to them by mail.
+//! A change to an account needs a reason, records an event in its transaction, and notifies the person by email.
 
 mod accounts;
 mod events;
@@ -16,13 +15,13 @@ pub use accounts::{lock, reset_factors, unlock};
 pub use events::events;
 pub use re_encrypt::re_encrypt;
 
-/// Why a command could not do what it should.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// A sentence for the operator.
     #[error("{0}")]
     Refused(String),
-    /// The database did not do it.
+    /// The database refused it.
     #[error(transparent)]
     Database(#[from] tenancy::Error),
     /// A statement failed.
@@ -31,7 +30,7 @@ pub enum Failure {
     /// The system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The answer could not be written.
+    /// The output could not be written.
     #[error(transparent)]
     Output(#[from] std::io::Error),
 }
@@ -41,13 +40,17 @@ pub enum Failure {
 pub struct Reason(MultiLine<3, 500>);
 
 impl Reason {
-    /// At least three characters and at most 500.
+    /// Parses a reason of 3 to 500 characters.
+    ///
+    /// # Errors
+    ///
+    /// The text is too short, too long, or has characters that are not allowed.
     pub fn read(text: &str) -> Result<Self, Failure> {
         MultiLine::try_from(text).map(Self).map_err(|error| Failure::Refused(format!("--reason: {error}")))
     }
 }
 
-/// Nobody the application knows: the event says that an operator did it.
+/// Not a user of the application: the event says that an operator did it.
 fn operator() -> Actor {
     Actor {
         user: None,

@@ -101,7 +101,6 @@ impl Authn {
         context: &Context,
     ) -> Result<Result<PasskeyProof, (PasskeyFailure, String)>, Error> {
         let refused = |reason: &str| Ok(Err((PasskeyFailure::Refused, reason.to_owned())));
-        let now = self.0.clock.now();
         let answer: PublicKeyCredential = read(answer)?;
         let Some(state) = self.take::<_, DiscoverableAuthentication>(tx, purpose, headers).await? else {
             return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and purpose".to_owned())));
@@ -141,16 +140,7 @@ impl Authn {
             Err(error) => return refused(&error.to_string()),
         };
         passkey.update_credential(&result);
-        // A passkey that responds to a challenge without names is discoverable, whatever its browser said.
-        sqlx::query!(
-            "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
-            stored.id,
-            serde_json::to_value(&passkey)?,
-            now,
-            matches!(purpose, Purpose::SignIn),
-        )
-        .execute(&mut **tx)
-        .await?;
+        self.record_use(tx, purpose, stored.id, &passkey).await?;
         // Somebody who guesses codes must not lock out an owner with a passkey.
         let bond = purpose.owner().map_or(stored.sign_on, |owner| owner.sign_on);
         forget_failures(tx, stored.user_id.into(), bond).await?;
@@ -160,6 +150,27 @@ impl Authn {
             locked: stored.locked,
             sign_on: stored.sign_on,
         }))
+    }
+
+    /// Stores the new counter and the time of use.
+    async fn record_use(
+        &self,
+        tx: &mut Tx<Write, IdentityPlane>,
+        purpose: Purpose,
+        id: Uuid,
+        passkey: &Passkey,
+    ) -> Result<(), Error> {
+        // A passkey that responds to a challenge without names is discoverable, whatever its browser said.
+        sqlx::query!(
+            "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
+            id,
+            serde_json::to_value(passkey)?,
+            self.0.clock.now(),
+            matches!(purpose, Purpose::SignIn),
+        )
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
     }
 
     /// Two devices have the key, and one of them is not its owner's. The passkey is disabled, and so are the passkeys that

@@ -11,12 +11,12 @@ use crate::base::{
     AnnouncementContext, BoxFuture, Justification, Organization, Role, SignedOut, truncate, with_reason,
 };
 
-/// Roles that one person may ask for, in all their organizations: every time the owners get a mail.
+/// Requests of one person, in all their organizations. Owners and admins get an email for each.
 pub(super) const ELEVATION_LIMIT: RateLimit = RateLimit { name: "elevation", burst: 5, period: Duration::minutes(10) };
-/// How long somebody can approve.
+/// How long a request can be approved.
 const REQUEST_LIFETIME: Duration = Duration::hours(24);
 
-/// A role that somebody asks for, acts in, or has asked for or acted in.
+/// A request for temporary access to a role, and the access itself once it is approved.
 #[derive(Debug)]
 pub(crate) struct Elevation {
     pub(super) organization: TenantId,
@@ -36,22 +36,22 @@ pub(crate) struct Elevation {
     pub(super) approver_verified: Option<bool>,
     approved_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
-    /// The session that asked is over, and with it what it asked for.
+    /// The session that requested it has ended, and the access with it.
     signed_out: bool,
 }
 
-/// What has come of it.
+/// The state of an elevation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nobody has decided. Until when somebody can.
+    /// Pending, until this time.
     Open(DateTime<Utc>),
-    /// They act in it, until then.
+    /// Active, until this time.
     Lasts(DateTime<Utc>),
     Declined,
     Ended,
     /// Nobody approved it in time.
     Lapsed,
-    /// The session that asked has ended.
+    /// The session that requested it has ended.
     SignedOut,
 }
 
@@ -94,7 +94,7 @@ impl Resource for Elevation {
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
 
-/// Those that are open first, then the newest, and whether there are more; or one.
+/// Open ones first, then the newest, and whether there are more. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Elevation>, bool)> {
     let found = sqlx::query_as!(
         Elevation,
@@ -113,7 +113,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Ele
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// What somebody asks for.
+/// A requested role and duration.
 pub(super) struct Asked {
     pub(super) role: Role,
     pub(super) minutes: i32,
@@ -128,12 +128,12 @@ const ALREADY_DECIDED_ERROR: Error = Error::Conflict(
 );
 const ALREADY_ENDED_ERROR: Error = Error::Conflict("This access has already ended. Nothing was changed.", None);
 
-/// Until when what is asked for now can be approved.
+/// When a request made now expires.
 pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
     now + REQUEST_LIFETIME
 }
 
-/// Asks for a role, beside the one that the membership has now.
+/// Requests a role in addition to the member's current one.
 pub(super) async fn ask(
     tx: &mut Tx<Write>,
     asked: &Asked,
@@ -180,7 +180,7 @@ pub(super) async fn ask(
     ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
 }
 
-/// Lets them act in it from now on, if they still have the role they had when they asked.
+/// Approves a request, if the requester still has the role they had when they made it.
 pub(super) async fn approve(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
@@ -204,7 +204,7 @@ pub(super) async fn approve(
     announcement.record(tx, target, elevation.details(), &doing.who.actor()).await
 }
 
-/// Declines it, or ends it where it was approved. Returns whether it was; [`record_end`] comes next.
+/// Declines or ends it. Returns whether it was approved. Call [`record_end`] next.
 pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId, now: DateTime<Utc>) -> Result<bool> {
     let lasted = sqlx::query_scalar!(
         r#"update tenant.elevations set ended_by = $2, ended_at = $3
@@ -217,7 +217,7 @@ pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId
     lasted.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
 }
 
-/// Ends what a member who is signed out has asked for or acts in: it was for one of those sessions.
+/// Ends the requests and active elevations of a member who is signed out.
 pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'_, Result<()>> {
     Box::pin(async move {
         let SignedOut { member, by, at } = signed_out;
@@ -233,7 +233,7 @@ pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> 
     })
 }
 
-/// Records that it was ended, or declined. Nobody's role or membership has changed, so it may come after.
+/// Records that it was ended or declined. No role or membership has changed, so it may come after the change.
 pub(super) async fn record_end(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
@@ -245,7 +245,7 @@ pub(super) async fn record_end(
     announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
 }
 
-/// The role that they act in for a while, and that they do.
+/// The role of an active elevation, as a contribution to the context.
 #[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
 pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
     let elevation = access.membership.as_ref().and_then(|membership| membership.elevation.as_ref());

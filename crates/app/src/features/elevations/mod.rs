@@ -1,4 +1,4 @@
-//! Acting in another role for a while: somebody asks, and somebody else approves.
+//! Temporary access: a member requests another role, and somebody else approves it.
 
 mod elevation;
 mod pages;
@@ -10,19 +10,19 @@ use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLin
 use elevation::Elevation;
 
 authz::actions! {
-    /// See who has asked, and what came of it.
+    /// See the requests, and their outcome.
     ListElevations: Read on Organization;
-    /// Request access for a while.
+    /// Request access for a limited time.
     AskForElevation: Write on Organization;
-    /// See what somebody asks for.
+    /// See a request.
     ViewElevation: Read on Elevation;
-    /// Let somebody act in the role they ask for.
+    /// Approve a request.
     ApproveElevation: Write on Elevation;
-    /// Decline what is asked for, or end what was approved.
+    /// Decline a request, or end approved access.
     EndElevation: Write on Elevation;
 }
 
-/// How long they are kept after they have ended.
+/// How long they are kept after their end.
 const RETENTION: &[tenancy::RetentionRule] =
     &[tenancy::retention_rule!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Retention::Records)];
 

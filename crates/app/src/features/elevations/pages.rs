@@ -38,11 +38,11 @@ struct ListRow {
     tone: &'static str,
     until: String,
     approve_url: Option<String>,
-    /// Where it is ended, and what that is called.
+    /// Address and label of the button that ends it.
     end: Option<(String, &'static str)>,
 }
 
-/// The role that they act in for a while, above every page of the organization.
+/// The banner above every page of the organization while access is active.
 pub(super) fn banner(viewer: Viewer<'_>, location: &Location) -> Option<Banner> {
     let elevation = viewer.member()?.membership.elevation.as_ref()?;
     let (role, until) = (Role::label_of(&elevation.role), elevation.ends_at.format("%H:%M UTC"));
@@ -232,7 +232,7 @@ pub(super) async fn ask(
         asked.minutes,
         format_datetime(elevation::expiry(authn.clock().now()))
     );
-    // The member, so that somebody hears of it in whose name another one asks.
+    // The member is notified too, in case somebody requests access in their name.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
     let doing = AnnouncementContext { authn: &authn, who, organization, did: &did, page: &page, member };
     elevation::ask(&mut tx, &asked, &membership, &justification, &doing).await?;

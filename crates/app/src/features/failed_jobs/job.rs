@@ -10,7 +10,7 @@ use web::{Error, Result};
 use super::JOB_RETRIED;
 use crate::base::{Organization, truncate};
 
-/// Jobs that one person may have tried again: each may send a mail.
+/// Retries of one person. Each one may send an email.
 pub(super) const RETRY_LIMIT: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
@@ -18,7 +18,7 @@ const ALREADY_RETRIED_ERROR: Error = Error::Conflict("This job is already being 
 const JOB_EXPIRED_ERROR: Error =
     Error::Conflict("This job has expired and can't be tried again. Nothing was done.", None);
 
-/// A job that was given up.
+/// A job that failed permanently.
 #[derive(Debug)]
 pub(crate) struct FailedJob {
     pub(super) organization: TenantId,
@@ -28,7 +28,7 @@ pub(crate) struct FailedJob {
     pub(super) tries: i32,
     pub(super) failed_at: DateTime<Utc>,
     pub(super) failure: String,
-    /// It was only good for a while, and that is over.
+    /// It was only valid for a while, and has expired.
     pub(super) expired: bool,
 }
 
@@ -46,7 +46,7 @@ impl Resource for FailedJob {
     }
 }
 
-/// The newest first, and whether there are more; or one.
+/// The newest first, and whether there are more. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<FailedJob>, bool)> {
     let found = sqlx::query_as!(
         FailedJob,
@@ -62,7 +62,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
 /// Queues it again. Its count of attempts continues, which fences off a worker that believes it still has the job.
 ///
 /// # Errors
-/// [`Error::Conflict`] where it has expired, or somebody has done so already.
+/// [`Error::Conflict`] if it has expired or is already being retried.
 pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
     if job.expired {
         return Err(JOB_EXPIRED_ERROR);

@@ -1,4 +1,4 @@
-//! An organization's jobs that failed for good, such as mails that no server accepted, and trying one again.
+//! An organization's jobs that failed permanently, such as emails that no server accepted, and retrying them.
 
 mod job;
 mod pages;
@@ -10,7 +10,7 @@ use crate::base::{EventKind, Feature, Organization, PageLink, policies};
 use job::FailedJob;
 
 authz::actions! {
-    /// See the jobs that failed for good.
+    /// See the failed jobs.
     ListFailedJobs: Read on Organization;
     /// See one of them.
     ViewFailedJob: Read on FailedJob;

@@ -1,4 +1,4 @@
-//! The front page: for strangers what this is, for people who are signed in their organizations.
+//! The front page: a landing page for visitors, and the organizations of signed-in people.
 
 use askama::Template;
 use authn::SignedIn;

@@ -11,12 +11,12 @@ use super::PRIVILEGED_INVITATION;
 use super::{INVITATION_MADE, INVITATION_REVOKED};
 use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, truncate};
 
-/// Invitations that one person may make, in all their organizations (with a bond, in that one): a team at once, and then
-/// one every two minutes, so that nobody sends unwanted mail in our name.
+/// Invitations of one person, in all their organizations (with a bond, in that one): a whole team at once, and then one every
+/// two minutes. Nobody can send bulk email in our name.
 pub(super) const INVITATION_LIMIT: RateLimit =
     RateLimit { name: "invitation", burst: 30, period: Duration::minutes(2) };
-/// Mails to one address about invitations, those of one organization and those of all. An invitation beyond it is
-/// made without an email, and the page says so. So other organizations cannot use up the limit and block an invitation.
+/// Invitation emails to one address, from one organization and from all. An invitation beyond the limit is created without an
+/// email, and the page says so. Other organizations can therefore not use up the limit and block an invitation.
 pub(super) const INVITATION_MAIL_LIMIT: RateLimit =
     RateLimit { name: "invitation mail", burst: 5, period: Duration::hours(4) };
 pub(super) const INVITATION_MAIL_LIMIT_ALL: RateLimit =
@@ -34,9 +34,9 @@ pub(crate) struct Invitation {
     pub(super) inviter: String,
     pub(super) inviter_email: String,
     pub(super) inviter_verified: bool,
-    /// The mail that tells of it was given up.
+    /// The email about it could not be delivered.
     pub(super) undelivered: bool,
-    /// A mail was sent.
+    /// An email was sent.
     pub(super) notified: bool,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
@@ -71,7 +71,7 @@ impl Resource for Invitation {
     }
 }
 
-/// An invitation as policies see it.
+/// The invitation as an entity of the policies.
 pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, inviter_role: &str) -> Entity {
     Entity::new("Invitation", id)
         .text("email", email)
@@ -103,7 +103,7 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Whether a mail may be sent to an address. It is counted when it is queued ([`count_told`]).
+/// Whether an email may be sent to an address. It is counted when it is queued ([`count_told`]).
 pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
     for (limit, whose) in mail_limits(email, organization) {
         if authn.is_rate_limited(limit, &whose).await? {
@@ -113,11 +113,11 @@ pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: Tenant
     Ok(true)
 }
 
-/// Counts a mail that was queued.
+/// Counts an email that was queued.
 pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
     for (limit, whose) in mail_limits(email, organization) {
         match authn.check_rate_limit_silently(limit, &whose).await {
-            // Others were sent in the same moment.
+            // Others were sent at the same moment.
             Ok(()) | Err(Error::TooMany(_)) => {}
             Err(error) => return Err(error),
         }
@@ -129,7 +129,7 @@ fn mail_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] 
     [(INVITATION_MAIL_LIMIT, format!("{email} {organization}")), (INVITATION_MAIL_LIMIT_ALL, email.to_owned())]
 }
 
-/// What keeps an address from being invited: somebody with it belongs to the organization, or is invited already.
+/// Why an address cannot be invited: it is that of a member, or it is invited already.
 pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>) -> Result<Option<&'static str>> {
     let known = sqlx::query!(
         r#"select exists (select from tenant.memberships m join identity.users u on u.id = m.user_id
@@ -151,7 +151,7 @@ pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>
 const INVITATION_CHANGED_ERROR: Error =
     Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
 
-/// Invites `email`, in small letters, as `role`. Returns until when. `told`: a mail goes with it.
+/// Invites `email`, in lowercase, as `role`. Returns when the invitation expires. `told`: an email is sent.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     (email, role, told): (&str, Role, bool),
@@ -182,7 +182,7 @@ pub(super) async fn insert(
     })?;
     let details = justification.details(json!({ "email": email, "role": role.key() }));
     let target = format!("Invitation::{id}");
-    // Owners hear of everybody who may come to decide about people or money.
+    // Owners are notified of everybody who is invited to a privileged role.
     if role.is_privileged() {
         PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
     } else {
@@ -206,7 +206,7 @@ pub(super) async fn revoke(
     INVITATION_REVOKED.record(tx, format!("Invitation::{}", invitation.id), details, by).await
 }
 
-/// Deletes those of an organization that is deleted.
+/// Deletes the invitations of a deleted organization.
 pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
     Box::pin(async move {
         let deleted = sqlx::query!("delete from tenant.invitations").execute(&mut **tx).await?;

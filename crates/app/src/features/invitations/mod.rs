@@ -1,4 +1,4 @@
-//! Asking people to join an organization, and joining.
+//! Inviting people to an organization, and joining.
 
 mod invitation;
 mod own;
@@ -12,21 +12,21 @@ use invitation::Invitation;
 use own::OwnInvitation;
 
 authz::actions! {
-    /// See who is invited.
+    /// See the pending invitations.
     ListInvitations: Read on Organization;
-    /// Invite member.
+    /// Invite a member.
     InviteMember: Write on Organization;
-    /// Invite member as an owner; asked in addition to `InviteMember`.
+    /// Invite a member as an owner; asked in addition to `InviteMember`.
     InviteOwner: Write on Organization;
-    /// Take an invitation back.
+    /// Cancel an invitation.
     RevokeInvitation: Write on Invitation;
-    /// See what one is invited to.
+    /// See the own invitations.
     ListOwnInvitations: Read on Account;
-    /// Join as one was invited.
+    /// Accept an invitation.
     AcceptInvitation: Write on OwnInvitation;
 }
 
-/// How long they are kept after they have ended.
+/// How long they are kept after they expire.
 const RETENTION: &[tenancy::RetentionRule] = &[tenancy::retention_rule!(
     "tenant.invitations",
     "tenant_id, id",

@@ -64,8 +64,8 @@ const INVITATION_ENDED_ERROR: Error =
     Error::Conflict("This invitation has expired or was cancelled. Ask for a new one.", None);
 const ALREADY_MEMBER_ERROR: Error = Error::Conflict("You are already a member of this organization.", None);
 
-/// Joins as the invitation says, which is used up: of two at once one finds it gone. The database lets nobody join who is
-/// not invited in that role.
+/// Accepts an invitation, which uses it up: of two parallel requests, one finds it gone. The database lets nobody join who is
+/// not invited to that role.
 pub(super) async fn accept(
     tx: &mut Tx<Write, Account>,
     own: &OwnInvitation,

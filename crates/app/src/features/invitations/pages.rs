@@ -30,7 +30,7 @@ struct List {
 
 struct ListRow {
     email: DisplayEmail,
-    /// Why they may not know of it.
+    /// Why the invited person may not know of it.
     undelivered: Option<&'static str>,
     role: &'static str,
     inviter: DisplayActor,

@@ -1,4 +1,4 @@
-//! Members for clients of the API.
+//! Members, for API clients.
 
 use authz::Authorized;
 use axum::response::IntoResponse;

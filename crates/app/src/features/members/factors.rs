@@ -19,11 +19,11 @@ use crate::base::{
 use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
 
-/// How the reset of an admin comes about, for the page on which it is asked for.
+/// How the reset of an admin is approved, for the page that requests it.
 const SECOND_PERSON: &str = "This needs approval, because this member is an admin, or was an owner or admin until recently. \
     Somebody else who has been an owner or admin for three days has to approve it within a day.";
 
-/// What happens.
+/// What the reset does.
 const CONSEQUENCES: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
     sessions end. They sign in with the organization's provider then, and make a new passkey.";
 
@@ -39,7 +39,7 @@ struct Reset {
     shell: Shell,
     member_name: String,
     consequences: &'static str,
-    /// It is only asked for: how it comes about then.
+    /// Set if it needs approval: who can approve it.
     asks: Option<&'static str>,
     justification: JustificationFields,
     action_url: String,

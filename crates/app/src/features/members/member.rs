@@ -7,7 +7,7 @@ use web::{Error, Result};
 use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
 use crate::base::{AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
 
-/// Somebody who belongs to the organization.
+/// A member of the organization.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a row as the query returns it")]
 pub(crate) struct Member {
@@ -16,13 +16,13 @@ pub(crate) struct Member {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) email_verified: bool,
-    /// Another member or a client of the API has this name, or one that looks like it.
+    /// Another member or an API client has this name, or one that looks like it.
     pub(super) same_name: bool,
     pub(super) role: String,
-    /// They were an owner or an admin within a day.
+    /// They were an owner or an admin within the last day.
     decided_lately: bool,
     pub(super) since: DateTime<Utc>,
-    /// The organization's own provider speaks for them, and their account is nobody else's.
+    /// The organization's own provider manages their account, and no other.
     pub(super) managed: bool,
 }
 
@@ -61,13 +61,13 @@ impl Resource for Member {
     }
 }
 
-/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+/// One page of the members that match `find`, and the address of the next page below `list_url`.
 pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) -> Result<(Vec<Member>, Option<String>)> {
     let found = select(tx, find).await?;
     Ok(find.page(found, list_url, |member| (&member.name, member.user.uuid())))
 }
 
-/// One page and one member more, by name, of those with a word that begins with what is sought. Nothing in it is a pattern.
+/// One page of members and one more, by name, with a word that begins with the search term. The term is not a pattern.
 async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
@@ -96,7 +96,7 @@ const MEMBER_CHANGED_ERROR: Error =
     Error::Conflict("Somebody else has changed this member's role or removed them. Nothing was changed.", None);
 const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
-/// Gives `member` the role `to`, if they still have the role `from`. `details` say why.
+/// Changes the role of `member` to `to`, if they still have the role `from`. `details` has the justification.
 pub(super) async fn change_role(
     tx: &mut Tx<Write>,
     (member, from): (UserId, &str),
@@ -122,8 +122,8 @@ pub(super) async fn change_role(
     announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
 }
 
-/// Ends the member's access here until they sign in again. Sessions that stand on the organization's own word end whole; what
-/// others are elsewhere is not for it to say.
+/// Signs a member out of the organization until they sign in again. Sessions bonded to the organization end. Other sessions
+/// lose only their access here.
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
     signed_out: SignedOut,
@@ -151,7 +151,7 @@ pub(super) async fn end_sessions(
     announcement.record(tx, target, details, &doing.who.actor()).await
 }
 
-/// Ends the membership, if they still have the role. `details` say why.
+/// Ends the membership, if the member still has the role. `details` has the justification.
 pub(super) async fn remove(
     tx: &mut Tx<Write>,
     (member, role): (UserId, &str),

@@ -1,4 +1,4 @@
-//! Who belongs to an organization, and as what.
+//! The members of an organization and their roles.
 
 mod api;
 mod factors;
@@ -15,23 +15,24 @@ use member::Member;
 use owners::{Demotion, Removal};
 
 authz::actions! {
-    /// See who belongs to the organization.
+    /// List the members.
     ListMembers: Read on Organization;
-    /// Know that somebody belongs to the organization.
+    /// See a member.
     ViewMember: Read on Member;
-    /// Give somebody another role.
+    /// Change a member's role.
     ChangeMemberRole: Write on Member;
     /// Make somebody an owner; asked in addition to `ChangeMemberRole`.
     GrantOwnership: Write on Member;
-    /// End a membership.
+    /// Remove a member, or leave.
     RemoveMember: Write on Member;
-    /// Sign somebody out of the organization.
+    /// Sign a member out of the organization.
     EndMemberSessions: Write on Member;
     /// Remove the passkeys and other factors of a member whose account the organization's provider manages.
     ResetFactors: Write on Member;
-    /// Do that without a second person; asked in addition to `ResetFactors`.
+    /// Reset factors without a second person; asked in addition to `ResetFactors`.
     ResetFactorsAlone: Write on Member;
-    /// Take ownership from somebody without a second person; asked in addition to `ChangeMemberRole` and `RemoveMember`.
+    /// Remove an owner, or change their role, without a second person; asked in addition to `ChangeMemberRole` and
+    /// `RemoveMember`.
     ChangeOwnershipAlone: Write on Member;
 }
 

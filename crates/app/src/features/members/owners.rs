@@ -1,4 +1,4 @@
-//! What is done to an owner, once it is approved.
+//! Actions on an owner, which need approval.
 
 use serde::{Deserialize, Serialize};
 use tenancy::{TenantId, Tx, UserId, Write};
@@ -10,12 +10,12 @@ use crate::base::{
     AnnouncementContext, BoxFuture, Execution, PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
 };
 
-/// What happens to a member who is removed.
+/// What removal means for the member.
 pub(super) const REMOVAL_LEAD: &str = "They will no longer be able to open this organization. What they added stays.";
 
 const OWNER: &str = Role::Owner.key();
 
-/// Ends the membership of an owner.
+/// Removes an owner.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Removal {
@@ -64,7 +64,7 @@ impl PendingAction for Removal {
     }
 }
 
-/// Gives an owner another role.
+/// Changes the role of an owner.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Demotion {

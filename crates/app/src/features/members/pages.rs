@@ -104,7 +104,7 @@ struct EditRole {
     shell: Shell,
     member_name: String,
     current_role: &'static str,
-    /// It is only asked for: they are another owner.
+    /// Set if it needs approval, because the member is another owner.
     asks: Option<&'static str>,
     form: RoleForm,
     roles: Vec<RoleChoice>,
@@ -184,7 +184,7 @@ pub(super) async fn change_role(
     Ok(see_other(&url, &text))
 }
 
-/// Keeps what is to be done to an owner for somebody who may approve it.
+/// Requests an action on an owner, to be approved.
 async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     ok: &mut Authorized<A>,
     authn: &Authn,

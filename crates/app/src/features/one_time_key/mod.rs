@@ -1,7 +1,8 @@
-//! A form that creates something carries a key, and sent twice it creates one thing: the second answer is the first one's.
+//! A form that creates something carries a one-time key. Submitted twice, it creates one thing, and the second response is
+//! the first one again.
 //!
-//! The key is written by the transaction that creates. Of two requests at once, the database lets one write it, and the
-//! other waits until that one is done.
+//! The creating transaction writes the key. Of two parallel requests, the database lets one write it, and the other waits for
+//! it.
 
 use authn::SignedIn;
 use authz::{Action, Authorized, Resource};
@@ -10,7 +11,7 @@ use web::{Error, OneTimeKey, Result, see_other};
 
 use crate::base::Feature;
 
-/// Written with 24 hours to go.
+/// Kept for 24 hours.
 const RETENTION: &[RetentionRule] =
     &[tenancy::retention_rule!("identity.one_time_keys", "user_id, key", "expires_at", tenancy::HOUR)];
 
@@ -24,12 +25,12 @@ const OTHER_CONTENT: Error = Error::Conflict(
     None,
 );
 
-/// Begins to create what a form asks for. `location` and `message` are the redirect that it will be answered with, or where
-/// the answer shows a secret, what is said in its place.
+/// Begins the transaction of a form that creates something. `location` and `message` are its redirect. If the response shows
+/// a secret, they are what a repeated request gets instead.
 ///
 /// # Errors
 ///
-/// Those of [`Authorized::begin`] and of [`claim`].
+/// Those of [`Authorized::begin`] and [`claim`].
 pub(crate) async fn begin<A>(
     ok: &mut Authorized<A, SignedIn>,
     key: OneTimeKey,
@@ -42,12 +43,12 @@ where
     claim(ok.begin().await?, key, location, message).await
 }
 
-/// The same for a transaction that has to read first what the answer will be.
+/// The same, for a transaction that has to read something before the response is known.
 ///
 /// # Errors
 ///
-/// [`Error::Answered`] with the answer of then, where the form was sent before. [`Error::Conflict`] where another form was
-/// sent with its key.
+/// [`Error::Answered`] with the first response, if the form was submitted before. [`Error::Conflict`] if another form was
+/// submitted with its key.
 pub(crate) async fn claim(
     mut tx: Tx<Write>,
     OneTimeKey { key, request_hash }: OneTimeKey,
@@ -68,7 +69,7 @@ pub(crate) async fn claim(
     }
     let before = sqlx::query!("select request_hash, location, message from identity.one_time_keys where key = $1", key);
     let before = before.fetch_optional(&mut *tx).await?.ok_or(Error::Unavailable)?;
-    // What was decided about this request is recorded all the same.
+    // The decisions about this request are recorded all the same.
     tx.commit().await?;
     if before.request_hash != request_hash {
         return Err(OTHER_CONTENT);

@@ -11,8 +11,8 @@ use web::{Error, Result};
 
 use crate::base::{Feature, Readiness, SecurityContact, origin_of_requests};
 
-/// A security.txt is to be renewed within a year (RFC 9116, section 2.5.5). Ours always expires this far ahead, so it
-/// never expires unnoticed while the application runs.
+/// A security.txt must be renewed within a year (RFC 9116, section 2.5.5). Ours always expires this far ahead, so it never
+/// expires unnoticed while the application runs.
 const VALID: Duration = Duration::days(90);
 
 pub(crate) fn feature() -> Feature {

@@ -1,4 +1,4 @@
-//! What clients of the API need to find their way: their organization and its workspaces.
+//! Where API clients start: their organization and its workspaces.
 
 use authz::Authorized;
 use axum::response::IntoResponse;
@@ -13,7 +13,7 @@ use super::ListWorkspaces;
 use super::workspace::{self, Listed};
 use crate::base::{ListQuery, Operation, answer_schema, request_schema};
 
-/// Not below an organization: a client belongs to one, and learns here which.
+/// Not below an organization: a client belongs to one, and learns its id here.
 pub(super) const PATH: &str = "/api/v1/workspaces";
 
 pub(super) const LIST: Operation = Operation {

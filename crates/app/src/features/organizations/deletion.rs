@@ -17,12 +17,12 @@ use crate::base::{
 use crate::features::approvals::{APPROVAL_LIMIT, Request, others_decide};
 use crate::features::one_time_key;
 
-/// What happens.
+/// What the deletion does.
 const CONSEQUENCES: &str = "Everyone loses access immediately, including API clients. Its domains, its provider, its \
     invitations and its API clients are deleted, and the sessions that its provider began end. Contacts and the activity \
     record are kept, for the operator to restore or to erase.";
 
-/// The way to the deletion, in the settings of the organization.
+/// The link to the deletion, in the settings of the organization.
 pub(super) const PANEL: Panel = Panel { on: "/o/{organization}/settings", render };
 
 #[derive(Template)]
@@ -134,7 +134,7 @@ pub(super) async fn ask(
     Ok(see_other(&url, text))
 }
 
-/// Deletes the organization for everybody, if it still has the name by which it was asked for.
+/// Deletes the organization, if it still has the name that was confirmed.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deletion {

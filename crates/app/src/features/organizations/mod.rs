@@ -1,4 +1,4 @@
-//! Organizations and their workspaces: which one belongs to, making new ones, and the overview of one.
+//! Organizations and their workspaces: the list of one's organizations, creating them, and their overview.
 
 mod api;
 mod deletion;
@@ -14,13 +14,13 @@ use deletion::Deletion;
 use organization::NewOrganization;
 
 authz::actions! {
-    /// Make an organization and become its owner.
+    /// Create an organization and become its owner.
     CreateOrganization: Write on NewOrganization;
-    /// See which workspaces an organization has.
+    /// List the workspaces of an organization.
     ListWorkspaces: Read on Organization;
     /// Add a workspace to an organization.
     CreateWorkspace: Write on Organization;
-    /// Delete it, with a second person.
+    /// Delete the organization, with a second person.
     DeleteOrganization: Write on Organization;
     /// Delete it without a second person; asked in addition to `DeleteOrganization`.
     DeleteOrganizationAlone: Write on Organization;

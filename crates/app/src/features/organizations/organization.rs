@@ -39,7 +39,7 @@ impl NewOrganization {
         Self { id: TenantId::new(), owner }
     }
 
-    /// Where it will be.
+    /// Its address.
     pub(super) fn url(&self) -> String {
         Organization { id: self.id, name: String::new() }.url()
     }
@@ -47,11 +47,11 @@ impl NewOrganization {
 
 pub(crate) type Name = SingleLine<1, 80>;
 
-/// Organizations that one person may make.
+/// Organizations that one person may create.
 pub(super) const ORGANIZATION_LIMIT: RateLimit =
     RateLimit { name: "organization", burst: 10, period: Duration::hours(1) };
 
-/// Makes the organization, its owner and its first workspace.
+/// Creates the organization, its owner and its first workspace.
 pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Name, by: &Actor) -> Result<()> {
     sqlx::query!("insert into tenant.organizations (tenant_id, name) values ($1, $2)", new.id.uuid(), &**name)
         .execute(&mut **tx)
@@ -65,7 +65,7 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
     Ok(())
 }
 
-/// An organization in the list of those one belongs to.
+/// An organization in the list of the person's organizations.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) id: TenantId,
@@ -76,7 +76,7 @@ pub(super) struct Own {
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
 
-/// The organizations of the person the transaction is bound to, by name, and whether there are more.
+/// The organizations of the person that the transaction is bound to, by name, and whether there are more.
 pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>, bool)> {
     let found = sqlx::query_as!(
         Own,
@@ -87,7 +87,7 @@ pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// How many people belong to the organization.
+/// Number of members.
 pub(super) async fn member_count(tx: &mut Tx<Read>) -> Result<i64> {
     Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from tenant.memberships"#).fetch_one(&mut **tx).await?)
 }

@@ -39,7 +39,7 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
     Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
 }
 
-/// A form with nothing but a name.
+/// A form with only a name.
 struct NameForm {
     name: Field,
 }
@@ -111,9 +111,9 @@ struct Show {
 
 struct WorkspaceRow {
     name: String,
-    /// Where it leads.
+    /// Its address.
     url: Option<String>,
-    /// What features say of it.
+    /// What the features say about it.
     summary: Option<String>,
 }
 

@@ -10,12 +10,12 @@ use web::{Error, Result, name_key};
 use super::WORKSPACE_CREATED;
 use crate::base::{ListQuery, lock_tenant_quota, truncate};
 
-/// Most of one organization. Lists and searches go through all of them.
+/// Most workspaces of one organization. Lists and searches read all of them.
 const MAX_WORKSPACES: i64 = 1000;
 const TOO_MANY_WORKSPACES_ERROR: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
 
-/// Adds a workspace, if there are not too many. Its name is unique in the organization, and looks like no other one's; otherwise
-/// it is refused as `taken` says.
+/// Adds a workspace, unless there are too many. Its name must differ visibly from every other in the organization. Otherwise
+/// the error is `taken`.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     name: &str,
@@ -41,7 +41,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-/// A workspace of the organization.
+/// A workspace in a list.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Listed {
     #[schemars(with = "Uuid")]
@@ -49,7 +49,7 @@ pub(super) struct Listed {
     pub(super) name: String,
 }
 
-/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+/// One page of the workspaces that match `find`, and the address of the next page below `list_url`.
 pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
     let found = sqlx::query_as!(
         Listed,

@@ -1,4 +1,4 @@
-//! A person's passkeys: making, naming and removing them.
+//! A person's passkeys: adding, renaming and removing them.
 
 mod pages;
 mod passkey;
@@ -12,11 +12,11 @@ use passkey::Passkey;
 authz::actions! {
     /// See the own passkeys.
     ListPasskeys: Read on Account;
-    /// Get a challenge to make a passkey with.
+    /// Get a challenge to create a passkey.
     EnrolPasskey: Write on Account;
-    /// Keep the passkey that was made with one.
+    /// Store the created passkey.
     StorePasskey: Write on Account;
-    /// Give a passkey another name.
+    /// Rename a passkey.
     RenamePasskey: Write on Passkey;
     /// Remove a passkey. The last one stays.
     RemovePasskey: Write on Passkey;

@@ -18,7 +18,7 @@ const PASSKEYS_PATH: &str = "/account/passkeys";
 struct List {
     shell: Shell,
     passkeys: Vec<ListRow>,
-    /// There are some that can be used, and none of them is known to sign in alone, or may.
+    /// There are usable passkeys, but none that may sign in alone.
     none_alone: bool,
 }
 

@@ -6,13 +6,13 @@ use tenancy::{Account, OnConstraint, Read, RequestAccess, Tx, UserId, Write};
 use uuid::Uuid;
 use web::{Error, Result, SingleLine};
 
-/// A passkey of the person, as they see it. Its public key stays with `authn`.
+/// A passkey, as its owner sees it. Its public key stays in `authn`.
 #[derive(Debug)]
 pub(crate) struct Passkey {
     pub(super) id: Uuid,
     pub(super) owner: UserId,
     pub(super) name: String,
-    /// Whether it signs in alone, as far as anybody knows.
+    /// Whether it signs in alone, as far as known.
     pub(super) discoverable: Option<bool>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
@@ -42,7 +42,7 @@ impl Resource for Passkey {
     }
 }
 
-/// All of the person's, the newest last. `authn` lets nobody have more than 20.
+/// All passkeys of the person, the newest last. `authn` allows at most 20.
 pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     Ok(sqlx::query_as!(
         Passkey,
@@ -75,7 +75,7 @@ pub(super) async fn remove(
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
-    // First, so that a passkey that one of them is just adding never comes.
+    // First, so that a session that is just adding a passkey does not succeed.
     let ended = sqlx::query_scalar!(
         "update identity.sessions set ended_at = $2, ended_reason = 'a passkey was removed'
           where id is distinct from $1 and ended_at is null and expires_at > $2 returning id",

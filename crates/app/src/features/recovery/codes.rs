@@ -18,9 +18,9 @@ struct Codes {
     shell: Shell,
     left: i64,
     made: Option<String>,
-    /// When a recovery that waits is ready.
+    /// When a pending recovery can be continued.
     waits: Option<String>,
-    /// New ones, shown this once.
+    /// New codes, shown once.
     new: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ async fn waits<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<O
     Ok(ready.fetch_optional(&mut **tx).await?.map(format_datetime))
 }
 
-/// Not a redirect: the codes are on the page that answers, and nowhere after it.
+/// Not a redirect: the codes are only in this response.
 pub(super) async fn make(
     mut ok: Authorized<MakeRecoveryCodes>,
     layout: Layout,

@@ -1,4 +1,4 @@
-//! Getting back in after losing every passkey: codes made beforehand, and using one.
+//! Recovering an account after losing every passkey: recovery codes, and using one.
 
 mod codes;
 mod pages;
@@ -8,11 +8,11 @@ use authz::Routes;
 use crate::base::{Account, Feature, policies};
 
 authz::actions! {
-    /// See how many codes are left, and whether a recovery waits.
+    /// See how many codes are left, and whether a recovery is pending.
     ViewRecovery: Read on Account;
-    /// Make new codes; the old ones end.
+    /// Generate new codes. The old ones stop working.
     MakeRecoveryCodes: Write on Account;
-    /// Stop a recovery that waits.
+    /// Stop a pending recovery.
     CancelRecovery: Write on Account;
 }
 

@@ -15,13 +15,13 @@ const NEW_PASSKEY: &str = "/account/passkeys/new";
 struct Ask {
     shell: Shell,
     problem: &'static str,
-    /// A recovery that waits for this browser: until when, and whether that has come.
+    /// A pending recovery of this browser: when it can be continued, and whether that is now.
     waits: Option<(String, bool)>,
 }
 
 pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
     if !who.enrolled.passkey && !who.enrolled.totp {
-        // There is nothing to recover from.
+        // There is nothing to recover.
         return Ok(Redirect::to(NEW_PASSKEY).into_response());
     }
     let waits = authn.pending_recovery(&who, &headers).await?.map(|(ready, now)| (format_datetime(ready), now));

@@ -1,4 +1,4 @@
-//! Going on, after signing in, with a form that was sent when its session had ended.
+//! Submitting a form after the sign-in, if its session had ended.
 
 mod pages;
 
@@ -12,7 +12,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("resume").routes(routes)
 }
 
-/// Whether a sign-in leads to a form that waits.
+/// Whether a sign-in leads to a deferred form.
 pub(crate) fn is_next(return_to: &LocalPath) -> bool {
     return_to.as_str().starts_with("/resume?")
 }

@@ -36,7 +36,7 @@ pub(super) struct Which {
     deferred: Option<Id>,
 }
 
-/// The form is not done by opening the page: a person says that it is still what they want.
+/// Opening the page does not submit the form. The person confirms that they still want it.
 pub(super) async fn ask(
     who: SignedIn,
     State(authn): State<Authn>,

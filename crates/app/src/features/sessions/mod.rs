@@ -1,4 +1,4 @@
-//! Where a person is signed in, and ending it.
+//! The sessions of a person, and signing out of them.
 
 mod pages;
 mod session;
@@ -10,15 +10,15 @@ use crate::base::{Account, Feature, policies};
 use session::Session;
 
 authz::actions! {
-    /// See where one is signed in.
+    /// See the own sessions.
     ListSessions: Read on Account;
     /// End one of the own sessions.
     EndSession: Write on Session;
-    /// End all of them but the one that asks.
+    /// End all own sessions except the current one.
     EndOtherSessions: Write on Account;
 }
 
-/// How a session began and what was proved in it, as people read it. The other methods of a session are a provider's own
+/// How a session began and which factors were proved in it, for people. Other methods of a session are a provider's own
 /// words.
 pub(crate) fn proved_with(methods: &[String], passkey: bool, totp: bool) -> String {
     let began = match methods.first().map(String::as_str) {

@@ -35,7 +35,7 @@ impl Resource for Session {
     }
 }
 
-/// A live session as its person sees it.
+/// A live session, as its owner sees it.
 pub(super) struct Live {
     pub(super) id: Uuid,
     pub(super) methods: Vec<String>,
@@ -50,7 +50,7 @@ pub(super) struct Live {
 /// Most that the page shows.
 const MAX_SHOWN: usize = 100;
 
-/// Those that have not ended, the one used last first, and whether there are more.
+/// Live sessions, the last used first, and whether there are more.
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
     let found = sqlx::query_as!(
         Live,
@@ -65,7 +65,7 @@ pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resu
 
 const SESSION_ENDED_ERROR: Error = Error::Conflict("This session has ended already.", None);
 
-/// Ends a session. It is gone for its very next request.
+/// Ends a session. Its next request no longer finds it.
 pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: DateTime<Utc>, by: &Actor) -> Result<()> {
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_reason = 'ended by its person' where id = $1 and ended_at is null",
@@ -80,7 +80,7 @@ pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: Dat
     Ok(())
 }
 
-/// Ends all but one. Returns how many.
+/// Ends all sessions but one. Returns how many.
 pub(super) async fn end_others(
     tx: &mut Tx<Write, Account>,
     kept: Uuid,

@@ -11,11 +11,11 @@ use super::DOMAIN_ADDED;
 use super::{DOMAIN_PROVED, DOMAIN_REMOVED};
 use crate::base::{AnnouncementContext, Justification, Organization, lock_tenant_quota};
 
-/// When a domain is looked up again.
+/// How often a domain is checked.
 pub(super) const CHECK_INTERVAL: Duration = Duration::days(1);
 /// Most domains of one organization.
 const MAX_DOMAINS: i64 = 20;
-/// How often one person may have the DNS asked.
+/// DNS checks of one person.
 pub(super) const DOMAIN_CHECK_LIMIT: RateLimit =
     RateLimit { name: "domain proof", burst: 10, period: Duration::minutes(1) };
 
@@ -27,7 +27,7 @@ const TOO_MANY_DOMAINS_ERROR: Error =
 const DOMAIN_ENFORCED_ERROR: Error =
     Error::Conflict("Your provider is required for sign-in and needs this domain. Stop requiring it first.", None);
 
-/// A domain that an organization says is its own, or has proved to be.
+/// A domain of an organization, verified or not.
 #[derive(Debug)]
 pub(crate) struct Domain {
     pub(super) organization: TenantId,
@@ -35,19 +35,19 @@ pub(crate) struct Domain {
     pub(super) name: String,
     pub(super) token: String,
     pub(super) verified_at: Option<DateTime<Utc>>,
-    /// Since when its record is gone.
+    /// When its record was first missing.
     pub(super) missing_since: Option<DateTime<Utc>>,
-    /// No other one of the organization is proved.
+    /// The organization has no other verified domain.
     pub(super) last: bool,
 }
 
 impl Domain {
-    /// Name of the record that proves it.
+    /// Name of its DNS record.
     pub(super) fn record(&self) -> String {
         domain_record(&self.name)
     }
 
-    /// Its name as people read it.
+    /// Its name, for people.
     pub(super) fn shown(&self) -> String {
         web::display_domain(&self.name)
     }
@@ -71,7 +71,7 @@ impl Resource for Domain {
     }
 }
 
-/// All of them by name, which are at most `MAX_DOMAINS`, or one.
+/// All domains by name, at most `MAX_DOMAINS`. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Domain>> {
     Ok(sqlx::query_as!(
         Domain,
@@ -84,7 +84,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<Doma
     .await?)
 }
 
-/// Adds a domain, if there is room for it.
+/// Adds a domain, unless there are too many.
 pub(super) async fn add(
     tx: &mut Tx<Write>,
     name: &web::Domain,

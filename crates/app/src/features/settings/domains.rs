@@ -92,7 +92,7 @@ pub(super) async fn prove(
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
     authn.check_person_rate_limit(DOMAIN_CHECK_LIMIT, ok.who()).await?;
-    // No transaction is open while the DNS is asked.
+    // No transaction is open during the DNS query.
     match authn.has_domain_record(&ok.on().name, &ok.on().token).await {
         Ok(true) => {}
         Ok(false) => return Err(RECORD_MISSING_ERROR),
@@ -169,7 +169,7 @@ pub(super) async fn remove(
     };
     domain::remove(&mut tx, ok.on(), &justification, &doing).await?;
     if !domain::any_proved(&mut tx).await? {
-        // The provider cannot be used any more, nor say that somebody signed out.
+        // The provider can no longer be used, nor sign people out.
         authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
     }
     tx.commit().await?;

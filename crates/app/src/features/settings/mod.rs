@@ -22,9 +22,9 @@ authz::actions! {
     ChangeSignIn: Write on Organization;
     /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
     RelaxSignOnAlone: Write on Organization;
-    /// Have the DNS asked whether a domain is the organization's.
+    /// Verify a domain by its DNS.
     ProveDomain: Write on Domain;
-    /// Take a domain away.
+    /// Remove a domain.
     RemoveDomain: Write on Domain;
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Re
 struct Change {
     shell: Shell,
     form: RulesForm,
-    /// They came with the organization's provider, so they know that it works.
+    /// They signed in with the organization's provider, so they know that it works.
     may_enforce: bool,
     url: String,
 }
@@ -65,10 +65,10 @@ impl RulesForm {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
-    /// `yes` where the box is ticked.
+    /// `yes` if the box is ticked.
     #[serde(default)]
     allows_magic_links: String,
-    /// `yes` where the box is ticked.
+    /// `yes` if the box is ticked.
     #[serde(default)]
     requires_sso: String,
     reason: String,
@@ -104,7 +104,7 @@ pub(super) async fn edit(mut ok: Authorized<FormFor<ChangeSignIn>>, layout: Layo
     Ok(Page(Change::page(&ok, &layout, rules, &Input::default(), &FieldErrors::default())))
 }
 
-/// Changes the rules at once, but that the provider is not required any more: that takes a second person.
+/// Changes the rules. To stop requiring the provider needs approval.
 pub(super) async fn change(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
@@ -141,7 +141,7 @@ pub(super) async fn change(
             Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
-    // After it, as an approval does: of the two rows the organization's is locked last.
+    // Afterwards, as in an approval: the organization's row is locked last.
     if at_once != before || !stops_enforcing {
         let did = "has changed how members sign in";
         let doing =

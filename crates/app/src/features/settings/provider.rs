@@ -18,14 +18,14 @@ use crate::base::{
     Layout, Organization,
 };
 
-/// How often one person may have a provider asked about itself.
+/// Provider tests of one person.
 pub(super) const PROVIDER_LIMIT: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
 
 const NO_PROVIDER_ERROR: Error = Error::Conflict("The provider has already been removed. Nothing was changed.", None);
 const PROVIDER_ENFORCED_ERROR: Error =
     Error::Conflict("This provider is required for sign-in. Stop requiring it first.", None);
 
-/// The provider that an organization brings, as its settings show it.
+/// The identity provider of an organization, for its settings.
 #[derive(Default)]
 pub(super) struct Provider {
     pub(super) issuer: String,
@@ -35,7 +35,7 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    /// What it is, as people call it.
+    /// Its kind, for people.
     pub(super) fn kind(&self) -> &'static str {
         let named = |(_, name, _): &&(Preset, &str, &str)| self.preset.as_deref() == Some(*name);
         Preset::ALL.iter().find(named).map_or(STANDARD_PRESET, |(_, _, label)| label)
@@ -94,7 +94,7 @@ impl ProviderForm {
             preset: errors.field("preset", provider.preset.as_deref().unwrap_or_default()),
             issuer: errors.field("issuer", &*provider.issuer),
             client_id: errors.field("client_id", &*provider.client_id),
-            // A secret is typed again rather than shown, and so goes to no provider it was not typed for.
+            // The secret must be typed again and is never shown, so it does not go to a provider it was not meant for.
             client_secret: errors.field("client_secret", ""),
             justification,
         }
@@ -153,7 +153,7 @@ pub(super) async fn keep(
     let sign_on =
         IdentityProvider { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
-    // No transaction is open while the provider is asked.
+    // No transaction is open while the provider is contacted.
     if let Err(problem) = authn.test_identity_provider(tenant, &sign_on, ok.who().user).await? {
         errors.add("issuer", in_words(problem));
         return again(&ok, errors);
@@ -234,7 +234,7 @@ pub(super) async fn remove(
     Ok(see_other(&url(ok.on()), "Provider removed. Everyone who signed in with it was signed out."))
 }
 
-/// Deletes the provider and the domains of an organization that is deleted, and ends the sessions that the provider began.
+/// Deletes the provider and the domains of a deleted organization, and ends the sessions that began with the provider.
 pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
     Box::pin(async move {
         authn.end_provider_sessions(tx, "the organization was deleted").await?;

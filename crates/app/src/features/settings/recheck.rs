@@ -1,4 +1,4 @@
-//! A domain stays an organization's as long as its DNS says so.
+//! A domain stays verified only as long as its DNS record exists.
 
 use audit::Actor;
 use authn::{Authn, VerifiedDomain, domain_record};
@@ -20,7 +20,7 @@ const BATCH_SIZE: i64 = 200;
 /// When a domain whose DNS did not answer is looked up again.
 const RECHECK_INTERVAL: Duration = Duration::hours(1);
 
-/// What became of a domain.
+/// The outcome of a check.
 enum Outcome {
     Unchanged,
     Missing { until: DateTime<Utc> },

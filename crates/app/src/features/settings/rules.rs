@@ -13,9 +13,9 @@ use crate::base::{
 /// How members of an organization may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// With a link by mail.
+    /// Links by email are allowed.
     pub(super) allows_magic_links: bool,
-    /// In no other way than with the provider that the organization brings.
+    /// The organization's own provider is required.
     pub(super) requires_sso: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn change(
     announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }
 
-/// Stops requiring the organization's provider, if it is still required and links by mail are what they were.
+/// Stops requiring the organization's provider, if it is still required and the rule for links has not changed.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Relaxation {
@@ -99,7 +99,7 @@ impl Relaxation {
     }
 }
 
-/// That the organization does not accept the way the session began, and why.
+/// Whether the organization accepts the way the session began, and if not, why.
 #[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
 pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
     let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted);

@@ -80,7 +80,7 @@ pub(super) struct Link {
     token: String,
 }
 
-/// A page with a button, and not yet the sign-in: what looks at mail before its reader does must not use the link up.
+/// A page with a button, so that software that opens links in emails does not use the link up.
 pub(super) async fn confirm(public: Public, Query(Link { token }): Query<Link>) -> impl IntoResponse {
     Page(ConfirmPage { shell: public.context.shell(), token })
 }

@@ -1,5 +1,4 @@
-//! Coming in, through an identity provider or the one an organization brings, with a passkey or with a link by mail, and
-//! going out again.
+//! Signing in with an identity provider (configured or an organization's own), a passkey or a link by email, and signing out.
 
 mod link;
 mod organization;

@@ -39,7 +39,7 @@ pub(super) struct OrganizationForm {
     solution: String,
 }
 
-/// Which organization an address belongs to, its domain says. Whether there is such a person is not asked.
+/// The domain of an address decides which organization it belongs to. Nobody checks whether such a person exists.
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,

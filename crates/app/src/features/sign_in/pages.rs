@@ -23,13 +23,13 @@ struct Choose {
     providers: Vec<ProviderChoice>,
     reauthenticate: bool,
     problem: &'static str,
-    /// A form of theirs waits for them to sign in.
+    /// A deferred form waits for the sign-in.
     kept: bool,
-    /// What they read who are signed in, in a way that an organization does not take.
+    /// Why an organization does not accept the current session.
     unaccepted: &'static str,
     /// Whether to offer every way to sign in, or only the alternatives to the current one.
     all_ways: bool,
-    /// Where the provider of that organization is.
+    /// The sign-in address of that organization's provider.
     provider_url: Option<String>,
     link_url: String,
     organization_url: String,
@@ -60,7 +60,7 @@ pub(super) struct EmailForm {
     pub(super) email: Field,
 }
 
-/// The page that opens afterwards.
+/// The page to open afterwards.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Then {
@@ -92,7 +92,7 @@ pub(super) struct Reason {
     return_to: String,
     #[serde(default)]
     reauthenticate: String,
-    /// Why the organization does not take the session they have: `signed_out`, `link`, `elsewhere` or `sign_on`.
+    /// Why the organization does not accept the session: `signed_out`, `link`, `elsewhere` or `sign_on`.
     #[serde(default)]
     unaccepted: String,
     #[serde(default, deserialize_with = "optional_id")]
@@ -105,7 +105,7 @@ pub(super) async fn choose(
     State(authn): State<Authn>,
     Query(Reason { return_to, reauthenticate, unaccepted, organization }): Query<Reason>,
 ) -> Response {
-    // Another tab was faster: on to the page they wanted.
+    // Another tab was faster. Continue to the requested page.
     if who.is_some() && reauthenticate.is_empty() && unaccepted.is_empty() {
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
@@ -169,7 +169,7 @@ pub(super) async fn by_passkey(
     })
 }
 
-/// Where to come back to, whether the provider is to ask again who they are (`yes`), and the work that was asked for.
+/// Where to return to, whether the provider must ask the person again (`yes`), and the proof of work.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
@@ -177,7 +177,7 @@ pub(super) struct Start {
     return_to: String,
     #[serde(default)]
     reauthenticate: String,
-    /// They have read whose provider it is (`yes`).
+    /// They have confirmed whose provider it is (`yes`).
     #[serde(default)]
     confirmed: String,
     #[serde(default)]
@@ -212,7 +212,7 @@ struct ConfirmProvider {
     reauthenticate: bool,
 }
 
-/// On to a provider. To one that an organization brings only after they have read whose it is.
+/// Redirects to a provider. For that of an organization, the person confirms first whose it is.
 pub(super) async fn move_on(
     authn: &Authn,
     public: &Public,
@@ -243,7 +243,7 @@ pub(super) async fn move_on(
         Ok(started) => started,
         Err(failure) => return Ok(failed(failure, &public.context)),
     };
-    // Not a redirect: `form-action 'self'` would stop one that follows a form to another site.
+    // Not a redirect: `form-action 'self'` would block a form that redirects to another site.
     let page = ClientRedirect {
         shell: public.context.shell(),
         heading: "On to your sign-in provider",

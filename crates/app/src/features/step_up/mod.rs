@@ -1,4 +1,4 @@
-//! Proving a factor for what needs it, and then going on with exactly that.
+//! Proving a factor for an action, and then continuing with exactly that action.
 
 mod pages;
 
@@ -15,7 +15,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("step_up").routes(routes)
 }
 
-/// The answer where a form is not there for the person who asks for it.
+/// The message if the deferred form is not there.
 pub(crate) const REQUEST_EXPIRED: &str = "This form has expired and nothing was done. Please fill it in again.";
 
 /// `ChangeMemberRole` as people read it: "change member role".

@@ -13,20 +13,20 @@ use crate::base::personal;
 #[template(path = "step_up/ask.html")]
 struct Ask {
     shell: Shell,
-    /// What a kept form asks for.
+    /// The action of the deferred form.
     action: Option<String>,
     return_to: String,
     deferred: String,
     problem: &'static str,
-    /// They have a passkey to prove.
+    /// They have a passkey.
     by_passkey: bool,
-    /// A code of their authenticator app does as well.
+    /// A code of their authenticator app is accepted too.
     by_code: bool,
     code_problem: &'static str,
     passkeys_url: &'static str,
 }
 
-/// What is done afterwards: a page is shown, or a form that was kept is done.
+/// What follows: a page, or a deferred form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Then {
@@ -34,12 +34,12 @@ pub(super) struct Then {
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
     deferred: Option<Id>,
-    /// `yes`: a code of an authenticator app does as well.
+    /// `yes`: a code of an authenticator app is accepted too.
     #[serde(default)]
     by_code: String,
 }
 
-/// Why what was tried did not do.
+/// Why the attempt failed.
 #[derive(Default)]
 struct Problems {
     passkey: &'static str,
@@ -53,7 +53,7 @@ pub(super) async fn ask(
     Query(then): Query<Then>,
 ) -> Result<Response> {
     if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
-        // Nothing to prove that would do: first comes a passkey, and then this again.
+        // They have no factor that would do. They create a passkey first, and then return.
         let back = match then.deferred {
             Some(id) => format!("/step-up?deferred={}", id.uuid()),
             None => then.return_to,
@@ -155,7 +155,7 @@ pub(super) async fn accept_code(
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
 }
 
-/// What the proof was for.
+/// Continues with what the proof was for.
 fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Response {
     let next = match deferred {
         Some(deferred) => deferred.into_response(),
