@@ -43,7 +43,7 @@ async fn ask(client: &mut Client, id: &str) -> Answer {
 async fn gets_nothing(client: &mut Client, id: &str, what: &str) {
     client.remove_cookie("flash");
     let page = ask(client, id).await;
-    assert!(page.body.contains("There is nothing to send"), "{what}: {}", page.text());
+    assert!(page.body.contains("Nothing to send"), "{what}: {}", page.text());
     assert_eq!(page.masked(), ask(client, &Uuid::now_v7().to_string()).await.masked(), "{what}: as for any other id");
     let refused = send(client, id).await;
     assert!(refused.status == 409 && refused.body.contains("nothing was done"), "{what}: {}", refused.text());

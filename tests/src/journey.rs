@@ -320,7 +320,7 @@ async fn a_link_that_arrives_by_mail_signs_in_without_script() {
     page.loads(page.click_text("a", "Sign in by email")).await;
     page.fill("#f-email", "vera@example.com").await;
     page.loads(page.click_text("button", "Send the link")).await;
-    assert_eq!(page.text("h1").await, "Look into your mailbox");
+    assert_eq!(page.text("h1").await, "Check your email");
     look(&page, "/link-sent").await;
     let mail = world.mail_to("vera@example.com").await;
     page.goto(mail.text.lines().find(|line| line.starts_with("http")).unwrap()).await;

@@ -147,7 +147,7 @@ impl Authn {
         body: &[u8],
     ) -> Result<(Uuid, HeaderValue), Error> {
         let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
-        let sealed = encrypt_with_token(token.reveal(), body);
+        let encrypted = encrypt_with_token(token.reveal(), body);
         // One request of a person at a time, so parallel ones do not exceed the maximum.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", owner.user)
             .execute(&mut *tx)
@@ -172,7 +172,7 @@ impl Authn {
             &token.hash()[..],
             action,
             path,
-            sealed,
+            encrypted,
             now,
             now + LIFETIME,
         )

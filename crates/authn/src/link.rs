@@ -118,11 +118,11 @@ impl Authn {
 
     fn link_mail(&self, token: &Token, context: &Context) -> Mail {
         let text = format!(
-            "Open this address in the browser in which you asked for it:\n\n{}\n\n\
-             It works once, and for ten minutes.\n\n\
+            "Open this link in the browser in which you requested it:\n\n{}\n\n\
+             It works once and expires after ten minutes.\n\n\
              Device:  {}\n\
              Network: {}\n\n\
-             If you did not ask for it, there is nothing to do. Do not pass it on: nobody of ours will ask you for it.\n",
+             If you weren't expecting this, you can ignore this email. Never share the link. We will not ask you for it.\n",
             self.url(&format!("{}?token={}", self.0.addresses.sign_in_link, token.reveal())),
             context.client.device,
             context.client.network,

@@ -97,14 +97,14 @@ impl Authn {
     }
 
     async fn unconfirmed(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<Option<Vec<u8>>, Error> {
-        let sealed = sqlx::query_scalar!(
+        let encrypted = sqlx::query_scalar!(
             "select secret from identity.totp where created_in = $1 and confirmed_at is null and created_at > $2 for update",
             who.session,
             self.0.clock.now() - LIFETIME,
         );
-        let sealed = sealed.fetch_optional(&mut **tx).await?;
-        Ok(sealed
-            .map(|sealed| self.0.keys.decrypt(encryption_context(who.user), &sealed))
+        let encrypted = encrypted.fetch_optional(&mut **tx).await?;
+        Ok(encrypted
+            .map(|encrypted| self.0.keys.decrypt(encryption_context(who.user), &encrypted))
             .transpose()?
             .map(|secret| secret.to_vec()))
     }
@@ -199,8 +199,8 @@ impl Authn {
             who.user.uuid(),
             who.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
-        for sealed in apps.fetch_all(&mut **tx).await? {
-            let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &sealed)?, self.0.clock.now());
+        for encrypted in apps.fetch_all(&mut **tx).await? {
+            let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &encrypted)?, self.0.clock.now());
             let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
             // Encrypted again each time, so that a previous key goes out of use.
             let taken = sqlx::query!(
@@ -210,7 +210,7 @@ impl Authn {
                 self.0.keys.encrypt(encryption_context(who.user), &secret)?,
                 step,
                 now,
-                sealed,
+                encrypted,
             );
             if taken.execute(&mut **tx).await?.rows_affected() == 1 {
                 return Ok(true);

@@ -25,7 +25,7 @@ async fn asked(world: &World) -> (Client, String) {
     allow(world, "Acme", true).await;
     let mut client = world.stranger();
     let sent = ask(&mut client, "Vera@Example.com").await;
-    assert!(sent.status == 200 && sent.body.contains("Look into your mailbox"), "{}", sent.text());
+    assert!(sent.status == 200 && sent.body.contains("Check your email"), "{}", sent.text());
     (client, token(world).await)
 }
 

@@ -34,7 +34,7 @@ pub async fn re_encrypt(db: &Db, keys: &KeyRing, out: &mut impl std::io::Write) 
             for EncryptedSecret { row, secret } in rows {
                 let context = EncryptionContext { column, row };
                 if let Ok(plain) = keys.decrypt(context, &secret) {
-                    put(&mut tx, context, (&secret, &keys.encrypt(context, &plain)?)).await?;
+                    put(&mut tx, context, &secret, &keys.encrypt(context, &plain)?).await?;
                     done += 1;
                 } else {
                     undecryptable.push(format!("{} of {row}", column.name()));
@@ -122,19 +122,22 @@ async fn next(
 async fn put(
     tx: &mut Tx<Write, Operator>,
     EncryptionContext { column, row }: EncryptionContext,
-    (was, sealed): (&[u8], &[u8]),
+    was: &[u8],
+    encrypted: &[u8],
 ) -> Result<(), sqlx::Error> {
     let query = match column {
         // A person has one for each bond.
         Column::Totp => {
-            sqlx::query!("update identity.totp set secret = $2 where user_id = $1 and secret = $3", row, sealed, was)
+            sqlx::query!("update identity.totp set secret = $2 where user_id = $1 and secret = $3", row, encrypted, was)
         }
         Column::IdentityProvider => {
-            sqlx::query!("update tenant.identity_providers set client_secret = $2 where tenant_id = $1", row, sealed)
+            sqlx::query!("update tenant.identity_providers set client_secret = $2 where tenant_id = $1", row, encrypted)
         }
-        Column::SigningKey => sqlx::query!("update identity.signing_keys set private = $2 where id = $1", row, sealed),
+        Column::SigningKey => {
+            sqlx::query!("update identity.signing_keys set private = $2 where id = $1", row, encrypted)
+        }
         Column::ApiClient => {
-            sqlx::query!("update tenant.api_clients set secret = $2 where signs and id = $1", row, sealed)
+            sqlx::query!("update tenant.api_clients set secret = $2 where signs and id = $1", row, encrypted)
         }
     };
     query.execute(&mut **tx).await?;

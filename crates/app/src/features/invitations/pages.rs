@@ -191,7 +191,7 @@ fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Ma
         "{inviter} invites you to join “{organization}” as {}.\n\n\
          To accept, sign in with an account that has the address this was sent to:\n\
          {url}\n\n\
-         The invitation ends on {until}. If you do not know {inviter}, there is nothing to do: without you nothing happens.\n",
+         The invitation expires on {until}. If you weren't expecting this, you can ignore this email.\n",
         role.label(),
     );
     Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, valid_for: None }
