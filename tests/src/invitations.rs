@@ -146,7 +146,7 @@ async fn an_invitation_that_is_taken_back_is_gone() {
     assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 303);
     let again = invite(&mut olivia, &world, "NORA@example.com", "editor").await;
     assert_eq!(again.status, 422, "{}", again.text());
-    assert!(again.body.contains("is invited already"), "{}", again.text());
+    assert!(again.body.contains("is already invited"), "{}", again.text());
     let id = invitation(&world, "nora@example.com").await;
     let revoke = format!("{}/invitations/{id}/revoke", world.acme.url());
     assert_eq!(olivia.post(&revoke, &NOT_NEEDED).await.status, 303);

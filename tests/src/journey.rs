@@ -346,7 +346,7 @@ async fn an_authenticator_app_is_set_up_and_its_code_lets_a_second_browser_in_wi
     assert_eq!(wide, 0, "scrolls sideways on a telephone");
     let app = App::holding(&first.text("code").await);
     first.fill("#f-code", &app.code(&world, 0)).await;
-    first.loads(first.click_text("button", "Confirm")).await;
+    first.loads(first.click_text("button", "Verify")).await;
     assert!(first.text("[role=status]").await.contains("ready to use"));
     look(&first, "/authenticator-used").await;
 

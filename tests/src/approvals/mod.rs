@@ -125,7 +125,7 @@ async fn it_waits_for_a_day_and_for_who_asked_to_be_who_they_were() {
     let mut olivia = world.sign_in("olivia").await;
     let id = ask_for_deletion(&mut olivia, &world).await;
     let again = olivia.post(&format!("{}/delete", world.acme.url()), &[("name", "Acme"), WHY]).await;
-    assert!(again.status == 409 && again.body.contains("has asked for this already"), "{}", again.text());
+    assert!(again.status == 409 && again.body.contains("has already been requested"), "{}", again.text());
     world.wait(86_400);
     let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     assert_eq!(decide(&mut adam, &world, id, "approve").await.status, 409);

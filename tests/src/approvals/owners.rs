@@ -32,7 +32,7 @@ async fn asked(Kind { what, form, .. }: Kind) -> (World, Client, Uuid) {
     assert_eq!((asked.status, asked.location()), (303, &*page(&world)), "{}", asked.text());
     assert_eq!(world.role("adam").await.as_deref(), Some("owner"), "nothing is done yet");
     let again = olivia.post(&path, form).await;
-    assert!(again.status == 409 && again.body.contains("has asked for this already"), "{}", again.text());
+    assert!(again.status == 409 && again.body.contains("has already been requested"), "{}", again.text());
     let id = latest(&world).await;
     (world, olivia, id)
 }

@@ -102,7 +102,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     assert!(first.sets("session").is_some(), "a session that is worth more has a new token");
     let until = (world.clock.now() + chrono::Duration::minutes(15)).format("%H:%M UTC").to_string();
     assert!(
-        first.text().contains(&format!("You have the role Editor until {until}. See it or end it")),
+        first.text().contains(&format!("You have the role Editor until {until}. View or end access")),
         "{}",
         first.text()
     );
