@@ -4,14 +4,20 @@ create table audit.events (
   tenant_id uuid,
   at timestamptz not null default now(),
   actor uuid,
+  -- What the person was called then. Empty where nobody is known.
+  actor_name text not null default '' check (char_length(actor_name) <= 200),
+  -- The same of the API client.
+  client_name text not null default '' check (char_length(client_name) <= 200),
   kind text not null check (char_length(kind) between 1 and 80),
+  -- What programs do with tokens is listed apart: it can be thousands of events an hour.
+  about_token boolean not null generated always as (starts_with(kind, 'api_token.')) stored,
   target text not null check (char_length(target) <= 200),
   request_id uuid,
   session_id uuid,
   network text not null default '',
   details jsonb not null default '{}'
 );
-create index events_by_tenant on audit.events (tenant_id, id desc);
+create index events_by_tenant on audit.events (tenant_id, about_token, id desc);
 create index events_by_actor on audit.events (tenant_id, actor, id desc);
 create index events_by_kind on audit.events (tenant_id, kind, id desc);
 

@@ -109,7 +109,7 @@ grant select, insert on identity.signing_keys to identity_rows;
 alter table audit.events add column client_id uuid;
 alter table audit.decisions add column client_id uuid;
 create policy of_clients on audit.events for insert to identity_rows
-  with check (kind in ('api_token.issued', 'api_token.reused', 'api_token.revoked', 'api_client.refused')
+  with check (kind in ('api_token.issued', 'api_client.token_reused', 'api_token.revoked', 'api_token.refused')
               and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));
 
 -- What a client is where the URL points, or where it points nowhere in its own organization: as `identity.authenticate`, with one query and

@@ -94,7 +94,7 @@ async fn connect(database: &Database) -> Db {
 }
 
 fn nobody() -> Actor {
-    Actor { user: None, session: None, client: None, elevation: None, request: Uuid::now_v7(), network: String::new() }
+    Actor::unknown(Uuid::now_v7(), String::new())
 }
 
 async fn queue(tx: &mut Tx<Write, Tenant>, what: &str, key: Option<&str>, urgent: bool) {

@@ -102,7 +102,7 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     assert_eq!(world.database.count("select count(*) from identity.passkeys where discoverable").await, 1);
     page.loads(page.click_text("a", "Activity")).await;
     let trail = page.text("table").await;
-    assert!(trail.contains("Created the organization") && trail.contains("Nora Newcomer"), "{trail}");
+    assert!(trail.contains("created the organization Nora’s Nursery") && trail.contains("Nora Newcomer"), "{trail}");
     page.click_text("header button", "Sign out").await;
     page.wait_for_url("/end-session").await;
 

@@ -31,6 +31,7 @@ mod lists;
 mod lockout;
 mod mail;
 mod members;
+mod navigation;
 mod one_time_key;
 mod operator;
 mod organizations;

@@ -31,9 +31,8 @@ async fn a_change_of_role_records_who_what_whom_why_and_the_ticket() {
     .await
     .unwrap();
     let (who, target) = (world.user("adam").await, |user: Uuid| format!("Member::\"{user}\""));
-    let why =
-        json!({ "from": "viewer", "to": "editor", "reason": "Takes over from Erin.\nFor good.", "ticket": ticket });
-    let left = json!({ "role": "creator", "reason": "Left the company" });
+    let why = json!({ "member": "Vera Viewer", "from": "viewer", "to": "editor", "reason": "Takes over from Erin.\nFor good.", "ticket": ticket });
+    let left = json!({ "member": "Carl Creator", "role": "creator", "reason": "Left the company" });
     let (first, second) = (changed.request_id().parse().unwrap(), removed.request_id().parse().unwrap());
     assert_eq!(
         events,
@@ -43,7 +42,7 @@ async fn a_change_of_role_records_who_what_whom_why_and_the_ticket() {
         ]
     );
     let activity = adam.get(&format!("{}/activity?action=member.role_changed", world.acme.url())).await;
-    for shown in ["Adam Admin", "Takes over from Erin.", "https://tickets.example/HR-17?x=1", "viewer", "editor"] {
+    for shown in ["Adam Admin", "Takes over from Erin.", "https://tickets.example/HR-17?x=1", "Viewer", "Editor"] {
         assert!(activity.body.contains(shown), "{shown}: {}", activity.text());
     }
 }

@@ -20,7 +20,7 @@ async fn who_makes_an_organization_owns_it_and_finds_a_workspace_in_it() {
     let organization: Uuid = home.strip_prefix("/o/").unwrap().parse().unwrap();
     let page = nora.get(&home).await;
     for shown in
-        ["Nora &#38; Daughters", "Main", "1 member", "Owner", "Created the organization", "Created a workspace"]
+        ["Nora &#38; Daughters", "Main", "1 member", "Owner", "created the organization", "created the workspace"]
     {
         assert!(page.body.contains(shown), "{shown}: {}", page.text());
     }

@@ -328,17 +328,17 @@ async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
     assert_eq!(world.change(event).await, 5);
     let mut olivia = world.sign_in("olivia").await;
     make_client(&mut olivia, &world, "Importer").await;
-    let named = "insert into audit.events (id, tenant_id, client_id, kind, target)
-                 select gen_random_uuid(), c.tenant_id, c.id, 'contact.created', 'x' from tenant.api_clients c";
+    let named = "insert into audit.events (id, tenant_id, client_id, client_name, kind, target)
+                 select gen_random_uuid(), c.tenant_id, c.id, c.name, 'contact.created', 'x' from tenant.api_clients c";
     assert_eq!(world.change(named).await, 1);
     let page = olivia.get(&format!("{}/activity", world.acme.url())).await;
     let row = |badge: &str, name: &str| {
         let badge = format!("<span class=\"badge badge-accent\">{badge}</span>");
         page.body
-            .split("<p class=\"by\"")
+            .split("<p class=\"event\"")
             .skip(1)
             .filter(|cell| {
-                let cell = cell.split("</td>").next().unwrap();
+                let cell = cell.split("</p>").next().unwrap();
                 cell.contains(&badge) && cell.contains(&format!("<bdi>{name}</bdi>"))
             })
             .count()
@@ -348,12 +348,12 @@ async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
     assert_eq!(row("Former member", ""), 1, "{}", page.text());
     assert_eq!(row("Service account", "Importer"), 1, "{}", page.text());
     let cells: Vec<&str> =
-        page.body.split("<p class=\"by\"").skip(1).filter(|cell| cell.contains("<bdi>Olivia Owner</bdi>")).collect();
+        page.body.split("<p class=\"event\"").skip(1).filter(|cell| cell.contains("<bdi>Olivia Owner</bdi>")).collect();
     let with = |address: &str, unverified: bool| {
         cells
             .iter()
             .filter(|cell| {
-                let cell = cell.split("</td>").next().unwrap();
+                let cell = cell.split("</p>").next().unwrap();
                 cell.contains(address) && cell.contains("Not verified") == unverified
             })
             .count()

@@ -9,13 +9,14 @@ pub mod operator;
 mod base;
 mod features;
 
+use authn::SignedIn;
 use authz::Routes;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use tenancy::RetentionRule;
-use web::Limits;
+use web::{Error, Limits};
 
 use self::base::Feature;
 
@@ -44,11 +45,19 @@ pub fn retention_rules(registry: &Registry) -> Vec<RetentionRule> {
 /// The whole application.
 pub fn app(state: State, limits: Limits) -> Router {
     let routes = features::all().into_iter().fold(Routes::new(), |routes, feature| routes.and(feature.into_routes()));
-    let routes = routes.into_router().layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
+    let routes =
+        routes.into_router().fallback(no_such_page).layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
+    let routes = routes.layer(from_fn_with_state(state.registry(), base::on_errors));
     let again = routes.clone().with_state(state.clone());
     let routes =
         routes.layer(from_fn_with_state((again, ADDRESSES), authn::resume_deferred_request)).merge(web::assets());
     web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
+}
+
+/// For an address that no route has. Somebody who is signed in keeps their header.
+async fn no_such_page(who: Option<SignedIn>) -> Error {
+    drop(who);
+    Error::NotFound
 }
 
 /// Middleware for [`tenancy::one_connection`].

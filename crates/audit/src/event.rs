@@ -7,10 +7,14 @@ use uuid::Uuid;
 pub struct Actor {
     /// The person, where one is known.
     pub user: Option<UserId>,
+    /// Their name at that time, which the event keeps. Empty where it is not known.
+    pub name: String,
     /// Their session, where there is one.
     pub session: Option<Uuid>,
     /// The client of the API it was done through.
     pub client: Option<Uuid>,
+    /// The name of that client at that time, which the event keeps.
+    pub client_name: String,
     /// The elevation it was done under.
     pub elevation: Option<Uuid>,
     /// The request, as in the logs and on error pages.
@@ -20,6 +24,21 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Nobody who is known: the application itself, or a request that nobody has signed.
+    #[must_use]
+    pub fn unknown(request: Uuid, network: String) -> Self {
+        Self {
+            user: None,
+            name: String::new(),
+            session: None,
+            client: None,
+            client_name: String::new(),
+            elevation: None,
+            request,
+            network,
+        }
+    }
+
     /// The principal that policies know: the person, or the service account.
     #[must_use]
     pub fn member(&self) -> Option<Uuid> {
@@ -55,9 +74,9 @@ impl Event {
     ) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
-                                       elevation)
+                                       elevation, actor_name, client_name)
              values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8, $10,
-                     $11)",
+                     $11, $12, $13)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,
@@ -69,6 +88,8 @@ impl Event {
             tenant.map(TenantId::uuid),
             by.client,
             by.elevation,
+            by.name,
+            by.client_name,
         )
         .execute(&mut **tx)
         .await?;
@@ -83,17 +104,18 @@ impl Event {
                 rows.push(serde_json::json!({
                     "id": Uuid::now_v7(), "actor": by.user, "kind": event.kind, "target": event.target, "request_id": by.request,
                     "session_id": by.session, "network": by.network, "details": event.details, "client_id": by.client,
-                    "elevation": by.elevation,
+                    "elevation": by.elevation, "actor_name": by.name, "client_name": by.client_name,
                 }));
             }
             sqlx::query!(
                 "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
-                                           elevation)
+                                           elevation, actor_name, client_name)
                  select r.id, nullif(current_setting('app.tenant_id', true), '')::uuid, r.actor, r.kind, r.target, r.request_id,
-                        r.session_id, r.network, r.details, r.client_id, r.elevation
+                        r.session_id, r.network, r.details, r.client_id, r.elevation, r.actor_name,
+                        r.client_name
                    from jsonb_to_recordset($1) as r(id uuid, actor uuid, kind text, target text, request_id uuid,
                                                     session_id uuid, network text, details jsonb, client_id uuid,
-                                                    elevation uuid)",
+                                                    elevation uuid, actor_name text, client_name text)",
                 Value::Array(rows),
             )
             .execute(&mut **tx)

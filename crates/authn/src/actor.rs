@@ -4,12 +4,5 @@ use web::Context;
 
 /// The actor of a request before it has a [`SignedIn`](crate::SignedIn).
 pub(crate) fn actor(context: &Context, user: Option<Uuid>, session: Option<Uuid>) -> Actor {
-    Actor {
-        user: user.map(Into::into),
-        session,
-        client: None,
-        elevation: None,
-        request: context.request,
-        network: context.client.network.clone(),
-    }
+    Actor { user: user.map(Into::into), session, ..Actor::unknown(context.request, context.client.network.clone()) }
 }

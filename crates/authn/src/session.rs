@@ -19,6 +19,7 @@ use crate::actor::actor;
 use crate::id_token::ProviderIdentity;
 use crate::secret::{Token, hash};
 use crate::session_cookie::SESSION;
+use crate::signed_in::RequestPerson;
 use crate::{AccountNotification, Authn, SignedIn, risk, session_cookie};
 
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
@@ -88,7 +89,9 @@ impl Authn {
             self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(session, given, context, risk, access.elevation()), tx, access))
+        let who = SignedIn::new(session, given, context, risk, access.elevation());
+        RequestPerson::note(parts, &who);
+        Ok((who, tx, access))
     }
 
     /// Authenticates a request again before it writes, because its body may have taken a while. The session must still be

@@ -1,4 +1,5 @@
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use audit::Actor;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
@@ -44,6 +45,25 @@ impl Deref for SignedIn {
 
     fn deref(&self) -> &SessionFacts {
         &self.facts
+    }
+}
+
+/// The person of a request, for a page that is rendered after its handler has failed. Part of the request's extensions where
+/// such pages are; [`Authn::enter`] fills it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestPerson(Arc<OnceLock<SignedIn>>);
+
+impl RequestPerson {
+    /// The person, if the request has a live session and a guard has looked it up.
+    #[must_use]
+    pub fn get(&self) -> Option<&SignedIn> {
+        self.0.get()
+    }
+
+    pub(crate) fn note(parts: &Parts, who: &SignedIn) {
+        if let Some(Self(person)) = parts.extensions.get() {
+            person.get_or_init(|| who.clone());
+        }
     }
 }
 
@@ -96,11 +116,10 @@ impl SignedIn {
     pub fn actor(&self) -> Actor {
         Actor {
             user: Some(self.user),
+            name: self.name.clone(),
             session: Some(self.session),
-            client: None,
             elevation: self.elevation,
-            request: self.context.request,
-            network: self.context.client.network.clone(),
+            ..Actor::unknown(self.context.request, self.context.client.network.clone())
         }
     }
 }

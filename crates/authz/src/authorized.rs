@@ -11,7 +11,7 @@ use crate::action::{Action, ActionMode as _, PathParams, Resource, TxOf, sensiti
 use crate::authorizer::{Authorizer, Decision, Granted, Question, micros};
 use crate::entity::{Entity, Sensitivity};
 use crate::request::{AuthzRequest, Caller, MemberContext};
-use crate::viewer::Viewer;
+use crate::viewer::{RequestViewer, Viewer};
 
 /// Proof that the policies allow `A` to this person, or this client of the API, on this resource, now. The only way to a
 /// transaction.
@@ -188,6 +188,7 @@ where
         let (since, asked) = (Instant::now(), sensitivity::<A>(&on));
         let (caller, now) = (who.caller(), authorizer.now());
         let request = AuthzRequest::new(authorizer.policies(), caller, &entry, now, on.entity(), asked)?;
+        RequestViewer::note(parts, &authorizer, &request, member.as_ref());
         let (view, reads) = (<<A::On as Resource>::View as Action>::NAME, A::Mode::READS);
         let (request_ref, tenant) = (&request, scope.tenant);
         let question = Question { caller, request: request_ref, action: A::NAME, view, reads, parts, tenant, since };

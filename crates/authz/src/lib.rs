@@ -30,4 +30,4 @@ pub use policies::{Policies, PolicySource};
 pub use policy_error::PolicyError;
 pub use request::{Caller, MemberContext};
 pub use routes::{Route, Routes};
-pub use viewer::Viewer;
+pub use viewer::{RequestViewer, Viewer};

@@ -1,3 +1,6 @@
+use std::sync::{Arc, OnceLock};
+
+use axum::http::request::Parts;
 use web::Result;
 
 use crate::action::{Action, Resource as _, sensitivity};
@@ -12,6 +15,35 @@ pub struct Viewer<'a> {
     /// The action of the route.
     pub(crate) action: &'static str,
     pub(crate) member: Option<&'a MemberContext>,
+}
+
+/// Who sends a request and where, for a page that is rendered after its handler has failed: an error page keeps the
+/// navigation. Part of the request's extensions where such pages are; the guard [`Authorized`](crate::Authorized) fills it,
+/// also if it refuses.
+#[derive(Clone, Debug, Default)]
+pub struct RequestViewer(Arc<OnceLock<OwnedViewer>>);
+
+#[derive(Debug)]
+struct OwnedViewer {
+    authorizer: Authorizer,
+    request: AuthzRequest,
+    member: Option<MemberContext>,
+}
+
+impl RequestViewer {
+    /// The viewer, if the guard of the request knew them as a member.
+    #[must_use]
+    pub fn get(&self) -> Option<Viewer<'_>> {
+        let OwnedViewer { authorizer, request, member } = self.0.get()?;
+        Some(Viewer { authorizer, request, action: "", member: member.as_ref() })
+    }
+
+    pub(crate) fn note(parts: &Parts, authorizer: &Authorizer, request: &AuthzRequest, member: Option<&MemberContext>) {
+        if let Some(Self(viewer)) = parts.extensions.get() {
+            let (authorizer, request, member) = (authorizer.clone(), request.clone(), member.cloned());
+            viewer.get_or_init(|| OwnedViewer { authorizer, request, member });
+        }
+    }
 }
 
 impl<'a> Viewer<'a> {

@@ -180,14 +180,7 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
     if let Some(owner) = owner {
         act_as(&mut tx, owner).await?;
     }
-    let by = Actor {
-        user: owner,
-        session: None,
-        client: None,
-        elevation: None,
-        request: Uuid::now_v7(),
-        network: "127.0.0.0/24".to_owned(),
-    };
+    let by = Actor { user: owner, ..Actor::unknown(Uuid::now_v7(), "127.0.0.0/24".to_owned()) };
     let target = format!("Organization::{:?}", tenant.to_string());
     Event { kind: "organization.created", target, details: json!({ "name": name }) }.record(&mut tx, &by).await?;
     let main = sqlx::query!(

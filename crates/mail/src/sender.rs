@@ -97,14 +97,7 @@ impl JobHandler for Sender {
     }
 
     async fn on_failure(&self, tx: &mut Tx<Write, Jobs>, job: &Job<QueuedMail>) -> Result<(), tenancy::Error> {
-        let by = Actor {
-            user: None,
-            session: None,
-            client: None,
-            elevation: None,
-            request: job.request,
-            network: String::new(),
-        };
+        let by = Actor::unknown(job.request, String::new());
         let kind = job.payloads.first().map_or("", |letter| &letter.kind);
         let details = json!({ "mail": kind, "recipient": job.about });
         let event = Event { kind: "mail.undeliverable", target: format!("Mail::{}", job.id), details };

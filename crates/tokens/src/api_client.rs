@@ -69,11 +69,9 @@ impl ApiClient {
     pub fn actor(&self) -> Actor {
         Actor {
             user: self.user,
-            session: None,
             client: Some(self.client),
-            elevation: None,
-            request: self.context.request,
-            network: self.context.client.network.clone(),
+            client_name: self.name.clone(),
+            ..Actor::unknown(self.context.request, self.context.client.network.clone())
         }
     }
 }

@@ -76,6 +76,7 @@ const RECORDED_REFUSALS_LIMIT: RateLimit =
 /// A client that has authenticated with its secret.
 struct AuthenticatedClient {
     id: Uuid,
+    name: String,
     tenant: TenantId,
     user: Option<UserId>,
     scopes: Vec<String>,
@@ -87,8 +88,8 @@ struct AuthenticatedClient {
 }
 
 impl AuthenticatedClient {
-    fn by(&self, context: &Context) -> Actor {
-        actor(self.id, self.user, context)
+    fn identity(&self) -> ClientIdentity {
+        ClientIdentity { client: self.id, name: self.name.clone(), tenant: self.tenant, user: self.user }
     }
 }
 
@@ -97,9 +98,23 @@ fn target(client: Uuid) -> String {
     format!("ApiClient::\"{client}\"")
 }
 
-fn actor(client: Uuid, user: Option<UserId>, context: &Context) -> Actor {
-    let network = context.client.network.clone();
-    Actor { user, session: None, client: Some(client), elevation: None, request: context.request, network }
+/// A client, and who it belongs to.
+struct ClientIdentity {
+    client: Uuid,
+    name: String,
+    tenant: TenantId,
+    user: Option<UserId>,
+}
+
+impl ClientIdentity {
+    fn actor(&self, context: &Context) -> Actor {
+        Actor {
+            user: self.user,
+            client: Some(self.client),
+            client_name: self.name.clone(),
+            ..Actor::unknown(context.request, context.client.network.clone())
+        }
+    }
 }
 
 /// Decodes one half of the `Authorization` header, which is form-encoded (RFC 6749, section 2.3.1 and appendix B). Our ids
@@ -166,9 +181,9 @@ impl Tokens {
         let shown = self.shown(&mut tx, id, &secret).await?.ok_or(UNKNOWN_CLIENT)?;
         self.0.authn.refuse_if_limited(&mut tx, WRONG_SECRET_LIMIT, &from).await?;
         drop(tx);
-        if let Err((tenant, user)) = shown {
+        if let Err(identity) = shown {
             self.0.authn.check_rate_limit(WRONG_SECRET_LIMIT, &from, context).await?;
-            self.record_refusal((id, tenant, user), "wrong secret", context).await?;
+            self.record_refusal(&identity, "wrong secret", context).await?;
             return Err(UNKNOWN_CLIENT);
         }
         let per_minute = self.0.config.requests_per_minute;
@@ -189,9 +204,9 @@ impl Tokens {
         tx: &mut Tx<M, Identity>,
         id: Uuid,
         secret: &SecretString,
-    ) -> Result<Option<Result<AuthenticatedClient, (TenantId, Option<UserId>)>>, Error> {
+    ) -> Result<Option<Result<AuthenticatedClient, ClientIdentity>>, Error> {
         let found = sqlx::query!(
-            r#"select tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_created_at,
+            r#"select name, tenant_id as "tenant: TenantId", member as "user: UserId", scopes, dpop, signs, secret, secret_created_at,
                       secret_version, secret_days,
                       (member is null or exists (select from identity.users u where u.id = member and u.locked_at is null))
                         as "unlocked!"
@@ -200,10 +215,16 @@ impl Tokens {
         );
         let Some(found) = found.fetch_optional(&mut **tx).await? else { return Ok(None) };
         if found.signs || !found.unlocked || found.secret != secret::hash(secret.expose_secret()) {
-            return Ok(Some(Err((found.tenant, found.user))));
+            return Ok(Some(Err(ClientIdentity {
+                client: id,
+                name: found.name,
+                tenant: found.tenant,
+                user: found.user,
+            })));
         }
         Ok(Some(Ok(AuthenticatedClient {
             id,
+            name: found.name,
             tenant: found.tenant,
             user: found.user,
             scopes: found.scopes,
@@ -228,7 +249,7 @@ impl Tokens {
     ) -> Result<TokenResponse, TokenError> {
         let now = self.0.authn.clock().now();
         let (client, tx) = self.authenticate_client(headers, client, context).await?;
-        let whose = (client.id, client.tenant, client.user);
+        let identity = client.identity();
         let answer = if client.ends_at <= now {
             drop(tx);
             Err(if client.longest { SECRET_TOO_OLD } else { SECRET_EXPIRED })
@@ -236,23 +257,18 @@ impl Tokens {
             self.issue_to(client, tx, headers, grant, context, now).await
         };
         if let Err(TokenError::Oauth(_, reason)) = &answer {
-            self.record_refusal(whose, reason, context).await?;
+            self.record_refusal(&identity, reason, context).await?;
         }
         answer
     }
 
-    async fn record_refusal(
-        &self,
-        (client, tenant, user): (Uuid, TenantId, Option<UserId>),
-        reason: &str,
-        context: &Context,
-    ) -> Result<(), Error> {
+    async fn record_refusal(&self, identity: &ClientIdentity, reason: &str, context: &Context) -> Result<(), Error> {
         match self
             .0
             .authn
             .check_rate_limit_silently(
                 RECORDED_REFUSALS_LIMIT,
-                &format!("{client} {} {reason}", context.client.network),
+                &format!("{} {} {reason}", identity.client, context.client.network),
             )
             .await
         {
@@ -260,9 +276,9 @@ impl Tokens {
             counted => counted?,
         }
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        let target = target(client);
-        let event = Event { kind: "api_client.refused", target, details: json!({ "reason": reason }) };
-        event.record_in(&mut tx, Some(tenant), &actor(client, user, context)).await?;
+        let target = target(identity.client);
+        let event = Event { kind: "api_token.refused", target, details: json!({ "reason": reason }) };
+        event.record_in(&mut tx, Some(identity.tenant), &identity.actor(context)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -293,8 +309,8 @@ impl Tokens {
                 let Some(rotated) = self.rotate(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
                     let target = target(client.id);
                     let details = json!({ "ended": "all tokens that came of the same use of the secret" });
-                    let event = Event { kind: "api_token.reused", target, details };
-                    event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+                    let event = Event { kind: "api_client.token_reused", target, details };
+                    event.record_in(&mut tx, Some(client.tenant), &client.identity().actor(context)).await?;
                     tx.commit().await?;
                     tracing::warn!(client = %client.id, "refresh token reused; token family revoked");
                     return Err(INVALID_GRANT);
@@ -309,7 +325,7 @@ impl Tokens {
         let (access_token, jti) = self.sign(&mut tx, subject, now).await?;
         let details = json!({ "grant": name, "token": jti, "scopes": scopes.names() });
         let event = Event { kind: "api_token.issued", target: target(client.id), details };
-        event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+        event.record_in(&mut tx, Some(client.tenant), &client.identity().actor(context)).await?;
         tx.commit().await?;
         Ok(TokenResponse {
             access_token,
@@ -430,7 +446,7 @@ impl Tokens {
         }
         if let Some(details) = details {
             let event = Event { kind: "api_token.revoked", target: target(client.id), details };
-            event.record_in(&mut tx, Some(client.tenant), &client.by(context)).await?;
+            event.record_in(&mut tx, Some(client.tenant), &client.identity().actor(context)).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -20,7 +20,7 @@ use crate::problem::{RequestInfo, render};
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitConfig, RateLimitKey, RateLimiter};
 use crate::slot::Slot;
-use crate::{Addresses, Context, Error, Flash, Host, fetch_metadata, headers, host};
+use crate::{Addresses, Context, Error, Flash, Host, Shell, fetch_metadata, headers, host};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -186,7 +186,9 @@ impl Edge {
                 (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some(Error::Unavailable));
             }
         }
-        let mut rendered = render(status, error, info, context, &self.addresses);
+        // With the header of the page it is, where a guard knew the person.
+        let shell = parts.extensions.get::<Shell>().cloned().unwrap_or_else(|| context.shell());
+        let mut rendered = render(status, error, info, shell, context, &self.addresses);
         // Keep what the handler decided: cookies, and the methods that are allowed.
         for (name, value) in &parts.headers {
             if *name == header::SET_COOKIE || *name == header::ALLOW || *name == header::RETRY_AFTER {

@@ -22,7 +22,7 @@ struct ErrorPage {
     text: String,
     request_id: String,
     link_url: String,
-    link_label: &'static str,
+    link_label: String,
 }
 
 /// What rendering an error needs of the request.
@@ -68,6 +68,7 @@ pub(crate) fn render(
     status: StatusCode,
     error: Option<Error>,
     info: &RequestInfo,
+    shell: Shell,
     context: &Context,
     addresses: &Addresses,
 ) -> Response {
@@ -96,15 +97,9 @@ pub(crate) fn render(
             let scope_is_missing = matches!(error, Some(Error::NotPermitted(_, Some(_))));
             let (heading, text) = words(status, error.as_ref());
             let mut response = if info.html {
-                let page = ErrorPage {
-                    shell: context.shell(),
-                    status: status.as_u16(),
-                    heading,
-                    text,
-                    request_id: context.request.to_string(),
-                    link_url: "/".to_owned(),
-                    link_label: "Go to your organizations",
-                };
+                let (link_url, link_label) = way_back(&shell, info);
+                let (status, request_id) = (status.as_u16(), context.request.to_string());
+                let page = ErrorPage { shell, status, heading, text, request_id, link_url, link_label };
                 let signed_out = matches!(error, Some(Error::Unauthenticated));
                 Page(if signed_out { page.of_signed_out(info, addresses) } else { page }).into_response()
             } else {
@@ -141,6 +136,17 @@ fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses)
     go_to(&format!("{}?return_to={}", addresses.sign_in, path.encoded()))
 }
 
+/// Where somebody goes from an error page: to the form that was refused, or else to what they can open.
+fn way_back(shell: &Shell, info: &RequestInfo) -> (String, String) {
+    let form = Some(info.sent_from.to_string()).filter(|page| info.method == Method::POST && page != "/");
+    match (form, &shell.organization, &shell.person) {
+        (Some(page), _, _) => (page, "Go back".to_owned()),
+        (None, Some(organization), _) => (organization.url.clone(), format!("Go to {}", organization.name)),
+        (None, None, Some(_)) => ("/".to_owned(), "Go to your organizations".to_owned()),
+        (None, None, None) => ("/".to_owned(), "Go to the start page".to_owned()),
+    }
+}
+
 impl ErrorPage {
     /// The page for a form that came without a session and could not be deferred.
     fn of_signed_out(self, info: &RequestInfo, addresses: &Addresses) -> Self {
@@ -148,7 +154,7 @@ impl ErrorPage {
             heading: "You are signed out",
             text: "What you entered was not saved. Sign in, and enter it again.".to_owned(),
             link_url: format!("{}?return_to={}", addresses.sign_in, info.sent_from.encoded()),
-            link_label: "Sign in",
+            link_label: "Sign in".to_owned(),
             ..self
         }
     }

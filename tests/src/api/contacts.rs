@@ -130,7 +130,7 @@ async fn the_token_endpoint_answers_as_rfc_6749_says() {
     let form = [grant, who[0], who[1]];
     let both = program(&world, Method::POST, "/api/oauth/token", &[("authorization", &basic)], Some(&form)).await;
     assert_eq!(both.json()["error"], "invalid_request");
-    let refused = world.events("api_client.refused").await;
+    let refused = world.events("api_token.refused").await;
     let wrong = refused.iter().filter(|event| event["details"]["reason"] == "wrong secret");
     assert_eq!(wrong.count(), 1, "a wrong secret of a client there is");
 }

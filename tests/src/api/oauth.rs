@@ -59,7 +59,7 @@ async fn a_client_authenticates_with_both_halves_encoded_or_not() {
         let answer = ask(&world, TOKEN, &basic(&id, secret), &[grant[0], more]).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
-    assert_eq!(world.events("api_client.refused").await.len(), 0, "nobody is told of a wrong secret");
+    assert_eq!(world.events("api_token.refused").await.len(), 0, "nobody is told of a wrong secret");
     world.wait(60);
 
     for (what, authorization) in [

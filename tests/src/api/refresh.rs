@@ -49,7 +49,7 @@ async fn a_refresh_token_that_two_have_ends_its_family() {
     }
     assert_eq!(client.refresh(&world, &third["refresh_token"]).await.status, 400);
     assert!(works(&world, &other).await, "what came of another use of the secret goes on");
-    let events = world.events("api_token.reused").await;
+    let events = world.events("api_client.token_reused").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["client_id"], client.id.to_string());
     assert_eq!(events[0]["tenant_id"], world.acme.organization.to_string());
@@ -75,7 +75,7 @@ async fn a_lost_answer_is_let_pass_once_as_long_as_nobody_used_it() {
     assert!(works(&world, &again).await);
     assert_eq!(client.refresh(&world, &lost["refresh_token"]).await.status, 400);
     assert!(!works(&world, &again).await);
-    assert_eq!(world.events("api_token.reused").await.len(), 2);
+    assert_eq!(world.events("api_client.token_reused").await.len(), 2);
 }
 
 // control: IDN-06
@@ -93,7 +93,7 @@ async fn an_answer_is_lost_for_a_minute_and_not_for_a_day() {
             assert_eq!(client.refresh(&world, &second["refresh_token"]).await.status, 400, "its family has ended");
         }
     }
-    assert_eq!(world.events("api_token.reused").await.len(), 2);
+    assert_eq!(world.events("api_client.token_reused").await.len(), 2);
 }
 
 // control: IDN-06

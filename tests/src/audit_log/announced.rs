@@ -47,10 +47,11 @@ async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_
     let filled = Filled::of(&world, world.acme).await;
     world.change("update identity.users set email_verified = true where email <> ''").await;
     let mut heard = BTreeSet::new();
+    let registry = registry();
     for change in CHANGES {
         let mut all = Vec::new();
-        for told in registry().event_audiences().into_iter().filter(|told| change.events.contains(&told.kind)) {
-            let addresses = expected(&world, &told, &filled).await;
+        for told in registry.event_audiences().iter().filter(|told| change.events.contains(&told.kind)) {
+            let addresses = expected(&world, told, &filled).await;
             all.push((told, addresses));
         }
         let answer = change.make(&world, &mut olivia, &filled).await;

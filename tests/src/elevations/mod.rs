@@ -119,7 +119,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     let mut kinds = Vec::new();
     for kind in ["elevation.requested", "elevation.approved"] {
         let event = &world.events(kind).await[0];
-        let details = json!({ "member": world.user("vera").await, "role": "editor", "minutes": 15,
+        let details = json!({ "member": "Vera Viewer", "member_id": world.user("vera").await, "role": "editor", "minutes": 15,
                               "reason": "The import went wrong", "ticket": "https://tickets.example/HF-9" });
         assert_eq!(event["details"], details);
         kinds.push(event["actor"].clone());
@@ -261,7 +261,11 @@ async fn what_is_decided_and_done_under_it_is_marked() {
     let event = world.events("contact.created").await.pop().unwrap();
     assert_eq!(event["elevation"], json!(id));
     let activity = olivia.get(&format!("{}/activity?action=contact.created", world.acme.url())).await;
-    assert!(activity.body.contains("Elevated") && activity.body.contains(&id.to_string()), "{}", activity.text());
+    assert!(
+        activity.body.contains("Temporary access") && activity.body.contains(&id.to_string()),
+        "{}",
+        activity.text()
+    );
     world.settle_decisions().await;
     let mut owner = world.database.session().await;
     for (answer, expected) in [(&read, Some(id)), (&refused, Some(id)), (&wrote, Some(id)), (&account, None)] {

@@ -67,6 +67,12 @@ pub(crate) const CHANGES: &[Change] = &[
         events: &["approval.approved", "member.factors_reset"],
     },
     Change {
+        path: "/o/{organization}/activity/export",
+        form: &[("format", "csv")],
+        credential: Credential::None,
+        events: &["activity.exported"],
+    },
+    Change {
         path: "/o/{organization}/failed-jobs/{job}/retry",
         form: &[],
         credential: Credential::None,

@@ -147,7 +147,7 @@ async fn wrong_secrets_count_for_their_client_alone() {
     other.token(&world).await;
     let refused = one.ask(&world, &[("grant_type", "client_credentials")]).await;
     assert_eq!(refused.status, 429, "of one client nobody tries without end: {}", refused.body);
-    assert_eq!(world.events("api_client.refused").await.len(), 3, "and fills no trail");
+    assert_eq!(world.events("api_token.refused").await.len(), 3, "and fills no trail");
 }
 
 /// Routes that begin a sign-in. What they let in is counted for the network, and after its first part needs work.

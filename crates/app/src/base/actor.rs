@@ -21,8 +21,10 @@ pub(crate) enum DisplayActor {
     Service {
         name: String,
     },
-    /// Somebody who has left.
-    FormerMember,
+    /// Somebody who has left. The name is empty if nothing kept it.
+    FormerMember {
+        name: String,
+    },
     /// The application itself.
     System,
 }
@@ -35,7 +37,7 @@ impl DisplayActor {
                 name,
                 email: DisplayEmail::of_person(email.unwrap_or_default(), verified.unwrap_or_default()),
             },
-            None => Self::FormerMember,
+            None => Self::FormerMember { name: String::new() },
         }
     }
 
@@ -43,6 +45,9 @@ impl DisplayActor {
     pub(crate) fn through(self, client: Option<String>) -> Self {
         match (self, client) {
             (Self::Person { name: person, email }, Some(name)) => Self::Client { name, person, email },
+            (Self::FormerMember { name: person }, Some(name)) if !person.is_empty() => {
+                Self::Client { name, person, email: DisplayEmail::of_person("", false) }
+            }
             (_, Some(name)) => Self::Service { name },
             (actor, None) => actor,
         }
@@ -54,7 +59,7 @@ impl DisplayActor {
             Self::Person { .. } => "Person",
             Self::Client { .. } => "API client",
             Self::Service { .. } => "Service account",
-            Self::FormerMember => "Former member",
+            Self::FormerMember { .. } => "Former member",
             Self::System => "System",
         }
     }
@@ -66,8 +71,11 @@ impl DisplayActor {
     /// The name of the client or service, or else of the person.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Person { name, .. } | Self::Client { name, .. } | Self::Service { name } => name,
-            Self::FormerMember | Self::System => "",
+            Self::Person { name, .. }
+            | Self::Client { name, .. }
+            | Self::Service { name }
+            | Self::FormerMember { name } => name,
+            Self::System => "",
         }
     }
 

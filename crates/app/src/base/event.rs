@@ -1,34 +1,55 @@
 //! Kinds of events, and which of them people are notified of by email.
 //!
-//! A feature declares its kinds and registers them. Only its [`Announcement`] records an announced event. The emails are queued
-//! before the change, so a member who loses their role or membership by it is still in the audience.
+//! A feature declares its kinds with [`events!`] and registers them. An announced event can only be recorded through its
+//! [`Announcement`], which has queued the emails before the change: a member who loses their role or their membership by the
+//! change still gets one.
 
 use audit::{Actor, Event};
 use authn::{Authn, SignedIn};
 use mail::Mail;
 use serde_json::Value;
 use tenancy::{Plane, TenantId, Tx, UserId, Write};
-use web::Result;
+use web::{Error, Result};
 
 use super::Organization;
+use super::sentence::{SentencePart, fill_in, keys};
 
 /// A kind of event that features record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventKind {
-    /// Its name in the log: the thing, a dot, and what happened to it.
+    /// As the log has it: the thing, a dot, and what happened to it.
     pub(crate) name: &'static str,
-    /// The sentence that people read, after the name of the actor.
-    pub(crate) summary: &'static str,
+    /// What people choose it by: "Changed a role".
+    pub(crate) label: &'static str,
+    /// What it says of one event, after the name of the actor, with details in braces: "changed {member}’s role to {to}".
+    pub(crate) sentence: &'static str,
 }
 
 impl EventKind {
-    pub(crate) const fn new(name: &'static str, summary: &'static str) -> Self {
-        Self { name, summary }
+    /// Kinds of this prefix are about tokens, and listed apart: programs cause them, thousands an hour.
+    /// `audit.events.about_token` says the same.
+    pub(crate) const TOKEN_PREFIX: &str = "api_token.";
+
+    pub(crate) const fn new(name: &'static str, label: &'static str, sentence: &'static str) -> Self {
+        Self { name, label, sentence }
     }
 
-    /// What a person reads for the kind of this name, which may be one that no feature records any more.
-    pub(crate) fn summary_of(known: &[Self], name: &str) -> &'static str {
-        known.iter().find(|kind| kind.name == name).map_or("Something else", |kind| kind.summary)
+    /// What an event of this name says. The log is older than the code: it may have kinds that no feature records any more,
+    /// or events without a detail that is in the sentence today.
+    pub(crate) fn sentence_of(known: &[Self], name: &str, details: &Value) -> Vec<SentencePart> {
+        let kind = known.iter().find(|kind| kind.name == name);
+        let label = kind.map_or(name, |kind| kind.label);
+        kind.and_then(|kind| fill_in(kind.sentence, details))
+            .unwrap_or_else(|| vec![SentencePart { text: format!("– {label}"), is_value: false }])
+    }
+
+    pub(crate) fn is_about_tokens(&self) -> bool {
+        self.name.starts_with(Self::TOKEN_PREFIX)
+    }
+
+    /// As a feature registers it.
+    pub(crate) const fn declared(self) -> DeclaredEvent {
+        DeclaredEvent { kind: self, email: None }
     }
 
     /// The same with emails to `audience`, who get them with this subject.
@@ -44,7 +65,7 @@ impl EventKind {
         details: Value,
         by: &Actor,
     ) -> Result<()> {
-        Ok(Event { kind: self.name, target, details }.record(tx, by).await?)
+        Ok(self.event(target, details)?.record(tx, by).await?)
     }
 
     /// The same for an organization that the transaction is not bound to.
@@ -56,7 +77,16 @@ impl EventKind {
         details: Value,
         by: &Actor,
     ) -> Result<()> {
-        Ok(Event { kind: self.name, target, details }.record_in(tx, Some(organization), by).await?)
+        Ok(self.event(target, details)?.record_in(tx, Some(organization), by).await?)
+    }
+
+    /// An event without a detail that is in its sentence is refused, and with it the change: the first test of the change
+    /// finds it.
+    fn event(self, target: String, details: Value) -> Result<Event> {
+        match keys(self.sentence).find(|key| details.get(*key).is_none_or(Value::is_null)) {
+            Some(key) => Err(Error::internal(format!("the event {} has no detail `{key}`", self.name))),
+            None => Ok(Event { kind: self.name, target, details }),
+        }
     }
 }
 
@@ -74,10 +104,45 @@ pub(crate) enum Audience {
 /// A kind of event that people are notified of by email.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announced {
-    pub(crate) event: EventKind,
-    pub(crate) subject: &'static str,
-    pub(crate) audience: &'static [Audience],
+    event: EventKind,
+    subject: &'static str,
+    audience: &'static [Audience],
 }
+
+/// A kind of event as a feature registers it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeclaredEvent {
+    pub(crate) kind: EventKind,
+    /// Subject of the emails, and who gets them.
+    pub(crate) email: Option<(&'static str, &'static [Audience])>,
+}
+
+/// Declares the kinds of events of a feature as constants, and `EVENTS`, the list of them for [`Feature::events`].
+///
+/// ```ignore
+/// events! {
+///     INVOICE_CREATED: "invoice.created", "Created an invoice", "created the invoice {number}";
+///     INVOICE_VOIDED: "invoice.voided", "Voided an invoice", "voided the invoice {number}",
+///         email "An invoice was voided" to [Owners];
+/// }
+/// ```
+///
+/// [`Feature::events`]: super::Feature::events
+macro_rules! events {
+    ($($name:ident: $kind:literal, $label:literal, $sentence:literal
+       $(, email $subject:literal to [$($audience:ident),+])?;)+) => {
+        $($crate::base::events!(@const $name, $kind, $label, $sentence $(, $subject, [$($audience),+])?);)+
+        const EVENTS: &[$crate::base::DeclaredEvent] = &[$($name.declared()),+];
+    };
+    (@const $name:ident, $kind:literal, $label:literal, $sentence:literal) => {
+        const $name: $crate::base::EventKind = $crate::base::EventKind::new($kind, $label, $sentence);
+    };
+    (@const $name:ident, $kind:literal, $label:literal, $sentence:literal, $subject:literal, [$($audience:ident),+]) => {
+        const $name: $crate::base::Announced = $crate::base::EventKind::new($kind, $label, $sentence)
+            .announced($subject, &[$($crate::base::Audience::$audience),+]);
+    };
+}
+pub(crate) use events;
 
 /// What somebody does in an organization, for the email about it.
 #[derive(Clone, Copy)]
@@ -100,6 +165,16 @@ pub(crate) struct AnnouncementContext<'a> {
 pub(crate) struct Announcement(EventKind);
 
 impl Announced {
+    /// As a feature registers it.
+    pub(crate) const fn declared(self) -> DeclaredEvent {
+        DeclaredEvent { kind: self.event, email: Some((self.subject, self.audience)) }
+    }
+
+    /// As the log has it.
+    pub(crate) const fn name(self) -> &'static str {
+        self.event.name
+    }
+
     /// Queues the emails to the current audience. Call it before the change, after which some of them may not be visible.
     pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &AnnouncementContext<'_>) -> Result<Announcement> {
         self.queue(tx, &self.mail(doing), doing.member, &doing.who.actor()).await

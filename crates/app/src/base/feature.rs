@@ -6,7 +6,7 @@ use tenancy::RetentionRule;
 
 use super::hooks::{OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
 use super::parts::{AccountTab, Job, Parts};
-use super::{Announced, Api, EventKind, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
+use super::{Api, DeclaredEvent, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
 /// One folder of the product, and all that the rest of the product has to know of it.
 pub(crate) struct Feature {
@@ -44,15 +44,9 @@ impl Feature {
         self
     }
 
-    /// The events it records and nobody is notified of.
-    pub(crate) fn events(mut self, events: &[EventKind]) -> Self {
+    /// The events it records: the `EVENTS` of its [`events!`](super::events).
+    pub(crate) fn events(mut self, events: &[DeclaredEvent]) -> Self {
         self.parts.events.extend_from_slice(events);
-        self
-    }
-
-    /// The events it records and people are notified of by email.
-    pub(crate) fn announced(mut self, announced: &[Announced]) -> Self {
-        self.parts.announced.extend_from_slice(announced);
         self
     }
 

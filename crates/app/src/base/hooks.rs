@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tenancy::{Read, Tx, UserId, WorkspaceId, Write};
 use web::{Banner, Result};
 
-use super::Location;
+use super::{Location, Workspace};
 
 /// What an asynchronous function behind a pointer returns.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -18,9 +18,9 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A sentence above every page of an organization, with a link.
 pub(crate) type ShowBanner = fn(Viewer<'_>, &Location) -> Option<Banner>;
 
-/// What is said of each workspace, for those that the viewer may look into.
+/// What a feature says of each of these workspaces, for those that the viewer may look into.
 pub(crate) type SummarizeWorkspaces =
-    for<'a> fn(Viewer<'a>, &'a mut Tx<Read>) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>>;
+    for<'a> fn(Viewer<'a>, &'a mut Tx<Read>, &'a [Workspace]) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>>;
 
 /// A member who is signed out of the organization: who, by which member, and when.
 #[derive(Clone, Copy, Debug)]
@@ -82,15 +82,16 @@ impl Hooks {
         Ok(())
     }
 
-    /// What the features say of each workspace that the viewer may look into.
+    /// What the features say of each of these workspaces, for those that the viewer may look into.
     pub(crate) async fn summarize_workspaces(
         &self,
         viewer: Viewer<'_>,
         tx: &mut Tx<Read>,
+        workspaces: &[Workspace],
     ) -> Result<HashMap<WorkspaceId, String>> {
         let mut summaries: HashMap<WorkspaceId, String> = HashMap::new();
         for summarize in &self.workspace_summaries {
-            for (workspace, text) in summarize(viewer, tx).await? {
+            for (workspace, text) in summarize(viewer, tx, workspaces).await? {
                 let summary = summaries.entry(workspace).or_default();
                 if !summary.is_empty() {
                     summary.push_str(", ");

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use authn::SignedIn;
-use authz::{Action, Authorized};
-use axum::extract::{FromRequestParts, MatchedPath};
+use authn::{RequestPerson, SignedIn};
+use authz::{Action, Authorized, RequestViewer, Viewer};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State as FromState};
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
 use tenancy::{Read, Tx};
 use web::{DisplayEmail, Error, Link, OrganizationShell, Person, Result, Shell};
 
@@ -51,9 +53,20 @@ impl Layout {
 
     /// Around a page of an organization.
     pub(crate) fn organization<A: Action>(&self, ok: &Authorized<A>) -> Shell {
-        let mut shell = personal(ok.who());
-        let (Ok(member), Some(location)) = (ok.member(), location(ok)) else { return shell };
-        let viewer = ok.viewer();
+        self.around(personal(ok.who()), ok.viewer())
+    }
+
+    /// Around a page that tells of an error, for somebody whose request got as far as `person` and `viewer` say.
+    fn error(&self, person: &SignedIn, viewer: Option<Viewer<'_>>) -> Shell {
+        match viewer {
+            Some(viewer) if viewer.member().is_some() => self.around(personal(person), viewer),
+            _ => self.account(person),
+        }
+    }
+
+    fn around(&self, mut shell: Shell, viewer: Viewer<'_>) -> Shell {
+        let Some(member) = viewer.member() else { return shell };
+        let location = Location::of(&member.membership, member.workspace.as_ref());
         let offered = |tab: &super::Tab| {
             let url = location.url(tab.page).filter(|_| (tab.offered)(viewer, &location))?;
             Some((tab.label, url))
@@ -108,6 +121,25 @@ impl Layout {
         };
         entries.into_iter().map(link).collect()
     }
+}
+
+/// Middleware that keeps the header and the navigation on the pages that tell of errors, for those who are signed in.
+pub(crate) async fn on_errors(
+    FromState(registry): FromState<Arc<Registry>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (person, viewer) = (RequestPerson::default(), RequestViewer::default());
+    request.extensions_mut().insert(person.clone());
+    request.extensions_mut().insert(viewer.clone());
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    if let Some(person) = person.get().filter(|_| failed) {
+        let layout = Layout { registry, page: String::new(), path };
+        response.extensions_mut().insert(layout.error(person, viewer.get()));
+    }
+    response
 }
 
 /// Where a page of an organization is.

@@ -19,6 +19,7 @@ mod pending_action;
 mod readiness;
 mod registry;
 mod role;
+mod sentence;
 mod state;
 mod workspace;
 
@@ -27,11 +28,11 @@ use authz::PolicySource;
 pub(crate) use account::Account;
 pub(crate) use actor::DisplayActor;
 pub(crate) use api::Api;
-pub(crate) use event::{Announced, AnnouncementContext, Audience, EventKind, unlinked};
+pub(crate) use event::{Announced, AnnouncementContext, Audience, DeclaredEvent, EventKind, events, unlinked};
 pub(crate) use feature::{Feature, policies};
 pub(crate) use hooks::{BoxFuture, Deleted, Hooks, SignedOut};
 pub(crate) use justification::{ConfirmPage, Justification, JustificationFields, JustificationInput, with_reason};
-pub(crate) use layout::{Layout, personal};
+pub(crate) use layout::{Layout, on_errors, personal};
 pub(crate) use location::Location;
 pub(crate) use operation::{
     Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
@@ -41,6 +42,7 @@ pub(crate) use paging::{ListQuery, truncate};
 pub(crate) use parts::{JobParts, PageLink, Panel, PanelRequest, Tab};
 pub(crate) use pending_action::{Execution, PendingAction, PendingActionKind, STATE_CHANGED_ERROR, StoredAction};
 pub(crate) use role::{Role, RoleChoice};
+pub(crate) use sentence::{SentencePart, value_text};
 pub(crate) use workspace::Workspace;
 
 pub use addresses::ADDRESSES;

@@ -7,9 +7,9 @@ use web::Result;
 
 use super::hooks::{BoxFuture, Hooks};
 use super::location::Located;
-use super::{Announced, EventKind, Location, Operation, PendingActionKind, Scope};
+use super::{DeclaredEvent, EventKind, Location, Operation, PendingActionKind, Scope};
 
-/// What a feature brings, for whatever must know all of them.
+/// What one feature registered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(super) name: &'static str,
@@ -19,8 +19,7 @@ pub(crate) struct Parts {
     pub(super) operations: Vec<(Route, Operation)>,
     pub(super) policies: Option<PolicySource>,
     pub(super) scopes: Vec<Scope>,
-    pub(super) events: Vec<EventKind>,
-    pub(super) announced: Vec<Announced>,
+    pub(super) events: Vec<DeclaredEvent>,
     pub(super) limits: Vec<RateLimit>,
     pub(super) retention: Vec<RetentionRule>,
     pub(super) pending_actions: Vec<PendingActionKind>,
@@ -58,6 +57,11 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
+    /// An entry for everybody: a page that every role may see, for which no policy is asked. A test opens it as each role.
+    pub(crate) fn for_every_member(label: &'static str, page: &'static str) -> Self {
+        Self { label, page, offered: |_, _| true }
+    }
+
     /// An entry for people who may do `A`, the action of its page.
     pub(crate) fn to<A: Action<On: Located>>(label: &'static str, page: &'static str) -> Self {
         Self { label, page, offered: can::<A> }

@@ -9,7 +9,8 @@ use tenancy::{Db, RetentionRule};
 
 use super::hooks::Hooks;
 use super::parts::{AccountTab, Job, JobParts, PageLink, Panel, Parts, Tab};
-use super::{Announced, EventKind, Operation, PendingActionKind, Scope};
+use super::sentence::keys;
+use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 
 /// What the features registered. It is built once, at the start. The start fails if something does not fit together.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Registry {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) operations: Vec<(Route, Operation)>,
     pub(crate) events: Vec<EventKind>,
-    announced: Vec<Announced>,
+    audiences: Vec<EventAudience>,
     retention: Vec<RetentionRule>,
     pending_actions: Vec<PendingActionKind>,
     jobs: Vec<Job>,
@@ -58,7 +59,9 @@ pub enum RegistryError {
         scope: &'static str,
     },
     /// An event has nothing that people could read.
-    #[error("the event `{0}` has no sentence: give it one where its `EventKind` is declared")]
+    #[error(
+        "the event `{0}` has no sentence that names its object, such as \"created the invoice {{number}}\": see its `events!`"
+    )]
     NoSentence(&'static str),
     /// The feature and its policies have different names.
     #[error("the feature `{feature}` has the policies `{policies}`: both have the name of its folder")]
@@ -70,15 +73,25 @@ pub enum RegistryError {
     },
 }
 
-/// A kind of event, and who is notified of it by email.
-#[derive(Debug)]
+/// A kind of event, what it says, and who is notified of it by email.
+#[derive(Clone, Debug)]
 pub struct EventAudience {
     /// The kind of the event.
     pub kind: &'static str,
+    /// What it says, with details in braces.
+    pub sentence: &'static str,
     /// Subject of the email.
     pub subject: &'static str,
-    /// Who gets it: owners, admins, the affected member. Empty if the event is not announced.
+    /// Who gets it: owners, admins, the member it is about. Empty if nobody does.
     pub audience: Vec<&'static str>,
+}
+
+impl EventAudience {
+    fn of(event: &DeclaredEvent) -> Self {
+        let (subject, audience) = event.email.unwrap_or_default();
+        let audience = audience.iter().map(|audience| audience.name()).collect();
+        Self { kind: event.kind.name, sentence: event.kind.sentence, subject, audience }
+    }
 }
 
 impl Registry {
@@ -102,9 +115,8 @@ impl Registry {
         self.policies.extend(feature.policies);
         self.scopes.extend(&feature.scopes);
         self.operations.extend(feature.operations.iter().cloned());
-        self.events.extend(&feature.events);
-        self.events.extend(feature.announced.iter().map(|announced| announced.event));
-        self.announced.extend(&feature.announced);
+        self.events.extend(feature.events.iter().map(|event| event.kind));
+        self.audiences.extend(feature.events.iter().map(EventAudience::of));
         self.retention.extend(&feature.retention);
         self.pending_actions.extend(&feature.pending_actions);
         self.jobs.extend(&feature.jobs);
@@ -139,7 +151,8 @@ impl Registry {
         if let Some(page) = feature.pages().find(|page| !is_there(page)) {
             return Err(RegistryError::NoPage { feature: name, page });
         }
-        match self.events.iter().find(|kind| kind.summary.trim().is_empty()) {
+        let incomplete = |kind: &&EventKind| kind.label.trim().is_empty() || !names_its_object(kind);
+        match self.events.iter().find(incomplete) {
             Some(kind) => Err(RegistryError::NoSentence(kind.name)),
             None => Ok(()),
         }
@@ -171,16 +184,8 @@ impl Registry {
 
     /// Every kind of event, and who is notified of it.
     #[must_use]
-    pub fn event_audiences(&self) -> Vec<EventAudience> {
-        let told = |kind: &EventKind| match self.announced.iter().find(|announced| announced.event.name == kind.name) {
-            Some(announced) => EventAudience {
-                kind: kind.name,
-                subject: announced.subject,
-                audience: announced.audience.iter().map(|audience| audience.name()).collect(),
-            },
-            None => EventAudience { kind: kind.name, subject: "", audience: Vec::new() },
-        };
-        self.events.iter().map(told).collect()
+    pub fn event_audiences(&self) -> &[EventAudience] {
+        &self.audiences
     }
 
     /// Starts what the features have done in the background.
@@ -199,6 +204,12 @@ impl Registry {
     pub(crate) fn pending_action(&self, name: &str) -> Option<&PendingActionKind> {
         self.pending_actions.iter().find(|kind| kind.name == name)
     }
+}
+
+/// Whether the sentence has a detail in it. What programs do with tokens has no name.
+fn names_its_object(kind: &EventKind) -> bool {
+    let sentence = kind.sentence.trim();
+    !sentence.is_empty() && (kind.is_about_tokens() || keys(sentence).next().is_some())
 }
 
 fn unique<T: AsRef<str>>(what: &'static str, names: impl Iterator<Item = T>) -> Result<(), RegistryError> {
@@ -234,9 +245,10 @@ mod tests {
 
     #[test]
     fn a_name_that_selects_one_thing_is_registered_once() {
-        let created = EventKind::new("invoice.created", "Created an invoice");
-        let one = Parts { events: vec![created], ..named("invoices") };
-        let other = Parts { announced: vec![created.announced("An invoice was created", &[])], ..named("reports") };
+        let created = EventKind::new("invoice.created", "Created an invoice", "created the invoice {number}");
+        let one = Parts { events: vec![created.declared()], ..named("invoices") };
+        let announced = created.announced("An invoice was created", &[]);
+        let other = Parts { events: vec![announced.declared()], ..named("reports") };
         let error = refused(&[one, other]);
         assert_eq!(error, RegistryError::Twice { what: "the event", name: "invoice.created".to_owned() });
     }
@@ -253,8 +265,11 @@ mod tests {
 
     #[test]
     fn an_event_has_a_sentence() {
-        let feature = Parts { events: vec![EventKind::new("invoice.created", " ")], ..named("invoices") };
-        assert_eq!(refused(&[feature]), RegistryError::NoSentence("invoice.created"));
+        for sentence in [" ", "created an invoice"] {
+            let kind = EventKind::new("invoice.created", "Created an invoice", sentence);
+            let feature = Parts { events: vec![kind.declared()], ..named("invoices") };
+            assert_eq!(refused(&[feature]), RegistryError::NoSentence("invoice.created"));
+        }
     }
 
     #[test]

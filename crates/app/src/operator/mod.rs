@@ -52,12 +52,5 @@ impl Reason {
 
 /// Not a user of the application: the event says that an operator did it.
 fn operator() -> Actor {
-    Actor {
-        user: None,
-        session: None,
-        client: None,
-        elevation: None,
-        request: Uuid::now_v7(),
-        network: "operator".to_owned(),
-    }
+    Actor::unknown(Uuid::now_v7(), "operator".to_owned())
 }

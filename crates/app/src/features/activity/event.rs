@@ -1,27 +1,29 @@
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
-use tenancy::{Read, Tx, UserId};
+use tenancy::{Mode, Tx, UserId};
 use uuid::Uuid;
-use web::{Result, display_email, format_datetime};
+use web::{Result, format_datetime};
 
-use crate::base::{DisplayActor, EventKind};
+use crate::base::{DisplayActor, EventKind, SentencePart, value_text};
 
 /// Events on one page.
 pub(super) const PAGE_SIZE: usize = 50;
 
-/// An event as pages show it.
+/// An event of the organization.
 #[derive(Debug)]
-pub(crate) struct EventRow {
+pub(crate) struct Event {
     pub(crate) id: Uuid,
-    pub(crate) at: String,
+    pub(crate) at: DateTime<Utc>,
     pub(crate) actor: DisplayActor,
-    /// They acted in another role for a while.
-    pub(crate) elevated: bool,
-    pub(crate) summary: &'static str,
+    pub(crate) kind: String,
+    /// What happened, to follow the name of the actor.
+    pub(crate) sentence: Vec<SentencePart>,
     pub(crate) target: String,
-    pub(crate) details: Vec<Detail>,
-    pub(crate) request_id: String,
+    pub(crate) details: Value,
+    pub(crate) request_id: Option<Uuid>,
     pub(crate) network: String,
+    /// The temporary access it was done under.
+    pub(crate) elevation: Option<Uuid>,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Detail {
 /// Which events to show.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
+    /// What programs do with tokens, and nothing else. Otherwise everything else.
+    pub(super) about_tokens: bool,
     pub(super) kind: Option<String>,
     pub(super) actor: Option<UserId>,
     /// First and last day, in UTC, both included.
@@ -42,47 +46,42 @@ pub(super) struct Filter {
     pub(super) before: Option<Uuid>,
 }
 
-struct Stored {
+/// An event as it was recorded, with what is known of the actor now.
+struct EventRow {
     id: Uuid,
     at: DateTime<Utc>,
-    actor: Option<String>,
+    actor: Option<Uuid>,
+    actor_name: String,
+    /// The name the actor has now, if they belong to the organization.
+    member_name: Option<String>,
     email: Option<String>,
     email_verified: Option<bool>,
-    client: Option<String>,
+    client_id: Option<Uuid>,
+    client_name: String,
     kind: String,
     target: String,
     details: Value,
     request_id: Option<Uuid>,
     network: String,
-    /// Under which elevation it was done.
     elevation: Option<Uuid>,
-    /// The application did it by itself.
-    by_nobody: bool,
 }
 
 /// Events newest first, at most `most`.
-pub(super) async fn find(
-    tx: &mut Tx<Read>,
+pub(super) async fn find<M: Mode>(
+    tx: &mut Tx<M>,
     filter: &Filter,
     most: usize,
     kinds: &[EventKind],
-) -> Result<Vec<EventRow>> {
-    let day = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc();
+) -> Result<Vec<Event>> {
+    let day = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
     let found = sqlx::query_as!(
-        Stored,
-        r#"select e.id, e.at, u.display_name as "actor?", u.email as "email?",
-                  u.verified_email is not null as "email_verified?", coalesce(c.name, made.name, e.client_id::text) as "client?",
-                  e.kind, e.target, e.details, e.request_id, e.network,
-                  e.elevation, (e.actor is null and e.client_id is null) as "by_nobody!"
+        EventRow,
+        r#"select e.id, e.at, e.actor, e.actor_name, u.display_name as "member_name?", u.email as "email?",
+                  u.verified_email is not null as "email_verified?", e.client_id, e.client_name, e.kind, e.target, e.details,
+                  e.request_id, e.network, e.elevation
              from audit.events e left join identity.users u on u.id = e.actor
-             left join tenant.api_clients c on c.tenant_id = e.tenant_id and c.id = e.client_id
-             -- A revoked client has no row. Its name is in the event of its creation, for as long as that is kept.
-             left join lateral (
-               select made.details ->> 'name' as name from audit.events made
-                where made.tenant_id = e.tenant_id and made.kind in ('api_client.made', 'service_account.made')
-                  and made.target = 'ApiClient::"' || e.client_id || '"'
-             ) made on c.id is null and e.client_id is not null
-            where ($1::text is null or e.kind = $1)
+            where e.about_token = $7
+              and ($1::text is null or e.kind = $1)
               and ($2::uuid is null or e.actor = $2)
               and ($3::timestamptz is null or e.at >= $3)
               and ($4::timestamptz is null or e.at < $4)
@@ -94,55 +93,72 @@ pub(super) async fn find(
         filter.to.and_then(|to| to.succ_opt()).map(day),
         filter.before,
         i64::try_from(most)?,
+        filter.about_tokens,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(found.into_iter().map(|event| EventRow::of(event, kinds)).collect())
+    Ok(found.into_iter().map(|row| row.into_event(kinds)).collect())
 }
 
 impl EventRow {
-    fn of(event: Stored, kinds: &[EventKind]) -> Self {
-        let details = event.details.as_object().into_iter().flatten();
-        Self {
-            id: event.id,
-            at: format_datetime(event.at),
-            actor: if event.by_nobody {
-                DisplayActor::System
-            } else {
-                DisplayActor::person(event.actor, event.email.as_deref(), event.email_verified).through(event.client)
-            },
-            elevated: event.elevation.is_some(),
-            summary: EventKind::summary_of(kinds, &event.kind),
-            target: event.details.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            details: std::iter::once(Detail { label: "On".to_owned(), value: event.target })
-                .chain(details.map(|(label, value)| Detail { label: words(label), value: detail(label, value) }))
-                .chain(event.elevation.map(|id| Detail { label: "Elevation".to_owned(), value: id.to_string() }))
-                .collect(),
-            request_id: event.request_id.map(|id| id.to_string()).unwrap_or_default(),
-            network: event.network,
+    fn into_event(self, kinds: &[EventKind]) -> Event {
+        Event {
+            id: self.id,
+            at: self.at,
+            sentence: EventKind::sentence_of(kinds, &self.kind, &self.details),
+            actor: self.actor(),
+            kind: self.kind,
+            target: self.target,
+            details: self.details,
+            request_id: self.request_id,
+            network: self.network,
+            elevation: self.elevation,
         }
+    }
+
+    /// By the name that was stored. Events of the seed and of clients have none for their person, who has the name of today.
+    fn actor(&self) -> DisplayActor {
+        let client = self.client_id.map(|_| self.client_name.clone());
+        if self.actor.is_none() {
+            return client.map_or(DisplayActor::System, |name| DisplayActor::Service { name });
+        }
+        let stored = Some(&self.actor_name).filter(|name| !name.is_empty());
+        let person = match &self.member_name {
+            Some(now) => {
+                let name = stored.unwrap_or(now).clone();
+                DisplayActor::person(Some(name), self.email.as_deref(), self.email_verified)
+            }
+            None => DisplayActor::FormerMember { name: self.actor_name.clone() },
+        };
+        person.through(client)
+    }
+}
+
+impl Event {
+    pub(crate) fn when(&self) -> String {
+        format_datetime(self.at)
+    }
+
+    /// Actor and sentence as plain text.
+    pub(crate) fn text(&self) -> String {
+        let sentence: String = self.sentence.iter().map(|part| &*part.text).collect();
+        let name = self.actor.name();
+        format!("{} {sentence}", if name.is_empty() { self.actor.kind() } else { name })
+    }
+
+    pub(crate) fn details(&self) -> Vec<Detail> {
+        let target = Some(&self.target).filter(|target| !target.is_empty());
+        let target = target.map(|target| Detail { label: "On".to_owned(), value: target.clone() });
+        let stored = self.details.as_object().into_iter().flatten();
+        let stored = stored.map(|(key, value)| Detail { label: key_label(key), value: value_text(key, value) });
+        let elevation = self.elevation.map(|id| Detail { label: "Elevation".to_owned(), value: id.to_string() });
+        target.into_iter().chain(stored).chain(elevation).collect()
     }
 }
 
 /// `bank_account` as people read it.
-fn words(key: &str) -> String {
+fn key_label(key: &str) -> String {
     let spaced = key.replace('_', " ");
     let mut chars = spaced.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-fn detail(label: &str, value: &Value) -> String {
-    match (label, value) {
-        ("email" | "recipient", Value::String(address)) => display_email(address),
-        ("domain", Value::String(domain)) => web::display_domain(domain),
-        (_, value) => shown(value),
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
 }

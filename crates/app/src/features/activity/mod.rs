@@ -1,23 +1,41 @@
-//! What was done in an organization: its part of the audit trail, to be read by those who answer for it.
+//! What was done in an organization: its part of the audit trail, to be read and exported by those who answer for it.
 
 mod event;
+mod export;
 mod pages;
 mod recent;
 
+use authn::RateLimit;
 use authz::Routes;
+use chrono::Duration;
 
-use crate::base::{Feature, Organization, Tab, policies};
+use crate::base::{Feature, Organization, Tab, events, policies};
 
 authz::actions! {
     /// Read the audit trail of the organization.
     ViewActivity: Read on Organization;
+    /// Take a copy of the audit trail out of the application.
+    ExportActivity: Write on Organization;
 }
 
+events! {
+    ACTIVITY_EXPORTED: "activity.exported", "Exported the activity", "exported {events} events as {format}";
+}
+
+/// Exports by one person, in all their organizations.
+const EXPORT_LIMIT: RateLimit = RateLimit { name: "activity export", burst: 10, period: Duration::minutes(1) };
+
 pub(crate) fn feature() -> Feature {
-    let routes = Routes::new().get("/o/{organization}/activity", pages::list);
+    let routes = Routes::new()
+        .get("", pages::list)
+        .get("/export", export::form)
+        .post("/export", export::export)
+        .under("/o/{organization}/activity");
     Feature::new("activity")
         .policies(policies!("activity", ACTIONS))
         .routes(routes)
+        .events(EVENTS)
+        .limits(&[EXPORT_LIMIT])
         .tab(Tab::to::<ViewActivity>("Activity", "/o/{organization}/activity"))
         .panel(recent::PANEL)
 }

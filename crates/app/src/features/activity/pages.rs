@@ -6,13 +6,15 @@ use serde::Deserialize;
 use tenancy::UserId;
 use web::{DisplayEmail, Field, FieldErrors, Id, Link, Page, Query, Result, Shell, optional_id};
 
-use super::ViewActivity;
-use super::event::{EventRow, Filter, PAGE_SIZE, find};
+use super::event::{Event, Filter, PAGE_SIZE, find};
+use super::{ExportActivity, ViewActivity};
 use crate::base::{EventKind, Layout, truncate};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Asked {
+    /// `tokens` for what programs do with tokens.
+    show: String,
     action: String,
     #[serde(deserialize_with = "optional_id")]
     person: Option<Id>,
@@ -31,7 +33,11 @@ struct List {
     more_people: bool,
     from: Field,
     to: Field,
-    events: Vec<EventRow>,
+    events: Vec<Event>,
+    about_tokens: bool,
+    /// The page with the other kinds of events.
+    other_url: String,
+    export_url: Option<String>,
     next_url: Option<String>,
     first_url: Option<String>,
     list_url: String,
@@ -68,12 +74,14 @@ pub(super) async fn list(
     });
     let choice = |kind: &EventKind| ActionChoice {
         key: kind.name,
-        label: kind.summary,
+        label: kind.label,
         selected: filter.kind.as_deref() == Some(kind.name),
     };
+    let kinds = layout.registry().events.iter().filter(|kind| kind.is_about_tokens() == filter.about_tokens);
+    let show = |tokens| if tokens { format!("{list_url}?show={TOKENS}") } else { list_url.clone() };
     let page = List {
         shell: layout.organization(&ok),
-        actions: layout.registry().events.iter().map(choice).collect(),
+        actions: kinds.map(choice).collect(),
         people,
         more_people,
         from: errors.field("from", &*asked.from),
@@ -82,30 +90,20 @@ pub(super) async fn list(
         next_url: next_url.flatten(),
         first_url: filter.before.map(|_| asked.url(&list_url, "")),
         links: layout.links(&ok),
-        list_url,
+        about_tokens: filter.about_tokens,
+        other_url: show(!filter.about_tokens),
+        export_url: ok.can::<ExportActivity>(ok.on()).then(|| format!("{list_url}/export")),
+        list_url: show(filter.about_tokens),
     };
     if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }
 }
 
 impl Asked {
     fn filter(&self, errors: &mut FieldErrors) -> Filter {
-        let mut day = |name, text: &str| match text {
-            "" => None,
-            text => text
-                .parse::<NaiveDate>()
-                .ok()
-                .filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day)))
-                .or_else(|| {
-                    errors.add(name, "Enter a date as year-month-day.");
-                    None
-                }),
-        };
-        let (from, to) = (day("from", &self.from), day("to", &self.to));
-        if from.zip(to).is_some_and(|(from, to)| to < from) {
-            errors.add("to", "This is before the start date.");
-        }
+        let (from, to) = days(&self.from, &self.to, errors);
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
         Filter {
+            about_tokens: self.show == TOKENS || self.action.starts_with(EventKind::TOKEN_PREFIX),
             kind: given(&self.action),
             actor: self.person.map(|person| UserId::from(person.uuid())),
             from,
@@ -118,6 +116,7 @@ impl Asked {
         let mut query = web::QueryString::default();
         let person = self.person.map(|person| person.uuid().to_string()).unwrap_or_default();
         let pairs = [
+            ("show", &*self.show),
             ("action", &*self.action),
             ("person", &*person),
             ("from", &*self.from),
@@ -130,6 +129,29 @@ impl Asked {
         query.on(list_url)
     }
 }
+
+/// The first and the last day of a range. An empty one is open on that side.
+pub(super) fn days(from: &str, to: &str, errors: &mut FieldErrors) -> (Option<NaiveDate>, Option<NaiveDate>) {
+    let mut day = |name, text: &str| match text {
+        "" => None,
+        text => {
+            text.parse::<NaiveDate>().ok().filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day))).or_else(
+                || {
+                    errors.add(name, "Enter a day as year-month-day, such as 2026-01-31.");
+                    None
+                },
+            )
+        }
+    };
+    let (from, to) = (day("from", from), day("to", to));
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        errors.add("to", "Enter a last day that is not before the first one.");
+    }
+    (from, to)
+}
+
+/// What the address says for what programs do with tokens.
+const TOKENS: &str = "tokens";
 
 /// Most people to choose from.
 const MAX_PEOPLE: usize = 500;

@@ -2,7 +2,7 @@ use askama::Template;
 use web::Result;
 
 use super::ViewActivity;
-use super::event::{EventRow, Filter, find};
+use super::event::{Event, Filter, find};
 use crate::base::{BoxFuture, Panel, PanelRequest};
 
 /// Events that the overview of an organization shows.
@@ -14,7 +14,7 @@ pub(super) const PANEL: Panel = Panel { on: "/o/{organization}", render };
 #[derive(Template)]
 #[template(path = "activity/recent.html")]
 struct Recent {
-    events: Vec<EventRow>,
+    events: Vec<Event>,
     activity_url: String,
 }
 

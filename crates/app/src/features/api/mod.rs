@@ -6,15 +6,17 @@ mod page;
 
 use authz::Routes;
 
-use crate::base::{ADDRESSES, Api, EventKind, Feature};
+use crate::base::{ADDRESSES, Api, Feature, events};
 
 const TOKEN: &str = "/api/oauth/token";
 const OPENAPI: &str = "/api/v1/openapi.json";
 
-const API_TOKEN_ISSUED: EventKind = EventKind::new("api_token.issued", "Got an access token");
-const API_TOKEN_REUSED: EventKind = EventKind::new("api_token.reused", "Used a refresh token twice");
-const API_TOKEN_REVOKED: EventKind = EventKind::new("api_token.revoked", "Revoked a token");
-const API_CLIENT_REFUSED: EventKind = EventKind::new("api_client.refused", "Was refused at the token endpoint");
+events! {
+    API_TOKEN_ISSUED: "api_token.issued", "Got an access token", "got an access token";
+    API_TOKEN_REVOKED: "api_token.revoked", "Revoked a token", "revoked a token";
+    API_TOKEN_REFUSED: "api_token.refused", "Was refused at the token endpoint", "was refused at the token endpoint: {reason}";
+    API_CLIENT_TOKEN_REUSED: "api_client.token_reused", "Used a refresh token twice", "used a refresh token twice, which ended {ended}";
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -27,10 +29,5 @@ pub(crate) fn feature() -> Feature {
         .get(OPENAPI, openapi::document, openapi::DOCUMENT)
         .post(TOKEN, endpoint::token, endpoint::TOKEN)
         .post("/api/oauth/revoke", endpoint::revoke, endpoint::REVOKE);
-    Feature::new("api").routes(routes).api(api).events(&[
-        API_TOKEN_ISSUED,
-        API_TOKEN_REUSED,
-        API_TOKEN_REVOKED,
-        API_CLIENT_REFUSED,
-    ])
+    Feature::new("api").routes(routes).api(api).events(EVENTS)
 }

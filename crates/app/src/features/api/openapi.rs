@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokens::Tokens;
 use web::Json;
 
@@ -25,7 +25,7 @@ pub(super) async fn document(
     State(registry): State<Arc<Registry>>,
 ) -> impl IntoResponse {
     drop(public);
-    let mut document = describe(&registry);
+    let mut document = DESCRIPTION.get_or_init(|| describe(&registry)).clone();
     let issuer = tokens.issuer();
     document["servers"] = json!([{ "url": issuer }]);
     document["externalDocs"] =
@@ -34,6 +34,9 @@ pub(super) async fn document(
         format!("{issuer}{}", super::TOKEN).into();
     (CACHE_HEADERS, Json(document))
 }
+
+/// Thousands of values, and the same for every request: the features are registered once, at the start.
+static DESCRIPTION: OnceLock<Value> = OnceLock::new();
 
 /// Without the addresses of this installation.
 fn describe(registry: &Registry) -> Value {

@@ -233,7 +233,8 @@ impl<A: StoredAction> Request<'_, A> {
             Some("approvals_requester") => ROLE_CHANGED_ERROR,
             _ => error.into(),
         })?;
-        let details = self.justification.details(json!({ "kind": A::KIND, "parameters": parameters }));
+        let title = self.action.title(self.member.unwrap_or("a member"));
+        let details = self.justification.details(json!({ "title": title, "kind": A::KIND, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
         let title = self.action.title(&unlinked(self.member.unwrap_or("a member")));
         let did = match single_approver_from {
@@ -293,12 +294,10 @@ pub(super) async fn decide(
         approval.requester_role,
     );
     let taken = taken.fetch_optional(&mut **tx).await?.ok_or(ALREADY_DECIDED_ERROR)?;
+    let action = action(registry, &taken.kind, &taken.parameters)?;
     let facts = json!({
-        "approval": approval.id, "kind": taken.kind, "parameters": taken.parameters,
-        "requested_by": taken.requested_by, "decided_by": who,
+        "title": approval.title(&*action), "requester": approval.requester, "approval": approval.id, "kind": taken.kind,
+        "parameters": taken.parameters, "requested_by": taken.requested_by, "decided_by": who,
     });
-    Ok(Decided {
-        action: action(registry, &taken.kind, &taken.parameters)?,
-        details: with_reason(facts, &taken.reason, taken.ticket.as_deref()),
-    })
+    Ok(Decided { action, details: with_reason(facts, &taken.reason, taken.ticket.as_deref()) })
 }

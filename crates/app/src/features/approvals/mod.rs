@@ -6,7 +6,7 @@ mod pages;
 use authz::Routes;
 use tenancy::{Retention, retention_rule};
 
-use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use approval::Approval;
 pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, others_decide};
@@ -30,12 +30,14 @@ const RETENTION: &[tenancy::RetentionRule] = &[
     retention_rule!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
 ];
 
-const APPROVAL_REQUESTED: Announced = EventKind::new("approval.requested", "Requested an approval")
-    .announced("Your approval is requested", &[Audience::OwnersAndAdmins]);
-const APPROVAL_APPROVED: Announced = EventKind::new("approval.approved", "Approved a request")
-    .announced("A request was approved", &[Audience::OwnersAndAdmins]);
-const APPROVAL_DECLINED: Announced = EventKind::new("approval.declined", "Declined a request")
-    .announced("A request was declined", &[Audience::OwnersAndAdmins]);
+events! {
+    APPROVAL_REQUESTED: "approval.requested", "Requested approval", "requested approval: {title}",
+        email "Your approval is requested" to [OwnersAndAdmins];
+    APPROVAL_APPROVED: "approval.approved", "Approved a request", "approved {requester}’s request: {title}",
+        email "A request was approved" to [OwnersAndAdmins];
+    APPROVAL_DECLINED: "approval.declined", "Declined a request", "declined {requester}’s request: {title}",
+        email "A request was declined" to [OwnersAndAdmins];
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -46,7 +48,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("approvals")
         .policies(policies!("approvals", ACTIONS))
         .routes(routes)
-        .announced(&[APPROVAL_REQUESTED, APPROVAL_APPROVED, APPROVAL_DECLINED])
+        .events(EVENTS)
         .limits(&[APPROVAL_LIMIT])
         .retention(RETENTION)
         .link(PageLink::to::<ListApprovals>("/o/{organization}", "Approvals", "/o/{organization}/approvals"))

@@ -6,7 +6,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use client::ApiClient;
 
@@ -27,16 +27,16 @@ authz::actions! {
     RevokeClient: Write on ApiClient;
 }
 
-const API_CLIENT_MADE: EventKind = EventKind::new("api_client.made", "Created an API client");
-const API_CLIENT_SECRET_RENEWED: EventKind =
-    EventKind::new("api_client.secret_renewed", "Renewed the secret of an API client");
-const SERVICE_ACCOUNT_MADE: Announced = EventKind::new("service_account.made", "Created a service account")
-    .announced("A service account was created", &[Audience::Owners]);
-const SERVICE_ACCOUNT_RENEWED: Announced =
-    EventKind::new("service_account.secret_renewed", "Renewed the secret of a service account")
-        .announced("A service account has a new secret", &[Audience::Owners]);
-const CLIENT_REVOKED: Announced = EventKind::new("api_client.revoked", "Revoked an API client")
-    .announced("An API client was revoked", &[Audience::Member]);
+events! {
+    API_CLIENT_MADE: "api_client.made", "Created an API client", "created the API client {name}";
+    API_CLIENT_SECRET_RENEWED: "api_client.secret_renewed", "Renewed the secret of an API client", "renewed the secret of the API client {name}";
+    SERVICE_ACCOUNT_MADE: "service_account.made", "Created a service account", "created the service account {name} as {role}",
+        email "A service account was created" to [Owners];
+    SERVICE_ACCOUNT_RENEWED: "service_account.secret_renewed", "Renewed the secret of a service account", "renewed the secret of the service account {name}",
+        email "A service account has a new secret" to [Owners];
+    CLIENT_REVOKED: "api_client.revoked", "Revoked an API client", "revoked the API client {name}",
+        email "An API client was revoked" to [Member];
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -51,8 +51,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("clients")
         .policies(policies!("clients", ACTIONS))
         .routes(routes)
-        .events(&[API_CLIENT_MADE, API_CLIENT_SECRET_RENEWED])
-        .announced(&[SERVICE_ACCOUNT_MADE, SERVICE_ACCOUNT_RENEWED, CLIENT_REVOKED])
+        .events(EVENTS)
         .link(PageLink::to::<ListClients>("/o/{organization}", "API clients", "/o/{organization}/clients"))
         .on_organization_deleted(client::delete_all)
 }

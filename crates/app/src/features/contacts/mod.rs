@@ -9,7 +9,7 @@ mod summary;
 
 use authz::Routes;
 
-use crate::base::{Api, EventKind, Feature, Scope, Tab, Workspace, policies};
+use crate::base::{Api, Feature, Scope, Tab, Workspace, events, policies};
 
 use contact::Contact;
 
@@ -38,9 +38,11 @@ const SCOPES: &[Scope] = &[
     Scope::of::<EditContact>("Change contacts"),
 ];
 
-const CONTACT_CREATED: EventKind = EventKind::new("contact.created", "Added a contact");
-const CONTACT_CHANGED: EventKind = EventKind::new("contact.changed", "Changed a contact");
-const CONTACT_DELETED: EventKind = EventKind::new("contact.deleted", "Deleted a contact");
+events! {
+    CONTACT_CREATED: "contact.created", "Added a contact", "added the contact {name} to {workspace}";
+    CONTACT_CHANGED: "contact.changed", "Changed a contact", "changed the contact {name} in {workspace}";
+    CONTACT_DELETED: "contact.deleted", "Deleted a contact", "deleted the contact {name} from {workspace}";
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -66,5 +68,5 @@ pub(crate) fn feature() -> Feature {
         .scopes(SCOPES)
         .tab(Tab::to::<ListContacts>("Contacts", "/o/{organization}/w/{workspace}/contacts"))
         .summarize_workspaces(summary::of_workspaces)
-        .events(&[CONTACT_CREATED, CONTACT_CHANGED, CONTACT_DELETED])
+        .events(EVENTS)
 }

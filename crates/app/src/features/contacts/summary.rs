@@ -1,6 +1,6 @@
 use authz::{Decision, Viewer};
 use std::collections::HashMap;
-use tenancy::{Read, TenantId, Tx, WorkspaceId};
+use tenancy::{Read, Tx, WorkspaceId};
 use web::Result;
 
 use super::ListContacts;
@@ -13,22 +13,24 @@ const MAX_COUNT: i64 = 1000;
 pub(super) fn of_workspaces<'a>(
     viewer: Viewer<'a>,
     tx: &'a mut Tx<Read>,
+    workspaces: &'a [Workspace],
 ) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>> {
     Box::pin(async move {
+        let listed = workspaces.iter().filter(|one| viewer.decision::<ListContacts>(one) == Decision::Allow);
+        let ids: Vec<_> = listed.map(|workspace| workspace.id.uuid()).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let found = sqlx::query!(
-            r#"select w.tenant_id as "organization: TenantId", w.id as "id: WorkspaceId",
+            r#"select w.id as "id: WorkspaceId",
                       (select count(*) from (select from tenant.contacts c
                                               where c.tenant_id = w.tenant_id and c.workspace_id = w.id limit 1001) few)
                         as "contacts!"
-                 from tenant.workspaces w order by w.name collate "und-x-icu", w.id limit 201"#
+                 from tenant.workspaces w where w.id = any($1)"#,
+            &ids,
         );
-        let rows = found.fetch_all(&mut **tx).await?.into_iter();
-        let may_list = |organization, id| {
-            let workspace = Workspace { organization, id, name: String::new() };
-            viewer.decision::<ListContacts>(&workspace) == Decision::Allow
-        };
-        let rows = rows.filter(|row| may_list(row.organization, row.id));
-        Ok(rows.map(|row| (row.id, in_words(row.contacts))).collect())
+        let rows = found.fetch_all(&mut **tx).await?;
+        Ok(rows.into_iter().map(|row| (row.id, in_words(row.contacts))).collect())
     })
 }
 

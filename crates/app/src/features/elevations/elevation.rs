@@ -69,7 +69,7 @@ impl Elevation {
     }
 
     fn details(&self) -> Value {
-        let facts = json!({ "member": self.user, "role": self.role, "minutes": self.minutes });
+        let facts = json!({ "member": self.name, "member_id": self.user, "role": self.role, "minutes": self.minutes });
         with_reason(facts, &self.reason, Some(&self.ticket))
     }
 }
@@ -175,7 +175,9 @@ pub(super) async fn ask(
         Some("elevations_member") => Error::NotFound,
         _ => error.into(),
     })?;
-    let details = justification.details(json!({ "member": user, "role": asked.role.key(), "minutes": asked.minutes }));
+    let details = justification.details(
+        json!({ "member": doing.who.name, "member_id": user, "role": asked.role.key(), "minutes": asked.minutes }),
+    );
     let target = Entity::new("Elevation", id).to_string();
     ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
 }

@@ -5,7 +5,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use elevation::Elevation;
 
@@ -26,14 +26,16 @@ authz::actions! {
 const RETENTION: &[tenancy::RetentionRule] =
     &[tenancy::retention_rule!("tenant.elevations", "tenant_id, id", "expires_at", tenancy::Retention::Records)];
 
-const ELEVATION_REQUESTED: Announced = EventKind::new("elevation.requested", "Requested temporary access")
-    .announced("Temporary access is requested", &[Audience::OwnersAndAdmins, Audience::Member]);
-const ELEVATION_APPROVED: Announced = EventKind::new("elevation.approved", "Approved temporary access")
-    .announced("Temporary access was approved", &[Audience::Owners, Audience::Member]);
-const ELEVATION_DECLINED: Announced = EventKind::new("elevation.declined", "Declined temporary access")
-    .announced("Temporary access was declined", &[Audience::Owners, Audience::Member]);
-const ELEVATION_ENDED: Announced = EventKind::new("elevation.ended", "Ended temporary access")
-    .announced("Temporary access was ended", &[Audience::Owners, Audience::Member]);
+events! {
+    ELEVATION_REQUESTED: "elevation.requested", "Requested temporary access", "requested to be {role} for {minutes} minutes",
+        email "Temporary access is requested" to [OwnersAndAdmins, Member];
+    ELEVATION_APPROVED: "elevation.approved", "Approved temporary access", "approved that {member} is {role} for {minutes} minutes",
+        email "Temporary access was approved" to [Owners, Member];
+    ELEVATION_DECLINED: "elevation.declined", "Declined temporary access", "declined {member}’s request to be {role}",
+        email "Temporary access was declined" to [Owners, Member];
+    ELEVATION_ENDED: "elevation.ended", "Ended temporary access", "ended {member}’s temporary access as {role}",
+        email "Temporary access was ended" to [Owners, Member];
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -46,7 +48,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("elevations")
         .policies(policies!("elevations", ACTIONS, context: elevation::context))
         .routes(routes)
-        .announced(&[ELEVATION_REQUESTED, ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED])
+        .events(EVENTS)
         .limits(&[elevation::ELEVATION_LIMIT])
         .retention(RETENTION)
         .link(PageLink::to::<ListElevations>(

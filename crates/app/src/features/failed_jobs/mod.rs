@@ -5,7 +5,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use job::FailedJob;
 
@@ -18,7 +18,9 @@ authz::actions! {
     RetryJob: Write on FailedJob;
 }
 
-const JOB_RETRIED: EventKind = EventKind::new("job.retried", "Retried a failed job");
+events! {
+    JOB_RETRIED: "job.retried", "Retried a failed job", "retried the failed job {job}";
+}
 
 pub(crate) fn feature() -> Feature {
     let routes =
@@ -26,7 +28,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("failed_jobs")
         .policies(policies!("failed_jobs", ACTIONS))
         .routes(routes)
-        .events(&[JOB_RETRIED])
+        .events(EVENTS)
         .limits(&[job::RETRY_LIMIT])
         .link(PageLink::to::<ListFailedJobs>(
             "/o/{organization}/activity",

@@ -6,7 +6,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Account, Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Account, Feature, Organization, PageLink, events, policies};
 
 use invitation::Invitation;
 use own::OwnInvitation;
@@ -34,13 +34,14 @@ const RETENTION: &[tenancy::RetentionRule] = &[tenancy::retention_rule!(
     tenancy::Retention::For(std::time::Duration::from_hours(30 * 24))
 )];
 
-const INVITATION_MADE: EventKind = EventKind::new("invitation.made", "Invited a member");
-const PRIVILEGED_INVITATION: Announced =
-    EventKind::new("invitation.privileged", "Invited a member to a privileged role")
-        .announced("A member was invited to a privileged role", &[Audience::Owners]);
-const INVITATION_REVOKED: EventKind = EventKind::new("invitation.revoked", "Cancelled an invitation");
-const MEMBER_JOINED: EventKind = EventKind::new("member.joined", "Joined the organization");
-const MAIL_UNDELIVERABLE: EventKind = EventKind::new("mail.undeliverable", "Could not deliver an email");
+events! {
+    INVITATION_MADE: "invitation.made", "Invited a member", "invited {email} as {role}";
+    PRIVILEGED_INVITATION: "invitation.privileged", "Invited a member to a privileged role", "invited {email} to the privileged role {role}",
+        email "A member was invited to a privileged role" to [Owners];
+    INVITATION_REVOKED: "invitation.revoked", "Cancelled an invitation", "cancelled the invitation of {email}";
+    MEMBER_JOINED: "member.joined", "Joined the organization", "joined the organization as {role}";
+    MAIL_UNDELIVERABLE: "mail.undeliverable", "Could not deliver an email", "could not deliver an email to {recipient}";
+}
 
 pub(crate) fn feature() -> Feature {
     let organization = Routes::new()
@@ -57,8 +58,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("invitations")
         .policies(policies!("invitations", ACTIONS))
         .routes(routes)
-        .events(&[INVITATION_MADE, INVITATION_REVOKED, MEMBER_JOINED, MAIL_UNDELIVERABLE])
-        .announced(&[PRIVILEGED_INVITATION])
+        .events(EVENTS)
         .limits(&[
             invitation::INVITATION_LIMIT,
             invitation::INVITATION_MAIL_LIMIT,

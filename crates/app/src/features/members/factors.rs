@@ -144,11 +144,12 @@ impl FactorReset {
         if found.managed != Some(true) {
             return Err(OWN_FACTORS_ERROR);
         }
-        let name = execution.member.map_or_else(|| "a member".to_owned(), unlinked);
-        let (did, page) = (format!("has reset the passkeys and codes of {name}"), organization.url());
+        let name = execution.member.unwrap_or("a member");
+        let (did, page) = (format!("has reset the passkeys and codes of {}", unlinked(name)), organization.url());
         let doing = AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
         let announcement = FACTORS_RESET.announce(tx, &doing).await?;
         let removed = remove_factors(tx, self.member, "by the organization", authn.clock().now()).await?;
+        details["member"] = json!(name);
         details["passkeys"] = json!(removed.passkeys);
         let target = Entity::new("Member", self.member).to_string();
         announcement.record(tx, target, details, &who.actor()).await?;

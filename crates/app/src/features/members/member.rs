@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use web::{Error, Result};
 
-use super::{MEMBER_REMOVED, ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
+use super::{ROLE_CHANGED, SESSIONS_ENDED};
+use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
 
 /// A member of the organization.
 #[derive(Debug)]
@@ -24,6 +24,12 @@ pub(crate) struct Member {
     pub(super) since: DateTime<Utc>,
     /// The organization's own provider manages their account, and no other.
     pub(super) managed: bool,
+}
+
+impl Member {
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { user: self.user, name: &self.name, role: &self.role }
+    }
 }
 
 impl Resource for Member {
@@ -96,10 +102,24 @@ const MEMBER_CHANGED_ERROR: Error =
     Error::Conflict("Somebody else has changed this member's role or removed them. Nothing was changed.", None);
 const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
-/// Changes the role of `member` to `to`, if they still have the role `from`. `details` has the justification.
+/// A member as the decision was made on them.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) user: UserId,
+    pub(super) name: &'a str,
+    pub(super) role: &'a str,
+}
+
+impl Subject<'_> {
+    fn target(&self) -> String {
+        Entity::new("Member", self.user).to_string()
+    }
+}
+
+/// Changes the role of `member` to `to`, if they still have the one that was decided on. `details` has the justification.
 pub(super) async fn change_role(
     tx: &mut Tx<Write>,
-    (member, from): (UserId, &str),
+    member: Subject<'_>,
     to: Role,
     mut details: Value,
     doing: &AnnouncementContext<'_>,
@@ -107,8 +127,8 @@ pub(super) async fn change_role(
     let announcement = ROLE_CHANGED.announce(tx, doing).await?;
     let changed = sqlx::query!(
         "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
-        member.uuid(),
-        from,
+        member.user.uuid(),
+        member.role,
         to.key(),
     )
     .execute(&mut **tx)
@@ -117,9 +137,10 @@ pub(super) async fn change_role(
     if changed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }
-    details["from"] = json!(from);
+    details["member"] = json!(member.name);
+    details["from"] = json!(member.role);
     details["to"] = json!(to.key());
-    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
+    announcement.record(tx, member.target(), details, &doing.who.actor()).await
 }
 
 /// Signs a member out of the organization until they sign in again. Sessions bonded to the organization end. Other sessions
@@ -127,6 +148,7 @@ pub(super) async fn change_role(
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
     signed_out: SignedOut,
+    name: &str,
     hooks: &Hooks,
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
@@ -146,26 +168,29 @@ pub(super) async fn end_sessions(
         user,
         signed_out.at,
     );
-    let details = justification.details(json!({ "ended": ended.execute(&mut **tx).await?.rows_affected() }));
+    let details =
+        justification.details(json!({ "member": name, "ended": ended.execute(&mut **tx).await?.rows_affected() }));
     let target = Entity::new("Member", signed_out.member).to_string();
     announcement.record(tx, target, details, &doing.who.actor()).await
 }
 
-/// Ends the membership, if the member still has the role. `details` has the justification.
+/// Ends the membership, if the member still have the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
+/// [`MEMBER_LEFT`](super::MEMBER_LEFT), and `details` has the justification.
 pub(super) async fn remove(
     tx: &mut Tx<Write>,
-    (member, role): (UserId, &str),
+    member: Subject<'_>,
+    kind: Announced,
     mut details: Value,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = MEMBER_REMOVED.announce(tx, doing).await?;
-    let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", member.uuid(), role,)
-        .execute(&mut **tx)
-        .await
-        .on_constraint("memberships_owner_required", || LAST_OWNER_ERROR)?;
+    let announcement = kind.announce(tx, doing).await?;
+    let (user, role) = (member.user.uuid(), member.role);
+    let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", user, role);
+    let removed = removed.execute(&mut **tx).await.on_constraint("memberships_owner_required", || LAST_OWNER_ERROR)?;
     if removed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }
+    details["member"] = json!(member.name);
     details["role"] = json!(role);
-    announcement.record(tx, Entity::new("Member", member).to_string(), details, &doing.who.actor()).await
+    announcement.record(tx, member.target(), details, &doing.who.actor()).await
 }

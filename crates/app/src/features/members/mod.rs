@@ -8,7 +8,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Announced, Api, Audience, EventKind, Feature, Organization, Scope, Tab, policies};
+use crate::base::{Api, Feature, Organization, Scope, Tab, events, policies};
 
 use factors::FactorReset;
 use member::Member;
@@ -38,14 +38,18 @@ authz::actions! {
 
 const SCOPES: &[Scope] = &[Scope::of::<ListMembers>("List members"), Scope::of::<ViewMember>("See a member")];
 
-const ROLE_CHANGED: Announced = EventKind::new("member.role_changed", "Changed a role")
-    .announced("A member has a new role", &[Audience::Owners, Audience::Member]);
-const MEMBER_REMOVED: Announced = EventKind::new("member.removed", "Removed a member")
-    .announced("A member was removed", &[Audience::Owners, Audience::Member]);
-const SESSIONS_ENDED: Announced = EventKind::new("member.sessions_ended", "Signed a member out")
-    .announced("A member was signed out", &[Audience::Member]);
-const FACTORS_RESET: Announced = EventKind::new("member.factors_reset", "Reset a member’s factors")
-    .announced("The passkeys of a member were reset", &[Audience::Owners]);
+events! {
+    ROLE_CHANGED: "member.role_changed", "Changed a role", "changed {member}’s role from {from} to {to}",
+        email "A member has a new role" to [Owners, Member];
+    MEMBER_REMOVED: "member.removed", "Removed a member", "removed {member}, who was {role}",
+        email "A member was removed" to [Owners, Member];
+    MEMBER_LEFT: "member.left", "Left the organization", "left the organization, where they were {role}",
+        email "Somebody has left" to [Owners, Member];
+    SESSIONS_ENDED: "member.sessions_ended", "Signed out a member", "signed {member} out of the organization",
+        email "A member was signed out" to [Member];
+    FACTORS_RESET: "member.factors_reset", "Reset a member’s factors", "reset the passkeys and codes of {member}",
+        email "The passkeys of a member were reset" to [Owners];
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -68,9 +72,9 @@ pub(crate) fn feature() -> Feature {
         .routes(routes)
         .api(api)
         .scopes(SCOPES)
-        .tab(Tab::to::<ListMembers>("Members", "/o/{organization}/members"))
+        .tab(Tab::for_every_member("Members", "/o/{organization}/members"))
         .pending_action::<FactorReset>()
         .pending_action::<Removal>()
         .pending_action::<Demotion>()
-        .announced(&[ROLE_CHANGED, MEMBER_REMOVED, SESSIONS_ENDED, FACTORS_RESET])
+        .events(EVENTS)
 }

@@ -5,7 +5,8 @@ use tenancy::{TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 use web::Result;
 
-use super::member;
+use super::MEMBER_REMOVED;
+use super::member::{self, Subject};
 use crate::base::{
     AnnouncementContext, BoxFuture, Execution, PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
 };
@@ -50,7 +51,8 @@ impl PendingAction for Removal {
     fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
-            let did = format!("has removed {}", name.map_or_else(|| "a member".to_owned(), unlinked));
+            let name = name.unwrap_or("a member");
+            let did = format!("has removed {}", unlinked(name));
             let doing = AnnouncementContext {
                 authn,
                 who,
@@ -59,7 +61,7 @@ impl PendingAction for Removal {
                 page: "/organizations",
                 member: Some(self.member),
             };
-            member::remove(tx, (self.member, OWNER), details, &doing).await
+            member::remove(tx, Subject { user: self.member, name, role: OWNER }, MEMBER_REMOVED, details, &doing).await
         })
     }
 }
@@ -97,11 +99,12 @@ impl PendingAction for Demotion {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
             let to = Role::try_from(&*self.role).map_err(|_| STATE_CHANGED_ERROR)?;
-            let name = name.map_or_else(|| "a member".to_owned(), unlinked);
-            let (did, page) = (format!("has changed the role of {name} to {}", to.label()), organization.url());
+            let name = name.unwrap_or("a member");
+            let (did, page) =
+                (format!("has changed the role of {} to {}", unlinked(name), to.label()), organization.url());
             let doing =
                 AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
-            member::change_role(tx, (self.member, OWNER), to, details, &doing).await
+            member::change_role(tx, Subject { user: self.member, name, role: OWNER }, to, details, &doing).await
         })
     }
 }

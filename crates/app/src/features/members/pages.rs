@@ -14,7 +14,8 @@ use web::{
 use super::member::{self, Member};
 use super::owners::{Demotion, REMOVAL_LEAD, Removal};
 use super::{
-    ChangeMemberRole, ChangeOwnershipAlone, EndMemberSessions, GrantOwnership, ListMembers, RemoveMember, ResetFactors,
+    ChangeMemberRole, ChangeOwnershipAlone, EndMemberSessions, GrantOwnership, ListMembers, MEMBER_LEFT,
+    MEMBER_REMOVED, RemoveMember, ResetFactors,
 };
 use crate::base::{
     AnnouncementContext, ConfirmPage, Justification, JustificationFields, JustificationInput, Layout, ListQuery,
@@ -179,7 +180,7 @@ pub(super) async fn change_role(
     let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
     let page = list_url(member);
     let doing = doing(&ok, &authn, &organization, &did, &page);
-    member::change_role(&mut tx, (member.user, &member.role), role, justification.details(json!({})), &doing).await?;
+    member::change_role(&mut tx, member.subject(), role, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -296,7 +297,8 @@ pub(super) async fn remove(
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // A removed member does not see the organization any more.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
-    member::remove(&mut tx, (ok.on().user, &ok.on().role), justification.details(json!({})), &doing).await?;
+    let kind = if leaves { MEMBER_LEFT } else { MEMBER_REMOVED };
+    member::remove(&mut tx, ok.on().subject(), kind, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -320,7 +322,7 @@ pub(super) async fn end_sessions(
     let did = format!("has signed {} out", unlinked(&ok.on().name));
     let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
     let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
-    member::end_sessions(&mut tx, signed_out, &layout.registry().hooks, &justification, &doing).await?;
+    member::end_sessions(&mut tx, signed_out, &ok.on().name, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))
 }

@@ -8,7 +8,7 @@ mod workspace;
 
 use authz::Routes;
 
-use crate::base::{Api, EventKind, Feature, Organization, Scope, Tab, ViewOrganization, policies};
+use crate::base::{Api, Feature, Organization, Scope, Tab, ViewOrganization, events, policies};
 
 use deletion::Deletion;
 use organization::NewOrganization;
@@ -28,9 +28,11 @@ authz::actions! {
 
 const SCOPES: &[Scope] = &[Scope::of::<ListWorkspaces>("List workspaces")];
 
-const ORGANIZATION_CREATED: EventKind = EventKind::new("organization.created", "Created the organization");
-const WORKSPACE_CREATED: EventKind = EventKind::new("workspace.created", "Created a workspace");
-const ORGANIZATION_DELETED: EventKind = EventKind::new("organization.deleted", "Deleted the organization");
+events! {
+    ORGANIZATION_CREATED: "organization.created", "Created the organization", "created the organization {name}";
+    WORKSPACE_CREATED: "workspace.created", "Created a workspace", "created the workspace {name}";
+    ORGANIZATION_DELETED: "organization.deleted", "Deleted the organization", "deleted the organization {name}";
+}
 
 pub(crate) fn feature() -> Feature {
     let one = Routes::new()
@@ -50,9 +52,9 @@ pub(crate) fn feature() -> Feature {
         .routes(routes)
         .api(api)
         .scopes(SCOPES)
-        .events(&[ORGANIZATION_CREATED, WORKSPACE_CREATED, ORGANIZATION_DELETED])
+        .events(EVENTS)
         .limits(&[organization::ORGANIZATION_LIMIT])
         .pending_action::<Deletion>()
-        .tab(Tab::to::<ViewOrganization>("Overview", "/o/{organization}"))
+        .tab(Tab::for_every_member("Overview", "/o/{organization}"))
         .panel(deletion::PANEL)
 }

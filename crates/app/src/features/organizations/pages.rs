@@ -120,19 +120,20 @@ struct WorkspaceRow {
 pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (viewer, registry) = (ok.viewer(), layout.registry());
-    let mut summaries = registry.hooks.summarize_workspaces(viewer, &mut tx).await?;
-    let row = |found: workspace::Listed| {
-        let (organization, id) = (ok.on().clone(), found.id);
-        let workspace = Workspace { organization: organization.id, id, name: found.name.clone() };
-        let location = Location { organization, workspace: Some(workspace) };
+    let (found, more_workspaces) = workspace::all(&mut tx).await?;
+    let of = |found: workspace::Listed| Workspace { organization: ok.on().id, id: found.id, name: found.name };
+    let found: Vec<Workspace> = found.into_iter().map(of).collect();
+    let mut summaries = registry.hooks.summarize_workspaces(viewer, &mut tx, &found).await?;
+    let row = |workspace: Workspace| {
+        let (summary, name) = (summaries.remove(&workspace.id), workspace.name.clone());
+        let location = Location { organization: ok.on().clone(), workspace: Some(workspace) };
         let url = registry.workspace_page().and_then(|page| location.url(page));
-        WorkspaceRow { url, summary: summaries.remove(&id), name: found.name }
+        WorkspaceRow { name, url, summary }
     };
-    let (workspaces, more_workspaces) = workspace::all(&mut tx).await?;
     Ok(Page(Show {
         shell: layout.organization(&ok),
         organization: ok.on().name.clone(),
-        workspaces: workspaces.into_iter().map(row).collect(),
+        workspaces: found.into_iter().map(row).collect(),
         more_workspaces,
         member_count: organization::member_count(&mut tx).await?,
         may_create_workspace: ok.can::<CreateWorkspace>(ok.on()),

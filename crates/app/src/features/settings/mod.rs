@@ -9,7 +9,7 @@ mod rules;
 
 use authz::Routes;
 
-use crate::base::{Announced, Audience, EventKind, Feature, Organization, PageLink, policies};
+use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use self::domain::Domain;
 use self::rules::Relaxation;
@@ -28,21 +28,23 @@ authz::actions! {
     RemoveDomain: Write on Domain;
 }
 
-const SIGN_IN_CHANGED: Announced = EventKind::new("organization.sign_in_changed", "Changed how members sign in")
-    .announced("The rules for signing in have changed", &[Audience::OwnersAndAdmins]);
-const PROVIDER_CHANGED: Announced = EventKind::new("organization.provider_changed", "Connected an identity provider")
-    .announced("Your identity provider has changed", &[Audience::OwnersAndAdmins]);
-const PROVIDER_REMOVED: Announced = EventKind::new("organization.provider_removed", "Removed the identity provider")
-    .announced("Your identity provider was removed", &[Audience::OwnersAndAdmins]);
-const DOMAIN_ADDED: EventKind = EventKind::new("domain.added", "Added a domain");
-const DOMAIN_PROVED: Announced = EventKind::new("domain.proved", "Verified a domain")
-    .announced("A domain was verified", &[Audience::OwnersAndAdmins]);
-const DOMAIN_MISSING: Announced = EventKind::new("domain.record_missing", "Found the DNS record of a domain gone")
-    .announced("The DNS record of a domain is gone", &[Audience::Owners]);
-const DOMAIN_WITHDRAWN: Announced = EventKind::new("domain.withdrawn", "Unverified a domain whose DNS record was gone")
-    .announced("A domain is no longer verified", &[Audience::Owners]);
-const DOMAIN_REMOVED: Announced = EventKind::new("domain.removed", "Removed a domain")
-    .announced("A domain was removed", &[Audience::OwnersAndAdmins]);
+events! {
+    SIGN_IN_CHANGED: "organization.sign_in_changed", "Changed how members sign in", "changed how members of {organization} sign in",
+        email "The rules for signing in have changed" to [OwnersAndAdmins];
+    PROVIDER_CHANGED: "organization.provider_changed", "Connected an identity provider", "connected the identity provider {issuer}",
+        email "Your identity provider has changed" to [OwnersAndAdmins];
+    PROVIDER_REMOVED: "organization.provider_removed", "Removed the identity provider", "removed the identity provider {issuer}",
+        email "Your identity provider was removed" to [OwnersAndAdmins];
+    DOMAIN_ADDED: "domain.added", "Added a domain", "added the domain {domain}";
+    DOMAIN_PROVED: "domain.proved", "Verified a domain", "verified the domain {domain}",
+        email "A domain was verified" to [OwnersAndAdmins];
+    DOMAIN_MISSING: "domain.record_missing", "Missed the DNS record of a domain", "could not find the DNS record of {domain}",
+        email "The DNS record of a domain is gone" to [Owners];
+    DOMAIN_WITHDRAWN: "domain.withdrawn", "Withdrew a domain", "withdrew the domain {domain}, whose DNS record was missing",
+        email "A domain is no longer verified" to [Owners];
+    DOMAIN_REMOVED: "domain.removed", "Removed a domain", "removed the domain {domain}",
+        email "A domain was removed" to [OwnersAndAdmins];
+}
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -62,16 +64,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("settings")
         .policies(policies!("settings", ACTIONS, context: rules::context))
         .routes(routes)
-        .events(&[DOMAIN_ADDED])
-        .announced(&[
-            SIGN_IN_CHANGED,
-            PROVIDER_CHANGED,
-            PROVIDER_REMOVED,
-            DOMAIN_PROVED,
-            DOMAIN_MISSING,
-            DOMAIN_WITHDRAWN,
-            DOMAIN_REMOVED,
-        ])
+        .events(EVENTS)
         .limits(&[provider::PROVIDER_LIMIT, domain::DOMAIN_CHECK_LIMIT])
         .pending_action::<Relaxation>()
         .job(recheck::start)

@@ -224,12 +224,12 @@ pub(super) async fn remove(
         AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
     authn.end_provider_sessions(&mut tx, "the provider was removed").await?;
-    let removed = sqlx::query!("delete from tenant.identity_providers").execute(&mut *tx).await;
-    if removed.on_constraint("sso_requires_provider", || PROVIDER_ENFORCED_ERROR)?.rows_affected() == 0 {
-        return Err(NO_PROVIDER_ERROR);
-    }
+    let removed =
+        sqlx::query_scalar!("delete from tenant.identity_providers returning issuer").fetch_optional(&mut *tx).await;
+    let issuer =
+        removed.on_constraint("sso_requires_provider", || PROVIDER_ENFORCED_ERROR)?.ok_or(NO_PROVIDER_ERROR)?;
     let target = ok.on().entity().to_string();
-    announcement.record(&mut tx, target, justification.details(json!({})), &ok.who().actor()).await?;
+    announcement.record(&mut tx, target, justification.details(json!({ "issuer": issuer })), &ok.who().actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url(ok.on()), "Provider removed. Everyone who signed in with it was signed out."))
 }

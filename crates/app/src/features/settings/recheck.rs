@@ -114,14 +114,7 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
         .await?;
         Outcome::Unchanged
     };
-    let by = Actor {
-        user: None,
-        session: None,
-        client: None,
-        elevation: None,
-        request: Uuid::now_v7(),
-        network: String::new(),
-    };
+    let by = Actor::unknown(Uuid::now_v7(), String::new());
     let target = format!("Domain::{}", domain.id);
     match outcome {
         Outcome::Unchanged => {}
@@ -192,7 +185,7 @@ fn warning(authn: &Authn, domain: &VerifiedDomain, until: DateTime<Utc>) -> Mail
         url = settings(authn, domain),
     );
     Mail {
-        kind: DOMAIN_MISSING.event.name,
+        kind: DOMAIN_MISSING.name(),
         subject: format!("The DNS record of {} is gone", domain.name),
         text,
         valid_for: None,
@@ -213,7 +206,7 @@ fn withdrawal(authn: &Authn, domain: &VerifiedDomain, last: bool) -> Mail {
         settings(authn, domain),
     );
     Mail {
-        kind: DOMAIN_WITHDRAWN.event.name,
+        kind: DOMAIN_WITHDRAWN.name(),
         subject: format!("{} is not proved any more", domain.name),
         text,
         valid_for: None,

@@ -42,8 +42,9 @@ pub(super) async fn change(
     .execute(&mut **tx)
     .await
     .on_constraint("sso_requires_provider", || NO_PROVIDER_ERROR)?;
-    let details =
-        justification.details(json!({ "allows_magic_links": to.allows_magic_links, "requires_sso": to.requires_sso }));
+    let details = justification.details(json!({
+        "organization": doing.organization.name, "allows_magic_links": to.allows_magic_links, "requires_sso": to.requires_sso,
+    }));
     announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
 }
 
@@ -93,6 +94,7 @@ impl Relaxation {
         if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
             return Err(STATE_CHANGED_ERROR);
         }
+        details["organization"] = json!(organization.name);
         details["allows_magic_links"] = json!(self.allows_magic_links);
         details["requires_sso"] = json!(false);
         announcement.record(tx, organization.entity().to_string(), details, &who.actor()).await
