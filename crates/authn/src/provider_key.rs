@@ -56,6 +56,8 @@ impl Authn {
     }
 }
 
+impl web::ReadsFields for ProviderKey {}
+
 /// From the parameter of the path; 404 where it is none.
 impl<S> FromRequestParts<S> for ProviderKey
 where

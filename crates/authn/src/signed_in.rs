@@ -149,6 +149,8 @@ where
     }
 }
 
+impl web::ReadsFields for SignedIn {}
+
 impl<S> OptionalFromRequestParts<S> for SignedIn
 where
     Authn: FromRef<S>,

@@ -1,8 +1,10 @@
+use std::iter;
+
 use authn::{LogoutToken, SignedIn};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tenancy::{Mode, Read};
-use web::{Context, Error, RateLimitKey};
+use web::{Context, Error, RateLimitKey, ReadsFields};
 
 use crate::action::Action;
 use crate::authorized::{Authorized, CallerKind};
@@ -78,13 +80,20 @@ impl Guard for LogoutToken {
 pub trait Guarded {
     /// The guard.
     type Guard: Guard;
+
+    /// The fields that its other parameters read from the form or the query.
+    fn fields() -> Vec<&'static str>;
 }
 
 // axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`, M being its way of extracting the last one.
 macro_rules! guarded {
     ($($rest:ident),*) => {
-        impl<M, G: Guard, $($rest),*> Guarded for (M, G, $($rest),*) {
+        impl<M, G: Guard, $($rest: ReadsFields),*> Guarded for (M, G, $($rest),*) {
             type Guard = G;
+
+            fn fields() -> Vec<&'static str> {
+                iter::empty()$(.chain($rest::fields()))*.collect()
+            }
         }
     };
 }

@@ -46,6 +46,8 @@ pub struct Route {
     pub guard: &'static str,
     /// It is a route of the API: it takes tokens and signatures, and no cookies.
     pub api: bool,
+    /// The names of the fields that its handler reads: those of the form, or of the query where it takes no form.
+    pub fields: Vec<&'static str>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
@@ -140,7 +142,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn add<T: Guarded>(mut self, method: &'static str, path: &str, route: MethodRouter<S>) -> Self {
-        self.0.push((Route { method, path: path.to_owned(), guard: T::Guard::NAME, api: T::Guard::API }, route));
+        let (path, fields) = (path.to_owned(), T::fields());
+        self.0.push((Route { method, path, guard: T::Guard::NAME, api: T::Guard::API, fields }, route));
         self
     }
 }

@@ -8,7 +8,7 @@ use crate::page::Shell;
 use crate::{Error, FieldErrors};
 
 /// Name of the field.
-const FIELD: &str = "one_time_key";
+pub(crate) const FIELD: &str = "one_time_key";
 
 /// The form of a route that creates something, with the one-time key of its page. Submitted twice, it creates one thing.
 ///

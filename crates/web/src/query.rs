@@ -1,9 +1,9 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::field_names::names;
 use crate::form::parse;
 
 /// The query string of a page. Unknown parameters are ignored, because campaigns, email programs and networks add theirs to
@@ -35,36 +35,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for StrictQuery<T> {
 
 /// Whether `T` has a field for this `name=value`.
 fn knows<T: DeserializeOwned>(pair: &str) -> bool {
-    let mut fields = Fields(&[]);
-    let _ = T::deserialize(&mut fields);
     let name = serde_urlencoded::from_str::<Vec<(String, String)>>(pair).unwrap_or_default();
-    name.iter().any(|(name, _)| fields.0.contains(&&**name))
-}
-
-/// Deserializes nothing, but records the names of the fields.
-struct Fields(&'static [&'static str]);
-
-impl<'de> Deserializer<'de> for &mut Fields {
-    type Error = de::value::Error;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.0 = fields;
-        Err(de::Error::custom("only the names are wanted"))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("a query string is read into a struct"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
+    name.iter().any(|(name, _)| names::<T>().contains(&&**name))
 }
 
 #[cfg(test)]

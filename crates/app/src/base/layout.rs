@@ -25,6 +25,8 @@ pub(crate) struct Layout {
     path: String,
 }
 
+impl web::ReadsFields for Layout {}
+
 impl FromRequestParts<State> for Layout {
     type Rejection = Error;
 

@@ -1,16 +1,20 @@
+use std::convert::Infallible;
+
 use askama::Template;
 use authn::{
     Authn, Challenge, LogoutToken, ProofOfWorkSolution, ProviderChoice, ProviderKey, ProviderNotice, SignInFailure,
     SignedIn, SignedOut,
 };
 use authz::Public;
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
 use web::{
-    ClientRedirect, Context, Error, Field, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id,
+    ClientRedirect, Context, Error, Field, Form, Id, LocalPath, NoFields, Page, Query, ReadsFields, Result, Shell,
+    optional_id,
 };
 
 use crate::features::resume;
@@ -254,14 +258,30 @@ pub(super) async fn move_on(
     Ok((started, Page(page)).into_response())
 }
 
+/// The query that a provider sends somebody back with, as it is: what it means is for `authn` to say.
+pub(super) struct ProviderAnswer(String);
+
+impl ReadsFields for ProviderAnswer {
+    fn fields() -> Vec<&'static str> {
+        vec!["state", "code", "iss", "error"]
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ProviderAnswer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Infallible> {
+        Ok(Self(parts.uri.query().unwrap_or_default().to_owned()))
+    }
+}
+
 pub(super) async fn callback(
     public: Public,
     who: Option<SignedIn>,
     State(authn): State<Authn>,
-    (provider, RawQuery(query)): (ProviderKey, RawQuery),
+    (provider, ProviderAnswer(query)): (ProviderKey, ProviderAnswer),
     headers: HeaderMap,
 ) -> Result<Response> {
-    let query = query.unwrap_or_default();
     match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
         Ok((cookie, return_to)) => {
             let page = ClientRedirect {
