@@ -1,5 +1,7 @@
 //! The page of the own account.
 
+mod samples;
+
 use crate::harness::{Client, World};
 
 #[tokio::test]

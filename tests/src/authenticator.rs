@@ -1,5 +1,7 @@
 //! Authenticator apps: a second factor, and no more than that.
 
+mod samples;
+
 use crate::harness::passkey::{Authenticator, enrol};
 use crate::harness::totp::{App, add};
 use crate::harness::{Answer, Client, World};

@@ -1,9 +1,11 @@
 //! A form that is sent after its session has ended waits for its person, and is then done as it was sent, once.
 
+mod samples;
+
 use reqwest::Method;
 use uuid::Uuid;
 
-use crate::edge::form_for;
+use crate::harness::changes::form_for;
 use crate::harness::passkey::options;
 use crate::harness::{Answer, Client, World, browser_routes};
 
@@ -396,7 +398,7 @@ async fn a_form_without_a_session_counts_for_its_network_before_it_is_kept() {
 #[tokio::test]
 async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let mut olivia = world.sign_in("olivia").await;
     world.wait(IDLE);
     let unkept = "select concat_ws(' ', (select count(*) from audit.events), (select count(*) from identity.sessions
@@ -408,7 +410,7 @@ async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
     assert!(rows.len() > 40, "{}", rows.len());
     let tenant = world.tenant_rows(None).await;
     for row in rows {
-        let path = addresses.of(&row.path);
+        let path = samples.path(&row.path);
         let id = defer(&mut olivia, &path, &form_for(&row.path)).await;
         let stored: (String, String) =
             sqlx::query_as("select action, path from identity.deferred_requests where id = $1")

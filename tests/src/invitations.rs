@@ -1,5 +1,7 @@
 //! Inviting people, and joining.
 
+mod samples;
+
 use serde_json::json;
 use uuid::Uuid;
 

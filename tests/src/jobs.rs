@@ -3,6 +3,7 @@
 mod failed;
 mod fair;
 mod once;
+mod samples;
 
 use std::time::Duration;
 

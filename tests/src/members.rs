@@ -1,5 +1,7 @@
 //! Members: who changes whom, why it is on record, and that an organization keeps an owner.
 
+mod samples;
+
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;

@@ -1,112 +1,25 @@
 //! Forms that create something, sent twice: one thing is created, and the second answer is the first one's.
 
-use std::collections::BTreeSet;
-
 use sqlx::Executor;
 
-use crate::edge::form_for;
+use crate::harness::changes::{Again, change, form_for, forms};
 use crate::harness::{Answer, Client, World, browser_routes};
-
-/// What creates something: the route, the page with its form, the event that says that it was created, and whether the same
-/// form finds everything as before.
-const CREATES: [(&str, &str, &str, bool); 12] = [
-    ("/organizations", "/organizations/new", "organization.created", true),
-    ("/o/{organization}/workspaces", "/o/{organization}/workspaces/new", "workspace.created", true),
-    (
-        "/o/{organization}/w/{workspace}/contacts",
-        "/o/{organization}/w/{workspace}/contacts/new",
-        "contact.created",
-        true,
-    ),
-    ("/o/{organization}/invitations", "/o/{organization}/invitations/new", "invitation.made", true),
-    ("/o/{organization}/clients", "/o/{organization}/clients/new", "service_account.made", true),
-    ("/o/{organization}/elevations", "/o/{organization}/elevations/new", "elevation.requested", true),
-    ("/o/{organization}/settings/domains", "/o/{organization}/settings/domains/new", "domain.added", true),
-    ("/o/{organization}/settings/sign-in", "/o/{organization}/settings/sign-in", "organization.sign_in_changed", true),
-    ("/o/{organization}/delete", "/o/{organization}/delete", "approval.requested", true),
-    (
-        "/o/{organization}/members/{member}/reset-factors",
-        "/o/{organization}/members/{member}/reset-factors",
-        "member.factors_reset",
-        true,
-    ),
-    (
-        "/o/{organization}/members/{member}/role",
-        "/o/{organization}/members/{member}/role",
-        "member.role_changed",
-        false,
-    ),
-    ("/o/{organization}/members/{member}/remove", "/o/{organization}/members/{member}/remove", "member.removed", false),
-];
-
-/// What creates nothing, however often it is sent.
-const CREATE_NOTHING: [(&str, &[&str]); 4] = [
-    // A second one finds it gone, changed or decided already, or changes it to the same.
-    (
-        "ends or changes what is there",
-        &[
-            "/account/authenticator/remove",
-            "/account/passkeys/{passkey}/remove",
-            "/account/passkeys/{passkey}/rename",
-            "/account/recovery/cancel",
-            "/account/sessions/end-others",
-            "/account/sessions/{session}/end",
-            "/invitations/{own_invitation}/accept",
-            "/o/{organization}/approvals/{approval}/approve",
-            "/o/{organization}/approvals/{approval}/decline",
-            "/o/{organization}/clients/{client}/revoke",
-            "/o/{organization}/failed-jobs/{job}/retry",
-            "/o/{organization}/elevations/{elevation}/approve",
-            "/o/{organization}/elevations/{elevation}/end",
-            "/o/{organization}/invitations/{invitation}/revoke",
-            "/o/{organization}/members/{member}/end-sessions",
-            "/o/{organization}/settings/domains/{domain}/prove",
-            "/o/{organization}/settings/domains/{domain}/remove",
-            "/o/{organization}/settings/provider/remove",
-            "/o/{organization}/w/{workspace}/contacts/{contact}",
-            "/o/{organization}/w/{workspace}/contacts/{contact}/delete",
-        ],
-    ),
-    // One for each person, organization or client. The second one shows the secret that holds.
-    (
-        "puts a new one in the place of what is there",
-        &[
-            "/account/authenticator",
-            "/account/email",
-            "/account/recovery/codes",
-            "/o/{organization}/clients/{client}/secret",
-            "/o/{organization}/settings/provider",
-        ],
-    ),
-    (
-        "takes a code, a challenge or a kept form, which works once",
-        &[
-            "/account/authenticator/confirm",
-            "/account/email/confirm",
-            "/account/passkeys",
-            "/recovery",
-            "/recovery/continue",
-            "/resume",
-            "/step-up",
-            "/step-up/code",
-        ],
-    ),
-    ("begins something that ends by itself", &["/account/passkeys/options", "/step-up/options"]),
-];
 
 // case: A14
 #[test]
 fn every_form_of_somebody_signed_in_is_known_to_create_something_or_not() {
-    let routes: BTreeSet<String> = browser_routes()
-        .into_iter()
-        .filter(|row| row.method == "POST" && !["Public", "LogoutToken"].contains(&row.guard))
-        .map(|row| row.path)
-        .collect();
-    let creates = CREATES.iter().map(|(route, ..)| *route);
-    let others = CREATE_NOTHING.iter().flat_map(|(_, routes)| routes.iter().copied());
-    let known: Vec<String> = creates.chain(others).map(str::to_owned).collect();
-    assert_eq!(known.len(), known.iter().collect::<BTreeSet<_>>().len(), "one of the two");
-    assert_eq!(routes, known.into_iter().collect());
+    let posted = browser_routes().into_iter().filter(|row| row.method == "POST");
+    for row in posted.filter(|row| !["Public", "LogoutToken"].contains(&row.guard)) {
+        let again = change(&row.path).again;
+        assert!(
+            again != Again::Unsaid,
+            "say what the form of {} does if it is sent twice: `creates` or another",
+            row.path
+        );
+        let creates = matches!(again, Again::Creates { .. });
+        let takes_key = row.fields.contains(&"one_time_key");
+        assert_eq!(takes_key, creates, "a form that creates something is a FormOnce, and no other: {}", row.path);
+    }
 }
 
 fn with_key<'a>(form: &[(&'a str, &'a str)], key: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -138,11 +51,13 @@ async fn twice_at_once(world: &World, client: &Client, path: &str, form: &[(&str
 async fn of_two_at_once_one_creates_and_both_get_its_answer() {
     let world = World::start().await;
     world.manage_viewer(world.acme).await;
-    let addresses = world.addresses().await;
-    for (route, page, event, again) in CREATES {
+    let samples = world.samples().await;
+    for change in forms() {
+        let Again::Creates { page, repeats } = change.again else { continue };
+        let (route, event) = (change.path, change.events()[0]);
         // Each request counts, and so many come here from one person.
         world.change("delete from identity.rate_limits").await;
-        let (path, page) = (addresses.of(route), addresses.of(page));
+        let (path, page) = (samples.path(route), samples.path(page));
         let mut olivia = world.sign_in("olivia").await;
         let form = form_for(route);
         let key = key_on(&mut olivia, &page).await;
@@ -163,7 +78,7 @@ async fn of_two_at_once_one_creates_and_both_get_its_answer() {
             assert_eq!(seen(&answers[0]), seen(&answers[1]), "{both}");
         }
         assert_eq!(world.events(event).await.len(), before + 1, "{both}");
-        if again {
+        if repeats {
             let later = olivia.post(&path, &form).await;
             assert!(answers.iter().any(|answer| seen(answer) == seen(&later)), "{route}: {}", later.text());
             let mut other = form.clone();

@@ -1,5 +1,7 @@
 //! Organizations and workspaces: making them, and seeing only one's own.
 
+mod samples;
+
 use serde_json::Value;
 use uuid::Uuid;
 

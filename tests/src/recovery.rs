@@ -1,5 +1,7 @@
 //! Getting back in with a code, after every passkey is lost.
 
+mod samples;
+
 use serde_json::Value;
 
 use crate::harness::passkey::{Authenticator, enrol, step_up};

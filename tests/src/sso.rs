@@ -5,6 +5,7 @@ mod hostile;
 mod passkeys;
 mod recheck;
 mod required;
+mod samples;
 mod slow;
 
 use std::net::IpAddr;

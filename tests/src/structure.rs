@@ -43,7 +43,7 @@ fn no_crate_has_modules_that_import_each_other() {
 }
 
 /// The folders of the workspace's crates.
-fn crates() -> Vec<PathBuf> {
+pub(crate) fn crates() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
     let mut found: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();

@@ -204,7 +204,7 @@ async fn cookies_open_no_route_of_the_api_and_tokens_no_page() {
     let token = ApiClient::editor(&world).await.token(&world).await;
     let mut olivia = world.sign_in("olivia").await;
     for row in registry().table().iter().filter(|row| row.api) {
-        let path = world.addresses().await.of(&row.path);
+        let path = world.samples().await.path(&row.path);
         let method: Method = row.method.parse().unwrap();
         for accept in ["application/json", "text/html"] {
             let request = olivia.request(method.clone(), &path).header("accept", accept);

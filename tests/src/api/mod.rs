@@ -9,6 +9,7 @@ mod oauth;
 mod openapi;
 mod record;
 mod refresh;
+mod samples;
 mod scopes;
 mod signed;
 

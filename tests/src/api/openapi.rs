@@ -212,14 +212,14 @@ async fn every_route_answers_as_the_description_says() {
     let client = ApiClient::editor(&world).await;
     let few = ApiClient::made(&world, "olivia", "viewer", "tokens", &["ViewMember"]).await.token(&world).await;
     let token = client.token(&world).await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let mut answered = BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         let id = operation["operationId"].as_str().unwrap();
         if operation["tags"] == json!(["service"]) {
             continue; // below
         }
-        let (verb, here) = (method.parse::<Method>().unwrap(), addresses.of(path));
+        let (verb, here) = (method.parse::<Method>().unwrap(), samples.path(path));
         let body = (operation.get("requestBody").is_some()).then(|| {
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
             // Everything it may hold, as its schema says.
@@ -242,7 +242,7 @@ async fn every_route_answers_as_the_description_says() {
         }
         if path.contains('{') {
             let name = parameters(path).last().unwrap();
-            let nowhere = addresses.of(&path.replace(&format!("{{{name}}}"), &Uuid::now_v7().to_string()));
+            let nowhere = samples.path(&path.replace(&format!("{{{name}}}"), &Uuid::now_v7().to_string()));
             all.push(call(&world, verb.clone(), &nowhere, &token, body.as_ref()).await);
         }
         if operation["parameters"].as_array().unwrap().iter().any(|one| one["in"] == "query") {

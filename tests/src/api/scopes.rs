@@ -13,7 +13,7 @@ use crate::harness::{World, registry};
 async fn requests(world: &World) -> Vec<(Method, String, &'static str, Option<Value>)> {
     let mut all = Vec::new();
     for row in registry().table().iter().filter(|row| row.api) {
-        let path = world.addresses().await.of(&row.path);
+        let path = world.samples().await.path(&row.path);
         let body = match row.method {
             "POST" => Some(json!({ "name": Uuid::now_v7().to_string() })),
             "PUT" => Some(json!({ "name": "Changed", "version": 99 })),

@@ -5,6 +5,7 @@ mod database;
 mod deletion;
 mod effects;
 mod owners;
+mod samples;
 
 use uuid::Uuid;
 

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use app::EventAudience;
 use uuid::Uuid;
 
-use crate::harness::changes::{CHANGES, Filled};
-use crate::harness::{Client, World, registry};
+use crate::harness::changes::all_changes;
+use crate::harness::{Client, Samples, World, registry};
 
 // control: OBS-02
 #[test]
@@ -21,7 +21,7 @@ fn who_hears_of_which_event_is_the_reviewed_table() {
 }
 
 /// The addresses of whoever is to hear of an event of Acme, before it happens.
-async fn expected(world: &World, told: &EventAudience, filled: &Filled) -> BTreeSet<String> {
+async fn expected(world: &World, told: &EventAudience, samples: &Samples) -> BTreeSet<String> {
     let EventAudience { kind, audience, .. } = told;
     let roles: &[&str] = match audience.first() {
         Some(&"owners") => &["owner"],
@@ -34,8 +34,11 @@ async fn expected(world: &World, told: &EventAudience, filled: &Filled) -> BTree
     let addresses = "select u.email from tenant.memberships m join identity.users u on u.id = m.user_id
                       where m.tenant_id = $1 and (m.role = any($2) or $3 and m.user_id = $4)
                         and u.verified_email is not null";
-    let addresses =
-        sqlx::query_scalar(addresses).bind(filled.organization).bind(roles).bind(member).bind(filled.member);
+    let addresses = sqlx::query_scalar(addresses)
+        .bind(samples.place.organization)
+        .bind(roles)
+        .bind(member)
+        .bind(samples.id("member"));
     addresses.fetch_all(&mut world.database.owner().await).await.unwrap().into_iter().collect()
 }
 
@@ -44,17 +47,17 @@ async fn expected(world: &World, told: &EventAudience, filled: &Filled) -> BTree
 async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_it() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    let filled = Filled::of(&world, world.acme).await;
+    let samples = world.samples().await;
     world.change("update identity.users set email_verified = true where email <> ''").await;
     let mut heard = BTreeSet::new();
     let registry = registry();
-    for change in CHANGES {
+    for change in all_changes() {
         let mut all = Vec::new();
-        for told in registry.event_audiences().iter().filter(|told| change.events.contains(&told.kind)) {
-            let addresses = expected(&world, told, &filled).await;
+        for told in registry.event_audiences().iter().filter(|told| change.events().contains(&told.kind)) {
+            let addresses = expected(&world, told, &samples).await;
             all.push((told, addresses));
         }
-        let answer = change.make(&world, &mut olivia, &filled).await;
+        let answer = change.make(&world, &mut olivia, &samples).await;
         assert!(answer.status < 400, "{}: {}", change.path, answer.text());
         for (told, addresses) in all {
             for address in &addresses {

@@ -5,6 +5,7 @@ mod append_only;
 mod coverage;
 mod decisions;
 mod queue;
+mod samples;
 mod sentences;
 
 use sqlx::{Executor, PgConnection};

@@ -81,7 +81,7 @@ async fn a_database_that_cannot_be_reached_is_told_of_without_its_password() {
 #[tokio::test]
 async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let mut answers = Vec::new();
     let mut olivia = world.stranger();
     let callback = world.click_at_provider(&mut olivia, "olivia").await;
@@ -115,7 +115,7 @@ async fn a_whole_day_of_work_leaves_no_secret_and_nobody_in_the_log() {
     answers.push(olivia.get(&format!("{}?CANARY-QUERY=1", world.acme.contacts())).await);
     answers.push(olivia.get("/CANARY-PATH").await);
     for row in browser_routes().iter().filter(|row| row.method == "GET") {
-        answers.push(olivia.get(&addresses.of(&row.path)).await);
+        answers.push(olivia.get(&samples.path(&row.path)).await);
     }
     let mut forged = world.stranger();
     forged.set_cookie("session", &"CANARYx".repeat(7)[..43]);

@@ -3,6 +3,7 @@
 mod finding;
 mod restricted;
 mod roles;
+mod samples;
 mod writing;
 
 use crate::harness::{Answer, Client, Place};

@@ -1,6 +1,7 @@
 //! Forms and query strings take exactly the fields they know, once, as text that can be read.
 
-use super::{assert_one_line, form_for};
+use super::assert_one_line;
+use crate::harness::changes::form_for;
 use crate::harness::{World, browser_routes};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -70,7 +71,7 @@ const SMUGGLED: [(&str, &str); 9] = [
 #[tokio::test]
 async fn tenants_owners_roles_and_prices_in_a_request_are_refused() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let mut olivia = world.sign_in("olivia").await;
     let before = world.state().await;
     // Signing out takes no form: there is nothing to smuggle into. The token endpoint says it in its own way (`api`), and
@@ -82,7 +83,7 @@ async fn tenants_owners_roles_and_prices_in_a_request_are_refused() {
             && !row.path.starts_with("/api/oauth/")
     });
     for row in posts {
-        let (address, form) = (addresses.of(&row.path), form_for(&row.path));
+        let (address, form) = (samples.path(&row.path), form_for(&row.path));
         for (name, value) in SMUGGLED {
             let mut with = form.clone();
             with.push((name, value));
@@ -165,12 +166,12 @@ const ADDED: [&str; 6] = ["utm_source=x", "fbclid=x", "gclid=%ff", "utm_source=a
 #[tokio::test]
 async fn what_others_add_to_the_address_of_a_page_changes_nothing() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     // A callback is read as OpenID Connect says, and not as a page.
     let pages = browser_routes().into_iter().filter(|row| row.method == "GET" && !row.path.ends_with("/callback"));
     for row in pages {
-        let address = addresses.of(&row.path);
+        let address = samples.path(&row.path);
         let without = olivia.clone().get(&address).await;
         for added in ADDED {
             let with = olivia.clone().get(&format!("{address}?{added}")).await;

@@ -1,6 +1,10 @@
 //! No input makes a 500: every route, with every place of it filled with what somebody might try.
 
-use super::form_for;
+use std::collections::BTreeSet;
+
+use authz::Route;
+
+use crate::harness::changes::form_for;
 use crate::harness::{World, browser_routes, log, parameters};
 
 const NASTY: [&str; 22] = [
@@ -32,53 +36,42 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// The parameters of a query that a route reads, and one that none does.
-fn queried(path: &str) -> &'static [&'static str] {
-    match path {
-        "/o/{organization}/members" | "/o/{organization}/w/{workspace}/contacts" => &["q", "after", "after_id"],
-        "/o/{organization}/activity" => &["action", "person", "from", "to", "before"],
-        "/sign-in" => &["return_to", "reauthenticate", "unaccepted", "organization"],
-        "/sign-in/organization" => &["return_to"],
-        "/sign-in/link" => &["return_to"],
-        "/sign-in/link/confirm" => &["token"],
-        "/account/passkeys/new" => &["return_to"],
-        "/step-up" => &["return_to", "kept", "by_code"],
-        "/resume" => &["kept"],
-        "/sign-in/{provider}/callback" => &["state", "code", "iss", "error"],
-        "/signed-out" => &["state"],
-        _ => &["no-such"],
-    }
+/// The names of the fields of a form, or of the parameters of a query, that a route reads, and one that it does not.
+fn names(row: &Route) -> BTreeSet<&'static str> {
+    let sent = if row.method == "GET" { Vec::new() } else { form_for(&row.path) };
+    let sent = sent.into_iter().map(|(name, _)| name);
+    row.fields.iter().copied().chain(sent).chain(["no-such"]).collect()
 }
 
 #[tokio::test]
 async fn no_input_makes_a_fault_of_ours() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     let long = "x".repeat(5_000);
     let mut asked = Vec::new();
     for row in browser_routes() {
-        let address = addresses.of(&row.path);
+        let address = samples.path(&row.path);
         for text in NASTY.into_iter().chain([long.as_str()]) {
             let value = encoded(text);
             let mut answers = Vec::new();
             for parameter in parameters(&row.path) {
-                let path = addresses.of(&row.path.replace(&format!("{{{parameter}}}"), &value));
+                let path = samples.path(&row.path.replace(&format!("{{{parameter}}}"), &value));
                 answers.push(match row.method {
                     "GET" => olivia.clone().get(&path).await,
                     _ => olivia.clone().post(&path, &form_for(&row.path)).await,
                 });
             }
             if row.method == "GET" {
-                for name in queried(&row.path) {
+                for name in names(&row) {
                     answers.push(olivia.clone().get(&format!("{address}?{name}={value}")).await);
                 }
                 answers.push(olivia.clone().get(&format!("{address}?{value}")).await);
             } else if row.path != "/sign-out" {
-                let form = form_for(&row.path);
-                for index in 0..form.len() {
-                    let mut form = form.clone();
-                    form[index].1 = text;
+                for name in names(&row) {
+                    let mut form = form_for(&row.path);
+                    form.retain(|(other, _)| *other != name);
+                    form.push((name, text));
                     answers.push(olivia.clone().post(&address, &form).await);
                 }
                 answers.push(olivia.clone().post(&address, &[(text, text)]).await);

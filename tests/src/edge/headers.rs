@@ -89,7 +89,7 @@ fn assert_plain(page: &str, nonce: &str) {
 #[tokio::test]
 async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let (mut olivia, mut stranger) = (world.sign_in("olivia").await, world.stranger());
     let mut nonces = HashSet::new();
     let mut pages = 0;
@@ -115,7 +115,7 @@ async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
         assert!(nonces.insert(nonce), "a nonce came twice: {}", answer.text());
     };
     for row in browser_routes() {
-        let address = addresses.of(&row.path);
+        let address = samples.path(&row.path);
         look(stranger.clone().get(&address).await);
         look(stranger.clone().program().get(&address).await);
         look(stranger.clone().post(&address, &[]).await);

@@ -73,7 +73,7 @@ fn assert_clean(answer: &Answer) {
 #[tokio::test]
 async fn every_page_says_what_it_is_and_repeats_no_role() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let (olivia, stranger) = (world.sign_in("olivia").await, world.stranger());
     let (mut pages, mut tables) = (0, 0);
     let mut look = |answer: Answer| {
@@ -86,12 +86,12 @@ async fn every_page_says_what_it_is_and_repeats_no_role() {
     let rows = browser_routes();
     for client in [&olivia, &stranger] {
         for row in &rows {
-            look(client.clone().get(&addresses.of(&row.path)).await);
+            look(client.clone().get(&samples.path(&row.path)).await);
         }
     }
     // Forms that say what is missing. Not the one that ends the session.
     for row in rows.iter().filter(|row| row.method == "POST" && row.path != "/sign-out") {
-        look(olivia.clone().post(&addresses.of(&row.path), &[]).await);
+        look(olivia.clone().post(&samples.path(&row.path), &[]).await);
     }
     look(olivia.clone().get("/nowhere").await);
     assert!(pages > 120 && tables >= 6, "{pages} pages and {tables} tables seen");

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::form_for;
+use crate::harness::changes::form_for;
 use crate::harness::{World, browser_routes, parameters};
 
 /// What `uuid` reads as the same id, besides its canonical spelling, and one that a form may leave.
@@ -20,11 +20,11 @@ const FIELDS: [(&str, &str, &[&str]); 11] = [
     ("GET", "/o/{organization}/w/{workspace}/contacts", &["after_id"]),
     ("GET", "/o/{organization}/activity", &["person", "before"]),
     ("GET", "/sign-in", &["organization"]),
-    ("GET", "/step-up", &["kept"]),
-    ("POST", "/step-up", &["kept"]),
-    ("POST", "/step-up/code", &["kept"]),
-    ("GET", "/resume", &["kept"]),
-    ("POST", "/resume", &["kept"]),
+    ("GET", "/step-up", &["deferred"]),
+    ("POST", "/step-up", &["deferred"]),
+    ("POST", "/step-up/code", &["deferred"]),
+    ("GET", "/resume", &["deferred"]),
+    ("POST", "/resume", &["deferred"]),
     ("POST", "/api/oauth/token", &["client_id"]),
     ("POST", "/api/oauth/revoke", &["client_id"]),
 ];
@@ -33,7 +33,7 @@ const FIELDS: [(&str, &str, &[&str]); 11] = [
 #[tokio::test]
 async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     world.new_provider(world.acme).await;
     world.change("update tenant.domains set verified_at = now()").await;
@@ -44,9 +44,9 @@ async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
             let place = format!("{{{parameter}}}");
             let id = match parameter {
                 "provider" => format!("o-{}", world.acme.organization),
-                _ => addresses.of(&place),
+                _ => samples.path(&place),
             };
-            let at = |id: &str| addresses.of(&row.path.replace(&place, &encoded(id)));
+            let at = |id: &str| samples.path(&row.path.replace(&place, &encoded(id)));
             let ask = async |id: &str| match row.method {
                 "GET" => olivia.clone().get(&at(id)).await,
                 _ => olivia.clone().post(&at(id), &form_for(&row.path)).await,
@@ -70,7 +70,7 @@ async fn another_spelling_of_an_id_in_a_path_is_an_id_that_nobody_has() {
 #[tokio::test]
 async fn another_spelling_of_an_id_in_a_query_or_form_is_refused() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;
     let id = Uuid::now_v7().to_string();
@@ -78,7 +78,7 @@ async fn another_spelling_of_an_id_in_a_query_or_form_is_refused() {
         assert!(browser_routes().iter().any(|row| row.method == method && row.path == path), "{path}");
         for name in names {
             for spelling in spellings(&id) {
-                let address = addresses.of(path);
+                let address = samples.path(path);
                 let answer = if method == "GET" {
                     olivia.clone().get(&format!("{address}?{name}={}", encoded(&spelling))).await
                 } else {

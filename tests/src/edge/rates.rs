@@ -29,9 +29,9 @@ fn assert_refused(answer: &Answer, name: &str) {
 async fn every_answer_but_those_of_the_probes_says_what_is_left() {
     let world = World::start().await;
     let olivia = world.sign_in("olivia").await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let mut asked: Vec<_> =
-        registry().table().iter().map(|row| (row.method, addresses.of(&row.path), row.guard)).collect();
+        registry().table().iter().map(|row| (row.method, samples.path(&row.path), row.guard)).collect();
     asked.extend(assets(&world).await.into_iter().map(|asset| ("GET", asset, "none")));
     asked.push(("GET", "/nowhere".to_owned(), "none"));
     asked.push(("DELETE", "/sign-in".to_owned(), "none"));

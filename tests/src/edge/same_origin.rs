@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::form_for;
+use crate::harness::changes::form_for;
 use crate::harness::{Client, World, browser_routes};
 
 const FOREIGN: [&[(&str, &str)]; 7] = [
@@ -28,13 +28,13 @@ async fn send(client: &Client, path: &str, form: &[(&str, &str)], headers: &[(&s
 #[tokio::test]
 async fn no_post_that_another_site_starts_does_anything() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;
     let posts: Vec<_> = browser_routes().into_iter().filter(|row| row.method == "POST").collect();
     assert!(posts.len() >= 9, "{posts:?}");
     for row in &posts {
-        let (address, form) = (addresses.of(&row.path), form_for(&row.path));
+        let (address, form) = (samples.path(&row.path), form_for(&row.path));
         for headers in FOREIGN {
             let status = send(&olivia, &address, &form, headers).await;
             if row.guard == "LogoutToken" {
@@ -61,10 +61,10 @@ async fn no_post_that_another_site_starts_does_anything() {
 #[tokio::test]
 async fn pages_are_not_there_for_other_sites_to_embed() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     for row in browser_routes().iter().filter(|row| row.method == "GET") {
-        let address = addresses.of(&row.path);
+        let address = samples.path(&row.path);
         for (mode, destination) in
             [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("no-cors", "script")]
         {
@@ -82,11 +82,11 @@ async fn pages_are_not_there_for_other_sites_to_embed() {
 #[tokio::test]
 async fn methods_that_a_path_does_not_take_are_refused_and_the_ones_it_takes_named() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;
     for row in browser_routes() {
-        let address = addresses.of(&row.path);
+        let address = samples.path(&row.path);
         for method in ["TRACE", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get"] {
             let request = olivia.request(Method::from_bytes(method.as_bytes()).unwrap(), &address);
             let answer = olivia.clone().send(request).await;

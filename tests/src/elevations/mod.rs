@@ -2,6 +2,7 @@
 
 mod database;
 mod ends;
+mod samples;
 
 use reqwest::Method;
 use serde_json::json;

@@ -5,12 +5,12 @@ mod client;
 mod database;
 mod evidence;
 pub(crate) mod log;
-mod made;
 mod owner;
 pub(crate) mod passkey;
 mod pgbouncer;
 mod race;
 mod raw;
+mod samples;
 pub(crate) mod totp;
 mod withheld;
 
@@ -18,6 +18,7 @@ pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
 pub(crate) use evidence::Traces;
 pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use samples::{Sample, Samples, sample};
 pub(crate) use withheld::Sent;
 
 use std::collections::BTreeMap;
@@ -83,17 +84,6 @@ pub(crate) fn browser_routes() -> Vec<Route> {
 /// The names of the parameters of a route's path.
 pub(crate) fn parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next())
-}
-
-/// Turns the path of a route into an address of something that exists, in Acme.
-pub(crate) struct Addresses([(&'static str, String); 14]);
-
-impl Addresses {
-    pub(crate) fn of(&self, path: &str) -> String {
-        let address = self.0.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
-        assert!(!address.contains('{'), "say in World::addresses what to fill in for {address}");
-        address
-    }
 }
 
 impl Place {
@@ -301,6 +291,11 @@ impl World {
             .unwrap()
     }
 
+    /// The owner of a place of the seed.
+    pub(crate) fn owner_of(&self, place: Place) -> &'static str {
+        if place.organization == self.acme.organization { "olivia" } else { "gus" }
+    }
+
     /// What a person of the seed is in Acme.
     pub(crate) async fn role(&self, subject: &str) -> Option<String> {
         sqlx::query_scalar("select role from tenant.memberships where tenant_id = $1 and user_id = $2")
@@ -353,26 +348,6 @@ impl World {
             .fetch_one(&mut self.database.owner().await)
             .await
             .unwrap()
-    }
-
-    /// What the parameters of a path stand for.
-    pub(crate) async fn addresses(&self) -> Addresses {
-        Addresses([
-            ("{organization}", self.acme.organization.to_string()),
-            ("{workspace}", self.acme.workspace.to_string()),
-            ("{contact}", self.contact(self.acme).await.to_string()),
-            ("{member}", self.user("vera").await.to_string()),
-            ("{passkey}", self.passkey("olivia").await.to_string()),
-            ("{session}", self.new_session("olivia").await.to_string()),
-            ("{provider}", "dev".to_owned()),
-            ("{invitation}", self.new_invitation(self.acme).await.to_string()),
-            ("{domain}", self.new_domain(self.acme).await.to_string()),
-            ("{own_invitation}", self.new_invitation_to("olivia").await.to_string()),
-            ("{client}", self.new_client(self.acme).await.to_string()),
-            ("{elevation}", self.new_elevation(self.acme).await.to_string()),
-            ("{approval}", self.new_approval(self.acme).await.to_string()),
-            ("{job}", self.new_failed_job(self.acme).await.to_string()),
-        ])
     }
 
     /// Everything people can change, as one text: the same before and after means that nothing happened.

@@ -110,16 +110,21 @@ impl World {
 
     /// The id of a person's first passkey, which is made if there is none.
     pub(crate) async fn passkey(&self, subject: &str) -> Uuid {
-        if !self.devices.lock().await.contains_key(subject) {
-            self.sign_in(subject).await;
+        if let Some(first) = self.find_passkey(subject).await {
+            return first;
         }
+        self.sign_in(subject).await;
         self.first_passkey(subject).await
     }
 
     /// The id of a person's first passkey.
     pub(crate) async fn first_passkey(&self, subject: &str) -> Uuid {
+        self.find_passkey(subject).await.unwrap_or_else(|| panic!("{subject} has no passkey"))
+    }
+
+    async fn find_passkey(&self, subject: &str) -> Option<Uuid> {
         let first = "select p.id from identity.passkeys p join identity.accounts a using (user_id)
                       where a.subject = $1 order by p.id limit 1";
-        sqlx::query_scalar(first).bind(subject).fetch_one(&mut self.database.owner().await).await.unwrap()
+        sqlx::query_scalar(first).bind(subject).fetch_optional(&mut self.database.owner().await).await.unwrap()
     }
 }

@@ -10,7 +10,7 @@ mod transactions;
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::World;
+use crate::harness::{Samples, World};
 
 /// Begins a transaction as the application does, for one organization.
 async fn bind(connection: &mut PgConnection, tenant: Uuid) {
@@ -36,36 +36,32 @@ async fn tenants(connection: &mut PgConnection, table: &str) -> Vec<Uuid> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await.unwrap()
 }
 
-/// Tables with rows of both organizations.
-const TENANT_TABLES: [&str; 13] = [
-    "tenant.organizations",
-    "tenant.workspaces",
-    "tenant.memberships",
-    "tenant.former_members",
-    "tenant.invitations",
-    "tenant.domains",
-    "tenant.identity_providers",
-    "tenant.contacts",
-    "tenant.contact_words",
-    "tenant.api_clients",
-    "tenant.elevations",
-    "tenant.approvals",
-    "audit.events",
-];
+/// The tables with rows of organizations: all of the schema `tenant`, and the events.
+async fn tenant_tables(world: &World) -> Vec<String> {
+    let tables = "select format('%I.%I', schemaname, tablename) from pg_tables
+                   where schemaname = 'tenant' or (schemaname, tablename) = ('audit', 'events') order by 1";
+    sqlx::query_scalar(tables).fetch_all(&mut world.database.owner().await).await.unwrap()
+}
 
-/// A world in which each of them has rows of both.
+/// Others that organizations have to do with.
+const OTHER_TABLES: [&str; 3] = ["audit.decisions", "identity.users", "identity.sessions"];
+
+/// A world in which each of the tables of organizations has rows of both.
 async fn full(world: World) -> World {
     for place in [world.acme, world.globex] {
-        world.new_invitation(place).await;
-        world.new_domain(place).await;
-        world.new_provider(place).await;
-        world.new_client(place).await;
-        world.new_elevation(place).await;
-        world.new_approval(place).await;
-        world.new_failed_job(place).await;
+        Samples::of(&world, place).await;
     }
-    let left = "insert into tenant.former_members (tenant_id, user_id, left_at)
-                select tenant_id, gen_random_uuid(), now() from tenant.organizations";
-    world.change(left).await;
+    let both = [world.acme.organization, world.globex.organization];
+    let mut owner = world.database.owner().await;
+    for table in tenant_tables(&world).await {
+        let sql = format!("select count(distinct tenant_id) from {table} where tenant_id = any ($1)");
+        let filled = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql)).bind(both).fetch_one(&mut owner).await;
+        assert_eq!(
+            filled.unwrap(),
+            2,
+            "no sample makes a row of {table}: say sample!(...) in the tests of its feature"
+        );
+    }
+    drop(owner);
     world
 }

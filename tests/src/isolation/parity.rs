@@ -2,38 +2,14 @@
 
 use uuid::Uuid;
 
-use crate::harness::changes::{CHANGES, Filled, IDS};
-use crate::harness::{Answer, Client, World, browser_routes};
+use crate::harness::changes::change;
+use crate::harness::{Answer, Client, Samples, World, browser_routes, parameters};
 
-impl Filled {
-    fn with(&self, parameter: &str, id: Uuid) -> Self {
-        let mut other = *self;
-        match parameter {
-            "{organization}" => other.organization = id,
-            "{workspace}" => other.workspace = id,
-            "{contact}" => other.contact = id,
-            "{member}" => other.member = id,
-            "{passkey}" => other.passkey = id,
-            "{session}" => other.session = id,
-            "{invitation}" => other.invitation = id,
-            "{domain}" => other.domain = id,
-            "{own_invitation}" => other.own_invitation = id,
-            "{client}" => other.client = id,
-            "{elevation}" => other.elevation = id,
-            "{job}" => other.job = id,
-            "{approval}" => (other.approval, other.declined) = (id, id),
-            _ => panic!("no id: {parameter}"),
-        }
-        other
-    }
-}
-
-async fn ask(world: &World, client: &mut Client, method: &str, pattern: &str, filled: &Filled) -> Answer {
+async fn ask(world: &World, client: &mut Client, method: &str, pattern: &str, samples: &Samples) -> Answer {
     if method == "GET" {
-        return client.get(&filled.path(pattern)).await;
+        return client.get(&samples.path(pattern)).await;
     }
-    let change = CHANGES.iter().find(|change| change.path == pattern);
-    change.unwrap_or_else(|| panic!("{pattern} is missing in harness/changes.rs")).make(world, client, filled).await
+    change(pattern).make(world, client, samples).await
 }
 
 /// All that an organization has.
@@ -50,27 +26,27 @@ async fn state(world: &World, organization: Uuid) -> String {
 async fn a_foreign_id_is_answered_like_one_that_does_not_exist() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    let own = Filled::of(&world, world.acme).await;
-    let mut globex = Filled::of(&world, world.globex).await;
-    globex.member = world.user("gus").await; // Adam, who only views there, is a member of Acme as well
+    let own = world.samples().await;
+    // Adam, who only views there, is a member of Acme as well.
+    let globex = Samples::of(&world, world.globex).await.with("member", world.user("gus").await);
     let before = (state(&world, world.acme.organization).await, state(&world, world.globex.organization).await);
 
     let mut compared = 0;
     for row in browser_routes() {
-        for id in IDS.iter().filter(|id| row.path.contains(**id)) {
+        for (id, theirs) in parameters(&row.path).filter_map(|name| Some((name, globex.id(name)?))) {
             if row.method == "GET" {
                 let seen = ask(&world, &mut olivia, row.method, &row.path, &own).await;
                 assert_eq!(seen.status, 200, "with the own id: {} {}", row.path, seen.text());
             }
             let random = Uuid::now_v7();
-            let foreign = ask(&world, &mut olivia, row.method, &row.path, &own.with(id, globex.get(id))).await;
+            let foreign = ask(&world, &mut olivia, row.method, &row.path, &own.with(id, theirs)).await;
             let nothing = ask(&world, &mut olivia, row.method, &row.path, &own.with(id, random)).await;
-            let what = format!("{} {} with another {id}", row.method, row.path);
+            let what = format!("{} {} with another {{{id}}}", row.method, row.path);
             assert_eq!(foreign.status, 404, "{what}: {}", foreign.text());
             assert_eq!(foreign.status, nothing.status, "{what}");
             assert_eq!(foreign.masked_headers(), nothing.masked_headers(), "{what}");
             let hide = |answer: &Answer, id: Uuid| answer.masked().replace(&id.to_string(), "ID");
-            assert_eq!(hide(&foreign, globex.get(id)), hide(&nothing, random), "{what}");
+            assert_eq!(hide(&foreign, theirs), hide(&nothing, random), "{what}");
             compared += 1;
         }
     }

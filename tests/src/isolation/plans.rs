@@ -1,11 +1,13 @@
 //! How the policies are planned: once per query, anew for each tenant, and with an index that leads with the tenant.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sqlx::{Executor, PgConnection};
 
-use super::{TENANT_TABLES, bind, full, run, tenants};
+use super::{bind, full, run, tenant_tables, tenants};
 use crate::harness::World;
+use crate::structure::crates;
 
 // control: TEN-01
 #[tokio::test]
@@ -13,11 +15,12 @@ async fn a_cached_plan_does_not_keep_the_organization_it_was_made_for() {
     let world = full(World::start().await).await;
     let mut web = world.database.web().await;
     web.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let tables = tenant_tables(&world).await;
     // Prepared once on this connection, under the same text, and executed for both in turn.
     for _ in 0..3 {
         for place in [world.acme, world.globex] {
             bind(&mut web, place.organization).await;
-            for table in TENANT_TABLES {
+            for table in &tables {
                 assert_eq!(tenants(&mut web, table).await, [place.organization], "{table}");
             }
             web.execute("commit").await.unwrap();
@@ -27,7 +30,7 @@ async fn a_cached_plan_does_not_keep_the_organization_it_was_made_for() {
         .fetch_one(&mut web)
         .await
         .unwrap();
-    assert_eq!(prepared, i64::try_from(TENANT_TABLES.len()).unwrap(), "the plans were generic and kept");
+    assert_eq!(prepared, i64::try_from(tables.len()).unwrap(), "the plans were generic and kept");
 }
 
 // control: TEN-01
@@ -36,7 +39,9 @@ async fn the_policies_read_the_setting_once_per_query() {
     let world = World::start().await;
     let mut web = world.database.web().await;
     bind(&mut web, world.acme.organization).await;
-    for table in TENANT_TABLES.iter().chain(&["audit.decisions", "identity.users"]) {
+    let mut tables = tenant_tables(&world).await;
+    tables.extend(["audit.decisions", "identity.users"].map(str::to_owned));
+    for table in tables {
         let plan = explain(&mut web, &format!("select from {table}")).await;
         assert!(plan.contains("InitPlan"), "{table}:\n{plan}");
         assert!(!plan.contains("current_setting"), "{table} reads it for each row:\n{plan}");
@@ -99,7 +104,6 @@ async fn the_list_of_contacts_and_its_search_use_the_indexes_that_lead_with_the_
 #[tokio::test]
 async fn no_checked_query_selects_everything_or_touches_the_binding() {
     let queries = checked_queries();
-    assert!(queries.len() > 30, "{}", queries.len());
     for sql in queries {
         let text = sql.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
         for forbidden in ["select *", ".*", "set_config", "set local", "set session"] {
@@ -110,14 +114,24 @@ async fn no_checked_query_selects_everything_or_touches_the_binding() {
     }
 }
 
+/// Files of the product that send a query which the macros have not checked. This list only shrinks.
+const UNCHECKED: [(&str, &str); 3] = [
+    // Begin transactions and bind them.
+    ("tenancy/src/authenticate.rs", "raw_sql"),
+    ("tenancy/src/tx.rs", "raw_sql"),
+    // Deletes what is over, by statements that are constants of the crates whose rows they are.
+    ("jobs/src/janitor.rs", "sqlx::query("),
+];
+
 // control: TEN-10
 #[test]
 fn no_source_selects_everything_or_asks_an_unchecked_query() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let crates = ["app", "audit", "authn", "authz", "mail", "tenancy", "web"];
-    let mut folders: Vec<_> = crates.iter().map(|name| root.join("crates").join(name).join("src")).collect();
-    folders.push(root.join("migrations"));
-    let mut files = 0;
+    let forbidden = ["select *", "sqlx::query(", "sqlx::query_as(", "sqlx::query_scalar(", "QueryBuilder", "raw_sql"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    // The product does not link devkit.
+    let crates = crates().into_iter().filter(|folder| !folder.ends_with("devkit")).map(|folder| folder.join("src"));
+    let mut folders: Vec<_> = crates.chain([root.join("migrations")]).collect();
+    let mut found = BTreeSet::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -125,16 +139,14 @@ fn no_source_selects_everything_or_asks_an_unchecked_query() {
                 folders.push(path);
                 continue;
             }
-            files += 1;
-            let text = std::fs::read_to_string(&path).unwrap();
-            let tenancy = path.components().any(|part| part.as_os_str() == "tenancy");
-            for forbidden in ["select *", "sqlx::query(", "sqlx::query_as(", "sqlx::query_scalar(", "QueryBuilder"] {
-                assert!(!text.to_lowercase().contains(&forbidden.to_lowercase()), "{forbidden} in {}", path.display());
+            let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+            for forbidden in forbidden.iter().filter(|forbidden| text.contains(&forbidden.to_lowercase())) {
+                let path = path.strip_prefix(root.join("crates")).unwrap_or(&path);
+                found.insert((path.to_str().unwrap().to_owned(), *forbidden));
             }
-            assert!(tenancy || !text.contains("raw_sql"), "raw_sql in {}", path.display());
         }
     }
-    assert!(files > 60, "{files}");
+    assert_eq!(found, UNCHECKED.map(|(path, query)| (path.to_owned(), query)).into());
 }
 
 /// The text of every query that the macros have checked.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use tenancy::{Db, Read, Tenant, TenantId};
 use uuid::Uuid;
 
-use super::{TENANT_TABLES, bind, full, refusal, run, tenants};
+use super::{bind, full, refusal, run, tenant_tables, tenants};
 use crate::harness::{Client, Database, PgBouncer, Place, World};
 
 async fn behind(connections: usize) -> (World, PgBouncer) {
@@ -82,10 +82,11 @@ async fn a_shared_connection_keeps_no_binding_of_another_client() {
     };
     let db = Db::connect(&config, true).await.unwrap();
     let mut plain = <sqlx::PgConnection as sqlx::Connection>::connect(&pooler.web_url).await.unwrap();
+    let tables = tenant_tables(&world).await;
     for _ in 0..3 {
         for place in [world.acme, world.globex] {
             let mut tx = db.begin::<Read, Tenant>(TenantId::from(place.organization)).await.unwrap();
-            for table in TENANT_TABLES {
+            for table in &tables {
                 assert_eq!(tenants(&mut tx, table).await, [place.organization], "{table}");
             }
             drop(tx);

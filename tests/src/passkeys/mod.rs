@@ -2,6 +2,7 @@
 
 mod ceremonies;
 mod management;
+mod samples;
 mod step_up;
 
 use serde_json::Value;

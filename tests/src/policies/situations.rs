@@ -46,7 +46,7 @@ fn what_each_way_to_come_closes_is_the_reviewed_table() {
             let kind = table.resource_type(&action);
             let principal = if table.takes_users(&action) { "User::\"me\"" } else { "Member::\"me\"" };
             for (which, resource) in resources(&kind) {
-                let allows = |how| table.allows(principal, &name, resource, &world(role), how);
+                let allows = |how| table.allows(principal, &name, resource, world(role), how);
                 let answers: Vec<_> = SITUATIONS.iter().map(|(_, how)| allows(*how)).collect();
                 if !answers.contains(&true) {
                     continue;
@@ -71,8 +71,7 @@ fn what_takes_two_people_nobody_does_alone_whatever_else_is_permitted() {
     let careless = r#"permit (principal is Member, action, resource) when { principal in Role::"owner" };"#;
     let id = cedar_policy::PolicyId::new("careless");
     table.policies.add(cedar_policy::Policy::parse(Some(id), careless).unwrap()).unwrap();
-    let alone =
-        |action: &str, resource: &str| table.allows("Member::\"me\"", action, resource, &world("owner"), PROVED);
+    let alone = |action: &str, resource: &str| table.allows("Member::\"me\"", action, resource, world("owner"), PROVED);
     for action in ["DeleteOrganizationAlone", "RelaxSignOnAlone"] {
         assert!(!alone(action, "Organization::\"a\""), "{action}");
     }
@@ -94,7 +93,7 @@ fn privileged_roles_may_do_nothing_in_their_organization_until_they_have_proved_
             }
             let principal = "Member::\"me\"";
             for role in ROLES {
-                let allows = |how| table.allows(principal, action.id().unescaped(), resource, &world(role), how);
+                let allows = |how| table.allows(principal, action.id().unescaped(), resource, world(role), how);
                 assert!(!allows(NOT_PROVED), "{role} {action} {resource}: has one, and has not proved it");
                 let without = allows(NO_PASSKEY);
                 assert!(!without || !PRIVILEGED.contains(&role), "{role} {action} {resource}");
@@ -122,10 +121,10 @@ fn a_proof_is_fresh_for_five_minutes() {
     for (action, principal, resource) in sensitive {
         for (age, expected) in [(0, true), (300, true), (301, false), (40_000, false)] {
             let how = How { passkey_age: Some(age), ..PROVED };
-            assert_eq!(table.allows(principal, action, resource, &world("owner"), how), expected, "{action} at {age}");
+            assert_eq!(table.allows(principal, action, resource, world("owner"), how), expected, "{action} at {age}");
         }
         for how in [NOT_PROVED, How { risk: 31, ..PROVED }] {
-            assert!(!table.allows(principal, action, resource, &world("owner"), how), "{action} without, or unusual");
+            assert!(!table.allows(principal, action, resource, world("owner"), how), "{action} without, or unusual");
         }
     }
 }
@@ -136,7 +135,7 @@ fn the_first_passkey_is_made_soon_after_sign_in() {
     let table = Table::load();
     for (auth_age, expected) in [(0, true), (900, true), (901, false)] {
         let how = How { auth_age, ..NO_PASSKEY };
-        let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("viewer"), how);
+        let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", world("viewer"), how);
         assert_eq!(allowed, expected, "{auth_age}");
     }
 }
@@ -153,14 +152,14 @@ fn a_recovery_lets_a_passkey_be_made_and_allows_nothing_else() {
         for (_, resource) in resources(&kind) {
             for role in ROLES {
                 let name = action.id().unescaped();
-                let allowed = table.allows(principal, name, resource, &world(role), how(60));
+                let allowed = table.allows(principal, name, resource, world(role), how(60));
                 let wanted =
                     ["ListPasskeys", "EnrolPasskey", "StorePasskey"].contains(&name) && resource == "Account::\"mine\"";
                 assert_eq!(allowed, wanted, "{role} {name} {resource}");
             }
         }
     }
-    let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", &world("owner"), how(901));
+    let allowed = table.allows("User::\"me\"", "EnrolPasskey", "Account::\"mine\"", world("owner"), how(901));
     assert!(!allowed, "for a quarter of an hour");
 }
 
@@ -175,7 +174,7 @@ fn a_code_is_a_second_factor_and_no_passkey() {
         for (_, resource) in resources(&kind) {
             for role in ROLES {
                 let name = action.id().unescaped();
-                let allowed = |how| table.allows(principal, name, resource, &world(role), how);
+                let allowed = |how| table.allows(principal, name, resource, world(role), how);
                 let code = How { totp_enrolled: true, totp_age: Some(10), ..NOT_PROVED };
                 let wanted = allowed(AN_HOUR_AGO) && (of_user || !PRIVILEGED.contains(&role));
                 // What has just proved to be its owner makes a first factor, and with a passkey there is none to make.
@@ -197,7 +196,7 @@ fn a_code_is_a_second_factor_and_no_passkey() {
         let how = How { enrolled: passkey, totp_enrolled: true, totp_age: Some(age), ..NO_PASSKEY };
         let resource = if name == "RemovePasskey" { "Passkey::\"mine\"" } else { "Account::\"mine\"" };
         assert_eq!(
-            table.allows("User::\"me\"", name, resource, &world("viewer"), how),
+            table.allows("User::\"me\"", name, resource, world("viewer"), how),
             expected,
             "{name} {age} {passkey}"
         );
@@ -227,7 +226,7 @@ fn a_weaker_factor_makes_no_stronger_one() {
         ("a link and a passkey", link(PROVED), [true; 3]),
     ] {
         for (made, expected) in [("EnrolPasskey", passkey), ("AddAuthenticator", app), ("MakeRecoveryCodes", codes)] {
-            let allowed = table.allows("User::\"me\"", made, "Account::\"mine\"", &world("viewer"), how);
+            let allowed = table.allows("User::\"me\"", made, "Account::\"mine\"", world("viewer"), how);
             assert_eq!(allowed, expected, "{made} with {proved}");
         }
     }
@@ -254,7 +253,7 @@ fn how_somebody_came_closes_what_it_does_not_open() {
         let of_user = table.takes_users(&action);
         let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
         for (what, resource) in resources(&table.resource_type(&action)) {
-            let allowed = |how| table.allows(principal, name, resource, &world("owner"), how);
+            let allowed = |how| table.allows(principal, name, resource, world("owner"), how);
             let unaccepted = How { unaccepted: true, ..PROVED };
             assert!(of_user || !allowed(unaccepted), "an organization that does not take it: {name} {resource}");
             for (way, how) in [

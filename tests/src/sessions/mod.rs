@@ -4,5 +4,6 @@ mod forged;
 mod lifetime;
 mod management;
 mod rotation;
+mod samples;
 mod unusual;
 mod without;

@@ -14,6 +14,7 @@ mod people;
 mod proof_of_work;
 mod provider;
 mod return_to;
+mod samples;
 mod strangers;
 
 use devkit::idp::{Client as IdpClient, Idp, Person};

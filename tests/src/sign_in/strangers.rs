@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use super::proof_of_work::solve;
 use crate::api::ApiClient;
-use crate::edge::form_for;
+use crate::harness::changes::form_for;
 use crate::harness::passkey::{Authenticator, enrol};
 use crate::harness::{Answer, Client, World, registry};
 
@@ -157,7 +157,7 @@ const BEGIN: [&str; 4] = ["/sign-in/{provider}", "/sign-in/passkey/options", "/s
 #[tokio::test]
 async fn what_a_stranger_sends_anywhere_else_is_counted_nowhere_and_leaves_no_event() {
     let world = World::start().await;
-    let addresses = world.addresses().await;
+    let samples = world.samples().await;
     world.change("delete from identity.rate_limits").await;
     let traces = "select (select count(*) from identity.rate_limits) + (select count(*) from audit.events)";
     let before = world.database.count(traces).await;
@@ -170,7 +170,7 @@ async fn what_a_stranger_sends_anywhere_else_is_counted_nowhere_and_leaves_no_ev
         for cookie in ["login", "link", "ceremony-sign_in", "session", "recovery", "step-up"] {
             stranger.set_cookie(cookie, "invented");
         }
-        let path = addresses.of(&row.path);
+        let path = samples.path(&row.path);
         let answer = match row.method {
             "POST" if !row.api => stranger.post(&path, &form_for(&row.path)).await,
             "GET" if row.path.ends_with("/callback") => {

@@ -3,3 +3,4 @@
 mod back_channel;
 mod here;
 mod provider;
+mod samples;
