@@ -164,7 +164,7 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     assert!(closed.location().starts_with("/sign-in?reauthenticate=yes&unaccepted=elsewhere"), "{}", closed.location());
     assert!(wanda.get(closed.location()).await.body.contains("signed in through another organization"));
     let session: (Uuid, bool) = sqlx::query_as(
-        "select sign_on, auth_time > now() - interval '1 hour' from identity.sessions where user_id = $1",
+        "select sso_tenant_id, auth_time > now() - interval '1 hour' from identity.sessions where user_id = $1",
     )
     .bind(id)
     .fetch_one(&mut world.database.owner().await)

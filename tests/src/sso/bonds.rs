@@ -304,7 +304,7 @@ async fn an_organization_ends_what_stands_on_its_word_and_elsewhere_nothing() {
     let end = "update identity.sessions set ended_at = now(), ended_reason = 'x' where ended_at is null";
     let refused = sqlx::query(end).execute(&mut web).await.unwrap_err().to_string();
     assert!(refused.contains("row-level security"), "{refused}");
-    let of_its_own = format!("{end} and sign_on is not null");
+    let of_its_own = format!("{end} and sso_tenant_id is not null");
     assert!(sqlx::raw_sql(sqlx::AssertSqlSafe(of_its_own)).execute(&mut web).await.unwrap().rows_affected() > 0);
     let held = "update identity.sessions set rotated_at = 'infinity'";
     assert!(sqlx::query(held).execute(&mut web).await.is_err());
