@@ -52,7 +52,7 @@ async fn somebody_works_without_script() {
     page.loads(page.click_text("a", "Main")).await;
     page.loads(page.click_text("a", "New contact")).await;
     page.loads(page.click_text("button", "Add contact")).await;
-    assert!(page.text("#f-name-error").await.contains("This field is required"), "an empty form says what is missing");
+    assert!(page.text("#f-name-error").await.contains("Enter a name."), "an empty form says what is missing");
     page.fill("#f-name", "Ada <b>Lovelace</b>").await;
     page.fill("#f-email", "ada@example.com").await;
     page.loads(page.click_text("button", "Add contact")).await;

@@ -1,3 +1,4 @@
+use askama::Template;
 use audit::Event;
 use chrono::Duration;
 use mail::Mail;
@@ -25,6 +26,15 @@ const NOT_MANAGED_BY_PROVIDER: Error = Error::Conflict(
 
 /// A verification code that nobody has seen yet.
 pub struct EmailCode(String);
+
+#[derive(Template)]
+#[template(path = "mail/email_code.txt")]
+struct CodeMail<'a> {
+    first: &'a str,
+    second: &'a str,
+    minutes: i64,
+    url: String,
+}
 
 impl Authn {
     /// Generates a code, which is worth nothing until it is sent.
@@ -76,20 +86,10 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        let (one, two) = code.split_at(DIGITS / 2);
-        let text = format!(
-            "Your code is {one} {two}. It works for {} minutes, for the account that asked for it:\n{}\n\n\
-             If you did not ask for it, somebody may have given your address by mistake. Then there is nothing to do.\n\
-             Give the code to nobody: we never ask for it in a call or in a mail.\n",
-            LIFETIME.num_minutes(),
-            self.url(self.0.addresses.verify_email),
-        );
-        let mail = Mail {
-            kind: "email.code",
-            subject: "Your code to confirm this address".to_owned(),
-            text,
-            valid_for: Some(LIFETIME),
-        };
+        let (first, second) = code.split_at(DIGITS / 2);
+        let (minutes, url) = (LIFETIME.num_minutes(), self.url(self.0.addresses.verify_email));
+        let mail = Mail::of("email.code", &CodeMail { first, second, minutes, url })?;
+        let mail = Mail { valid_for: Some(LIFETIME), ..mail };
         mail.queue_to_address(tx, &who.email, &who.actor()).await?;
         let event = Event { kind: "email.code_sent", target: format!("User::{}", who.user), details: json!({}) };
         event.record(tx, &who.actor()).await?;

@@ -1,3 +1,4 @@
+use askama::Template;
 use audit::Event;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
@@ -7,7 +8,7 @@ use serde_json::json;
 use tenancy::{Identity as IdentityPlane, Tx, UserId, Write};
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Context, Email, Error, LocalPath};
+use web::{Client, Context, Email, Error, LocalPath};
 
 use crate::actor::actor;
 use crate::rate_limit::RateLimit;
@@ -45,6 +46,13 @@ impl IntoResponseParts for LinkCookie {
         );
         Ok(response)
     }
+}
+
+#[derive(Template)]
+#[template(path = "mail/sign_in_link.txt")]
+struct LinkMail<'a> {
+    url: String,
+    client: &'a Client,
 }
 
 impl Authn {
@@ -99,7 +107,7 @@ impl Authn {
         .execute(&mut *tx)
         .await?;
         let by = actor(context, None, None);
-        self.link_mail(&token, context).queue_to(&mut tx, user.unwrap_or_else(UserId::new), &by).await?;
+        self.link_mail(&token, context)?.queue_to(&mut tx, user.unwrap_or_else(UserId::new), &by).await?;
         tx.commit().await?;
         Ok(LinkCookie(handle.reveal().to_owned()))
     }
@@ -116,18 +124,10 @@ impl Authn {
         }
     }
 
-    fn link_mail(&self, token: &Token, context: &Context) -> Mail {
-        let text = format!(
-            "Open this link in the browser in which you requested it:\n\n{}\n\n\
-             It works once and expires after ten minutes.\n\n\
-             Device:  {}\n\
-             Network: {}\n\n\
-             If you weren't expecting this, you can ignore this email. Never share the link. We will not ask you for it.\n",
-            self.url(&format!("{}?token={}", self.0.addresses.sign_in_link, token.reveal())),
-            context.client.device,
-            context.client.network,
-        );
-        Mail { kind: "sign_in.link", subject: "Your link to sign in".to_owned(), text, valid_for: Some(LIFETIME) }
+    fn link_mail(&self, token: &Token, context: &Context) -> Result<Mail, Error> {
+        let url = self.url(&format!("{}?token={}", self.0.addresses.sign_in_link, token.reveal()));
+        let mail = Mail::of("sign_in.link", &LinkMail { url, client: &context.client })?;
+        Ok(Mail { valid_for: Some(LIFETIME), ..mail })
     }
 
     /// Whether a person may sign in with a link now.

@@ -125,7 +125,8 @@ impl Authn {
             attempt.sign_on.map(TenantId::uuid) as Option<Uuid>,
         );
         if due.execute(&mut **tx).await?.rows_affected() == 1 {
-            self.notify(tx, attempt.user, &AccountNotification::LockedOut(attempt.locked_until), who.context()).await?;
+            let notification = AccountNotification::LockedOut { until: attempt.locked_until };
+            self.notify(tx, attempt.user, &notification, who.context()).await?;
         }
         Ok(())
     }

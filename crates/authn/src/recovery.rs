@@ -258,7 +258,7 @@ impl Authn {
         .await?;
         let details = json!({ "ready_at": ready });
         Event { kind: "recovery.waits", target, details }.record(tx, &who.actor()).await?;
-        self.notify(tx, who.user, &AccountNotification::RecoveryWaits(ready), who.context()).await?;
+        self.notify(tx, who.user, &AccountNotification::RecoveryWaits { ready }, who.context()).await?;
         Ok(Recovery::Pending(ready, PendingRecoveryCookie(token.reveal().to_owned())))
     }
 

@@ -1,3 +1,4 @@
+use askama::Template;
 use audit::Actor;
 use chrono::Duration;
 use jobs::NewJob;
@@ -35,6 +36,19 @@ pub struct QueuedMail {
 }
 
 impl Mail {
+    /// The email that a template says (`templates/mail`): `Subject: ` and the subject on its first line, then an empty line
+    /// and the text.
+    ///
+    /// # Errors
+    ///
+    /// The template cannot be rendered, or has no subject.
+    pub fn of(kind: &'static str, template: &impl Template) -> Result<Self, askama::Error> {
+        let rendered = template.render()?;
+        let parts = rendered.strip_prefix("Subject: ").and_then(|rest| rest.split_once("\n\n"));
+        let (subject, text) = parts.ok_or_else(|| askama::Error::custom(format!("the email {kind} has no subject")))?;
+        Ok(Self { kind, subject: subject.to_owned(), text: format!("{}\n", text.trim_end()), valid_for: None })
+    }
+
     /// Queues it for an address. It is sent once `tx` is committed, and never if `tx` is rolled back.
     ///
     /// A caller that lets people send email to arbitrary addresses must limit that: see `authn::RateLimit`.

@@ -1,3 +1,9 @@
+mod declared;
+mod field;
+mod input;
+mod schema;
+mod view;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +23,12 @@ use serde::de::DeserializeOwned;
 use crate::slot::Slot;
 use crate::{Error, FieldErrors};
 
+pub use declared::{FormFields, Parser};
+pub use field::{Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
+pub use input::Input;
+pub use schema::schema_of_form;
+pub use view::{Choice, FieldView, FormView};
+
 /// A content type, and the error for any other.
 pub(crate) type Kind = (&'static str, &'static str);
 
@@ -27,7 +39,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// Longest time for a body to arrive after its headers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A form as it was submitted. `T` is a struct of strings that denies unknown fields.
+/// A form as it was sent: `T` is an [`Input`], or a struct of strings that refuses unknown fields.
 ///
 /// Rejections: 415 for another content type, 413 above 64 KiB, 408 after 10 seconds, 400 for what is not percent-encoded
 /// UTF-8, and 422 for unknown, repeated or missing fields or a query string. `T` parses the strings; see [`FieldErrors`].
@@ -128,7 +140,7 @@ pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
 ///
 /// The value is not a flat struct.
 pub fn encode(form: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
-    Ok(serde_urlencoded::to_string(form)?.into_bytes())
+    Ok(serde_html_form::to_string(form)?.into_bytes())
 }
 
 /// A form without fields.
@@ -144,7 +156,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     }
     // serde names the field that is unknown, missing or repeated. The name came from the client, is escaped, and goes back to
     // that client only.
-    serde_urlencoded::from_bytes(bytes).map_err(unexpected)
+    serde_html_form::from_bytes(bytes).map_err(unexpected)
 }
 
 pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
@@ -153,8 +165,8 @@ pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
     Error::Invalid(errors, None)
 }
 
-/// Percent-decodes a text. `None` if it is not UTF-8 or has a lone percent sign: `serde_urlencoded` would replace characters,
-/// and what is stored would not be what was sent.
+/// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_html_form` puts
+/// other characters in their place, and what is stored would not be what was sent.
 fn decode(bytes: &[u8]) -> Option<String> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -180,7 +192,7 @@ impl QueryString {
     /// The path with these parameters.
     #[must_use]
     pub fn on(&self, path: &str) -> String {
-        match serde_urlencoded::to_string(&self.0) {
+        match serde_html_form::to_string(&self.0) {
             Ok(query) if !query.is_empty() => format!("{path}?{query}"),
             _ => path.to_owned(),
         }

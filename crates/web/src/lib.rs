@@ -16,6 +16,7 @@ mod field_names;
 mod fields;
 mod flash;
 mod form;
+mod format;
 mod headers;
 mod host;
 mod id;
@@ -39,10 +40,14 @@ pub use assets::{assets, passkeys_url};
 pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
-pub use field_errors::{Field, FieldErrors};
+pub use field_errors::FieldErrors;
 pub use fields::ReadsFields;
 pub use flash::{Flash, Tone};
-pub use form::{Form, NoFields, QueryString, encode, form_of_refused, share_body};
+pub use form::{
+    Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, FieldView, Form, FormFields, FormView, Input,
+    NoFields, Offered, Parser, Presence, QueryString, encode, form_of_refused, schema_of_form, share_body,
+};
+pub use format::{filters, format_date, format_datetime};
 pub use host::Host;
 pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
@@ -56,6 +61,6 @@ pub use quota::Quota;
 pub use rate_limiter::{RateLimitConfig, RateLimitKey};
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
-    DigitCode, DisplayEmail, Domain, Email, MultiLine, SingleLine, display_domain, display_email, format_date,
-    format_datetime, name_key, typed_code, visible,
+    DigitCode, DisplayEmail, Domain, Email, MultiLine, SingleLine, display_domain, display_email, name_key, typed_code,
+    visible,
 };

@@ -31,7 +31,7 @@ impl LocalPath {
     /// The path as the value of a query parameter.
     #[must_use]
     pub fn encoded(&self) -> String {
-        serde_urlencoded::to_string([("", &self.0)]).unwrap_or_default().trim_start_matches('=').to_owned()
+        serde_html_form::to_string([("", &self.0)]).unwrap_or_default().trim_start_matches('=').to_owned()
     }
 }
 

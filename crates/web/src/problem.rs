@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::fetch_metadata::came_from_elsewhere;
-use crate::text::format_duration;
+use crate::format::format_duration;
 use crate::{Addresses, ClientRedirect, Context, Error, LocalPath, Page, Shell};
 
 /// RFC 9470, section 3. The age is that of the policy `base.fresh_passkey`.

@@ -2,8 +2,8 @@ use askama::Template;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 
+use crate::format::format_duration;
 use crate::page::with_status;
-use crate::text::format_duration;
 use crate::{Context, Error, Shell, assets};
 
 #[derive(Template)]

@@ -35,7 +35,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for StrictQuery<T> {
 
 /// Whether `T` has a field for this `name=value`.
 fn knows<T: DeserializeOwned>(pair: &str) -> bool {
-    let name = serde_urlencoded::from_str::<Vec<(String, String)>>(pair).unwrap_or_default();
+    let name = serde_html_form::from_str::<Vec<(String, String)>>(pair).unwrap_or_default();
     name.iter().any(|(name, _)| names::<T>().contains(&&**name))
 }
 

@@ -16,6 +16,12 @@ macro_rules! as_text {
                 f.write_str(&self.0)
             }
         }
+
+        impl<$($generics)*> serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
     )*};
 }
 
@@ -25,8 +31,6 @@ mod domain;
 mod email;
 mod likeness;
 
-use chrono::{DateTime, Utc};
-
 pub use characters::visible;
 pub use code::{DigitCode, typed_code};
 pub use domain::{Domain, display_domain};
@@ -34,6 +38,8 @@ pub use email::{DisplayEmail, Email, display_email};
 pub use likeness::name_key;
 
 use characters::{composed, first_hidden};
+
+use crate::{Control, FieldError, FieldSpec, FieldText, Presence};
 
 /// One line of text: in NFC, trimmed, `MIN` to `MAX` characters, without deceptive characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,43 +49,21 @@ pub struct SingleLine<const MIN: usize, const MAX: usize>(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MultiLine<const MIN: usize, const MAX: usize>(String);
 
-/// A date as people read it.
-#[must_use]
-pub fn format_date(time: DateTime<Utc>) -> String {
-    time.format("%-d %b %Y").to_string()
-}
-
-/// A date and time as people read it.
-#[must_use]
-pub fn format_datetime(time: DateTime<Utc>) -> String {
-    time.format("%-d %b %Y, %H:%M UTC").to_string()
-}
-
-/// A duration as people read it, never shorter than it is.
-pub(crate) fn format_duration(seconds: u64) -> String {
-    let (count, unit) = match seconds {
-        0..=90 => (seconds, "second"),
-        91..=5400 => (seconds.div_ceil(60), "minute"),
-        _ => (seconds.div_ceil(3600), "hour"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
-}
-
-fn sized(text: &str, min: usize, max: usize) -> Result<(), String> {
+fn sized(text: &str, min: usize, max: usize) -> Result<(), FieldError> {
     let count = text.chars().count();
     if count == 0 && min > 0 {
-        Err("This field is required.".to_owned())
+        Err(FieldError::Empty)
     } else if count < min {
-        Err(format!("Use at least {min} characters."))
+        Err(FieldError::TooShort(min))
     } else if count > max {
-        Err(format!("Use at most {max} characters; this has {count}."))
+        Err(FieldError::TooLong(max, count))
     } else {
         Ok(())
     }
 }
 
 /// Normalizes text and validates it. `breaks` are the control characters it may contain.
-fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, String> {
+fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, FieldError> {
     let text = composed(text.trim());
     sized(&text, min, max)?;
     let mut from = 0;
@@ -87,11 +71,11 @@ fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, S
         let chars: Vec<char> = part.chars().collect();
         if let Some(at) = first_hidden(&chars) {
             let code = u32::from(chars[at]);
-            return Err(format!(
+            return Err(FieldError::Sentence(format!(
                 "Character {} cannot be seen or changes how others are shown (U+{code:04X}). Delete it, or type the text \
                  instead of pasting it.",
                 from + at + 1,
-            ));
+            )));
         }
         from += chars.len() + 1;
     }
@@ -99,19 +83,28 @@ fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, S
 }
 
 impl<const MIN: usize, const MAX: usize> TryFrom<&str> for SingleLine<MIN, MAX> {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, FieldError> {
         read(text, MIN, MAX, &[]).map(Self)
     }
 }
 
 impl<const MIN: usize, const MAX: usize> TryFrom<&str> for MultiLine<MIN, MAX> {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, FieldError> {
         read(&text.replace("\r\n", "\n"), MIN, MAX, &['\n', '\t']).map(Self)
     }
+}
+
+impl<const MIN: usize, const MAX: usize> FieldText for SingleLine<MIN, MAX> {
+    const SPEC: FieldSpec = FieldSpec { min: MIN, max: MAX, presence: Presence::of(MIN), ..FieldSpec::TEXT };
+}
+
+impl<const MIN: usize, const MAX: usize> FieldText for MultiLine<MIN, MAX> {
+    const SPEC: FieldSpec =
+        FieldSpec { control: Control::TextArea(5), min: MIN, max: MAX, presence: Presence::of(MIN), ..FieldSpec::TEXT };
 }
 
 as_text!([const MIN: usize, const MAX: usize] SingleLine<MIN, MAX>, [const MIN: usize, const MAX: usize] MultiLine<MIN, MAX>);
@@ -133,7 +126,7 @@ mod tests {
         assert_eq!(&*MultiLine::<0, 9>::try_from("a\r\nb").unwrap(), "a\nb");
         assert!(MultiLine::<0, 9>::try_from("a\0b").is_err());
         assert_eq!(&*SingleLine::<1, 4>::try_from("Zoe\u{308}").unwrap(), "Zoë");
-        let error = MultiLine::<0, 9>::try_from("ab\nc\u{ad}d").unwrap_err();
+        let error = MultiLine::<0, 9>::try_from("ab\nc\u{ad}d").unwrap_err().to_string();
         assert!(error.starts_with("Character 5 ") && error.contains("U+00AD"), "{error}");
     }
 }

@@ -71,6 +71,17 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                     return wrong("format");
                 }
             }
+            "minLength" | "maxLength" => {
+                let count = value.as_str().unwrap_or_default().chars().count() as u64;
+                let fits = if keyword == "minLength" {
+                    count >= said.as_u64().unwrap()
+                } else {
+                    count <= said.as_u64().unwrap()
+                };
+                if !fits {
+                    return wrong(keyword);
+                }
+            }
             "required" => {
                 for name in said.as_array().unwrap() {
                     if value.get(name.as_str().unwrap()).is_none() {

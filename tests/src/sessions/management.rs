@@ -75,7 +75,7 @@ async fn an_admin_ends_the_sessions_of_a_member_and_of_nobody_else() {
     let of_gus = url(world.user("gus").await);
     assert_eq!(adam.post(&of_gus, &[("reason", "Elsewhere")]).await.status, 404, "not of somebody elsewhere");
     let page = adam.get(&of_vera).await;
-    assert!(page.status == 200 && page.body.contains("End the sessions of Vera Viewer?"), "{}", page.text());
+    assert!(page.status == 200 && page.body.contains("Sign Vera Viewer out everywhere?"), "{}", page.text());
     let ended = adam.post(&of_vera, &[("reason", "Lost a telephone")]).await;
     assert_eq!(ended.status, 303, "{}", ended.text());
     for client in [&mut vera, &mut second] {

@@ -32,7 +32,7 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
     after(&world, 24).await;
     assert_eq!(proved(&world).await, [(true, true)], "it counts for a while");
     let mail = world.told("olivia@example.com", "The DNS record of acme.test is gone").await;
-    for part in [RECORD, "TXT", "holdfast-domain=", "Put it back before", "/settings"] {
+    for part in [RECORD, "TXT", "holdfast-domain=", "Add it again before", "/settings"] {
         assert!(mail.text.contains(part), "{part}: {}", mail.text);
     }
     let page = world.sign_in("olivia").await.get(&settings(world.acme)).await;
@@ -54,7 +54,7 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
         .await;
     after(&world, 24).await;
     assert_eq!(proved(&world).await, [(false, false)]);
-    world.told("olivia@example.com", "acme.test is not proved any more").await;
+    world.told("olivia@example.com", "acme.test is not verified any more").await;
     assert_eq!(world.events("domain.withdrawn").await.len(), 1);
     let ended = "select count(*) from identity.sessions where ended_reason = 'no domain is proved any more'";
     assert_eq!(world.database.count(ended).await, 1, "the session that its provider began has ended");

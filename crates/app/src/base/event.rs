@@ -4,6 +4,7 @@
 //! [`Announcement`], which has queued the emails before the change: a member who loses their role or their membership by the
 //! change still gets one.
 
+use askama::Template;
 use audit::{Actor, Event};
 use authn::{Authn, SignedIn};
 use mail::Mail;
@@ -164,6 +165,17 @@ pub(crate) struct AnnouncementContext<'a> {
 #[must_use = "an event is recorded with its mails"]
 pub(crate) struct Announcement(EventKind);
 
+/// What somebody did in an organization.
+#[derive(Template)]
+#[template(path = "mail/announcement.txt")]
+struct AnnouncementMail<'a> {
+    subject: &'a str,
+    organization: String,
+    who: String,
+    did: &'a str,
+    url: String,
+}
+
 impl Announced {
     /// As a feature registers it.
     pub(crate) const fn declared(self) -> DeclaredEvent {
@@ -177,7 +189,7 @@ impl Announced {
 
     /// Queues the emails to the current audience. Call it before the change, after which some of them may not be visible.
     pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &AnnouncementContext<'_>) -> Result<Announcement> {
-        self.queue(tx, &self.mail(doing), doing.member, &doing.who.actor()).await
+        self.queue(tx, &self.mail(doing)?, doing.member, &doing.who.actor()).await
     }
 
     /// The same for changes that the application makes by itself, with an email of its own.
@@ -200,11 +212,15 @@ impl Announced {
         Ok(Announcement(self.event))
     }
 
-    fn mail(&self, doing: &AnnouncementContext<'_>) -> Mail {
-        let (who, organization) = (unlinked(&doing.who.name), unlinked(&doing.organization.name));
-        let (did, url) = (doing.did, doing.authn.url(doing.page));
-        let text = format!("In “{organization}”, {who} {did}.\n\nMore about it, and what can be done:\n{url}\n");
-        Mail { kind: self.event.name, subject: self.subject.to_owned(), text, valid_for: None }
+    fn mail(&self, doing: &AnnouncementContext<'_>) -> Result<Mail> {
+        let template = AnnouncementMail {
+            subject: self.subject,
+            organization: unlinked(&doing.organization.name),
+            who: unlinked(&doing.who.name),
+            did: doing.did,
+            url: doing.authn.url(doing.page),
+        };
+        Ok(Mail::of(self.event.name, &template)?)
     }
 }
 

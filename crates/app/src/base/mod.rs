@@ -7,6 +7,7 @@ mod addresses;
 mod api;
 mod event;
 mod feature;
+mod form_page;
 mod hooks;
 mod justification;
 mod layout;
@@ -30,8 +31,9 @@ pub(crate) use actor::DisplayActor;
 pub(crate) use api::Api;
 pub(crate) use event::{Announced, AnnouncementContext, Audience, DeclaredEvent, EventKind, events, unlinked};
 pub(crate) use feature::{Feature, policies};
+pub(crate) use form_page::FormPage;
 pub(crate) use hooks::{BoxFuture, Deleted, Hooks, SignedOut};
-pub(crate) use justification::{ConfirmPage, Justification, JustificationFields, JustificationInput, with_reason};
+pub(crate) use justification::{Justification, with_reason};
 pub(crate) use layout::{Layout, on_errors, personal};
 pub(crate) use location::Location;
 pub(crate) use operation::{
@@ -41,7 +43,7 @@ pub(crate) use organization::{Organization, lock_tenant_quota};
 pub(crate) use paging::{ListQuery, truncate};
 pub(crate) use parts::{JobParts, PageLink, Panel, PanelRequest, Tab};
 pub(crate) use pending_action::{Execution, PendingAction, PendingActionKind, STATE_CHANGED_ERROR, StoredAction};
-pub(crate) use role::{Role, RoleChoice};
+pub(crate) use role::Role;
 pub(crate) use sentence::{SentencePart, value_text};
 pub(crate) use workspace::Workspace;
 

@@ -1,4 +1,5 @@
 use authz::RoleGroup;
+use web::{Choice, Control, FieldError, FieldSpec, FieldText};
 
 /// What a member is in an organization. Which role may do what is written in `policies/`, and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +71,13 @@ impl Role {
     }
 
     /// Those to choose from in a form.
-    pub(crate) fn choices(with_owner: bool) -> Vec<RoleChoice> {
+    pub(crate) fn choices(with_owner: bool) -> Vec<Choice> {
         let offered = Self::ALL.into_iter().filter(|role| with_owner || *role != Self::Owner);
-        offered.map(|role| RoleChoice { key: role.key(), label: role.label(), about: role.about() }).collect()
+        offered.map(Self::choice).collect()
+    }
+
+    pub(crate) fn choice(self) -> Choice {
+        Choice { key: self.key(), label: self.label(), about: self.about() }
     }
 
     /// The label of a stored role.
@@ -91,17 +96,14 @@ const fn keys<const N: usize>(roles: [Role; N]) -> [&'static str; N] {
     keys
 }
 
-/// A role in a form (`parts::roles`).
-pub(crate) struct RoleChoice {
-    pub(crate) key: &'static str,
-    pub(crate) label: &'static str,
-    pub(crate) about: &'static str,
+impl TryFrom<&str> for Role {
+    type Error = FieldError;
+
+    fn try_from(key: &str) -> Result<Self, FieldError> {
+        Self::ALL.into_iter().find(|role| role.key() == key).ok_or(FieldError::Empty)
+    }
 }
 
-impl TryFrom<&str> for Role {
-    type Error = String;
-
-    fn try_from(key: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.key() == key).ok_or_else(|| "Choose one of the roles.".to_owned())
-    }
+impl FieldText for Role {
+    const SPEC: FieldSpec = FieldSpec { label: "Role", noun: "a role", control: Control::Radios, ..FieldSpec::TEXT };
 }

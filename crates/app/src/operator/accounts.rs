@@ -1,3 +1,4 @@
+use askama::Template;
 use audit::Event;
 use authn::remove_factors;
 use authz::Entity;
@@ -37,17 +38,21 @@ async fn find(tx: &mut Tx<Write, Operator>, who: &str) -> Result<Person, Failure
     }
 }
 
-/// What an operator did to an account, as event and as email.
-struct AccountChange<'a> {
-    kind: &'static str,
-    subject: &'a str,
-    text: &'a str,
+/// What a person is notified of that an operator did to their account.
+#[derive(Template)]
+enum OperatorMail {
+    #[template(path = "mail/account_locked.txt")]
+    Locked,
+    #[template(path = "mail/account_unlocked.txt")]
+    Unlocked,
+    #[template(path = "mail/account_factors_reset.txt")]
+    FactorsReset,
 }
 
 /// Records a change and notifies the person.
 async fn record(
     tx: &mut Tx<Write, Operator>,
-    AccountChange { kind, subject, text }: AccountChange<'_>,
+    mail: Mail,
     person: UserId,
     mut details: Value,
     Reason(reason): &Reason,
@@ -55,9 +60,8 @@ async fn record(
     let by = operator();
     details["reason"] = json!(&**reason);
     let target = Entity::new("User", person).to_string();
-    Event { kind, target, details }.record(tx, &by).await?;
-    let text = format!("{text}\n\nIf you did not expect it, ask the people who run this service.\n");
-    Mail { kind, subject: subject.to_owned(), text, valid_for: None }.queue_to(tx, person, &by).await?;
+    Event { kind: mail.kind, target, details }.record(tx, &by).await?;
+    mail.queue_to(tx, person, &by).await?;
     Ok(())
 }
 
@@ -77,13 +81,9 @@ pub async fn lock(db: &Db, who: &str, reason: &Reason, now: DateTime<Utc>) -> Re
         .execute(&mut *tx)
         .await?;
     let (sessions, invitations) = end_open(&mut tx, person.id, now).await?;
-    let change = AccountChange {
-        kind: "account.locked",
-        subject: "Your account was locked",
-        text: "The people who run this service have locked your account. Nobody can sign in to it.",
-    };
+    let mail = Mail::of("account.locked", &OperatorMail::Locked)?;
     let details = json!({ "sessions": sessions, "invitations": invitations });
-    record(&mut tx, change, person.id, details, reason).await?;
+    record(&mut tx, mail, person.id, details, reason).await?;
     tx.commit().await?;
     // Requests that began before the lock may have finished after it.
     let mut tx = db.begin_operator::<Write>().await?;
@@ -120,12 +120,8 @@ pub async fn unlock(db: &Db, who: &str, reason: &Reason) -> Result<UserId, Failu
     sqlx::query!("update identity.users set locked_at = null where id = $1", person.id.uuid())
         .execute(&mut *tx)
         .await?;
-    let change = AccountChange {
-        kind: "account.unlocked",
-        subject: "Your account was unlocked",
-        text: "The people who run this service have unlocked your account. You can sign in again.",
-    };
-    record(&mut tx, change, person.id, json!({ "locked_at": since }), reason).await?;
+    let mail = Mail::of("account.unlocked", &OperatorMail::Unlocked)?;
+    record(&mut tx, mail, person.id, json!({ "locked_at": since }), reason).await?;
     tx.commit().await?;
     Ok(person.id)
 }
@@ -139,18 +135,13 @@ pub async fn reset_factors(db: &Db, who: &str, reason: &Reason, now: DateTime<Ut
     let mut tx = db.begin_operator::<Write>().await?;
     let Person { id, .. } = find(&mut tx, who).await?;
     let removed = remove_factors(&mut tx, id, "by an operator", now).await?;
-    let change = AccountChange {
-        kind: "account.factors_reset",
-        subject: "Your passkeys and codes were removed",
-        text: "The people who run this service have removed your passkeys, your authenticator app and your recovery codes, and your \
-         sessions have ended. Sign in with your provider and create a new passkey.",
-    };
+    let mail = Mail::of("account.factors_reset", &OperatorMail::FactorsReset)?;
     let details = json!({
         "passkeys": removed.passkeys,
         "authenticator_apps": removed.authenticator_apps,
         "recovery_codes": removed.recovery_codes,
     });
-    record(&mut tx, change, id, details, reason).await?;
+    record(&mut tx, mail, id, details, reason).await?;
     tx.commit().await?;
     Ok(id)
 }

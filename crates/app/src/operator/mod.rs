@@ -27,6 +27,9 @@ pub enum Failure {
     /// A statement failed.
     #[error(transparent)]
     Statement(#[from] sqlx::Error),
+    /// An email could not be rendered.
+    #[error(transparent)]
+    Template(#[from] askama::Error),
     /// The system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),

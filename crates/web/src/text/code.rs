@@ -4,6 +4,8 @@ use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 use unicode_normalization::UnicodeNormalization;
 
+use crate::{Control, FieldError, FieldSpec, FieldText};
+
 /// Longest input that is parsed, including separators.
 const MAX_LENGTH: usize = 64;
 
@@ -26,13 +28,17 @@ impl<const N: usize> Deref for DigitCode<N> {
 }
 
 impl<const N: usize> TryFrom<&str> for DigitCode<N> {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, FieldError> {
         let code = typed_code(text);
         let digits = code.len() == N && code.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { Ok(Self(code)) } else { Err(format!("Enter the {N} digits of the code.")) }
+        if digits { Ok(Self(code)) } else { Err(format!("Enter the {N} digits of the code.").into()) }
     }
+}
+
+impl<const N: usize> FieldText for DigitCode<N> {
+    const SPEC: FieldSpec = FieldSpec { label: "Code", noun: "the code", control: Control::Digits, ..FieldSpec::TEXT };
 }
 
 fn general(c: char) -> GeneralCategory {

@@ -1,6 +1,8 @@
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleton};
 
+use crate::{FieldError, FieldSpec, FieldText};
+
 /// A domain name as in the DNS: in A-labels (RFC 5890, UTS #46), lowercase, with a dot, and not a number. All spellings of a
 /// domain become the same text: `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,10 +11,10 @@ pub struct Domain(String);
 as_text!([] Domain);
 
 impl TryFrom<&str> for Domain {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
-        let refused = || "Enter a domain such as example.com.".to_owned();
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        let refused = || FieldError::from("Enter a domain such as example.com.");
         let text = text.trim();
         let text = text.strip_suffix('.').unwrap_or(text);
         let ascii = Uts46::new()
@@ -22,6 +24,10 @@ impl TryFrom<&str> for Domain {
         let named = top.len() > 1 && top.starts_with(|first: char| first.is_ascii_alphabetic());
         if named { Ok(Self(ascii.into_owned())) } else { Err(refused()) }
     }
+}
+
+impl FieldText for Domain {
+    const SPEC: FieldSpec = FieldSpec { label: "Domain", noun: "a domain", max: 253, ..FieldSpec::TEXT };
 }
 
 impl Domain {

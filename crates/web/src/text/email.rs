@@ -1,5 +1,6 @@
 use super::characters::{composed, first_hidden};
 use super::domain::{Domain, display_domain, is_shown_as_it_is};
+use crate::{Control, FieldError, FieldSpec, FieldText};
 
 /// An email address: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in A-labels, at most 254 bytes.
 /// Only a message that arrives verifies one.
@@ -9,31 +10,41 @@ pub struct Email(String);
 as_text!([] Email);
 
 impl TryFrom<&str> for Email {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, FieldError> {
         const EXAMPLE: &str = "Enter an address such as name@example.com.";
         let text = text.trim();
         if text.is_empty() {
-            return Err("This field is required.".to_owned());
+            return Err(FieldError::Empty);
         }
         if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
-            return Err("Leave out “mailto:”.".to_owned());
+            return Err("Leave out “mailto:”.".into());
         }
         let (local, domain) = text.rsplit_once('@').ok_or(EXAMPLE)?;
         let local = composed(local);
         if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
-            return Err("Before the @, a dot must be between two other characters.".to_owned());
+            return Err("Before the @, a dot must be between two other characters.".into());
         }
         let atoms = !local.is_empty() && local.len() <= 64 && local.split('.').all(is_atom);
         if !atoms {
-            return Err(EXAMPLE.to_owned());
+            return Err(EXAMPLE.into());
         }
         let domain =
             Domain::try_from(domain).map_err(|_| "The part after the @ is not a domain that can receive email.")?;
         let address = format!("{local}@{domain}");
-        if address.len() <= 254 { Ok(Self(address)) } else { Err("Use at most 254 characters.".to_owned()) }
+        if address.len() <= 254 { Ok(Self(address)) } else { Err(FieldError::TooLong(254, address.len())) }
     }
+}
+
+impl FieldText for Email {
+    const SPEC: FieldSpec = FieldSpec {
+        label: "Email",
+        noun: "an email address",
+        control: Control::Input("email"),
+        max: 254,
+        ..FieldSpec::TEXT
+    };
 }
 
 /// RFC 5321, section 4.1.2, with the letters of RFC 6531.

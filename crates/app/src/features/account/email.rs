@@ -3,9 +3,8 @@ use authn::{Authn, SignedIn};
 use authz::{Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use web::{
-    DigitCode, DisplayEmail, Error, Field, FieldErrors, Form, NoFields, Page, Result, Shell, display_email, see_other,
+    DigitCode, DisplayEmail, Error, Form, FormView, Input, NoFields, Page, Result, Shell, display_email, see_other,
 };
 
 use super::ProveEmail;
@@ -19,26 +18,28 @@ struct Confirm {
     shell: Shell,
     email: DisplayEmail,
     email_verified: bool,
-    form: CodeForm,
+    form: FormView,
 }
 
-struct CodeForm {
-    code: Field,
+web::form! {
+    pub(super) struct CodeForm {
+        code: DigitCode<8> { hint: "Eight digits. Expires after 15 minutes." },
+    }
 }
 
 impl Confirm {
-    fn page(who: &SignedIn, layout: &Layout, code: &str, errors: &FieldErrors) -> Self {
+    fn page(who: &SignedIn, layout: &Layout, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
             email: DisplayEmail::of_nobody(&who.email),
             email_verified: who.email_verified,
-            form: CodeForm { code: errors.field("code", code) },
+            form,
         }
     }
 }
 
 pub(super) async fn ask(ok: Authorized<FormFor<ProveEmail>>, layout: Layout) -> impl IntoResponse {
-    Page(Confirm::page(ok.who(), &layout, "", &FieldErrors::default()))
+    Page(Confirm::page(ok.who(), &layout, Input::<CodeForm>::default().view()))
 }
 
 pub(super) async fn send(
@@ -54,31 +55,20 @@ pub(super) async fn send(
     Ok(see_other(EMAIL_PATH, &format!("We sent a code to {}.", display_email(&ok.who().email))))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CodeInput {
-    code: String,
-}
-
 pub(super) async fn confirm(
     mut ok: Authorized<ProveEmail>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(CodeInput { code }): Form<CodeInput>,
+    Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
     nothing_to_prove(ok.who())?;
-    let mut errors = FieldErrors::default();
-    let Some(typed) = errors.parse::<DigitCode<8>>("code", &code) else {
-        let page = Confirm::page(ok.who(), &layout, &code, &errors);
-        return Err(errors.on_page(page));
-    };
+    let CodeForm { code } = input.read(|form| Confirm::page(ok.who(), &layout, form))?;
     let mut tx = ok.begin().await?;
-    let proved = authn.prove_email(&mut tx, ok.who(), &typed).await?;
+    let proved = authn.prove_email(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
     if !proved {
-        errors.add("code", "That code isn’t valid or has expired. Request a new one.");
-        let page = Confirm::page(ok.who(), &layout, &code, &errors);
-        return Err(errors.on_page(page));
+        const WRONG: &str = "That code isn’t valid or has expired. Request a new one.";
+        return Err(input.refuse("code", WRONG, |form| Confirm::page(ok.who(), &layout, form)));
     }
     Ok(see_other("/account", "Email verified."))
 }

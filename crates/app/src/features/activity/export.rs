@@ -1,20 +1,19 @@
 //! A copy of the audit trail, as CSV for a spreadsheet or as JSON for a program.
 
-use askama::Template;
 use authn::Authn;
 use authz::{Action, Authorized, FormFor, Resource};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
-use web::{Error, Field, FieldErrors, Form, Page, Result, Shell};
+use web::{Choice, Control, Error, FieldError, FieldErrors, FieldSpec, FieldText, Form, FormView, Input, Page, Result};
 
 use super::event::{Event, Filter, find};
-use super::pages::days;
+use super::pages::{Days, TOKENS};
 use super::{ACTIVITY_EXPORTED, EXPORT_LIMIT, ExportActivity};
-use crate::base::{Layout, Organization};
+use crate::base::{FormPage, Layout, Organization};
 
 /// Most events in one file: about ten megabytes of JSON, which one response may hold in memory.
 const MOST: usize = 20_000;
@@ -22,84 +21,102 @@ const MOST: usize = 20_000;
 /// What the byte order mark tells spreadsheets, which otherwise take UTF-8 for something else.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ExportInput {
-    format: String,
-    #[serde(default)]
-    show: String,
-    #[serde(default)]
-    from: String,
-    #[serde(default)]
-    to: String,
+web::form! {
+    pub(super) struct ExportForm {
+        days: Days,
+        show: Option<AboutTokens> { label: "Events" },
+        format: Format {},
+    }
+}
+
+/// The events about tokens, instead of the changes.
+pub(super) struct AboutTokens;
+
+impl TryFrom<&str> for AboutTokens {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        if text == TOKENS { Ok(Self) } else { Err(FieldError::Empty) }
+    }
+}
+
+impl FieldText for AboutTokens {
+    const SPEC: FieldSpec = FieldSpec {
+        noun: "the events",
+        control: Control::Checkboxes,
+        choices: &[Choice { key: TOKENS, label: "Token events instead of changes", about: "" }],
+        ..FieldSpec::TEXT
+    };
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Csv,
     Json,
 }
 
-#[derive(Template)]
-#[template(path = "activity/export.html")]
-struct ExportPage {
-    shell: Shell,
-    format: Field,
-    from: Field,
-    to: Field,
-    about_tokens: bool,
-    action_url: String,
-    list_url: String,
-}
+impl TryFrom<&str> for Format {
+    type Error = FieldError;
 
-impl ExportPage {
-    fn of<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &ExportInput,
-        errors: &FieldErrors,
-    ) -> Self {
-        let list_url = format!("{}/activity", ok.on().url());
-        Self {
-            shell: layout.organization(ok),
-            format: errors.field("format", &*input.format),
-            from: errors.field("from", &*input.from),
-            to: errors.field("to", &*input.to),
-            about_tokens: input.show == "tokens",
-            action_url: format!("{list_url}/export"),
-            list_url,
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        match text {
+            "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            _ => Err(FieldError::Empty),
         }
     }
+}
 
-    fn has_errors(&self) -> bool {
-        [&self.format, &self.from, &self.to].iter().any(|field| field.error.is_some())
+impl FieldText for Format {
+    const SPEC: FieldSpec = FieldSpec {
+        label: "Format",
+        noun: "CSV or JSON",
+        control: Control::Radios,
+        initial: "csv",
+        choices: &[
+            Choice { key: "csv", label: "CSV, for a spreadsheet", about: "" },
+            Choice { key: "json", label: "JSON, for a program", about: "" },
+        ],
+        ..FieldSpec::TEXT
+    };
+}
+
+fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let list_url = format!("{}/activity", ok.on().url());
+    FormPage {
+        shell: layout.organization(ok),
+        heading: "Export activity".to_owned(),
+        lead: "Download what was done in this organization. The export itself is recorded. Leave both days empty to export \
+               everything that is kept, up to 20,000 events. Days are in UTC."
+            .into(),
+        form,
+        button: "Export",
+        removes: false,
+        once: false,
+        action_url: format!("{list_url}/export"),
+        cancel_url: list_url,
     }
 }
 
 pub(super) async fn form(ok: Authorized<FormFor<ExportActivity>>, layout: Layout) -> impl IntoResponse {
-    let blank = ExportInput { format: "csv".to_owned(), show: String::new(), from: String::new(), to: String::new() };
-    Page(ExportPage::of(&ok, &layout, &blank, &FieldErrors::default()))
+    Page(form_page(&ok, &layout, Input::<ExportForm>::default().view()))
 }
 
 pub(super) async fn export(
     mut ok: Authorized<ExportActivity>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<ExportInput>,
+    Form(input): Form<Input<ExportForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let (format, filter) = input.parse(&mut errors);
-    let (Some(format), true) = (format, errors.is_empty()) else {
-        let page = ExportPage::of(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let check = |form: &ExportForm, errors: &mut FieldErrors| form.days.check(errors);
+    let ExportForm { days, show, format } = input.read_with(check, |form| form_page(&ok, &layout, form))?;
+    let filter = Filter { about_tokens: show.is_some(), from: days.from(), to: days.to(), ..Filter::default() };
     authn.check_person_rate_limit(EXPORT_LIMIT, ok.who()).await?;
     let mut tx = ok.begin().await?;
     let events = find(&mut tx, &filter, MOST + 1, &layout.registry().events).await?;
     if events.len() > MOST {
-        errors.add("from", "More than 20,000 events match. Choose fewer days.");
-        let page = ExportPage::of(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
+        let text = "More than 20,000 events match. Choose fewer days.";
+        return Err(input.refuse("from", text, |form| form_page(&ok, &layout, form)));
     }
     let details = json!({
         "events": events.len(), "format": format.name(), "from": filter.from, "to": filter.to,
@@ -113,21 +130,6 @@ pub(super) async fn export(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
     Ok((headers, format.write(&events)?).into_response())
-}
-
-impl ExportInput {
-    fn parse(&self, errors: &mut FieldErrors) -> (Option<Format>, Filter) {
-        let format = match &*self.format {
-            "csv" => Some(Format::Csv),
-            "json" => Some(Format::Json),
-            _ => {
-                errors.add("format", "Choose CSV or JSON.");
-                None
-            }
-        };
-        let (from, to) = days(&self.from, &self.to, errors);
-        (format, Filter { about_tokens: self.show == "tokens", from, to, ..Filter::default() })
-    }
 }
 
 /// An event in a file. Its fields are columns of the CSV in this order.

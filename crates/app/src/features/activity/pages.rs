@@ -3,14 +3,18 @@ use authz::Authorized;
 use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
+use serde_json::json;
 use tenancy::UserId;
-use web::{DisplayEmail, Field, FieldErrors, Id, Link, Page, Query, Result, Shell, optional_id};
+use web::{
+    Control, DisplayEmail, FieldError, FieldErrors, FieldSpec, FieldText, FormView, Id, Input, Link, Page, Query,
+    Result, Shell, optional_id,
+};
 
 use super::event::{Event, Filter, PAGE_SIZE, find};
 use super::{ExportActivity, ViewActivity};
 use crate::base::{EventKind, Layout, truncate};
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Asked {
     /// `tokens` for what programs do with tokens.
@@ -24,6 +28,47 @@ pub(super) struct Asked {
     before: Option<Id>,
 }
 
+web::form! {
+    /// The first and the last day of a range. An empty one is open on that side.
+    pub(super) struct Days {
+        from: Option<Day> { label: "From" },
+        to: Option<Day> { label: "To" },
+    }
+}
+
+impl Days {
+    pub(super) fn from(&self) -> Option<NaiveDate> {
+        self.from.as_ref().map(|Day(day)| *day)
+    }
+
+    pub(super) fn to(&self) -> Option<NaiveDate> {
+        self.to.as_ref().map(|Day(day)| *day)
+    }
+
+    pub(super) fn check(&self, errors: &mut FieldErrors) {
+        if let (Some(Day(from)), Some(Day(to))) = (&self.from, &self.to)
+            && to < from
+        {
+            errors.add("to", "Enter a last day that is not before the first one.");
+        }
+    }
+}
+
+pub(super) struct Day(NaiveDate);
+
+impl TryFrom<&str> for Day {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        let day = text.parse::<NaiveDate>().ok().filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day)));
+        day.map(Self).ok_or_else(|| "Enter a day as year-month-day, such as 2026-01-31.".into())
+    }
+}
+
+impl FieldText for Day {
+    const SPEC: FieldSpec = FieldSpec { noun: "a date", control: Control::Input("date"), ..FieldSpec::TEXT };
+}
+
 #[derive(Template)]
 #[template(path = "activity/list.html")]
 struct List {
@@ -31,8 +76,9 @@ struct List {
     actions: Vec<ActionChoice>,
     people: Vec<PersonChoice>,
     more_people: bool,
-    from: Field,
-    to: Field,
+    days: FormView,
+    /// Some of the events are asked for, and not all.
+    filtered: bool,
     events: Vec<Event>,
     about_tokens: bool,
     /// The page with the other kinds of events.
@@ -62,8 +108,11 @@ pub(super) async fn list(
     layout: Layout,
     Query(asked): Query<Asked>,
 ) -> Result<impl IntoResponse> {
-    let mut errors = FieldErrors::default();
-    let filter = asked.filter(&mut errors);
+    let days = Input::<Days>::of(&json!({ "from": asked.from, "to": asked.to }))?;
+    let (filter, errors) = match days.parse(Days::check) {
+        Ok(days) => (asked.filter(&days), FieldErrors::default()),
+        Err(errors) => (asked.filter(&Days { from: None, to: None }), errors),
+    };
     let mut tx = ok.begin().await?;
     let mut events = find(&mut tx, &filter, PAGE_SIZE + 1, &layout.registry().events).await?;
     let (people, more_people) = people(&mut tx, filter.actor).await?;
@@ -84,8 +133,8 @@ pub(super) async fn list(
         actions: kinds.map(choice).collect(),
         people,
         more_people,
-        from: errors.field("from", &*asked.from),
-        to: errors.field("to", &*asked.to),
+        days: days.view_with(&errors),
+        filtered: asked != Asked { show: asked.show.clone(), ..Asked::default() },
         events,
         next_url: next_url.flatten(),
         first_url: filter.before.map(|_| asked.url(&list_url, "")),
@@ -99,15 +148,14 @@ pub(super) async fn list(
 }
 
 impl Asked {
-    fn filter(&self, errors: &mut FieldErrors) -> Filter {
-        let (from, to) = days(&self.from, &self.to, errors);
+    fn filter(&self, days: &Days) -> Filter {
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
         Filter {
             about_tokens: self.show == TOKENS || self.action.starts_with(EventKind::TOKEN_PREFIX),
             kind: given(&self.action),
             actor: self.person.map(|person| UserId::from(person.uuid())),
-            from,
-            to,
+            from: days.from(),
+            to: days.to(),
             before: self.before.map(Id::uuid),
         }
     }
@@ -130,28 +178,8 @@ impl Asked {
     }
 }
 
-/// The first and the last day of a range. An empty one is open on that side.
-pub(super) fn days(from: &str, to: &str, errors: &mut FieldErrors) -> (Option<NaiveDate>, Option<NaiveDate>) {
-    let mut day = |name, text: &str| match text {
-        "" => None,
-        text => {
-            text.parse::<NaiveDate>().ok().filter(|day| (2000..=2999).contains(&chrono::Datelike::year(day))).or_else(
-                || {
-                    errors.add(name, "Enter a day as year-month-day, such as 2026-01-31.");
-                    None
-                },
-            )
-        }
-    };
-    let (from, to) = (day("from", from), day("to", to));
-    if from.zip(to).is_some_and(|(from, to)| to < from) {
-        errors.add("to", "Enter a last day that is not before the first one.");
-    }
-    (from, to)
-}
-
 /// What the address says for what programs do with tokens.
-const TOKENS: &str = "tokens";
+pub(super) const TOKENS: &str = "tokens";
 
 /// Most people to choose from.
 const MAX_PEOPLE: usize = 500;

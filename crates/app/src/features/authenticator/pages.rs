@@ -4,10 +4,7 @@ use authz::{Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{
-    DigitCode, Error, Field, FieldErrors, Form, LocalPath, NoFields, Page, Result, Shell, format_datetime, see_other,
-};
+use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
@@ -45,19 +42,19 @@ struct Add {
     shell: Shell,
     /// The key, as text and as a QR code. Shown once: after a wrong code it does not appear again.
     key: Option<(TotpSecret, Picture)>,
-    form: CodeForm,
+    form: FormView,
 }
 
-struct CodeForm {
-    code: Field,
+web::form! {
+    pub(super) struct CodeForm {
+        code: DigitCode<6> { label: "Code in the app", hint: "Six digits" },
+    }
 }
 
 impl Add {
-    fn page(who: &SignedIn, layout: &Layout, secret: Option<TotpSecret>, errors: &FieldErrors) -> Result<Self> {
-        let picture = |secret: TotpSecret| Ok::<_, Error>((Picture::of(&secret.uri)?, secret));
-        let key = secret.map(picture).transpose()?.map(|(picture, secret)| (secret, picture));
-        let shell = layout.account(who);
-        Ok(Self { shell, key, form: CodeForm { code: errors.field("code", "") } })
+    fn page(who: &SignedIn, layout: &Layout, key: Option<(TotpSecret, Picture)>, form: FormView) -> Self {
+        // A code is typed again rather than shown.
+        Self { shell: layout.account(who), key, form: form.with("code", |field| field.values.clear()) }
     }
 }
 
@@ -72,13 +69,8 @@ pub(super) async fn add(
     let mut tx = ok.begin().await?;
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
-    Ok(Page(Add::page(ok.who(), &layout, Some(secret), &FieldErrors::default())?).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Code {
-    code: String,
+    let picture = Picture::of(&secret.uri)?;
+    Ok(Page(Add::page(ok.who(), &layout, Some((secret, picture)), Input::<CodeForm>::default().view())).into_response())
 }
 
 pub(super) async fn confirm(
@@ -86,13 +78,9 @@ pub(super) async fn confirm(
     layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Code { code }): Form<Code>,
+    Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(code) = errors.parse::<DigitCode<6>>("code", &code) else {
-        let page = Add::page(ok.who(), &layout, None, &errors)?;
-        return Err(errors.on_page(page));
-    };
+    let CodeForm { code } = input.read(|form| Add::page(ok.who(), &layout, None, form))?;
     authn.check_set_up_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
@@ -101,9 +89,8 @@ pub(super) async fn confirm(
         return Ok((cookie, see_other(AUTHENTICATOR_PATH, "Your authenticator app is ready to use.")).into_response());
     }
     tx.commit().await?;
-    errors.add("code", "That code isn’t valid. Wait for the next one, and check the clock on your device.");
-    let page = Add::page(ok.who(), &layout, None, &errors)?;
-    Err(errors.on_page(page))
+    let wrong = "That code isn’t valid. Wait for the next one, and check the clock on your device.";
+    Err(input.refuse("code", wrong, |form| Add::page(ok.who(), &layout, None, form)))
 }
 
 #[derive(Template)]

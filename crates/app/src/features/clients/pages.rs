@@ -7,14 +7,13 @@ use chrono::{DateTime, Duration, Utc};
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
-use web::{Error, FieldErrors, Form, FormOnce, Page, Result, Shell, format_date, format_datetime, see_other};
+use web::{Error, Form, FormOnce, FormView, Input, Page, Result, Shell, format_date, format_datetime, see_other};
 
-use super::client::{self, ActsAs, ApiClient, list_url};
-use super::form::{FormPage, Input};
+use super::client::{self, ActsAs, ApiClient, NewClient, list_url};
+use super::form::ClientForm;
 use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
 use crate::base::{
-    AnnouncementContext, ConfirmPage, DisplayActor, JustificationFields, JustificationInput, Layout, Organization,
-    Role, Scope, unlinked,
+    AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope, unlinked,
 };
 use crate::features::one_time_key;
 
@@ -111,7 +110,7 @@ impl ListRow {
 const EXPIRY_WARNING: Duration = Duration::days(15);
 
 pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> impl IntoResponse {
-    Page(FormPage::of(&ok, &layout, &Input::blank(), &FieldErrors::default()))
+    Page(ClientForm::page(&ok, &layout, Input::<ClientForm>::default().view()))
 }
 
 /// A secret, on the page that answers and nowhere after it.
@@ -136,13 +135,14 @@ pub(super) async fn make(
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
-    FormOnce(input, key): FormOnce<Input>,
+    FormOnce(input, key): FormOnce<Input<ClientForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some((new, justification)) = input.parse(&mut errors, tokens.offered()) else {
-        let page = FormPage::of(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let page = |form| ClientForm::page(&ok, &layout, form);
+    let form = input.read(page)?;
+    let scopes = form.scopes(tokens.offered());
+    let scopes = scopes.ok_or_else(|| input.refuse("scope", "Choose what the client may do.", page))?;
+    let ClientForm { name, acts_as, kind, days, justification, .. } = form;
+    let new = NewClient { name, acts_as, kind, days, scopes };
     let may = match new.acts_as {
         ActsAs::Oneself => ok.authorize_also::<MakeOwnClient>().await?,
         ActsAs::Service(_) => ok.authorize_also::<MakeServiceAccount>().await?,
@@ -154,11 +154,8 @@ pub(super) async fn make(
     let secret = tokens.new_secret(id, signs)?;
     let (url, now) = (list_url(ok.on().id), authn.clock().now());
     let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
-    let taken = || {
-        errors.add("name", "A client or a member has this name, or one that looks like it.");
-        let page = FormPage::of(&ok, &layout, &input, &errors);
-        errors.on_page(page)
-    };
+    let in_use = "A client or a member has this name, or one that looks like it.";
+    let taken = || input.refuse("name", in_use, |form| ClientForm::page(&ok, &layout, form));
     let did = format!("has created the service account {}", unlinked(&new.name));
     let doing = AnnouncementContext {
         authn: &authn,
@@ -211,55 +208,33 @@ impl SecretPage {
     }
 }
 
-fn renewal<A: Action<On = ApiClient>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
-    let lead = "The current secret and all tokens issued with it stop working immediately.";
-    confirm(
-        ok,
-        layout,
-        (format!("New secret for {}", ok.on().name), lead, "Generate new secret"),
-        "secret",
-        justification,
-    )
-}
-
-fn end<A: Action<On = ApiClient>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
-    let lead = "Its secret and tokens stop working immediately. You cannot undo this.";
-    let words = (format!("Revoke {}", ok.on().name), lead, "Revoke client");
-    ConfirmPage { ends: true, ..confirm(ok, layout, words, "revoke", justification) }
-}
-
-fn confirm<A: Action<On = ApiClient>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    (heading, lead, button): (String, &'static str, &'static str),
-    what: &str,
-    justification: JustificationFields,
-) -> ConfirmPage {
-    let cancel_url = list_url(ok.on().organization);
-    let action_url = url(ok.on(), what);
-    ConfirmPage {
+fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    FormPage {
         shell: layout.organization(ok),
-        heading,
-        lead,
-        button,
-        ends: false,
+        heading: format!("New secret for {}", ok.on().name),
+        lead: "The current secret and all tokens issued with it stop working immediately.".into(),
+        form,
+        button: "Generate new secret",
+        removes: false,
         once: false,
-        justification,
-        action_url,
-        cancel_url,
+        action_url: url(ok.on(), "secret"),
+        cancel_url: list_url(ok.on().organization),
+    }
+}
+
+fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    FormPage {
+        heading: format!("Revoke {}", ok.on().name),
+        lead: "Its secret and tokens stop working immediately. You cannot undo this.".into(),
+        button: "Revoke client",
+        removes: true,
+        action_url: url(ok.on(), "revoke"),
+        ..renewal(ok, layout, form)
     }
 }
 
 pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RenewClient>>, layout: Layout) -> impl IntoResponse {
-    Page(renewal(&ok, &layout, JustificationFields::empty()))
+    Page(renewal(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn renew(
@@ -267,9 +242,9 @@ pub(super) async fn renew(
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| renewal(&ok, &layout, justification))?;
+    let justification = input.read(|form| renewal(&ok, &layout, form))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
@@ -292,16 +267,16 @@ pub(super) async fn renew(
 }
 
 pub(super) async fn confirm_end(ok: Authorized<FormFor<RevokeClient>>, layout: Layout) -> impl IntoResponse {
-    Page(end(&ok, &layout, JustificationFields::empty()))
+    Page(end(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn revoke(
     mut ok: Authorized<RevokeClient>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| end(&ok, &layout, justification))?;
+    let justification = input.read(|form| end(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
     let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);

@@ -3,15 +3,14 @@
 use authz::Authorized;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokens::ApiClient;
 use uuid::Uuid;
-use web::{Error, FieldErrors, Json, Result, StrictQuery};
+use web::{Error, FieldErrors, Input, Json, Result, StrictQuery, schema_of_form};
 
-use super::contact::{self, Contact, list_url};
-use super::form::{ContactInput, EMAIL_TAKEN_ERROR, Parsed};
+use super::contact::{self, ContactRow, list_url};
+use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
 use super::list::{self, Found};
 use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
 use crate::base::{ListQuery, Operation, answer_schema, request_schema, requiring, without};
@@ -36,7 +35,7 @@ const EMAIL_TAKEN_DESCRIPTION: &str =
 
 pub(super) const CREATE: Operation = Operation {
     summary: "Add a contact",
-    takes: Some((JSON, || without(request_schema::<ContactInput>(), "version"))),
+    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), "version"))),
     answers: (201, Some(answer_schema::<Created>), &[("Location", "Address of the contact.")]),
     refuses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
     ..Operation::NONE
@@ -46,7 +45,7 @@ pub(super) const UPDATE: Operation = Operation {
     summary: "Change a contact",
     description: "Puts all fields in the place of those there are: one that is left out becomes empty. Name the `version` that \
                   the change begins with.",
-    takes: Some((JSON, || requiring(request_schema::<ContactInput>(), "version"))),
+    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), "version"))),
     answers: (204, None, &[]),
     refuses: &[
         (409, "Somebody else has changed the contact since that version.", None),
@@ -76,32 +75,17 @@ pub(super) async fn list(
 
 #[derive(JsonSchema, Serialize)]
 struct Shown<'a> {
-    id: Uuid,
-    name: &'a str,
-    email: &'a str,
-    phone: &'a str,
-    company: &'a str,
-    notes: &'a str,
+    #[serde(flatten)]
+    contact: &'a ContactRow,
     #[serde(flatten)]
     restricted: Option<contact::Restricted>,
-    /// Counts changes.
-    version: i64,
-    /// The member or the service account that added it.
-    created_by: Uuid,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewContact, ApiClient>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
     let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    let Contact { id, name, email, phone, company, notes, version, .. } = ok.on();
-    let (created_by, created_at, updated_at) = (ok.on().created_by.uuid(), ok.on().created_at, ok.on().updated_at);
-    let (id, version) = (*id, *version);
-    let shown =
-        Shown { id, name, email, phone, company, notes, restricted, version, created_by, created_at, updated_at };
-    Ok(Json(shown).into_response())
+    Ok(Json(Shown { contact: &ok.on().row, restricted }).into_response())
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -110,27 +94,25 @@ struct Created {
     version: i64,
 }
 
-fn taken(mut errors: FieldErrors) -> Error {
-    errors.add("email", EMAIL_TAKEN_ERROR);
+fn invalid(errors: FieldErrors) -> Error {
     Error::Invalid(errors, None)
+}
+
+fn taken() -> Error {
+    invalid(FieldErrors::of("email", EMAIL_TAKEN_ERROR))
 }
 
 pub(super) async fn create(
     mut ok: Authorized<CreateContact, ApiClient>,
-    Json(input): Json<ContactInput>,
+    Json(input): Json<Input<ContactForm>>,
 ) -> Result<impl IntoResponse> {
-    if input.has_restricted() {
+    if input.has_sensitive() {
         let text = "A new contact has no restricted fields. Make it first, then set them.";
         return Err(Error::NotPermitted(text.into(), None));
     }
-    let mut errors = FieldErrors::default();
-    if input.version.is_some() {
-        errors.add("version", "A new contact has none.");
-    }
-    let parsed = input.parse(&mut errors).filter(|_| errors.is_empty());
-    let Some(Parsed { contact: new, .. }) = parsed else { return Err(Error::Invalid(errors, None)) };
+    let form = input.parse(ContactForm::check_new).map_err(invalid)?;
     let (mut tx, id) = (ok.begin().await?, Uuid::now_v7());
-    contact::insert(&mut tx, ok.on(), (id, &new), &ok.who().actor(), || taken(errors)).await?;
+    contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
     tx.commit().await?;
     let location = format!("/api/v1{}/{id}", list_url(ok.on()));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Created { id, version: 1 })))
@@ -138,22 +120,15 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     mut ok: Authorized<EditContact, ApiClient>,
-    Json(input): Json<ContactInput>,
+    Json(input): Json<Input<ContactForm>>,
 ) -> Result<StatusCode> {
     // They take a person's passkey, as a deletion does.
-    if input.has_restricted() {
+    if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let mut errors = FieldErrors::default();
-    if input.version.is_none() {
-        errors.add("version", "Say which version of the contact this changes.");
-    }
-    let (Some(Parsed { contact: new, .. }), Some(version)) = (input.parse(&mut errors), input.version) else {
-        return Err(Error::Invalid(errors, None));
-    };
+    let form = input.parse(ContactForm::check_change).map_err(invalid)?;
     let mut tx = ok.begin().await?;
-    let by = ok.who().actor();
-    if !contact::update(&mut tx, ok.on(), version, &new, None, &by, || taken(errors)).await? {
+    if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
         return Err(Error::Conflict("This contact was changed by somebody else. Nothing was saved.", None));
     }
     tx.commit().await?;

@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tenancy::{OnConstraint, Read, RequestAccess, Tenant, Tx, UserId, Write};
+use sqlx::types::Json;
+use tenancy::{OnConstraint, Read, RequestAccess, Tenant, Tx, Write};
 use uuid::Uuid;
-use web::{Email, Error, MultiLine, Result, SingleLine};
+use web::{Error, Result};
 
+use super::form::ContactForm;
 use super::{CONTACT_CHANGED, CONTACT_CREATED, CONTACT_DELETED};
 use crate::base::{DisplayActor, Workspace};
 
@@ -15,23 +17,44 @@ use crate::base::{DisplayActor, Workspace};
 #[derive(Debug)]
 pub(crate) struct Contact {
     pub(super) workspace: Workspace,
+    pub(super) row: ContactRow,
+}
+
+/// A row of `tenant.contacts`, as pages and the API show it, without its restricted fields.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct ContactRow {
     pub(super) id: Uuid,
     pub(super) name: String,
     pub(super) email: String,
     pub(super) phone: String,
     pub(super) company: String,
     pub(super) notes: String,
-    pub(super) created_by: UserId,
-    pub(super) creator: DisplayActor,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) updated_at: DateTime<Utc>,
     /// Counts changes; a change names the version it started from.
     pub(super) version: i64,
+    /// The member or the service account that added it.
+    pub(super) created_by: Uuid,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    #[serde(skip)]
+    creator: Option<String>,
+    #[serde(skip)]
+    creator_email: Option<String>,
+    #[serde(skip)]
+    creator_verified: Option<bool>,
+    #[serde(skip)]
+    client: Option<String>,
+}
+
+impl ContactRow {
+    pub(super) fn creator(&self) -> DisplayActor {
+        DisplayActor::person(self.creator.clone(), self.creator_email.as_deref(), self.creator_verified)
+            .through(self.client.clone())
+    }
 }
 
 impl Contact {
     pub(super) fn url(&self) -> String {
-        format!("{}/{}", list_url(&self.workspace), self.id)
+        format!("{}/{}", list_url(&self.workspace), self.row.id)
     }
 }
 
@@ -47,10 +70,11 @@ impl Resource for Contact {
     async fn load(tx: &mut Tx<Read>, entry: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let workspace = Workspace::of(entry.membership.as_ref(), entry.workspace.as_ref());
         let (Some(workspace), Some(id)) = (workspace, path.id::<Uuid>("contact")) else { return Ok(None) };
-        let found = sqlx::query!(
-            r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.created_by as "created_by: UserId",
+        let row = sqlx::query_as!(
+            ContactRow,
+            r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.version, c.created_by, c.created_at, c.updated_at,
                       u.display_name as "creator?", u.email as "creator_email?",
-                      u.verified_email is not null as "creator_verified?", a.name as "client?", c.created_at, c.updated_at, c.version
+                      u.verified_email is not null as "creator_verified?", a.name as "client?"
                  from tenant.contacts c left join identity.users u on u.id = c.created_by
                  left join tenant.api_clients a on a.tenant_id = c.tenant_id and a.id = c.created_by
                 where c.workspace_id = $1 and c.id = $2"#,
@@ -59,45 +83,21 @@ impl Resource for Contact {
         )
         .fetch_optional(&mut **tx)
         .await?;
-        Ok(found.map(|row| Self {
-            workspace,
-            id: row.id,
-            name: row.name,
-            email: row.email,
-            phone: row.phone,
-            company: row.company,
-            notes: row.notes,
-            created_by: row.created_by,
-            creator: DisplayActor::person(row.creator, row.creator_email.as_deref(), row.creator_verified)
-                .through(row.client),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            version: row.version,
-        }))
+        Ok(row.map(|row| Self { workspace, row }))
     }
 
     fn entity(&self) -> Entity {
-        Entity::new("Contact", self.id)
-            .reference("created_by", &Entity::new("Member", self.created_by))
+        Entity::new("Contact", self.row.id)
+            .reference("created_by", &Entity::new("Member", self.row.created_by))
             .inside(self.workspace.entity())
     }
 }
 
-/// The fields everybody who edits may write, parsed.
-#[derive(Debug)]
-pub(super) struct NewContact {
-    pub(super) name: SingleLine<1, 120>,
-    pub(super) email: Option<Email>,
-    pub(super) phone: SingleLine<0, 40>,
-    pub(super) company: SingleLine<0, 120>,
-    pub(super) notes: MultiLine<0, 4000>,
-}
-
 /// The fields that a policy of their own guards.
-#[derive(Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
-pub(super) struct Restricted<T = String> {
-    pub(super) tax_id: T,
-    pub(super) bank_account: T,
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Restricted {
+    tax_id: String,
+    bank_account: String,
 }
 
 /// The restricted fields. Only for a page that asked for `ViewRestrictedFields`.
@@ -106,7 +106,7 @@ pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<R
         Restricted,
         "select tax_id, bank_account from tenant.contacts where workspace_id = $1 and id = $2",
         contact.workspace.id.uuid(),
-        contact.id,
+        contact.row.id,
     )
     .fetch_optional(&mut **tx)
     .await?
@@ -115,61 +115,52 @@ pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<R
 
 const SAME_EMAIL: &str = "contacts_email_unique";
 
-/// Adds a contact. `taken` is the error for an e-mail address that another contact of the workspace has.
+/// Adds a contact. Its columns are taken from the form by their names, so that no two can change places.
+/// `taken` is the error for an email address that another contact of the workspace has.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     workspace: &Workspace,
-    (id, new): (Uuid, &NewContact),
+    (id, form): (Uuid, &ContactForm),
     by: &Actor,
     taken: impl FnOnce() -> Error,
 ) -> Result<()> {
     sqlx::query!(
-        "insert into tenant.contacts (id, workspace_id, name, email, phone, company, notes, created_by)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into tenant.contacts (id, workspace_id, created_by, name, email, phone, company, notes)
+         select $1, $2, $3, name, coalesce(email, ''), phone, company, notes
+           from jsonb_populate_record(null::tenant.contacts, $4)",
         id,
         workspace.id.uuid(),
-        &*new.name,
-        new.email.as_deref().unwrap_or_default(),
-        &*new.phone,
-        &*new.company,
-        &*new.notes,
         by.member(),
+        Json(form) as _,
     )
     .execute(&mut **tx)
     .await
     .on_constraint(SAME_EMAIL, taken)?;
     let target = Entity::new("Contact", id).to_string();
-    let details = json!({ "workspace": workspace.name, "name": *new.name });
+    let details = json!({ "workspace": workspace.name, "name": *form.name });
     CONTACT_CREATED.record(tx, target, details, by).await?;
     Ok(())
 }
 
-/// Changes a contact that still is at `version`. `false` where somebody else changed it in between.
+/// Changes a contact that still is at the version of the form. Restricted fields that are not in the form stay as they are.
+/// `false` where somebody else changed it in between.
 pub(super) async fn update(
     tx: &mut Tx<Write>,
     contact: &Contact,
-    version: i64,
-    new: &NewContact,
-    restricted: Option<&Restricted<SingleLine<0, 40>>>,
+    form: &ContactForm,
     by: &Actor,
     taken: impl FnOnce() -> Error,
 ) -> Result<bool> {
     let changed = sqlx::query!(
-        "update tenant.contacts
-            set name = $4, email = $5, phone = $6, company = $7, notes = $8,
-                tax_id = coalesce($9, tax_id), bank_account = coalesce($10, bank_account),
-                updated_at = now(), version = version + 1
-          where workspace_id = $1 and id = $2 and version = $3",
+        "update tenant.contacts c
+            set name = new.name, email = coalesce(new.email, ''), phone = new.phone, company = new.company, notes = new.notes,
+                tax_id = coalesce(new.tax_id, c.tax_id), bank_account = coalesce(new.bank_account, c.bank_account),
+                updated_at = now(), version = c.version + 1
+           from jsonb_populate_record(null::tenant.contacts, $3) new
+          where c.workspace_id = $1 and c.id = $2 and c.version = new.version",
         contact.workspace.id.uuid(),
-        contact.id,
-        version,
-        &*new.name,
-        new.email.as_deref().unwrap_or_default(),
-        &*new.phone,
-        &*new.company,
-        &*new.notes,
-        restricted.map(|fields| &*fields.tax_id),
-        restricted.map(|fields| &*fields.bank_account),
+        contact.row.id,
+        Json(form) as _,
     )
     .execute(&mut **tx)
     .await
@@ -177,8 +168,8 @@ pub(super) async fn update(
     if changed.rows_affected() == 0 {
         return Ok(false);
     }
-    let details =
-        json!({ "workspace": contact.workspace.name, "name": *new.name, "restricted_fields": restricted.is_some() });
+    let (workspace, restricted) = (&contact.workspace.name, form.has_restricted());
+    let details = json!({ "workspace": workspace, "name": *form.name, "restricted_fields": restricted });
     CONTACT_CHANGED.record(tx, contact.entity().to_string(), details, by).await?;
     Ok(true)
 }
@@ -188,14 +179,14 @@ pub(super) async fn delete(tx: &mut Tx<Write>, contact: &Contact, by: &Actor) ->
     let deleted = sqlx::query!(
         "delete from tenant.contacts where workspace_id = $1 and id = $2",
         contact.workspace.id.uuid(),
-        contact.id,
+        contact.row.id,
     )
     .execute(&mut **tx)
     .await?;
     if deleted.rows_affected() == 0 {
         return Err(Error::NotFound);
     }
-    let details = json!({ "workspace": contact.workspace.name, "name": contact.name });
+    let details = json!({ "workspace": contact.workspace.name, "name": contact.row.name });
     CONTACT_DELETED.record(tx, contact.entity().to_string(), details, by).await?;
     Ok(())
 }

@@ -1,103 +1,52 @@
 use askama::Template;
 use authz::{Action, Authorized, Decision};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use web::{Email, Error, Field, FieldErrors, Shell, SingleLine};
+use serde::Serialize;
+use web::{Control, Email, Error, FieldErrors, FormView, Input, MultiLine, Offered, Shell, SingleLine};
 
-use super::contact::{NewContact, Restricted, list_url};
+use super::contact::list_url;
 use super::{Contact, EditRestrictedFields};
 use crate::base::{Layout, Workspace};
 
-/// The form as it is sent. The restricted fields are there only when they were offered.
-#[derive(Default, Deserialize, JsonSchema, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ContactInput {
-    /// 1 to 120 characters.
-    name: String,
-    #[serde(default)]
-    email: String,
-    #[serde(default)]
-    phone: String,
-    #[serde(default)]
-    company: String,
-    #[serde(default)]
-    notes: String,
-    // What takes a person's passkey is not for the API.
-    #[schemars(skip)]
-    tax_id: Option<String>,
-    #[schemars(skip)]
-    bank_account: Option<String>,
-    /// The version a change starts from; a new contact has none.
-    pub(super) version: Option<i64>,
-}
-
-/// What the form parses into.
-pub(super) struct Parsed {
-    pub(super) contact: NewContact,
-    pub(super) restricted: Option<Restricted<SingleLine<0, 40>>>,
-}
-
-impl ContactInput {
-    pub(super) fn of(contact: &Contact, restricted: Option<Restricted>) -> Self {
-        let (tax_id, bank_account) = restricted.map(|fields| (fields.tax_id, fields.bank_account)).unzip();
-        Self {
-            name: contact.name.clone(),
-            email: web::display_email(&contact.email),
-            phone: contact.phone.clone(),
-            company: contact.company.clone(),
-            notes: contact.notes.clone(),
-            tax_id,
-            bank_account,
-            version: Some(contact.version),
-        }
+web::form! {
+    /// What people and programs write into a contact. The restricted fields are there only where they were offered.
+    #[derive(Debug, Serialize)]
+    pub(super) struct ContactForm {
+        pub(super) name: SingleLine<1, 120> { label: "Name", noun: "a name" },
+        email: Option<Email> {},
+        phone: SingleLine<0, 40> { label: "Phone", noun: "a phone number", control: Control::Input("tel") },
+        company: SingleLine<0, 120> { label: "Company", noun: "a company" },
+        notes: MultiLine<0, 4000> { label: "Notes", noun: "a note" },
+        tax_id: Offered<SingleLine<0, 40>> {
+            label: "Tax ID", noun: "a tax ID", control: Control::Code, sensitive: true,
+        },
+        bank_account: Offered<SingleLine<0, 40>> {
+            label: "Bank account", noun: "a bank account", control: Control::Code, sensitive: true,
+            hint: "An IBAN, or an account number",
+        },
+        version: Offered<i64> { hint: "The version that a change starts from." },
     }
-
-    /// Whether it writes restricted fields, which takes a decision of its own.
-    pub(super) fn has_restricted(&self) -> bool {
-        self.tax_id.is_some() || self.bank_account.is_some()
-    }
-
-    pub(super) fn parse(&self, errors: &mut FieldErrors) -> Option<Parsed> {
-        let name = errors.parse("name", &self.name);
-        let email = if self.email.trim().is_empty() {
-            Some(None)
-        } else {
-            errors.parse::<Email>("email", &self.email).map(Some)
-        };
-        let phone = errors.parse("phone", &self.phone);
-        let company = errors.parse("company", &self.company);
-        let notes = errors.parse("notes", &self.notes);
-        let restricted = match (&self.tax_id, &self.bank_account) {
-            (Some(tax_id), Some(bank_account)) => {
-                let fields = (errors.parse("tax_id", tax_id), errors.parse("bank_account", bank_account));
-                Some(fields.0.zip(fields.1).map(|(tax_id, bank_account)| Restricted { tax_id, bank_account })?)
-            }
-            (None, None) => None,
-            _ => {
-                errors.add("name", "Send both restricted fields or none.");
-                return None;
-            }
-        };
-        let contact = NewContact { name: name?, email: email?, phone: phone?, company: company?, notes: notes? };
-        Some(Parsed { contact, restricted })
-    }
-}
-
-/// The fields as the template shows them.
-struct ContactForm {
-    name: Field,
-    email: Field,
-    phone: Field,
-    company: Field,
-    notes: Field,
-    /// Its error says that somebody else has changed the contact.
-    version: Field,
-    has_errors: bool,
 }
 
 impl ContactForm {
-    fn has_errors(&self) -> bool {
-        self.has_errors
+    /// A new contact has no version yet.
+    pub(super) fn check_new(&self, errors: &mut FieldErrors) {
+        if self.version.0.is_some() {
+            errors.add("version", "A new contact has none.");
+        }
+    }
+
+    /// A change names the version that it starts from.
+    pub(super) fn check_change(&self, errors: &mut FieldErrors) {
+        if self.tax_id.0.is_some() != self.bank_account.0.is_some() {
+            errors.add("tax_id", "Send both restricted fields or none.");
+        }
+        if self.version.0.is_none() {
+            errors.add("version", "Say which version of the contact this changes.");
+        }
+    }
+
+    pub(super) fn has_restricted(&self) -> bool {
+        self.tax_id.0.is_some()
     }
 }
 
@@ -106,95 +55,50 @@ impl ContactForm {
 pub(super) struct FormPage {
     shell: Shell,
     heading: String,
-    action_url: String,
-    cancel_url: String,
+    /// Where the form is sent, and the page to go back to.
+    url: String,
     submit_label: &'static str,
-    form: ContactForm,
-    restricted: Option<Restricted<Field>>,
-    /// Where a passkey would have them offered.
+    creates: bool,
+    form: FormView,
+    /// Where a passkey would have the restricted fields offered.
     step_up_url: Option<String>,
-    version: Option<i64>,
 }
 
 impl FormPage {
-    fn with<A: Action>(ok: &Authorized<A>, layout: &Layout, input: &ContactInput, errors: &FieldErrors) -> Self {
-        let restricted = input.tax_id.as_deref().zip(input.bank_account.as_deref());
+    pub(super) fn new<A: Action<On = Workspace>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> Self {
         Self {
             shell: layout.organization(ok),
-            heading: String::new(),
-            action_url: String::new(),
-            cancel_url: String::new(),
-            submit_label: "",
-            form: ContactForm {
-                name: errors.field("name", &*input.name),
-                email: errors.field("email", &*input.email),
-                phone: errors.field("phone", &*input.phone),
-                company: errors.field("company", &*input.company),
-                notes: errors.field("notes", &*input.notes),
-                version: errors.field("version", ""),
-                has_errors: !errors.is_empty(),
-            },
-            restricted: restricted.map(|(tax_id, bank_account)| Restricted {
-                tax_id: errors.field("tax_id", tax_id),
-                bank_account: errors.field("bank_account", bank_account),
-            }),
-            step_up_url: None,
-            version: None,
-        }
-    }
-
-    pub(super) fn new<A: Action<On = Workspace>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &ContactInput,
-        errors: &FieldErrors,
-    ) -> Self {
-        let url = list_url(ok.on());
-        Self {
             heading: "New contact".to_owned(),
-            action_url: url.clone(),
-            cancel_url: url,
+            url: list_url(ok.on()),
             submit_label: "Add contact",
-            ..Self::with(ok, layout, input, errors)
+            creates: true,
+            form,
+            step_up_url: None,
         }
     }
 
-    pub(super) fn edit<A: Action<On = Contact>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &ContactInput,
-        errors: &FieldErrors,
-    ) -> Self {
+    pub(super) fn edit<A: Action<On = Contact>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> Self {
         let step_up_url = match ok.decision::<EditRestrictedFields>(ok.on()) {
             Decision::StepUp(factor) => Some(factor.url(&format!("{}/edit", ok.on().url()))),
             Decision::Allow | Decision::Deny => None,
         };
         Self {
-            step_up_url,
-            heading: format!("Edit {}", ok.on().name),
-            action_url: ok.on().url(),
-            cancel_url: ok.on().url(),
+            shell: layout.organization(ok),
+            heading: format!("Edit {}", ok.on().row.name),
+            url: ok.on().url(),
             submit_label: "Save",
-            version: input.version,
-            ..Self::with(ok, layout, input, errors)
+            creates: false,
+            form,
+            step_up_url,
         }
     }
-}
-
-/// The answer to an e-mail address that another contact has.
-pub(super) fn taken(mut errors: FieldErrors, page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
-    errors.add("email", EMAIL_TAKEN_ERROR);
-    let page = page(&errors);
-    errors.on_page(page)
 }
 
 pub(super) const EMAIL_TAKEN_ERROR: &str = "Another contact in this workspace has this email address.";
 
 /// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
 /// version it began at: it cannot be saved over a change that nobody has looked at.
-pub(super) fn outdated(page: impl FnOnce(&FieldErrors) -> FormPage) -> Error {
+pub(super) fn outdated(input: &Input<ContactForm>, page: impl FnOnce(FormView) -> FormPage) -> Error {
     const TEXT: &str = "Somebody else changed this contact. Your changes are still here but not saved.";
-    let mut errors = FieldErrors::default();
-    errors.add("version", TEXT);
-    Error::conflict_on_page(TEXT, page(&errors))
+    Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of("version", TEXT))))
 }

@@ -17,19 +17,12 @@ struct List {
     shell: Shell,
     workspace: String,
     query: String,
-    contacts: Vec<ListRow>,
+    contacts: Vec<Found>,
     may_create: bool,
     new_url: String,
     list_url: String,
     next_url: Option<String>,
     first_url: Option<String>,
-}
-
-struct ListRow {
-    url: String,
-    name: String,
-    email: DisplayEmail,
-    company: String,
 }
 
 pub(super) async fn list(
@@ -39,17 +32,11 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let list_url = list_url(ok.on());
-    let (found, next_url) = page(&mut tx, ok.on(), &find, &list_url).await?;
-    let row = |found: Found| ListRow {
-        url: format!("{list_url}/{}", found.id),
-        name: found.name,
-        email: DisplayEmail::of_nobody(&found.email),
-        company: found.company,
-    };
+    let (contacts, next_url) = page(&mut tx, ok.on(), &find, &list_url).await?;
     Ok(Page(List {
         shell: layout.organization(&ok),
         workspace: ok.on().name.clone(),
-        contacts: found.into_iter().map(row).collect(),
+        contacts,
         may_create: ok.can::<CreateContact>(ok.on()),
         new_url: format!("{list_url}/new"),
         next_url,
@@ -65,6 +52,12 @@ pub(super) struct Found {
     name: String,
     email: String,
     company: String,
+}
+
+impl Found {
+    fn address(&self) -> DisplayEmail {
+        DisplayEmail::of_nobody(&self.email)
+    }
 }
 
 /// One page of those that `find` looks for, and the address of the next one below `list_url`.

@@ -2,138 +2,100 @@ use askama::Template;
 use authz::{Authorized, Decision, FormFor};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
-use web::{
-    DisplayEmail, Error, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, format_datetime, see_other,
-};
+use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell, filters, see_other};
 
-use super::contact::{self, Restricted, list_url};
-use super::form::{ContactInput, FormPage, Parsed, outdated, taken};
+use super::contact::{self, ContactRow, list_url};
+use super::form::{ContactForm, EMAIL_TAKEN_ERROR, FormPage, outdated};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
-use crate::base::{DisplayActor, Layout};
+use crate::base::Layout;
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "contacts/show.html")]
-struct Show {
+struct Show<'a> {
     shell: Shell,
-    contact: ShownContact,
-    restricted: Option<Restricted>,
-    /// Where a passkey would bring them to light.
+    contact: &'a ContactRow,
+    /// The fields of the form, as they are.
+    details: FormView,
+    /// Where a passkey would bring the restricted fields to light.
     step_up_url: Option<String>,
     may_edit: bool,
     may_delete: bool,
-    edit_url: String,
-    delete_url: String,
+    url: String,
     list_url: String,
-}
-
-struct ShownContact {
-    name: String,
-    email: DisplayEmail,
-    phone: String,
-    company: String,
-    notes: String,
-    created_at: String,
-    updated_at: String,
-    created_by: DisplayActor,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
-    let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    let (may_edit, may_delete) = (ok.can::<EditContact>(ok.on()), ok.can::<DeleteContact>(ok.on()));
-    let contact = ok.on();
-    let url = contact.url();
+    let mut fields = Input::<ContactForm>::of(&ok.on().row)?;
+    if ok.authorize_also::<ViewRestrictedFields>().await? {
+        fields = fields.and(&contact::restricted(&mut tx, ok.on()).await?)?;
+    }
+    let (contact, url) = (ok.on(), ok.on().url());
     let step_up_url = match ok.decision::<ViewRestrictedFields>(contact) {
         Decision::StepUp(factor) => Some(factor.url(&url)),
         Decision::Allow | Decision::Deny => None,
     };
     Ok(Page(Show {
         shell: layout.organization(&ok),
-        restricted,
+        contact: &contact.row,
+        details: fields.view(),
         step_up_url,
-        may_edit,
-        may_delete,
-        edit_url: format!("{url}/edit"),
-        delete_url: format!("{url}/delete"),
+        may_edit: ok.can::<EditContact>(contact),
+        may_delete: ok.can::<DeleteContact>(contact),
+        url,
         list_url: list_url(&contact.workspace),
-        contact: ShownContact {
-            name: contact.name.clone(),
-            email: DisplayEmail::of_nobody(&contact.email),
-            phone: contact.phone.clone(),
-            company: contact.company.clone(),
-            notes: contact.notes.clone(),
-            created_at: format_datetime(contact.created_at),
-            updated_at: format_datetime(contact.updated_at),
-            created_by: contact.creator.clone(),
-        },
-    }))
+    })
+    .into_response())
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<CreateContact>>, layout: Layout) -> impl IntoResponse {
-    Page(FormPage::new(&ok, &layout, &ContactInput::default(), &FieldErrors::default()))
+    Page(FormPage::new(&ok, &layout, Input::<ContactForm>::default().view()))
 }
 
 pub(super) async fn create(
     mut ok: Authorized<CreateContact>,
     layout: Layout,
-    FormOnce(input, key): FormOnce<ContactInput>,
+    FormOnce(input, key): FormOnce<Input<ContactForm>>,
 ) -> Result<Response> {
-    if input.has_restricted() {
+    if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let mut errors = FieldErrors::default();
-    if input.version.is_some() {
-        errors.add("version", "A new contact has none.");
-        return Err(Error::Invalid(errors, None));
-    }
-    let Some(Parsed { contact: new, .. }) = input.parse(&mut errors) else {
-        let page = FormPage::new(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let form = input.read_with(ContactForm::check_new, |form| FormPage::new(&ok, &layout, form))?;
     let id = Uuid::now_v7();
-    let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", new.name));
+    let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", form.name));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let taken = || taken(errors, |errors| FormPage::new(&ok, &layout, &input, errors));
-    contact::insert(&mut tx, ok.on(), (id, &new), &ok.who().actor(), taken).await?;
+    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::new(&ok, &layout, form));
+    contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
 
 pub(super) async fn edit(mut ok: Authorized<FormFor<EditContact>>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let writes = ok.authorize_also::<EditRestrictedFields>().await?;
-    let restricted = if writes { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    let input = ContactInput::of(ok.on(), restricted);
-    Ok(Page(FormPage::edit(&ok, &layout, &input, &FieldErrors::default())))
+    let mut input = Input::<ContactForm>::of(&ok.on().row)?;
+    if ok.authorize_also::<EditRestrictedFields>().await? {
+        input = input.and(&contact::restricted(&mut tx, ok.on()).await?)?;
+    }
+    Ok(Page(FormPage::edit(&ok, &layout, input.view())))
 }
 
 pub(super) async fn update(
     mut ok: Authorized<EditContact>,
     layout: Layout,
-    Form(input): Form<ContactInput>,
+    Form(input): Form<Input<ContactForm>>,
 ) -> Result<Response> {
-    if input.has_restricted() {
+    if input.has_sensitive() {
         ok.authorize::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
-    let mut errors = FieldErrors::default();
-    let Some(version) = input.version else {
-        errors.add("version", "Say which version of the contact this changes.");
-        return Err(Error::Invalid(errors, None));
-    };
-    let Some(Parsed { contact: new, restricted }) = input.parse(&mut errors) else {
-        let page = FormPage::edit(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let form = input.read_with(ContactForm::check_change, |form| FormPage::edit(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
-    let taken = || taken(errors, |errors| FormPage::edit(&ok, &layout, &input, errors));
-    let by = ok.who().actor();
-    if !contact::update(&mut tx, ok.on(), version, &new, restricted.as_ref(), &by, taken).await? {
-        return Err(outdated(|errors| FormPage::edit(&ok, &layout, &input, errors)));
+    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::edit(&ok, &layout, form));
+    if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
+        return Err(outdated(&input, |form| FormPage::edit(&ok, &layout, form)));
     }
     tx.commit().await?;
-    Ok(see_other(&ok.on().url(), &format!("{} was saved.", new.name)))
+    Ok(see_other(&ok.on().url(), &format!("{} was saved.", form.name)))
 }
 
 #[derive(Template)]
@@ -148,12 +110,12 @@ struct Deletion {
 pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> impl IntoResponse {
     let url = ok.on().url();
     let action_url = format!("{url}/delete");
-    Page(Deletion { shell: layout.organization(&ok), name: ok.on().name.clone(), action_url, cancel_url: url })
+    Page(Deletion { shell: layout.organization(&ok), name: ok.on().row.name.clone(), action_url, cancel_url: url })
 }
 
 pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {
     let mut tx = ok.begin().await?;
     contact::delete(&mut tx, ok.on(), &ok.who().actor()).await?;
     tx.commit().await?;
-    Ok(see_other(&list_url(&ok.on().workspace), &format!("{} was deleted.", ok.on().name)))
+    Ok(see_other(&list_url(&ok.on().workspace), &format!("{} was deleted.", ok.on().row.name)))
 }

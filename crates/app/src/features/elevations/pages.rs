@@ -4,14 +4,15 @@ use authz::{Action, Authorized, FormFor, Viewer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
-use serde::Deserialize;
-use web::{Banner, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, format_datetime, see_other};
+use web::{
+    Banner, Choice, Control, FieldError, FieldErrors, FieldSpec, FieldText, Form, FormOnce, FormView, Input, NoFields,
+    Page, Presence, Result, Shell, format_datetime, see_other,
+};
 
 use super::elevation::{self, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
 use crate::base::{
-    AnnouncementContext, DisplayActor, Justification, JustificationFields, Layout, Location, Organization, Role,
-    RoleChoice, unlinked,
+    AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role, unlinked,
 };
 use crate::features::one_time_key;
 
@@ -122,107 +123,91 @@ impl ListRow {
     }
 }
 
-#[derive(Template)]
-#[template(path = "elevations/new.html")]
-struct New {
-    shell: Shell,
-    form: AskForm,
-    roles: Vec<RoleChoice>,
-    lengths: [RoleChoice; 3],
-    action_url: String,
-}
-
-struct AskForm {
-    role: Field,
-    minutes: Field,
-    justification: JustificationFields,
-}
-
-impl AskForm {
-    fn has_errors(&self) -> bool {
-        self.role.error.is_some() || self.minutes.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct ElevationForm {
+        role: Role {},
+        minutes: Minutes { label: "How long", noun: "how long" },
+        justification: Justification,
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AskInput {
-    #[serde(default)]
-    role: String,
-    #[serde(default)]
-    minutes: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
+/// How long somebody has a role.
+pub(super) struct Minutes(i32);
+
+impl TryFrom<&str> for Minutes {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        let offered = DURATIONS.iter().any(|length| length.key == text);
+        text.parse().ok().filter(|_| offered).map(Self).ok_or(FieldError::Empty)
+    }
 }
 
-const DURATIONS: [RoleChoice; 3] = [
-    RoleChoice { key: "15", label: "15 minutes", about: "For a quick look or a single change." },
-    RoleChoice { key: "30", label: "30 minutes", about: "For a few changes." },
-    RoleChoice { key: "60", label: "60 minutes", about: "The longest possible." },
+impl FieldText for Minutes {
+    const SPEC: FieldSpec = FieldSpec { control: Control::Radios, choices: DURATIONS, ..FieldSpec::TEXT };
+}
+
+const DURATIONS: &[Choice] = &[
+    Choice { key: "15", label: "15 minutes", about: "For a quick look or a single change." },
+    Choice { key: "30", label: "30 minutes", about: "For a few changes." },
+    Choice { key: "60", label: "60 minutes", about: "The longest possible." },
 ];
 
-impl AskInput {
-    fn parse(&self, errors: &mut FieldErrors, own_role: &str) -> Option<(Asked, Justification)> {
-        let role = errors.parse::<Role>("role", &self.role);
-        if role == Some(Role::Owner) {
+impl ElevationForm {
+    fn check(&self, own_role: &str, errors: &mut FieldErrors) {
+        if self.role == Role::Owner {
             errors.add("role", "Temporary access to the owner role is not possible.");
         }
-        if role.is_some_and(|role| role.key() == own_role) {
+        if self.role.key() == own_role {
             errors.add("role", "You have this role already.");
         }
-        let offered = DURATIONS.iter().any(|length| length.key == self.minutes);
-        let minutes = self.minutes.parse().ok().filter(|_| offered);
-        if minutes.is_none() {
-            errors.add("minutes", "Choose how long.");
-        }
-        let justification = Justification::read(errors, &self.reason, &self.ticket);
-        if self.ticket.trim().is_empty() {
+        if self.justification.ticket.is_none() {
             errors.add("ticket", "Enter a link to the request or ticket.");
         }
-        let asked = Asked { role: role?, minutes: minutes? };
-        errors.is_empty().then_some((asked, justification?))
     }
-}
 
-impl New {
     fn page<A: Action<On = Organization>>(
         ok: &Authorized<A>,
         layout: &Layout,
-        input: &AskInput,
-        errors: &FieldErrors,
-    ) -> Result<Self> {
-        let own_role = &ok.member()?.membership.role;
-        Ok(Self {
+        own_role: &str,
+        form: FormView,
+    ) -> FormPage {
+        let url = list_url(ok.on());
+        let roles = Role::choices(false).into_iter().filter(|role| role.key != own_role).collect();
+        FormPage {
             shell: layout.organization(ok),
-            form: AskForm {
-                role: errors.field("role", &*input.role),
-                minutes: errors.field("minutes", &*input.minutes),
-                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
-            },
-            roles: Role::choices(false).into_iter().filter(|role| role.key != own_role).collect(),
-            lengths: DURATIONS,
-            action_url: list_url(ok.on()),
-        })
+            heading: "Request access".to_owned(),
+            lead: "Somebody else has to approve your request within a day. You then have the role for the time you choose, in this \
+                   session only. Signing out ends it. Everything you do with it is recorded. You cannot use it to change \
+                   roles, send invitations or create API clients."
+                .into(),
+            form: form
+                .with("role", |field| field.choices = roles)
+                .with("ticket", |field| field.spec.presence = Presence::Required),
+            button: "Request access",
+            removes: false,
+            once: true,
+            action_url: url.clone(),
+            cancel_url: url,
+        }
     }
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<AskForElevation>>, layout: Layout) -> Result<impl IntoResponse> {
-    Ok(Page(New::page(&ok, &layout, &AskInput::default(), &FieldErrors::default())?))
+    let own_role = &ok.member()?.membership.role;
+    Ok(Page(ElevationForm::page(&ok, &layout, own_role, Input::<ElevationForm>::default().view())))
 }
 
 pub(super) async fn ask(
     mut ok: Authorized<AskForElevation>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<AskInput>,
+    FormOnce(input, key): FormOnce<Input<ElevationForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
     let membership = ok.member()?.membership.clone();
-    let Some((asked, justification)) = input.parse(&mut errors, &membership.role) else {
-        let page = New::page(&ok, &layout, &input, &errors)?;
-        return Err(errors.on_page(page));
-    };
+    let check = |form: &ElevationForm, errors: &mut FieldErrors| form.check(&membership.role, errors);
+    let form = input.read_with(check, |form| ElevationForm::page(&ok, &layout, &membership.role, form))?;
+    let (asked, justification) = (Asked { role: form.role, minutes: form.minutes.0 }, form.justification);
     authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "Access requested. Owners and admins were notified by email.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;

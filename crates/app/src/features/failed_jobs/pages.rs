@@ -3,7 +3,7 @@ use authn::Authn;
 use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
+use web::{Form, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::job::{self, FailedJob};
 use super::{ListFailedJobs, RetryJob};
@@ -18,12 +18,8 @@ struct List {
 }
 
 struct ListRow {
+    job: FailedJob,
     kind: String,
-    about: String,
-    failed: String,
-    failure: String,
-    tries: i32,
-    expired: bool,
     retry_url: Option<String>,
 }
 
@@ -33,11 +29,7 @@ pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> 
     let row = |job: FailedJob| ListRow {
         retry_url: (!job.expired && ok.can::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
         kind: in_words(&job.kind),
-        about: job.about,
-        failed: format_datetime(job.failed_at),
-        failure: job.failure,
-        tries: job.tries,
-        expired: job.expired,
+        job,
     };
     let (all, more) = job::find(&mut tx, None).await?;
     let jobs = all.into_iter().map(row).collect();

@@ -5,11 +5,11 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
-use web::{Error, Result};
+use web::{DisplayEmail, Error, Result};
 
 use super::PRIVILEGED_INVITATION;
 use super::{INVITATION_MADE, INVITATION_REVOKED};
-use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, truncate};
+use crate::base::{AnnouncementContext, BoxFuture, Deleted, DisplayActor, Justification, Organization, Role, truncate};
 
 /// Invitations of one person, in all their organizations (with a bond, in that one): a whole team at once, and then one every
 /// two minutes. Nobody can send bulk email in our name.
@@ -40,6 +40,29 @@ pub(crate) struct Invitation {
     pub(super) notified: bool,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
+}
+
+impl Invitation {
+    pub(super) fn address(&self) -> DisplayEmail {
+        DisplayEmail::of_nobody(&self.email)
+    }
+
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
+
+    pub(super) fn invited_by(&self) -> DisplayActor {
+        DisplayActor::person(Some(self.inviter.clone()), Some(&self.inviter_email), Some(self.inviter_verified))
+    }
+
+    /// Why they may not know of it.
+    pub(super) fn delivery_problem(&self) -> Option<&'static str> {
+        match (self.notified, self.undelivered) {
+            (false, _) => Some("No email sent"),
+            (true, true) => Some("Email not delivered"),
+            (true, false) => None,
+        }
+    }
 }
 
 impl Resource for Invitation {

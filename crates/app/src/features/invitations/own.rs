@@ -8,7 +8,7 @@ use web::{Error, Result};
 
 use super::MEMBER_JOINED;
 use super::invitation;
-use crate::base::truncate;
+use crate::base::{Role, truncate};
 
 /// An invitation, as the invited person sees it. Row-level security shows only those for the verified address of the caller.
 #[derive(Debug)]
@@ -20,6 +20,12 @@ pub(crate) struct OwnInvitation {
     pub(super) role: String,
     inviter_role: String,
     pub(super) expires_at: DateTime<Utc>,
+}
+
+impl OwnInvitation {
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
 }
 
 impl Resource for OwnInvitation {

@@ -3,20 +3,17 @@ use authn::Authn;
 use authz::{Action, Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use mail::Mail;
-use serde::Deserialize;
 use web::{
-    DisplayEmail, Email, Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, display_email,
-    format_date, format_datetime, see_other,
+    DisplayEmail, Email, Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell, display_email, filters,
+    see_other,
 };
 
 use super::invitation::{self, Invitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
-use crate::base::{
-    AnnouncementContext, ConfirmPage, DisplayActor, Justification, JustificationFields, JustificationInput, Layout,
-    Organization, Role, RoleChoice, personal, unlinked,
-};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, Role, personal, unlinked};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -29,12 +26,7 @@ struct List {
 }
 
 struct ListRow {
-    email: DisplayEmail,
-    /// Why the invited person may not know of it.
-    undelivered: Option<&'static str>,
-    role: &'static str,
-    inviter: DisplayActor,
-    expires: String,
+    invitation: Invitation,
     revoke_url: Option<String>,
 }
 
@@ -51,21 +43,7 @@ pub(super) async fn list(
     let url = list_url(ok.on());
     let row = |invitation: Invitation| ListRow {
         revoke_url: ok.can::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
-        role: Role::label_of(&invitation.role),
-        expires: format_datetime(invitation.expires_at),
-        inviter: DisplayActor::person(
-            Some(invitation.inviter),
-            Some(&invitation.inviter_email),
-            Some(invitation.inviter_verified),
-        ),
-        email: DisplayEmail::of_nobody(&invitation.email),
-        undelivered: if !invitation.notified {
-            Some("No email sent")
-        } else if invitation.undelivered {
-            Some("Email not delivered")
-        } else {
-            None
-        },
+        invitation,
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
@@ -73,78 +51,41 @@ pub(super) async fn list(
     Ok(Page(List { shell: layout.organization(&ok), invitations, more, new_url }))
 }
 
-#[derive(Template)]
-#[template(path = "invitations/new.html")]
-struct New {
-    shell: Shell,
-    organization: String,
-    form: InviteForm,
-    roles: Vec<RoleChoice>,
-    action_url: String,
-}
-
-struct InviteForm {
-    email: Field,
-    role: Field,
-    justification: JustificationFields,
-}
-
-impl InviteForm {
-    fn has_errors(&self) -> bool {
-        self.email.error.is_some() || self.role.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct InvitationForm {
+        email: Email {},
+        role: Role {},
+        justification: Justification,
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct InviteInput {
-    email: String,
-    #[serde(default)]
-    role: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
-}
-
-impl New {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &InviteInput,
-        errors: &FieldErrors,
-    ) -> Self {
-        Self {
-            shell: layout.organization(ok),
-            organization: ok.on().name.clone(),
-            form: InviteForm {
-                email: errors.field("email", &*input.email),
-                role: errors.field("role", &*input.role),
-                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
-            },
-            roles: Role::choices(ok.can::<InviteOwner>(ok.on())),
-            action_url: list_url(ok.on()),
-        }
+fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let url = list_url(ok.on());
+    FormPage {
+        shell: layout.organization(ok),
+        heading: format!("Invite member to {}", ok.on().name),
+        lead: "They get an email, and can join within seven days with an account that has this email address.".into(),
+        form: form.with("role", |field| field.choices = Role::choices(ok.can::<InviteOwner>(ok.on()))),
+        button: "Send invitation",
+        removes: false,
+        once: true,
+        action_url: url.clone(),
+        cancel_url: url,
     }
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<InviteMember>>, layout: Layout) -> impl IntoResponse {
-    Page(New::page(&ok, &layout, &InviteInput::default(), &FieldErrors::default()))
+    Page(form_page(&ok, &layout, Input::<InvitationForm>::default().view()))
 }
 
 pub(super) async fn invite(
     mut ok: Authorized<InviteMember>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<InviteInput>,
+    FormOnce(input, key): FormOnce<Input<InvitationForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let email = errors.parse::<Email>("email", &input.email).map(|email| email.folded());
-    let role = errors.parse::<Role>("role", &input.role);
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(email), Some(role), Some(justification)) = (email, role, justification) else {
-        let page = New::page(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let InvitationForm { email, role, justification } = input.read(|form| form_page(&ok, &layout, form))?;
+    let email = email.folded();
     if role == Role::Owner && !ok.authorize_also::<InviteOwner>().await? {
         return Err(Error::Forbidden);
     }
@@ -160,9 +101,7 @@ pub(super) async fn invite(
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let now = authn.clock().now();
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
-        errors.add("email", obstacle);
-        let page = New::page(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
+        return Err(input.refuse("email", obstacle, |form| form_page(&ok, &layout, form)));
     }
     let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
     let doing = AnnouncementContext {
@@ -175,7 +114,10 @@ pub(super) async fn invite(
     };
     let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &justification, now, &doing).await?;
     if told {
-        mail(&ok, role, &format_date(until), &authn.url("/invitations")).queue_to_address(&mut tx, &email, &by).await?;
+        let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
+        let url = authn.url("/invitations");
+        let template = InvitationMail { inviter, organization, role: role.label(), until, url };
+        Mail::of("invitation", &template)?.queue_to_address(&mut tx, &email, &by).await?;
     }
     tx.commit().await?;
     if told {
@@ -184,53 +126,47 @@ pub(super) async fn invite(
     Ok(see_other(&url, &text))
 }
 
-/// Nothing in it is secret. Other people can do nothing with it.
-fn mail(ok: &Authorized<InviteMember>, role: Role, until: &str, url: &str) -> Mail {
-    let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
-    let text = format!(
-        "{inviter} invites you to join “{organization}” as {}.\n\n\
-         To accept, sign in with an account that has the address this was sent to:\n\
-         {url}\n\n\
-         The invitation expires on {until}. If you weren't expecting this, you can ignore this email.\n",
-        role.label(),
-    );
-    Mail { kind: "invitation", subject: "You are invited to an organization".to_owned(), text, valid_for: None }
+/// The invitation. Nothing in it is secret: anyone it was not sent to can do nothing with it.
+#[derive(Template)]
+#[template(path = "mail/invitation.txt")]
+struct InvitationMail {
+    inviter: String,
+    organization: String,
+    role: &'static str,
+    until: DateTime<Utc>,
+    url: String,
 }
 
-fn revocation<A: Action<On = Invitation>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
+fn revocation<A: Action<On = Invitation>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
     let cancel_url = format!("/o/{}/invitations", ok.on().organization);
-    ConfirmPage {
+    FormPage {
         shell: layout.organization(ok),
         heading: format!("Cancel the invitation for {}?", display_email(&ok.on().email)),
-        lead: "The invitation can no longer be accepted. They are not notified, and you can invite them again.",
+        lead: "The invitation can no longer be accepted. They are not notified, and you can invite them again.".into(),
+        form,
         button: "Cancel invitation",
-        ends: true,
+        removes: true,
         once: false,
-        justification,
         action_url: format!("{cancel_url}/{}/revoke", ok.on().id),
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_revocation(ok: Authorized<FormFor<RevokeInvitation>>, layout: Layout) -> impl IntoResponse {
-    Page(revocation(&ok, &layout, JustificationFields::empty()))
+    Page(revocation(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn revoke(
     mut ok: Authorized<RevokeInvitation>,
     layout: Layout,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| revocation(&ok, &layout, justification))?;
+    let justification = input.read(|form| revocation(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     invitation::revoke(&mut tx, ok.on(), &justification, &ok.who().actor()).await?;
     tx.commit().await?;
     let to = format!("/o/{}/invitations", ok.on().organization);
-    Ok(see_other(&to, &format!("{} is not invited any more.", display_email(&ok.on().email))))
+    Ok(see_other(&to, &format!("The invitation of {} was canceled.", display_email(&ok.on().email))))
 }
 
 #[derive(Template)]
@@ -244,9 +180,7 @@ struct ListOwn {
 }
 
 struct OwnRow {
-    organization: String,
-    role: &'static str,
-    expires: String,
+    invitation: OwnInvitation,
     /// `None` if the inviter may no longer do so.
     accept_url: Option<String>,
 }
@@ -256,12 +190,10 @@ pub(super) async fn list_own(
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let row = |own: OwnInvitation| OwnRow {
-        accept_url: (ok.decision::<AcceptInvitation>(&own) != Decision::Deny)
-            .then(|| format!("/invitations/{}/accept", own.id)),
-        role: Role::label_of(&own.role),
-        expires: format_datetime(own.expires_at),
-        organization: own.organization_name,
+    let row = |invitation: OwnInvitation| OwnRow {
+        accept_url: (ok.decision::<AcceptInvitation>(&invitation) != Decision::Deny)
+            .then(|| format!("/invitations/{}/accept", invitation.id)),
+        invitation,
     };
     let (all, more) = own::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();

@@ -1,4 +1,3 @@
-use askama::Template;
 use authn::{AccountNotification, Authn, remove_factors};
 use authz::{Action, Authorized, Entity, FormFor};
 use axum::extract::State;
@@ -7,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{TenantId, Tx, UserId, Write};
 use uuid::Uuid;
-use web::{Error, FormOnce, Page, Result, Shell, see_other};
+use web::{Error, FormOnce, FormView, Input, Page, Result, see_other};
 
 use super::pages::list_url;
 use super::{FACTORS_RESET, ResetFactorsAlone};
 use super::{Member, ResetFactors};
 use crate::base::{
-    AnnouncementContext, BoxFuture, Execution, JustificationFields, JustificationInput, Layout, Organization,
-    PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
+    AnnouncementContext, BoxFuture, Execution, FormPage, Justification, Layout, Organization, PendingAction, Role,
+    STATE_CHANGED_ERROR, StoredAction, unlinked,
 };
 use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
@@ -33,31 +32,19 @@ const OWN_FACTORS_ERROR: Error = Error::Conflict(
     None,
 );
 
-#[derive(Template)]
-#[template(path = "members/reset_factors.html")]
-struct Reset {
-    shell: Shell,
-    member_name: String,
-    consequences: &'static str,
-    /// Set if it needs approval: who can approve it.
-    asks: Option<&'static str>,
-    justification: JustificationFields,
-    action_url: String,
-    cancel_url: String,
-}
-
-impl Reset {
-    fn page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, justification: JustificationFields) -> Self {
-        let rule = if ok.on().role == Role::Owner.key() { OWNER_RULE } else { SECOND_PERSON };
-        Self {
-            shell: layout.organization(ok),
-            member_name: ok.on().name.clone(),
-            consequences: CONSEQUENCES,
-            asks: (!ok.can::<ResetFactorsAlone>(ok.on())).then_some(rule),
-            justification,
-            action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
-            cancel_url: list_url(ok.on()),
-        }
+fn page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let rule = if ok.on().role == Role::Owner.key() { OWNER_RULE } else { SECOND_PERSON };
+    let alone = ok.can::<ResetFactorsAlone>(ok.on());
+    FormPage {
+        shell: layout.organization(ok),
+        heading: format!("Reset the passkeys and codes of {}?", ok.on().name),
+        lead: if alone { CONSEQUENCES.into() } else { format!("{CONSEQUENCES} {rule}").into() },
+        form,
+        button: if alone { "Reset" } else { "Request approval" },
+        removes: true,
+        once: true,
+        action_url: format!("{}/{}/reset-factors", list_url(ok.on()), ok.on().user),
+        cancel_url: list_url(ok.on()),
     }
 }
 
@@ -65,16 +52,16 @@ pub(super) async fn confirm(ok: Authorized<FormFor<ResetFactors>>, layout: Layou
     if !ok.on().managed {
         return Err(OWN_FACTORS_ERROR);
     }
-    Ok(Page(Reset::page(&ok, &layout, JustificationFields::empty())))
+    Ok(Page(page(&ok, &layout, Input::<Justification>::default().view())))
 }
 
 pub(super) async fn reset(
     mut ok: Authorized<ResetFactors>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<JustificationInput>,
+    FormOnce(input, key): FormOnce<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| Reset::page(&ok, &layout, justification))?;
+    let justification = input.read(|form| page(&ok, &layout, form))?;
     if !ok.on().managed {
         return Err(OWN_FACTORS_ERROR);
     }

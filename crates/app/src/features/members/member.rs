@@ -2,7 +2,7 @@ use authz::{Entity, PathParams, Resource};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
-use web::{Error, Result};
+use web::{DisplayEmail, Error, Result};
 
 use super::{ROLE_CHANGED, SESSIONS_ENDED};
 use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
@@ -29,6 +29,14 @@ pub(crate) struct Member {
 impl Member {
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { user: self.user, name: &self.name, role: &self.role }
+    }
+
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
+
+    pub(super) fn address(&self) -> DisplayEmail {
+        DisplayEmail::of_person(&self.email, self.email_verified)
     }
 }
 

@@ -3,11 +3,10 @@ use authn::Authn;
 use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::json;
 use tenancy::Write;
 use web::{
-    DisplayEmail, Error, Field, FieldErrors, Form, FormOnce, Link, OneTimeKey, Page, Query, Result, Shell, format_date,
+    Error, FieldErrors, Form, FormOnce, FormView, Input, Link, OneTimeKey, Page, Query, Result, Shell, filters,
     see_other,
 };
 
@@ -18,8 +17,8 @@ use super::{
     MEMBER_REMOVED, RemoveMember, ResetFactors,
 };
 use crate::base::{
-    AnnouncementContext, ConfirmPage, Justification, JustificationFields, JustificationInput, Layout, ListQuery,
-    Organization, Role, RoleChoice, SignedOut, StoredAction, unlinked,
+    AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut, StoredAction,
+    unlinked,
 };
 use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
@@ -37,12 +36,8 @@ struct List {
 }
 
 struct ListRow {
-    name: String,
-    email: DisplayEmail,
-    role: &'static str,
-    since: String,
+    member: Member,
     is_you: bool,
-    same_name: bool,
     change_url: Option<String>,
     remove_url: Option<String>,
     end_sessions_url: Option<String>,
@@ -62,12 +57,8 @@ pub(super) async fn list(
         remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
         reset_url: (member.managed && ok.can::<ResetFactors>(&member)).then(|| url(ok.on(), &member, "reset-factors")),
-        role: Role::label_of(&member.role),
-        since: format_date(member.since),
         is_you: member.user == ok.who().user,
-        same_name: member.same_name,
-        name: member.name,
-        email: DisplayEmail::of_person(&member.email, member.email_verified),
+        member,
     };
     Ok(Page(List {
         shell: layout.organization(&ok),
@@ -88,85 +79,47 @@ pub(super) fn list_url(member: &Member) -> String {
     format!("/o/{}/members", member.organization)
 }
 
-struct RoleForm {
-    role: Field,
-    justification: JustificationFields,
-}
-
-impl RoleForm {
-    fn has_errors(&self) -> bool {
-        self.role.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct RoleForm {
+        role: Role { label: "New role" },
+        justification: Justification,
     }
 }
 
-#[derive(Template)]
-#[template(path = "members/role.html")]
-struct EditRole {
-    shell: Shell,
-    member_name: String,
-    current_role: &'static str,
-    /// Set if it needs approval, because the member is another owner.
-    asks: Option<&'static str>,
-    form: RoleForm,
-    roles: Vec<RoleChoice>,
-    action_url: String,
-    cancel_url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RoleInput {
-    #[serde(default)]
-    role: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
-}
-
-impl EditRole {
-    fn page<A: Action<On = Member>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &RoleInput,
-        errors: &FieldErrors,
-    ) -> Self {
-        Self {
-            shell: layout.organization(ok),
-            member_name: ok.on().name.clone(),
-            current_role: Role::label_of(&ok.on().role),
-            asks: (!ok.can::<ChangeOwnershipAlone>(ok.on())).then_some(OWNER_RULE),
-            form: RoleForm {
-                role: errors.field("role", &*input.role),
-                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
-            },
-            roles: Role::choices(ok.can::<GrantOwnership>(ok.on())),
-            action_url: format!("{}/{}/role", list_url(ok.on()), ok.on().user),
-            cancel_url: list_url(ok.on()),
-        }
+fn role_page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let (member, alone) = (ok.on(), ok.can::<ChangeOwnershipAlone>(ok.on()));
+    let then = if alone { "Takes effect immediately." } else { OWNER_RULE };
+    FormPage {
+        shell: layout.organization(ok),
+        heading: format!("Change the role of {}", member.name),
+        lead: format!("Their role is now {}. {then}", Role::label_of(&member.role)).into(),
+        form: form.with("role", |field| field.choices = Role::choices(ok.can::<GrantOwnership>(member))),
+        button: if alone { "Change role" } else { "Request approval" },
+        removes: false,
+        once: true,
+        action_url: format!("{}/{}/role", list_url(member), member.user),
+        cancel_url: list_url(member),
     }
 }
 
 pub(super) async fn edit_role(ok: Authorized<FormFor<ChangeMemberRole>>, layout: Layout) -> impl IntoResponse {
-    let input = RoleInput { role: ok.on().role.clone(), reason: String::new(), ticket: String::new() };
-    Page(EditRole::page(&ok, &layout, &input, &FieldErrors::default()))
+    let form = Input::<RoleForm>::default().view();
+    let form = form.with("role", |field| field.values = vec![ok.on().role.clone()]);
+    Page(role_page(&ok, &layout, form))
 }
 
 pub(super) async fn change_role(
     mut ok: Authorized<ChangeMemberRole>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<RoleInput>,
+    FormOnce(input, key): FormOnce<Input<RoleForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let role = errors.parse::<Role>("role", &input.role);
-    if role.is_some_and(|role| role.key() == ok.on().role) {
-        errors.add("role", "They have this role already.");
-    }
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(role), Some(justification), true) = (role, justification, errors.is_empty()) else {
-        let page = EditRole::page(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
+    let check = |form: &RoleForm, errors: &mut FieldErrors| {
+        if form.role.key() == ok.on().role {
+            errors.add("role", "They have this role already.");
+        }
     };
+    let RoleForm { role, justification } = input.read_with(check, |form| role_page(&ok, &layout, form))?;
     if role == Role::Owner && !ok.authorize_also::<GrantOwnership>().await? {
         return Err(Error::Forbidden);
     }
@@ -217,71 +170,58 @@ fn doing<'a, A: Action<On = Member>>(
     AnnouncementContext { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
 }
 
-fn removal<A: Action<On = Member>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
-    let words = if ok.on().user == ok.who().user {
-        let lead = "You will no longer be able to open it. What you added stays.";
-        ("Leave this organization?".to_owned(), lead, "Leave")
+fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let page = confirm(ok, layout, "remove", form);
+    if ok.on().user == ok.who().user {
+        let lead = "You will no longer be able to open it. What you added stays.".into();
+        FormPage { heading: "Leave this organization?".to_owned(), lead, button: "Leave", once: true, ..page }
     } else if ok.can::<ChangeOwnershipAlone>(ok.on()) {
-        (format!("Remove {}?", ok.on().name), REMOVAL_LEAD, "Remove member")
+        let heading = format!("Remove {}?", ok.on().name);
+        FormPage { heading, lead: REMOVAL_LEAD.into(), button: "Remove member", once: true, ..page }
     } else {
-        (format!("Remove {}, an owner?", ok.on().name), OWNER_RULE, "Request approval")
-    };
-    ConfirmPage { once: true, ..confirm(ok, layout, words, "remove", justification) }
+        let heading = format!("Remove {}, an owner?", ok.on().name);
+        FormPage { heading, lead: OWNER_RULE.into(), button: "Request approval", once: true, ..page }
+    }
 }
 
-fn end_of_sessions<A: Action<On = Member>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
-    let lead = "They have to sign in again to get back into this organization. What they do in other organizations goes on, and so \
-        do API clients that act as them. To keep them out, remove them from the organization.";
-    confirm(
-        ok,
-        layout,
-        (format!("Sign {} out everywhere?", ok.on().name), lead, "Sign out everywhere"),
-        "end-sessions",
-        justification,
-    )
+fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    FormPage {
+        heading: format!("Sign {} out everywhere?", ok.on().name),
+        lead: "They have to sign in again to get back into this organization. What they do in other organizations \
+               continues, and so do API clients that act as them. To keep them out, remove them from the organization."
+            .into(),
+        button: "Sign out everywhere",
+        ..confirm(ok, layout, "end-sessions", form)
+    }
 }
 
-fn confirm<A: Action<On = Member>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    (heading, lead, button): (String, &'static str, &'static str),
-    what: &str,
-    justification: JustificationFields,
-) -> ConfirmPage {
+/// What the pages have in common that ask justification something is taken from a member.
+fn confirm<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, what: &str, form: FormView) -> FormPage {
     let cancel_url = list_url(ok.on());
-    let action_url = format!("{cancel_url}/{}/{what}", ok.on().user);
-    ConfirmPage {
+    FormPage {
         shell: layout.organization(ok),
-        heading,
-        lead,
-        button,
-        ends: true,
+        heading: String::new(),
+        lead: "".into(),
+        form,
+        button: "",
+        removes: true,
         once: false,
-        justification,
-        action_url,
+        action_url: format!("{cancel_url}/{}/{what}", ok.on().user),
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveMember>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, JustificationFields::empty()))
+    Page(removal(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<RemoveMember>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<JustificationInput>,
+    FormOnce(input, key): FormOnce<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
+    let justification = input.read(|form| removal(&ok, &layout, form))?;
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Removal { member: ok.on().user };
         return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
@@ -307,16 +247,16 @@ pub(super) async fn confirm_end_of_sessions(
     ok: Authorized<FormFor<EndMemberSessions>>,
     layout: Layout,
 ) -> impl IntoResponse {
-    Page(end_of_sessions(&ok, &layout, JustificationFields::empty()))
+    Page(end_of_sessions(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn end_sessions(
     mut ok: Authorized<EndMemberSessions>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| end_of_sessions(&ok, &layout, justification))?;
+    let justification = input.read(|form| end_of_sessions(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
     let did = format!("has signed {} out", unlinked(&ok.on().name));

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{TenantId, Tx, UserId, Write};
 use uuid::Uuid;
-use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
+use web::{FieldErrors, FormOnce, FormView, Input, Page, Result, Shell, see_other};
 
+use super::organization::Name;
 use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, Organization};
 use crate::base::{
-    BoxFuture, Execution, Justification, JustificationFields, Layout, Panel, PanelRequest, PendingAction,
-    STATE_CHANGED_ERROR, StoredAction,
+    BoxFuture, Execution, Justification, Layout, Panel, PanelRequest, PendingAction, STATE_CHANGED_ERROR, StoredAction,
 };
 use crate::features::approvals::{APPROVAL_LIMIT, Request, others_decide};
 use crate::features::one_time_key;
@@ -46,49 +46,30 @@ struct DeletionPage {
     shell: Shell,
     organization: String,
     consequences: &'static str,
-    form: DeletionForm,
+    form: FormView,
     /// Somebody else could approve it.
     others: bool,
     action_url: String,
     cancel_url: String,
 }
 
-struct DeletionForm {
-    name: Field,
-    justification: JustificationFields,
-}
-
-impl DeletionForm {
-    fn has_errors(&self) -> bool {
-        self.name.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct DeletionForm {
+        name: Name {
+            label: "Name of the organization", noun: "the name of the organization",
+            hint: "Type it to confirm.",
+        },
+        justification: Justification,
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Input {
-    name: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
-}
-
 impl DeletionPage {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &Input,
-        others: bool,
-        errors: &FieldErrors,
-    ) -> Self {
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, others: bool, form: FormView) -> Self {
         Self {
             shell: layout.organization(ok),
             organization: ok.on().name.clone(),
             consequences: CONSEQUENCES,
-            form: DeletionForm {
-                name: errors.field("name", &*input.name),
-                justification: JustificationFields::of(&input.reason, &input.ticket, errors),
-            },
+            form,
             others,
             action_url: format!("{}/delete", ok.on().url()),
             cancel_url: format!("{}/settings", ok.on().url()),
@@ -102,24 +83,21 @@ pub(super) async fn confirm(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let others = others_decide(&mut tx, ok.who().user).await?;
-    Ok(Page(DeletionPage::page(&ok, &layout, &Input::default(), others, &FieldErrors::default())))
+    Ok(Page(DeletionPage::page(&ok, &layout, others, Input::<DeletionForm>::default().view())))
 }
 
 pub(super) async fn ask(
     mut ok: Authorized<DeleteOrganization>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<Input>,
+    FormOnce(input, key): FormOnce<Input<DeletionForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    if input.name.trim() != ok.on().name {
-        errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
-    }
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(justification), true) = (justification, errors.is_empty()) else {
-        let page = DeletionPage::page(&ok, &layout, &input, true, &errors);
-        return Err(errors.on_page(page));
+    let check = |form: &DeletionForm, errors: &mut FieldErrors| {
+        if *form.name != *ok.on().name {
+            errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
+        }
     };
+    let form = input.read_with(check, |form| DeletionPage::page(&ok, &layout, true, form))?;
     authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
@@ -128,7 +106,8 @@ pub(super) async fn ask(
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let action = Deletion { name: ok.on().name.clone() };
     let hooks = &layout.registry().hooks;
-    let request = Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
+    let request =
+        Request { organization: ok.on(), action, member: None, justification: &form.justification, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, text))

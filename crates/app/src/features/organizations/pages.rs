@@ -1,15 +1,14 @@
 use askama::Template;
 use authn::{Authn, SignedIn};
-use authz::{Authorized, FormFor};
+use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{Error, Field, FieldErrors, FormOnce, Link, Page, Result, Shell, see_other};
+use web::{FormOnce, FormView, Input, Link, Page, Result, Shell, see_other};
 
 use super::organization::{self, Name};
 use super::workspace;
 use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganization};
-use crate::base::{Layout, Location, Organization, Role, ViewAccount, Workspace, personal};
+use crate::base::{FormPage, Layout, Location, Organization, Role, ViewAccount, Workspace, personal};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -39,54 +38,39 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
     Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
 }
 
-/// A form with only a name.
-struct NameForm {
-    name: Field,
-}
-
-impl NameForm {
-    fn of(value: &str, errors: &FieldErrors) -> Self {
-        Self { name: errors.field("name", value) }
-    }
-
-    fn has_errors(&self) -> bool {
-        self.name.error.is_some()
+web::form! {
+    pub(super) struct OrganizationForm {
+        name: Name {
+            label: "Name", noun: "a name", autocomplete: "organization",
+            hint: "What your colleagues call it. For example: Northwind Traders",
+        },
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NameInput {
-    name: String,
-}
-
-#[derive(Template)]
-#[template(path = "organizations/new.html")]
-struct New {
-    shell: Shell,
-    form: NameForm,
-}
-
-impl New {
-    fn page(who: &SignedIn, value: &str, errors: &FieldErrors) -> Self {
-        Self { shell: personal(who), form: NameForm::of(value, errors) }
+fn organization_page(who: &SignedIn, form: FormView) -> FormPage {
+    FormPage {
+        shell: personal(who),
+        heading: "New organization".to_owned(),
+        lead: "An organization is a space of its own. Nobody outside it can see what is inside.".into(),
+        form,
+        button: "Create organization",
+        removes: false,
+        once: true,
+        action_url: "/organizations".to_owned(),
+        cancel_url: "/organizations".to_owned(),
     }
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<CreateOrganization>>) -> impl IntoResponse {
-    Page(New::page(ok.who(), "", &FieldErrors::default()))
+    Page(organization_page(ok.who(), Input::<OrganizationForm>::default().view()))
 }
 
 pub(super) async fn create(
     mut ok: Authorized<CreateOrganization>,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<NameInput>,
+    FormOnce(input, key): FormOnce<Input<OrganizationForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(name) = errors.parse::<Name>("name", &input.name) else {
-        let page = New::page(ok.who(), &input.name, &errors);
-        return Err(errors.on_page(page));
-    };
+    let OrganizationForm { name } = input.read(|form| organization_page(ok.who(), form))?;
     authn.check_person_rate_limit(organization::ORGANIZATION_LIMIT, ok.who()).await?;
     let (url, text) = (ok.on().url(), format!("{name} is ready. You are its owner."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -143,54 +127,40 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
     }))
 }
 
-#[derive(Template)]
-#[template(path = "organizations/new_workspace.html")]
-struct NewWorkspace {
-    shell: Shell,
-    form: NameForm,
-    action_url: String,
-    cancel_url: String,
+web::form! {
+    pub(super) struct WorkspaceForm {
+        name: Name { label: "Name", noun: "a name", hint: "For example: Suppliers, or Sales north" },
+    }
 }
 
-impl NewWorkspace {
-    fn page<A: authz::Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        value: &str,
-        errors: &FieldErrors,
-    ) -> Self {
-        Self {
-            shell: layout.organization(ok),
-            form: NameForm::of(value, errors),
-            action_url: format!("{}/workspaces", ok.on().url()),
-            cancel_url: ok.on().url(),
-        }
+fn workspace_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    FormPage {
+        shell: layout.organization(ok),
+        heading: "New workspace".to_owned(),
+        lead: "A workspace holds the contacts of one team or one purpose.".into(),
+        form,
+        button: "Create workspace",
+        removes: false,
+        once: true,
+        action_url: format!("{}/workspaces", ok.on().url()),
+        cancel_url: ok.on().url(),
     }
 }
 
 pub(super) async fn new_workspace(ok: Authorized<FormFor<CreateWorkspace>>, layout: Layout) -> impl IntoResponse {
-    Page(NewWorkspace::page(&ok, &layout, "", &FieldErrors::default()))
+    Page(workspace_page(&ok, &layout, Input::<WorkspaceForm>::default().view()))
 }
 
 pub(super) async fn create_workspace(
     mut ok: Authorized<CreateWorkspace>,
     layout: Layout,
-    FormOnce(input, key): FormOnce<NameInput>,
+    FormOnce(input, key): FormOnce<Input<WorkspaceForm>>,
 ) -> Result<Response> {
-    let refuse = |ok: &Authorized<CreateWorkspace>, errors: FieldErrors| -> Error {
-        let page = NewWorkspace::page(ok, &layout, &input.name, &errors);
-        errors.on_page(page)
-    };
-    let mut errors = FieldErrors::default();
-    let Some(name) = errors.parse::<Name>("name", &input.name) else {
-        return Err(refuse(&ok, errors));
-    };
+    let WorkspaceForm { name } = input.read(|form| workspace_page(&ok, &layout, form))?;
     let (url, text) = (ok.on().url(), format!("The workspace {name} is ready."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let taken = || {
-        errors.add("name", "There is a workspace of this name, or of one that looks like it.");
-        refuse(&ok, errors)
-    };
+    let exists = "There is a workspace of this name, or of one that looks like it.";
+    let taken = || input.refuse("name", exists, |form| workspace_page(&ok, &layout, form));
     workspace::insert(&mut tx, &name, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))

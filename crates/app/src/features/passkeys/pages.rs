@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{Field, FieldErrors, Form, LocalPath, NoFields, Page, Query, Result, Shell, format_datetime, see_other};
+use web::{FieldErrors, Form, FormView, Input, LocalPath, NoFields, Page, Query, Result, Shell, filters, see_other};
 
 use super::passkey::{self, Name, Passkey};
 use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey, StorePasskey};
-use crate::base::Layout;
+use crate::base::{FormPage, Layout};
 
 const PASSKEYS_PATH: &str = "/account/passkeys";
 
@@ -23,11 +23,7 @@ struct List {
 }
 
 struct ListRow {
-    name: String,
-    discoverable: Option<bool>,
-    added: String,
-    used: String,
-    disabled_reason: Option<String>,
+    passkey: Passkey,
     rename_url: String,
     remove_url: Option<String>,
 }
@@ -38,14 +34,10 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
     let usable = passkeys.iter().filter(|passkey| passkey.disabled_reason.is_none()).count();
     let alone = passkeys.iter().any(|passkey| passkey.disabled_reason.is_none() && passkey.discoverable != Some(false));
     let row = |passkey: Passkey| ListRow {
-        discoverable: passkey.discoverable,
         remove_url: (usable > 1 || passkey.disabled_reason.is_some())
             .then(|| format!("{PASSKEYS_PATH}/{}/remove", passkey.id)),
-        added: format_datetime(passkey.created_at),
-        used: passkey.last_used_at.map_or_else(|| "Not yet".to_owned(), format_datetime),
-        disabled_reason: passkey.disabled_reason,
         rename_url: format!("{PASSKEYS_PATH}/{}/rename", passkey.id),
-        name: passkey.name,
+        passkey,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
     Ok(Page(List { shell: layout.account(ok.who()), passkeys, none_alone: usable > 0 && !alone }))
@@ -56,22 +48,25 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
 struct New {
     shell: Shell,
     first: bool,
-    form: EnrolForm,
+    form: FormView,
     return_to: String,
     passkeys_url: &'static str,
 }
 
-struct EnrolForm {
-    name: Field,
-    credential: Field,
+web::form! {
+    pub(super) struct EnrolForm {
+        name: Name { label: "Name", noun: "a name", hint: "So that you can notify your passkeys apart." },
+        credential: String {},
+        return_to: String {},
+    }
 }
 
 impl New {
-    fn page(who: &SignedIn, layout: &Layout, name: &str, return_to: &LocalPath, errors: &FieldErrors) -> Self {
+    fn page(who: &SignedIn, layout: &Layout, return_to: &LocalPath, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
             first: !who.enrolled.passkey,
-            form: EnrolForm { name: errors.field("name", name), credential: errors.field("credential", "") },
+            form,
             return_to: return_to.to_string(),
             passkeys_url: web::passkeys_url(),
         }
@@ -101,8 +96,9 @@ pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then
     let here = format!("{PASSKEYS_PATH}/new?return_to={}", return_to.encoded());
     match ok.decision::<EnrolPasskey>(ok.on()) {
         Decision::Allow => {
-            Page(New::page(who, &layout, &who.context().client.device, &return_to, &FieldErrors::default()))
-                .into_response()
+            let form = Input::<EnrolForm>::default().view();
+            let form = form.with("name", |field| field.values = vec![who.context().client.device.clone()]);
+            Page(New::page(who, &layout, &return_to, form)).into_response()
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
@@ -124,38 +120,28 @@ pub(super) async fn options(
     Ok(challenge)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EnrolInput {
-    name: String,
-    credential: String,
-    #[serde(default = "to_list")]
-    return_to: String,
-}
-
 pub(super) async fn enrol(
     mut ok: Authorized<StorePasskey>,
     layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(input): Form<EnrolInput>,
+    Form(input): Form<Input<EnrolForm>>,
 ) -> Result<Response> {
-    let return_to = LocalPath::or_home(&input.return_to);
-    let mut errors = FieldErrors::default();
-    let name = errors.parse::<Name>("name", &input.name);
-    if input.credential.is_empty() {
-        errors.add(
-            "credential",
-            "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
-        );
-    }
-    let (Some(name), true) = (name, errors.is_empty()) else {
-        let page = New::page(ok.who(), &layout, &input.name, &return_to, &errors);
-        return Err(errors.on_page(page));
+    let check = |form: &EnrolForm, errors: &mut FieldErrors| {
+        if form.credential.is_empty() {
+            errors.add(
+                "credential",
+                "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
+            );
+        }
     };
+    let return_to =
+        LocalPath::or_home(input.text("return_to").filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH));
+    let EnrolForm { name, credential, .. } =
+        input.read_with(check, |form| New::page(ok.who(), &layout, &return_to, form))?;
     authn.check_answer_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
-    let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &input.credential).await?;
+    let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &credential).await?;
     tx.commit().await?;
     match outcome {
         Ok(enrolled) => {
@@ -164,9 +150,7 @@ pub(super) async fn enrol(
             Ok((cookie, see_other(return_to.as_str(), &text)).into_response())
         }
         Err(failure) => {
-            errors.add("credential", why_not(failure));
-            let page = New::page(ok.who(), &layout, &input.name, &return_to, &errors);
-            Err(errors.on_page(page))
+            Err(input.refuse("credential", why_not(failure), |form| New::page(ok.who(), &layout, &return_to, form)))
         }
     }
 }
@@ -192,50 +176,37 @@ fn why_not(failure: PasskeyFailure) -> &'static str {
     }
 }
 
-#[derive(Template)]
-#[template(path = "passkeys/rename.html")]
-struct Rename {
-    shell: Shell,
-    form: NameForm,
-    action_url: String,
-    cancel_url: &'static str,
-}
-
-struct NameForm {
-    name: Field,
-}
-
-impl Rename {
-    fn page<A: Action<On = Passkey>>(ok: &Authorized<A>, layout: &Layout, name: &str, errors: &FieldErrors) -> Self {
-        Self {
-            shell: layout.account(ok.who()),
-            form: NameForm { name: errors.field("name", name) },
-            action_url: format!("{PASSKEYS_PATH}/{}/rename", ok.on().id),
-            cancel_url: PASSKEYS_PATH,
-        }
+web::form! {
+    pub(super) struct NameForm {
+        name: Name { label: "Name", noun: "a name" },
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NameInput {
-    name: String,
+fn rename_page<A: Action<On = Passkey>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    FormPage {
+        shell: layout.account(ok.who()),
+        heading: "Rename a passkey".to_owned(),
+        lead: "".into(),
+        form,
+        button: "Rename",
+        removes: false,
+        once: false,
+        action_url: format!("{PASSKEYS_PATH}/{}/rename", ok.on().id),
+        cancel_url: PASSKEYS_PATH.to_owned(),
+    }
 }
 
 pub(super) async fn edit_name(ok: Authorized<FormFor<RenamePasskey>>, layout: Layout) -> impl IntoResponse {
-    Page(Rename::page(&ok, &layout, &ok.on().name, &FieldErrors::default()))
+    let form = Input::<NameForm>::default().view();
+    Page(rename_page(&ok, &layout, form.with("name", |field| field.values = vec![ok.on().name.clone()])))
 }
 
 pub(super) async fn rename(
     mut ok: Authorized<RenamePasskey>,
     layout: Layout,
-    Form(input): Form<NameInput>,
+    Form(input): Form<Input<NameForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let Some(name) = errors.parse::<Name>("name", &input.name) else {
-        let page = Rename::page(&ok, &layout, &input.name, &errors);
-        return Err(errors.on_page(page));
-    };
+    let NameForm { name } = input.read(|form| rename_page(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     passkey::rename(&mut tx, ok.on(), &name, &ok.who().actor()).await?;
     tx.commit().await?;
@@ -269,7 +240,7 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let mut tx = ok.begin().await?;
     passkey::remove(&mut tx, ok.on(), authn.clock().now(), &ok.who().actor()).await?;
-    let notice = AccountNotification::PasskeyRemoved(ok.on().name.clone());
+    let notice = AccountNotification::PasskeyRemoved { name: ok.on().name.clone() };
     authn.notify(&mut tx, ok.who().user, &notice, ok.who().context()).await?;
     tx.commit().await?;
     Ok(see_other(PASSKEYS_PATH, &format!("{} was removed, and your other sessions have ended.", ok.on().name)))

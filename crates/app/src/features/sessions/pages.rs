@@ -4,7 +4,7 @@ use authz::Authorized;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
-use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
+use web::{Form, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::session::{self, Live};
 use super::{EndOtherSessions, EndSession, ListSessions, proved_with};
@@ -21,11 +21,8 @@ struct List {
 }
 
 struct ListRow {
-    device: String,
-    network: String,
+    session: Live,
     how: String,
-    began: String,
-    last_seen: String,
     is_this: bool,
     end_url: String,
 }
@@ -37,14 +34,11 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let here: Uuid = ok.who().session;
-    let row = |live: Live| ListRow {
-        how: proved_with(&live.methods, live.by_passkey, live.by_totp),
-        began: format_datetime(live.created_at),
-        last_seen: format_datetime(live.last_seen_at),
-        is_this: live.id == here,
-        end_url: format!("{SESSIONS_PATH}/{}/end", live.id),
-        device: live.device,
-        network: live.network,
+    let row = |session: Live| ListRow {
+        how: proved_with(&session.methods, session.by_passkey, session.by_totp),
+        is_this: session.id == here,
+        end_url: format!("{SESSIONS_PATH}/{}/end", session.id),
+        session,
     };
     let (live, more) = session::live(&mut tx, authn.clock().now()).await?;
     let sessions = live.into_iter().map(row).collect();

@@ -1,18 +1,13 @@
-use askama::Template;
 use authn::Authn;
 use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{Error, Field, FieldErrors, Form, FormOnce, NoFields, Page, Result, Shell, see_other};
+use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, see_other};
 
 use super::domain::{self, DOMAIN_CHECK_LIMIT, Domain};
 use super::url;
 use super::{ChangeSignIn, ProveDomain, RemoveDomain};
-use crate::base::{
-    AnnouncementContext, ConfirmPage, Justification, JustificationFields, JustificationInput, Layout, Organization,
-    unlinked,
-};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, unlinked};
 use crate::features::one_time_key;
 
 const RECORD_MISSING_ERROR: Error =
@@ -20,66 +15,41 @@ const RECORD_MISSING_ERROR: Error =
 const DNS_UNAVAILABLE_ERROR: Error =
     Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
-#[derive(Template)]
-#[template(path = "settings/new_domain.html")]
-struct New {
-    shell: Shell,
-    form: DomainForm,
-    url: String,
-}
-
-struct DomainForm {
-    name: Field,
-    justification: JustificationFields,
-}
-
-impl DomainForm {
-    fn has_errors(&self) -> bool {
-        self.name.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct DomainForm {
+        name: web::Domain { hint: "The part of your email addresses after the @, such as example.com" },
+        justification: Justification,
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Input {
-    name: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
-}
-
-impl New {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        input: &Input,
-        errors: &FieldErrors,
-    ) -> Self {
-        let justification = JustificationFields::of(&input.reason, &input.ticket, errors);
-        let form = DomainForm { name: errors.field("name", &*input.name), justification };
-        Self { shell: layout.organization(ok), form, url: url(ok.on()) }
+fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let url = url(ok.on());
+    FormPage {
+        shell: layout.organization(ok),
+        heading: "Add a domain".to_owned(),
+        lead: "Next, you add a DNS record to verify that the domain is yours.".into(),
+        form,
+        button: "Add domain",
+        removes: false,
+        once: true,
+        action_url: format!("{url}/domains"),
+        cancel_url: url,
     }
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
-    Page(New::page(&ok, &layout, &Input::default(), &FieldErrors::default()))
+    Page(form_page(&ok, &layout, Input::<DomainForm>::default().view()))
 }
 
 pub(super) async fn add(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<Input>,
+    FormOnce(input, key): FormOnce<Input<DomainForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let name = errors.parse::<web::Domain>("name", &input.name);
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    let (Some(name), Some(justification)) = (name, justification) else {
-        let page = New::page(&ok, &layout, &input, &errors);
-        return Err(errors.on_page(page));
-    };
+    let DomainForm { name, justification } = input.read(|form| form_page(&ok, &layout, form))?;
     let token = authn.new_domain_token()?;
-    let (url, text) = (url(ok.on()), format!("{} was added. Prove now that it is yours.", name.shown()));
+    let (url, text) = (url(ok.on()), format!("{} was added. Now verify that it is yours.", name.shown()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     domain::add(&mut tx, &name, &token, &justification, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
@@ -114,16 +84,12 @@ pub(super) async fn prove(
     };
     domain::prove(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
     tx.commit().await?;
-    Ok(see_other(&settings_url(&ok), &format!("{} is proved to be yours.", ok.on().shown())))
+    Ok(see_other(&settings_url(&ok), &format!("{} is verified.", ok.on().shown())))
 }
 
-fn removal<A: Action<On = Domain>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
+fn removal<A: Action<On = Domain>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
     let domain = ok.on();
-    ConfirmPage {
+    FormPage {
         shell: layout.organization(ok),
         heading: format!("Remove {}?", domain.shown()),
         lead: match (domain.verified_at, domain.last) {
@@ -132,30 +98,31 @@ fn removal<A: Action<On = Domain>>(
                 "People with email addresses in it can no longer sign in with your provider. Another organization can then verify it."
             }
             (Some(_), true) => {
-                "No other domain is proved. Without one your provider cannot be used, and the sessions that began with it \
+                "No other domain is verified. Without one your provider cannot be used, and the sessions that began with it \
                  end."
             }
-        },
+        }
+        .into(),
+        form,
         button: "Remove domain",
-        ends: true,
+        removes: true,
         once: false,
-        justification,
         action_url: format!("{}/remove", domain.url()),
         cancel_url: settings_url(ok),
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveDomain>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, JustificationFields::empty()))
+    Page(removal(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<RemoveDomain>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
+    let justification = input.read(|form| removal(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
     let did = format!("has removed the domain {}", unlinked(&ok.on().name));

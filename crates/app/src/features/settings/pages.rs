@@ -3,15 +3,14 @@ use authn::Authn;
 use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{Field, FieldErrors, FormOnce, Page, Result, Shell, see_other};
+use web::{FormOnce, FormView, Input, Page, Result, Shell, see_other};
 
 use super::domain::{self, Domain};
 use super::provider::{self, Provider};
 use super::rules::{self, Relaxation, Rules};
 use super::url;
 use super::{ChangeSignIn, RelaxSignOnAlone, ViewSettings};
-use crate::base::{AnnouncementContext, Justification, JustificationFields, Layout, Organization};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization};
 use crate::features::approvals::{APPROVAL_LIMIT, Request};
 use crate::features::one_time_key;
 
@@ -40,54 +39,34 @@ pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Re
     }))
 }
 
-#[derive(Template)]
-#[template(path = "settings/sign_in.html")]
-struct Change {
-    shell: Shell,
-    form: RulesForm,
-    /// They signed in with the organization's provider, so they know that it works.
-    may_enforce: bool,
-    url: String,
-}
-
-struct RulesForm {
-    rules: Rules,
-    enforces: Field,
-    justification: JustificationFields,
-}
-
-impl RulesForm {
-    fn has_errors(&self) -> bool {
-        self.enforces.error.is_some() || self.justification.have_errors()
+web::form! {
+    pub(super) struct RulesForm {
+        requires_sso: bool {
+            label: "Require your identity provider",
+            hint: "Members can sign in only with it; owners also with a passkey. A second person must approve no longer \
+                   requiring it. Sign in with it yourself before you require it.",
+        },
+        allows_magic_links: bool {
+            label: "Allow links by email",
+            hint: "Anyone who can read a member's email can then sign in as that member, but not as an owner, an admin or \
+                   someone with a finance role.",
+        },
+        justification: Justification,
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Input {
-    /// `yes` if the box is ticked.
-    #[serde(default)]
-    allows_magic_links: String,
-    /// `yes` if the box is ticked.
-    #[serde(default)]
-    requires_sso: String,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
-}
-
-impl Change {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        rules: Rules,
-        input: &Input,
-        errors: &FieldErrors,
-    ) -> Self {
-        let justification = JustificationFields::of(&input.reason, &input.ticket, errors);
-        let form = RulesForm { rules, enforces: errors.field("requires_sso", ""), justification };
-        let may_enforce = came_with_it(ok) || rules.requires_sso;
-        Self { shell: layout.organization(ok), form, may_enforce, url: url(ok.on()) }
+fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+    let url = url(ok.on());
+    FormPage {
+        shell: layout.organization(ok),
+        heading: "How members sign in".to_owned(),
+        lead: "Takes effect immediately.".into(),
+        form,
+        button: "Save",
+        removes: false,
+        once: true,
+        action_url: format!("{url}/sign-in"),
+        cancel_url: url,
     }
 }
 
@@ -101,7 +80,7 @@ fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
 pub(super) async fn edit(mut ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let rules = rules::load(&mut tx).await?;
-    Ok(Page(Change::page(&ok, &layout, rules, &Input::default(), &FieldErrors::default())))
+    Ok(Page(form_page(&ok, &layout, Input::<RulesForm>::of(&rules)?.view())))
 }
 
 /// Changes the rules. To stop requiring the provider needs approval.
@@ -109,24 +88,19 @@ pub(super) async fn change(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
-    FormOnce(input, key): FormOnce<Input>,
+    FormOnce(input, key): FormOnce<Input<RulesForm>>,
 ) -> Result<Response> {
-    let mut errors = FieldErrors::default();
-    let rules =
-        Rules { allows_magic_links: input.allows_magic_links == "yes", requires_sso: input.requires_sso == "yes" };
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    if justification.is_some() && !rules.requires_sso {
+    let form = input.read(|form| form_page(&ok, &layout, form))?;
+    let rules = Rules { allows_magic_links: form.allows_magic_links, requires_sso: form.requires_sso };
+    if !rules.requires_sso {
         authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;
     if rules.requires_sso && !before.requires_sso && !came_with_it(&ok) {
-        errors.add("requires_sso", "Sign in with the organization's provider first, so that you know that it works.");
+        const UNTRIED: &str = "Sign in with your identity provider first, so that you know that it works.";
+        return Err(input.refuse("requires_sso", UNTRIED, |form| form_page(&ok, &layout, form)));
     }
-    let (Some(justification), true) = (justification, errors.is_empty()) else {
-        let page = Change::page(&ok, &layout, rules, &input, &errors);
-        return Err(errors.on_page(page));
-    };
     let stops_enforcing = before.requires_sso && !rules.requires_sso;
     let at_once = Rules { requires_sso: rules.requires_sso || stops_enforcing, ..rules };
     let alone = stops_enforcing && ok.authorize_also::<RelaxSignOnAlone>().await?;
@@ -138,7 +112,7 @@ pub(super) async fn change(
     if stops_enforcing {
         let (action, hooks) = (Relaxation { allows_magic_links: rules.allows_magic_links }, &layout.registry().hooks);
         let request =
-            Request { organization: ok.on(), action, member: None, justification: &justification, hooks, alone };
+            Request { organization: ok.on(), action, member: None, justification: &form.justification, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
     // Afterwards, as in an approval: the organization's row is locked last.
@@ -146,7 +120,7 @@ pub(super) async fn change(
         let did = "has changed how members sign in";
         let doing =
             AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
-        rules::change(&mut tx, at_once, &justification, &doing).await?;
+        rules::change(&mut tx, at_once, &form.justification, &doing).await?;
     }
     tx.commit().await?;
     Ok(see_other(&page, text))

@@ -4,19 +4,19 @@ use authz::{Action, Authorized, FormFor, Resource as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Duration;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::json;
 use tenancy::{Mode, OnConstraint, Tenant, Tx, Write};
-use web::{Error, Field, FieldErrors, Form, Page, Result, Shell, SingleLine, see_other};
+use web::{
+    Choice, Control, Error, FieldError, FieldSpec, FieldText, Form, FormView, Input, Page, Presence, Result, Shell,
+    SingleLine, see_other,
+};
 
 use super::ChangeSignIn;
 use super::url;
 use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
-use crate::base::{
-    AnnouncementContext, BoxFuture, ConfirmPage, Deleted, Justification, JustificationFields, JustificationInput,
-    Layout, Organization,
-};
+use crate::base::{AnnouncementContext, BoxFuture, Deleted, FormPage, Justification, Layout, Organization};
 
 /// Provider tests of one person.
 pub(super) const PROVIDER_LIMIT: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
@@ -26,7 +26,7 @@ const PROVIDER_ENFORCED_ERROR: Error =
     Error::Conflict("This provider is required for sign-in. Stop requiring it first.", None);
 
 /// The identity provider of an organization, for its settings.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 pub(super) struct Provider {
     pub(super) issuer: String,
     pub(super) client_id: String,
@@ -53,63 +53,60 @@ pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provi
 #[template(path = "settings/provider.html")]
 struct Edit {
     shell: Shell,
-    form: ProviderForm,
-    presets: &'static [(Preset, &'static str, &'static str)],
+    form: FormView,
     redirect_url: String,
     url: String,
 }
 
-struct ProviderForm {
-    preset: Field,
-    issuer: Field,
-    client_id: Field,
-    client_secret: Field,
-    justification: JustificationFields,
-}
-
-impl ProviderForm {
-    fn has_errors(&self) -> bool {
-        [&self.preset, &self.issuer, &self.client_id, &self.client_secret].iter().any(|field| field.error.is_some())
-            || self.justification.have_errors()
+web::form! {
+    pub(super) struct ProviderForm {
+        preset: Kind {
+            label: "Kind of provider", noun: "one of the list",
+            hint: "Some do not do all that the standard asks for. This says which ones, and how they are dealt with.",
+        },
+        issuer: SingleLine<1, 512> {
+            label: "Issuer", noun: "the issuer", control: Control::Input("url"),
+            hint: "Exactly as the provider states it, such as https://id.example.com",
+        },
+        client_id: SingleLine<1, 255> { label: "Client ID", noun: "the client ID", control: Control::Code },
+        client_secret: SingleLine<1, 500> {
+            label: "Client secret", noun: "the client secret", control: Control::Password,
+            hint: "It is encrypted and never shown. Enter it again with every change.",
+        },
+        justification: Justification,
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Input {
-    /// The name of a preset, or empty.
-    #[serde(default)]
-    preset: String,
-    issuer: String,
-    client_id: String,
-    client_secret: SecretString,
-    reason: String,
-    #[serde(default)]
-    ticket: String,
+/// The kind of a provider: one of the presets, or one that follows the standard.
+pub(super) struct Kind(Option<Preset>);
+
+impl TryFrom<&str> for Kind {
+    type Error = FieldError;
+
+    fn try_from(name: &str) -> Result<Self, FieldError> {
+        let preset = Preset::named(name);
+        if preset.is_none() && !name.is_empty() { Err(FieldError::Empty) } else { Ok(Self(preset)) }
+    }
 }
 
-impl ProviderForm {
-    fn of(provider: &Provider, justification: JustificationFields, errors: &FieldErrors) -> Self {
-        Self {
-            preset: errors.field("preset", provider.preset.as_deref().unwrap_or_default()),
-            issuer: errors.field("issuer", &*provider.issuer),
-            client_id: errors.field("client_id", &*provider.client_id),
-            // The secret must be typed again and is never shown, so it does not go to a provider it was not meant for.
-            client_secret: errors.field("client_secret", ""),
-            justification,
-        }
-    }
+impl FieldText for Kind {
+    const SPEC: FieldSpec = FieldSpec { control: Control::Select, presence: Presence::Optional, ..FieldSpec::TEXT };
+}
+
+fn kinds() -> Vec<Choice> {
+    let standard = Choice { key: "", label: STANDARD_PRESET, about: "" };
+    let preset = |(_, key, label): &(Preset, &'static str, &'static str)| Choice { key, label, about: "" };
+    std::iter::once(standard).chain(Preset::ALL.iter().map(preset)).collect()
 }
 
 impl Edit {
-    fn page<A: Action<On = Organization>>(
-        ok: &Authorized<A>,
-        layout: &Layout,
-        authn: &Authn,
-        form: ProviderForm,
-    ) -> Self {
-        let redirect_url = authn.provider_redirect(ok.on().id);
-        Self { shell: layout.organization(ok), form, presets: &Preset::ALL, redirect_url, url: url(ok.on()) }
+    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, authn: &Authn, form: FormView) -> Self {
+        Self {
+            shell: layout.organization(ok),
+            form: form.with("preset", |field| field.choices = kinds()),
+            redirect_url: authn.provider_redirect(ok.on().id),
+            url: url(ok.on()),
+        }
     }
 }
 
@@ -119,44 +116,29 @@ pub(super) async fn edit(
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let (now, errors) = (load(&mut tx).await?.unwrap_or_default(), FieldErrors::default());
-    Ok(Page(Edit::page(&ok, &layout, &authn, ProviderForm::of(&now, JustificationFields::empty(), &errors))))
+    let now = Input::<ProviderForm>::of(&load(&mut tx).await?.unwrap_or_default())?;
+    Ok(Page(Edit::page(&ok, &layout, &authn, now.view())))
 }
 
 pub(super) async fn keep(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<Input>,
+    Form(input): Form<Input<ProviderForm>>,
 ) -> Result<Response> {
-    let (mut errors, tenant) = (FieldErrors::default(), ok.on().id);
-    let preset = Preset::named(&input.preset);
-    if preset.is_none() && !input.preset.is_empty() {
-        errors.add("preset", "Choose one of the list.");
-    }
-    let issuer = errors.parse::<SingleLine<1, 512>>("issuer", &input.issuer);
-    let client_id = errors.parse::<SingleLine<1, 255>>("client_id", &input.client_id);
-    let secret = errors.parse::<SingleLine<1, 500>>("client_secret", input.client_secret.expose_secret());
-    let justification = Justification::read(&mut errors, &input.reason, &input.ticket);
-    let again = |ok: &Authorized<ChangeSignIn>, errors: FieldErrors| {
-        let preset = preset.map(|preset| preset.name().to_owned());
-        let given = Provider { issuer: input.issuer.clone(), client_id: input.client_id.clone(), preset };
-        let form = ProviderForm::of(&given, JustificationFields::of(&input.reason, &input.ticket, &errors), &errors);
-        Err(errors.on_page(Edit::page(ok, &layout, &authn, form)))
+    let page = |form| Edit::page(&ok, &layout, &authn, form);
+    let form = input.read(page)?;
+    let (tenant, preset, justification) = (ok.on().id, form.preset.0, form.justification);
+    let sign_on = IdentityProvider {
+        issuer: form.issuer.to_string(),
+        client_id: form.client_id.to_string(),
+        client_secret: SecretString::from(form.client_secret.to_string()),
+        preset,
     };
-    let (Some(issuer), Some(client_id), Some(secret), Some(justification), true) =
-        (issuer, client_id, secret, justification, errors.is_empty())
-    else {
-        return again(&ok, errors);
-    };
-    let client_secret = SecretString::from(secret.to_string());
-    let sign_on =
-        IdentityProvider { issuer: issuer.to_string(), client_id: client_id.to_string(), client_secret, preset };
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is contacted.
     if let Err(problem) = authn.test_identity_provider(tenant, &sign_on, ok.who().user).await? {
-        errors.add("issuer", in_words(problem));
-        return again(&ok, errors);
+        return Err(input.refuse("issuer", in_words(problem), page));
     }
     let mut tx = ok.begin().await?;
     let (did, page) = ("has changed the identity provider", url(ok.on()));
@@ -188,36 +170,32 @@ fn in_words(problem: IdentityProviderProblem) -> String {
     }
 }
 
-fn removal<A: Action<On = Organization>>(
-    ok: &Authorized<A>,
-    layout: &Layout,
-    justification: JustificationFields,
-) -> ConfirmPage {
+fn removal<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
     let cancel_url = url(ok.on());
-    ConfirmPage {
+    FormPage {
         shell: layout.organization(ok),
         heading: "Remove your provider?".to_owned(),
-        lead: "Nobody can sign in with it any more, and everyone who did is signed out.",
+        lead: "Nobody can sign in with it any more, and everyone who did is signed out.".into(),
+        form,
         button: "Remove provider",
-        ends: true,
+        removes: true,
         once: false,
-        justification,
         action_url: format!("{cancel_url}/provider/remove"),
         cancel_url,
     }
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> impl IntoResponse {
-    Page(removal(&ok, &layout, JustificationFields::empty()))
+    Page(removal(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn remove(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
-    Form(input): Form<JustificationInput>,
+    Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|justification| removal(&ok, &layout, justification))?;
+    let justification = input.read(|form| removal(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (did, page) = ("has removed the identity provider", url(ok.on()));
     let doing =

@@ -1,5 +1,6 @@
 //! A domain stays verified only as long as its DNS record exists.
 
+use askama::Template;
 use audit::Actor;
 use authn::{Authn, VerifiedDomain, domain_record};
 use chrono::{DateTime, Duration, Utc};
@@ -8,7 +9,7 @@ use mail::Mail;
 use serde_json::json;
 use tenancy::{Db, Tx, Write};
 use uuid::Uuid;
-use web::{Result, format_datetime};
+use web::{Result, filters};
 
 use super::domain::{CHECK_INTERVAL, any_proved};
 use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
@@ -120,11 +121,11 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
         Outcome::Unchanged => {}
         Outcome::Missing { until } => {
             let details = json!({ "domain": domain.name, "withdrawn_at": until });
-            let announcement = DOMAIN_MISSING.announce_by(&mut tx, &warning(authn, domain, until), &by).await?;
+            let announcement = DOMAIN_MISSING.announce_by(&mut tx, &warning(authn, domain, until)?, &by).await?;
             announcement.record(&mut tx, target, details, &by).await?;
         }
         Outcome::Withdrawn { last } => {
-            let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last), &by).await?;
+            let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last)?, &by).await?;
             announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
             if last {
                 authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
@@ -172,43 +173,30 @@ fn settings(authn: &Authn, domain: &VerifiedDomain) -> String {
     authn.url(&format!("/o/{}/settings", domain.organization))
 }
 
-fn warning(authn: &Authn, domain: &VerifiedDomain, until: DateTime<Utc>) -> Mail {
-    let text = format!(
-        "The DNS record that proves that {name} is your organization's is gone:\n\n\
-         {record}  TXT  holdfast-domain={token}\n\n\
-         Put it back before {until}. Otherwise the domain is withdrawn: your sign-in provider then vouches for addresses in it no \
-         longer, and another organization can prove it.\n\n{url}\n",
-        name = domain.name,
-        record = domain_record(&domain.name),
-        token = domain.token,
-        until = format_datetime(until),
-        url = settings(authn, domain),
-    );
-    Mail {
-        kind: DOMAIN_MISSING.name(),
-        subject: format!("The DNS record of {} is gone", domain.name),
-        text,
-        valid_for: None,
-    }
+#[derive(Template)]
+#[template(path = "mail/domain_missing.txt")]
+struct MissingMail<'a> {
+    domain: &'a VerifiedDomain,
+    record: String,
+    until: DateTime<Utc>,
+    url: String,
 }
 
-fn withdrawal(authn: &Authn, domain: &VerifiedDomain, last: bool) -> Mail {
-    let more = if last {
-        " It was the last one: your provider signs nobody in until you prove a domain, and the sessions that began with it have \
-          ended. Owners can sign in with a passkey."
-    } else {
-        ""
-    };
-    let text = format!(
-        "Its DNS record has been gone for days, so {} is not proved to be your organization's any more. Your sign-in provider \
-         vouches for addresses in it no longer, and another organization can prove it.{more}\n\nProve it again:\n{}\n",
-        domain.name,
-        settings(authn, domain),
-    );
-    Mail {
-        kind: DOMAIN_WITHDRAWN.name(),
-        subject: format!("{} is not proved any more", domain.name),
-        text,
-        valid_for: None,
-    }
+#[derive(Template)]
+#[template(path = "mail/domain_withdrawn.txt")]
+struct WithdrawnMail<'a> {
+    domain: &'a VerifiedDomain,
+    /// The organization has no other verified domain.
+    last: bool,
+    url: String,
+}
+
+fn warning(authn: &Authn, domain: &VerifiedDomain, until: DateTime<Utc>) -> Result<Mail> {
+    let (record, url) = (domain_record(&domain.name), settings(authn, domain));
+    Ok(Mail::of(DOMAIN_MISSING.name(), &MissingMail { domain, record, until, url })?)
+}
+
+fn withdrawal(authn: &Authn, domain: &VerifiedDomain, last: bool) -> Result<Mail> {
+    let url = settings(authn, domain);
+    Ok(Mail::of(DOMAIN_WITHDRAWN.name(), &WithdrawnMail { domain, last, url })?)
 }

@@ -11,7 +11,7 @@ use crate::base::{
 };
 
 /// How members of an organization may sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Rules {
     /// Links by email are allowed.
     pub(super) allows_magic_links: bool,

@@ -1,11 +1,11 @@
 use askama::Template;
-use authn::{Authn, ProofOfWorkSolution};
+use authn::Authn;
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{DisplayEmail, Email, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+use web::{DisplayEmail, Form, FormView, Input, Page, Query, Result, Shell};
 
 use super::pages::{EmailForm, Then, failed};
 
@@ -13,8 +13,7 @@ use super::pages::{EmailForm, Then, failed};
 #[template(path = "sign_in/link.html")]
 struct Ask {
     shell: Shell,
-    form: EmailForm,
-    return_to: String,
+    form: FormView,
 }
 
 #[derive(Template)]
@@ -32,44 +31,19 @@ struct ConfirmPage {
 }
 
 pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
-    Page(Ask {
-        shell: public.context.shell(),
-        form: EmailForm { email: FieldErrors::default().field("email", "") },
-        return_to: LocalPath::or_home(&return_to).to_string(),
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LinkForm {
-    email: String,
-    #[serde(default)]
-    return_to: String,
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
+    Page(Ask { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
 }
 
 pub(super) async fn send(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(LinkForm { email: given, return_to, challenge, solution }): Form<LinkForm>,
+    Form(input): Form<Input<EmailForm>>,
 ) -> Result<Response> {
-    let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
-    let solution = ProofOfWorkSolution { challenge, solution };
-    let Some(email) = errors.parse::<Email>("email", &given) else {
-        let form = EmailForm { email: errors.field("email", &*given) };
-        let page = Ask { shell: public.context.shell(), form, return_to: return_to.to_string() };
-        return Err(errors.on_page(page));
-    };
-    let sent = authn.send_link(&email, &return_to, &solution, &headers, &public.context).await;
-    let cookie = sent.map_err(|error| {
-        let fields = [("email", &*given), ("return_to", return_to.as_str())];
-        error.with_proof_of_work_page(&public.context, "/sign-in/link", &fields)
-    })?;
-    let page = Sent { shell: public.context.shell(), email: DisplayEmail::of_nobody(&email) };
+    let form = input.read(|form| Ask { shell: public.context.shell(), form: EmailForm::again(form) })?;
+    let sent = authn.send_link(&form.email, &form.return_to(), &form.solution(), &headers, &public.context).await;
+    let cookie = sent.map_err(|error| form.with_proof_of_work(error, &public.context, "/sign-in/link"))?;
+    let page = Sent { shell: public.context.shell(), email: DisplayEmail::of_nobody(&form.email) };
     Ok((cookie, Page(page)).into_response())
 }
 

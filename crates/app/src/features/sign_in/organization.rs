@@ -1,11 +1,10 @@
 use askama::Template;
-use authn::{Authn, ProofOfWorkSolution};
+use authn::Authn;
 use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use web::{Email, Field, FieldErrors, Form, LocalPath, Page, Query, Result, Shell};
+use web::{Form, FormView, Input, Page, Query, Result, Shell};
 
 use super::pages::{EmailForm, Start, Then, move_on};
 
@@ -13,54 +12,27 @@ use super::pages::{EmailForm, Start, Then, move_on};
 #[template(path = "sign_in/organization.html")]
 struct Ask {
     shell: Shell,
-    form: EmailForm,
-    return_to: String,
-}
-
-impl Ask {
-    fn page(public: &Public, email: Field, return_to: &LocalPath) -> Self {
-        Self { shell: public.context.shell(), form: EmailForm { email }, return_to: return_to.to_string() }
-    }
+    form: FormView,
 }
 
 pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
-    Page(Ask::page(&public, FieldErrors::default().field("email", ""), &LocalPath::or_home(&return_to)))
+    Page(Ask { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OrganizationForm {
-    email: String,
-    #[serde(default)]
-    return_to: String,
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
-}
+const NO_PROVIDER: &str = "No organization has an identity provider for this address. Sign in another way.";
 
 /// The domain of an address decides which organization it belongs to. Nobody checks whether such a person exists.
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(OrganizationForm { email: given, return_to, challenge, solution }): Form<OrganizationForm>,
+    Form(input): Form<Input<EmailForm>>,
 ) -> Result<Response> {
-    let (mut errors, return_to) = (FieldErrors::default(), LocalPath::or_home(&return_to));
-    if let Some(email) = errors.parse::<Email>("email", &given) {
-        let found =
-            authn.identity_provider_for(&email, &ProofOfWorkSolution { challenge, solution }, &public.context).await;
-        let found = found.map_err(|error| {
-            let fields = [("email", &*given), ("return_to", return_to.as_str())];
-            error.with_proof_of_work_page(&public.context, "/sign-in/organization", &fields)
-        })?;
-        match found {
-            Some(provider) => {
-                return move_on(&authn, &public, &provider, &Start::to(&return_to), &headers).await;
-            }
-            None => errors.add("email", "No organization brings a provider for this address. Sign in another way."),
-        }
+    let page = |form| Ask { shell: public.context.shell(), form: EmailForm::again(form) };
+    let form = input.read(page)?;
+    let found = authn.identity_provider_for(&form.email, &form.solution(), &public.context).await;
+    match found.map_err(|error| form.with_proof_of_work(error, &public.context, "/sign-in/organization"))? {
+        Some(provider) => move_on(&authn, &public, &provider, &Start::to(&form.return_to()), &headers).await,
+        None => Err(input.refuse("email", NO_PROVIDER, page)),
     }
-    let page = Ask::page(&public, errors.field("email", given), &return_to);
-    Err(errors.on_page(page))
 }

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tenancy::TenantId;
 use web::{
-    ClientRedirect, Context, Error, Field, Form, Id, LocalPath, NoFields, Page, Query, ReadsFields, Result, Shell,
-    optional_id,
+    ClientRedirect, Context, Email, Error, Form, FormView, Id, Input, LocalPath, NoFields, Page, Query, ReadsFields,
+    Result, Shell, optional_id,
 };
 
 use crate::features::resume;
@@ -59,9 +59,41 @@ impl Choose {
     }
 }
 
-/// The email address of a person who signs in.
-pub(super) struct EmailForm {
-    pub(super) email: Field,
+web::form! {
+    /// An address to sign in with, and on repeated attempts the solution of a proof of work.
+    pub(super) struct EmailForm {
+        pub(super) email: Email { label: "Your email address", autocomplete: "email" },
+        return_to: String {},
+        challenge: String {},
+        solution: String {},
+    }
+}
+
+impl EmailForm {
+    pub(super) fn blank(return_to: &str) -> FormView {
+        let return_to = LocalPath::or_home(return_to).to_string();
+        Input::<Self>::default().view().with("return_to", |field| field.values = vec![return_to])
+    }
+
+    /// The form again. A proof of work is good for one attempt.
+    pub(super) fn again(form: FormView) -> FormView {
+        form.with("challenge", |field| field.values.clear()).with("solution", |field| field.values.clear())
+    }
+
+    pub(super) fn return_to(&self) -> LocalPath {
+        LocalPath::or_home(&self.return_to)
+    }
+
+    pub(super) fn solution(&self) -> ProofOfWorkSolution {
+        ProofOfWorkSolution { challenge: self.challenge.clone(), solution: self.solution.clone() }
+    }
+
+    /// Adds to an error that asks for a proof of work the page that has the browser do it, and sends this form again.
+    pub(super) fn with_proof_of_work(&self, error: Error, context: &Context, action: &str) -> Error {
+        let return_to = self.return_to();
+        let fields = [("email", &*self.email), ("return_to", return_to.as_str())];
+        error.with_proof_of_work_page(context, action, &fields)
+    }
 }
 
 /// The page to open afterwards.

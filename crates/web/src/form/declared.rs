@@ -1,0 +1,151 @@
+//! A form that is declared once.
+
+use super::{FieldSpec, FieldValue};
+use crate::FieldErrors;
+
+/// A form that [`form!`](crate::form!) declares.
+pub trait FormFields: Sized {
+    /// Its fields, in the order of the page.
+    const FIELDS: &'static [FieldSpec];
+
+    /// Their names.
+    const NAMES: &'static [&'static str];
+
+    /// Reads what was sent into the types of the fields. `None` where `parser` noted an error.
+    fn read(parser: &mut Parser<'_>) -> Option<Self>;
+}
+
+/// Reads one field after the other, and notes what is wrong with each.
+#[derive(Debug)]
+pub struct Parser<'a> {
+    pub(super) values: &'a [Vec<String>],
+    pub(super) fields: &'static [FieldSpec],
+    pub(super) errors: &'a mut FieldErrors,
+}
+
+impl Parser<'_> {
+    /// Reads the field of that name.
+    pub fn field<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+        let (spec, sent) = self.fields.iter().zip(self.values).find(|(spec, _)| spec.name == name)?;
+        T::read(sent).map_err(|error| self.errors.add(name, error.of(spec))).ok()
+    }
+}
+
+/// For [`form!`](crate::form!).
+impl FieldSpec {
+    /// The number of fields of all parts of a form.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn count(parts: &[&[Self]]) -> usize {
+        let (mut total, mut part) = (0, 0);
+        while part < parts.len() {
+            total += parts[part].len();
+            part += 1;
+        }
+        total
+    }
+
+    /// The names of the fields of a form.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn names<const N: usize>(fields: &[Self]) -> [&'static str; N] {
+        let (mut names, mut at) = ([""; N], 0);
+        while at < N {
+            names[at] = fields[at].name;
+            at += 1;
+        }
+        names
+    }
+
+    /// The fields of all parts of a form.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn concat<const N: usize>(parts: &[&[Self]]) -> [Self; N] {
+        let (mut all, mut at, mut part) = ([Self::TEXT; N], 0, 0);
+        while part < parts.len() {
+            let mut field = 0;
+            while field < parts[part].len() {
+                all[at] = parts[part][field];
+                at += 1;
+                field += 1;
+            }
+            part += 1;
+        }
+        all
+    }
+}
+
+/// Declares a form: a struct of what it is parsed into, and for each field what [`FieldSpec`] says besides its type.
+///
+/// From it come the parsing ([`Input`](crate::Input)), errors in the words of the field, its HTML
+/// ([`FormView`](crate::FormView), `parts::fields`), and the schema of the API (`schema_of_form`). A member without braces
+/// is another form, whose fields become fields of this one.
+///
+/// # Examples
+///
+/// ```
+/// use web::{Email, FormFields, Input, SingleLine};
+///
+/// web::form! {
+///     /// Somebody to write to.
+///     pub struct Person {
+///         pub name: SingleLine<1, 60> { label: "Name", noun: "a name" },
+///         pub email: Option<Email> {},
+///     }
+/// }
+///
+/// let errors = Input::<Person>::default().parse(|_, _| {}).err().unwrap_or_default();
+/// assert_eq!(errors.iter().collect::<Vec<_>>(), [("name", "Enter a name.")]);
+/// ```
+#[macro_export]
+macro_rules! form {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $form:ident {
+            $(
+                $(#[$of_field:meta])*
+                $field_visibility:vis $name:ident: $type:ty $({ $($key:ident: $value:expr),* $(,)? })?
+            ),* $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        $visibility struct $form {
+            $($(#[$of_field])* $field_visibility $name: $type),*
+        }
+
+        impl $crate::FormFields for $form {
+            const FIELDS: &'static [$crate::FieldSpec] = {
+                const PARTS: &[&[$crate::FieldSpec]] =
+                    &[$($crate::form!(@fields $name $type $({ $($key: $value),* })?)),*];
+                const ALL: [$crate::FieldSpec; $crate::FieldSpec::count(PARTS)] = $crate::FieldSpec::concat(PARTS);
+                &ALL
+            };
+            const NAMES: &'static [&'static str] = {
+                const ALL: [&str; <$form as $crate::FormFields>::FIELDS.len()] =
+                    $crate::FieldSpec::names(<$form as $crate::FormFields>::FIELDS);
+                &ALL
+            };
+
+            fn read(parser: &mut $crate::Parser<'_>) -> ::std::option::Option<Self> {
+                // All are read before the first error ends it, so that a page shows every error at once.
+                $(let $name = $crate::form!(@read parser $name $type $({ $($key: $value),* })?);)*
+                ::std::option::Option::Some(Self { $($name: $name?),* })
+            }
+        }
+    };
+    (@fields $name:ident $type:ty { $($key:ident: $value:expr),* }) => {
+        &[$crate::FieldSpec {
+            name: stringify!($name),
+            $($key: $value,)*
+            ..<$type as $crate::FieldValue>::SPEC
+        }]
+    };
+    (@fields $name:ident $type:ty) => { <$type as $crate::FormFields>::FIELDS };
+    (@read $parser:ident $name:ident $type:ty { $($key:ident: $value:expr),* }) => {
+        $parser.field::<$type>(stringify!($name))
+    };
+    (@read $parser:ident $name:ident $type:ty) => { <$type as $crate::FormFields>::read($parser) };
+}
+
+#[cfg(test)]
+mod tests;

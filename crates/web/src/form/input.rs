@@ -1,0 +1,201 @@
+//! What was sent for the fields of a form, as text.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use askama::Template;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use zeroize::Zeroize;
+
+use super::{Control, FieldSpec, FormFields, Parser, Presence};
+use crate::{Error, FieldErrors, FormView, Result, display_email};
+
+/// The fields of the form `F` as they were sent, before they are parsed: each at most once, unless it is one of
+/// [`Control::Checkboxes`], and none that the form does not have. It is wiped from memory when it is dropped.
+pub struct Input<F> {
+    /// For each of [`FormFields::FIELDS`]. Empty where it was not sent.
+    pub(super) values: Vec<Vec<String>>,
+    form: PhantomData<fn() -> F>,
+}
+
+impl<F> fmt::Debug for Input<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A form can hold secrets.
+        f.debug_struct("Input").finish_non_exhaustive()
+    }
+}
+
+impl<F> Drop for Input<F> {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
+}
+
+/// A form that nobody has filled in yet.
+impl<F: FormFields> Default for Input<F> {
+    fn default() -> Self {
+        let initial = |field: &FieldSpec| match field.initial {
+            "" => Vec::new(),
+            initial => vec![initial.to_owned()],
+        };
+        Self { values: F::FIELDS.iter().map(initial).collect(), form: PhantomData }
+    }
+}
+
+impl<F: FormFields> Input<F> {
+    /// The form of what is there already. The fields of `row` that the form has are filled in by their names.
+    ///
+    /// # Errors
+    /// `row` is not a struct of texts and numbers.
+    pub fn of(row: &impl Serialize) -> Result<Self> {
+        Self::default().and(row)
+    }
+
+    /// The same form with what `row` holds besides.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn and(mut self, row: &impl Serialize) -> Result<Self> {
+        let row = serde_json::to_value(row)?;
+        for (field, value) in F::FIELDS.iter().zip(&mut self.values) {
+            let text = match row.get(field.name) {
+                Some(Value::String(text)) if field.control == Control::Input("email") => display_email(text),
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Number(number)) => number.to_string(),
+                Some(Value::Bool(true)) => "yes".to_owned(),
+                _ => continue,
+            };
+            *value = vec![text];
+        }
+        Ok(self)
+    }
+
+    /// What was sent for a field that has one text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let at = F::FIELDS.iter().position(|field| field.name == name)?;
+        self.values[at].first().map(String::as_str)
+    }
+
+    /// Whether a field was sent that a policy of its own guards.
+    #[must_use]
+    pub fn has_sensitive(&self) -> bool {
+        F::FIELDS.iter().zip(&self.values).any(|(field, sent)| field.sensitive && !sent.is_empty())
+    }
+
+    /// The form as a page shows it.
+    #[must_use]
+    pub fn view(&self) -> FormView {
+        self.view_with(&FieldErrors::default())
+    }
+
+    /// The form as a page shows it again, with what is wrong.
+    #[must_use]
+    pub fn view_with(&self, errors: &FieldErrors) -> FormView {
+        FormView::new(F::FIELDS, &self.values, errors)
+    }
+
+    /// Reads every field into its type. `check` then looks at rules that need the whole form.
+    ///
+    /// # Errors
+    /// What is wrong with each field.
+    pub fn parse(&self, check: impl FnOnce(&F, &mut FieldErrors)) -> Result<F, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let form = F::read(&mut Parser { values: &self.values, fields: F::FIELDS, errors: &mut errors });
+        if let Some(form) = &form {
+            check(form, &mut errors);
+        }
+        form.filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    /// As [`parse`](Self::parse), for a page.
+    ///
+    /// # Errors
+    /// 422 with the page that shows the form again, the errors beside its fields.
+    pub fn read_with<T: Template>(
+        &self,
+        check: impl FnOnce(&F, &mut FieldErrors),
+        page: impl FnOnce(FormView) -> T,
+    ) -> Result<F> {
+        self.parse(check).map_err(|errors| {
+            let page = page(self.view_with(&errors));
+            errors.on_page(page)
+        })
+    }
+
+    /// As [`read_with`](Self::read_with), without rules that need the whole form.
+    ///
+    /// # Errors
+    /// As [`read_with`](Self::read_with).
+    pub fn read<T: Template>(&self, page: impl FnOnce(FormView) -> T) -> Result<F> {
+        self.read_with(|_, _| {}, page)
+    }
+
+    /// 422 with the page that shows the form again, for what turned out to be wrong with a field afterwards.
+    pub fn refuse<T: Template>(
+        &self,
+        field: &'static str,
+        error: impl Into<String>,
+        page: impl FnOnce(FormView) -> T,
+    ) -> Error {
+        let errors = FieldErrors::of(field, error);
+        let page = page(self.view_with(&errors));
+        errors.on_page(page)
+    }
+}
+
+impl<'de, F: FormFields> Deserialize<'de> for Input<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("Input", F::NAMES, Fields(PhantomData))
+    }
+}
+
+struct Fields<F>(PhantomData<F>);
+
+impl<'de, F: FormFields> Visitor<'de> for Fields<F> {
+    type Value = Input<F>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the fields of a form")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input<F>, A::Error> {
+        let mut input = Input { values: vec![Vec::new(); F::FIELDS.len()], form: PhantomData };
+        let mut seen = vec![false; F::FIELDS.len()];
+        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+            let known = F::FIELDS.iter().position(|field| field.name == name);
+            let at = known.ok_or_else(|| A::Error::custom(format!("unknown field `{name}`")))?;
+            if std::mem::replace(&mut seen[at], true) {
+                return Err(A::Error::custom(format!("duplicate field `{name}`")));
+            }
+            input.values[at] = next_value(&mut map, &F::FIELDS[at])?;
+        }
+        let missing = F::FIELDS.iter().zip(seen).find(|(field, seen)| !seen && !field.may_be_missing());
+        match missing {
+            Some((field, _)) => Err(A::Error::missing_field(field.name)),
+            None => Ok(input),
+        }
+    }
+}
+
+fn next_value<'de, A: MapAccess<'de>>(map: &mut A, field: &FieldSpec) -> Result<Vec<String>, A::Error> {
+    match field.control {
+        Control::Checkboxes => map.next_value(),
+        _ if field.number => {
+            Ok(map.next_value::<Option<i64>>()?.map(|number| number.to_string()).into_iter().collect())
+        }
+        _ if field.presence == Presence::Offered => Ok(map.next_value::<Option<String>>()?.into_iter().collect()),
+        _ => Ok(vec![map.next_value()?]),
+    }
+}
+
+/// The fields as pairs, to be sent again.
+impl<F: FormFields> Serialize for Input<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = F::FIELDS.iter().zip(&self.values);
+        serializer.collect_seq(pairs.flat_map(|(field, sent)| sent.iter().map(|value| (field.name, value))))
+    }
+}
