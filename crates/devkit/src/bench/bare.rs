@@ -19,21 +19,25 @@ use uuid::Uuid;
 pub(crate) const DATABASE: &str = "BENCH_DATABASE_URL";
 pub(crate) const WEB_DATABASE: &str = "BENCH_WEB_DATABASE_URL";
 
+/// How large a page of the product is, for those that are written by hand.
+pub(crate) const PAGE_BYTES: &str = "BENCH_PAGE_BYTES";
+
 /// The pool, held by the handler itself: what the product does not do.
 #[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
-type Pool = sqlx::PgPool;
+pub(super) type Pool = sqlx::PgPool;
 
 #[derive(Serialize, sqlx::FromRow)]
-struct Found {
-    id: Uuid,
-    name: String,
-    email: String,
-    company: String,
+pub(super) struct Found {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) email: String,
+    pub(super) company: String,
 }
 
 /// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON. And,
 /// under `/bound`, the same in the transaction of the product, which finds the session, the membership and the workspace
 /// and is bound to the tenant: so one sees what of the difference is the database's.
+/// Under `/hand-written` there is what a careful person writes without a base.
 pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
     let failed = |error: &dyn std::error::Error| format!("the bare server failed: {error}");
     let pool = PgPoolOptions::new().max_connections(super::DATABASE_CONNECTIONS).test_before_acquire(false);
@@ -45,10 +49,14 @@ pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
         statement_cache: 100,
     };
     let db = Db::connect(&config, true).await.map_err(|error| failed(&error))?;
+    // Its pool is sqlx's default one.
+    let default_pool = PgPoolOptions::new().connect(&address(DATABASE)?).await.map_err(|error| failed(&error))?;
+    let page_bytes = address(PAGE_BYTES)?.parse().map_err(|error: std::num::ParseIntError| failed(&error))?;
+    let hand_written = super::hand_written::routes(default_pool, page_bytes);
     let bare = Router::new().route("/{tenant}/{workspace}", get(list)).with_state(pool);
     let bound = Router::new().route("/bound/{tenant}/{workspace}", get(bound_list)).with_state(db);
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.map_err(|error| failed(&error))?;
-    axum::serve(listener, bare.merge(bound)).await.map_err(|error| failed(&error))?;
+    axum::serve(listener, bare.merge(bound).merge(hand_written)).await.map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,7 +69,7 @@ type Answer = Result<([(header::HeaderName, &'static str); 1], String), (StatusC
 
 #[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
 async fn list(State(pool): State<Pool>, Path((tenant, workspace)): Path<(Uuid, Uuid)>) -> Answer {
-    select(&pool, tenant, workspace).await
+    answer(select(&pool, tenant, workspace).await)
 }
 
 #[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
@@ -74,11 +82,15 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     let entered =
         db.authenticate::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, WriteLocks::default()).await;
     let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
-    select(&mut *tx, tenant, workspace).await
+    answer(select(&mut *tx, tenant, workspace).await)
 }
 
-async fn select(database: impl PgExecutor<'_>, tenant: Uuid, workspace: Uuid) -> Answer {
-    let found: Vec<Found> = sqlx::query_as(
+pub(super) async fn select(
+    database: impl PgExecutor<'_>,
+    tenant: Uuid,
+    workspace: Uuid,
+) -> Result<Vec<Found>, sqlx::Error> {
+    sqlx::query_as(
         r#"select id, name, email, company from tenant.contacts
             where tenant_id = $4 and workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
             order by name collate "und-x-icu", id limit 21"#,
@@ -89,8 +101,10 @@ async fn select(database: impl PgExecutor<'_>, tenant: Uuid, workspace: Uuid) ->
     .bind(tenant)
     .fetch_all(database)
     .await
-    .map_err(internal)?;
-    let json = serde_json::to_string(&found).map_err(internal)?;
+}
+
+fn answer(found: Result<Vec<Found>, sqlx::Error>) -> Answer {
+    let json = serde_json::to_string(&found.map_err(internal)?).map_err(internal)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json))
 }
 

@@ -15,6 +15,11 @@ impl Answer {
         Ok(serde_json::from_str(&self.body).map_err(|error| format!("{error}: {} {}", self.status, self.body))?)
     }
 
+    /// Bytes of head and body.
+    pub(super) fn bytes(&self) -> usize {
+        self.head.len() + "\r\n\r\n".len() + self.body.len()
+    }
+
     /// The cookies it sets, as they are sent back.
     pub(super) fn cookies(&self) -> String {
         let set = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -23,15 +28,28 @@ impl Answer {
     }
 }
 
+/// Reads a page, on a connection of its own.
+pub(super) async fn get(port: u16, path: &str, cookies: &str) -> Result<Answer, Failure> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nAccept: text/html\r\n\
+         Cookie: {cookies}\r\n\r\n"
+    );
+    send(port, &request).await
+}
+
 /// Sends a form, on a connection of its own.
 pub(super) async fn post(port: u16, path: &str, cookies: &str, form: &str) -> Result<Answer, Failure> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nOrigin: http://localhost:{port}\r\n\
          Sec-Fetch-Site: same-origin\r\nCookie: {cookies}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
          Content-Length: {}\r\n\r\n{form}",
         form.len()
     );
+    send(port, &request).await
+}
+
+async fn send(port: u16, request: &str) -> Result<Answer, Failure> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
