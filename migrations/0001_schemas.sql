@@ -31,8 +31,8 @@ begin
 end;
 $$;
 
--- Nobody writes in another one's name. The columns given to this trigger say who did something: they stay empty or as they
--- were, or name the person or the API client of the transaction, whatever the application believes.
+-- Nobody writes in somebody else's name. The columns given to this trigger say who did something. They stay as they were, stay
+-- empty, or name the person or the API client of the transaction, whatever the application believes.
 create function tenant.check_author() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -58,8 +58,8 @@ grant usage on schema tenant to tenant_rows, account_rows, identity_rows, janito
 grant usage on schema identity to tenant_rows, account_rows, identity_rows, janitor_rows;
 grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows, janitor_rows;
 
--- One line as the application stores it (`web::Line`): in NFC, and without what deceives wherever it stands. Which joiners
--- are spelling depends on the letters around them, and is for the application to say.
+-- One line as the application stores it: in NFC, and without characters that deceive anywhere in a text. Which joiners are
+-- spelling depends on the letters around them, and the application decides that.
 create function tenant.is_plain(line text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -68,7 +68,7 @@ as $$
      and line !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u034F\u115F\u1160\u17B4\u17B5\u2028-\u202E\u2060-\u206F\u2800\u3164\uE000-\uF8FF\uFEFF\uFFA0\uFFF9-\uFFFF]'
      and line !~ '[\U000E0000-\U000E001F\U000E0080-\U000E00FF\U000E01F0-\U0010FFFF]'
 $$;
--- To whoever writes a row that has such a line, whichever column they write.
+-- To every role that writes a row with such a line, in any column.
 grant execute on function tenant.is_plain(text) to tenant_rows, account_rows, identity_rows, operator_rows;
 
 -- Compares base letters alone: "Zoë" is "zoe", and so is "ZOE". By the root of CLDR, so on every database in the same way.

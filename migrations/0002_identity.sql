@@ -7,7 +7,7 @@ create table identity.users (
   email_verified boolean not null default false,
   -- The organization whose own provider made the account and speaks for it. Null: a provider that is trusted for all.
   managed_by uuid,
-  -- The address they have proved to us with a code, for when the provider does not vouch for it.
+  -- The address they have verified with a code, if the provider does not vouch for it.
   confirmed_email text not null default '',
   -- The address that is known to be theirs, if it is, in one form: A to Z in small letters, and no letter that only
   -- looks like one of them.
@@ -40,7 +40,7 @@ create table identity.login_flows (
   issuer text not null,
   nonce text not null,
   pkce_verifier text not null,
-  -- The person must have proved to the provider who they are since this began.
+  -- The provider must have authenticated the person after this began.
   reauthenticate boolean not null,
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   created_at timestamptz not null,
@@ -51,7 +51,7 @@ create table identity.login_flows (
 );
 create index login_flows_expiry on identity.login_flows (expires_at);
 
--- A code that was sent to an address, to prove that whoever is signed in reads what arrives there.
+-- A code that was sent to an address, to verify that the person who is signed in can read it.
 create table identity.email_codes (
   user_id uuid primary key references identity.users (id),
   email text not null check (char_length(email) between 3 and 320),
@@ -61,19 +61,19 @@ create table identity.email_codes (
 );
 create index email_codes_expiry on identity.email_codes (expires_at);
 
--- Bonds. What an organization's own provider says counts in that organization and nowhere else, and so does everything that
--- is made on its word. `sso_tenant_id` names that organization, in a session and in whatever the session makes: passkeys, recovery
--- codes, an authenticator app, a recovery. Null: the word of a provider that is trusted for all. It is written once.
+-- What an organization's own provider says counts in that organization and nowhere else. So does everything that depends on it:
+-- sessions, and the passkeys, recovery codes, authenticator apps and recoveries that such a session creates. `sso_tenant_id`
+-- names that organization. It is null for a provider that is trusted everywhere. It is written once.
 --
--- The transaction knows it as `app.sso_tenant_id`, empty for none. A session without a bond sees all that belongs to its person,
--- one with a bond sees what is that organization's. Factors are kept apart: each session makes, changes and removes those of
--- its own bond. (`bond` is the same without a null, for keys.)
+-- The transaction has it as `app.sso_tenant_id`, empty for none. A session without one sees everything that belongs to its
+-- person; a session with one sees what belongs to that organization. Factors are separate: each session creates, changes and
+-- removes those with the same `sso_tenant_id`. (`sso_tenant_key` is the same without a null, for keys.)
 create function identity.set_sso_tenant() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Of an account that only one organization has ever spoken for, nothing stands on more than its word.
+  -- An account that only one organization manages depends on that organization in everything.
   if new.sso_tenant_id is null then
     new.sso_tenant_id := (select u.managed_by from identity.users u where u.id = new.user_id);
   end if;
@@ -90,12 +90,12 @@ create table identity.sessions (
   -- The token before the last rotation, good for a moment so that parallel tabs are not signed out.
   previous_hash bytea unique check (octet_length(previous_hash) = 32),
   previous_until timestamptz,
-  -- Who vouched for the person; nobody did where they came with a passkey or a link alone.
+  -- The provider that authenticated the person. Null if they signed in with a passkey or a link alone.
   provider text check (provider ~ '^[a-z0-9-]{1,38}$' and (provider !~ '^o-' or char_length(provider) = 38)),
   issuer text,
   subject text,
   upstream_sid text,
-  -- Its bond.
+  -- See `identity.set_sso_tenant`.
   sso_tenant_id uuid,
   auth_time timestamptz not null,
   methods text[] not null,
@@ -111,6 +111,8 @@ create table identity.sessions (
   network text not null,
   -- A device this person had not come with before.
   new_device boolean not null,
+  -- Features that have facts about this session, for the look-up of a request (migration 0004). It grants nothing.
+  fact_sources text[] not null default '{}',
   -- Where the last request came from, and the one before the last change; how often that changed, and went back, without
   -- a pause.
   last_device text not null,
@@ -133,7 +135,7 @@ create table identity.sessions (
   check ((ended_at is null) = (ended_reason is null)),
   check (num_nulls(provider, issuer, subject) in (0, 3)),
   check ((passkey_at is null) = (passkey_id is null)),
-  -- Nobody vouches for who comes with a passkey, or with a link by mail.
+  -- Without a provider: a passkey, or a link by mail.
   check (provider is not null or passkey_at is not null or methods[1] = 'mail'),
   -- The provider that an organization brings has the key `o-` and the id of the organization.
   check (provider not like 'o-%' or sso_tenant_id is not null and provider = 'o-' || sso_tenant_id)
@@ -166,16 +168,34 @@ create table identity.logout_tokens (
 
 create index logout_tokens_expiry on identity.logout_tokens (expires_at);
 
+-- A form that was sent without a fresh passkey, or after its session had ended. It is kept for the same person on the same word
+-- (`sso_tenant_id`, null for none) in the same browser. It works once.
+create table identity.deferred_requests (
+  id uuid primary key,
+  user_id uuid not null references identity.users (id),
+  sso_tenant_id uuid,
+  handle_hash bytea not null check (octet_length(handle_hash) = 32),
+  action text not null,
+  path text not null check (path like '/%' and char_length(path) <= 2048),
+  -- What was sent, encrypted with a key that only the browser's cookie has.
+  ciphertext bytea not null check (octet_length(ciphertext) <= 65536 + 16),
+  created_at timestamptz not null,
+  expires_at timestamptz not null
+);
+create index deferred_requests_user on identity.deferred_requests (user_id);
+create index deferred_requests_expiry on identity.deferred_requests (expires_at);
+
 grant select, insert, update on identity.users to identity_rows;
 grant select, insert on identity.accounts to identity_rows;
 grant select, insert, update (replaces), delete on identity.login_flows to identity_rows;
 -- Who began a session, and on whose word, stays as it is.
 grant select, insert,
       update (token_hash, previous_hash, previous_until, methods, passkey_at, passkey_id, totp_at, recovered_at, device, network,
-              new_device, last_device, last_network, previous_device, previous_network, location_changes, location_returns, location_changed_at, rotated_at,
-              last_seen_at, idle_expires_at, ended_at, ended_reason)
+              new_device, last_device, last_network, previous_device, previous_network, location_changes, location_returns,
+              location_changed_at, rotated_at, last_seen_at, idle_expires_at, ended_at, ended_reason)
   on identity.sessions to identity_rows;
 grant select, insert on identity.logout_tokens to identity_rows;
+grant select, insert, delete on identity.deferred_requests to identity_rows;
 
 -- People see and end their own sessions. Tokens are no column they can see, not even as hashes.
 alter table identity.sessions enable row level security;
@@ -196,7 +216,7 @@ alter table identity.users force row level security;
 create policy identity_plane on identity.users to identity_rows using (true) with check (true);
 create policy oneself on identity.users for select to account_rows
   using (id = (select current_setting('app.user_id')::uuid));
--- An address is proved on the word of whoever speaks for the account.
+-- A session verifies an address only if it depends on the provider that manages the account.
 create policy confirm_email on identity.users for update to account_rows
   using (id = (select current_setting('app.user_id')::uuid)
          and coalesce(managed_by::text, '') = (select current_setting('app.sso_tenant_id')))
@@ -221,10 +241,11 @@ create policy own on identity.email_codes to account_rows
                              and coalesce(u.managed_by::text, '') = (select current_setting('app.sso_tenant_id'))));
 grant select, insert, update, delete on identity.email_codes to account_rows;
 
--- The janitor deletes what is over, and sees nothing else of it.
+-- The janitor deletes expired rows, and sees nothing else of them.
 create policy janitor on identity.sessions to janitor_rows using (expires_at < now());
 create policy janitor on identity.email_codes to janitor_rows using (expires_at < now());
 grant select (handle_hash, state_hash, expires_at), delete on identity.login_flows to janitor_rows;
 grant select (id, expires_at), delete on identity.sessions to janitor_rows;
 grant select (user_id, expires_at), delete on identity.email_codes to janitor_rows;
 grant select (issuer, jti, expires_at), delete on identity.logout_tokens to janitor_rows;
+grant select (id, expires_at), delete on identity.deferred_requests to janitor_rows;

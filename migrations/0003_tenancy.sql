@@ -1,9 +1,24 @@
 create table tenant.organizations (
   tenant_id uuid primary key,
   name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  -- Nobody signs in any more, and the data is kept until an operator restores or erases it.
+  deleted_at timestamptz,
+  -- What features can be told to do differently here, by the name of the setting. A setting that is not there is off.
+  settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object')
 );
 select tenant.protect('tenant.organizations');
+
+-- Adds a setting of a feature to organizations: on or off.
+create function tenant.add_setting(setting text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format('alter table tenant.organizations add constraint %I check (jsonb_typeof(settings -> %L) = ''boolean'')',
+                 'settings_' || setting, setting);
+end;
+$$;
 
 create table tenant.workspaces (
   tenant_id uuid not null references tenant.organizations (tenant_id),
@@ -17,12 +32,30 @@ create table tenant.workspaces (
 );
 select tenant.protect('tenant.workspaces');
 
+-- Roles. The two functions are the only lists of roles by what they may do; the policies have groups of the same names.
+--
+-- Decides about people, money or security settings, and needs a passkey for it.
+create function tenant.is_privileged(role text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select role in ('owner', 'admin', 'billing_admin', 'finance') $$;
+-- Decides about other people.
+create function tenant.is_administrator(role text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select role in ('owner', 'admin') $$;
+grant execute on function tenant.is_privileged(text), tenant.is_administrator(text) to tenant_rows, account_rows, identity_rows;
+
 create table tenant.memberships (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   user_id uuid not null references identity.users (id),
   role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   created_at timestamptz not null default now(),
-  -- Sessions that began before have ended here, by the clock of the database.
+  role_since timestamptz not null default now(),
+  -- Somebody who was an administrator within a day counts as one where that decides whether one person is enough: taking
+  -- a role away and giving it back makes nobody a second person.
+  recent_administrator_until timestamptz,
+  -- Sessions that began before this no longer count here, by the clock of the database.
   signed_out_at timestamptz,
   primary key (tenant_id, user_id),
   -- For what depends on the role somebody has now.
@@ -32,12 +65,28 @@ create index memberships_user on tenant.memberships (user_id);
 select tenant.protect('tenant.memberships');
 revoke insert, update on tenant.memberships from tenant_rows;
 grant insert (user_id, role), update (role, signed_out_at) on tenant.memberships to tenant_rows;
--- Whoever makes an organization is its first member. Others accept an invitation (account_rows).
+-- The person who creates an organization is its first member. Others accept an invitation (account_rows).
 create trigger check_author before insert on tenant.memberships
   for each row when (current_user = 'tenant_rows') execute function tenant.check_author('user_id');
 
--- An organization always has an owner. The row of the organization is locked first, so of two owners who remove each
--- other in the same moment the second one waits, sees the first one gone, and is refused.
+create function tenant.set_role_since() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.role_since := now();
+  if tenant.is_administrator(old.role) and not tenant.is_administrator(new.role) then
+    new.recent_administrator_until := now() + interval '24 hours';
+  end if;
+  return new;
+end;
+$$;
+create trigger set_role_since before update of role on tenant.memberships
+  for each row when (old.role <> new.role) execute function tenant.set_role_since();
+grant execute on function tenant.set_role_since() to tenant_rows;
+
+-- An organization always has an owner. The row of the organization is locked first. If two owners remove each other at the
+-- same moment, the second one waits, sees that the first one is gone, and is refused.
 create function tenant.require_an_owner() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -55,8 +104,140 @@ create trigger require_an_owner after update of role or delete on tenant.members
   for each row when (old.role = 'owner') execute function tenant.require_an_owner();
 grant execute on function tenant.require_an_owner() to tenant_rows;
 
--- An organization ends the sessions that stand on its own word. Of the other sessions of its members it has the token
--- replaced (`rotated_at`), and nothing else: what they are elsewhere is not for it to say.
+-- A member who leaves and comes back is not new. Their earlier sessions still do not count here, and a recent administrator
+-- still counts as one.
+create table tenant.former_members (
+  tenant_id uuid not null references tenant.organizations (tenant_id),
+  user_id uuid not null,
+  -- By the clock of the database, as `memberships.signed_out_at`.
+  left_at timestamptz not null,
+  recent_administrator_until timestamptz,
+  primary key (tenant_id, user_id)
+);
+create index former_members_left on tenant.former_members (left_at);
+select tenant.protect('tenant.former_members');
+revoke update, delete on tenant.former_members from tenant_rows;
+grant update (left_at, recent_administrator_until) on tenant.former_members to tenant_rows;
+create policy own on tenant.former_members for select to account_rows
+  using (user_id = (select current_setting('app.user_id')::uuid));
+grant select on tenant.former_members to account_rows;
+create policy janitor on tenant.former_members to janitor_rows using (left_at < now() - interval '30 days') with check (false);
+grant select (tenant_id, user_id, left_at), delete on tenant.former_members to janitor_rows;
+
+create function tenant.record_former_member() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into tenant.former_members (tenant_id, user_id, left_at, recent_administrator_until)
+  values (old.tenant_id, old.user_id, clock_timestamp(),
+          case when tenant.is_administrator(old.role) then now() + interval '24 hours' else old.recent_administrator_until end)
+  on conflict (tenant_id, user_id) do update
+    set left_at = excluded.left_at, recent_administrator_until = excluded.recent_administrator_until;
+  return old;
+end;
+$$;
+create trigger record_former_member before delete on tenant.memberships
+  for each row when (current_user = 'tenant_rows') execute function tenant.record_former_member();
+grant execute on function tenant.record_former_member() to tenant_rows;
+
+create function tenant.restore_former_member() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select f.left_at, f.recent_administrator_until into new.signed_out_at, new.recent_administrator_until
+    from tenant.former_members f where f.tenant_id = new.tenant_id and f.user_id = new.user_id;
+  return new;
+end;
+$$;
+create trigger restore_former_member before insert on tenant.memberships
+  for each row when (current_user = 'account_rows') execute function tenant.restore_former_member();
+grant execute on function tenant.restore_former_member() to account_rows;
+
+-- What takes a second person. A feature registers the kinds of its own here, and its triggers ask `tenant.is_approved`.
+create table identity.approval_kinds (
+  kind text primary key check (kind ~ '^[a-z_]{3,40}$'),
+  -- What it is done to: the organization, a member, or a member who is an owner.
+  concerns text not null check (concerns in ('organization', 'member', 'owner')),
+  -- Administrators may ask for it too, where it is done to nobody who is an owner. Owners always may.
+  administrators_request boolean not null default false,
+  unique (kind, concerns)
+);
+grant select on identity.approval_kinds to tenant_rows;
+insert into identity.approval_kinds (kind, concerns, administrators_request) values
+  ('delete_organization', 'organization', false), ('remove_owner', 'owner', false), ('demote_owner', 'owner', false),
+  ('reset_factors', 'member', true);
+
+-- Whether this transaction approves the action for `given_target` with at least these parameters. Without the feature that
+-- keeps approvals the answer is no, and what takes a second person cannot be done. That feature replaces this function.
+create function tenant.is_approved(given_tenant uuid, given_kind text, given_target uuid, given_parameters jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return false;
+end;
+$$;
+grant execute on function tenant.is_approved(uuid, text, uuid, jsonb) to tenant_rows;
+
+-- Whatever the application believes: what takes an approval is done in the transaction of one, or not at all.
+create function tenant.require_approval() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not tenant.is_approved(old.tenant_id, tg_argv[0], old.tenant_id, '{}') then
+    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_required';
+  end if;
+  return new;
+end;
+$$;
+create trigger require_approval_to_delete before update on tenant.organizations
+  for each row when (old.deleted_at is null and new.deleted_at is not null)
+  execute function tenant.require_approval('delete_organization');
+grant execute on function tenant.require_approval() to tenant_rows;
+
+-- Nobody but an owner takes their ownership away without an approval.
+create function tenant.protect_owners() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  is_removal boolean := tg_op = 'DELETE';
+begin
+  if old.user_id::text is distinct from current_setting('app.user_id', true)
+     and not tenant.is_approved(
+       old.tenant_id, case when is_removal then 'remove_owner' else 'demote_owner' end, old.user_id,
+       case when is_removal then '{}' else jsonb_build_object('role', new.role) end) then
+    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_required';
+  end if;
+  if is_removal then
+    return old;
+  end if;
+  return new;
+end;
+$$;
+create trigger protect_owners_from_removal before delete on tenant.memberships
+  for each row when (old.role = 'owner' and current_user = 'tenant_rows') execute function tenant.protect_owners();
+create trigger protect_owners_from_demotion before update of role on tenant.memberships
+  for each row when (old.role = 'owner' and new.role <> 'owner' and current_user = 'tenant_rows')
+  execute function tenant.protect_owners();
+grant execute on function tenant.protect_owners() to tenant_rows;
+
+-- Whether somebody has a role that needs a passkey, anywhere. A feature that gives roles for a while replaces this function.
+create function tenant.needs_passkey(given_user uuid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (select from tenant.memberships m where m.user_id = given_user and tenant.is_privileged(m.role));
+end;
+$$;
+grant execute on function tenant.needs_passkey(uuid) to identity_rows;
+
+-- An organization ends the sessions that depend on its own provider. Of the other sessions of its members it has the token
+-- replaced (`rotated_at`), and nothing else: what they are elsewhere is not for it to decide. `fact_sources` grants nothing.
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id)
@@ -65,7 +246,8 @@ create policy members on identity.sessions to tenant_rows
               or ended_at is null and rotated_at = 'epoch'
               or exists (select from identity.users u
                           where u.id = sessions.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
-grant select (id, user_id, sso_tenant_id, expires_at, ended_at), update (rotated_at, ended_at, ended_reason) on identity.sessions to tenant_rows;
+grant select (id, user_id, sso_tenant_id, fact_sources, expires_at, ended_at),
+      update (rotated_at, fact_sources, ended_at, ended_reason) on identity.sessions to tenant_rows;
 
 -- What has ended stays ended.
 create function identity.forbid_session_reopening() returns trigger
@@ -82,14 +264,13 @@ create trigger forbid_session_reopening before update of ended_at, ended_reason 
   execute function identity.forbid_session_reopening();
 grant execute on function identity.forbid_session_reopening() to tenant_rows, account_rows, identity_rows;
 
--- A role that changes changes what the sessions of that person are worth: their tokens are replaced with the next
--- request.
+-- When a role changes, the tokens of that person's sessions are replaced with the next request.
 create function tenant.rotate_sessions() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update identity.sessions s set rotated_at = 'epoch' 
+  update identity.sessions s set rotated_at = 'epoch'
    where s.user_id = new.user_id and s.ended_at is null
      -- With room for clocks that differ.
      and s.expires_at > now() - interval '5 minutes';
@@ -103,9 +284,10 @@ grant execute on function tenant.rotate_sessions() to tenant_rows, account_rows;
 create policy colleagues on identity.users for select to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = users.id));
+grant select (managed_by) on identity.users to tenant_rows;
 
--- A person sees the own memberships, whichever organization they belong to, and the names of those organizations. In a
--- session with a bond, those of that organization.
+-- A person sees their own memberships in all organizations, and the names of those organizations. In a session that depends
+-- on an organization's provider, those of that organization.
 create policy own_memberships on tenant.memberships for select to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
          and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text));
@@ -115,76 +297,14 @@ create policy own_organizations on tenant.organizations for select to account_ro
                     and m.user_id = (select current_setting('app.user_id')::uuid)));
 grant select on tenant.memberships, tenant.organizations to account_rows;
 
--- Whoever reads sessions and makes them could be anybody, so what an entry needs is open to that plane, and no column more.
+-- Code that reads and creates sessions could be anybody, so what authentication needs is open to that plane, and no column
+-- more.
 create policy authentication on tenant.memberships for select to identity_rows using (true);
 create policy authentication on tenant.organizations for select to identity_rows using (true);
 create policy authentication on tenant.workspaces for select to identity_rows using (true);
 grant select (tenant_id, user_id, role, signed_out_at) on tenant.memberships to identity_rows;
-grant select (tenant_id, name) on tenant.organizations to identity_rows;
+grant select (tenant_id, name, settings, deleted_at) on tenant.organizations to identity_rows;
 grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
 
--- Who is asking, and where: the session behind a cookie, and the membership and workspace that the URL selects.
--- One call, so that a request costs one round trip before its own query. It binds the transaction to the tenant only
--- where a membership exists; everything that reads tenant rows without one fails.
---
--- One query and one value, because what is asked before every request is felt in every request: as three queries and a
--- row of 21 columns it took three times as long. What few requests need is in functions of its own, and only called where it
--- is: as joins it took a quarter of the time, and with more than 16 tables and indexes a transaction takes its locks in
--- memory that all share.
-create function identity.authenticate(given_hash bytea, given_now timestamptz, given_tenant uuid, given_workspace uuid)
-returns json
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  found_user uuid;
-  found_bond uuid;
-  found_tenant uuid;
-  entry json;
-begin
-  select u.id, s.sso_tenant_id, m.tenant_id, json_build_object(
-           'session', json_build_object(
-             'session', s.id, 'user', u.id, 'name', u.display_name, 'email', u.email,
-             'email_verified', u.verified_email is not null, 'issuer', s.issuer, 'subject', s.subject, 'auth_time', s.auth_time,
-             'methods', s.methods, 'device', s.device, 'network', s.network, 'created_at', s.created_at,
-             'rotated_at', s.rotated_at, 'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
-             'passkey_at', s.passkey_at, 'totp_at', s.totp_at, 'recovered_at', s.recovered_at,
-             'enrolled', case when s.passkey_at is not null then json_build_object('passkey', true, 'totp', false)
-                              else identity.enrolled_factors(u.id, s.sso_tenant_id) end,
-             'drift', case when s.new_device or s.location_changed_at is not null then
-               json_build_object('new_device', s.new_device, 'seen_device', s.last_device,
-                                 'seen_network', s.last_network, 'changes', s.location_changes, 'returns', s.location_returns,
-                                 'changed_at', s.location_changed_at) end,
-             'sign_on', s.sso_tenant_id, 'by_previous', s.token_hash <> given_hash),
-           'membership', case when m.role is not null then
-             json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,
-                               'unaccepted', case
-                                 when s.started_at <= m.signed_out_at then 'signed_out'
-                                 when s.methods[1] = 'mail' and not o.allows_magic_links then 'link'
-                                 when s.sso_tenant_id <> m.tenant_id then 'elsewhere'
-                                 when s.sso_tenant_id is not null and s.provider is null
-                                      and not identity.sso_is_current(m.tenant_id, m.user_id, m.role, given_now) then 'sign_on'
-                                 when o.requires_sso and (s.sso_tenant_id is null or s.provider is null)
-                                      and (m.role <> 'owner' or s.passkey_at is null) then 'sign_on' end,
-                               'elevation', case when s.asked_for_role then
-                                 identity.elevation(s.id, m.tenant_id, m.user_id, m.role, given_now) end) end,
-           'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
-    into found_user, found_bond, found_tenant, entry
-    from identity.sessions s
-    join identity.users u on u.id = s.user_id
-    left join tenant.organizations o on o.tenant_id = given_tenant
-    left join tenant.memberships m on m.tenant_id = o.tenant_id and m.user_id = s.user_id
-    left join tenant.workspaces w on w.tenant_id = m.tenant_id and w.id = given_workspace
-   where (s.token_hash = given_hash or s.previous_hash = given_hash and s.previous_until > given_now)
-     and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
-     and u.locked_at is null;
-  if found then
-    perform set_config('app.user_id', found_user::text, true), set_config('app.sso_tenant_id', coalesce(found_bond::text, ''), true);
-    if found_tenant is not null then
-      perform set_config('app.tenant_id', found_tenant::text, true);
-    end if;
-  end if;
-  return entry;
-end;
-$$;
-grant execute on function identity.authenticate(bytea, timestamptz, uuid, uuid) to identity_rows;
+-- A deleted organization does not exist for anybody who signs in.
+create policy live on tenant.organizations as restrictive for select to account_rows, identity_rows using (deleted_at is null);

@@ -309,7 +309,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_waits_for_its_person_wit
 async fn a_link_that_arrives_by_mail_signs_in_without_script() {
     let world = World::start().await;
     world.sign_in("vera").await;
-    sqlx::query("update tenant.organizations set allows_magic_links = true")
+    sqlx::query("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}'")
         .execute(&mut world.database.owner().await)
         .await
         .unwrap();

@@ -385,7 +385,7 @@ async fn whoever_removes_a_domain_is_told_what_ends_with_it() {
     for (proved, words) in [
         (None, "It is not verified, so nothing else changes."),
         (Some(first), "No other domain is proved. Without one your provider cannot be used"),
-        (Some(second), "vouches for addresses in it no longer"),
+        (Some(second), "can no longer sign in with your provider"),
     ] {
         if let Some(domain) = proved {
             assert_eq!(prove(&mut olivia, world.acme, domain).await.status, 303);

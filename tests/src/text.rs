@@ -205,7 +205,7 @@ async fn organizations_and_links_know_a_domain_in_both_spellings() {
                 select tenant_id, u.id, 'viewer' from tenant.organizations o, identity.users u
                  where o.name = 'Acme' and u.display_name = 'Uta'";
     assert_eq!(world.change(join).await, 1);
-    assert_eq!(world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await, 1);
+    assert_eq!(world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}' where name = 'Acme'").await, 1);
     for email in ["uta@bücher.example", "UTA@xn--bcher-kva.example"] {
         let mut client = world.stranger();
         assert_eq!(client.post("/sign-in/link", &[("email", email)]).await.status, 200);
@@ -319,17 +319,17 @@ async fn who_acted_is_said_by_the_page_and_not_by_a_name() {
         world.change("update identity.users set email_verified = false where email = 'olivia.owner@example.net'").await,
         1
     );
-    let event = "insert into audit.events (id, tenant_id, actor, client_id, kind, target)
-                 select gen_random_uuid(), tenant_id, actor, client, 'contact.created', 'x' from tenant.organizations o,
-                   lateral (select u.id as actor, null::uuid as client from identity.users u where u.display_name in ('Olivia Owner', 'System')
-                            union all select null, null
-                            union all select gen_random_uuid(), null) who
+    let event = "insert into audit.events (id, tenant_id, actor, kind, target)
+                 select gen_random_uuid(), tenant_id, actor, 'contact.created', 'x' from tenant.organizations o,
+                   lateral (select u.id as actor from identity.users u where u.display_name in ('Olivia Owner', 'System')
+                            union all select null
+                            union all select gen_random_uuid()) who
                   where o.name = 'Acme'";
     assert_eq!(world.change(event).await, 5);
     let mut olivia = world.sign_in("olivia").await;
     make_client(&mut olivia, &world, "Importer").await;
-    let named = "insert into audit.events (id, tenant_id, client_id, client_name, kind, target)
-                 select gen_random_uuid(), c.tenant_id, c.id, c.name, 'contact.created', 'x' from tenant.api_clients c";
+    let named = "insert into audit.events (id, tenant_id, context, client_name, kind, target)
+                 select gen_random_uuid(), c.tenant_id, jsonb_build_object('client', c.id), c.name, 'contact.created', 'x' from tenant.api_clients c";
     assert_eq!(world.change(named).await, 1);
     let page = olivia.get(&format!("{}/activity", world.acme.url())).await;
     let row = |badge: &str, name: &str| {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 use tenancy::{Db, Plane, TenantId, Tx, Write};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -9,6 +10,8 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
+
+use crate::event::context;
 
 /// Decisions that may wait to be written. At about 300 bytes each this bounds the queue to about 5 MB.
 const QUEUE_SIZE: usize = 16_384;
@@ -46,8 +49,8 @@ pub struct Decision {
     pub request: Uuid,
     /// The client of the API through which they asked.
     pub client: Option<Uuid>,
-    /// The elevation they acted under.
-    pub elevation: Option<Uuid>,
+    /// How they acted, where features say so.
+    pub context: Map<String, Value>,
 }
 
 impl Decision {
@@ -55,9 +58,8 @@ impl Decision {
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.decisions
-               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id, client_id,
-                elevation)
-             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+               (id, tenant_id, at, principal, action, resource, allowed, policies, policy_set, request_id, context)
+             values ($1, nullif(current_setting('app.tenant_id', true), '')::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             Uuid::now_v7(),
             self.at,
             self.principal,
@@ -67,8 +69,7 @@ impl Decision {
             &self.policies,
             &self.policy_set[..],
             self.request,
-            self.client,
-            self.elevation,
+            context(self.client, &self.context),
         )
         .execute(&mut **tx)
         .await?;
@@ -221,18 +222,16 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
     let policies: Vec<String> = batch.iter().map(|d| d.policies.join(",")).collect();
     let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
     let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();
-    let clients: Vec<Option<Uuid>> = batch.iter().map(|d| d.client).collect();
-    let elevations: Vec<Option<Uuid>> = batch.iter().map(|d| d.elevation).collect();
+    let contexts: Vec<Value> = batch.iter().map(|d| context(d.client, &d.context)).collect();
     sqlx::query!(
         r#"insert into audit.decisions
              (id, tenant_id, at, principal, action, resource, allowed, step_up, policies, policy_set, request_id,
-              client_id, elevation)
+              context)
            select id, tenant, at, principal, action, resource, allowed, step_up, string_to_array(policies, ','),
-                  policy_set, request, client, elevation
+                  policy_set, request, context
              from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bool[],
-                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[], $12::uuid[], $13::uuid[])
-               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request, client,
-                     elevation)
+                         $8::bool[], $9::text[], $10::bytea[], $11::uuid[], $12::jsonb[])
+               as d (id, tenant, at, principal, action, resource, allowed, step_up, policies, policy_set, request, context)
            on conflict do nothing"#,
         &ids,
         &tenants as &[Option<Uuid>],
@@ -245,8 +244,7 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
         &policies,
         &sets,
         &requests,
-        &clients as &[Option<Uuid>],
-        &elevations as &[Option<Uuid>],
+        &contexts,
     )
     .execute(&mut *tx)
     .await?;

@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tenancy::{Plane, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 
@@ -15,8 +15,8 @@ pub struct Actor {
     pub client: Option<Uuid>,
     /// The name of that client at that time, which the event keeps.
     pub client_name: String,
-    /// The elevation it was done under.
-    pub elevation: Option<Uuid>,
+    /// How they acted, where features say so.
+    pub context: Map<String, Value>,
     /// The request, as in the logs and on error pages.
     pub request: Uuid,
     /// The network (never the full address) the request came from.
@@ -33,7 +33,7 @@ impl Actor {
             session: None,
             client: None,
             client_name: String::new(),
-            elevation: None,
+            context: Map::new(),
             request,
             network,
         }
@@ -73,10 +73,10 @@ impl Event {
         by: &Actor,
     ) -> Result<(), sqlx::Error> {
         sqlx::query!(
-            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
-                                       elevation, actor_name, client_name)
+            "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, context,
+                                       actor_name, client_name)
              values ($1, coalesce($9, nullif(current_setting('app.tenant_id', true), '')::uuid), $2, $3, $4, $5, $6, $7, $8, $10,
-                     $11, $12, $13)",
+                     $11, $12)",
             Uuid::now_v7(),
             by.user.map(UserId::uuid),
             self.kind,
@@ -86,8 +86,7 @@ impl Event {
             by.network,
             self.details,
             tenant.map(TenantId::uuid),
-            by.client,
-            by.elevation,
+            context(by.client, &by.context),
             by.name,
             by.client_name,
         )
@@ -103,19 +102,18 @@ impl Event {
             for (event, by) in events {
                 rows.push(serde_json::json!({
                     "id": Uuid::now_v7(), "actor": by.user, "kind": event.kind, "target": event.target, "request_id": by.request,
-                    "session_id": by.session, "network": by.network, "details": event.details, "client_id": by.client,
-                    "elevation": by.elevation, "actor_name": by.name, "client_name": by.client_name,
+                    "session_id": by.session, "network": by.network, "details": event.details,
+                    "context": context(by.client, &by.context), "actor_name": by.name, "client_name": by.client_name,
                 }));
             }
             sqlx::query!(
-                "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, client_id,
-                                           elevation, actor_name, client_name)
+                "insert into audit.events (id, tenant_id, actor, kind, target, request_id, session_id, network, details, context,
+                                           actor_name, client_name)
                  select r.id, nullif(current_setting('app.tenant_id', true), '')::uuid, r.actor, r.kind, r.target, r.request_id,
-                        r.session_id, r.network, r.details, r.client_id, r.elevation, r.actor_name,
-                        r.client_name
+                        r.session_id, r.network, r.details, r.context, r.actor_name, r.client_name
                    from jsonb_to_recordset($1) as r(id uuid, actor uuid, kind text, target text, request_id uuid,
-                                                    session_id uuid, network text, details jsonb, client_id uuid,
-                                                    elevation uuid, actor_name text, client_name text)",
+                                                    session_id uuid, network text, details jsonb, context jsonb,
+                                                    actor_name text, client_name text)",
                 Value::Array(rows),
             )
             .execute(&mut **tx)
@@ -123,4 +121,11 @@ impl Event {
         }
         Ok(())
     }
+}
+
+/// How somebody acted, as both logs have it: through which client of the API, and what features add.
+pub(crate) fn context(client: Option<Uuid>, added: &Map<String, Value>) -> Value {
+    let mut context = added.clone();
+    context.extend(client.map(|client| ("client".to_owned(), Value::String(client.to_string()))));
+    Value::Object(context)
 }

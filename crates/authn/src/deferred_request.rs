@@ -164,7 +164,7 @@ impl Authn {
         .await?;
         sqlx::query!(
             "insert into identity.deferred_requests
-               (id, user_id, sso_tenant_id, handle_hash, action, path, sealed, created_at, expires_at)
+               (id, user_id, sso_tenant_id, handle_hash, action, path, ciphertext, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             id,
             owner.user,
@@ -241,7 +241,7 @@ impl Authn {
         let row = sqlx::query!(
             "delete from identity.deferred_requests
               where id = $1 and user_id = $2 and sso_tenant_id is not distinct from $3 and handle_hash = $4 and expires_at > $5
-             returning path, sealed",
+             returning path, ciphertext",
             id,
             owner.user,
             owner.sign_on,
@@ -249,7 +249,9 @@ impl Authn {
             self.0.clock.now(),
         );
         let row = row.fetch_optional(&mut **tx).await?;
-        Ok(row.and_then(|row| Some(DeferredRequest { body: decrypt_with_token(token, &row.sealed)?, path: row.path })))
+        Ok(row.and_then(|row| {
+            Some(DeferredRequest { body: decrypt_with_token(token, &row.ciphertext)?, path: row.path })
+        }))
     }
 }
 

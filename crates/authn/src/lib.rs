@@ -74,7 +74,7 @@ pub use rate_limit::RateLimit;
 pub use recovery::{PendingRecoveryCookie, Recovery, RecoveryCodes, RecoveryInput};
 pub use session::renew_cookie;
 pub use session_cookie::NewCookie;
-pub use signed_in::{RequestPerson, SignedIn};
+pub use signed_in::{EnrolledFactors, RequestPerson, SignedIn};
 pub use sso::{IdentityProvider, IdentityProviderProblem, ProviderNotice, VerifiedDomain, domain_record};
 pub use step_up::StepUpOutcome;
 pub use totp::{ConfirmedTotp, TotpSecret};

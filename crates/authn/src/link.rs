@@ -133,8 +133,8 @@ impl Authn {
     /// Whether a person may sign in with a link now.
     async fn takes_links(&self, tx: &mut Tx<Write, IdentityPlane>, user: UserId) -> Result<bool, Error> {
         let takes = sqlx::query_scalar!(
-            r#"select coalesce(bool_or(o.allows_magic_links and (u.managed_by is null or u.managed_by = o.tenant_id))
-                               and not bool_or(m.role in ('owner', 'admin', 'billing_admin', 'finance')), false) as "takes!"
+            r#"select coalesce(bool_or(o.settings @> '{"allows_magic_links": true}' and (u.managed_by is null or u.managed_by = o.tenant_id))
+                               and not bool_or(tenant.is_privileged(m.role)), false) as "takes!"
                  from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
                  join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,

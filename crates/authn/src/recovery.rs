@@ -227,11 +227,7 @@ impl Authn {
         let waits = sqlx::query_scalar!(
             r#"select exists (select from identity.passkeys
                                where user_id = $1 and (sso_tenant_id is null or sso_tenant_id = $2))
-                   or exists (select from tenant.memberships
-                               where user_id = $1 and role in ('owner', 'admin', 'billing_admin', 'finance'))
-                   or exists (select from tenant.elevations
-                               where user_id = $1 and ended_at is null
-                                 and role in ('admin', 'billing_admin', 'finance')) as "is!""#,
+                   or tenant.needs_passkey($1) as "is!""#,
             who.user.uuid(),
             bond(who),
         )

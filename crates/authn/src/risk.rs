@@ -76,7 +76,7 @@ fn differs(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::{EnrolledFactors, SessionDrift, UserId};
+    use tenancy::{Facts, SessionDrift, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -97,7 +97,6 @@ mod tests {
             passkey_at: None,
             recovered_at: None,
             totp_at: None,
-            enrolled: EnrolledFactors { passkey: false, totp: false },
             device: "Firefox on Linux".to_owned(),
             network: "192.0.2.0/24".to_owned(),
             drift: None,
@@ -106,6 +105,7 @@ mod tests {
             last_seen_at: now,
             expires_at: now,
             by_previous: false,
+            facts: Facts::default(),
         }
     }
 

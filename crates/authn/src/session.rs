@@ -89,7 +89,7 @@ impl Authn {
             self.end_unusual(&session, risk, now, &context).await?;
             return Err(Error::Unauthenticated);
         }
-        let who = SignedIn::new(session, given, context, risk, access.elevation());
+        let who = SignedIn::new(session, given, context, risk, &access)?;
         RequestPerson::note(parts, &who);
         Ok((who, tx, access))
     }
@@ -114,7 +114,7 @@ impl Authn {
         if risk > risk::MAX_SCORE || session.session != who.session {
             return Err(Error::Unauthenticated);
         }
-        Ok((SignedIn::new(session, *who.token_hash(), context, risk, access.elevation()), tx, access))
+        Ok((SignedIn::new(session, *who.token_hash(), context, risk, &access)?, tx, access))
     }
 
     /// Begins to write users, sessions and factors for a signed-in person, if they still are signed in.

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 use audit::Actor;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use tenancy::{Account, Scope, SessionFacts};
-use uuid::Uuid;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tenancy::{Account, RequestAccess, Scope, SessionFacts};
 use web::{Context, Error};
 
 use crate::secret::Hash;
@@ -36,8 +37,39 @@ pub struct SignedIn {
     token_hash: Hash,
     context: Context,
     risk_score: i64,
-    /// The elevation they act under in the organization of the path.
-    elevation: Option<Uuid>,
+    enrolled: EnrolledFactors,
+    /// How they act in the organization of the path, for records.
+    audit_context: Map<String, Value>,
+}
+
+/// The factors that a person can use in the session: their own, and those of the organization that the session depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnrolledFactors {
+    /// They have a passkey, even if it is disabled.
+    pub passkey: bool,
+    /// They have an authenticator app. Always false once a passkey was verified in the session: no code is accepted then.
+    pub totp: bool,
+}
+
+/// What the look-up says of a kind of factor.
+#[derive(Deserialize)]
+struct FactorFacts {
+    enrolled: bool,
+}
+
+impl EnrolledFactors {
+    fn of(session: &SessionFacts) -> Result<Self, Error> {
+        if session.passkey_at.is_some() {
+            return Ok(Self { passkey: true, totp: false });
+        }
+        // SECURITY: a first passkey takes no other one, so a look-up that does not say must not read as "none".
+        let passkeys: FactorFacts = session
+            .facts
+            .of("passkeys")?
+            .ok_or_else(|| Error::internal("the look-up of the session says nothing of passkeys"))?;
+        let totp: Option<FactorFacts> = session.facts.of("totp")?;
+        Ok(Self { passkey: passkeys.enrolled, totp: totp.is_some_and(|totp| totp.enrolled) })
+    }
 }
 
 impl Deref for SignedIn {
@@ -68,14 +100,24 @@ impl RequestPerson {
 }
 
 impl SignedIn {
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the look-up says of a factor what this does not understand.
     pub(crate) fn new(
         facts: SessionFacts,
         token_hash: Hash,
         context: Context,
         risk_score: i64,
-        elevation: Option<Uuid>,
-    ) -> Self {
-        Self { facts, token_hash, context, risk_score, elevation }
+        access: &RequestAccess,
+    ) -> Result<Self, Error> {
+        let (enrolled, audit_context) = (EnrolledFactors::of(&facts)?, access.audit_context());
+        Ok(Self { facts, token_hash, context, risk_score, enrolled, audit_context })
+    }
+
+    /// The factors that they can use in the session.
+    #[must_use]
+    pub fn enrolled(&self) -> EnrolledFactors {
+        self.enrolled
     }
 
     pub(crate) fn token_hash(&self) -> &Hash {
@@ -118,7 +160,7 @@ impl SignedIn {
             user: Some(self.user),
             name: self.name.clone(),
             session: Some(self.session),
-            elevation: self.elevation,
+            context: self.audit_context.clone(),
             ..Actor::unknown(self.context.request, self.context.client.network.clone())
         }
     }

@@ -142,7 +142,7 @@ impl Authorizer {
             policy_set: self.0.policies.hash,
             request: caller.context().request,
             client: caller.client(),
-            elevation: None,
+            context: serde_json::Map::new(),
         })
         .await?;
         Ok(self.not_found(caller, action))
@@ -226,7 +226,7 @@ impl Authorizer {
             policy_set: self.0.policies.hash,
             request: principal.request,
             client: principal.client,
-            elevation: principal.elevation,
+            context: principal.audit_context.clone(),
         }
     }
 
@@ -245,7 +245,7 @@ impl Authorizer {
             return Ok(error);
         }
         let decision = if decision == Decision::Deny { self.visible(request, view) } else { decision };
-        Ok(match (decision, caller, request.principal.refused_because) {
+        Ok(match (decision, caller, &request.principal.refused_because) {
             (Decision::Allow, ..) => forbidden(caller),
             (Decision::StepUp(step_up), Caller::Person(person), _) => {
                 self.step_up(person, parts, action, step_up).await?
@@ -332,10 +332,10 @@ impl Authorizer {
     }
 
     /// The sign-in page, for somebody whose organization does not accept the way they signed in.
-    fn sign_in_again(&self, parts: &Parts, tenant: Option<TenantId>, why: RefusedBecause) -> Error {
+    fn sign_in_again(&self, parts: &Parts, tenant: Option<TenantId>, why: &RefusedBecause) -> Error {
         let path = LocalPath::or_home(parts.uri.path_and_query().map_or("/", |path| path.as_str())).encoded();
         let organization = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-        let (page, reason) = (self.addresses().sign_in, why.reason);
+        let (page, reason) = (self.addresses().sign_in, &why.reason);
         let address =
             format!("{page}?reauthenticate=yes&unaccepted={reason}&organization={organization}&return_to={path}");
         Error::StepUp(address, None)

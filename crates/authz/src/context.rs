@@ -40,10 +40,10 @@ pub struct Contribution {
 }
 
 /// Why somebody sees nothing of an organization whose member they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedBecause {
     /// What the sign-in page is told, as its parameter `unaccepted`.
-    pub reason: &'static str,
+    pub reason: String,
     /// What a client of the API is told.
     pub text_for_clients: &'static str,
 }

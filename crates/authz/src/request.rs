@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use authn::SignedIn;
+use authn::{EnrolledFactors, SignedIn};
 use cedar_policy::{Context, Entities, EntityId, EntityUid, RestrictedExpression};
 use chrono::{DateTime, Utc};
-use tenancy::{EnrolledFactors, Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
+use tenancy::{Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
 use tokens::{ApiClient, Scopes};
 use uuid::Uuid;
 use web::{Error, Result};
@@ -118,7 +118,8 @@ pub(crate) struct Principal {
     pub(crate) uid: EntityUid,
     pub(crate) context: RequestContext,
     pub(crate) tenant: Option<TenantId>,
-    pub(crate) elevation: Option<Uuid>,
+    /// How they act, for records.
+    pub(crate) audit_context: serde_json::Map<String, serde_json::Value>,
     pub(crate) request: Uuid,
     pub(crate) client: Option<Uuid>,
     /// Why they see nothing of the organization.
@@ -147,7 +148,7 @@ impl AuthzRequest {
             entity,
             context: RequestContext::new(policies, caller, &attributes, now)?,
             tenant: membership.map(|membership| membership.tenant),
-            elevation: access.elevation(),
+            audit_context: access.audit_context(),
             request: caller.context().request,
             client: caller.client(),
             refused_because,
@@ -229,7 +230,7 @@ impl RequestContext {
                 passkey_age: person.passkey_at.map(age),
                 recovery_age: person.recovered_at.map(age),
                 totp_age: person.totp_at.map(age),
-                enrolled: person.enrolled,
+                enrolled: person.enrolled(),
                 by_link: person.is_by_link(),
                 sign_on: person
                     .sign_on
@@ -245,7 +246,7 @@ impl RequestContext {
                 passkey_age: None,
                 recovery_age: None,
                 totp_age: None,
-                enrolled: EnrolledFactors { passkey: false, totp: false },
+                enrolled: EnrolledFactors::default(),
                 by_link: false,
                 sign_on: None,
                 risk_score: 0,
@@ -363,7 +364,7 @@ fn expression(policies: &Policies, value: &Attribute) -> Result<RestrictedExpres
 
 #[cfg(test)]
 mod tests {
-    use tenancy::TenantId;
+    use tenancy::{Facts, TenantId};
 
     use super::*;
     use crate::action::ActionDeclaration;
@@ -378,7 +379,8 @@ mod tests {
     /// A member of an organization whose role is the word.
     fn access(role: &str) -> RequestAccess {
         let (tenant, organization) = (TenantId::new(), "Acme".to_owned());
-        let membership = Membership { tenant, organization, role: role.to_owned(), unaccepted: None, elevation: None };
+        let membership =
+            Membership { tenant, organization, role: role.to_owned(), unaccepted: None, facts: Facts::default() };
         RequestAccess { user: None, membership: Some(membership), workspace: None }
     }
 

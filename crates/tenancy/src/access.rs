@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::ids::{TenantId, UserId, WorkspaceId};
@@ -17,10 +21,10 @@ pub struct RequestAccess {
 }
 
 impl RequestAccess {
-    /// The elevation they act under.
+    /// What features want recorded with every event and decision of the request: how the caller acts in it.
     #[must_use]
-    pub fn elevation(&self) -> Option<Uuid> {
-        self.membership.as_ref()?.elevation.as_ref().map(|elevation| elevation.id)
+    pub fn audit_context(&self) -> Map<String, Value> {
+        self.membership.as_ref().map(|membership| membership.facts.audit_context()).unwrap_or_default()
     }
 }
 
@@ -33,36 +37,40 @@ pub struct Membership {
     pub organization: String,
     /// One of the seven roles, as stored.
     pub role: String,
-    /// Why the organization does not take the way the session began, where it does not.
-    pub unaccepted: Option<Unaccepted>,
-    /// The other role they act in for a while, where somebody approved that. Clients of the API have none.
-    pub elevation: Option<ActiveElevation>,
+    /// Why the organization refuses the session or the client, if it does: `signed_out` (it has ended this member's sessions
+    /// there since), `elsewhere` (the session depends on another organization's provider), or a reason of a feature.
+    pub unaccepted: Option<String>,
+    /// What features know of the member.
+    #[serde(default)]
+    pub facts: Facts,
 }
 
-/// Another role for a while, beside the one of the membership.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct ActiveElevation {
-    /// Its id.
-    pub id: Uuid,
-    /// The role.
-    pub role: String,
-    /// When it ends by itself.
-    pub ends_at: DateTime<Utc>,
+/// What features add to the look-up of a request, by the name of the feature. A feature registers its facts in its migration, with
+/// `identity.add_facts`, and reads them here.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(from = "BTreeMap<String, Option<Value>>")]
+pub struct Facts(BTreeMap<String, Value>);
+
+impl From<BTreeMap<String, Option<Value>>> for Facts {
+    fn from(all: BTreeMap<String, Option<Value>>) -> Self {
+        Self(all.into_iter().filter_map(|(feature, facts)| Some((feature, facts?))).collect())
+    }
 }
 
-/// Why an organization does not accept the way a session began.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum Unaccepted {
-    /// The organization has since signed this member out.
-    SignedOut,
-    /// The session began with a link by email, which the organization does not allow.
-    Link,
-    /// The session began with the identity provider of another organization.
-    Elsewhere,
-    /// The session did not begin with the organization's own provider, which it requires. Owners can also sign in with a
-    /// passkey, so a provider that is down locks nobody out.
-    SignOn,
+impl Facts {
+    /// The facts of a feature. `None` if it has none in this request.
+    ///
+    /// # Errors
+    ///
+    /// The feature's migration and its code do not agree about them.
+    pub fn of<F: DeserializeOwned>(&self, feature: &str) -> Result<Option<F>, serde_json::Error> {
+        self.0.get(feature).map(F::deserialize).transpose()
+    }
+
+    fn audit_context(&self) -> Map<String, Value> {
+        let contexts = self.0.values().filter_map(|facts| facts.get("audit")?.as_object());
+        contexts.flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 /// The selected workspace.
@@ -120,8 +128,6 @@ pub struct SessionFacts {
     pub recovered_at: Option<DateTime<Utc>>,
     /// When a code of an authenticator app was last verified in this session.
     pub totp_at: Option<DateTime<Utc>>,
-    /// The factors they have.
-    pub enrolled: EnrolledFactors,
     /// Device family with which the session began, or with which a passkey was last verified in it.
     pub device: String,
     /// The network of that moment.
@@ -138,6 +144,8 @@ pub struct SessionFacts {
     pub expires_at: DateTime<Utc>,
     /// The cookie carried the token before the last rotation.
     pub by_previous: bool,
+    /// What features know of the session and its person.
+    pub facts: Facts,
 }
 
 impl SessionFacts {
@@ -147,21 +155,15 @@ impl SessionFacts {
     pub fn decides_as(&self, other: &Self) -> bool {
         let basis = |facts: &Self| {
             (
-                (facts.user, facts.session, facts.sign_on, facts.auth_time, facts.enrolled),
+                (facts.user, facts.session, facts.sign_on, facts.auth_time),
                 (facts.passkey_at, facts.totp_at, facts.recovered_at, facts.email_verified),
             )
         };
-        basis(self) == basis(other) && self.methods == other.methods && self.email == other.email
+        basis(self) == basis(other)
+            && self.methods == other.methods
+            && self.email == other.email
+            && self.facts == other.facts
     }
-}
-
-/// The factors that a person can use in the session: their own, and those of the organization that the session depends on.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-pub struct EnrolledFactors {
-    /// They have a passkey, even if it is disabled.
-    pub passkey: bool,
-    /// They have an authenticator app. Always false once a passkey was verified in the session: no code is accepted then.
-    pub totp: bool,
 }
 
 /// What was unusual about the requests of a session.

@@ -19,7 +19,7 @@ async fn a_client_acts_with_the_role_its_member_has_now() {
     let new = |name: &str| json!({ "name": name });
     assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new("One"))).await.status, 201);
     let event = &world.events("contact.created").await[0];
-    assert_eq!((&event["actor"], &event["client_id"]), (&json!(erin), &json!(client.id)), "through the client");
+    assert_eq!((&event["actor"], &event["context"]["client"]), (&json!(erin), &json!(client.id)), "through the client");
 
     let change = async |sql: &'static str| {
         assert_eq!(
@@ -64,7 +64,9 @@ async fn a_members_client_is_nothing_where_the_organization_wants_its_own_provid
         .execute(&mut world.database.owner().await)
         .await
         .unwrap();
-    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
+    world
+        .change("update tenant.organizations set settings = settings || '{\"requires_sso\": true}' where name = 'Acme'")
+        .await;
     assert_eq!((status(&own).await, status(&service).await), (403, 200));
     let refused = call(&world, Method::GET, &contacts(&world), &own, None).await;
     assert!(refused.body.contains("requires its own identity provider of its members"), "{}", refused.body);

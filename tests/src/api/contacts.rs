@@ -39,7 +39,10 @@ async fn contacts_are_made_found_and_changed() {
     for kind in ["contact.created", "contact.changed"] {
         let events = world.events(kind).await;
         assert_eq!(events.len(), 1, "{kind}");
-        assert_eq!((&events[0]["actor"], &events[0]["client_id"]), (&json!(null), &json!(client.id.to_string())));
+        assert_eq!(
+            (&events[0]["actor"], &events[0]["context"]["client"]),
+            (&json!(null), &json!(client.id.to_string()))
+        );
     }
     let mut olivia = world.sign_in("olivia").await;
     let activity = olivia.get(&format!("{}/activity?action=contact.created", world.acme.url())).await;

@@ -24,7 +24,7 @@ async fn a_decision_names_the_client_that_asked() {
     assert_eq!(call(&world, Method::GET, &members, &token, None).await.status, 403);
     world.settle_decisions().await;
     let asked = "select array_agg(distinct action || ' ' || allowed order by action || ' ' || allowed)
-                   from audit.decisions where client_id = $1 and principal = 'Member::\"' || $2::text || '\"'";
+                   from audit.decisions where (context ->> 'client')::uuid = $1 and principal = 'Member::\"' || $2::text || '\"'";
     let asked: Vec<String> = sqlx::query_scalar(asked)
         .bind(client.id)
         .bind(world.user("erin").await)
@@ -34,7 +34,7 @@ async fn a_decision_names_the_client_that_asked() {
     for decision in ["CreateContact true", "ListContacts true", "ListMembers false"] {
         assert!(asked.iter().any(|seen| seen == decision), "{decision}: {asked:?}");
     }
-    let of_people = "select count(*) from audit.decisions where client_id is not null and action = 'MakeClient'";
+    let of_people = "select count(*) from audit.decisions where context ? 'client' and action = 'MakeClient'";
     assert_eq!(world.database.count(of_people).await, 0);
 }
 

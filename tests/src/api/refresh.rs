@@ -51,7 +51,7 @@ async fn a_refresh_token_that_two_have_ends_its_family() {
     assert!(works(&world, &other).await, "what came of another use of the secret goes on");
     let events = world.events("api_client.token_reused").await;
     assert_eq!(events.len(), 1);
-    assert_eq!(events[0]["client_id"], client.id.to_string());
+    assert_eq!(events[0]["context"]["client"], client.id.to_string());
     assert_eq!(events[0]["tenant_id"], world.acme.organization.to_string());
 }
 

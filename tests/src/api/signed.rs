@@ -106,7 +106,7 @@ async fn a_signed_request_is_taken_once_and_for_a_minute() {
     let again = send(&world, &post, &headers).await;
     assert_eq!(again.status, 401);
     assert!(again.header("www-authenticate").starts_with("Signature realm=\"api\", error=\"invalid_signature\""));
-    assert_eq!(world.events("contact.created").await[0]["client_id"], client.id.to_string());
+    assert_eq!(world.events("contact.created").await[0]["context"]["client"], client.id.to_string());
     for (skew, status) in [(-61, 401), (-60, 200), (0, 200), (60, 200), (61, 401)] {
         let get = Signed::of(&world, &client, Method::GET, None);
         let get = Signed { created: get.created + skew, ..get };

@@ -23,7 +23,7 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
     assert_eq!(world.database.count("select count(*) from tenant.approvals where kind = 'reset_factors'").await, 1);
     let id = latest(&world).await;
     assert_eq!(decide(&mut olivia, &world, id, "decline").await.status, 303);
-    world.change("update tenant.memberships set recently_privileged_until = now() where recently_privileged_until is not null").await;
+    world.change("update tenant.memberships set recent_administrator_until = now() where recent_administrator_until is not null").await;
     assert_eq!(olivia.post(&reset(&world, admin), &[WHY]).await.status, 303);
     assert_eq!(world.events("member.factors_reset").await.len(), 1, "a day later");
 }
@@ -126,7 +126,7 @@ async fn a_provider_that_is_required_is_not_replaced_by_another_one() {
     let sql = "update tenant.identity_providers set client_secret = client_secret, changed_at = now()";
     assert_eq!(world.change(sql).await, 1, "another secret");
     world.change("alter table tenant.organizations disable trigger require_approval_to_stop_requiring_sso").await;
-    world.change("update tenant.organizations set requires_sso = false").await;
+    world.change("update tenant.organizations set settings = settings || '{\"requires_sso\": false}'").await;
     let replaced = olivia.post(&format!("{}/settings/provider", world.acme.url()), &form).await;
     assert_eq!(replaced.status, 303, "{}", replaced.text());
 }

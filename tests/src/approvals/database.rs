@@ -102,7 +102,9 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
     let domain = world.new_domain(world.acme).await;
     let prove = "update tenant.domains set verified_at = created_at where id = $1";
     sqlx::query(prove).bind(domain).execute(&mut world.database.owner().await).await.unwrap();
-    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
+    world
+        .change("update tenant.organizations set settings = settings || '{\"requires_sso\": true}' where name = 'Acme'")
+        .await;
     let adam = world.user("adam").await;
     let approve = |id: uuid::Uuid, outcome: &str| {
         format!(
@@ -112,7 +114,11 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
     let mut web = bound(&world).await;
     act_as(&mut web, &world, "adam").await;
     for (kind, other, effect) in [
-        ("stop_requiring_sso", "delete_organization", "update tenant.organizations set requires_sso = false"),
+        (
+            "stop_requiring_sso",
+            "delete_organization",
+            "update tenant.organizations set settings = settings || '{\"requires_sso\": false}'",
+        ),
         ("delete_organization", "stop_requiring_sso", "update tenant.organizations set deleted_at = now()"),
     ] {
         assert!(refused(&mut web, effect).await.contains("approval_required"), "{kind}: without any");
@@ -131,8 +137,7 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
         let id = ask(&world, kind).await;
         run(&mut web, &with(id, "approved")).await.unwrap();
     }
-    let both =
-        "select count(*) from tenant.organizations where name = 'Acme' and deleted_at is not null and not requires_sso";
+    let both = "select count(*) from tenant.organizations where name = 'Acme' and deleted_at is not null and not settings @> '{\"requires_sso\": true}'";
     assert_eq!(world.database.count(both).await, 1);
 }
 

@@ -19,7 +19,7 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
         sqlx::query_scalar(prove).bind(domain).fetch_one(&mut world.database.owner().await).await.unwrap();
     let invitation = uuid::Uuid::now_v7();
     world.invite(invitation, world.acme.organization, "nora@example.com", "viewer").await;
-    world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}' where name = 'Acme'").await;
     let address = format!("somebody@{domain}");
     let by_address = [("email", &*address)];
     assert_ne!(world.stranger().post("/sign-in/organization", &by_address).await.status, 422);

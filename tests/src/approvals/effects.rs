@@ -124,7 +124,9 @@ pub(super) async fn required(world: &World) -> (Client, Client) {
     sqlx::query(prove).bind(domain).execute(&mut world.database.owner().await).await.unwrap();
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
     world.change(LONG_AGO).await;
-    world.change("update tenant.organizations set requires_sso = true where name = 'Acme'").await;
+    world
+        .change("update tenant.organizations set settings = settings || '{\"requires_sso\": true}' where name = 'Acme'")
+        .await;
     (world.sign_in("olivia").await, world.sign_in("adam").await)
 }
 
@@ -134,8 +136,9 @@ async fn that_a_provider_is_not_required_any_more_takes_a_second_person_and_the_
     let world = World::start().await;
     let (mut olivia, mut adam) = required(&world).await;
     let rules = format!("{}/settings/sign-in", world.acme.url());
-    let now = "select count(*) from tenant.organizations where name = 'Acme' and requires_sso";
-    let links = "select count(*) from tenant.organizations where name = 'Acme' and allows_magic_links";
+    let now =
+        "select count(*) from tenant.organizations where name = 'Acme' and settings @> '{\"requires_sso\": true}'";
+    let links = "select count(*) from tenant.organizations where name = 'Acme' and settings @> '{\"allows_magic_links\": true}'";
     let kept = olivia.post(&rules, &[("requires_sso", "yes"), ("allows_magic_links", "yes"), WHY]).await;
     assert_eq!(kept.status, 303, "{}", kept.text());
     assert_eq!((world.database.count(now).await, world.database.count(links).await), (1, 1), "at once");

@@ -63,12 +63,13 @@ fn approvals(_: &str) -> Vec<(&'static str, Entity)> {
 fn entity_of(id: &str, kind: &str, (by, role): (&str, &str), target_role: Option<&str>) -> Entity {
     let approvers = ["me", "owner", "admin"].map(|id| reference(&format!("Member::\"{id}\"")));
     let mut attributes = vec![
-        ("kind", text(kind)),
         ("requested_by", reference(by)),
         ("requester_role", text(role)),
         ("approvers", RestrictedExpression::new_set(approvers)),
     ];
-    attributes.extend(target_role.map(|role| ("target_role", text(role))));
+    if kind == "reset_factors" && target_role != Some("owner") {
+        attributes.push(("administrators_request", RestrictedExpression::new_bool(true)));
+    }
     let organization = if id == "foreign" { "Organization::\"b\"" } else { "Organization::\"a\"" };
     entity(&format!("Approval::\"{id}\""), &[organization], &attributes)
 }

@@ -81,7 +81,7 @@ async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_un
         policy_set: [7; 32],
         request: Uuid::now_v7(),
         client: None,
-        elevation: None,
+        context: serde_json::Map::new(),
     };
     let mut waiting = 0;
     while world.decisions.record(decision.clone()).await.is_ok() {

@@ -68,8 +68,8 @@ async fn events_about_tokens_are_listed_apart() {
     let mut olivia = world.sign_in("olivia").await;
     world
         .change(
-            "insert into audit.events (id, tenant_id, kind, target, client_id, client_name, details)
-             select gen_random_uuid(), tenant_id, 'api_token.issued', '', gen_random_uuid(), 'Sync', '{}'
+            "insert into audit.events (id, tenant_id, kind, target, context, client_name, details)
+             select gen_random_uuid(), tenant_id, 'api_token.issued', '', jsonb_build_object('client', gen_random_uuid()), 'Sync', '{}'
                from tenant.organizations where name = 'Acme'",
         )
         .await;

@@ -260,7 +260,7 @@ async fn what_is_decided_and_done_under_it_is_marked() {
     let account = vera.get("/account").await;
     assert_eq!([read.status, refused.status, wrote.status, account.status], [200, 403, 303, 200]);
     let event = world.events("contact.created").await.pop().unwrap();
-    assert_eq!(event["elevation"], json!(id));
+    assert_eq!(event["context"], json!({ "elevation": id }));
     let activity = olivia.get(&format!("{}/activity?action=contact.created", world.acme.url())).await;
     assert!(
         activity.body.contains("Temporary access") && activity.body.contains(&id.to_string()),
@@ -270,15 +270,16 @@ async fn what_is_decided_and_done_under_it_is_marked() {
     world.settle_decisions().await;
     let mut owner = world.database.session().await;
     for (answer, expected) in [(&read, Some(id)), (&refused, Some(id)), (&wrote, Some(id)), (&account, None)] {
-        let marks: Vec<Option<Uuid>> =
-            sqlx::query_scalar("select distinct elevation from audit.decisions where request_id = $1")
-                .bind(answer.request())
-                .fetch_all(&mut owner)
-                .await
-                .unwrap();
+        let marks: Vec<Option<Uuid>> = sqlx::query_scalar(
+            "select distinct (context ->> 'elevation')::uuid from audit.decisions where request_id = $1",
+        )
+        .bind(answer.request())
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
         assert_eq!(marks, [expected]);
     }
-    let others = "select count(*) from audit.decisions d where elevation is not null
+    let others = "select count(*) from audit.decisions d where context ? 'elevation'
                    and d.principal not in (select 'Member::\"' || user_id || '\"' from tenant.elevations)";
     assert_eq!(world.database.count(others).await, 0);
 }

@@ -53,7 +53,7 @@ async fn what_somebody_waits_for_goes_first() {
 async fn thousands_of_mails_of_one_organization_do_not_delay_the_link_of_somebody_else() {
     let world = World::start().await;
     world.sign_in("vera").await;
-    assert_eq!(world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await, 1);
+    assert_eq!(world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}' where name = 'Acme'").await, 1);
     let many = "insert into jobs.queue (id, kind, tenant_id, owner, payloads, about, request_id)
                 select gen_random_uuid(), 'mail', tenant_id, tenant_id, array[jsonb_build_object(
                          'kind', 'test', 'to', 'x' || n || '@example.org', 'subject', 'x', 'text', 'x', 'urgent', false)],

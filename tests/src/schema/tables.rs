@@ -12,7 +12,7 @@ const SECURED: Rule = Rule {
          where c.relkind in ('r', 'p', 'f') and n.nspname in ('tenant', 'audit', 'identity', 'jobs')
            and not (c.relrowsecurity and c.relforcerowsecurity)
            and c.oid::regclass::text <> all
-               ('{identity.accounts,identity.magic_links,identity.login_flows,identity.logout_tokens,identity.deferred_requests,identity.rate_limits,identity.proof_of_work_solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.used_nonces,identity.signing_keys,identity.sso_authentications,jobs.periods,jobs.rate_limits}')",
+               ('{identity.accounts,identity.magic_links,identity.login_flows,identity.logout_tokens,identity.deferred_requests,identity.rate_limits,identity.proof_of_work_solutions,identity.token_families,identity.refresh_tokens,identity.revoked_tokens,identity.used_nonces,identity.signing_keys,identity.sso_authentications,identity.fact_sources,identity.refusals,identity.approval_kinds,jobs.periods,jobs.rate_limits}')",
     broken_by: "alter table tenant.contacts no force row level security",
     names: "tenant.contacts",
 };
@@ -168,8 +168,8 @@ const INDEXED_BY_TENANT: Rule = Rule {
     names: "tenant.contacts_company",
 };
 
-/// Checks of foreign keys go round row-level security. The one reference out of the tenant is to the person a membership
-/// is of.
+/// Checks of foreign keys go round row-level security. The references out of the tenant are to the person a membership
+/// is of, and to the kinds of approvals, which belong to nobody.
 const KEYS_STAY_INSIDE: Rule = Rule {
     says: "a foreign key that does not lead with tenant_id on both sides reaches into other tenants",
     offenders: "
@@ -180,7 +180,7 @@ const KEYS_STAY_INSIDE: Rule = Rule {
          where k.contype = 'f'
            and 'tenant'::regnamespace in (c.relnamespace, r.relnamespace)
            and not (a.attname = 'tenant_id' and b.attname = 'tenant_id')
-           and k.conname <> 'memberships_user_id_fkey'",
+           and k.conname not in ('memberships_user_id_fkey', 'approvals_kind')",
     broken_by: "
         alter table tenant.contacts add constraint creator foreign key (created_by) references identity.users (id)",
     names: "creator on tenant.contacts",

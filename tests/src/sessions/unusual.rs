@@ -16,7 +16,7 @@ fn thief(client: &Client) -> Client {
 
 async fn changes_and_returns(world: &World) -> (i64, i64) {
     let session = world.sessions().await.pop().unwrap();
-    (session["changes"].as_i64().unwrap(), session["returns"].as_i64().unwrap())
+    (session["location_changes"].as_i64().unwrap(), session["location_returns"].as_i64().unwrap())
 }
 
 // control: IDN-07

@@ -3,7 +3,7 @@
 use crate::harness::{Answer, Client, World};
 
 async fn allow(world: &World, organization: &str, allowed: bool) {
-    sqlx::query("update tenant.organizations set allows_magic_links = $2 where name = $1")
+    sqlx::query("update tenant.organizations set settings = settings || jsonb_build_object('allows_magic_links', $2::boolean) where name = $1")
         .bind(organization)
         .bind(allowed)
         .execute(&mut world.database.owner().await)
@@ -165,8 +165,8 @@ async fn what_changed_since_the_link_was_sent_counts() {
             403,
         ),
         (
-            "update tenant.organizations set allows_magic_links = $1 is null",
-            "update tenant.organizations set allows_magic_links = $1 is not null",
+            "update tenant.organizations set settings = settings || jsonb_build_object('allows_magic_links', $1 is null)",
+            "update tenant.organizations set settings = settings || jsonb_build_object('allows_magic_links', $1 is not null)",
             403,
         ),
         (

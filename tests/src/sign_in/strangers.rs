@@ -126,7 +126,7 @@ async fn nonsense_of_a_neighbour_keeps_nobody_from_signing_in_nor_from_tokens() 
     let world = World::start_with(&limits).await;
     let (mut vera, mut device) = (world.sign_in("vera").await, Authenticator::new(&world));
     assert_eq!(enrol(&mut vera, &mut device, "Hers").await.status, 303);
-    world.change("update tenant.organizations set allows_magic_links = true where name = 'Acme'").await;
+    world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}' where name = 'Acme'").await;
     let program = ApiClient::editor(&world).await;
     for nonsense in NONSENSE {
         flood(&world, nonsense).await;

@@ -25,7 +25,7 @@ async fn shared(world: &World) {
     });
     assert_eq!(bring(&mut olivia, world.acme, &issuer).await.status, 303);
     join(world, world.user("vera").await, world.globex, "viewer").await;
-    world.change("update tenant.organizations set allows_magic_links = true").await;
+    world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}'").await;
     let mut telephone = world.stranger().with_agent(IPHONE);
     let callback = world.click_at_provider(&mut telephone, "vera").await;
     assert_eq!(telephone.get_from_elsewhere(&callback).await.status, 200);
@@ -254,7 +254,7 @@ async fn a_link_to_an_account_that_one_organization_speaks_for_stands_on_its_wor
     come(&world, &idp, "wanda").await;
     let wanda = user(&world, &idp, "wanda").await;
     join(&world, wanda, world.globex, "viewer").await;
-    world.change("update tenant.organizations set allows_magic_links = true where name = 'Globex'").await;
+    world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}' where name = 'Globex'").await;
     world.stranger().post("/sign-in/link", &[("email", "wanda@acme.test")]).await;
     assert_eq!(
         world.database.count("select count(*) from identity.magic_links where user_id is not null").await,
@@ -262,7 +262,7 @@ async fn a_link_to_an_account_that_one_organization_speaks_for_stands_on_its_wor
         "what Globex allows is not for the people of Acme"
     );
     join(&world, wanda, world.acme, "viewer").await;
-    world.change("update tenant.organizations set allows_magic_links = true").await;
+    world.change("update tenant.organizations set settings = settings || '{\"allows_magic_links\": true}'").await;
     let mut client = by_link(&world, "wanda@acme.test").await;
     assert_eq!(client.get(&world.acme.contacts()).await.status, 200);
     let closed = client.get(&world.globex.contacts()).await;

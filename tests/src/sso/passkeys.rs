@@ -25,7 +25,7 @@ async fn enters(world: &World, client: &mut Client) -> bool {
     match page.status {
         200 => true,
         303 => {
-            assert!(page.location().contains("unaccepted=sign_on"), "{}", page.location());
+            assert!(page.location().contains("unaccepted=sso"), "{}", page.location());
             let why = client.get(page.location()).await;
             assert!(why.body.contains("takes its own provider only"), "{}", why.text());
             false

@@ -30,7 +30,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
 
     for client in [&mut vera, &mut adam] {
         let closed = client.get(&world.acme.contacts()).await;
-        assert!(closed.location().contains("unaccepted=sign_on"), "{} {}", closed.status, closed.location());
+        assert!(closed.location().contains("unaccepted=sso"), "{} {}", closed.status, closed.location());
         let page = client.get(closed.location()).await;
         assert!(page.body.contains(&format!("action=\"/sign-in/o-{}\"", world.acme.organization)), "{}", page.body);
         assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
@@ -38,7 +38,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     assert_eq!(oskar.get(&world.acme.contacts()).await.status, 200);
     assert_eq!(olivia.get(&world.acme.contacts()).await.status, 200, "owners come in with a passkey, too");
     let mut without = world.sign_in_at_provider("olivia").await;
-    assert!(without.get(&world.acme.contacts()).await.location().contains("unaccepted=sign_on"));
+    assert!(without.get(&world.acme.contacts()).await.location().contains("unaccepted=sso"));
 
     // What would lock everybody out is refused, also where the two happen at once.
     let removal = format!("{}/provider/remove", settings(world.acme));
@@ -54,7 +54,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
         let (mut one, mut other) = (oskar.clone(), olivia.clone());
         let (enforced, removed) = tokio::join!(one.post(&rules, &form), other.post(&removal, &why));
         let both: (bool, bool) = sqlx::query_as(
-            "select requires_sso, exists (select from tenant.identity_providers) from tenant.organizations where name = 'Acme'",
+            "select settings @> '{\"requires_sso\": true}', exists (select from tenant.identity_providers) from tenant.organizations where name = 'Acme'",
         )
         .fetch_one(&mut world.database.owner().await)
         .await

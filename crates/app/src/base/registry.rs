@@ -200,6 +200,11 @@ impl Registry {
         self.tabs.iter().map(|tab| tab.page).find(|page| page.contains("{workspace}"))
     }
 
+    /// The kinds of pending actions of all features.
+    pub fn pending_action_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.pending_actions.iter().map(|kind| kind.name)
+    }
+
     /// The kind of pending action of this name.
     pub(crate) fn pending_action(&self, name: &str) -> Option<&PendingActionKind> {
         self.pending_actions.iter().find(|kind| kind.name == name)

@@ -77,8 +77,9 @@ pub(super) async fn find<M: Mode>(
     let found = sqlx::query_as!(
         EventRow,
         r#"select e.id, e.at, e.actor, e.actor_name, u.display_name as "member_name?", u.email as "email?",
-                  u.verified_email is not null as "email_verified?", e.client_id, e.client_name, e.kind, e.target, e.details,
-                  e.request_id, e.network, e.elevation
+                  u.verified_email is not null as "email_verified?", 
+                  (e.context ->> 'client')::uuid as client_id, e.client_name, e.kind, e.target, e.details,
+                  e.request_id, e.network, (e.context ->> 'elevation')::uuid as elevation
              from audit.events e left join identity.users u on u.id = e.actor
             where e.about_token = $7
               and ($1::text is null or e.kind = $1)

@@ -41,6 +41,8 @@ pub(crate) struct Approval {
     pub(super) requester_email: String,
     pub(super) requester_verified: bool,
     requester_role: String,
+    /// An administrator may ask for it as an owner may.
+    administrators_request: bool,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     /// From when an owner approves it without a second person, where that is so.
@@ -97,17 +99,13 @@ impl Resource for Approval {
 
     fn entity(&self) -> Entity {
         let approvers: Vec<_> = self.approvers.iter().map(|user| Entity::new("Member", *user)).collect();
-        let entity = Entity::new("Approval", self.id)
-            .text("kind", &self.kind)
+        Entity::new("Approval", self.id)
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
             .references("approvers", &approvers)
+            .flag("administrators_request", self.administrators_request)
             .flag("done_to_an_owner", self.single_approver_from.is_some())
-            .inside(Organization::as_entity(self.organization));
-        match self.parameters["role"].as_str() {
-            Some(role) => entity.text("target_role", role),
-            None => entity,
-        }
+            .inside(Organization::as_entity(self.organization))
     }
 }
 
@@ -121,12 +119,14 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
                   r.verified_email is not null as "requester_verified!", a.requester_role,
+                  k.administrators_request and a.single_approver_from is null as "administrators_request!",
                   a.requested_at, a.expires_at, a.single_approver_from,
                   tenant.approvers(a) as "approvers!",
                   a.decided_by as "decided_by: UserId", d.display_name as "decider?",
                   d.email as "decider_email?", d.verified_email is not null as "decider_verified?",
                   a.outcome
-             from tenant.approvals a join identity.users r on r.id = a.requested_by
+             from tenant.approvals a join identity.approval_kinds k on k.kind = a.kind
+             join identity.users r on r.id = a.requested_by
              left join identity.users t on t.id = a.target
              left join identity.users d on d.id = a.decided_by
             where $1::uuid is null or a.id = $1
@@ -141,7 +141,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
 pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
     let any = sqlx::query_scalar!(
         r#"select exists (select from tenant.memberships
-                           where user_id <> $1 and role in ('owner', 'admin')
+                           where user_id <> $1 and tenant.is_administrator(role)
                              and role_since <= now() - interval '48 hours') as "any!""#,
         than.uuid(),
     );

@@ -1,6 +1,7 @@
 use authn::RateLimit;
 use authz::{Contribution, Entity, PathParams, Resource};
 use chrono::{DateTime, Duration, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
@@ -248,9 +249,22 @@ pub(super) async fn record_end(
 }
 
 /// The role of an active elevation, as a contribution to the context.
-#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
 pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
-    let elevation = access.membership.as_ref().and_then(|membership| membership.elevation.as_ref());
-    Ok(elevation
-        .map_or_else(Contribution::default, |elevation| Contribution::default().role(&elevation.role).flag("elevated")))
+    let acting = access.membership.as_ref().map(ActingRole::of).transpose()?.flatten();
+    Ok(acting.map_or_else(Contribution::default, |acting| Contribution::default().role(acting.role).flag("elevated")))
+}
+
+/// The role that a member acts in for a while, as the look-up of the request found it.
+#[derive(Deserialize)]
+pub(super) struct ActingRole {
+    pub(super) role: String,
+    /// When it ends by itself.
+    pub(super) ends_at: DateTime<Utc>,
+}
+
+impl ActingRole {
+    /// `None` if they act in their own.
+    pub(super) fn of(membership: &Membership) -> Result<Option<Self>> {
+        Ok(membership.facts.of("elevations")?)
+    }
 }

@@ -9,7 +9,7 @@ use web::{
     Page, Presence, Result, Shell, format_datetime, see_other,
 };
 
-use super::elevation::{self, Asked, Elevation, Stage};
+use super::elevation::{self, ActingRole, Asked, Elevation, Stage};
 use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
 use crate::base::{
     AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role, unlinked,
@@ -45,8 +45,8 @@ struct ListRow {
 
 /// The banner above every page of the organization while access is active.
 pub(super) fn banner(viewer: Viewer<'_>, location: &Location) -> Option<Banner> {
-    let elevation = viewer.member()?.membership.elevation.as_ref()?;
-    let (role, until) = (Role::label_of(&elevation.role), elevation.ends_at.format("%H:%M UTC"));
+    let acting = ActingRole::of(&viewer.member()?.membership).ok()??;
+    let (role, until) = (Role::label_of(&acting.role), acting.ends_at.format("%H:%M UTC"));
     Some(Banner {
         text: format!("You have the role {role} until {until}."),
         url: list_url(&location.organization),

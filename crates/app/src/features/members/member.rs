@@ -54,7 +54,7 @@ impl Resource for Member {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                       m.role, m.created_at as since,
-                      (m.recently_privileged_until > now()) is true as "decided_lately!",
+                      (m.recent_administrator_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
@@ -91,7 +91,7 @@ async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                   m.role, m.created_at as since,
-                      (m.recently_privileged_until > now()) is true as "decided_lately!",
+                      (m.recent_administrator_until > now()) is true as "decided_lately!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             where ($1 = '' or exists (select from unnest(u.words) w

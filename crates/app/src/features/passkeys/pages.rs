@@ -65,7 +65,7 @@ impl New {
     fn page(who: &SignedIn, layout: &Layout, return_to: &LocalPath, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
-            first: !who.enrolled.passkey,
+            first: !who.enrolled().passkey,
             form,
             return_to: return_to.to_string(),
             passkeys_url: web::passkeys_url(),

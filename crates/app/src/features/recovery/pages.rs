@@ -20,7 +20,7 @@ struct Ask {
 }
 
 pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
-    if !who.enrolled.passkey && !who.enrolled.totp {
+    if !who.enrolled().passkey && !who.enrolled().totp {
         // There is nothing to recover.
         return Ok(Redirect::to(NEW_PASSKEY).into_response());
     }

@@ -1,7 +1,7 @@
 use authz::{Contribution, RefusedBecause, Resource as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Mode, OnConstraint, RequestAccess, Tenant, TenantId, Tx, Unaccepted, Write};
+use tenancy::{Mode, OnConstraint, RequestAccess, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -23,7 +23,11 @@ const NO_PROVIDER_ERROR: Error =
     Error::Conflict("Nobody could sign in: the organization has no provider, or no verified domain.", None);
 
 pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Rules> {
-    let rules = sqlx::query_as!(Rules, "select allows_magic_links, requires_sso from tenant.organizations");
+    let rules = sqlx::query_as!(
+        Rules,
+        r#"select settings @> '{"allows_magic_links": true}' as "allows_magic_links!",
+                  settings @> '{"requires_sso": true}' as "requires_sso!" from tenant.organizations"#
+    );
     Ok(rules.fetch_one(&mut **tx).await?)
 }
 
@@ -35,7 +39,8 @@ pub(super) async fn change(
 ) -> Result<()> {
     let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
     sqlx::query!(
-        "update tenant.organizations set allows_magic_links = $1, requires_sso = $2",
+        "update tenant.organizations
+            set settings = settings || jsonb_build_object('allows_magic_links', $1::boolean, 'requires_sso', $2::boolean)",
         to.allows_magic_links,
         to.requires_sso
     )
@@ -88,7 +93,8 @@ impl Relaxation {
         let doing = AnnouncementContext { authn, who, organization, did, page: &page, member: None };
         let announcement = SIGN_IN_CHANGED.announce(tx, &doing).await?;
         let relaxed = sqlx::query!(
-            "update tenant.organizations set requires_sso = false where requires_sso and allows_magic_links = $1",
+            r#"update tenant.organizations set settings = settings || '{"requires_sso": false}'
+                where settings @> '{"requires_sso": true}' and settings @> '{"allows_magic_links": true}' = $1"#,
             self.allows_magic_links
         );
         if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
@@ -104,16 +110,12 @@ impl Relaxation {
 /// Whether the organization accepts the way the session began, and if not, why.
 #[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
 pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
-    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted);
-    let Some(unaccepted) = unaccepted else { return Ok(Contribution::default()) };
-    let reason = match unaccepted {
-        Unaccepted::SignedOut => "signed_out",
-        Unaccepted::Link => "link",
-        Unaccepted::Elsewhere => "elsewhere",
-        Unaccepted::SignOn => "sign_on",
-    };
+    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted.as_deref());
+    let Some(reason) = unaccepted else { return Ok(Contribution::default()) };
     // There is one reason for clients, because nobody has checked whether their member could still sign in.
     let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
                             members. Use a service account.";
-    Ok(Contribution::default().flag("unaccepted").refused_because(RefusedBecause { reason, text_for_clients }))
+    Ok(Contribution::default()
+        .flag("unaccepted")
+        .refused_because(RefusedBecause { reason: reason.to_owned(), text_for_clients }))
 }

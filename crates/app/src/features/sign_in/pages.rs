@@ -128,7 +128,7 @@ pub(super) struct Reason {
     return_to: String,
     #[serde(default)]
     reauthenticate: String,
-    /// Why the organization does not accept the session: `signed_out`, `link`, `elsewhere` or `sign_on`.
+    /// Why the organization does not accept the session: `signed_out`, `link`, `elsewhere` or `sso`.
     #[serde(default)]
     unaccepted: String,
     #[serde(default, deserialize_with = "optional_id")]
@@ -153,7 +153,7 @@ pub(super) async fn choose(
         }
         "link" => ("The organization you opened takes no sign-in by email. Please sign in another way.", false),
         "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
-        "sign_on" => ("The organization you opened takes its own provider only.", true),
+        "sso" => ("The organization you opened takes its own provider only.", true),
         _ => ("", false),
     };
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));

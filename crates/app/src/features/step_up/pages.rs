@@ -52,7 +52,7 @@ pub(super) async fn ask(
     headers: HeaderMap,
     Query(then): Query<Then>,
 ) -> Result<Response> {
-    if !(who.enrolled.passkey || who.enrolled.totp && then.by_code == "yes") {
+    if !(who.enrolled().passkey || who.enrolled().totp && then.by_code == "yes") {
         // They have no factor that would do. They create a passkey first, and then return.
         let back = match then.deferred {
             Some(id) => format!("/step-up?deferred={}", id.uuid()),
@@ -75,8 +75,8 @@ async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, p
         return_to: LocalPath::or_home(&then.return_to).to_string(),
         deferred: then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default(),
         problem: problems.passkey,
-        by_passkey: who.enrolled.passkey,
-        by_code: who.enrolled.totp && then.by_code == "yes",
+        by_passkey: who.enrolled().passkey,
+        by_code: who.enrolled().totp && then.by_code == "yes",
         code_problem: problems.code,
         passkeys_url: web::passkeys_url(),
     })

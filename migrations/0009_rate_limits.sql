@@ -1,5 +1,4 @@
--- How often something was tried: the time at which everything tried so far is paid for. The key is a hash of what is
--- limited and for whom.
+-- Rate limits (GCRA). `tat` is the theoretical arrival time. The key is a hash of the limit's name and of what it counts for.
 create table identity.rate_limits (
   key bytea primary key check (octet_length(key) = 32),
   tat timestamptz not null
@@ -7,7 +6,7 @@ create table identity.rate_limits (
 create index rate_limits_tat on identity.rate_limits (tat);
 grant select, insert, update on identity.rate_limits to identity_rows;
 
--- Proofs of work that were used, as long as they could be shown again.
+-- Proofs of work that were used, for as long as they could be presented again.
 create table identity.proof_of_work_solutions (
   mac bytea primary key check (octet_length(mac) = 32),
   expires_at timestamptz not null
@@ -15,13 +14,13 @@ create table identity.proof_of_work_solutions (
 create index proof_of_work_solutions_expiry on identity.proof_of_work_solutions (expires_at);
 grant select, insert on identity.proof_of_work_solutions to identity_rows;
 
--- Wrong codes of a person since the last right one, and until when no further one is looked at. Sessions of one bond have no
--- part in those of another one.
+-- Wrong codes of a person since the last right one, and until when no code is checked. Sessions with another `sso_tenant_id` are
+-- counted separately.
 create table identity.lockouts (
   user_id uuid not null references identity.users (id),
   failures int not null check (failures > 0),
   locked_until timestamptz not null,
-  -- When the owner was last told.
+  -- When the person was last notified.
   notified_at timestamptz,
   sso_tenant_id uuid,
   sso_tenant_key uuid generated always as (coalesce(sso_tenant_id, '00000000-0000-0000-0000-000000000000')) stored,

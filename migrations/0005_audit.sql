@@ -15,7 +15,10 @@ create table audit.events (
   request_id uuid,
   session_id uuid,
   network text not null default '',
-  details jsonb not null default '{}'
+  details jsonb not null default '{}',
+  -- How the actor acted, where features say so: `client`, the client of the API it was done through; `elevation`, the temporary
+  -- access it was done under.
+  context jsonb not null default '{}' check (jsonb_typeof(context) = 'object')
 );
 create index events_by_tenant on audit.events (tenant_id, about_token, id desc);
 create index events_by_actor on audit.events (tenant_id, actor, id desc);
@@ -34,7 +37,9 @@ create table audit.decisions (
   step_up boolean not null default false,
   policies text[] not null,
   policy_set bytea not null,
-  request_id uuid not null
+  request_id uuid not null,
+  -- As `audit.events.context`.
+  context jsonb not null default '{}' check (jsonb_typeof(context) = 'object')
 );
 create index decisions_by_tenant on audit.decisions (tenant_id, id desc);
 create index events_at on audit.events (at);
@@ -66,7 +71,7 @@ grant insert on audit.events to tenant_rows, account_rows, identity_rows;
 grant insert on audit.decisions to tenant_rows, account_rows, audit_rows;
 grant select on audit.events, audit.decisions to tenant_rows;
 
--- Grants keep the application out; this keeps out slips of whoever owns the tables. What is a year old the janitor deletes.
+-- Grants keep the application out. This prevents mistakes of the owner of the tables. The janitor deletes rows after a year.
 create function audit.refuse_change() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

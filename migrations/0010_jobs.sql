@@ -1,5 +1,5 @@
--- What is to be done later, once. Whoever makes it necessary writes it, in the same transaction; only the worker takes it, and
--- deletes it in the transaction of what comes of it.
+-- Background jobs. A job is written in the transaction that makes it necessary. Only the worker takes it, and deletes it in the
+-- transaction of its effect.
 create schema jobs;
 grant usage on schema jobs to tenant_rows, account_rows, identity_rows, jobs_rows, janitor_rows;
 grant usage on schema audit to jobs_rows;
@@ -13,23 +13,23 @@ create table jobs.queue (
   owner uuid not null,
   -- Somebody waits for it: it goes before all that is not.
   urgent boolean not null default false,
-  -- Of one owner, kind and key one job waits. What comes meanwhile is added to it.
+  -- For one owner, kind and key, one job waits. Later payloads are added to it.
   key text check (char_length(key) between 1 and 200),
   payloads jsonb[] not null check (cardinality(payloads) between 1 and 10 and pg_column_size(payloads) <= 1048576),
-  -- How many more came when there were ten.
+  -- How many more payloads there were, after ten.
   omitted int not null default 0,
   -- What people see of it, such as the address of a mail.
   about text not null check (char_length(about) <= 320),
-  -- The request that made it necessary.
+  -- The request that caused it.
   request_id uuid not null,
   created_at timestamptz not null default now(),
   -- When it is worth nothing any more, such as a code.
   expires_at timestamptz,
-  -- Until then nobody takes it. Whoever takes it moves this on, and so leases it.
+  -- Before this nobody takes it. A worker that takes it moves this on: that is its lease.
   due_at timestamptz not null default now(),
-  -- How often it was taken. Whoever has taken it once too little is too late to say what came of it.
+  -- How often it was taken. A worker that took it at an earlier count has lost its lease.
   tries int not null default 0,
-  -- Nobody has taken it, or it was given back untried.
+  -- Nobody has taken it, or it was returned without a try.
   waiting boolean not null default true,
   -- When somebody had it tried again after it was given up. From then on it is tried as if it were new.
   retried_at timestamptz,
@@ -52,7 +52,7 @@ create table jobs.periods (
   period timestamptz not null
 );
 
--- How often somebody was written to, or had somebody written to: the time at which all of it is paid for. Keys are hashes.
+-- Rate limits of mail (GCRA), by recipient and by sender. Keys are hashes.
 create table jobs.rate_limits (
   key bytea primary key check (octet_length(key) = 32),
   tat timestamptz not null
@@ -103,3 +103,12 @@ grant insert on audit.events to jobs_rows;
 create policy janitor on jobs.queue to janitor_rows using (failed_at is not null or expires_at < now()) with check (false);
 grant select (id, failed_at, expires_at), delete on jobs.queue to janitor_rows;
 grant select (key, tat), delete on jobs.rate_limits to janitor_rows;
+
+-- An operator has mail sent to the person concerned.
+grant usage on schema jobs to operator_rows;
+create policy operators_append on jobs.queue for insert to operator_rows with check (tenant_id is null);
+create policy operators_see on jobs.queue for select to operator_rows using (tenant_id is null and waiting and key is not null);
+create policy operators_add on jobs.queue for update to operator_rows
+  using (tenant_id is null and waiting and key is not null) with check (tenant_id is null and waiting and key is not null);
+grant insert (id, kind, tenant_id, owner, urgent, key, payloads, about, request_id, expires_at),
+  select (kind, tenant_id, owner, key, payloads, omitted, waiting), update (payloads, omitted) on jobs.queue to operator_rows;

@@ -1,5 +1,5 @@
--- Clients of the API. A client acts as the member who made it, with the role they have now, or as a service account with a
--- role of its own, which is none that decides about people and money.
+-- Clients of the API. A client acts as the member who created it, with the member's current role, or as a service account with
+-- a role of its own, which is not privileged.
 create table tenant.api_clients (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
@@ -11,23 +11,23 @@ create table tenant.api_clients (
   -- Names of actions. Nothing that could stand for several.
   scopes text[] not null check (cardinality(scopes) between 1 and 40 and array_position(scopes, null) is null
                                 and array_to_string(scopes, ' ') ~ '^[A-Z][A-Za-z]{2,60}( [A-Z][A-Za-z]{2,60})*$'),
-  -- It takes a proof of a key with every token (DPoP, RFC 9449).
+  -- It must prove possession of a key with every token (DPoP, RFC 9449).
   dpop boolean not null,
-  -- It signs its requests and gets no tokens. Its secret is then sealed for this row, because it must be read again;
+  -- It signs its requests and gets no tokens. Its secret is then encrypted for this row, because it must be read again;
   -- otherwise it is a hash.
   signs boolean not null,
   secret bytea not null check (octet_length(secret) = 32 or signs and octet_length(secret) between 60 and 200),
   secret_created_at timestamptz not null,
-  -- For how long each of its secrets is taken.
+  -- For how long each of its secrets is accepted.
   secret_days int not null default 90 check (secret_days between 1 and 90),
-  -- Counts secrets. What came of an earlier one has ended.
+  -- Counts secrets. Tokens of an earlier one are no longer valid.
   secret_version int not null default 1,
   created_by uuid not null,
   created_at timestamptz not null,
   last_used_at timestamptz,
   primary key (tenant_id, id),
   constraint api_clients_name_unique unique (tenant_id, name_key),
-  -- It goes when they go.
+  -- It is deleted when they leave.
   foreign key (tenant_id, member) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check ((member is null) <> (role is null)),
   check (not (dpop and signs))
@@ -43,7 +43,7 @@ create policy record_use on tenant.api_clients for update to identity_rows using
 grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_created_at, secret_version, secret_days, last_used_at),
   update (last_used_at) on tenant.api_clients to identity_rows;
 
--- What one use of a secret gave: access tokens name their family, and refresh tokens follow each other in one.
+-- The tokens of one use of a secret: access tokens name their family, and refresh tokens follow each other in it.
 create table identity.token_families (
   id uuid primary key,
   tenant_id uuid not null,
@@ -52,7 +52,7 @@ create table identity.token_families (
   -- Thumbprint of the key it is bound to (RFC 7638).
   jkt text check (char_length(jkt) = 43),
   scopes text[] not null,
-  -- Refresh tokens it has had.
+  -- How often its refresh token was replaced.
   rotations int not null default 0,
   expires_at timestamptz not null,
   revoked_at timestamptz,
@@ -61,26 +61,26 @@ create table identity.token_families (
 create index token_families_client on identity.token_families (tenant_id, client_id);
 create index token_families_expiry on identity.token_families (expires_at);
 
--- Each is used once. `previous_hash` is the one it came of.
+-- Each is used once. `previous_hash` is the one it replaced.
 create table identity.refresh_tokens (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   family_id uuid not null references identity.token_families (id) on delete cascade,
   previous_hash bytea,
   expires_at timestamptz not null,
   used_at timestamptz,
-  -- It was used a second time, because the first answer was lost. That is let pass once.
+  -- It was used a second time, because the first answer was lost. That is accepted once.
   repeated boolean not null default false
 );
 create index refresh_tokens_family on identity.refresh_tokens (family_id, previous_hash);
 
--- Access tokens that were taken back, until they would have expired.
+-- Access tokens that were revoked, until they would have expired.
 create table identity.revoked_tokens (
   jti uuid primary key,
   expires_at timestamptz not null
 );
 create index revoked_tokens_expiry on identity.revoked_tokens (expires_at);
 
--- What may be seen once: ids of proofs and nonces of signed requests, as hashes.
+-- Replay protection: ids of DPoP proofs and nonces of signed requests, as hashes.
 create table identity.used_nonces (
   key bytea primary key check (octet_length(key) = 32),
   expires_at timestamptz not null
@@ -91,7 +91,7 @@ create index used_nonces_expiry on identity.used_nonces (expires_at);
 create table identity.signing_keys (
   id uuid primary key,
   public bytea not null check (octet_length(public) = 32),
-  -- Sealed for this row.
+  -- Encrypted for this row.
   private bytea not null check (octet_length(private) between 60 and 200),
   signs_from timestamptz not null,
   signs_until timestamptz not null,
@@ -105,34 +105,44 @@ grant select, insert on identity.revoked_tokens to identity_rows;
 grant select, insert on identity.used_nonces to identity_rows;
 grant select, insert on identity.signing_keys to identity_rows;
 
--- Through which client it was done or asked. A service account has no `actor`.
-alter table audit.events add column client_id uuid;
-alter table audit.decisions add column client_id uuid;
+-- Events of a client, whose `context` names it. A service account has no `actor`.
 create policy of_clients on audit.events for insert to identity_rows
   with check (kind in ('api_token.issued', 'api_client.token_reused', 'api_token.revoked', 'api_token.refused')
-              and exists (select from tenant.api_clients c where c.tenant_id = events.tenant_id and c.id = events.client_id));
+              and exists (select from tenant.api_clients c
+                           where c.tenant_id = events.tenant_id and c.id = (events.context ->> 'client')::uuid));
 
--- What a client is where the URL points, or where it points nowhere in its own organization: as `identity.authenticate`, with one query and
--- one value.
-create function identity.authenticate_client(given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
+-- Makes `identity.authenticate_client`: what a client is where the URL points, or where it points nowhere in its own
+-- organization. Composed as `identity.authenticate`, with one query and one value.
+create function identity.build_authenticate_client() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $build$
+declare
+  refusals text;
+begin
+  select coalesce('case' || string_agg(format(' when %s then %L', r.of_client, r.reason), '' order by r.position) || ' end', 'null')
+    into refusals from identity.refusals r;
+  execute replace($function$
+create or replace function identity.authenticate_client(
+  given_tenant uuid, given_workspace uuid, given_client uuid, given_family uuid, given_jti uuid)
 returns json
 language plpgsql
 set search_path = pg_catalog, pg_temp
-as $$
+as $authenticate$
 declare
   found_tenant uuid;
   found_member uuid;
-  entry json;
+  access json;
 begin
   select o.tenant_id, c.member, json_build_object(
            'session', json_build_object('client', c.id, 'tenant', c.tenant_id, 'user', c.member, 'name', c.name,
                                         'scopes', c.scopes, 'dpop', c.dpop),
            'membership', case when o.tenant_id is not null then
              json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role),
-                               -- Whether its member could still come in nobody has asked.
-                               'unaccepted', case when c.member is not null and o.requires_sso then 'sign_on' end) end,
+                               -- A client that acts as a member: nobody has checked whether the member could sign in.
+                               'unaccepted', <refusals>) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
-    into found_tenant, found_member, entry
+    into found_tenant, found_member, access
     from tenant.api_clients c
     left join tenant.memberships m on m.tenant_id = c.tenant_id and m.user_id = c.member
     left join tenant.organizations o on o.tenant_id = c.tenant_id and o.tenant_id = coalesce(given_tenant, c.tenant_id)
@@ -148,13 +158,25 @@ begin
     perform set_config('app.tenant_id', found_tenant::text, true), set_config('app.client_id', given_client::text, true),
             set_config('app.user_id', coalesce(found_member::text, ''), true);
   end if;
-  return entry;
+  return access;
 end;
-$$;
+$authenticate$;
 grant execute on function identity.authenticate_client(uuid, uuid, uuid, uuid, uuid) to identity_rows;
+select identity.authenticate_client(null, null, null, null, null)$function$, '<refusals>', refusals);
+  return null;
+end;
+$build$;
+create trigger build_authenticate_client after insert on identity.refusals
+  for each statement execute function identity.build_authenticate_client();
+insert into identity.refusals (reason) select '' where false;
 
 create index signing_keys_expiry on identity.signing_keys (published_until);
 grant select (id, expires_at), delete on identity.token_families to janitor_rows;
 grant select (jti, expires_at), delete on identity.revoked_tokens to janitor_rows;
 grant select (key, expires_at), delete on identity.used_nonces to janitor_rows;
 grant select (id, published_until), delete on identity.signing_keys to janitor_rows;
+
+-- An operator encrypts secrets under another key.
+grant select (id, private), update (private) on identity.signing_keys to operator_rows;
+create policy operators on tenant.api_clients to operator_rows using (true) with check (true);
+grant select (id, signs, secret), update (secret) on tenant.api_clients to operator_rows;

@@ -1,13 +1,14 @@
 -- Signing in with a link that arrives by mail, for members of organizations that allow it.
-alter table tenant.organizations add column allows_magic_links boolean not null default false;
-grant select (allows_magic_links) on tenant.organizations to identity_rows;
+select tenant.add_setting('allows_magic_links');
+select identity.add_refusal('link',
+  of_session => $$ s.methods[1] = 'mail' and not o.settings @> '{"allows_magic_links": true}' $$);
 
--- A link that was sent. Taken with DELETE .. RETURNING, so it works once.
+-- A link that was sent. It is used with DELETE .. RETURNING, so it works once.
 create table identity.magic_links (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   -- Of the browser that asked for it.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
-  -- Null where the address is nobody's who may come in so: a row is written all the same, so that time does not tell.
+  -- Null if nobody with this address may sign in so. A row is written all the same, so that the time it takes reveals nothing.
   user_id uuid references identity.users (id),
   return_to text not null check (return_to like '/%' and char_length(return_to) <= 2048),
   expires_at timestamptz not null

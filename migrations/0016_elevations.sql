@@ -1,11 +1,11 @@
--- Somebody acts in another role for a while: a member asks, and somebody else who may approves. What is asked for stands
--- as it was written; the application notes who approved and who ended it, once each, and nothing else.
+-- Temporary access: a member asks to act in another role for a while, and somebody else approves. The request stays as it was
+-- written. The application records who approved and who ended it, once each, and nothing else.
 create table tenant.elevations (
   tenant_id uuid not null,
   id uuid not null,
-  -- Who asks, and the role they had then. In another one it is void.
+  -- Who asks, and the role they had then. If the role changes, it is void.
   user_id uuid not null,
-  -- The session that asks. In no other one they act in it.
+  -- The session that asks. It is valid in no other session.
   session_id uuid not null,
   own_role text not null check (own_role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   role text not null check (role in ('admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
@@ -13,16 +13,16 @@ create table tenant.elevations (
   reason text not null check (char_length(reason) between 3 and 500),
   ticket text not null check (char_length(ticket) between 1 and 500),
   requested_at timestamptz not null,
-  -- Approved by then, or never.
+  -- It can be approved until then.
   expires_at timestamptz not null,
-  -- It lasts from here for the minutes asked.
+  -- It lasts for `minutes` from here.
   approved_by uuid,
   approved_at timestamptz,
-  -- Null where a change of role ended it.
+  -- Null if a change of role ended it.
   ended_by uuid,
   ended_at timestamptz,
   primary key (tenant_id, id),
-  -- It goes when they go.
+  -- It is deleted when they leave.
   constraint elevations_member foreign key (tenant_id, user_id) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check (role <> own_role),
   check (expires_at - requested_at <= interval '24 hours'),
@@ -30,8 +30,8 @@ create table tenant.elevations (
   check (approved_at < expires_at),
   constraint elevations_by_another check (approved_by <> user_id)
 );
--- One for each person that is asked for or lasts, and what is looked for. What has ended by the clock makes room when the
--- next one is asked for.
+-- One for each person that is requested or active, and the index for looking it up. An expired one is closed when the next one is
+-- requested.
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
 create trigger check_author before insert or update on tenant.elevations
@@ -43,15 +43,15 @@ grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, 
 create policy authentication on tenant.elevations for select to identity_rows using (true);
 grant select (tenant_id, id, user_id, session_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
 
--- A session that has asked, in whichever organization, says so, so that requests of others do not look. It grants nothing.
-alter table identity.sessions add column asked_for_role boolean not null default false;
-grant update (asked_for_role) on identity.sessions to tenant_rows;
+-- A session that has asked, in whichever organization, says so: the look-up of a request reads elevations for no other one.
 create function tenant.flag_session_for_elevation() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update identity.sessions s set asked_for_role = true, rotated_at = 'epoch' where s.id = new.session_id and s.user_id = new.user_id;
+  update identity.sessions s
+     set fact_sources = array_append(array_remove(s.fact_sources, 'elevations'), 'elevations'), rotated_at = 'epoch'
+   where s.id = new.session_id and s.user_id = new.user_id;
   return null;
 end;
 $$;
@@ -60,28 +60,28 @@ create trigger flag_session_for_elevation after insert on tenant.elevations
 grant execute on function tenant.flag_session_for_elevation() to tenant_rows;
 
 -- The role that a member acts in now in this session.
-create function identity.elevation(
-  given_session uuid, given_tenant uuid, given_user uuid, given_role text, given_now timestamptz)
-returns json
+select identity.add_facts('elevations', about => 'member', needed => $$ 'elevations' = any (s.fact_sources) $$, facts => $$
+  (select jsonb_build_object('role', e.role, 'ends_at', e.approved_at + make_interval(mins => e.minutes),
+                             'audit', jsonb_build_object('elevation', e.id))
+     from tenant.elevations e
+    where e.tenant_id = given_tenant and e.user_id = given_user and e.ended_at is null
+      and e.session_id = given_session and e.own_role = given_role
+      and e.approved_at <= given_now + interval '1 second'
+      and e.approved_at + make_interval(mins => e.minutes) > given_now) $$);
+
+-- A role that somebody has asked for needs a passkey as their own.
+create or replace function tenant.needs_passkey(given_user uuid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  found json;
 begin
-  select json_build_object('id', e.id, 'role', e.role, 'ends_at', e.approved_at + make_interval(mins => e.minutes))
-    into found
-    from tenant.elevations e
-   where e.tenant_id = given_tenant and e.user_id = given_user and e.ended_at is null
-     and e.session_id = given_session and e.own_role = given_role
-     and e.approved_at <= given_now + interval '1 second'
-     and e.approved_at + make_interval(mins => e.minutes) > given_now;
-  return found;
+  return exists (select from tenant.memberships m where m.user_id = given_user and tenant.is_privileged(m.role))
+      or exists (select from tenant.elevations e
+                  where e.user_id = given_user and e.ended_at is null and tenant.is_privileged(e.role));
 end;
 $$;
-grant execute on function identity.elevation(uuid, uuid, uuid, text, timestamptz) to identity_rows;
 
--- Nothing is approved twice, approved after it has ended, or begins again.
+-- Nothing is approved twice, approved after it has ended, or reopened.
 create function tenant.forbid_elevation_changes() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ create trigger forbid_elevation_changes before update on tenant.elevations for e
   execute function tenant.forbid_elevation_changes();
 grant execute on function tenant.forbid_elevation_changes() to tenant_rows;
 
--- A role that changes ends what was asked for in the one before, also where it changes back.
+-- A change of role ends what was requested in the role before, even if it changes back.
 create function tenant.end_elevations() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -112,13 +112,9 @@ create trigger end_elevations after update of role on tenant.memberships
   for each row when (new.role <> old.role) execute function tenant.end_elevations();
 grant execute on function tenant.end_elevations() to tenant_rows;
 
--- As with a role that changes.
+-- As for a change of role.
 create trigger rotate_sessions after update of approved_at, ended_at on tenant.elevations
   for each row execute function tenant.rotate_sessions();
-
--- Under which elevation it was done, or asked.
-alter table audit.events add column elevation uuid;
-alter table audit.decisions add column elevation uuid;
 
 create index elevations_expiry on tenant.elevations (expires_at);
 create policy janitor on tenant.elevations to janitor_rows using (expires_at < now() - interval '365 days') with check (false);

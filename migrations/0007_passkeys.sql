@@ -9,9 +9,9 @@ create table identity.passkeys (
   -- Whether it is discoverable, that is, signs in alone: what the browser said when it was made (credProps.rk, which nobody signs),
   -- and true once it has. Null where nobody knows. Only the words of pages and mails depend on it.
   discoverable boolean,
-  -- The passkey that was proved in the session that made this one: whoever had a copy of that one made this one, too.
+  -- The passkey that was verified in the session that created this one. If that one was copied, this one is not safe either.
   enrolled_with uuid,
-  -- Its bond: sessions it begins have the same.
+  -- See `identity.set_sso_tenant`. Sessions that begin with it have the same.
   sso_tenant_id uuid default nullif(current_setting('app.sso_tenant_id', true), '')::uuid,
   created_at timestamptz not null,
   last_used_at timestamptz,
@@ -23,8 +23,8 @@ create table identity.passkeys (
 create index passkeys_user on identity.passkeys (user_id);
 create trigger set_sso_tenant before insert on identity.passkeys for each row execute function identity.set_sso_tenant();
 
--- Who has a passkey keeps one that can be used, of each bond: the last is replaced, not removed. Of two that are removed in the same
--- moment the second one waits for the first.
+-- A person with passkeys keeps one that can be used, for each `sso_tenant_id`: the last is replaced, not removed. If two are removed
+-- at the same moment, the second one waits for the first.
 create function identity.require_a_passkey() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -43,7 +43,7 @@ create trigger require_a_passkey after delete on identity.passkeys
   for each row when (old.disabled_at is null) execute function identity.require_a_passkey();
 grant execute on function identity.require_a_passkey() to account_rows;
 
--- A challenge we gave out. Taken with DELETE .. RETURNING before the answer is looked at, so an answer works once.
+-- A challenge that was sent out. It is deleted with DELETE .. RETURNING before the answer is checked, so an answer works once.
 create table identity.ceremonies (
   handle_hash bytea primary key check (octet_length(handle_hash) = 32),
   kind text not null check (kind in ('enrol', 'sign_in', 'step_up')),
@@ -55,23 +55,6 @@ create table identity.ceremonies (
 );
 create index ceremonies_expiry on identity.ceremonies (expires_at);
 create index ceremonies_session on identity.ceremonies (session_id);
-
--- A form that was sent without a fresh passkey, or after its session had ended. It is kept for the same person on the same word
--- (`sso_tenant_id`, null for none) in the same browser. Taken once.
-create table identity.deferred_requests (
-  id uuid primary key,
-  user_id uuid not null references identity.users (id),
-  sso_tenant_id uuid,
-  handle_hash bytea not null check (octet_length(handle_hash) = 32),
-  action text not null,
-  path text not null check (path like '/%' and char_length(path) <= 2048),
-  -- What was sent, sealed with a key that only the browser's cookie has.
-  sealed bytea not null check (octet_length(sealed) <= 65536 + 16),
-  created_at timestamptz not null,
-  expires_at timestamptz not null
-);
-create index deferred_requests_user on identity.deferred_requests (user_id);
-create index deferred_requests_expiry on identity.deferred_requests (expires_at);
 
 -- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.
 alter table identity.passkeys enable row level security;
@@ -93,8 +76,21 @@ create policy own_enrolment on identity.ceremonies to account_rows
   with check (user_id = (select current_setting('app.user_id')::uuid) and kind = 'enrol');
 grant select, insert, delete on identity.ceremonies to identity_rows, account_rows;
 
-grant select, insert, delete on identity.deferred_requests to identity_rows;
-
 create policy janitor on identity.ceremonies to janitor_rows using (expires_at < now());
 grant select (handle_hash, expires_at), delete on identity.ceremonies to janitor_rows;
-grant select (id, expires_at), delete on identity.deferred_requests to janitor_rows;
+
+-- An organization disables and removes passkeys of the people whose accounts it manages, and of nobody else.
+create policy managed on identity.passkeys to tenant_rows
+  using (exists (select from identity.users u
+                  where u.id = passkeys.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
+grant select (user_id, disabled_at), update (disabled_at, disabled_reason), delete on identity.passkeys to tenant_rows;
+
+create policy operators on identity.passkeys to operator_rows using (true) with check (true);
+grant select (id, user_id, disabled_at), update (disabled_at, disabled_reason), delete on identity.passkeys to operator_rows;
+
+-- Whether somebody has a passkey that counts in this session, if only a disabled one. A session in which one was proved says so
+-- itself.
+select identity.add_facts('passkeys', about => 'session', needed => 's.passkey_at is null', facts => $$
+  jsonb_build_object('enrolled', exists (
+    select from identity.passkeys p
+     where p.user_id = given_user and (p.sso_tenant_id is null or p.sso_tenant_id = given_sso_tenant))) $$);
