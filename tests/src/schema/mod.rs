@@ -3,6 +3,7 @@
 //! Each rule also carries something that breaks it, which is done and undone: a rule that sees nothing protects nothing.
 
 mod functions;
+mod migrations;
 mod roles;
 mod snapshot;
 mod tables;
@@ -34,7 +35,8 @@ async fn migrated() -> Database {
 
 /// Fails with every offender of every rule, and with every rule that does not see what breaks it.
 async fn hold(rules: &[Rule]) {
-    let mut owner = migrated().await.session().await;
+    let database = migrated().await;
+    let mut owner = database.session().await;
     let mut complaints = Vec::new();
     for rule in rules {
         complaints.extend(offenders(&mut owner, rule).await.iter().map(|name| format!("{name}: {}", rule.says)));

@@ -52,3 +52,14 @@ async fn the_policies_and_triggers_are_the_reviewed_ones() {
     .await;
     insta::assert_snapshot!("policies", format!("{policies}\n\n{triggers}"));
 }
+
+#[tokio::test]
+async fn the_look_up_is_the_reviewed_one() {
+    let functions = listed(
+        "select pg_get_functiondef(p.oid) from pg_proc p
+          where p.pronamespace = 'identity'::regnamespace
+            and (p.proname in ('authenticate', 'authenticate_client') or p.proname like '%\\_facts\\__')",
+    )
+    .await;
+    insta::assert_snapshot!("look_up", functions);
+}
