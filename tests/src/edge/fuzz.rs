@@ -76,13 +76,13 @@ async fn no_input_makes_a_fault_of_ours() {
                 }
                 answers.push(olivia.clone().post(&address, &[(text, text)]).await);
             }
+            assert!(!answers.is_empty() || row.path == "/sign-out", "nothing was tried: {row:?}");
             for answer in answers {
                 assert!(answer.status < 500, "{row:?} {text:?}: {}", answer.text());
                 asked.push(answer.request_id().to_owned());
             }
         }
     }
-    assert!(asked.len() > 1_000, "{}", asked.len());
     let answered = log::answered();
     for id in asked {
         assert_eq!(answered.get(&id), Some(&1), "{id}");

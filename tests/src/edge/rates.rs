@@ -19,7 +19,7 @@ fn assert_refused(answer: &Answer, name: &str) {
     assert_eq!((answer.status, left(answer, name)), (429, 0), "{}", answer.text());
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=20).contains(&wait), "{wait}");
-    assert!(answer.body.contains(&format!("try again in {wait} second")), "{}", answer.text());
+    assert!(answer.body.contains(&format!("Try again in {wait} second")), "{}", answer.text());
     assert!(answer.header("ratelimit-policy").contains(&format!("\"{name}\";q=3;w=60")));
     assert_one_line(answer);
 }

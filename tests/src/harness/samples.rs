@@ -1,7 +1,7 @@
 //! What the parameters of paths stand for. The tests of each feature register a sample of each resource that it has a
 //! path to, so that the walks over the routes reach it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::pin::Pin;
 
@@ -92,6 +92,11 @@ impl Samples {
     /// The same, if it is an id.
     pub(crate) fn id(&self, parameter: &str) -> Option<Uuid> {
         self.get(parameter).parse().ok()
+    }
+
+    /// The parameters that stand for an id.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        self.values.keys().filter(|name| self.id(name).is_some()).map(|name| (*name).to_owned()).collect()
     }
 
     /// The same samples, but for one.
