@@ -38,6 +38,7 @@ mod organizations;
 mod passkeys;
 mod policies;
 mod recovery;
+mod refusals;
 mod retention;
 mod routes;
 mod schema;

@@ -9,7 +9,7 @@ fn entries(body: &str) -> Vec<String> {
     navigation.split("href=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
-// control: AUZ-01
+// control: POL-01
 #[tokio::test]
 async fn every_entry_leads_every_role_that_sees_it_to_its_page_and_marks_it() {
     let world = World::start().await;

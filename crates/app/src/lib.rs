@@ -49,8 +49,10 @@ pub fn app(state: State, limits: Limits) -> Router {
         routes.into_router().fallback(no_such_page).layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let routes = routes.layer(from_fn_with_state(state.registry(), base::on_errors));
     let again = routes.clone().with_state(state.clone());
-    let routes =
-        routes.layer(from_fn_with_state((again, ADDRESSES), authn::resume_deferred_request)).merge(web::assets());
+    let routes = routes
+        .layer(from_fn_with_state((again.clone(), ADDRESSES), authn::resume_deferred_request))
+        .layer(from_fn_with_state(again, web::show_refusals))
+        .merge(web::assets());
     web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
 }
 

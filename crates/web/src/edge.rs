@@ -144,6 +144,7 @@ impl Edge {
             flash: Flash::take(request.headers()),
             quotas: Quotas::default(),
             rate_limiter: (!probe).then(|| Arc::clone(&self.rate_limiter)),
+            refusal: None,
         })
     }
 

@@ -20,6 +20,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
+use crate::refusal::SentForm;
 use crate::slot::Slot;
 use crate::{Error, FieldErrors};
 
@@ -88,6 +89,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
     if let Some(slot) = slot {
         slot.take().await?;
     }
+    SentForm::note(&parts.extensions, &bytes);
     Ok(bytes)
 }
 

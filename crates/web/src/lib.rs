@@ -30,6 +30,7 @@ mod proof_of_work_page;
 mod query;
 mod quota;
 mod rate_limiter;
+mod refusal;
 mod serve;
 mod slot;
 mod text;
@@ -59,6 +60,7 @@ pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
 pub use rate_limiter::{RateLimitConfig, RateLimitKey};
+pub use refusal::show_refusals;
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use text::{
     DigitCode, DisplayEmail, Domain, Email, MultiLine, SingleLine, display_domain, display_email, name_key, typed_code,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitKey, RateLimiter};
+use crate::refusal::Refusal;
 use crate::{Client, DisplayEmail, Error, FieldErrors, Flash, Quota, Tone, assets};
 
 /// What handlers and pages need to know about the request.
@@ -24,6 +25,8 @@ pub struct Context {
     pub(crate) quotas: Quotas,
     /// `None`: this request is not rate-limited.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
+    /// The form that this page has just refused.
+    pub(crate) refusal: Option<Arc<Refusal>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -45,6 +48,7 @@ pub struct Shell {
     pub person: Option<Person>,
     pub organization: Option<OrganizationShell>,
     pub tabs: Vec<Link>,
+    pub(crate) refusal: Option<Arc<Refusal>>,
 }
 
 /// A flash, as the layout shows it.
@@ -124,6 +128,7 @@ impl Context {
             person: None,
             organization: None,
             tabs: Vec::new(),
+            refusal: self.refusal.clone(),
         }
     }
 }

@@ -45,7 +45,7 @@ impl RequestInfo {
 }
 
 /// The page of a form, as the browser reports it, if it is on the requested host. Otherwise home.
-fn sent_from(headers: &HeaderMap) -> LocalPath {
+pub(crate) fn sent_from(headers: &HeaderMap) -> LocalPath {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let page = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok());
     let page = page.filter(|page| page.authority().map(Authority::as_str) == text(header::HOST));

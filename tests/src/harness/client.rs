@@ -107,6 +107,20 @@ impl Client {
         self.post_body(path, "application/x-www-form-urlencoded", body).await
     }
 
+    /// The form of `page`, as a browser sends it.
+    pub(crate) async fn post_from(&mut self, page: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+        let origin = format!("http://localhost:{}", self.port);
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self
+            .request(Method::POST, path)
+            .header("origin", &origin)
+            .header("referer", format!("{origin}{page}"))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
+        self.send(request).await
+    }
+
     pub(crate) async fn post_body(&mut self, path: &str, kind: &'static str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self
             .request(Method::POST, path)

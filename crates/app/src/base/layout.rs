@@ -43,14 +43,18 @@ impl FromRequestParts<State> for Layout {
 /// The layout of a page outside any organization.
 pub(crate) fn personal(who: &SignedIn) -> Shell {
     let person = Person { name: who.name.clone(), email: DisplayEmail::of_person(&who.email, who.email_verified) };
-    Shell { person: Some(person), ..who.context().shell() }
+    let mut shell = who.context().shell();
+    shell.person = Some(person);
+    shell
 }
 
 impl Layout {
     /// Around a page about the person's own account.
     pub(crate) fn account(&self, who: &SignedIn) -> Shell {
         let entries = self.registry.account_tabs.iter().map(|tab| (tab.label, tab.page.to_owned()));
-        Shell { tabs: self.entries(entries.collect()), ..personal(who) }
+        let mut shell = personal(who);
+        shell.tabs = self.entries(entries.collect());
+        shell
     }
 
     /// Around a page of an organization.

@@ -111,6 +111,12 @@ impl FieldView {
         self.values.iter().any(|value| value == key)
     }
 
+    /// Whether it holds a secret.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.spec.control == Control::Password
+    }
+
     /// Whether it has several lines.
     #[must_use]
     pub fn is_text_area(&self) -> bool {
