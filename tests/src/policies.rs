@@ -2,7 +2,7 @@
 
 mod situations;
 
-use crate::harness::registry;
+use crate::harness::{registry, reviewed};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -241,7 +241,7 @@ fn who_may_do_what_is_the_reviewed_table() {
             text.push('\n');
         }
     }
-    insta::assert_snapshot!("role_x_action", text);
+    reviewed::assert("docs/permissions.txt", &text);
 }
 
 // control: POL-03

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use authz::Route;
 use uuid::Uuid;
 
-use crate::harness::{Client, Samples, World, browser_routes, parameters, registry};
+use crate::harness::{Client, Samples, World, browser_routes, parameters, registry, reviewed};
 
 /// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
 /// them is a reviewed file, below.
@@ -35,7 +35,7 @@ fn the_table_of_routes_is_the_reviewed_one() {
         let by = if api { " of a client of the API" } else { "" };
         writeln!(text, "{method:6} {path:62} {guard}{by}").unwrap();
     }
-    insta::assert_snapshot!("routes", text);
+    reviewed::assert("docs/routes.txt", &text);
 }
 
 #[test]

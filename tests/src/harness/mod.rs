@@ -10,6 +10,7 @@ pub(crate) mod passkey;
 mod pgbouncer;
 mod race;
 mod raw;
+pub(crate) mod reviewed;
 mod samples;
 pub(crate) mod totp;
 mod withheld;
