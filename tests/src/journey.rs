@@ -257,7 +257,7 @@ async fn a_form_waits_while_its_sender_proves_a_passkey() {
     page.fill("#f-reason", "She edits “now” & then").await;
     world.wait(360);
     page.loads(page.click_text("button", "Change role")).await;
-    assert!(page.text("main").await.contains("You asked to change member role. Nothing has been done yet."));
+    assert!(page.text("main").await.contains("Confirm to change member role. Nothing has changed yet."));
     look(&page, "/step-up").await;
     page.loads(page.click_text("button", "Use your passkey")).await;
     page.wait_for_url("/members").await;
@@ -405,7 +405,7 @@ async fn somebody_is_invited_and_joins() {
     sign_in(&page, &world, "nora").await;
     page.goto(&link).await;
     page.loads(page.click_text("button", "Join")).await;
-    assert!(page.text("[role=status]").await.contains("You belong to Acme now."));
+    assert!(page.text("[role=status]").await.contains("You’ve joined Acme."));
     assert!(page.text("main").await.contains("Acme"));
 }
 

@@ -384,7 +384,7 @@ async fn whoever_removes_a_domain_is_told_what_ends_with_it() {
     let (first, second) = (world.new_domain(world.acme).await, world.new_domain(world.acme).await);
     for (proved, words) in [
         (None, "It is not verified, so nothing else changes."),
-        (Some(first), "No other domain is proved. Without one your provider cannot be used"),
+        (Some(first), "No other domain is verified. Without one your provider cannot be used"),
         (Some(second), "can no longer sign in with your provider"),
     ] {
         if let Some(domain) = proved {
@@ -405,7 +405,11 @@ async fn without_a_proved_domain_a_provider_begins_nothing() {
     let key = format!("/sign-in/o-{}", world.acme.organization);
     assert_eq!(world.stranger().post(&key, &[]).await.status, 404);
     let started = world.stranger().post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
-    assert!(started.status == 422 && started.body.contains("No organization brings a provider"), "{}", started.text());
+    assert!(
+        started.status == 422 && started.body.contains("No organization has an identity provider for this address"),
+        "{}",
+        started.text()
+    );
     for key in ["o-", "o-x", "o-00000000-0000-0000-0000-000000000000", "organization/x"] {
         assert_eq!(world.stranger().post(&format!("/sign-in/{key}"), &[]).await.status, 404, "{key}");
     }

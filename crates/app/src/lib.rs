@@ -50,8 +50,8 @@ pub fn app(state: State, limits: Limits) -> Router {
     let routes = routes.layer(from_fn_with_state(state.registry(), base::on_errors));
     let again = routes.clone().with_state(state.clone());
     let routes = routes
-        .layer(from_fn_with_state((again.clone(), ADDRESSES), authn::resume_deferred_request))
-        .layer(from_fn_with_state(again, web::show_refusals))
+        .layer(from_fn_with_state(again.clone(), web::show_refusals))
+        .layer(from_fn_with_state((again, ADDRESSES), authn::resume_deferred_request))
         .merge(web::assets());
     web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
 }

@@ -277,8 +277,6 @@ pub async fn resume_deferred_request(
     let Some(context) = context else { return response };
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::TRANSFER_ENCODING);
-    // The page that sent this is that of the proof, and no place to say what became of the form.
-    headers.remove(header::REFERER);
     // The deferred form may itself take another one. Each is taken once, so this ends.
     while let Some(DeferredRequest { path, body }) = response.extensions_mut().remove::<DeferredRequest>() {
         session_cookie::replace(response.headers(), &mut headers);

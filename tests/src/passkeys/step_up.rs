@@ -46,7 +46,10 @@ async fn a_form_that_needs_a_fresh_passkey_waits_for_it_and_is_then_done_as_it_w
     assert_eq!((done.status, done.location()), (303, &*format!("{}/members", world.acme.url())), "{}", done.text());
     assert_eq!(world.role("vera").await.as_deref(), Some("editor"));
     let event = world.events("member.role_changed").await.pop().unwrap();
-    assert_eq!(event["details"], json!({ "from": "viewer", "to": "editor", "reason": ROLE[1].1, "ticket": ROLE[2].1 }));
+    assert_eq!(
+        event["details"],
+        json!({ "member": "Vera Viewer", "from": "viewer", "to": "editor", "reason": ROLE[1].1, "ticket": ROLE[2].1 })
+    );
     assert_ne!(olivia.cookie("session"), Some(&*before), "the session has a new token");
     let list = olivia.get(&format!("{}/members", world.acme.url())).await;
     assert!(list.body.contains("Vera Viewer is now Editor."), "{}", list.text());

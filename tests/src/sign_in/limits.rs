@@ -140,7 +140,7 @@ async fn the_other_ways_in_are_limited_alike_and_say_the_same_to_everybody() {
     }
     let refused = client.clone().post("/sign-in/passkey/options", &[]).await;
     assert_eq!(refused.status, 429);
-    assert!(refused.body.contains("Too many requests"), "{}", refused.text());
+    assert!(refused.body.contains("Too many attempts"), "{}", refused.text());
     let program = client.clone().program().post("/sign-in/passkey/options", &[]).await;
     assert_eq!((program.status, program.header("content-type")), (429, "application/problem+json"));
     assert_eq!(client.clone().get("/sign-in").await.status, 200, "pages are shown all the same");

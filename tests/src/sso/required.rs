@@ -18,7 +18,11 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
     let rules = format!("{}/sign-in", settings(world.acme));
     let form = [("requires_sso", "yes"), ("reason", "As the policy says")];
     let refused = olivia.post(&rules, &form).await;
-    assert!(refused.status == 422 && refused.body.contains("Sign in with the organization"), "{}", refused.text());
+    assert!(
+        refused.status == 422 && refused.body.contains("Sign in with your identity provider first"),
+        "{}",
+        refused.text()
+    );
 
     let mut oskar = come(&world, &idp, "oskar").await;
     join(&world, user(&world, &idp, "oskar").await, world.acme, "owner").await;

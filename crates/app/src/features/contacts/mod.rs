@@ -3,6 +3,7 @@
 mod api;
 mod contact;
 mod form;
+mod form_page;
 mod list;
 mod pages;
 mod summary;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::contact::{self, ContactRow, list_url};
-use super::form::{ContactForm, EMAIL_TAKEN_ERROR, FormPage, outdated};
+use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
+use super::form_page::{FormPage, outdated};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
 use crate::base::Layout;
 use crate::features::one_time_key;
