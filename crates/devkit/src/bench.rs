@@ -11,6 +11,7 @@ pub(crate) mod bare;
 mod hand_written;
 mod http;
 mod passkey;
+mod query;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -25,10 +25,10 @@ use crate::slot::Slot;
 use crate::{Error, FieldErrors};
 
 pub use declared::{FormFields, Parser};
-pub use field::{Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
+pub use field::{Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
 pub use input::Input;
 pub use schema::schema_of_form;
-pub use view::{Choice, FieldView, FormView};
+pub use view::{FieldView, FormView};
 
 /// A content type, and the error for any other.
 pub(crate) type Kind = (&'static str, &'static str);

@@ -16,6 +16,8 @@ mod field_names;
 mod fields;
 mod flash;
 mod form;
+#[cfg(test)]
+mod form_tests;
 mod format;
 mod headers;
 mod host;
@@ -32,6 +34,7 @@ mod quota;
 mod rate_limiter;
 mod refusal;
 mod serve;
+mod show_refusals;
 mod slot;
 mod text;
 mod write_timeout;
@@ -60,8 +63,9 @@ pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
 pub use rate_limiter::{RateLimitConfig, RateLimitKey};
-pub use refusal::show_refusals;
+pub use refusal::Refusal;
 pub use serve::{Config, SETTINGS, Tls, serve};
+pub use show_refusals::show_refusals;
 pub use text::{
     DigitCode, DisplayEmail, Domain, Email, MultiLine, SingleLine, display_domain, display_email, name_key, typed_code,
     visible,

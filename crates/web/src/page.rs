@@ -133,6 +133,20 @@ impl Context {
     }
 }
 
+impl Shell {
+    /// Why the form of this page has just been refused, and what was sent in it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
+    }
+
+    /// The rule by which the form of this page has just been refused.
+    #[must_use]
+    pub fn refused_by(&self) -> Option<&'static str> {
+        Some(self.refusal()?.rule)
+    }
+}
+
 /// A page: a template rendered as HTML.
 #[derive(Debug)]
 pub struct Page<T>(pub T);

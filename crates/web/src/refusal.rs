@@ -1,118 +1,29 @@
-//! A form that a rule of the data refuses (409) is answered with the page it was on: with the rule above it, and with what
-//! was typed.
-//!
-//! The page is rendered by its own handler, behind its own guard, from a second request that never leaves the process. A
-//! page that cannot be rendered so leaves the error page.
+use std::sync::{Arc, OnceLock};
 
-use std::sync::{Arc, OnceLock, PoisonError};
-
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
-use axum::response::Response;
-use tower::ServiceExt;
-
-use crate::error::ErrorSlot;
-use crate::page::RenderedPage;
-use crate::problem::{sent_from, wants_html};
-use crate::{Context, Error, FormView, Shell};
+use axum::body::Bytes;
+use axum::http::Extensions;
 
 /// Why a form was refused, and what was sent in it.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     pub(crate) rule: &'static str,
-    fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
-/// The body of the form of this request, as soon as it has been read.
+/// The body of the form of a request, as soon as it has been read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SentForm(Arc<OnceLock<Bytes>>);
 
 impl SentForm {
-    pub(crate) fn note(extensions: &axum::http::Extensions, bytes: &Bytes) {
+    pub(crate) fn note(extensions: &Extensions, bytes: &Bytes) {
         if let Some(Self(sent)) = extensions.get() {
             sent.get_or_init(|| bytes.clone());
         }
     }
 
-    /// The one-time key stays behind: the page has a new one.
-    fn fields(&self) -> Vec<(String, String)> {
-        let sent = self.0.get().map(|bytes| serde_html_form::from_bytes::<Vec<(String, String)>>(bytes));
-        let mut fields = sent.and_then(Result::ok).unwrap_or_default();
-        fields.retain(|(name, _)| name != crate::one_time_key::FIELD);
-        fields
-    }
-}
-
-/// Middleware that answers a refused form with its page. `router` is the application without this middleware.
-pub async fn show_refusals(State(router): State<Router>, mut request: Request, next: Next) -> Response {
-    let page: Option<Uri> = Some(sent_from(request.headers()).to_string())
-        .filter(|page| page != "/" && request.method() == Method::POST && wants_html(request.headers()))
-        .and_then(|page| page.parse().ok());
-    let (Some(page), Some(context)) = (page, request.extensions().get::<Context>().cloned()) else {
-        return next.run(request).await;
-    };
-    let (headers, sent) = (request.headers().clone(), SentForm::default());
-    request.extensions_mut().insert(sent.clone());
-    let refused = next.run(request).await;
-    let Some(rule) = rule_of(&refused) else { return refused };
-    let context = Context { refusal: Some(Arc::new(Refusal { rule, fields: sent.fields() })), ..context };
-    let Ok(mut shown) = router.oneshot(page_request(page, headers, context)).await;
-    if shown.status() != StatusCode::OK || shown.extensions().get::<RenderedPage>().is_none() {
-        return refused;
-    }
-    *shown.status_mut() = StatusCode::CONFLICT;
-    // What the form had set, the session's new token for one, comes first: that of the page is newer.
-    let newer: Vec<_> = shown.headers_mut().get_all(header::SET_COOKIE).iter().cloned().collect();
-    shown.headers_mut().remove(header::SET_COOKIE);
-    for cookie in refused.headers().get_all(header::SET_COOKIE).iter().cloned().chain(newer) {
-        shown.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    shown
-}
-
-/// The rule, if the response is a refusal that has no page of its own.
-fn rule_of(response: &Response) -> Option<&'static str> {
-    let ErrorSlot(error) = response.extensions().get()?;
-    match &*error.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(Error::Conflict(rule, None)) => Some(rule),
-        _ => None,
-    }
-}
-
-/// The request of the same browser for the page.
-fn page_request(page: Uri, mut headers: HeaderMap, context: Context) -> Request {
-    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ORIGIN] {
-        headers.remove(name);
-    }
-    let mut request = Request::new(Body::empty());
-    *request.uri_mut() = page;
-    *request.headers_mut() = headers;
-    request.extensions_mut().insert(context);
-    request
-}
-
-impl Shell {
-    /// The rule by which the form of this page has just been refused.
-    #[must_use]
-    pub fn refused_by(&self) -> Option<&'static str> {
-        self.refusal.as_ref().map(|refusal| refusal.rule)
-    }
-}
-
-impl FormView {
-    /// The form with what was typed, if it is the one that has just been refused. Secrets are typed again.
-    #[must_use]
-    pub fn refilled(&self, shell: &Shell) -> Self {
-        let mut form = self.clone();
-        let Some(refusal) = &shell.refusal else { return form };
-        let is_this = refusal.fields.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name == name));
-        for field in form.fields.iter_mut().filter(|field| is_this && !field.is_secret()) {
-            let sent = refusal.fields.iter().filter(|(name, _)| name == field.spec.name);
-            field.values = sent.map(|(_, value)| value.clone()).collect();
-        }
-        form
+    /// Names and values. Empty if the form has not been read.
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+        let sent = self.0.get().map(|bytes| serde_html_form::from_bytes(bytes));
+        sent.and_then(Result::ok).unwrap_or_default()
     }
 }

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use secrecy::SecretString;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgExecutor;
 use sqlx::postgres::PgPoolOptions;
 use tenancy::{Db, Read, Scope, Tenant, WriteLocks};
 use tokio::net::TcpListener;
 use uuid::Uuid;
+
+use super::query::{Found, Pool, select};
 
 /// Where the bare server is told the address of the database: the owner's, and that of the login `web`.
 pub(crate) const DATABASE: &str = "BENCH_DATABASE_URL";
@@ -21,18 +21,6 @@ pub(crate) const WEB_DATABASE: &str = "BENCH_WEB_DATABASE_URL";
 
 /// How large a page of the product is, for those that are written by hand.
 pub(crate) const PAGE_BYTES: &str = "BENCH_PAGE_BYTES";
-
-/// The pool, held by the handler itself: what the product does not do.
-#[expect(clippy::disallowed_types, reason = "this is what the product is measured against")]
-pub(super) type Pool = sqlx::PgPool;
-
-#[derive(Serialize, sqlx::FromRow)]
-pub(super) struct Found {
-    pub(super) id: Uuid,
-    pub(super) name: String,
-    pub(super) email: String,
-    pub(super) company: String,
-}
 
 /// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON. And,
 /// under `/bound`, the same in the transaction of the product, which finds the session, the membership and the workspace
@@ -83,24 +71,6 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
         db.authenticate::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, WriteLocks::default()).await;
     let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     answer(select(&mut *tx, tenant, workspace).await)
-}
-
-pub(super) async fn select(
-    database: impl PgExecutor<'_>,
-    tenant: Uuid,
-    workspace: Uuid,
-) -> Result<Vec<Found>, sqlx::Error> {
-    sqlx::query_as(
-        r#"select id, name, email, company from tenant.contacts
-            where tenant_id = $4 and workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
-            order by name collate "und-x-icu", id limit 21"#,
-    )
-    .bind(workspace)
-    .bind("")
-    .bind(Uuid::nil())
-    .bind(tenant)
-    .fetch_all(database)
-    .await
 }
 
 fn answer(found: Result<Vec<Found>, sqlx::Error>) -> Answer {

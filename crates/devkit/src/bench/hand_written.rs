@@ -13,7 +13,7 @@ use axum::routing::get;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::bare::{Found, Pool};
+use super::query::{Found, Pool, select};
 
 /// What its pages have besides their rows, so that they are as large as the product's.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ async fn list(
     .await
     .map_err(internal)?
     .ok_or((StatusCode::NOT_FOUND, String::new()))?;
-    let contacts = super::bare::select(&pool, tenant, workspace_id).await.map_err(internal)?;
+    let contacts = select(&pool, tenant, workspace_id).await.map_err(internal)?;
     let contacts = &contacts[..contacts.len().min(20)];
     let (organization, workspace, role) = (&*organization, &*workspace, &*role);
     let page = List { layout, organization, workspace, role, tenant, workspace_id, contacts };

@@ -146,6 +146,3 @@ macro_rules! form {
     };
     (@read $parser:ident $name:ident $type:ty) => { <$type as $crate::FormFields>::read($parser) };
 }
-
-#[cfg(test)]
-mod tests;

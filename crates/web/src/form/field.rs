@@ -2,7 +2,16 @@
 
 use std::fmt;
 
-use super::Choice;
+/// One of what there is to choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// What is sent.
+    pub key: &'static str,
+    /// What people read.
+    pub label: &'static str,
+    /// A sentence below it.
+    pub about: &'static str,
+}
 
 /// A field of a form. All that is known about it is here: pages, errors and the description of the API are made from it.
 #[derive(Clone, Copy, Debug)]

@@ -1,18 +1,8 @@
 //! A form as a page shows it.
 
-use super::{Control, FieldSpec, Presence};
+use super::{Choice, Control, FieldSpec, Presence};
 use crate::FieldErrors;
-
-/// One of what there is to choose from.
-#[derive(Clone, Copy, Debug)]
-pub struct Choice {
-    /// What is sent.
-    pub key: &'static str,
-    /// What people read.
-    pub label: &'static str,
-    /// A sentence below it.
-    pub about: &'static str,
-}
+use crate::refusal::Refusal;
 
 /// A form with what is typed in it and what is wrong with it. `parts::fields` shows it.
 #[derive(Clone, Debug)]
@@ -59,6 +49,19 @@ impl FormView {
             change(field);
         }
         self
+    }
+
+    /// The form with what was typed, if it is the one that has just been refused. Secrets are typed again.
+    #[must_use]
+    pub fn refilled(&self, refusal: Option<&Refusal>) -> Self {
+        let mut form = self.clone();
+        let Some(Refusal { fields: sent, .. }) = refusal else { return form };
+        let is_this = sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name == name));
+        for field in form.fields.iter_mut().filter(|field| is_this && !field.is_secret()) {
+            let values = sent.iter().filter(|(name, _)| name == field.spec.name);
+            field.values = values.map(|(_, value)| value.clone()).collect();
+        }
+        form
     }
 
     /// Something is wrong with it.
