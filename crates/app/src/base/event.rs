@@ -120,7 +120,7 @@ pub(crate) struct DeclaredEvent {
 
 /// Declares the kinds of events of a feature as constants, and `EVENTS`, the list of them for [`Feature::events`].
 ///
-/// ```ignore
+/// ```text
 /// events! {
 ///     INVOICE_CREATED: "invoice.created", "Created an invoice", "created the invoice {number}";
 ///     INVOICE_VOIDED: "invoice.voided", "Voided an invoice", "voided the invoice {number}",
