@@ -289,17 +289,7 @@ pub async fn resume_deferred_request(
         };
         again.extensions_mut().insert(context.clone());
         let Ok(done) = router.clone().oneshot(again).await;
-        response = with_cookies_of(&response, done);
+        response = cookie::with_cookies_of(&response, done);
     }
     response
-}
-
-/// Merges the cookies of both responses into `done`. Those of `before` come first, because those of the form are newer.
-fn with_cookies_of(before: &Response, mut done: Response) -> Response {
-    let newer: Vec<_> = done.headers().get_all(header::SET_COOKIE).iter().cloned().collect();
-    done.headers_mut().remove(header::SET_COOKIE);
-    for cookie in before.headers().get_all(header::SET_COOKIE).iter().cloned().chain(newer) {
-        done.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    done
 }

@@ -2,6 +2,7 @@
 //! `HttpOnly` and `Path=/`.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 
 /// When the browser sends the cookie.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,17 @@ pub fn replace(headers: &mut HeaderMap, name: &str, value: &str) {
 /// Removes `__Host-Http-{name}` from the browser.
 pub fn remove(headers: &mut HeaderMap, name: &str) {
     set(headers, name, "", SameSite::Strict, Some(0));
+}
+
+/// Merges the cookies of both responses into `done`. Those of `before` come first, because those of `done` are newer.
+#[must_use]
+pub fn with_cookies_of(before: &Response, mut done: Response) -> Response {
+    let newer: Vec<_> = done.headers().get_all(header::SET_COOKIE).iter().cloned().collect();
+    done.headers_mut().remove(header::SET_COOKIE);
+    for cookie in before.headers().get_all(header::SET_COOKIE).iter().cloned().chain(newer) {
+        done.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    done
 }
 
 #[cfg(test)]

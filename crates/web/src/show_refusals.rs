@@ -18,7 +18,7 @@ use crate::error::ErrorSlot;
 use crate::page::RenderedPage;
 use crate::problem::{sent_from, wants_html};
 use crate::refusal::{Refusal, SentForm};
-use crate::{Context, Error, one_time_key};
+use crate::{Context, Error, cookie, one_time_key};
 
 /// Middleware that answers a refused form with its page. `router` is the application without this middleware.
 pub async fn show_refusals(State(router): State<Router>, mut request: Request, next: Next) -> Response {
@@ -41,13 +41,7 @@ pub async fn show_refusals(State(router): State<Router>, mut request: Request, n
         return refused;
     }
     *shown.status_mut() = StatusCode::CONFLICT;
-    // What the form had set, the session's new token for one, comes first: that of the page is newer.
-    let newer: Vec<_> = shown.headers_mut().get_all(header::SET_COOKIE).iter().cloned().collect();
-    shown.headers_mut().remove(header::SET_COOKIE);
-    for cookie in refused.headers().get_all(header::SET_COOKIE).iter().cloned().chain(newer) {
-        shown.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    shown
+    cookie::with_cookies_of(&refused, shown)
 }
 
 /// The rule, if the response is a refusal that has no page of its own.
