@@ -88,7 +88,7 @@ begin
                json_build_object('new_device', s.new_device, 'seen_device', s.last_device,
                                  'seen_network', s.last_network, 'changes', s.location_changes, 'returns', s.location_returns,
                                  'changed_at', s.location_changed_at) end,
-             'sign_on', s.sso_tenant_id, 'by_previous', s.token_hash <> given_hash,
+             'sso_tenant', s.sso_tenant_id, 'by_previous', s.token_hash <> given_hash,
              'facts', <session facts>),
            'membership', case when m.role is not null then
              json_build_object('tenant', m.tenant_id, 'organization', o.name, 'role', m.role,

@@ -44,7 +44,10 @@ impl Table {
         context.extend(how.by_link.then(|| is("by_link")));
         context.extend(how.unaccepted.then(|| is("unaccepted")));
         context.extend(how.elevated.then(|| is("elevated")));
-        context.extend(how.sign_on.map(|id| ("sign_on".to_owned(), RestrictedExpression::new_entity_uid(uid(id)))));
+        context.extend(
+            how.sso_organization
+                .map(|id| ("sso_organization".to_owned(), RestrictedExpression::new_entity_uid(uid(id)))),
+        );
         context.extend(how.recovery_age.map(|age| ("recovery_age".to_owned(), long(age))));
         let context = Context::from_pairs(context).unwrap();
         let action = format!("Action::\"{action}\"").parse().unwrap();
@@ -92,7 +95,7 @@ struct How {
     unaccepted: bool,
     elevated: bool,
     /// The organization whose own provider they came with.
-    sign_on: Option<&'static str>,
+    sso_organization: Option<&'static str>,
     risk: i64,
 }
 
@@ -107,7 +110,7 @@ const PROVED: How = How {
     by_link: false,
     unaccepted: false,
     elevated: false,
-    sign_on: None,
+    sso_organization: None,
     risk: 0,
 };
 /// The same, and nothing more proved for an hour.

@@ -54,12 +54,12 @@ pub struct DeferredRequestSummary {
 /// with another bond is another owner.
 struct RequestOwner {
     user: Uuid,
-    sign_on: Option<Uuid>,
+    sso_tenant: Option<Uuid>,
 }
 
 impl RequestOwner {
     fn of(who: &SignedIn) -> Self {
-        Self { user: who.user.uuid(), sign_on: who.sign_on.map(TenantId::uuid) }
+        Self { user: who.user.uuid(), sso_tenant: who.sso_tenant.map(TenantId::uuid) }
     }
 }
 
@@ -126,7 +126,7 @@ impl Authn {
         // One request can replace the token and end the session. The browser then has the old token, which was still valid.
         let owner = sqlx::query_as!(
             RequestOwner,
-            "select s.user_id as user, s.sso_tenant_id as sign_on from identity.sessions s join identity.users u on u.id = s.user_id
+            "select s.user_id as user, s.sso_tenant_id as sso_tenant from identity.sessions s join identity.users u on u.id = s.user_id
               where (s.token_hash = $1 or s.previous_hash = $1
                      and s.previous_until > coalesce(s.ended_at, least(s.idle_expires_at, s.expires_at)))
                 and (s.ended_at is not null or s.idle_expires_at <= $2 or s.expires_at <= $2)
@@ -157,7 +157,7 @@ impl Authn {
                select id from identity.deferred_requests where user_id = $1 and sso_tenant_id is not distinct from $2
                 order by id desc offset $3)",
             owner.user,
-            owner.sign_on,
+            owner.sso_tenant,
             MAX_PER_PERSON - 1,
         )
         .execute(&mut *tx)
@@ -168,7 +168,7 @@ impl Authn {
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             id,
             owner.user,
-            owner.sign_on,
+            owner.sso_tenant,
             &token.hash()[..],
             action,
             path,
@@ -204,7 +204,7 @@ impl Authn {
               where id = $1 and user_id = $2 and sso_tenant_id is not distinct from $3 and handle_hash = $4 and expires_at > $5",
             id,
             owner.user,
-            owner.sign_on,
+            owner.sso_tenant,
             &hash(token)[..],
             self.0.clock.now(),
         );
@@ -244,7 +244,7 @@ impl Authn {
              returning path, ciphertext",
             id,
             owner.user,
-            owner.sign_on,
+            owner.sso_tenant,
             &hash(token)[..],
             self.0.clock.now(),
         );

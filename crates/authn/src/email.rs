@@ -71,7 +71,7 @@ impl Authn {
         EmailCode(code): &EmailCode,
     ) -> Result<(), Error> {
         let speaks = sqlx::query_scalar!("select managed_by from identity.users where id = $1", who.user.uuid());
-        if speaks.fetch_one(&mut **tx).await? != who.sign_on.map(TenantId::uuid) {
+        if speaks.fetch_one(&mut **tx).await? != who.sso_tenant.map(TenantId::uuid) {
             return Err(NOT_MANAGED_BY_PROVIDER);
         }
         sqlx::query!(

@@ -18,7 +18,7 @@ const NOTIFY_INTERVAL: Duration = Duration::days(1);
 #[must_use = "the attempt must be told whether the code was right"]
 pub(crate) struct CodeAttempt {
     user: UserId,
-    sign_on: Option<TenantId>,
+    sso_tenant: Option<TenantId>,
     failures: i32,
     /// If the code is wrong: when the next one may be checked.
     locked_until: DateTime<Utc>,
@@ -27,7 +27,7 @@ pub(crate) struct CodeAttempt {
 impl CodeAttempt {
     /// The code was right. Earlier wrong codes are forgotten.
     pub(crate) async fn succeed<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
-        forget_failures(tx, self.user, self.sign_on).await
+        forget_failures(tx, self.user, self.sso_tenant).await
     }
 }
 
@@ -35,12 +35,12 @@ impl CodeAttempt {
 pub(crate) async fn forget_failures<P: Plane>(
     tx: &mut Tx<Write, P>,
     user: UserId,
-    sign_on: Option<TenantId>,
+    sso_tenant: Option<TenantId>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "delete from identity.lockouts where user_id = $1 and sso_tenant_id is not distinct from $2",
         user.uuid(),
-        sign_on.map(TenantId::uuid) as Option<Uuid>,
+        sso_tenant.map(TenantId::uuid) as Option<Uuid>,
     )
     .execute(&mut **tx)
     .await?;
@@ -56,7 +56,7 @@ async fn refuse_locked<M: Mode>(
         "select locked_until from identity.lockouts where user_id = $1 and sso_tenant_id is not distinct from $3 and locked_until > $2",
         who.user.uuid(),
         now,
-        who.sign_on.map(TenantId::uuid) as Option<Uuid>,
+        who.sso_tenant.map(TenantId::uuid) as Option<Uuid>,
     );
     let Some(locked_until) = locked_until.fetch_optional(&mut **tx).await? else { return Ok(()) };
     let wait = seconds((locked_until - now).num_microseconds().unwrap_or_default());
@@ -87,11 +87,11 @@ impl Authn {
                        then least(interval '1 minute' * power(2, least(known.failures - $3, 11)), interval '1 day')
                        else interval '0' end
                  where known.locked_until <= $2
-               returning user_id as "user", sso_tenant_id as "sign_on: TenantId", failures, locked_until"#,
+               returning user_id as "user", sso_tenant_id as "sso_tenant: TenantId", failures, locked_until"#,
             who.user.uuid(),
             now,
             FREE_ATTEMPTS,
-            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
+            who.sso_tenant.map(TenantId::uuid) as Option<Uuid>,
         );
         if let Some(attempt) = counted.fetch_optional(&mut *tx).await? {
             tx.commit().await?;
@@ -122,7 +122,7 @@ impl Authn {
             attempt.user.uuid(),
             now,
             now - NOTIFY_INTERVAL,
-            attempt.sign_on.map(TenantId::uuid) as Option<Uuid>,
+            attempt.sso_tenant.map(TenantId::uuid) as Option<Uuid>,
         );
         if due.execute(&mut **tx).await?.rows_affected() == 1 {
             let notification = AccountNotification::LockedOut { until: attempt.locked_until };

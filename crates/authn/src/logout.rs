@@ -76,7 +76,7 @@ impl Authn {
 
     async fn provider_of_session(&self, who: &SignedIn) -> Result<Option<Arc<Provider>>, Error> {
         let Some(issuer) = &who.issuer else { return Ok(None) };
-        let Some(tenant) = who.sign_on else {
+        let Some(tenant) = who.sso_tenant else {
             let of_issuer = |provider: &&Arc<Provider>| *issuer == provider.config.issuer;
             return Ok(self.0.providers.values().find(of_issuer).map(Arc::clone));
         };

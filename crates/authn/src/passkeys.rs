@@ -80,12 +80,12 @@ pub(crate) struct ChallengeOwner {
     user: Uuid,
     session: Uuid,
     /// The bond of the session.
-    sign_on: Option<TenantId>,
+    sso_tenant: Option<TenantId>,
 }
 
 impl ChallengeOwner {
     fn of(who: &SignedIn) -> Self {
-        Self { user: who.user.uuid(), session: who.session, sign_on: who.sign_on }
+        Self { user: who.user.uuid(), session: who.session, sso_tenant: who.sso_tenant }
     }
 }
 

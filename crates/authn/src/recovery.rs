@@ -127,7 +127,7 @@ impl Authn {
         sqlx::query!("delete from identity.recovery_codes where user_id = $1", who.user.uuid())
             .execute(&mut **tx)
             .await?;
-        forget_failures(tx, who.user, who.sign_on).await?;
+        forget_failures(tx, who.user, who.sso_tenant).await?;
         sqlx::query!(
             "insert into identity.recovery_codes (user_id, selector, hash, created_at)
              select $1, selector, hash, $4 from unnest($2::text[], $3::text[]) as codes (selector, hash)",
@@ -342,7 +342,7 @@ fn refuse_link(who: &SignedIn) -> Result<(), Error> {
 }
 
 fn bond(who: &SignedIn) -> Option<Uuid> {
-    who.sign_on.map(TenantId::uuid)
+    who.sso_tenant.map(TenantId::uuid)
 }
 
 fn new_code() -> Result<String, getrandom::Error> {

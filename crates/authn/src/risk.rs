@@ -91,7 +91,7 @@ mod tests {
             email_verified: false,
             issuer: None,
             subject: None,
-            sign_on: None,
+            sso_tenant: None,
             auth_time: now,
             methods: Vec::new(),
             passkey_at: None,

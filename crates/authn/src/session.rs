@@ -79,7 +79,7 @@ impl Authn {
             (session, tx, access) = look_up().await?.ok_or(Error::Unauthenticated)?;
         }
         tracing::Span::current().record("user", tracing::field::display(session.user));
-        context.check_rate_limit(RateLimitKey::Person(session.user.uuid(), session.sign_on.map(TenantId::uuid)))?;
+        context.check_rate_limit(RateLimitKey::Person(session.user.uuid(), session.sso_tenant.map(TenantId::uuid)))?;
         if let Some(membership) = &access.membership {
             context.check_rate_limit(RateLimitKey::Organization(membership.tenant.uuid()))?;
         }

@@ -144,7 +144,7 @@ impl SignedIn {
 
     /// The key of their rate limits. Sessions bonded to an organization have a limit of their own.
     pub(crate) fn limit_key(&self) -> String {
-        self.sign_on.map_or_else(|| self.user.to_string(), |bond| format!("{} {bond}", self.user))
+        self.sso_tenant.map_or_else(|| self.user.to_string(), |bond| format!("{} {bond}", self.user))
     }
 
     /// The request.

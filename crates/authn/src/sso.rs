@@ -142,8 +142,9 @@ impl Authn {
         let secret = self.0.keys.decrypt(encryption_context(tenant), &row.client_secret)?;
         let secret = SecretString::from(String::from_utf8(secret.to_vec())?);
         let preset = row.preset.as_deref().and_then(Preset::named);
-        let sign_on = IdentityProvider { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
-        let provider = Arc::new(self.provider_of(tenant, &sign_on, row.connected_by)?);
+        let identity_provider =
+            IdentityProvider { issuer: row.issuer, client_id: row.client_id, client_secret: secret, preset };
+        let provider = Arc::new(self.provider_of(tenant, &identity_provider, row.connected_by)?);
         let mut known = self.0.organizations.lock();
         if known.len() >= CACHE_SIZE
             && let Some(any) = known.keys().next().copied()
@@ -154,8 +155,13 @@ impl Authn {
         Ok(provider)
     }
 
-    fn provider_of(&self, tenant: TenantId, sign_on: &IdentityProvider, by: UserId) -> Result<Provider, ConfigError> {
-        let IdentityProvider { issuer, client_id, client_secret, preset } = sign_on;
+    fn provider_of(
+        &self,
+        tenant: TenantId,
+        identity_provider: &IdentityProvider,
+        by: UserId,
+    ) -> Result<Provider, ConfigError> {
+        let IdentityProvider { issuer, client_id, client_secret, preset } = identity_provider;
         let config = ProviderConfig::of_organization(issuer, client_id, client_secret, *preset);
         let share = (self.0.organizations.places.clone(), by);
         let redirect = self.provider_redirect(tenant);
@@ -170,10 +176,10 @@ impl Authn {
     pub async fn test_identity_provider(
         &self,
         tenant: TenantId,
-        sign_on: &IdentityProvider,
+        identity_provider: &IdentityProvider,
         by: UserId,
     ) -> Result<Result<(), IdentityProviderProblem>, Error> {
-        let Ok(provider) = self.provider_of(tenant, sign_on, by) else {
+        let Ok(provider) = self.provider_of(tenant, sso_tenant, by) else {
             return Ok(Err(IdentityProviderProblem::Issuer));
         };
         Ok(match provider.metadata(&self.0.clock).await {
@@ -246,11 +252,13 @@ impl Authn {
         &self,
         tx: &mut Tx<Write, Tenant>,
         tenant: TenantId,
-        sign_on: &IdentityProvider,
+        identity_provider: &IdentityProvider,
         by: UserId,
     ) -> Result<(), Error> {
-        let secret =
-            self.0.keys.encrypt(encryption_context(tenant), sign_on.client_secret.expose_secret().as_bytes())?;
+        let secret = self
+            .0
+            .keys
+            .encrypt(encryption_context(tenant), identity_provider.client_secret.expose_secret().as_bytes())?;
         self.end_provider_sessions(tx, "the provider was changed").await?;
         sqlx::query!(
             "insert into tenant.identity_providers (tenant_id, issuer, client_id, client_secret, changed_at, preset, connected_by)
@@ -258,11 +266,11 @@ impl Authn {
              on conflict (tenant_id) do update
                set issuer = $2, client_id = $3, client_secret = $4, changed_at = $5, preset = $6, connected_by = $7",
             tenant.uuid(),
-            sign_on.issuer,
-            sign_on.client_id,
+            identity_provider.issuer,
+            identity_provider.client_id,
             secret,
             self.0.clock.now(),
-            sign_on.preset.map(Preset::name),
+            identity_provider.preset.map(Preset::name),
             by.uuid(),
         )
         .execute(&mut **tx)

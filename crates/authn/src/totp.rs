@@ -197,7 +197,7 @@ impl Authn {
             "select secret from identity.totp
               where user_id = $1 and confirmed_at is not null and (sso_tenant_id is null or sso_tenant_id = $2)",
             who.user.uuid(),
-            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
+            who.sso_tenant.map(TenantId::uuid) as Option<Uuid>,
         );
         for encrypted in apps.fetch_all(&mut **tx).await? {
             let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &encrypted)?, self.0.clock.now());

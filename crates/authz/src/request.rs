@@ -206,7 +206,7 @@ pub(crate) struct RequestContext {
     totp_age: Option<i64>,
     pub(crate) enrolled: EnrolledFactors,
     by_link: bool,
-    sign_on: Option<EntityUid>,
+    sso_organization: Option<EntityUid>,
     risk_score: i64,
     /// What features add.
     added: Vec<(&'static str, RestrictedExpression)>,
@@ -232,8 +232,8 @@ impl RequestContext {
                 totp_age: person.totp_at.map(age),
                 enrolled: person.enrolled(),
                 by_link: person.is_by_link(),
-                sign_on: person
-                    .sign_on
+                sso_organization: person
+                    .sso_tenant
                     .map(|tenant| uid(policies, &Entity::new("Organization", tenant).uid))
                     .transpose()?,
                 risk_score: person.risk_score(),
@@ -248,7 +248,7 @@ impl RequestContext {
                 totp_age: None,
                 enrolled: EnrolledFactors::default(),
                 by_link: false,
-                sign_on: None,
+                sso_organization: None,
                 risk_score: 0,
                 added,
                 scopes: Some(client.scopes().clone()),
@@ -293,8 +293,8 @@ impl RequestContext {
         attributes.extend(
             flags.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name, RestrictedExpression::new_bool(true))),
         );
-        let organization = self.sign_on.clone().map(RestrictedExpression::new_entity_uid);
-        attributes.extend(organization.map(|organization| ("sign_on", organization)));
+        let organization = self.sso_organization.clone().map(RestrictedExpression::new_entity_uid);
+        attributes.extend(organization.map(|organization| ("sso_organization", organization)));
         let class = sensitivity.data_classification.map(|class| RestrictedExpression::new_string(class.to_owned()));
         attributes.extend(class.map(|class| ("data_classification", class)));
         attributes.extend(self.added.iter().cloned());

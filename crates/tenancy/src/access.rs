@@ -117,7 +117,7 @@ pub struct SessionFacts {
     /// Their subject at that provider.
     pub subject: Option<String>,
     /// The organization whose own provider the session depends on. Such a session counts in that organization only.
-    pub sign_on: Option<TenantId>,
+    pub sso_tenant: Option<TenantId>,
     /// When they last proved who they are.
     pub auth_time: DateTime<Utc>,
     /// How: `oidc` and the methods that the provider reports, or `passkey`.
@@ -155,7 +155,7 @@ impl SessionFacts {
     pub fn decides_as(&self, other: &Self) -> bool {
         let basis = |facts: &Self| {
             (
-                (facts.user, facts.session, facts.sign_on, facts.auth_time),
+                (facts.user, facts.session, facts.sso_tenant, facts.auth_time),
                 (facts.passkey_at, facts.totp_at, facts.recovered_at, facts.email_verified),
             )
         };

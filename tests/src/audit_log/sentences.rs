@@ -19,7 +19,7 @@ const EXCEPTIONS: [&str; 13] = [
     "invitation.privileged",
     // `elevations`.
     "elevation.declined",
-    // `sign_on`: the domains of an organization, looked up again.
+    // `sso`: the domains of an organization, looked up again.
     "domain.record_missing",
     "domain.withdrawn",
     // `api`.

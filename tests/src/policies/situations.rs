@@ -16,7 +16,7 @@ const SITUATIONS: [(&str, How); 14] = [
     ("no code", How { totp_age: None, ..CODE }),
     ("recovered", How { recovery_age: Some(60), ..NOT_PROVED }),
     ("by link", How { by_link: true, ..NO_PASSKEY }),
-    ("by sign-on", How { sign_on: Some("Organization::\"a\""), ..PROVED }),
+    ("by SSO", How { sso_organization: Some("Organization::\"a\""), ..PROVED }),
     ("not taken", How { unaccepted: true, ..PROVED }),
     ("unusual", How { risk: 31, ..PROVED }),
     ("elevated", How { elevated: true, ..PROVED }),
@@ -72,7 +72,7 @@ fn what_takes_two_people_nobody_does_alone_whatever_else_is_permitted() {
     let id = cedar_policy::PolicyId::new("careless");
     table.policies.add(cedar_policy::Policy::parse(Some(id), careless).unwrap()).unwrap();
     let alone = |action: &str, resource: &str| table.allows("Member::\"me\"", action, resource, world("owner"), PROVED);
-    for action in ["DeleteOrganizationAlone", "RelaxSignOnAlone"] {
+    for action in ["DeleteOrganizationAlone", "StopEnforcingSsoAlone"] {
         assert!(!alone(action, "Organization::\"a\""), "{action}");
     }
     for (role, expected) in [("owner", false), ("admin", false), ("viewer", true)] {
@@ -258,10 +258,10 @@ fn how_somebody_came_closes_what_it_does_not_open() {
             assert!(of_user || !allowed(unaccepted), "an organization that does not take it: {name} {resource}");
             for (way, how) in [
                 ("a link", How { by_link: true, ..NO_PASSKEY }),
-                ("its own provider", How { sign_on: Some("Organization::\"a\""), ..PROVED }),
-                ("another provider", How { sign_on: Some("Organization::\"b\""), ..PROVED }),
+                ("its own provider", How { sso_organization: Some("Organization::\"a\""), ..PROVED }),
+                ("another provider", How { sso_organization: Some("Organization::\"b\""), ..PROVED }),
             ] {
-                let usual = How { by_link: false, sign_on: None, ..how };
+                let usual = How { by_link: false, sso_organization: None, ..how };
                 if allowed(usual) && !allowed(how) {
                     closed.push(format!("{name} {what}: {way}"));
                 }

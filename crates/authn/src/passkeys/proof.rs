@@ -26,7 +26,7 @@ pub(crate) struct PasskeyProof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
     /// The organization on whose word alone the passkey was created.
-    pub(crate) sign_on: Option<TenantId>,
+    pub(crate) sso_tenant: Option<TenantId>,
     /// The account is locked. The proof is valid, but worth nothing.
     pub(crate) locked: bool,
 }
@@ -58,7 +58,7 @@ impl Authn {
             "select credential_id from identity.passkeys
               where user_id = $1 and disabled_at is null and (sso_tenant_id is null or sso_tenant_id = $2) order by id",
             who.user.uuid(),
-            who.sign_on.map(TenantId::uuid) as Option<Uuid>,
+            who.sso_tenant.map(TenantId::uuid) as Option<Uuid>,
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -107,7 +107,7 @@ impl Authn {
         };
         let stored = sqlx::query!(
             r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
-                      (u.locked_at is not null) as "locked!", p.sso_tenant_id as "sign_on: TenantId"
+                      (u.locked_at is not null) as "locked!", p.sso_tenant_id as "sso_tenant: TenantId"
                  from identity.passkeys p join identity.users u on u.id = p.user_id
                 where p.credential_id = $1 for update of p for share of u"#,
             answer.get_credential_id(),
@@ -117,7 +117,7 @@ impl Authn {
         // An impossible response is verified too, against a key that nobody has. Response times then do not reveal whether
         // the credential exists.
         let (stored, mut passkey) = match stored.ok_or("no such credential").and_then(|stored| {
-            let unusable = unusable(purpose, &answer, stored.user_id, stored.sign_on, stored.disabled_at.is_some());
+            let unusable = unusable(purpose, &answer, stored.user_id, stored.sso_tenant, stored.disabled_at.is_some());
             unusable.map_or(Ok(stored), Err)
         }) {
             Ok(stored) => {
@@ -134,7 +134,7 @@ impl Authn {
         let result = match checked {
             Ok(result) => result,
             Err(WebauthnError::CredentialPossibleCompromise) => {
-                self.disable_cloned(tx, stored.id, stored.user_id, stored.sign_on, context).await?;
+                self.disable_cloned(tx, stored.id, stored.user_id, stored.sso_tenant, context).await?;
                 return Ok(Err((PasskeyFailure::Cloned, "the signature counter went back".to_owned())));
             }
             Err(error) => return refused(&error.to_string()),
@@ -142,13 +142,13 @@ impl Authn {
         passkey.update_credential(&result);
         self.record_use(tx, purpose, stored.id, &passkey).await?;
         // Somebody who guesses codes must not lock out an owner with a passkey.
-        let bond = purpose.owner().map_or(stored.sign_on, |owner| owner.sign_on);
+        let bond = purpose.owner().map_or(stored.sso_tenant, |owner| owner.sso_tenant);
         forget_failures(tx, stored.user_id.into(), bond).await?;
         Ok(Ok(PasskeyProof {
             user: stored.user_id,
             passkey: stored.id,
             locked: stored.locked,
-            sign_on: stored.sign_on,
+            sso_tenant: stored.sso_tenant,
         }))
     }
 
@@ -181,7 +181,7 @@ impl Authn {
         tx: &mut Tx<Write, IdentityPlane>,
         passkey: Uuid,
         user: Uuid,
-        sign_on: Option<TenantId>,
+        sso_tenant: Option<TenantId>,
         context: &Context,
     ) -> Result<(), Error> {
         let now = self.0.clock.now();
@@ -201,7 +201,7 @@ impl Authn {
               where user_id = $1 and ended_at is null and expires_at > $2 and ($3::uuid is null or sso_tenant_id = $3) returning id",
             user,
             now,
-            sign_on.map(TenantId::uuid) as Option<Uuid>,
+            sso_tenant.map(TenantId::uuid) as Option<Uuid>,
             PASSKEY_COPIED,
         )
         .fetch_all(&mut **tx)
@@ -220,7 +220,7 @@ fn unusable(
     purpose: Purpose,
     answer: &PublicKeyCredential,
     owner: Uuid,
-    sign_on: Option<TenantId>,
+    sso_tenant: Option<TenantId>,
     disabled: bool,
 ) -> Option<&'static str> {
     let named = answer.get_user_unique_id().map(Uuid::from_slice);
@@ -232,7 +232,7 @@ fn unusable(
     };
     if !agrees {
         Some("somebody else's credential")
-    } else if sign_on.is_some() && session.is_some_and(|session| session.sign_on != sign_on) {
+    } else if sso_tenant.is_some() && session.is_some_and(|session| session.sso_tenant != sso_tenant) {
         Some("a credential with another bond")
     } else if disabled {
         Some("the passkey is disabled")

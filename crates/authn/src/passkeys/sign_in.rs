@@ -65,7 +65,7 @@ impl Authn {
         if let Some(here) = self.session_of_browser(&mut tx, headers).await? {
             self.end_replaced_session(&mut tx, here, context).await?;
         }
-        let authentication = Authentication::by_passkey(proof.passkey, proof.sign_on, self.0.clock.now());
+        let authentication = Authentication::by_passkey(proof.passkey, proof.sso_tenant, self.0.clock.now());
         let (session, token) = self.create_session(&mut tx, proof.user, authentication, context).await?;
         self.supersede_in_other_tabs(&mut tx, headers, session).await?;
         let by = actor(context, Some(proof.user), Some(session));

@@ -21,7 +21,7 @@ authz::actions! {
     /// Change how members sign in, connect an identity provider, and manage domains.
     ChangeSignIn: Write on Organization;
     /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
-    RelaxSignOnAlone: Write on Organization;
+    StopEnforcingSsoAlone: Write on Organization;
     /// Verify a domain by its DNS.
     ProveDomain: Write on Domain;
     /// Remove a domain.

@@ -9,7 +9,7 @@ use super::domain::{self, Domain};
 use super::provider::{self, Provider};
 use super::rules::{self, Relaxation, Rules};
 use super::url;
-use super::{ChangeSignIn, RelaxSignOnAlone, ViewSettings};
+use super::{ChangeSignIn, StopEnforcingSsoAlone, ViewSettings};
 use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization};
 use crate::features::approvals::{APPROVAL_LIMIT, Request};
 use crate::features::one_time_key;
@@ -74,7 +74,7 @@ const PENDING_APPROVAL_NOTICE: &str =
     "Your own provider is required until another owner or an admin approves that it is not.";
 
 fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
-    ok.who().sign_on == Some(ok.on().id)
+    ok.who().sso_tenant == Some(ok.on().id)
 }
 
 pub(super) async fn edit(mut ok: Authorized<FormFor<ChangeSignIn>>, layout: Layout) -> Result<impl IntoResponse> {
@@ -103,7 +103,7 @@ pub(super) async fn change(
     }
     let stops_enforcing = before.requires_sso && !rules.requires_sso;
     let at_once = Rules { requires_sso: rules.requires_sso || stops_enforcing, ..rules };
-    let alone = stops_enforcing && ok.authorize_also::<RelaxSignOnAlone>().await?;
+    let alone = stops_enforcing && ok.authorize_also::<StopEnforcingSsoAlone>().await?;
     let (page, text) = (
         url(ok.on()),
         if stops_enforcing && !alone { PENDING_APPROVAL_NOTICE } else { "How members sign in was changed." },

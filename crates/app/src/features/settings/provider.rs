@@ -129,7 +129,7 @@ pub(super) async fn keep(
     let page = |form| Edit::page(&ok, &layout, &authn, form);
     let form = input.read(page)?;
     let (tenant, preset, justification) = (ok.on().id, form.preset.0, form.justification);
-    let sign_on = IdentityProvider {
+    let identity_provider = IdentityProvider {
         issuer: form.issuer.to_string(),
         client_id: form.client_id.to_string(),
         client_secret: SecretString::from(form.client_secret.to_string()),
@@ -137,7 +137,7 @@ pub(super) async fn keep(
     };
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is contacted.
-    if let Err(problem) = authn.test_identity_provider(tenant, &sign_on, ok.who().user).await? {
+    if let Err(problem) = authn.test_identity_provider(tenant, &identity_provider, ok.who().user).await? {
         return Err(input.refuse("issuer", in_words(problem), page));
     }
     let mut tx = ok.begin().await?;
@@ -145,9 +145,9 @@ pub(super) async fn keep(
     let doing =
         AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
     let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing).await?;
-    authn.store_identity_provider(&mut tx, tenant, &sign_on, ok.who().user).await?;
+    authn.store_identity_provider(&mut tx, tenant, &identity_provider, ok.who().user).await?;
     let details = justification.details(
-        json!({ "issuer": sign_on.issuer, "client_id": sign_on.client_id, "preset": preset.map(Preset::name) }),
+        json!({ "issuer": identity_provider.issuer, "client_id": identity_provider.client_id, "preset": preset.map(Preset::name) }),
     );
     announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
     tx.commit().await?;

@@ -147,7 +147,7 @@ pub(super) async fn choose(
     }
     let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
     let all_ways = ["", "signed_out"].contains(&&*unaccepted);
-    let (unaccepted, sign_on) = match &*unaccepted {
+    let (unaccepted, requires_sso) = match &*unaccepted {
         "signed_out" => {
             ("The organization you opened has ended your sessions there. Sign in again to continue.", false)
         }
@@ -158,7 +158,7 @@ pub(super) async fn choose(
     };
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let provider_url =
-        organization.filter(|_| sign_on).map(|organization| format!("/sign-in/{}", provider(organization)));
+        organization.filter(|_| requires_sso).map(|organization| format!("/sign-in/{}", provider(organization)));
     Page(Choose { reauthenticate: reauthenticate == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
