@@ -161,11 +161,11 @@ create table identity.approval_kinds (
   -- What it is done to: the organization, a member, or a member who is an owner.
   concerns text not null check (concerns in ('organization', 'member', 'owner')),
   -- Administrators may ask for it too, where it is done to nobody who is an owner. Owners always may.
-  administrators_request boolean not null default false,
+  open_to_admins boolean not null default false,
   unique (kind, concerns)
 );
 grant select on identity.approval_kinds to tenant_rows;
-insert into identity.approval_kinds (kind, concerns, administrators_request) values
+insert into identity.approval_kinds (kind, concerns, open_to_admins) values
   ('delete_organization', 'organization', false), ('remove_owner', 'owner', false), ('demote_owner', 'owner', false),
   ('reset_factors', 'member', true);
 

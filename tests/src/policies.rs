@@ -328,7 +328,7 @@ fn an_elevation_closes_what_gives_access_and_nothing_else() {
         }
     }
     // Owners make no clients of their own, or this would be one of them.
-    closed.insert("MakeOwnClient".to_owned());
+    closed.insert("CreateOwnClient".to_owned());
     assert_eq!(table.group("GivesAccess"), closed);
     insta::assert_snapshot!("closed_while_elevated", closed.into_iter().collect::<Vec<_>>().join("\n"));
 }

@@ -34,7 +34,7 @@ async fn a_decision_names_the_client_that_asked() {
     for decision in ["CreateContact true", "ListContacts true", "ListMembers false"] {
         assert!(asked.iter().any(|seen| seen == decision), "{decision}: {asked:?}");
     }
-    let of_people = "select count(*) from audit.decisions where context ? 'client' and action = 'MakeClient'";
+    let of_people = "select count(*) from audit.decisions where context ? 'client' and action = 'CreateClient'";
     assert_eq!(world.database.count(of_people).await, 0);
 }
 
@@ -82,7 +82,10 @@ async fn refusals_are_recorded_and_fill_no_trail() {
     let client = ApiClient::editor(&world).await;
     let tokens = client.tokens(&world).await;
     let wrong = ApiClient { secret: "wrong".to_owned(), ..client.clone() };
-    assert_eq!(client.ask(&world, &[("grant_type", "client_credentials"), ("scope", "MakeClient")]).await.status, 400);
+    assert_eq!(
+        client.ask(&world, &[("grant_type", "client_credentials"), ("scope", "CreateClient")]).await.status,
+        400
+    );
     assert_eq!(client.refresh(&world, &"nothing".into()).await.status, 400);
     for _ in 0..5 {
         assert_eq!(wrong.ask(&world, &[("grant_type", "client_credentials")]).await.status, 401);

@@ -70,7 +70,8 @@ async fn no_client_is_given_what_is_not_offered_or_stands_for_several() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let url = format!("{}/clients", world.acme.url());
-    for scopes in [&["*"][..], &["RemoveMember"], &["MakeClient"], &["List*"], &["ListContacts", "ListContacts"], &[]] {
+    for scopes in [&["*"][..], &["RemoveMember"], &["CreateClient"], &["List*"], &["ListContacts", "ListContacts"], &[]]
+    {
         let mut form = vec![("name", "x"), ("acts_as", "viewer"), ("kind", "tokens"), ("reason", "No reason")];
         form.extend(scopes.iter().map(|scope| ("scope", *scope)));
         assert_eq!(olivia.post(&url, &form).await.status, 422, "{scopes:?}");

@@ -68,7 +68,7 @@ fn entity_of(id: &str, kind: &str, (by, role): (&str, &str), target_role: Option
         ("approvers", RestrictedExpression::new_set(approvers)),
     ];
     if kind == "reset_factors" && target_role != Some("owner") {
-        attributes.push(("administrators_request", RestrictedExpression::new_bool(true)));
+        attributes.push(("open_to_admins", RestrictedExpression::new_bool(true)));
     }
     let organization = if id == "foreign" { "Organization::\"b\"" } else { "Organization::\"a\"" };
     entity(&format!("Approval::\"{id}\""), &[organization], &attributes)
@@ -79,7 +79,7 @@ fn named(id: &str, kind: &str, requested_by: &str, approver: &str) -> Entity {
     let (uid, mut attributes, parents) = entity_of(id, kind, (requested_by, "owner"), None).into_inner();
     attributes.insert("approvers".to_owned(), RestrictedExpression::new_set([reference(approver)]));
     if kind == "remove_owner" {
-        attributes.insert("done_to_an_owner".to_owned(), RestrictedExpression::new_bool(true));
+        attributes.insert("affects_owner".to_owned(), RestrictedExpression::new_bool(true));
     }
     Entity::new(uid, attributes, parents).unwrap()
 }

@@ -189,8 +189,8 @@ fn a_code_is_a_second_factor_and_no_passkey() {
         ("RemoveAuthenticator", 300, false, true),
         ("RemoveAuthenticator", 301, false, false),
         ("RemoveAuthenticator", 10, true, false),
-        ("MakeRecoveryCodes", 300, false, true),
-        ("MakeRecoveryCodes", 10, true, false),
+        ("GenerateRecoveryCodes", 300, false, true),
+        ("GenerateRecoveryCodes", 10, true, false),
         ("RemovePasskey", 10, false, false),
     ] {
         let how = How { enrolled: passkey, totp_enrolled: true, totp_age: Some(age), ..NO_PASSKEY };
@@ -225,7 +225,8 @@ fn a_weaker_factor_makes_no_stronger_one() {
         ("a link and a recovery", link(recovered), [false; 3]),
         ("a link and a passkey", link(PROVED), [true; 3]),
     ] {
-        for (made, expected) in [("EnrolPasskey", passkey), ("AddAuthenticator", app), ("MakeRecoveryCodes", codes)] {
+        for (made, expected) in [("EnrolPasskey", passkey), ("AddAuthenticator", app), ("GenerateRecoveryCodes", codes)]
+        {
             let allowed = table.allows("User::\"me\"", made, "Account::\"mine\"", world("viewer"), how);
             assert_eq!(allowed, expected, "{made} with {proved}");
         }

@@ -7,7 +7,7 @@ use web::{
     DigitCode, DisplayEmail, Error, Form, FormView, Input, NoFields, Page, Result, Shell, display_email, see_other,
 };
 
-use super::ProveEmail;
+use super::VerifyEmail;
 use crate::base::Layout;
 
 const EMAIL_PATH: &str = "/account/email";
@@ -38,12 +38,12 @@ impl Confirm {
     }
 }
 
-pub(super) async fn ask(ok: Authorized<FormFor<ProveEmail>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn ask(ok: Authorized<FormFor<VerifyEmail>>, layout: Layout) -> impl IntoResponse {
     Page(Confirm::page(ok.who(), &layout, Input::<CodeForm>::default().view()))
 }
 
 pub(super) async fn send(
-    mut ok: Authorized<ProveEmail>,
+    mut ok: Authorized<VerifyEmail>,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
@@ -56,7 +56,7 @@ pub(super) async fn send(
 }
 
 pub(super) async fn confirm(
-    mut ok: Authorized<ProveEmail>,
+    mut ok: Authorized<VerifyEmail>,
     layout: Layout,
     State(authn): State<Authn>,
     Form(input): Form<Input<CodeForm>>,

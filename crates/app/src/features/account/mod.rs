@@ -11,7 +11,7 @@ use crate::base::{Account, Feature, Layout, ViewAccount, policies};
 
 authz::actions! {
     /// Show that the address which the provider gave is one's own.
-    ProveEmail: Write on Account;
+    VerifyEmail: Write on Account;
 }
 
 pub(crate) fn feature() -> Feature {

@@ -42,7 +42,7 @@ pub(crate) struct Approval {
     pub(super) requester_verified: bool,
     requester_role: String,
     /// An administrator may ask for it as an owner may.
-    administrators_request: bool,
+    open_to_admins: bool,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     /// From when an owner approves it without a second person, where that is so.
@@ -103,8 +103,8 @@ impl Resource for Approval {
             .reference("requested_by", &Entity::new("Member", self.requested_by))
             .text("requester_role", &self.requester_role)
             .references("approvers", &approvers)
-            .flag("administrators_request", self.administrators_request)
-            .flag("done_to_an_owner", self.single_approver_from.is_some())
+            .flag("open_to_admins", self.open_to_admins)
+            .flag("affects_owner", self.single_approver_from.is_some())
             .inside(Organization::as_entity(self.organization))
     }
 }
@@ -119,7 +119,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
         r#"select a.tenant_id as "organization: TenantId", a.id, a.kind, a.parameters, t.display_name as "member?", a.reason,
                   a.ticket, a.requested_by as "requested_by: UserId", r.display_name as requester, r.email as requester_email,
                   r.verified_email is not null as "requester_verified!", a.requester_role,
-                  k.administrators_request and a.single_approver_from is null as "administrators_request!",
+                  k.open_to_admins and a.single_approver_from is null as "open_to_admins!",
                   a.requested_at, a.expires_at, a.single_approver_from,
                   tenant.approvers(a) as "approvers!",
                   a.decided_by as "decided_by: UserId", d.display_name as "decider?",

@@ -2,7 +2,7 @@ use authz::{Action, Authorized};
 use tokens::Scopes;
 use web::{Choice, Control, FieldError, FieldSpec, FieldText, FormView};
 
-use super::MakeServiceAccount;
+use super::CreateServiceAccount;
 use super::client::{ActsAs, Kind, Name, SecretDays, list_url};
 use crate::base::{FormPage, Justification, Layout, Organization, Role};
 
@@ -19,7 +19,7 @@ web::form! {
 
 impl ClientForm {
     pub(super) fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
-        let acts_as = if ok.can::<MakeServiceAccount>(ok.on()) {
+        let acts_as = if ok.can::<CreateServiceAccount>(ok.on()) {
             [Role::Creator, Role::Editor, Role::Viewer].map(Role::choice).into()
         } else {
             vec![Choice { key: "self", label: "You", about: "With the role that you have at the time." }]

@@ -14,15 +14,15 @@ authz::actions! {
     /// See the list of clients.
     ListClients: Read on Organization;
     /// Make a client.
-    MakeClient: Write on Organization;
-    /// Make one that acts as oneself; asked in addition to `MakeClient`.
-    MakeOwnClient: Write on Organization;
-    /// Make one that is a service account; asked in addition to `MakeClient`.
-    MakeServiceAccount: Write on Organization;
+    CreateClient: Write on Organization;
+    /// Make one that acts as oneself; asked in addition to `CreateClient`.
+    CreateOwnClient: Write on Organization;
+    /// Make one that is a service account; asked in addition to `CreateClient`.
+    CreateServiceAccount: Write on Organization;
     /// See a client.
     ViewClient: Read on ApiClient;
     /// Give a client another secret.
-    RenewClient: Write on ApiClient;
+    RotateClientSecret: Write on ApiClient;
     /// End a client.
     RevokeClient: Write on ApiClient;
 }

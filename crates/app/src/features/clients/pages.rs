@@ -11,7 +11,9 @@ use web::{Error, Form, FormOnce, FormView, Input, Page, Result, Shell, format_da
 
 use super::client::{self, ActsAs, ApiClient, NewClient, list_url};
 use super::form::ClientForm;
-use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
+use super::{
+    CreateClient, CreateOwnClient, CreateServiceAccount, ListClients, RevokeClient, RotateClientSecret, ViewClient,
+};
 use crate::base::{
     AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope, unlinked,
 };
@@ -56,12 +58,12 @@ pub(super) async fn list(
     let now = authn.clock().now();
     let all = client::find(&mut tx, None).await?;
     let clients = all.iter().filter(|client| ok.can::<ViewClient>(client)).map(|client| ListRow {
-        renew_url: ok.can::<RenewClient>(client).then(|| url(client, "secret")),
+        renew_url: ok.can::<RotateClientSecret>(client).then(|| url(client, "secret")),
         revoke_url: ok.can::<RevokeClient>(client).then(|| url(client, "revoke")),
         ..ListRow::of(client, now, &layout.registry().scopes)
     });
     let clients = clients.collect();
-    let new_url = ok.can::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
+    let new_url = ok.can::<CreateClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
     Ok(Page(List { shell: layout.organization(&ok), clients, new_url }))
 }
 
@@ -109,7 +111,7 @@ impl ListRow {
 /// From when on people are told to renew a secret.
 const EXPIRY_WARNING: Duration = Duration::days(15);
 
-pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateClient>>, layout: Layout) -> impl IntoResponse {
     Page(ClientForm::page(&ok, &layout, Input::<ClientForm>::default().view()))
 }
 
@@ -131,7 +133,7 @@ struct SecretPage {
 }
 
 pub(super) async fn make(
-    mut ok: Authorized<MakeClient>,
+    mut ok: Authorized<CreateClient>,
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
@@ -144,8 +146,8 @@ pub(super) async fn make(
     let ClientForm { name, acts_as, kind, days, justification, .. } = form;
     let new = NewClient { name, acts_as, kind, days, scopes };
     let may = match new.acts_as {
-        ActsAs::Oneself => ok.authorize_also::<MakeOwnClient>().await?,
-        ActsAs::Service(_) => ok.authorize_also::<MakeServiceAccount>().await?,
+        ActsAs::Oneself => ok.authorize_also::<CreateOwnClient>().await?,
+        ActsAs::Service(_) => ok.authorize_also::<CreateServiceAccount>().await?,
     };
     if !may {
         return Err(Error::Forbidden);
@@ -233,12 +235,12 @@ fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: For
     }
 }
 
-pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RenewClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RotateClientSecret>>, layout: Layout) -> impl IntoResponse {
     Page(renewal(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn renew(
-    mut ok: Authorized<RenewClient>,
+    mut ok: Authorized<RotateClientSecret>,
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,

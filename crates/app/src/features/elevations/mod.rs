@@ -13,7 +13,7 @@ authz::actions! {
     /// See the requests, and their outcome.
     ListElevations: Read on Organization;
     /// Request access for a limited time.
-    AskForElevation: Write on Organization;
+    RequestElevation: Write on Organization;
     /// See a request.
     ViewElevation: Read on Elevation;
     /// Approve a request.

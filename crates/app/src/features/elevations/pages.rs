@@ -10,7 +10,7 @@ use web::{
 };
 
 use super::elevation::{self, ActingRole, Asked, Elevation, Stage};
-use super::{ApproveElevation, AskForElevation, EndElevation, ListElevations, ViewElevation};
+use super::{ApproveElevation, EndElevation, ListElevations, RequestElevation, ViewElevation};
 use crate::base::{
     AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role, unlinked,
 };
@@ -83,7 +83,7 @@ pub(super) async fn list(
         }
     };
     let elevations = all.iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
-    let may_ask = ok.can::<AskForElevation>(ok.on()) && !yours_is_open;
+    let may_ask = ok.can::<RequestElevation>(ok.on()) && !yours_is_open;
     let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
     Ok(Page(List { shell: layout.organization(&ok), elevations, more, new_url }))
 }
@@ -193,13 +193,13 @@ impl ElevationForm {
     }
 }
 
-pub(super) async fn new(ok: Authorized<FormFor<AskForElevation>>, layout: Layout) -> Result<impl IntoResponse> {
+pub(super) async fn new(ok: Authorized<FormFor<RequestElevation>>, layout: Layout) -> Result<impl IntoResponse> {
     let own_role = &ok.member()?.membership.role;
     Ok(Page(ElevationForm::page(&ok, &layout, own_role, Input::<ElevationForm>::default().view())))
 }
 
 pub(super) async fn ask(
-    mut ok: Authorized<AskForElevation>,
+    mut ok: Authorized<RequestElevation>,
     layout: Layout,
     State(authn): State<Authn>,
     FormOnce(input, key): FormOnce<Input<ElevationForm>>,

@@ -20,7 +20,7 @@ pub(crate) struct Member {
     pub(super) same_name: bool,
     pub(super) role: String,
     /// They were an owner or an admin within the last day.
-    decided_lately: bool,
+    recent_administrator: bool,
     pub(super) since: DateTime<Utc>,
     /// The organization's own provider manages their account, and no other.
     pub(super) managed: bool,
@@ -54,7 +54,7 @@ impl Resource for Member {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                       m.role, m.created_at as since,
-                      (m.recent_administrator_until > now()) is true as "decided_lately!",
+                      (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
                 where m.user_id = $1"#,
@@ -69,7 +69,7 @@ impl Resource for Member {
         Entity::new("Member", self.user)
             .reference("organization", &organization)
             .text("role", &self.role)
-            .flag("decided_lately", self.decided_lately)
+            .flag("recent_administrator", self.recent_administrator)
             .inside(Entity::new("Role", &*self.role))
             .inside(organization)
     }
@@ -91,7 +91,7 @@ async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
                                 where o.name_key = u.name_key and o.id <> u.id)
                        or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
                   m.role, m.created_at as since,
-                      (m.recent_administrator_until > now()) is true as "decided_lately!",
+                      (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
              from tenant.memberships m join identity.users u on u.id = m.user_id
             where ($1 = '' or exists (select from unnest(u.words) w

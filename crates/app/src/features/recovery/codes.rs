@@ -9,7 +9,7 @@ use serde_json::json;
 use tenancy::{Account, Mode, Read, Tx};
 use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
-use super::{CancelRecovery, MakeRecoveryCodes, ViewRecovery};
+use super::{CancelRecovery, GenerateRecoveryCodes, ViewRecovery};
 use crate::base::Layout;
 
 #[derive(Template)]
@@ -51,7 +51,7 @@ async fn waits<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<O
 
 /// Not a redirect: the codes are only in this response.
 pub(super) async fn make(
-    mut ok: Authorized<MakeRecoveryCodes>,
+    mut ok: Authorized<GenerateRecoveryCodes>,
     layout: Layout,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,

@@ -11,7 +11,7 @@ authz::actions! {
     /// See how many codes are left, and whether a recovery is pending.
     ViewRecovery: Read on Account;
     /// Generate new codes. The old ones stop working.
-    MakeRecoveryCodes: Write on Account;
+    GenerateRecoveryCodes: Write on Account;
     /// Stop a pending recovery.
     CancelRecovery: Write on Account;
 }

@@ -59,7 +59,7 @@ impl Domain {
 
 impl Resource for Domain {
     type Plane = Tenant;
-    type View = super::ProveDomain;
+    type View = super::VerifyDomain;
 
     async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
         let Some(id) = path.id::<Uuid>("domain") else { return Ok(None) };

@@ -6,7 +6,7 @@ use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, see_ot
 
 use super::domain::{self, DOMAIN_CHECK_LIMIT, Domain};
 use super::url;
-use super::{ChangeSignIn, ProveDomain, RemoveDomain};
+use super::{ChangeSignIn, RemoveDomain, VerifyDomain};
 use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, unlinked};
 use crate::features::one_time_key;
 
@@ -57,7 +57,7 @@ pub(super) async fn add(
 }
 
 pub(super) async fn prove(
-    mut ok: Authorized<ProveDomain>,
+    mut ok: Authorized<VerifyDomain>,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {

@@ -23,7 +23,7 @@ authz::actions! {
     /// Stop requiring the organization's provider without a second person; asked in addition to `ChangeSignIn`.
     StopEnforcingSsoAlone: Write on Organization;
     /// Verify a domain by its DNS.
-    ProveDomain: Write on Domain;
+    VerifyDomain: Write on Domain;
     /// Remove a domain.
     RemoveDomain: Write on Domain;
 }
