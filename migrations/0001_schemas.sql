@@ -7,8 +7,8 @@ alter default privileges revoke execute on functions from public;
 -- Puts a table under row-level security for the tenant of the transaction, and is the only thing that grants to `tenant_rows`.
 -- A table that nobody protected cannot be reached by the application at all.
 --
--- The raising form: without a tenant this is an error, never "no rows". A sub-select, so that the planner evaluates it
--- once per query; and no function, whose result a cached plan could keep for another tenant.
+-- Without a tenant, `current_setting` raises an error, so a query never silently returns "no rows". It is in a sub-select, so that
+-- the planner evaluates it once per query. It is not in a function: a cached plan could keep its result for another tenant.
 create function tenant.protect(target regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -16,7 +16,7 @@ as $$
 begin
   execute format('alter table %s enable row level security', target);
   execute format('alter table %s force row level security', target);
-  -- Restrictive: whatever permissive policy a feature adds later, this one must hold as well.
+  -- Restrictive: if a feature adds a permissive policy later, this one must hold as well.
   execute format($p$
     create policy tenant_only on %s as restrictive to tenant_rows
       using (tenant_id = (select current_setting('app.tenant_id')::uuid))
@@ -31,8 +31,8 @@ begin
 end;
 $$;
 
--- Nobody writes in somebody else's name. The columns given to this trigger say who did something. They stay as they were, stay
--- empty, or name the person or the API client of the transaction, whatever the application believes.
+-- Nobody writes in somebody else's name. The columns given to this trigger say who did something. A write leaves such a column
+-- unchanged, clears it, or sets it to the person or the API client of the transaction. The application cannot override this.
 create function tenant.check_author() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -46,7 +46,7 @@ begin
     if written ->> signer is distinct from before ->> signer
        and not coalesce(written ->> signer in (current_setting('app.user_id', true), current_setting('app.client_id', true)),
                         written ->> signer is null) then
-      raise exception '% is not who writes this', signer using errcode = 'check_violation', constraint = 'check_author';
+      raise exception '% does not name the author of this write', signer using errcode = 'check_violation', constraint = 'check_author';
     end if;
   end loop;
   return new;
@@ -58,8 +58,8 @@ grant usage on schema tenant to tenant_rows, account_rows, identity_rows, janito
 grant usage on schema identity to tenant_rows, account_rows, identity_rows, janitor_rows;
 grant usage on schema audit to tenant_rows, account_rows, identity_rows, audit_rows, janitor_rows;
 
--- One line as the application stores it: in NFC, and without characters that deceive anywhere in a text. Which joiners are
--- spelling depends on the letters around them, and the application decides that.
+-- Whether a text is one line as the application stores it: in NFC, and without characters that are deceptive anywhere in a text.
+-- Whether a joiner belongs to the spelling depends on the letters around it. The application decides that.
 create function tenant.is_plain(line text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -68,15 +68,15 @@ as $$
      and line !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u034F\u115F\u1160\u17B4\u17B5\u2028-\u202E\u2060-\u206F\u2800\u3164\uE000-\uF8FF\uFEFF\uFFA0\uFFF9-\uFFFF]'
      and line !~ '[\U000E0000-\U000E001F\U000E0080-\U000E00FF\U000E01F0-\U0010FFFF]'
 $$;
--- To every role that writes a row with such a line, in any column.
+-- For every role that writes a row with such a column.
 grant execute on function tenant.is_plain(text) to tenant_rows, account_rows, identity_rows, operator_rows;
 
--- Compares base letters alone: "Zoë" is "zoe", and so is "ZOE". By the root of CLDR, so on every database in the same way.
+-- Compares base letters only: "Zoë" equals "zoe" and "ZOE". It uses the root locale of CLDR, so every database compares alike.
 create collation tenant.alike (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
 
--- What a search finds: each word of each text, with what comes after it, up to 20 words of a text and 120 characters. A
--- word begins after anything that is no letter and no digit, and with each letter of scripts that put nothing between
--- words (Thai, Lao, Burmese, Khmer, Chinese, Japanese).
+-- The words that a search finds: each word of each text, with the text after it. At most 20 words of a text, and 120 characters of
+-- each. A word begins after any character that is not a letter or a digit. In scripts without spaces between words (Thai, Lao,
+-- Burmese, Khmer, Chinese, Japanese), each letter begins one.
 create function tenant.words(variadic texts text[]) returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -2,14 +2,14 @@ create table tenant.organizations (
   tenant_id uuid primary key,
   name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
   created_at timestamptz not null default now(),
-  -- Nobody signs in any more, and the data is kept until an operator restores or erases it.
+  -- From this time on nobody can sign in to it. The data is kept until an operator restores or erases it.
   deleted_at timestamptz,
-  -- What features can be told to do differently here, by the name of the setting. A setting that is not there is off.
+  -- Settings of features, by name. A setting that is absent is off.
   settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object')
 );
 select tenant.protect('tenant.organizations');
 
--- Adds a setting of a feature to organizations: on or off.
+-- Adds a setting of a feature to organizations. A setting is on or off.
 create function tenant.add_setting(setting text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -24,7 +24,7 @@ create table tenant.workspaces (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
   name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
-  -- What names have in common that people cannot tell apart (`web::name_key`): no two of them in one organization.
+  -- The same for all names that look alike (`web::name_key`), so that an organization has no two of them.
   name_key bytea not null check (octet_length(name_key) = 32),
   created_at timestamptz not null default now(),
   primary key (tenant_id, id),
@@ -32,14 +32,14 @@ create table tenant.workspaces (
 );
 select tenant.protect('tenant.workspaces');
 
--- Roles. The two functions are the only lists of roles by what they may do; the policies have groups of the same names.
+-- Roles. These two functions are the only SQL lists of roles by their rights. The policies have groups with the same names.
 --
--- Decides about people, money or security settings, and needs a passkey for it.
+-- Whether the role decides about people, money or security settings. Such a role needs a passkey.
 create function tenant.is_privileged(role text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select role in ('owner', 'admin', 'billing_admin', 'finance') $$;
--- Decides about other people.
+-- Whether the role decides about other members.
 create function tenant.is_administrator(role text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -52,13 +52,13 @@ create table tenant.memberships (
   role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   created_at timestamptz not null default now(),
   role_since timestamptz not null default now(),
-  -- Somebody who was an administrator within a day counts as one where that decides whether one person is enough: taking
-  -- a role away and giving it back makes nobody a second person.
+  -- A member who was an administrator within the last day still counts as one when an action on them needs a second person.
+  -- Otherwise an administrator could demote another one first, and then act on them alone.
   recent_administrator_until timestamptz,
-  -- Sessions that began before this no longer count here, by the clock of the database.
+  -- Sessions that began before this no longer count here. By the clock of the database.
   signed_out_at timestamptz,
   primary key (tenant_id, user_id),
-  -- For what depends on the role somebody has now.
+  -- For foreign keys that follow the current role.
   unique (tenant_id, user_id, role)
 );
 create index memberships_user on tenant.memberships (user_id);
@@ -104,12 +104,12 @@ create trigger require_an_owner after update of role or delete on tenant.members
   for each row when (old.role = 'owner') execute function tenant.require_an_owner();
 grant execute on function tenant.require_an_owner() to tenant_rows;
 
--- A member who leaves and comes back is not new. Their earlier sessions still do not count here, and a recent administrator
+-- A member who leaves and joins again is not new. Their earlier sessions still do not count here, and a recent administrator
 -- still counts as one.
 create table tenant.former_members (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   user_id uuid not null,
-  -- By the clock of the database, as `memberships.signed_out_at`.
+  -- By the clock of the database, like `memberships.signed_out_at`.
   left_at timestamptz not null,
   recent_administrator_until timestamptz,
   primary key (tenant_id, user_id)
@@ -155,12 +155,12 @@ create trigger restore_former_member before insert on tenant.memberships
   for each row when (current_user = 'account_rows') execute function tenant.restore_former_member();
 grant execute on function tenant.restore_former_member() to account_rows;
 
--- What takes a second person. A feature registers the kinds of its own here, and its triggers ask `tenant.is_approved`.
+-- Kinds of actions that take a second person. A feature registers its kinds here, and its triggers call `tenant.is_approved`.
 create table identity.approval_kinds (
   kind text primary key check (kind ~ '^[a-z_]{3,40}$'),
-  -- What it is done to: the organization, a member, or a member who is an owner.
+  -- What the action affects: the organization, a member, or a member who is an owner.
   concerns text not null check (concerns in ('organization', 'member', 'owner')),
-  -- Administrators may ask for it too, where it is done to nobody who is an owner. Owners always may.
+  -- Admins may request it, too, unless it affects an owner. Owners always may.
   open_to_admins boolean not null default false,
   unique (kind, concerns)
 );
@@ -169,8 +169,8 @@ insert into identity.approval_kinds (kind, concerns, open_to_admins) values
   ('delete_organization', 'organization', false), ('remove_owner', 'owner', false), ('demote_owner', 'owner', false),
   ('reset_factors', 'member', true);
 
--- Whether this transaction approves the action for `given_target` with at least these parameters. Without the feature that
--- keeps approvals the answer is no, and what takes a second person cannot be done. That feature replaces this function.
+-- Whether this transaction approves the action for `given_target` with at least these parameters. Without the feature of approvals
+-- the answer is no, so actions that take a second person are impossible. That feature replaces this function.
 create function tenant.is_approved(given_tenant uuid, given_kind text, given_target uuid, given_parameters jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -181,14 +181,14 @@ end;
 $$;
 grant execute on function tenant.is_approved(uuid, text, uuid, jsonb) to tenant_rows;
 
--- Whatever the application believes: what takes an approval is done in the transaction of one, or not at all.
+-- An action that needs an approval happens in the transaction of the approval, or not at all. The application cannot override this.
 create function tenant.require_approval() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not tenant.is_approved(old.tenant_id, tg_argv[0], old.tenant_id, '{}') then
-    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_required';
+    raise exception 'this needs an approval' using errcode = 'check_violation', constraint = 'approval_required';
   end if;
   return new;
 end;
@@ -198,7 +198,7 @@ create trigger require_approval_to_delete before update on tenant.organizations
   execute function tenant.require_approval('delete_organization');
 grant execute on function tenant.require_approval() to tenant_rows;
 
--- Nobody but an owner takes their ownership away without an approval.
+-- Without an approval, only the owners themselves can give up their ownership.
 create function tenant.protect_owners() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -210,7 +210,7 @@ begin
      and not tenant.is_approved(
        old.tenant_id, case when is_removal then 'remove_owner' else 'demote_owner' end, old.user_id,
        case when is_removal then '{}' else jsonb_build_object('role', new.role) end) then
-    raise exception 'this takes an approval' using errcode = 'check_violation', constraint = 'approval_required';
+    raise exception 'this needs an approval' using errcode = 'check_violation', constraint = 'approval_required';
   end if;
   if is_removal then
     return old;
@@ -225,7 +225,7 @@ create trigger protect_owners_from_demotion before update of role on tenant.memb
   execute function tenant.protect_owners();
 grant execute on function tenant.protect_owners() to tenant_rows;
 
--- Whether somebody has a role that needs a passkey, anywhere. A feature that gives roles for a while replaces this function.
+-- Whether a person has a role that needs a passkey, in any organization. The feature of temporary access replaces this function.
 create function tenant.needs_passkey(given_user uuid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -236,8 +236,8 @@ end;
 $$;
 grant execute on function tenant.needs_passkey(uuid) to identity_rows;
 
--- An organization ends the sessions that depend on its own provider. Of the other sessions of its members it has the token
--- replaced (`rotated_at`), and nothing else: what they are elsewhere is not for it to decide. `fact_sources` grants nothing.
+-- An organization can end sessions that depend on its own provider. For other sessions of its members it can only have the token
+-- replaced (`rotated_at`), because they also count in other organizations. `fact_sources` grants nothing.
 create policy members on identity.sessions to tenant_rows
   using (exists (select from tenant.memberships m
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = sessions.user_id)
@@ -249,7 +249,7 @@ create policy members on identity.sessions to tenant_rows
 grant select (id, user_id, sso_tenant_id, fact_sources, expires_at, ended_at),
       update (rotated_at, fact_sources, ended_at, ended_reason) on identity.sessions to tenant_rows;
 
--- What has ended stays ended.
+-- A session that has ended stays ended.
 create function identity.forbid_session_reopening() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -272,7 +272,7 @@ as $$
 begin
   update identity.sessions s set rotated_at = 'epoch'
    where s.user_id = new.user_id and s.ended_at is null
-     -- With room for clocks that differ.
+     -- Allows for clocks that differ.
      and s.expires_at > now() - interval '5 minutes';
   return null;
 end;
@@ -286,8 +286,8 @@ create policy colleagues on identity.users for select to tenant_rows
                   where m.tenant_id = (select current_setting('app.tenant_id')::uuid) and m.user_id = users.id));
 grant select (managed_by) on identity.users to tenant_rows;
 
--- A person sees their own memberships in all organizations, and the names of those organizations. In a session that depends
--- on an organization's provider, those of that organization.
+-- A person sees their own memberships in all organizations, and the names of those organizations. A session that depends on an
+-- organization's provider sees only that organization's.
 create policy own_memberships on tenant.memberships for select to account_rows
   using (user_id = (select current_setting('app.user_id')::uuid)
          and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text));
@@ -297,8 +297,8 @@ create policy own_organizations on tenant.organizations for select to account_ro
                     and m.user_id = (select current_setting('app.user_id')::uuid)));
 grant select on tenant.memberships, tenant.organizations to account_rows;
 
--- Code that reads and creates sessions could be anybody, so what authentication needs is open to that plane, and no column
--- more.
+-- Code that creates sessions can act as any person, so row-level security cannot limit it. Its plane can read the columns that
+-- authentication needs, and no others.
 create policy authentication on tenant.memberships for select to identity_rows using (true);
 create policy authentication on tenant.organizations for select to identity_rows using (true);
 create policy authentication on tenant.workspaces for select to identity_rows using (true);
@@ -306,5 +306,5 @@ grant select (tenant_id, user_id, role, signed_out_at) on tenant.memberships to 
 grant select (tenant_id, name, settings, deleted_at) on tenant.organizations to identity_rows;
 grant select (tenant_id, id, name) on tenant.workspaces to identity_rows;
 
--- A deleted organization does not exist for anybody who signs in.
+-- A person who signs in cannot see a deleted organization.
 create policy live on tenant.organizations as restrictive for select to account_rows, identity_rows using (deleted_at is null);

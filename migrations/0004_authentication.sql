@@ -1,12 +1,12 @@
--- The look-up that begins every request: who is asking, and where. It is composed. The base part reads the session behind a
--- cookie, its person, and the membership and workspace that the URL selects. Features add facts, and reasons why an organization
--- refuses a session. `identity.authenticate` is made from all of them, as one query that returns one value, so a request costs
--- one round trip before its own query, and leaving out the migration of a feature leaves a look-up without it.
+-- The look-up at the start of every request: who sends it, and where it goes. The base part reads the session behind a cookie, its
+-- person, and the membership and workspace that the URL selects. Features add facts, and reasons why an organization refuses a
+-- session. `identity.authenticate` is generated from all of them, as one query that returns one value. So a request costs one round
+-- trip before its own query. Without the migration of a feature, the look-up works without that feature.
 
--- Facts that a feature adds, by `identity.add_facts`.
+-- Facts of features. `identity.add_facts` adds them.
 create table identity.fact_sources (
   feature text not null check (feature ~ '^[a-z][a-z_]*$'),
-  -- About the session: the same in every organization. About the member: what somebody is in the organization of the URL.
+  -- Facts about the session are the same in every organization. Facts about the member hold in the organization of the URL.
   about text not null check (about in ('session', 'member')),
   needed text not null,
   facts text not null,
@@ -14,7 +14,7 @@ create table identity.fact_sources (
   primary key (about, feature)
 );
 
--- Reasons why an organization refuses a session or a client of the API, by `identity.add_refusal`. The first one counts.
+-- Reasons why an organization refuses a session or an API client. `identity.add_refusal` adds them. The first one counts.
 create table identity.refusals (
   reason text primary key check (reason ~ '^[a-z][a-z_]*$'),
   of_session text not null,
@@ -22,12 +22,12 @@ create table identity.refusals (
   position int not null
 );
 
--- Makes `identity.authenticate`. Where a feature's expressions stand in it, they are words of our own migrations.
+-- Generates `identity.authenticate`. The expressions that it inserts come from our own migrations only.
 --
--- One query and one value, because every request pays for it: as three queries and a row of 21 columns it took three times as
--- long. Facts that few requests need are in functions of their own, called only where the row in hand says so: as joins they
--- took a quarter of the time, and with more than 16 tables and indexes a transaction takes its locks in memory that all share.
--- Facts that are needed in the same case share a function.
+-- It is one query with one value, because every request pays for it: three queries and a row of 21 columns took three times as long.
+-- Facts that few requests need are in functions of their own, which are called only if the row says so. As joins, they took a quarter
+-- of the time, and with more than 16 tables and indexes a transaction takes its locks in memory that all connections share. Facts that
+-- are needed in the same case share a function.
 create function identity.build_authenticate() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -105,7 +105,7 @@ begin
    where (s.token_hash = given_hash or s.previous_hash = given_hash and s.previous_until > given_now)
      and s.ended_at is null and s.idle_expires_at > given_now and s.expires_at > given_now
      and u.locked_at is null;
-  -- The transaction is bound to the tenant only where a membership exists. Without one, every query on tenant rows fails.
+  -- The transaction is bound to the tenant only if there is a membership. Without one, every query on tenant rows fails.
   if found then
     perform set_config('app.user_id', found_user::text, true),
             set_config('app.sso_tenant_id', coalesce(found_sso_tenant::text, ''), true);
@@ -127,15 +127,15 @@ create trigger build_authenticate after insert on identity.fact_sources
 create trigger build_authenticate after insert on identity.refusals
   for each statement execute function identity.build_authenticate();
 
--- Adds facts of a feature to the look-up, as SQL expressions. Each feature reads its own from the answer, in Rust.
+-- Adds facts of a feature to the look-up, as SQL expressions. In Rust, each feature reads its own facts from the answer.
 --
--- `needed` says cheaply when they are asked for, from the rows in hand: `s`, the session; `u`, its person; and for facts about
--- the member `o`, the organization, and `m`, the membership. Where they are not asked for there are none, and that must mean
--- fewer rights, never more.
+-- `needed` is a cheap condition that says when they are read. It can use the rows `s` (the session) and `u` (its person), and for
+-- facts about the member also `o` (the organization) and `m` (the membership). If they are not read, the request has no such facts.
+-- That must mean fewer rights, never more.
 --
--- `facts` is their value, a jsonb expression. It may read tables, and knows `given_session`, `given_user`, `given_sso_tenant` and
--- `given_now`, and about the member `given_tenant` and `given_role`. If its value is an object with the key `audit`, what is
--- there is recorded with every event and decision of the request.
+-- `facts` is their value, a jsonb expression. It may read tables. It can use `given_session`, `given_user`, `given_sso_tenant` and
+-- `given_now`, and for facts about the member also `given_tenant` and `given_role`. If its value is an object with the key `audit`,
+-- the value of that key is recorded with every event and decision of the request.
 create function identity.add_facts(feature text, about text, needed text, facts text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -149,8 +149,8 @@ exception when undefined_table or undefined_column or undefined_function or inva
 end;
 $$;
 
--- Adds a reason why an organization refuses a session (`s`, `u`, `o` and `m` as above, and `given_now`) or a client of the API
--- (`c`, the client, and `o`), as conditions.
+-- Adds a reason why an organization refuses a session or an API client, as conditions. `of_session` can use `s`, `u`, `o` and `m` as
+-- above, and `given_now`. `of_client` can use `c` (the client) and `o`.
 create function identity.add_refusal(reason text, of_session text default 'false', of_client text default 'false') returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -164,5 +164,5 @@ exception when undefined_table or undefined_column or undefined_function or inva
 end;
 $$;
 
--- The look-up of the base part: a trigger for each statement also runs where no row is inserted.
+-- Generates the look-up of the base part: a statement trigger also runs if no row is inserted.
 insert into identity.refusals (reason) select '' where false;

@@ -1,30 +1,30 @@
--- What happened. `tenant_id` is null for what belongs to a person and no organization, such as a sign-in.
+-- Events. `tenant_id` is null for an event that belongs to a person and to no organization, such as a sign-in.
 create table audit.events (
   id uuid primary key,
   tenant_id uuid,
   at timestamptz not null default now(),
   actor uuid,
-  -- What the person was called then. Empty where nobody is known.
+  -- The person's name at the time. Empty if no person is known.
   actor_name text not null default '' check (char_length(actor_name) <= 200),
-  -- The same of the API client.
+  -- The API client's name at the time. Empty if there is none.
   client_name text not null default '' check (char_length(client_name) <= 200),
   kind text not null check (char_length(kind) between 1 and 80),
-  -- What programs do with tokens is listed apart: it can be thousands of events an hour.
+  -- Events of tokens have a list of their own, because there can be thousands of them in an hour.
   about_token boolean not null generated always as (starts_with(kind, 'api_token.')) stored,
   target text not null check (char_length(target) <= 200),
   request_id uuid,
   session_id uuid,
   network text not null default '',
   details jsonb not null default '{}',
-  -- How the actor acted, where features say so: `client`, the client of the API it was done through; `elevation`, the temporary
-  -- access it was done under.
+  -- How the actor acted, as features report it. `client` is the API client that was used. `elevation` is the temporary access that was
+  -- used.
   context jsonb not null default '{}' check (jsonb_typeof(context) = 'object')
 );
 create index events_by_tenant on audit.events (tenant_id, about_token, id desc);
 create index events_by_actor on audit.events (tenant_id, actor, id desc);
 create index events_by_kind on audit.events (tenant_id, kind, id desc);
 
--- Every policy decision: who asked for what, what was answered, by which policies of which policy set.
+-- Every policy decision: who requested what, the answer, and the policies and the policy set that gave it.
 create table audit.decisions (
   id uuid primary key,
   tenant_id uuid,
@@ -33,12 +33,12 @@ create table audit.decisions (
   action text not null,
   resource text not null,
   allowed boolean not null,
-  -- Refused now, and allowed after a fresh passkey.
+  -- It was refused, but would be allowed after a fresh passkey.
   step_up boolean not null default false,
   policies text[] not null,
   policy_set bytea not null,
   request_id uuid not null,
-  -- As `audit.events.context`.
+  -- Like `audit.events.context`.
   context jsonb not null default '{}' check (jsonb_typeof(context) = 'object')
 );
 create index decisions_by_tenant on audit.decisions (tenant_id, id desc);
@@ -50,7 +50,8 @@ alter table audit.events force row level security;
 alter table audit.decisions enable row level security;
 alter table audit.decisions force row level security;
 
--- Appending only, and a tenant appends to and reads its own part. Nobody is granted update, delete or truncate.
+-- These tables are append-only. A tenant appends to and reads its own rows. Nobody is granted update or truncate, and only the
+-- janitor is granted delete.
 create policy tenant_append on audit.events for insert to tenant_rows
   with check (tenant_id = (select current_setting('app.tenant_id')::uuid)
               and coalesce(actor = (select nullif(current_setting('app.user_id', true), '')::uuid), actor is null));
@@ -71,7 +72,8 @@ grant insert on audit.events to tenant_rows, account_rows, identity_rows;
 grant insert on audit.decisions to tenant_rows, account_rows, audit_rows;
 grant select on audit.events, audit.decisions to tenant_rows;
 
--- Grants keep the application out. This prevents mistakes of the owner of the tables. The janitor deletes rows after a year.
+-- Grants already keep the application from changing rows. These triggers also stop mistakes by the owner of the tables. The janitor
+-- deletes rows after a year.
 create function audit.refuse_change() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

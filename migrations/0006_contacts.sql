@@ -7,7 +7,7 @@ create table tenant.contacts (
   phone text not null default '' check (char_length(phone) <= 40),
   company text not null default '' check (char_length(company) <= 120),
   notes text not null default '' check (char_length(notes) <= 4000),
-  -- Restricted: read and written only where a policy of its own allows it.
+  -- Restricted data: reading and writing these columns needs policies of its own.
   tax_id text not null default '' check (char_length(tax_id) <= 40),
   bank_account text not null default '' check (char_length(bank_account) <= 40),
   created_by uuid not null,
@@ -17,21 +17,21 @@ create table tenant.contacts (
   primary key (tenant_id, id),
   foreign key (tenant_id, workspace_id) references tenant.workspaces (tenant_id, id)
 );
--- The list in its order, one page at a time.
+-- Reads the list in its order, page by page.
 create index contacts_by_name on tenant.contacts (tenant_id, workspace_id, name collate "und-x-icu", id);
 create unique index contacts_email_unique on tenant.contacts (tenant_id, workspace_id, lower(email)) where email <> '';
 select tenant.protect('tenant.contacts');
 create trigger check_author before insert or update on tenant.contacts
   for each row when (current_user = 'tenant_rows') execute function tenant.check_author('created_by');
 
--- What a search finds contacts by. A table of its own, because under row-level security an index is used only for
--- operators that leak nothing: `=` and `<` of text are such, `like`, `strpos` and those of arrays and documents are not.
+-- The words that a search finds contacts by. They have a table of their own, because under row-level security PostgreSQL uses an index
+-- only for leakproof operators. `=` and `<` of text are leakproof. `like`, `strpos` and the operators of arrays and documents are not.
 create table tenant.contact_words (
   tenant_id uuid not null,
   contact_id uuid not null,
   nth smallint not null,
   workspace_id uuid not null,
-  -- That of the contact: what is found is in the order of the list.
+  -- The name of the contact, so that results are in the order of the list.
   name text collate "und-x-icu" not null,
   word text collate tenant.alike not null,
   primary key (tenant_id, contact_id, nth),

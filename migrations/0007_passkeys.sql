@@ -3,15 +3,15 @@ create table identity.passkeys (
   id uuid primary key,
   user_id uuid not null references identity.users (id),
   credential_id bytea not null check (octet_length(credential_id) between 16 and 1023),
-  -- Public key, signature counter and flags, as the WebAuthn library keeps them.
+  -- Public key, signature counter and flags, in the format of the WebAuthn library.
   credential jsonb not null,
   name text not null check (char_length(name) between 1 and 60 and tenant.is_plain(name)),
-  -- Whether it is discoverable, that is, signs in alone: what the browser said when it was made (credProps.rk, which nobody signs),
-  -- and true once it has. Null where nobody knows. Only the words of pages and mails depend on it.
+  -- Whether it is discoverable, so that it can sign in without a provider. The browser said so when it was created (credProps.rk, which
+  -- is not signed). It becomes true after such a sign-in. Null if unknown. Only texts of pages and emails depend on it.
   discoverable boolean,
-  -- The passkey that was verified in the session that created this one. If that one was copied, this one is not safe either.
+  -- The passkey that was verified in the session that created this one. If that one was cloned, this one is not safe either.
   enrolled_with uuid,
-  -- See `identity.set_sso_tenant`. Sessions that begin with it have the same.
+  -- See `identity.set_sso_tenant`. Sessions that begin with this passkey have the same value.
   sso_tenant_id uuid default nullif(current_setting('app.sso_tenant_id', true), '')::uuid,
   created_at timestamptz not null,
   last_used_at timestamptz,
@@ -23,8 +23,8 @@ create table identity.passkeys (
 create index passkeys_user on identity.passkeys (user_id);
 create trigger set_sso_tenant before insert on identity.passkeys for each row execute function identity.set_sso_tenant();
 
--- A person with passkeys keeps one that can be used, for each `sso_tenant_id`: the last is replaced, not removed. If two are removed
--- at the same moment, the second one waits for the first.
+-- A person with passkeys keeps at least one usable passkey for each `sso_tenant_id`. So the last one can be replaced but not removed.
+-- If two are removed at the same moment, the second transaction waits for the first one.
 create function identity.require_a_passkey() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -33,7 +33,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended(old.user_id::text, 0));
   if not exists (select from identity.passkeys p
                   where p.user_id = old.user_id and p.disabled_at is null and p.sso_tenant_id is not distinct from old.sso_tenant_id) then
-    raise exception 'the last passkey stays'
+    raise exception 'the last passkey cannot be removed'
       using errcode = 'check_violation', constraint = 'passkeys_one_required';
   end if;
   return null;
@@ -56,7 +56,7 @@ create table identity.ceremonies (
 create index ceremonies_expiry on identity.ceremonies (expires_at);
 create index ceremonies_session on identity.ceremonies (session_id);
 
--- People manage their own. That a passkey was used, or must not be used again, only `authn` notes.
+-- People manage their own passkeys. Only `authn` records that a passkey was used or disabled.
 alter table identity.passkeys enable row level security;
 alter table identity.passkeys force row level security;
 create policy identity_plane on identity.passkeys to identity_rows using (true) with check (true);
@@ -88,8 +88,8 @@ grant select (user_id, disabled_at), update (disabled_at, disabled_reason), dele
 create policy operators on identity.passkeys to operator_rows using (true) with check (true);
 grant select (id, user_id, disabled_at), update (disabled_at, disabled_reason), delete on identity.passkeys to operator_rows;
 
--- Whether somebody has a passkey that counts in this session, if only a disabled one. A session in which one was proved says so
--- itself.
+-- Whether the person has a passkey that counts in this session. A disabled one counts. If one was verified in the session, the row of
+-- the session already says so.
 select identity.add_facts('passkeys', about => 'session', needed => 's.passkey_at is null', facts => $$
   jsonb_build_object('enrolled', exists (
     select from identity.passkeys p

@@ -1,4 +1,4 @@
--- Single-use codes for people who have lost every passkey. The first four characters find the row, Argon2id of the rest verifies it.
+-- Single-use codes for people who have lost every passkey. The first four characters find the row. Argon2id of the rest verifies it.
 create table identity.recovery_codes (
   user_id uuid not null references identity.users (id),
   selector text not null check (char_length(selector) = 4),
@@ -15,7 +15,7 @@ create trigger set_sso_tenant before insert on identity.recovery_codes for each 
 -- A recovery that waits, so that the owner of the account can stop it. One for each person and `sso_tenant_id`.
 create table identity.recoveries (
   user_id uuid not null references identity.users (id),
-  -- Of the browser that showed the code.
+  -- Identifies the browser that sent the code.
   handle_hash bytea not null check (octet_length(handle_hash) = 32),
   ready_at timestamptz not null,
   expires_at timestamptz not null,
@@ -50,7 +50,7 @@ create index recoveries_expiry on identity.recoveries (expires_at);
 create policy janitor on identity.recoveries to janitor_rows using (expires_at < now());
 grant select (user_id, sso_tenant_key, expires_at), delete on identity.recoveries to janitor_rows;
 
--- An organization removes those of the people whose accounts it manages, and of nobody else.
+-- An organization can delete those of people whose accounts it manages, and of nobody else.
 create policy managed on identity.recovery_codes to tenant_rows
   using (exists (select from identity.users u
                   where u.id = recovery_codes.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));

@@ -1,4 +1,4 @@
--- Rate limits (GCRA). `tat` is the theoretical arrival time. The key is a hash of the limit's name and of what it counts for.
+-- Rate limits (GCRA). `tat` is the theoretical arrival time. The key is a hash of the name of the limit and of what it limits.
 create table identity.rate_limits (
   key bytea primary key check (octet_length(key) = 32),
   tat timestamptz not null
@@ -6,7 +6,7 @@ create table identity.rate_limits (
 create index rate_limits_tat on identity.rate_limits (tat);
 grant select, insert, update on identity.rate_limits to identity_rows;
 
--- Proofs of work that were used, for as long as they could be presented again.
+-- Proofs of work that were used. They are kept for as long as they could be sent again.
 create table identity.proof_of_work_solutions (
   mac bytea primary key check (octet_length(mac) = 32),
   expires_at timestamptz not null
@@ -14,8 +14,8 @@ create table identity.proof_of_work_solutions (
 create index proof_of_work_solutions_expiry on identity.proof_of_work_solutions (expires_at);
 grant select, insert on identity.proof_of_work_solutions to identity_rows;
 
--- Wrong codes of a person since the last right one, and until when no code is checked. Sessions with another `sso_tenant_id` are
--- counted separately.
+-- How many wrong codes a person has entered since the last right one, and until when no code is checked. Sessions with another
+-- `sso_tenant_id` are counted separately.
 create table identity.lockouts (
   user_id uuid not null references identity.users (id),
   failures int not null check (failures > 0),

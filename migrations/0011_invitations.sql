@@ -1,20 +1,20 @@
--- An invitation to join an organization. It is for an address: people who are signed in with an account that has this verified
--- address see it and can accept it. So it has no secret, and neither has the mail about it.
+-- An invitation to join an organization. It is for an email address: a person whose account has this verified address sees it and can
+-- accept it. So neither the invitation nor the email about it has a secret.
 create table tenant.invitations (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
-  -- As `identity.users.verified_email`.
+  -- In the form of `identity.users.verified_email`.
   email text not null check (email = lower(email collate "C") and char_length(email) between 3 and 254),
   role text not null check (role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
-  -- Who invited, and their role now: it follows a change of the role, and is deleted when they leave.
+  -- The inviter and their current role. The role follows changes. The invitation is deleted when they leave.
   invited_by uuid not null,
   inviter_role text not null,
   created_at timestamptz not null,
   expires_at timestamptz not null,
-  -- An email was sent. False where the address has had too many.
+  -- Whether an email was sent. False if too many were sent to the address.
   notified boolean not null,
   primary key (tenant_id, id),
-  -- One for each address.
+  -- At most one for each address.
   constraint invitations_email_unique unique (tenant_id, email),
   constraint invitations_inviter foreign key (tenant_id, invited_by, inviter_role) references tenant.memberships (tenant_id, user_id, role)
     on update cascade on delete cascade
@@ -41,7 +41,7 @@ create policy invited on tenant.organizations for select to account_rows
   using (exists (select from tenant.invitations i where i.tenant_id = organizations.tenant_id));
 grant select, delete on tenant.invitations to account_rows;
 
--- People join only as they were invited.
+-- People can join only with the role they were invited to.
 create policy as_invited on tenant.memberships for insert to account_rows
   with check (user_id = (select current_setting('app.user_id')::uuid)
               and (select current_setting('app.sso_tenant_id')) in ('', tenant_id::text)
@@ -58,6 +58,6 @@ create index invitations_expiry on tenant.invitations (expires_at);
 create policy janitor on tenant.invitations to janitor_rows using (expires_at < now()) with check (false);
 grant select (tenant_id, id, expires_at), delete on tenant.invitations to janitor_rows;
 
--- An operator deletes what a locked person has invited others to.
+-- An operator who locks a person deletes the invitations that this person has sent.
 create policy operators on tenant.invitations to operator_rows using (true);
 grant select (invited_by), delete on tenant.invitations to operator_rows;

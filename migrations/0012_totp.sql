@@ -1,4 +1,4 @@
--- An authenticator app (TOTP, RFC 6238). One for each person and `sso_tenant_id`.
+-- Authenticator apps (TOTP, RFC 6238). At most one for each person and `sso_tenant_id`.
 create table identity.totp (
   user_id uuid not null references identity.users (id),
   -- 160 bits, encrypted for this row.
@@ -6,7 +6,7 @@ create table identity.totp (
   created_at timestamptz not null,
   -- The session it was created in. Only that session can confirm it.
   created_in uuid not null,
-  -- Before a code of it was entered it proves nothing, and another one can replace it.
+  -- When its first code was verified. Before that, it is not a factor, and another app can replace it.
   confirmed_at timestamptz,
   -- The time step (30 seconds each, since 1970) of the last code that was accepted. That code and earlier ones are refused.
   last_step bigint not null default 0 check (last_step >= 0),
@@ -30,7 +30,7 @@ create policy own on identity.totp to account_rows
 grant select, update (secret, last_step, last_used_at) on identity.totp to identity_rows;
 grant select, insert, update (secret, created_at, created_in, confirmed_at, last_step), delete on identity.totp to account_rows;
 
--- An organization removes that of the people whose accounts it manages, and of nobody else.
+-- An organization can delete those of people whose accounts it manages, and of nobody else.
 create policy managed on identity.totp to tenant_rows
   using (exists (select from identity.users u
                   where u.id = totp.user_id and u.managed_by = (select current_setting('app.tenant_id')::uuid)));
@@ -39,7 +39,7 @@ grant select (user_id), delete on identity.totp to tenant_rows;
 create policy operators on identity.totp to operator_rows using (true) with check (true);
 grant select (user_id, secret), update (secret), delete on identity.totp to operator_rows;
 
--- Whether somebody has an authenticator app that counts in this session. After a passkey no code is accepted.
+-- Whether the person has an authenticator app that counts in this session. After a passkey, no code is accepted.
 select identity.add_facts('totp', about => 'session', needed => 's.passkey_at is null', facts => $$
   jsonb_build_object('enrolled', exists (
     select from identity.totp t

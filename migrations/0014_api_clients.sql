@@ -1,24 +1,24 @@
--- Clients of the API. A client acts as the member who created it, with the member's current role, or as a service account with
--- a role of its own, which is not privileged.
+-- API clients. A client acts as the member who created it, with the member's current role, or as a service account with a role of its
+-- own. The role of a service account is never privileged.
 create table tenant.api_clients (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
   name text not null check (char_length(name) between 1 and 80 and tenant.is_plain(name)),
-  -- As in `tenant.workspaces`.
+  -- Like `tenant.workspaces.name_key`.
   name_key bytea not null check (octet_length(name_key) = 32),
   member uuid,
   role text check (role in ('creator', 'editor', 'viewer')),
-  -- Names of actions. Nothing that could stand for several.
+  -- Names of actions. There are no wildcards.
   scopes text[] not null check (cardinality(scopes) between 1 and 40 and array_position(scopes, null) is null
                                 and array_to_string(scopes, ' ') ~ '^[A-Z][A-Za-z]{2,60}( [A-Z][A-Za-z]{2,60})*$'),
-  -- It must prove possession of a key with every token (DPoP, RFC 9449).
+  -- It must prove possession of a key with each token (DPoP, RFC 9449).
   dpop boolean not null,
-  -- It signs its requests and gets no tokens. Its secret is then encrypted for this row, because it must be read again;
-  -- otherwise it is a hash.
+  -- It signs its requests and gets no tokens. Its secret is then encrypted for this row, because verifying needs the secret itself.
+  -- Otherwise the secret is a hash.
   signs boolean not null,
   secret bytea not null check (octet_length(secret) = 32 or signs and octet_length(secret) between 60 and 200),
   secret_created_at timestamptz not null,
-  -- For how long each of its secrets is accepted.
+  -- How many days a secret is valid.
   secret_days int not null default 90 check (secret_days between 1 and 90),
   -- Counts secrets. Tokens of an earlier one are no longer valid.
   secret_version int not null default 1,
@@ -27,7 +27,7 @@ create table tenant.api_clients (
   last_used_at timestamptz,
   primary key (tenant_id, id),
   constraint api_clients_name_unique unique (tenant_id, name_key),
-  -- It is deleted when they leave.
+  -- It is deleted when the member leaves.
   foreign key (tenant_id, member) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check ((member is null) <> (role is null)),
   check (not (dpop and signs))
@@ -43,13 +43,13 @@ create policy record_use on tenant.api_clients for update to identity_rows using
 grant select (tenant_id, id, name, member, role, scopes, dpop, signs, secret, secret_created_at, secret_version, secret_days, last_used_at),
   update (last_used_at) on tenant.api_clients to identity_rows;
 
--- The tokens of one use of a secret: access tokens name their family, and refresh tokens follow each other in it.
+-- All tokens that go back to one use of a secret. An access token names its family. Each refresh token in it replaces the last one.
 create table identity.token_families (
   id uuid primary key,
   tenant_id uuid not null,
   client_id uuid not null,
   secret_version int not null,
-  -- Thumbprint of the key it is bound to (RFC 7638).
+  -- Thumbprint of the key that its tokens are bound to (RFC 7638).
   jkt text check (char_length(jkt) = 43),
   scopes text[] not null,
   -- How often its refresh token was replaced.
@@ -61,19 +61,19 @@ create table identity.token_families (
 create index token_families_client on identity.token_families (tenant_id, client_id);
 create index token_families_expiry on identity.token_families (expires_at);
 
--- Each is used once. `previous_hash` is the one it replaced.
+-- A refresh token works once. `previous_hash` is the token that it replaced.
 create table identity.refresh_tokens (
   token_hash bytea primary key check (octet_length(token_hash) = 32),
   family_id uuid not null references identity.token_families (id) on delete cascade,
   previous_hash bytea,
   expires_at timestamptz not null,
   used_at timestamptz,
-  -- It was used a second time, because the first answer was lost. That is accepted once.
+  -- It was used a second time, because the first response was lost. That is accepted once.
   repeated boolean not null default false
 );
 create index refresh_tokens_family on identity.refresh_tokens (family_id, previous_hash);
 
--- Access tokens that were revoked, until they would have expired.
+-- Revoked access tokens, kept until they would have expired.
 create table identity.revoked_tokens (
   jti uuid primary key,
   expires_at timestamptz not null
@@ -87,7 +87,7 @@ create table identity.used_nonces (
 );
 create index used_nonces_expiry on identity.used_nonces (expires_at);
 
--- Keys that sign access tokens. Each is published before it signs, and until the last token it signed has expired.
+-- Keys that sign access tokens. A key is published before it signs, and until the last token that it signed has expired.
 create table identity.signing_keys (
   id uuid primary key,
   public bytea not null check (octet_length(public) = 32),
@@ -105,14 +105,14 @@ grant select, insert on identity.revoked_tokens to identity_rows;
 grant select, insert on identity.used_nonces to identity_rows;
 grant select, insert on identity.signing_keys to identity_rows;
 
--- Events of a client, whose `context` names it. A service account has no `actor`.
+-- Events of a client. Their `context` names the client. A service account has no `actor`.
 create policy of_clients on audit.events for insert to identity_rows
   with check (kind in ('api_token.issued', 'api_client.token_reused', 'api_token.revoked', 'api_token.refused')
               and exists (select from tenant.api_clients c
                            where c.tenant_id = events.tenant_id and c.id = (events.context ->> 'client')::uuid));
 
--- Makes `identity.authenticate_client`: what a client is where the URL points, or where it points nowhere in its own
--- organization. Composed as `identity.authenticate`, with one query and one value.
+-- Generates `identity.authenticate_client`: what a client is in the organization of the URL, or in its own organization if the URL
+-- names none. It is composed like `identity.authenticate`, with one query and one value.
 create function identity.build_authenticate_client() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -139,7 +139,7 @@ begin
                                         'scopes', c.scopes, 'dpop', c.dpop),
            'membership', case when o.tenant_id is not null then
              json_build_object('tenant', o.tenant_id, 'organization', o.name, 'role', coalesce(m.role, c.role),
-                               -- A client that acts as a member: nobody has checked whether the member could sign in.
+                               -- A client may act as a member who could not sign in here.
                                'unaccepted', <refusals>) end,
            'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
     into found_tenant, found_member, access
@@ -176,7 +176,7 @@ grant select (jti, expires_at), delete on identity.revoked_tokens to janitor_row
 grant select (key, expires_at), delete on identity.used_nonces to janitor_rows;
 grant select (id, published_until), delete on identity.signing_keys to janitor_rows;
 
--- An operator encrypts secrets under another key.
+-- An operator can encrypt secrets again with another key.
 grant select (id, private), update (private) on identity.signing_keys to operator_rows;
 create policy operators on tenant.api_clients to operator_rows using (true) with check (true);
 grant select (id, signs, secret), update (secret) on tenant.api_clients to operator_rows;

@@ -1,11 +1,11 @@
--- Temporary access: a member asks to act in another role for a while, and somebody else approves. The request stays as it was
--- written. The application records who approved and who ended it, once each, and nothing else.
+-- Temporary access: a member requests another role for a limited time, and somebody else approves. The request itself never changes.
+-- The application can only add who approved it and who ended it, once each.
 create table tenant.elevations (
   tenant_id uuid not null,
   id uuid not null,
-  -- Who asks, and the role they had then. If the role changes, it is void.
+  -- The member who requests it, and their role at that time. If the role changes, the request is void.
   user_id uuid not null,
-  -- The session that asks. It is valid in no other session.
+  -- The session that requests it. It is valid in no other session.
   session_id uuid not null,
   own_role text not null check (own_role in ('owner', 'admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
   role text not null check (role in ('admin', 'billing_admin', 'finance', 'creator', 'editor', 'viewer')),
@@ -13,16 +13,16 @@ create table tenant.elevations (
   reason text not null check (char_length(reason) between 3 and 500),
   ticket text not null check (char_length(ticket) between 1 and 500),
   requested_at timestamptz not null,
-  -- It can be approved until then.
+  -- It can be approved until this time.
   expires_at timestamptz not null,
-  -- It lasts for `minutes` from here.
+  -- It lasts for `minutes` from `approved_at`.
   approved_by uuid,
   approved_at timestamptz,
   -- Null if a change of role ended it.
   ended_by uuid,
   ended_at timestamptz,
   primary key (tenant_id, id),
-  -- It is deleted when they leave.
+  -- It is deleted when the member leaves.
   constraint elevations_member foreign key (tenant_id, user_id) references tenant.memberships (tenant_id, user_id) on delete cascade,
   check (role <> own_role),
   check (expires_at - requested_at <= interval '24 hours'),
@@ -30,7 +30,7 @@ create table tenant.elevations (
   check (approved_at < expires_at),
   constraint elevations_by_another check (approved_by <> user_id)
 );
--- One for each person that is requested or active, and the index for looking it up. An expired one is closed when the next one is
+-- Each member has at most one that is requested or active. This index also finds it. An expired one is closed when the next one is
 -- requested.
 create unique index elevations_open_unique on tenant.elevations (tenant_id, user_id) where ended_at is null;
 select tenant.protect('tenant.elevations');
@@ -43,7 +43,7 @@ grant insert (id, user_id, session_id, own_role, role, minutes, reason, ticket, 
 create policy authentication on tenant.elevations for select to identity_rows using (true);
 grant select (tenant_id, id, user_id, session_id, own_role, role, minutes, approved_at, ended_at) on tenant.elevations to identity_rows;
 
--- A session that has asked, in whichever organization, says so: the look-up of a request reads elevations for no other one.
+-- Marks a session that has requested one in any organization. The look-up of a request reads elevations for these sessions only.
 create function tenant.flag_session_for_elevation() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -59,7 +59,7 @@ create trigger flag_session_for_elevation after insert on tenant.elevations
   for each row execute function tenant.flag_session_for_elevation();
 grant execute on function tenant.flag_session_for_elevation() to tenant_rows;
 
--- The role that a member acts in now in this session.
+-- The role that the member has temporarily in this session.
 select identity.add_facts('elevations', about => 'member', needed => $$ 'elevations' = any (s.fact_sources) $$, facts => $$
   (select jsonb_build_object('role', e.role, 'ends_at', e.approved_at + make_interval(mins => e.minutes),
                              'audit', jsonb_build_object('elevation', e.id))
@@ -69,7 +69,7 @@ select identity.add_facts('elevations', about => 'member', needed => $$ 'elevati
       and e.approved_at <= given_now + interval '1 second'
       and e.approved_at + make_interval(mins => e.minutes) > given_now) $$);
 
--- A role that somebody has asked for needs a passkey as their own.
+-- A requested role needs a passkey, like the member's own role.
 create or replace function tenant.needs_passkey(given_user uuid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -81,7 +81,7 @@ begin
 end;
 $$;
 
--- Nothing is approved twice, approved after it has ended, or reopened.
+-- An elevation is never approved twice, approved after it has ended, or reopened.
 create function tenant.forbid_elevation_changes() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ create trigger forbid_elevation_changes before update on tenant.elevations for e
   execute function tenant.forbid_elevation_changes();
 grant execute on function tenant.forbid_elevation_changes() to tenant_rows;
 
--- A change of role ends what was requested in the role before, even if it changes back.
+-- A change of role ends the elevation that was requested in the earlier role, even if the role changes back.
 create function tenant.end_elevations() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -112,7 +112,7 @@ create trigger end_elevations after update of role on tenant.memberships
   for each row when (new.role <> old.role) execute function tenant.end_elevations();
 grant execute on function tenant.end_elevations() to tenant_rows;
 
--- As for a change of role.
+-- The tokens of the sessions are replaced, as for a change of role.
 create trigger rotate_sessions after update of approved_at, ended_at on tenant.elevations
   for each row execute function tenant.rotate_sessions();
 

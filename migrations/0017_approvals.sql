@@ -1,5 +1,5 @@
--- Destructive actions take two people: one asks, and another one approves. What is done is what the row says and not what a form
--- says. The application changes nothing in a row but the decision.
+-- Destructive actions take two people: one requests, and another one approves. The row says what is done, and no form does. The
+-- application can only add the decision to a row.
 create table tenant.approvals (
   tenant_id uuid not null references tenant.organizations (tenant_id),
   id uuid not null,
@@ -8,29 +8,29 @@ create table tenant.approvals (
   concerns text not null,
   -- The organization or the member.
   target uuid not null,
-  -- What it is about, as it was when it was requested. If that has changed, nothing is done.
+  -- The state of the target at the time of the request. If that has changed, nothing is done.
   parameters jsonb not null check (jsonb_typeof(parameters) = 'object'),
   reason text not null check (char_length(reason) between 3 and 500),
   ticket text check (char_length(ticket) between 1 and 500),
-  -- Who asked, and their role now: it follows a change of the role, and is deleted when they leave.
+  -- The requester and their current role. The role follows changes. The row is deleted when they leave.
   requested_by uuid not null,
   requester_role text not null,
   requested_at timestamptz not null,
   expires_at timestamptz not null,
-  -- For what is done to an owner: from then on an owner approves it without a second person. Before that, the owner concerned can
-  -- decline.
+  -- If it affects an owner: from this time on, an owner can approve it without a second person. Before that, the affected owner can
+  -- decline it.
   single_approver_from timestamptz,
   decided_by uuid,
   decided_at timestamptz,
   outcome text check (outcome in ('approved', 'declined', 'expired')),
-  -- The transaction of the decision, and so of what it approved.
+  -- The transaction of the decision. The approved action happens in the same transaction.
   decided_in xid8,
   primary key (tenant_id, id),
   constraint approvals_requester foreign key (tenant_id, requested_by, requester_role) references tenant.memberships (tenant_id, user_id, role)
     on update cascade on delete cascade,
   check (expires_at - requested_at <= case when single_approver_from is null then interval '24 hours' else interval '7 days' end),
   constraint approvals_kind foreign key (kind, concerns) references identity.approval_kinds (kind, concerns),
-  -- Of a member, the role says whether it is done to an owner.
+  -- For a member, the role says whether it affects an owner.
   check (concerns <> 'member' or parameters ? 'role'),
   check ((concerns = 'owner' or concerns = 'member' and coalesce(parameters ->> 'role', '') = 'owner')
          = (single_approver_from is not null)),
@@ -49,18 +49,18 @@ revoke insert, update, delete on tenant.approvals from tenant_rows;
 grant insert (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, single_approver_from),
   update (decided_by, decided_at, outcome) on tenant.approvals to tenant_rows;
 
--- It is decided once. The application cannot choose which transaction is recorded.
+-- An approval is decided once. The application cannot choose which transaction is recorded.
 create function tenant.record_approval_decision() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if old.decided_at is not null then
-    raise exception 'this is decided' using errcode = 'check_violation', constraint = 'approvals_once';
+    raise exception 'this approval is already decided' using errcode = 'check_violation', constraint = 'approvals_once';
   end if;
-  -- With room for clocks that differ, here and below.
+  -- Allows for clocks that differ, here and below.
   if new.outcome <> 'expired' and new.decided_at < now() - interval '5 minutes' then
-    raise exception 'this is not decided in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
+    raise exception 'a decision cannot be in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
   end if;
   new.decided_in := pg_current_xact_id();
   return new;
@@ -70,14 +70,14 @@ create trigger record_approval_decision before update of decided_by, decided_at,
   for each row execute function tenant.record_approval_decision();
 grant execute on function tenant.record_approval_decision() to tenant_rows;
 
--- What the kind concerns is what its feature has registered. The waits begin when it is asked for, and not before.
+-- The feature that registered the kind says what it concerns. The waiting times begin with the request, and not earlier.
 create function tenant.complete_approval_request() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.requested_at < now() - interval '5 minutes' then
-    raise exception 'this is not asked for in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
+    raise exception 'a request cannot be in the past' using errcode = 'check_violation', constraint = 'approvals_backdated';
   end if;
   new.concerns := (select k.concerns from identity.approval_kinds k where k.kind = new.kind);
   return new;
@@ -87,8 +87,8 @@ create trigger complete_approval_request before insert on tenant.approvals
   for each row execute function tenant.complete_approval_request();
 grant execute on function tenant.complete_approval_request() to tenant_rows;
 
--- Who can approve: administrators who have been that for three days, because a new one may be a second account of the person who
--- asks. What is done to an owner is approved by owners, including the one concerned, and after the wait by any owner.
+-- The members who can approve. They have been administrators for three days, because a new one may be a second account of the
+-- requester. A request that affects an owner needs an owner. The affected owner can approve it, too. After the wait, any owner can.
 create function tenant.approvers(given tenant.approvals) returns uuid[]
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -101,7 +101,7 @@ as $$
 $$;
 grant execute on function tenant.approvers(tenant.approvals) to tenant_rows;
 
--- An action is approved in the transaction that approves a request of it, by somebody who can approve it.
+-- An action is approved only in the transaction that approves a request for it, by somebody who can approve it.
 create or replace function tenant.is_approved(given_tenant uuid, given_kind text, given_target uuid, given_parameters jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -1,13 +1,13 @@
--- The keys of forms that created something, and the answer each of them got. The row is written by the transaction that
--- creates, so a second request with the same key waits for it, and then gets its answer. What failed leaves no row.
+-- The keys of forms that created something, and the response to each. The transaction that creates something inserts the row. So a
+-- second request with the same key waits for that transaction, and then gets its response. A request that fails leaves no row.
 --
--- By person and not by organization: what the form creates may be the organization.
+-- Keys belong to a person and not to an organization, because a form may create an organization.
 create table identity.one_time_keys (
   user_id uuid not null default (current_setting('app.user_id')::uuid) references identity.users (id),
   key uuid not null,
   -- SHA-256 of the path and of the form without its key.
   request_hash bytea not null check (octet_length(request_hash) = 32),
-  -- Where the answer led, and the sentence shown there. Never a secret.
+  -- Where the response redirects to, and the message shown there. Never a secret.
   location text not null check (location like '/%' and char_length(location) <= 2048),
   message text not null,
   expires_at timestamptz not null default (now() + interval '24 hours'),

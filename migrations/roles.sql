@@ -1,15 +1,15 @@
--- The roles of the cluster. Roles belong to a whole cluster, not to one database, so this is no numbered migration:
--- it runs before them each time and changes nothing that is already right.
+-- The roles of the cluster. Roles belong to a whole cluster and not to one database, so this is not a numbered migration. It runs
+-- before the migrations each time, and changes only what is not right yet.
 --
 --   migrator       owns every schema, table and function; migrations run as it
---   web            the login of the application: NOINHERIT, owns nothing, no right of its own, may become the planes below
+--   web            the login of the application: NOINHERIT, owns nothing, has no rights of its own, can become the planes below
 --   tenant_rows    rows of the one organization that the transaction names
---   account_rows   what a person sees and does outside any organization, for the one person the transaction names
---   identity_rows  users, sessions and running sign-ins, and where a person belongs; only the authn crate becomes it
---   audit_rows     may append to the audit log, and nothing else
---   jobs_rows      what is to be done later; only the jobs crate becomes it
---   janitor_rows   may delete what has been kept for long enough, and nothing else; only the janitor becomes it
---   operator_rows  what the commands of an operator do; only who owns the database becomes it, and never `web`
+--   account_rows   what a person sees and does outside any organization, for the person that the transaction names
+--   identity_rows  users, sessions, sign-ins in progress and memberships; only the authn crate becomes it
+--   audit_rows     can append to the audit log, and nothing else
+--   jobs_rows      the queue of background jobs; only the jobs crate becomes it
+--   janitor_rows   can delete expired rows, and nothing else; only the janitor becomes it
+--   operator_rows  the commands of an operator; only the owner of the database becomes it, never `web`
 do $$
 declare
   wanted text;
@@ -21,7 +21,7 @@ begin
         execute format('create role %I nologin noinherit', wanted);
       end if;
     exception when duplicate_object or unique_violation then
-      null; -- another database of this cluster was set up in the same moment
+      null; -- another database of this cluster was set up at the same moment
     end;
   end loop;
   if not (select rolcanlogin and not rolinherit
@@ -41,7 +41,7 @@ begin
   if not pg_has_role(current_user, 'migrator', 'member') then
     execute format('grant migrator to %I', current_user);
   end if;
-  -- So that an owner who is no superuser can run the application in development.
+  -- An owner who is not a superuser can then run the application in development.
   if not (select rolsuper from pg_roles where rolname = current_user) then
     execute format('grant tenant_rows, account_rows, identity_rows, audit_rows, jobs_rows, janitor_rows, operator_rows to %I', current_user);
   end if;
