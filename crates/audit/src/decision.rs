@@ -13,33 +13,33 @@ use uuid::Uuid;
 
 use crate::event::context;
 
-/// Decisions that may wait to be written. At about 300 bytes each this bounds the queue to about 5 MB.
+/// Maximum number of decisions in the queue. At about 300 bytes each, that is about 5 MB.
 const QUEUE_SIZE: usize = 16_384;
-/// Most decisions of one insert.
+/// Maximum number of decisions in one insert.
 const MAX_BATCH: usize = 4_096;
-/// Time in which decisions gather into one batch.
+/// How long decisions are collected into one batch.
 const BATCH_INTERVAL: Duration = Duration::from_millis(50);
-/// Longest wait for the database to take a batch.
+/// Longest wait for the database to store a batch.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for room in the queue; then the request is refused rather than answered unrecorded.
+/// Longest wait for room in the queue. After it the request is refused, because it must not be answered without a record.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One answer of the policy engine.
+/// One decision of the policy engine.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The organization it was made in.
+    /// The organization that it belongs to.
     pub tenant: Option<TenantId>,
-    /// When.
+    /// When it was made.
     pub at: DateTime<Utc>,
-    /// Who asked, as a Cedar entity id.
+    /// The principal, as a Cedar entity id.
     pub principal: String,
-    /// For which action.
+    /// The action.
     pub action: &'static str,
-    /// On what, as a Cedar entity id.
+    /// The resource, as a Cedar entity id.
     pub resource: String,
-    /// What was answered.
+    /// Whether the action is allowed.
     pub allowed: bool,
-    /// Refused now, and allowed after a fresh passkey.
+    /// It is refused, but would be allowed after a fresh passkey.
     pub step_up: bool,
     /// `@id`s of the policies that determined it.
     pub policies: Vec<String>,
@@ -47,14 +47,18 @@ pub struct Decision {
     pub policy_set: [u8; 32],
     /// The request.
     pub request: Uuid,
-    /// The client of the API through which they asked.
+    /// The API client that was used.
     pub client: Option<Uuid>,
-    /// How they acted, where features say so.
+    /// How they acted, as features report it.
     pub context: Map<String, Value>,
 }
 
 impl Decision {
-    /// Records the decision in the transaction of the write it allows: neither exists without the other.
+    /// Records the decision in the transaction of the write that it allows. Neither exists without the other.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses the statement.
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "insert into audit.decisions
@@ -77,25 +81,25 @@ impl Decision {
     }
 }
 
-/// The queue of decisions is full and stays full: the request must be refused.
+/// The queue of decisions stays full. The request must be refused.
 #[derive(Debug, thiserror::Error)]
 #[error("policy decisions cannot be recorded at the moment")]
 pub struct Overloaded;
 
-/// Records decisions that have no transaction of their own: those that allow reading, and refusals.
+/// Records decisions that have no transaction of their own: for reads, and refusals.
 ///
-/// They are written in batches by one task. The queue is bounded: while the database does not take them, requests wait
-/// and are then refused ([`Overloaded`]). Nothing is dropped in silence: [`close`](Self::close) says what it could not
-/// write, and what the queue does not take is in the error log. A killed process loses what it had not
-/// yet written (at most [`BATCH_INTERVAL`] old while the database is well).
+/// One task writes them in batches. The queue is bounded. If the database does not keep up, requests wait and are then refused
+/// ([`Overloaded`]). No decision is lost silently: [`close`](Self::close) returns how many could not be written, and a decision that
+/// does not fit into the queue goes to the error log. A killed process loses the decisions that it has not written yet. They are
+/// at most [`BATCH_INTERVAL`] old while the database works.
 #[derive(Clone, Debug)]
 pub struct Decisions {
     queue: Sender<Decision>,
     task: Arc<Mutex<Option<Task>>>,
 }
 
-/// A decision on its way into the queue. Where it does not get there, because there is no room or because the request was
-/// given up while it waited, it goes to the error log.
+/// A decision that is about to be queued. If there is no room, or the request is cancelled while it waits, the decision goes to the
+/// error log.
 #[derive(Debug)]
 struct QueuedDecision(Option<Decision>);
 
@@ -123,7 +127,11 @@ impl Decisions {
         Self { queue, task: Arc::new(Mutex::new(Some(Task { close, done }))) }
     }
 
-    /// Hands over a decision.
+    /// Queues a decision.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if the queue stays full.
     pub async fn record(&self, decision: Decision) -> Result<(), Overloaded> {
         let mut unrecorded = QueuedDecision(Some(decision));
         let Ok(Ok(place)) = timeout(QUEUE_TIMEOUT, self.queue.reserve()).await else { return Err(Overloaded) };
@@ -133,14 +141,14 @@ impl Decisions {
         Ok(())
     }
 
-    /// Hands over a decision that nobody can wait for any more. Where the queue is full it goes to the error log.
+    /// Queues a decision without waiting. If the queue is full, the decision goes to the error log.
     pub fn record_now(&self, decision: Decision) {
         if let Err(TrySendError::Full(decision) | TrySendError::Closed(decision)) = self.queue.try_send(decision) {
             drop(QueuedDecision(Some(decision)));
         }
     }
 
-    /// Writes what waits and stops. Returns how many decisions could not be written.
+    /// Writes the queued decisions and stops. Returns how many could not be written.
     pub async fn close(&self) -> usize {
         let Some(Task { close, done }) = self.task.lock().await.take() else {
             return 0;
@@ -163,7 +171,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
                 fill(&mut batch, &mut waiting);
                 match insert(&db, &batch).await {
                     Ok(()) => batch.clear(),
-                    // Kept and retried. Until that succeeds, the queue fills up and requests are refused.
+                    // The batch is kept and retried. Until that succeeds, the queue fills up and requests are refused.
                     Err(error) => tracing::error!(%error, waiting = batch.len() + waiting.len(), "decisions could not be written"),
                 }
             }
@@ -172,7 +180,7 @@ async fn write(db: Db, mut waiting: Receiver<Decision>, mut closed: oneshot::Rec
     }
     waiting.close();
     loop {
-        // Until the last place that was given out is used or given back.
+        // Wait until every reserved place in the queue is used or released.
         while batch.len() < MAX_BATCH
             && let Some(decision) = waiting.recv().await
         {
@@ -197,12 +205,12 @@ fn fill(batch: &mut Vec<(Uuid, Decision)>, waiting: &mut Receiver<Decision>) {
     }
 }
 
-/// Gives a decision its id, once: a batch whose answer was lost is not written twice.
+/// Gives a decision its id, once. So a batch is not written twice if the response to the first attempt was lost.
 fn numbered(decision: Decision) -> (Uuid, Decision) {
     (Uuid::now_v7(), decision)
 }
 
-/// Writes a batch, and gives up where the database does not answer: the batch is kept and tried again.
+/// Writes a batch, with a timeout. The caller keeps a failed batch and tries again.
 async fn insert(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::Error> {
     timeout(WRITE_TIMEOUT, insert_all(db, batch)).await.unwrap_or(Err(tenancy::Error::Busy))
 }
@@ -218,7 +226,7 @@ async fn insert_all(db: &Db, batch: &[(Uuid, Decision)]) -> Result<(), tenancy::
     let resources: Vec<String> = batch.iter().map(|d| d.resource.clone()).collect();
     let allowed: Vec<bool> = batch.iter().map(|d| d.allowed).collect();
     let step_up: Vec<bool> = batch.iter().map(|d| d.step_up).collect();
-    // An array of arrays cannot be unnested by row; policy ids contain no comma (checked when policies are loaded).
+    // An array of arrays cannot be unnested by row. Policy ids contain no comma: this is checked when policies are loaded.
     let policies: Vec<String> = batch.iter().map(|d| d.policies.join(",")).collect();
     let sets: Vec<Vec<u8>> = batch.iter().map(|d| d.policy_set.to_vec()).collect();
     let requests: Vec<Uuid> = batch.iter().map(|d| d.request).collect();

@@ -2,29 +2,29 @@ use serde_json::{Map, Value};
 use tenancy::{Plane, TenantId, Tx, UserId, Write};
 use uuid::Uuid;
 
-/// Who did it, in which session and request, from which network.
+/// Who did something, in which session and request, and from which network.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// The person, where one is known.
+    /// The person, if one is known.
     pub user: Option<UserId>,
-    /// Their name at that time, which the event keeps. Empty where it is not known.
+    /// Their name at that time. The event stores it. Empty if it is not known.
     pub name: String,
-    /// Their session, where there is one.
+    /// Their session, if there is one.
     pub session: Option<Uuid>,
-    /// The client of the API it was done through.
+    /// The API client that was used.
     pub client: Option<Uuid>,
-    /// The name of that client at that time, which the event keeps.
+    /// The name of that client at that time. The event stores it.
     pub client_name: String,
-    /// How they acted, where features say so.
+    /// How they acted, as features report it.
     pub context: Map<String, Value>,
     /// The request, as in the logs and on error pages.
     pub request: Uuid,
-    /// The network (never the full address) the request came from.
+    /// The network that the request came from, never the full address.
     pub network: String,
 }
 
 impl Actor {
-    /// Nobody who is known: the application itself, or a request that nobody has signed.
+    /// No known person: the application itself, or a request without authentication.
     #[must_use]
     pub fn unknown(request: Uuid, network: String) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Actor {
         }
     }
 
-    /// The principal that policies know: the person, or the service account.
+    /// The principal of the policies: the person, or the service account.
     #[must_use]
     pub fn member(&self) -> Option<Uuid> {
         self.user.map(UserId::uuid).or(self.client)
@@ -49,23 +49,31 @@ impl Actor {
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// What, as `area.what_was_done`, for example `member.role_changed`.
+    /// What happened, as `area.what_was_done`, for example `member.role_changed`.
     pub kind: &'static str,
-    /// To what, as `Type::id`.
+    /// What it happened to, as `Type::id`.
     pub target: String,
-    /// What else a reader needs, as an object. Never a secret, never content of restricted fields.
+    /// What else a reader needs, as an object. It never has secrets or the content of restricted fields.
     pub details: Value,
 }
 
 impl Event {
-    /// Records it in the transaction that makes it true: as an event of the organization that the transaction is bound
-    /// to, or of none, such as a sign-in. The database refuses an event that belongs elsewhere.
+    /// Records the event in the transaction of its change. The event belongs to the organization that the transaction is bound
+    /// to, or to none, such as a sign-in. The database refuses an event of another organization.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses the statement.
     pub async fn record<P: Plane>(&self, tx: &mut Tx<Write, P>, by: &Actor) -> Result<(), sqlx::Error> {
         self.record_in(tx, None, by).await
     }
 
-    /// The same for a transaction that is bound to no organization: as an event of the one named, where the database
-    /// lets this kind of event be recorded so.
+    /// The same for a transaction that is bound to no organization. The event belongs to the given organization. The database
+    /// allows this for a few kinds of events.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses the statement.
     pub async fn record_in<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -95,7 +103,11 @@ impl Event {
         Ok(())
     }
 
-    /// Records many in one message, each with who did it. Those after the first thousand are recorded in further ones.
+    /// Records many events, each with its actor. One statement records up to a thousand.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses a statement.
     pub async fn record_all<P: Plane>(tx: &mut Tx<Write, P>, events: &[(Self, Actor)]) -> Result<(), sqlx::Error> {
         for events in events.chunks(1000) {
             let mut rows = Vec::with_capacity(events.len());
@@ -123,7 +135,7 @@ impl Event {
     }
 }
 
-/// How somebody acted, as both logs have it: through which client of the API, and what features add.
+/// How an actor acted, as both logs store it: the API client, and what features add.
 pub(crate) fn context(client: Option<Uuid>, added: &Map<String, Value>) -> Value {
     let mut context = added.clone();
     context.extend(client.map(|client| ("client".to_owned(), Value::String(client.to_string()))));

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::ids::{TenantId, UserId, WorkspaceId};
 
-/// Who makes a request, and what they are where its URL points. Read from the database by the look-up that begins the
-/// request's transaction.
+/// The caller of a request, and what they are in the organization and workspace of its URL. The look-up that begins the request's
+/// transaction reads this.
 #[derive(Clone, Debug)]
 pub struct RequestAccess {
     /// The person. A service account has none.
@@ -21,7 +21,7 @@ pub struct RequestAccess {
 }
 
 impl RequestAccess {
-    /// What features want recorded with every event and decision of the request: how the caller acts in it.
+    /// What features record with every event and decision of the request: how the caller acts in it.
     #[must_use]
     pub fn audit_context(&self) -> Map<String, Value> {
         self.membership.as_ref().map(|membership| membership.facts.audit_context()).unwrap_or_default()
@@ -37,16 +37,16 @@ pub struct Membership {
     pub organization: String,
     /// One of the seven roles, as stored.
     pub role: String,
-    /// Why the organization refuses the session or the client, if it does: `signed_out` (it has ended this member's sessions
-    /// there since), `elsewhere` (the session depends on another organization's provider), or a reason of a feature.
+    /// Why the organization refuses the session or the client, if it does. `signed_out`: it has ended this member's sessions since.
+    /// `elsewhere`: the session depends on another organization's provider. Features add other reasons.
     pub unaccepted: Option<String>,
-    /// What features know of the member.
+    /// Facts of features about the member.
     #[serde(default)]
     pub facts: Facts,
 }
 
-/// What features add to the look-up of a request, by the name of the feature. A feature registers its facts in its migration, with
-/// `identity.add_facts`, and reads them here.
+/// Facts that features add to the look-up of a request, by the name of the feature. A feature registers its facts in its migration
+/// with `identity.add_facts`, and reads them here.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(from = "BTreeMap<String, Option<Value>>")]
 pub struct Facts(BTreeMap<String, Value>);
@@ -62,7 +62,7 @@ impl Facts {
     ///
     /// # Errors
     ///
-    /// The feature's migration and its code do not agree about them.
+    /// The feature's migration and its code disagree about the facts.
     pub fn of<F: DeserializeOwned>(&self, feature: &str) -> Result<Option<F>, serde_json::Error> {
         self.0.get(feature).map(F::deserialize).transpose()
     }
@@ -82,7 +82,7 @@ pub struct WorkspaceFacts {
     pub name: String,
 }
 
-/// What is stored of a client of the API that is still active.
+/// The stored facts about an active API client.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct ClientFacts {
     /// The client.
@@ -91,36 +91,36 @@ pub struct ClientFacts {
     pub tenant: TenantId,
     /// The member it acts as. `None` for a service account, which acts as itself.
     pub user: Option<UserId>,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// The actions it was given.
+    /// The actions that it may do.
     pub scopes: Vec<String>,
-    /// It must send a proof of its key with every token (RFC 9449).
+    /// It must send a proof of its key with each token (RFC 9449).
     pub dpop: bool,
 }
 
-/// What is stored of a live session and of its person.
+/// The stored facts about a live session and its person.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SessionFacts {
     /// The person.
     pub user: UserId,
     /// The session (its id, not its token).
     pub session: Uuid,
-    /// Display name, as the provider gave it.
+    /// Display name, from the provider.
     pub name: String,
-    /// Email address, as the provider gave it. Never a key.
+    /// Email address, from the provider. It never identifies a person.
     pub email: String,
-    /// The address is known to be theirs: the provider says so, or they have verified it with a code.
+    /// The address is verified: the provider says so, or the person has verified it with a code.
     pub email_verified: bool,
-    /// The provider they signed in with. `None` if they signed in with a passkey or a link alone.
+    /// The provider they signed in with. `None` if they signed in with only a passkey or a link.
     pub issuer: Option<String>,
     /// Their subject at that provider.
     pub subject: Option<String>,
     /// The organization whose own provider the session depends on. Such a session counts in that organization only.
     pub sso_tenant: Option<TenantId>,
-    /// When they last proved who they are.
+    /// When they last signed in or verified a factor.
     pub auth_time: DateTime<Utc>,
-    /// How: `oidc` and the methods that the provider reports, or `passkey`.
+    /// How they signed in: `oidc` and the methods that the provider reports, or `passkey`.
     pub methods: Vec<String>,
     /// When a passkey was last verified in this session.
     pub passkey_at: Option<DateTime<Utc>>,
@@ -128,11 +128,11 @@ pub struct SessionFacts {
     pub recovered_at: Option<DateTime<Utc>>,
     /// When a code of an authenticator app was last verified in this session.
     pub totp_at: Option<DateTime<Utc>>,
-    /// Device family with which the session began, or with which a passkey was last verified in it.
+    /// Device family at the start of the session, or when a passkey was last verified in it.
     pub device: String,
-    /// The network of that moment.
+    /// The network at that time.
     pub network: String,
-    /// What was unusual since. `None`: nothing, and the last request came from the same device and network.
+    /// What has been unusual since. `None` if nothing was, and the last request came from the same device and network.
     pub drift: Option<SessionDrift>,
     /// When the session began.
     pub created_at: DateTime<Utc>,
@@ -144,13 +144,13 @@ pub struct SessionFacts {
     pub expires_at: DateTime<Utc>,
     /// The cookie carried the token before the last rotation.
     pub by_previous: bool,
-    /// What features know of the session and its person.
+    /// Facts of features about the session and its person.
     pub facts: Facts,
 }
 
 impl SessionFacts {
     /// Whether a decision about one is valid for the other: the same session of the same person, with the same proofs.
-    /// When and from where the session was last used decides nothing by itself.
+    /// When and where the session was last used does not matter by itself.
     #[must_use]
     pub fn decides_as(&self, other: &Self) -> bool {
         let basis = |facts: &Self| {

@@ -15,10 +15,10 @@ use crate::ids::{TenantId, UserId, WorkspaceId};
 use crate::plane::{Mode, Plane};
 use crate::tx::Tx;
 
-/// Key of the advisory lock behind [`WriteLocks::serialized`], beside those of other crates for the same organization.
+/// Key of the advisory lock behind [`WriteLocks::serialized`]. Locks of other crates for the same organization have other keys.
 const SERIALIZED: i64 = 4;
 
-/// What the URL of a request selects. It selects and never grants: the membership is read from the database.
+/// What the URL of a request selects. It grants nothing: the membership is read from the database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope {
     /// The organization in the path.
@@ -27,23 +27,23 @@ pub struct Scope {
     pub workspace: Option<WorkspaceId>,
 }
 
-/// What a writing transaction locks before the look-up, until it ends. A reading transaction locks nothing.
+/// Locks that a writing transaction takes before the look-up and holds until it ends. A reading transaction takes none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteLocks {
     /// The organization that the request was admitted to.
     pub tenant: Option<TenantId>,
-    /// The person whose membership there is locked: it cannot end or change before the transaction ends.
+    /// The person whose membership there is locked. It cannot end or change before the transaction ends.
     pub user: Option<UserId>,
-    /// The client of the API that is locked in the same way.
+    /// The API client that is locked in the same way.
     pub client: Option<Uuid>,
-    /// Waits for other transactions of the organization that also say so. For actions that change memberships: two people
-    /// who remove each other would each lock the membership that the other one waits for.
+    /// Waits for other transactions of the organization that also set this. It is for actions that change memberships: two
+    /// people who remove each other would each lock the membership that the other one waits for.
     pub serialized: bool,
     /// The organization that is being created. The transaction is bound to it instead.
     pub new_tenant: Option<TenantId>,
 }
 
-/// What a client of the API has presented.
+/// The token or signature that an API client has presented.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedToken {
     /// The client.
@@ -54,7 +54,7 @@ pub struct PresentedToken {
     pub jti: Option<Uuid>,
 }
 
-/// The answer of `identity.authenticate` and `identity.authenticate_client`.
+/// The result of `identity.authenticate` and `identity.authenticate_client`.
 #[derive(Deserialize)]
 struct LookupRow<S> {
     session: S,
@@ -74,14 +74,14 @@ impl Db {
     /// Looks up the session with this token and binds a transaction to what it may see, in one round trip.
     ///
     /// `None` if no live session has this token. On the tenant plane the transaction is bound to the organization only if
-    /// the person is a member; otherwise every query on tenant rows fails.
+    /// the person is a member. Otherwise every query on tenant rows fails.
     ///
-    /// A request is admitted by a reading transaction, and writes in a second one after its body has arrived. The second
-    /// one begins with the same look-up, so that it knows who is asking now, and with the `locks`.
+    /// A reading transaction authorizes a request. A second transaction writes after the body has arrived. It begins with the
+    /// `locks` and the same look-up, so that it knows the current state of the caller.
     ///
     /// # Errors
     ///
-    /// What the database or the way to it answers; [`Error::Busy`] if no connection became free in time.
+    /// The database cannot be reached or refuses a statement. [`Error::Busy`] if no connection became free in time.
     pub async fn authenticate<M: Mode, P: Plane>(
         &self,
         token_hash: &[u8; 32],
@@ -101,8 +101,8 @@ impl Db {
         }))
     }
 
-    /// Looks up a client of the API and binds a transaction to what it may see, as [`authenticate`](Self::authenticate)
-    /// does for a session. `None` if the client is gone, or what it presents was revoked.
+    /// Looks up an API client and binds a transaction to what it may see, as [`authenticate`](Self::authenticate) does for a
+    /// session. `None` if the client is deleted, or its token was revoked.
     ///
     /// # Errors
     ///
@@ -131,19 +131,19 @@ impl Db {
         let mut connection = self.connection(key::<P>(scope.tenant.map(TenantId::uuid))).await?;
         let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, locks.sql(), locks.bind());
         let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
-        // SECURITY: constants, hex, UUIDs and an integer that we print ourselves; nothing in it is anybody's string.
-        // One simple message carries begin, the look-up and the role, because a round trip is what costs here.
-        #[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
+        // SECURITY: the text consists of constants, and of hex, UUIDs and an integer that we print ourselves. No part of it is input.
+        // Begin, look-up and role are one simple message, because each round trip costs time.
+        #[expect(clippy::disallowed_methods, reason = "no part of the text is input")]
         let rows = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        // Locks answer with rows of their own. The look-up comes last and always has one.
+        // Locks return rows of their own. The look-up comes last and always returns one.
         let found: Option<Json<LookupRow<S>>> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
         Ok(found.map(|Json(row)| (Tx::begun(connection), row)))
     }
 }
 
 impl WriteLocks {
-    /// Statements that wait for transactions that are changing what is locked. In `READ COMMITTED` the look-up after them
-    /// sees what they waited for.
+    /// Statements that wait for transactions that are changing the locked rows. In `READ COMMITTED` the look-up after them
+    /// sees those changes.
     fn sql(self) -> String {
         let mut sql = String::new();
         let Some(tenant) = self.tenant else { return sql };
@@ -157,7 +157,7 @@ impl WriteLocks {
         if let Some(client) = self.client {
             let _ = write!(sql, "SELECT FROM tenant.api_clients WHERE id = '{client}' FOR KEY SHARE; ");
         }
-        // Unbound again: only the look-up may bind.
+        // Unbind the transaction again, because only the look-up may bind it.
         sql.push_str("SET LOCAL app.tenant_id = ''; ");
         sql
     }

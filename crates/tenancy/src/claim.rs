@@ -8,21 +8,20 @@ tokio::task_local! {
     static HOLDS: Arc<AtomicBool>;
 }
 
-/// Runs a request, which from here on holds at most one connection at a time: asking for a second one is
-/// [`Error::SecondConnection`].
+/// Runs a request that may hold only one connection at a time. A second one is [`Error::SecondConnection`].
 ///
-/// A request that holds a connection and waits for another one stops everybody as soon as there are as many of them as
-/// connections: each holds what the next one waits for. Here it fails each time it is tried, and not only under load.
+/// Requests that hold a connection and wait for another one can deadlock: if there are as many of them as connections, each
+/// holds what another one waits for. This check makes such a request fail every time, and not only under load.
 pub async fn one_connection<F: Future>(request: F) -> F::Output {
     HOLDS.scope(Arc::default(), request).await
 }
 
-/// The one connection that a request may hold. Given up when the transaction ends.
+/// The claim of a request to its one connection. It is released when the transaction ends.
 #[derive(Debug)]
 pub(crate) struct Claim(Option<Arc<AtomicBool>>);
 
 impl Claim {
-    /// Claims it for the request of this task. What runs outside of a request claims nothing.
+    /// Claims the connection for the request of this task. Code outside a request claims nothing.
     pub(crate) fn take() -> Result<Self, Error> {
         let Ok(holds) = HOLDS.try_with(Arc::clone) else { return Ok(Self(None)) };
         if holds.swap(true, Ordering::AcqRel) { Err(Error::SecondConnection) } else { Ok(Self(Some(holds))) }
@@ -49,7 +48,7 @@ mod tests {
             assert!(matches!(Claim::take(), Err(Error::SecondConnection)));
             drop(first);
             drop(Claim::take().unwrap());
-            // Another request has one of its own.
+            // Another request has its own connection.
             let _here = Claim::take().unwrap();
             one_connection(async { drop(Claim::take().unwrap()) }).await;
         })

@@ -9,15 +9,15 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// `postgres://` URL of the application's login. In production a role that owns nothing and cannot bypass
-    /// row-level security; [`Db::connect`](crate::Db::connect) refuses any other.
+    /// `postgres://` URL of the application's login. In production the login must own nothing and must not bypass row-level
+    /// security. [`Db::connect`](crate::Db::connect) refuses any other.
     pub url: SecretString,
-    /// Most connections this process holds.
+    /// Maximum number of connections of this process.
     pub max_connections: u32,
-    /// Longest wait for a free connection, in milliseconds; then the request is answered 503.
+    /// Longest wait for a free connection, in milliseconds. After it the request gets a 503.
     pub acquire_timeout_ms: u64,
-    /// Prepared statements kept per connection. 0 behind a pooler in transaction mode that cannot follow them
-    /// (PgBouncer before 1.21).
+    /// Prepared statements that are cached per connection. Use 0 behind a pooler in transaction mode that does not support
+    /// them (PgBouncer before 1.21).
     pub statement_cache: usize,
 }
 
@@ -29,7 +29,7 @@ pub const SETTINGS: &[Setting<Config>] = &[
             "with sslmode=verify-full, unless the server is on this machine (loopback or a socket)",
             |database| is_protected(&database.url),
         ),
-        why: "With any other mode, an attacker on the network can read and change all data, or pose as the server.",
+        why: "With any other mode, an attacker on the network can read and change all data, or impersonate the server.",
     },
     Setting {
         name: "database.max_connections",
@@ -40,18 +40,17 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "database.acquire_timeout_ms",
         rule: Rule::Between(100, 30_000, |database| vec![database.acquire_timeout_ms]),
-        why: "Too short, and a moment of load is an outage; too long, and requests pile up behind a database that is slow.",
+        why: "If it is too short, a moment of load is an outage. If it is too long, requests pile up behind a slow database.",
     },
     Setting {
         name: "database.statement_cache",
         rule: Rule::Any,
-        why: "It is a matter of speed, and of the pooler in front.",
+        why: "It only affects speed, and must fit the pooler.",
     },
 ];
 
-/// Whether nobody on the way to the server can read along or pass for it: `verify-ca` takes a certificate for any name, and
-/// those of public authorities are trusted as well. An address that cannot be read is refused when it
-/// is used.
+/// Whether nobody on the network can read the connection or impersonate the server. `verify-ca` is not enough: it accepts a
+/// certificate for any name, also from public authorities. A URL that cannot be parsed is refused when it is used.
 pub(crate) fn is_protected(url: &SecretString) -> bool {
     let Ok(options) = url.expose_secret().parse::<PgConnectOptions>() else { return true };
     let host = options.get_host();

@@ -13,36 +13,40 @@ use crate::ids::TenantId;
 use crate::plane::{self, Identity, Mode, Owned, Read, Write};
 use crate::tx::{self, Tx};
 
-/// Oldest releases of each major version that are safe for row-level security: CVE-2025-8713 (statistics reveal rows
-/// behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role) are fixed from these on.
+/// Oldest release of each major version that is safe for row-level security. They have fixes for CVE-2025-8713 (statistics
+/// reveal rows behind policies), CVE-2024-10976 and CVE-2023-2455 (policies of another role).
 const MIN_SAFE_VERSIONS: [i32; 3] = [150_014, 160_010, 170_006];
 
-/// Longest wait for a transaction to end when its connection returns.
+/// Longest wait for a transaction to end when its connection returns to the pool.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The door to the database. Built once in `main.rs` and moved into the crates that guard it; never part of a
+/// The only access to the database. `main.rs` builds it once and moves it into the crates that guard it. It is never part of a
 /// handler's state.
 #[derive(Clone, Debug)]
 pub struct Db {
-    #[expect(clippy::disallowed_types, reason = "this is the one place that holds the pool")]
+    #[expect(clippy::disallowed_types, reason = "this is the only place that holds the pool")]
     pool: sqlx::PgPool,
     places: FairSemaphore<Key>,
 }
 
-/// The key of the question whether the database answers.
+/// The key of the readiness check.
 const READINESS: Key = ("readiness", None);
 
 impl Db {
-    /// Connects and checks what the whole design depends on: the server enforces policies, and (in production) the login
-    /// cannot go round them.
+    /// Connects, and checks that the server enforces policies. In production it also checks that the login cannot bypass them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ServerTooOld`], [`Error::LoginTooPowerful`] or [`Error::Unprotected`] if a check fails. Any other error: the database
+    /// cannot be reached.
     pub async fn connect(config: &Config, production: bool) -> Result<Self, Error> {
         let options: PgConnectOptions = config.url.expose_secret().parse()?;
         let options = options.statement_cache_capacity(config.statement_cache);
-        // A statement that is not cached is still prepared under a name (sqlx 0.9 gives every one a name), and behind a
-        // pooler names of one client meet the statements of another. So they go with the transaction.
+        // sqlx 0.9 gives every prepared statement a name, even if it is not cached. Behind a pooler, the names of several clients
+        // collide. So the statements are removed at the end of the transaction.
         let end = if config.statement_cache == 0 { "ROLLBACK; DEALLOCATE ALL" } else { "ROLLBACK" };
         let mut probe = PgConnection::connect_with(&options).await?;
-        // In one transaction, because a pooler may give each one another connection.
+        // In one transaction, because a pooler may use another connection for each statement.
         probe.execute("BEGIN READ ONLY").await?;
         check_version(&mut probe).await?;
         if production && too_powerful(&mut probe).await? {
@@ -53,14 +57,13 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
-            // sqlx checks each connection when it comes back; checking it again before use would cost a round trip in
-            // front of every request.
+            // sqlx checks each connection when it returns. Another check before use would cost every request a round trip.
             .test_before_acquire(false)
             .after_release(move |connection, _| {
                 Box::pin(async move {
-                    // Every connection comes back inside a transaction (see `Tx::commit`), also from a request that was
-                    // cancelled in the middle of a message. It ends here, and with it role, tenant and person.
-                    // A connection that does not answer is closed instead of kept out of the pool for ever.
+                    // Every connection returns inside a transaction (see `Tx::commit`), even after a request that was
+                    // cancelled in the middle of a message. The transaction ends here, and with it role, tenant and person.
+                    // A connection that does not respond is closed. Otherwise the pool would wait for it forever.
                     let ended = tokio::time::timeout(CLOSE_TIMEOUT, connection.execute(end)).await;
                     Ok(ended.is_ok_and(|ended| ended.is_ok()))
                 })
@@ -71,33 +74,33 @@ impl Db {
         Ok(Self { pool, places: FairSemaphore::new(total, Duration::from_millis(config.acquire_timeout_ms)) })
     }
 
-    /// Begins a transaction bound to one organization, or to one person outside any.
+    /// Begins a transaction that is bound to one organization, or to one person outside any organization.
     pub async fn begin<M: Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
         let owner = owner.into();
         tx::begin(self.connection(key::<P>(Some(owner))).await?, &[(P::SETTING, owner)]).await
     }
 
-    /// Begins a transaction on users, sessions and sign-ins. For `authn` alone.
+    /// Begins a transaction on users, sessions and sign-ins. Only `authn` uses it.
     pub async fn begin_identity<M: Mode>(&self) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(None)).await?, &[]).await
     }
 
-    /// The same for what an organization's provider has done: in the share of that organization.
+    /// The same for a message of an organization's provider. It uses that organization's share of the connections.
     pub async fn begin_identity_for<M: Mode>(&self, organization: Option<TenantId>) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(organization.map(TenantId::uuid))).await?, &[]).await
     }
 
-    /// Begins a transaction that may only append to the audit log. For `audit` alone.
+    /// Begins a transaction that can only append to the audit log. Only `audit` uses it.
     pub async fn begin_audit(&self) -> Result<Tx<Write, plane::Audit>, Error> {
         tx::begin(self.connection(key::<plane::Audit>(None)).await?, &[]).await
     }
 
-    /// Begins a transaction on what is to be done later. For `jobs` alone, and what it has others do.
+    /// Begins a transaction on the queue of jobs. Only `jobs` and its handlers use it.
     pub async fn begin_jobs(&self) -> Result<Tx<Write, plane::Jobs>, Error> {
         tx::begin(self.connection(key::<plane::Jobs>(None)).await?, &[]).await
     }
 
-    /// Begins a transaction that may only delete what has been kept for long enough. For the janitor of `jobs` alone.
+    /// Begins a transaction that can only delete expired rows. Only the janitor of `jobs` uses it.
     pub async fn begin_janitor(&self) -> Result<Tx<Write, plane::Janitor>, Error> {
         tx::begin(self.connection(key::<plane::Janitor>(None)).await?, &[]).await
     }
@@ -106,33 +109,33 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::Unprotected`] where the way to another machine is not protected, and what [`connect`](Self::connect) answers.
+    /// [`Error::Unprotected`] if the connection to another machine is not protected. Otherwise as [`connect`](Self::connect).
     pub async fn connect_as_owner(url: SecretString) -> Result<Self, Error> {
         need_protection(&url)?;
         let config = Config { url, max_connections: 1, acquire_timeout_ms: 10_000, statement_cache: 100 };
         Self::connect(&config, false).await
     }
 
-    /// Begins a transaction of an operator. Only the owner of the database may: the application's login is refused.
+    /// Begins a transaction of an operator. Only the owner of the database can do this. The application's login is refused.
     pub async fn begin_operator<M: Mode>(&self) -> Result<Tx<M, plane::Operator>, Error> {
         tx::begin(self.connection(key::<plane::Operator>(None)).await?, &[]).await
     }
 
-    /// Proves that the database answers and that its schema is there.
+    /// Checks that the database responds and that its schema exists.
     pub async fn ready(&self) -> Result<(), Error> {
-        // With a share of its own: however long others wait for theirs, the answer is about the database.
+        // It has a share of its own, so the result is about the database even if other requests wait for connections.
         let mut tx = tx::begin::<Read, Identity>(self.connection(READINESS).await?, &[]).await?;
         tx.execute("select from identity.users limit 0").await?;
         Ok(())
     }
 
-    /// Waits until every connection is back, then closes them.
+    /// Waits until every connection has returned, and closes them.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    /// A connection, as soon as it is the turn of `key`: one organization never holds all of them.
-    #[expect(clippy::disallowed_methods, reason = "the one place that takes a connection; it never leaves unbound")]
+    /// A connection, as soon as it is the turn of `key`. One organization never holds all connections.
+    #[expect(clippy::disallowed_methods, reason = "the only place that takes a connection; it never leaves unbound")]
     pub(crate) async fn connection(&self, key: Key) -> Result<Connection, Error> {
         let claim = Claim::take()?;
         let place = self.places.acquire(key).await.ok_or(Error::Busy)?;
@@ -144,7 +147,7 @@ impl Db {
     }
 }
 
-/// Refuses a URL of the owner's login, which can do everything, where somebody on the way could get hold of it.
+/// Refuses a URL of the owner's login if somebody on the network could get hold of the password. That login can do everything.
 pub(crate) fn need_protection(owner: &SecretString) -> Result<(), Error> {
     if is_protected(owner) { Ok(()) } else { Err(Error::Unprotected) }
 }
@@ -156,8 +159,8 @@ pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<(), E
     if keeps_policies(version) { Ok(()) } else { Err(Error::ServerTooOld(version)) }
 }
 
-/// Whether the release (as `server_version_num` has it) is one of [`MIN_SAFE_VERSIONS`] or later of the same major version, or
-/// of a major version that never had these faults.
+/// Whether a release (in the form of `server_version_num`) has the fixes of [`MIN_SAFE_VERSIONS`], or is of a major version that
+/// never had these faults.
 fn keeps_policies(version: i32) -> bool {
     match MIN_SAFE_VERSIONS.iter().find(|from| **from / 10_000 == version / 10_000) {
         Some(from) => version >= *from,
@@ -165,8 +168,8 @@ fn keeps_policies(version: i32) -> bool {
     }
 }
 
-/// Whether the login has a power of its own, may become anybody but the roles of the planes, or owns anything at all; or
-/// one of those roles could go round row-level security.
+/// Whether the login has rights of its own, can become other roles than those of the planes, or owns anything. Also whether one
+/// of those roles could bypass row-level security.
 async fn too_powerful(connection: &mut PgConnection) -> Result<bool, Error> {
     Ok(sqlx::query_scalar!(
         r#"select (r.rolsuper or r.rolbypassrls or r.rolinherit or r.rolcreaterole or r.rolcreatedb or r.rolreplication

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::claim::Claim;
 use crate::plane::Plane;
 
-/// Who shares the connections: each organization, and for what belongs to none each plane.
+/// The shares of the connections. Each organization has one. For work that belongs to no organization, each plane has one.
 pub(crate) type Key = (&'static str, Option<Uuid>);
 
 /// The key of work on the plane `P` for `owner`.
@@ -16,7 +16,7 @@ pub(crate) fn key<P: Plane>(owner: Option<Uuid>) -> Key {
     (P::ROLE, owner)
 }
 
-/// A connection of the pool, the request's claim to it, and the place it takes among those who share the pool.
+/// A connection of the pool, with the request's claim to it and the permit of its share.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pooled: PoolConnection<Postgres>,

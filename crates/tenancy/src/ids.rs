@@ -3,9 +3,9 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// A text that is no id in its canonical spelling.
+/// The text is not an id in its canonical spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id is a UUID in small letters with hyphens")]
+#[error("an id is a UUID in lower case with hyphens")]
 pub struct NotCanonical;
 
 macro_rules! id {
@@ -17,7 +17,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A fresh id: UUIDv7, so it sorts by time and cannot be guessed.
+            /// A new id. It is a UUIDv7, so ids sort by time and cannot be guessed.
             #[must_use]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
@@ -48,12 +48,12 @@ macro_rules! id {
             }
         }
 
-        /// From its canonical spelling alone: what is no id is stored and compared nowhere.
+        /// Accepts only the canonical spelling, so nothing else is ever stored or compared.
         impl FromStr for $name {
             type Err = NotCanonical;
 
             fn from_str(text: &str) -> Result<Self, NotCanonical> {
-                #[expect(clippy::disallowed_methods, reason = "one of the doors")]
+                #[expect(clippy::disallowed_methods, reason = "the only place that parses these ids")]
                 let id = Uuid::try_parse(text).map_err(|_| NotCanonical)?;
                 if id.to_string() == text { Ok(Self(id)) } else { Err(NotCanonical) }
             }
@@ -80,7 +80,7 @@ id! {
     TenantId
 }
 id! {
-    /// A person, whichever organizations they belong to.
+    /// A person, with any number of organizations.
     UserId
 }
 id! {

@@ -1,8 +1,8 @@
 //! No row is read or written outside a transaction bound to one tenant.
 //!
-//! The pool is private here. What leaves this crate is a [`Tx`]: a transaction whose type says whether it may write
-//! ([`Read`], [`Write`]) and on which [`Plane`] it runs, and which the database has bound to one tenant, one person or
-//! one narrow role before the first query can be sent.
+//! The pool is private to this crate. Other crates get a [`Tx`], a transaction. Its type says whether it may write ([`Read`],
+//! [`Write`]) and on which [`Plane`] it runs. The database has bound it to one tenant, one person or one narrow role before the
+//! first query can be sent.
 
 mod access;
 mod authenticate;

@@ -6,13 +6,13 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::connect::{check_version, need_protection};
 use crate::error::Error;
 
-/// Why the schema could not be brought up to date.
+/// Why the schema could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The server is too old, or does not answer.
+    /// The server is too old, or does not respond.
     #[error(transparent)]
     Database(#[from] Error),
-    /// A migration failed or one that was applied has changed since.
+    /// A migration failed, or an applied migration has changed since.
     #[error(transparent)]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
@@ -23,12 +23,16 @@ impl From<sqlx::Error> for MigrateError {
     }
 }
 
-/// Creates the roles and applies what is missing of the migrations, as the role `migrator`.
+/// Creates the roles and applies the missing migrations, as the role `migrator`.
 ///
-/// `owner` is the URL of a login that may create roles and owns the database. Running it again changes nothing.
+/// `owner` is the URL of a login that can create roles and owns the database. A second run changes nothing.
 ///
-/// On a database that is in use it waits three seconds for a lock, and everybody who wants the same table waits behind it.
-/// Then it lets them go first and tries again, for about two minutes. What was applied stays; what was begun is undone.
+/// On a database that is in use, it waits three seconds for a lock. All other requests for the same table wait behind it. Then it
+/// lets them go first and tries again, for about two minutes. Completed migrations stay. The current one is rolled back.
+///
+/// # Errors
+///
+/// [`MigrateError`]: the server is unsuitable, or a migration fails.
 pub async fn migrate(owner: &SecretString) -> Result<(), MigrateError> {
     need_protection(owner)?;
     let mut pauses = PAUSES.iter();
@@ -48,7 +52,7 @@ pub async fn migrate(owner: &SecretString) -> Result<(), MigrateError> {
 
 const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
 
-/// A lock, a deadlock, a serialization failure: what somebody else did at the same moment.
+/// Whether another transaction caused the error: a lock timeout, a deadlock or a serialization failure.
 fn was_in_the_way(error: &MigrateError) -> bool {
     let source = match error {
         MigrateError::Database(Error::Database(error))
@@ -64,8 +68,8 @@ fn was_in_the_way(error: &MigrateError) -> bool {
 async fn apply(owner: &SecretString) -> Result<(), MigrateError> {
     let mut connection = PgConnection::connect(owner.expose_secret()).await?;
     check_version(&mut connection).await?;
-    // Also for the lock that keeps two migrators apart. A statement that runs for ten minutes is a mistake or a table that
-    // needs another plan.
+    // This also limits the wait for another migrator. A statement that runs for ten minutes is a mistake, or its table needs another
+    // plan.
     connection.execute("set lock_timeout = '3s'; set statement_timeout = '10min'").await?;
     connection.execute(include_str!("../../../migrations/roles.sql")).await?;
     connection.execute("set role migrator").await?;

@@ -12,10 +12,10 @@ pub trait Mode: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
     const BEGIN: &'static str;
 }
 
-/// May only look. The database refuses writes as well, and every query of the transaction sees the same moment.
+/// The transaction only reads. The database also refuses writes, and all queries of the transaction see the same snapshot.
 #[derive(Debug)]
 pub enum Read {}
-/// May look and change.
+/// The transaction reads and writes.
 #[derive(Debug)]
 pub enum Write {}
 
@@ -28,7 +28,7 @@ impl Mode for Write {
     const BEGIN: &'static str = "BEGIN";
 }
 
-/// Whose rows a transaction sees: each plane is one database role with its own grants and policies.
+/// The rows that a transaction sees. Each plane is one database role with its own grants and policies.
 pub trait Plane: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
     #[doc(hidden)]
     const ROLE: &'static str;
@@ -37,22 +37,22 @@ pub trait Plane: sealed::Sealed + std::fmt::Debug + Send + Sync + 'static {
 /// Rows of one organization.
 #[derive(Debug)]
 pub enum Tenant {}
-/// What one person sees outside any organization.
+/// Rows of one person outside any organization.
 #[derive(Debug)]
 pub enum Account {}
-/// Users, sessions and running sign-ins, and where a person belongs.
+/// Users, sessions, sign-ins in progress, and memberships.
 #[derive(Debug)]
 pub enum Identity {}
 /// Appending to the audit log.
 #[derive(Debug)]
 pub enum Audit {}
-/// What is to be done later.
+/// The queue of background jobs.
 #[derive(Debug)]
 pub enum Jobs {}
-/// Deleting what has been kept for long enough.
+/// Deleting expired rows.
 #[derive(Debug)]
 pub enum Janitor {}
-/// What an operator does for the people of the installation. The login of the application cannot become it.
+/// The commands of an operator. The login of the application cannot use this plane.
 #[derive(Debug)]
 pub enum Operator {}
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-/// How long the rows of a table are kept after a time in one of their columns. The owner of a table registers its rule, made with
-/// [`retention_rule!`].
+/// How long the rows of a table are kept after a time in one of their columns. The owner of a table creates its rule with
+/// [`retention_rule!`] and registers it.
 ///
 /// [`retention_rule!`]: crate::retention_rule
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +17,19 @@ pub struct RetentionRule {
 /// How long rows are kept.
 #[derive(Clone, Copy, Debug)]
 pub enum Retention {
-    /// This long. Never less than the clocks of several instances may differ.
+    /// This long. It must be longer than the difference between the clocks of instances.
     For(Duration),
-    /// As long as ended sessions: the setting `retention.sessions_days`.
+    /// As long as ended sessions (setting `retention.sessions_days`).
     Sessions,
-    /// As long as the audit log: the setting `retention.records_days`.
+    /// As long as the audit log (setting `retention.records_days`).
     Records,
 }
 
-/// How long most expired rows are kept: clocks differ, and an operator may want to look at them.
+/// How long most expired rows are kept. Clocks differ, and an operator may want to read them.
 pub const HOUR: Retention = Retention::For(Duration::from_hours(1));
 
-/// Makes a [`RetentionRule`] from the table, its key, the column with the time, and how long rows are kept after it. The column
-/// must be indexed.
+/// Creates a [`RetentionRule`] from the table, its key, the column with the time, and how long rows are kept after that time. The
+/// column must have an index.
 #[macro_export]
 macro_rules! retention_rule {
     ($table:literal, $key:literal, $column:literal, $retention:expr) => {
@@ -58,7 +58,7 @@ macro_rules! retention_rule {
 }
 
 impl RetentionRule {
-    /// Most rows that one step deletes.
+    /// Maximum number of rows that one step deletes.
     pub const STEP: u64 = 500;
 
     /// The statement of one step. Its parameter is the retention in seconds.

@@ -8,9 +8,9 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::plane::{Mode, Plane, Tenant, Write};
 
-/// A transaction that is bound before anyone can use it. Dropped, it is rolled back.
+/// A transaction that is bound before any code can use it. It is rolled back when it is dropped.
 ///
-/// A transaction that reads cannot be handed to code that writes:
+/// A reading transaction cannot be passed to code that writes:
 ///
 /// ```compile_fail,E0308
 /// async fn insert(tx: &mut tenancy::Tx<tenancy::Write>) {}
@@ -19,7 +19,7 @@ use crate::plane::{Mode, Plane, Tenant, Write};
 /// }
 /// ```
 ///
-/// nor be committed, because there is nothing to commit:
+/// It cannot be committed, because there is nothing to commit:
 ///
 /// ```compile_fail,E0599
 /// async fn list(tx: tenancy::Tx<tenancy::Read>) {
@@ -27,7 +27,7 @@ use crate::plane::{Mode, Plane, Tenant, Write};
 /// }
 /// ```
 ///
-/// A transaction on one plane does not pass for one on another:
+/// A transaction on one plane cannot be used as one on another:
 ///
 /// ```compile_fail,E0308
 /// async fn contacts(tx: &mut tenancy::Tx<tenancy::Read>) {}
@@ -48,11 +48,15 @@ impl<M: Mode, P: Plane> Tx<M, P> {
 }
 
 impl<P: Plane> Tx<Write, P> {
-    /// Makes everything done in this transaction last.
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Commit`]. Whether the changes were made is then not known.
     pub async fn commit(mut self) -> Result<(), Error> {
-        // The pool rolls back what is open when a connection returns. A new, empty transaction to roll back is cheaper
-        // than telling the two cases apart. The query in front fails where a statement has failed before: PostgreSQL
-        // would answer that COMMIT with a rollback and no error, and the caller would believe it was done.
+        // The pool rolls back an open transaction when a connection returns. An empty new one to roll back is cheaper than
+        // telling the two cases apart. The SELECT fails if an earlier statement has failed. Without it, PostgreSQL would
+        // answer the COMMIT with a rollback and no error, and the caller would believe it was done.
         self.connection.execute("SELECT; COMMIT AND CHAIN").await.map_err(Error::Commit)?;
         Ok(())
     }
@@ -72,8 +76,8 @@ impl<M: Mode, P: Plane> DerefMut for Tx<M, P> {
     }
 }
 
-/// Sends begin, role and settings as one message, so binding costs a single round trip and there is no moment at which
-/// the connection is in a transaction but not bound.
+/// Sends begin, role and settings as one message. So binding costs one round trip, and the connection is never in a transaction
+/// without being bound.
 pub(crate) async fn begin<M: Mode, P: Plane>(
     mut connection: Connection,
     settings: &[(&'static str, Uuid)],
@@ -90,16 +94,20 @@ pub(crate) async fn begin<M: Mode, P: Plane>(
     Ok(Tx::begun(connection))
 }
 
-#[expect(clippy::disallowed_methods, reason = "nothing in it is anybody's string")]
+#[expect(clippy::disallowed_methods, reason = "no part of the text is input")]
 async fn run(connection: &mut PgConnection, sql: String) -> Result<(), Error> {
-    // SECURITY: the text is made of constants and of UUIDs that we print ourselves; nothing in it is anybody's string.
+    // SECURITY: the text consists of constants and of UUIDs that we print ourselves. No part of it is input.
     connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
     Ok(())
 }
 
-/// Turns a violated database constraint into an error the caller can show.
+/// Turns a violated database constraint into an error that the caller can show.
 pub trait OnConstraint<T> {
-    /// `Err(otherwise())` where the constraint `name` was violated; any other failure as it is.
+    /// Returns `otherwise()` as the error if the constraint `name` was violated. Any other error stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The given result is an error.
     fn on_constraint<E: From<sqlx::Error>>(self, name: &str, otherwise: impl FnOnce() -> E) -> Result<T, E>;
 }
 
