@@ -103,7 +103,7 @@ async fn an_address_that_changes_at_the_provider_is_told_so_and_no_proof_goes_ov
     drop(erin);
     let mut erin = world.sign_in_at_provider("erin").await;
     let mail = world.mail_to("erin@example.org").await;
-    assert_eq!(mail.subject, "We do not write to this address any more");
+    assert_eq!(mail.subject, "We no longer write to this address");
     assert!(!erin.get("/account").await.body.contains("Not verified"), "the provider vouches for the new one");
     assert_eq!(world.database.count("select count(*) from identity.users where confirmed_email <> ''").await, 0);
     world.mailbox.clear();

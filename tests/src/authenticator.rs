@@ -45,7 +45,7 @@ async fn a_code_is_the_second_factor_of_who_has_an_app() {
     assert!(done.status == 303 && done.location().contains("/contacts/"), "{} {}", done.status, done.text());
     assert!(second.get(&world.acme.contacts()).await.body.contains("Kept Meanwhile"));
     assert_eq!(before.clone().get("/account").await.status, 303, "the token from before the proof is worth nothing");
-    assert_eq!(events(&world, "session.code_proved").await.len(), 1);
+    assert_eq!(events(&world, "session.code_verified").await.len(), 1);
     let told = world.mail_to("erin@example.com").await;
     assert!(told.subject.contains("authenticator app was added"), "{}", told.subject);
 }

@@ -318,7 +318,7 @@ async fn without_the_token_of_a_session_nothing_is_written_and_the_page_leads_to
 #[tokio::test]
 async fn the_forms_of_a_locked_account_and_of_a_session_that_somebody_else_may_have_are_not_kept() {
     let world = World::start().await;
-    for why in ["used from elsewhere", "a replaced token was shown", "a passkey was copied"] {
+    for why in ["used from elsewhere", "a replaced token was used", "a passkey was cloned"] {
         let mut carl = world.sign_in("carl").await;
         let end = "update identity.sessions set ended_at = now(), ended_reason = $1 where ended_at is null";
         sqlx::query(end).bind(why).execute(&mut world.database.owner().await).await.unwrap();

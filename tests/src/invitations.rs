@@ -61,7 +61,7 @@ async fn somebody_who_is_invited_gets_a_mail_and_joins_as_what_was_said() {
         assert!(activity.body.contains(shown), "{shown}: {}", activity.text());
     }
     let details: serde_json::Value =
-        sqlx::query_scalar("select details from audit.events where kind = 'invitation.made'")
+        sqlx::query_scalar("select details from audit.events where kind = 'invitation.created'")
             .fetch_one(&mut world.database.owner().await)
             .await
             .unwrap();

@@ -208,7 +208,7 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
 // control: IDN-14
 #[tokio::test]
 async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
-    let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__UNASKED_PERCENT", "25")];
+    let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__FREE_PERCENT", "25")];
     let world = World::start_with(&few).await;
     for _ in 0..2 {
         assert_eq!(world.stranger().post("/sign-in/dev", &[]).await.status, 200);

@@ -48,7 +48,7 @@ async fn five_wrong_codes_are_free_and_each_further_one_doubles_the_wait_up_to_a
 // control: IDN-13
 #[tokio::test]
 async fn what_others_in_the_network_try_keeps_nobody_from_their_own_codes() {
-    let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__UNASKED_PERCENT", "100")];
+    let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__FREE_PERCENT", "100")];
     let world = World::start_with(&few).await;
     let ((codes, erin), (other, mut vera)) = (lost(&world, "erin").await, lost(&world, "vera").await);
     for right in 0..3 {

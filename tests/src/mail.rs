@@ -134,7 +134,7 @@ async fn people_hear_of_what_is_done_with_their_account() {
     assert_eq!(elsewhere.post("/recovery", &[("code", &code)]).await.status, 200);
     heard("Somebody is recovering your account").await;
     let mut elsewhere = crate::recovery::go_on_after_the_wait(&world, &elsewhere, "erin").await;
-    heard("The recovery of your account goes on").await;
+    heard("The recovery of your account continues").await;
     let mut new = Authenticator::new(&world);
     assert_eq!(enrol(&mut elsewhere, &mut new, "Another").await.status, 303);
     heard("A passkey was added to your account").await;

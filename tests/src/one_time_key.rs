@@ -65,7 +65,7 @@ async fn of_two_at_once_one_creates_and_both_get_its_answer() {
         let before = world.events(event).await.len();
         let answers = twice_at_once(&world, &olivia, &path, &form).await;
         let both = format!("{route}: {} and {}", answers[0].text(), answers[1].text());
-        if event == "service_account.made" {
+        if event == "service_account.created" {
             let shown = |answer: &&Answer| answer.status == 200 && answer.body.contains("You won’t see it again");
             assert_eq!(answers.iter().filter(shown).count(), 1, "one shows the secret: {both}");
             let said = answers.iter().find(|answer| answer.status == 303).unwrap_or_else(|| panic!("{both}"));

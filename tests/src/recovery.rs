@@ -69,7 +69,7 @@ async fn a_code_lets_somebody_make_a_new_passkey_and_do_nothing_else() {
     assert_eq!(erin.get(&world.acme.contacts()).await.status, 200, "the new passkey is the proof");
     let status = erin.get("/account/recovery").await;
     assert!(status.body.contains("9 of 10 left"), "{}", status.text());
-    assert_eq!(kinds(&world).await, ["recovery.codes_made", "recovery.waits", "recovery.waited"]);
+    assert_eq!(kinds(&world).await, ["recovery.codes_generated", "recovery.started", "recovery.continued"]);
 }
 
 // control: IDN-11
@@ -178,12 +178,12 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     assert_eq!(
         kinds(&world).await,
         [
-            "recovery.codes_made",
-            "recovery.waits",
-            "recovery.codes_made",
+            "recovery.codes_generated",
+            "recovery.started",
+            "recovery.codes_generated",
             "recovery.cancelled",
-            "recovery.waits",
-            "recovery.waited"
+            "recovery.started",
+            "recovery.continued"
         ]
     );
 }

@@ -73,7 +73,7 @@ async fn add_domain(world: &World, client: &mut Client, place: Place, name: &str
 }
 
 async fn prove(client: &mut Client, place: Place, domain: Uuid) -> Answer {
-    client.post(&format!("{}/domains/{domain}/prove", settings(place)), &[]).await
+    client.post(&format!("{}/domains/{domain}/verify", settings(place)), &[]).await
 }
 
 /// Acme with a provider and the domain `acme.test`, and a browser of its owner.

@@ -7,26 +7,26 @@ use web::{Client, Context, Error, filters};
 use crate::Authn;
 use crate::actor::actor;
 
-/// What the owner of an account is notified of by email. It does not matter who caused it.
+/// What the owner of an account is notified of by email, no matter who caused it.
 #[derive(Clone, Debug, Template)]
 pub enum AccountNotification {
-    /// A passkey was added. It signs in, unless it is known not to be discoverable.
+    /// A passkey was added. It can sign in, unless it is known not to be discoverable.
     #[template(path = "mail/passkey_added.txt")]
     PasskeyAdded {
         /// Its name.
         name: String,
-        /// Whether it signs in alone, as far as the browser says.
+        /// Whether it can sign in without a provider, according to the browser.
         discoverable: Option<bool>,
     },
     /// A passkey with this name was removed.
     #[template(path = "mail/passkey_removed.txt")]
     PasskeyRemoved {
-        /// What its owner calls it.
+        /// Its name.
         name: String,
     },
-    /// A passkey was copied and is disabled.
-    #[template(path = "mail/passkey_copied.txt")]
-    PasskeyCopied,
+    /// A passkey was cloned and is disabled.
+    #[template(path = "mail/passkey_cloned.txt")]
+    PasskeyCloned,
     /// An authenticator app was added.
     #[template(path = "mail/totp_added.txt")]
     TotpAdded,
@@ -39,24 +39,24 @@ pub enum AccountNotification {
     /// A new device signed in.
     #[template(path = "mail/new_device.txt")]
     NewDevice,
-    /// Their provider gives another email address, or no longer vouches for this one.
+    /// Their provider reports another email address, or no longer verifies this one.
     #[template(path = "mail/address_changed.txt")]
     AddressChanged,
     /// New recovery codes were generated.
-    #[template(path = "mail/codes_made.txt")]
-    CodesMade,
+    #[template(path = "mail/recovery_codes_generated.txt")]
+    RecoveryCodesGenerated,
     /// A recovery code was used. A passkey can be created now.
     #[template(path = "mail/code_used.txt")]
     CodeUsed,
     /// A recovery code was used. A passkey can be created at this time.
-    #[template(path = "mail/recovery_waits.txt")]
-    RecoveryWaits {
+    #[template(path = "mail/recovery_pending.txt")]
+    RecoveryPending {
         /// When it can continue.
         ready: DateTime<Utc>,
     },
     /// A pending recovery was continued.
-    #[template(path = "mail/recovery_goes_on.txt")]
-    RecoveryGoesOn,
+    #[template(path = "mail/recovery_continued.txt")]
+    RecoveryContinued,
     /// A pending recovery was stopped.
     #[template(path = "mail/recovery_stopped.txt")]
     RecoveryStopped,
@@ -81,31 +81,31 @@ impl AccountNotification {
     fn kind(&self) -> &'static str {
         match self {
             Self::PasskeyRemoved { .. } => "passkey.removed",
-            Self::PasskeyCopied => "passkey.disabled",
+            Self::PasskeyCloned => "passkey.disabled",
             Self::TotpAdded => "totp.added",
             Self::TotpRemoved => "totp.removed",
             Self::FactorsReset => "factors.reset",
             Self::NewDevice => "sign_in.new_device",
             Self::AddressChanged => "email.changed",
-            Self::CodesMade => "recovery.codes_made",
+            Self::RecoveryCodesGenerated => "recovery.codes_generated",
             Self::CodeUsed => "recovery.code_used",
-            Self::RecoveryWaits { .. } => "recovery.waits",
+            Self::RecoveryPending { .. } => "recovery.started",
             Self::RecoveryStopped => "recovery.cancelled",
             Self::ClientSecret { .. } => "api_client.secret",
             Self::LockedOut { .. } => "account.locked_out",
-            Self::RecoveryGoesOn => "recovery.waited",
+            Self::RecoveryContinued => "recovery.continued",
             Self::PasskeyAdded { .. } => "passkey.added",
         }
     }
 }
 
-/// What happened, where it was done from, and what to do about it.
+/// What happened, the device and network that did it, and what to do about it.
 #[derive(Template)]
 #[template(path = "mail/account_notification.txt")]
 struct NotificationMail<'a> {
     notification: &'a AccountNotification,
     when: DateTime<Utc>,
-    /// The person's own. `None`: somebody else did it, whose device and network are not for the person to see.
+    /// The person's own device and network. `None` if somebody else did it: the person must not see theirs.
     client: Option<&'a Client>,
     remedy: &'static str,
     url: String,
@@ -128,7 +128,7 @@ impl Authn {
         Ok(())
     }
 
-    /// The same, to an address that was theirs until now.
+    /// The same, to the address that the person had until now.
     pub(crate) async fn notify_address(
         &self,
         tx: &mut Tx<Write, Identity>,

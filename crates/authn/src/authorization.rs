@@ -16,7 +16,7 @@ pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) nonce: &'a str,
     /// The PKCE challenge, with S256.
     pub(crate) challenge: &'a str,
-    /// The provider must ask the person and not rely on its own session.
+    /// The provider must ask the person, and must not rely on its own session.
     pub(crate) reauthenticate: bool,
 }
 
@@ -79,8 +79,8 @@ impl Provider {
         match answer.status() {
             StatusCode::CREATED | StatusCode::OK => {}
             status => {
-                let reason = format!("pushed request: it answers {} {}", status.as_u16(), error_of(answer.body()));
-                // The provider has read the request and wants another one, or it does not work.
+                let reason = format!("pushed request: the status is {} {}", status.as_u16(), error_of(answer.body()));
+                // A client error means that the provider has read the request and does not support it. Otherwise it does not work.
                 return Err(if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
                     ProviderError::Unsupported(reason)
                 } else {

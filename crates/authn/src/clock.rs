@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// The time, in whole seconds. Everything that expires goes by this one, so that a test can move it.
+/// The time, in whole seconds. Everything that expires uses this clock, so that a test can move it.
 #[derive(Clone, Debug)]
 pub struct Clock(Option<Arc<Mutex<DateTime<Utc>>>>);
 
@@ -13,9 +13,9 @@ impl Clock {
         Self(None)
     }
 
-    /// A clock that does not move by itself. For tests.
+    /// A clock for tests. It does not move by itself.
     #[must_use]
-    pub fn standing_at(time: DateTime<Utc>) -> Self {
+    pub fn fixed_at(time: DateTime<Utc>) -> Self {
         Self(Some(Arc::new(Mutex::new(time.trunc_subsecs(0)))))
     }
 
@@ -23,13 +23,13 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+            #[expect(clippy::disallowed_methods, reason = "the only place that reads the time of the system")]
             None => Utc::now().trunc_subsecs(0),
             Some(time) => *time.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
-    /// Moves a standing clock. The clock of the system goes on as it does.
+    /// Moves a clock for tests. The clock of the system is not affected.
     pub fn advance(&self, by: chrono::Duration) {
         if let Some(time) = &self.0 {
             *time.lock().unwrap_or_else(PoisonError::into_inner) += by;

@@ -13,15 +13,15 @@ use crate::rate_limit::RateLimit;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Life of sessions.
+    /// Lifetimes of sessions.
     pub session: SessionConfig,
-    /// Getting back in without a passkey.
+    /// Recovery of an account without a passkey.
     pub recovery: RecoveryConfig,
-    /// How often people may try.
+    /// Rate limits.
     pub limits: LimitsConfig,
-    /// Providers that organizations bring.
+    /// Identity providers of organizations.
     pub sso: SsoConfig,
-    /// Identity providers by key. The key is part of the address that they send people back to.
+    /// Identity providers by key. The key is part of the redirect address.
     #[serde(default)]
     pub providers: BTreeMap<String, ProviderConfig>,
 }
@@ -30,13 +30,13 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionConfig {
-    /// A session not used for this long has ended.
+    /// A session ends after this long without use.
     pub idle_seconds: u32,
-    /// A session this old has ended, however much it is used.
+    /// A session ends after this long, even if it is in use.
     pub absolute_seconds: u32,
     /// The token in the cookie is replaced when it is this old.
     pub rotate_seconds: u32,
-    /// How long a replaced token still works, for tabs that were loading.
+    /// How long a replaced token still works, for tabs that load in parallel.
     pub grace_seconds: u32,
 }
 
@@ -44,7 +44,7 @@ pub struct SessionConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryConfig {
-    /// How long a recovery waits where the person has a passkey or a role that takes one, in seconds.
+    /// How long a recovery waits if the person has a passkey or a role that needs one, in seconds.
     pub wait_seconds: u32,
 }
 
@@ -52,15 +52,15 @@ pub struct RecoveryConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SsoConfig {
-    /// The DNS server that domains are proved with. `None`: those of this machine.
+    /// The DNS server that verifies domains. `None`: those of this machine.
     pub resolver: Option<SocketAddr>,
-    /// Days after which a proved domain whose record is gone is withdrawn.
+    /// Days after which a verified domain without its record is withdrawn.
     pub withdraw_after_days: u32,
 }
 
 impl SsoConfig {
     pub(crate) fn check(self) -> Result<(), ConfigError> {
-        // Less would let a slip in somebody's DNS end their sign-in over a weekend.
+        // With less, a mistake in the DNS over a weekend would end everybody's sign-in.
         if (3..=30).contains(&self.withdraw_after_days) { Ok(()) } else { Err(ConfigError::Sso) }
     }
 }
@@ -69,27 +69,27 @@ impl SsoConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Sign-ins that may be started or answered from one network in a minute.
+    /// Sign-ins that one network may start per minute.
     pub sign_ins_per_minute: u32,
-    /// How much of that, in percent, is let in without a proof of work.
-    pub unasked_percent: u32,
+    /// How many of these, in percent, need no proof of work.
+    pub free_percent: u32,
 }
 
 impl LimitsConfig {
     pub(crate) fn check(self) -> Result<(), ConfigError> {
-        let sound = (1..=60_000).contains(&self.sign_ins_per_minute) && (1..=100).contains(&self.unasked_percent);
+        let sound = (1..=60_000).contains(&self.sign_ins_per_minute) && (1..=100).contains(&self.free_percent);
         if sound { Ok(()) } else { Err(ConfigError::Limits) }
     }
 
-    /// What one network may do with sign-ins.
+    /// The limit on sign-ins of one network.
     pub(crate) fn sign_in(self, name: &'static str) -> RateLimit {
         let period = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
         RateLimit { name, burst: self.sign_ins_per_minute, period }
     }
 
-    /// How many of them are let in at once without a proof of work.
-    pub(crate) fn unasked(self) -> u32 {
-        (self.sign_ins_per_minute * self.unasked_percent / 100).max(1)
+    /// How many of them need no proof of work.
+    pub(crate) fn free_sign_ins(self) -> u32 {
+        (self.sign_ins_per_minute * self.free_percent / 100).max(1)
     }
 }
 
@@ -97,7 +97,7 @@ impl LimitsConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// What people see: "Continue with {name}".
+    /// The name on the page: "Continue with {name}".
     pub name: String,
     /// Issuer identifier, exactly as the provider states it, trailing slash included.
     pub issuer: String,
@@ -111,32 +111,33 @@ pub struct ProviderConfig {
     /// The provider must have seen the person at most this long ago (`max_age`), in seconds.
     #[serde(default = "eight_hours")]
     pub max_age_seconds: u32,
-    /// Acceptable `acr` values. Empty: none is asked for. Otherwise a token without one of exactly these is refused.
+    /// Acceptable `acr` values. If there are any, a token without exactly one of these is refused.
     #[serde(default)]
     pub acr_values: Vec<String>,
-    /// How long the provider's metadata is kept, in seconds.
+    /// How long the provider's metadata is cached, in seconds.
     #[serde(default = "one_hour")]
     pub metadata_seconds: u32,
-    /// A provider that failed is asked again only after this many seconds; so is its key set for an unknown key.
+    /// Pause in seconds after a failure, before the provider is contacted again. The same pause applies between two fetches of its
+    /// key set for unknown keys.
     #[serde(default = "ten")]
     pub retry_seconds: u32,
-    /// What this provider is known to need. The settings below override it.
+    /// Settings that a known product needs. The settings below override them.
     pub preset: Option<Preset>,
-    /// Its discovery document need not announce PKCE, which it has. PKCE is used in any case.
+    /// The provider supports PKCE, even if its discovery document does not announce it. PKCE is always used.
     #[serde(default, deserialize_with = "switch")]
     pub allow_unannounced_pkce: Option<bool>,
-    /// It need not say when it saw the person. The time of the sign-in then counts for that.
+    /// A token without `auth_time` is accepted. The time of the sign-in is used instead.
     #[serde(default, deserialize_with = "switch")]
     pub allow_missing_auth_time: Option<bool>,
-    /// The `prompt` that is sent where it is to ask the person again.
+    /// The `prompt` that is sent if the provider must ask the person again.
     pub reauthentication_prompt: Option<String>,
-    /// Requests are pushed to it first (RFC 9126), also where it does not say that they have to be.
+    /// Authorization requests are pushed first (RFC 9126), even if the provider does not require it.
     #[serde(default, deserialize_with = "switch")]
     pub push_requests: Option<bool>,
 }
 
 impl ProviderConfig {
-    /// With the defaults, for one that an organization brings.
+    /// The configuration of an organization's provider. It has the default settings.
     pub(crate) fn of_organization(
         issuer: &str,
         client_id: &str,
@@ -162,7 +163,7 @@ impl ProviderConfig {
     }
 }
 
-/// A yes or no, which a variable of the environment says as text.
+/// A boolean. A variable of the environment has it as text.
 fn switch<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

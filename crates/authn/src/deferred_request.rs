@@ -64,9 +64,9 @@ impl RequestOwner {
 }
 
 impl Authn {
-    /// Defers a form until its person has proved a factor, for the same person in the same browser. Returns its id and a
-    /// cookie for the browser. Without that cookie, somebody who has stolen a session could plant a form there and have its
-    /// owner confirm it.
+    /// Defers a form until its person has verified a factor, for the same person in the same browser. Returns its id and a
+    /// cookie for the browser. Without that cookie, somebody with a stolen session could plant a form there, and its owner
+    /// could confirm it.
     ///
     /// # Errors
     ///

@@ -11,11 +11,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::ConfigError;
 
-/// Longest wait for one server to answer; it is asked twice.
+/// Longest wait for one response of a server. Each query is sent at most twice.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Addresses that are no place in the Internet (IANA's registries of special-purpose addresses, RFC 6890), and those that
-/// lead into IPv4 by another way. Of IPv6 everything outside of `2000::/3` counts as one of them.
+/// Addresses that are not public (IANA's registries of special-purpose addresses, RFC 6890), and those that translate to IPv4. In
+/// IPv6, everything outside `2000::/3` is not public either.
 const SPECIAL: [&str; 20] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -40,12 +40,12 @@ const SPECIAL: [&str; 20] = [
 ];
 static NOT_PUBLIC: LazyLock<Vec<IpNet>> = LazyLock::new(|| SPECIAL.iter().filter_map(|net| net.parse().ok()).collect());
 
-/// Asks the DNS, without a cache of its own: a record that was just made is seen.
+/// A DNS client without a cache, so that it finds a record that was just created.
 #[derive(Clone, Debug)]
 pub(crate) struct Dns(TokioResolver);
 
 impl Dns {
-    /// Through `server`, or where there is none as this machine does.
+    /// Uses `server`, or the resolver of this machine if there is none.
     pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, ConfigError> {
         let mut builder = match server {
             None => TokioResolver::builder_tokio().map_err(|error| ConfigError::Resolver(error.to_string()))?,
@@ -62,14 +62,14 @@ impl Dns {
         options.cache_size = 0;
         options.timeout = TIMEOUT;
         options.attempts = 2;
-        // A name in somebody's configuration is not one of this machine's.
+        // A name that an organization configures must not be resolved by the hosts file of this machine.
         options.use_hosts_file = ResolveHosts::Never;
         builder.build().map(Self).map_err(|error| ConfigError::Resolver(error.to_string()))
     }
 
-    /// Whether the TXT record of `name` says `text`. `Err` where the DNS did not answer, which says nothing.
-    pub(crate) async fn says(&self, name: &str, text: &str) -> Result<bool, String> {
-        // With the dot at the end no search domain of this machine is tried.
+    /// Whether `name` has a TXT record `text`. `Err` if the DNS did not respond, so the answer is not known.
+    pub(crate) async fn has_txt_record(&self, name: &str, text: &str) -> Result<bool, String> {
+        // The dot at the end prevents search domains of this machine.
         let found = match self.0.txt_lookup(format!("{name}.")).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() => return Ok(false),
@@ -81,7 +81,7 @@ impl Dns {
         }))
     }
 
-    /// Public addresses of a name. A name that has only others has none.
+    /// The public addresses of a name. Other addresses are dropped.
     async fn public(&self, name: &str) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let found = self.0.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await?;
         let public: Vec<_> = found.iter().filter(|ip| is_public(*ip)).map(|ip| SocketAddr::new(ip, 0)).collect();
@@ -89,8 +89,8 @@ impl Dns {
     }
 }
 
-/// For an HTTP client that asks addresses somebody else chose: it connects to what was looked at here and to nothing else,
-/// so that a name which answers differently the second time changes nothing (SSRF by DNS rebinding).
+/// For an HTTP client that contacts addresses of an organization's choice. It connects only to the addresses that were checked here.
+/// So a name that resolves differently the second time has no effect (SSRF by DNS rebinding).
 impl Resolve for Dns {
     fn resolve(&self, name: Name) -> Resolving {
         let dns = self.clone();
@@ -116,7 +116,7 @@ mod tests {
 
     // control: IDN-15
     #[test]
-    fn addresses_that_are_no_place_in_the_internet_are_none_to_ask() {
+    fn addresses_that_are_not_public_are_never_contacted() {
         assert_eq!(NOT_PUBLIC.len(), SPECIAL.len());
         for (address, expected) in [
             ("8.8.8.8", true),

@@ -37,7 +37,7 @@ struct CodeMail<'a> {
 }
 
 impl Authn {
-    /// Generates a code, which is worth nothing until it is sent.
+    /// Generates a code. It is not valid until it is sent.
     ///
     /// # Errors
     ///
@@ -70,8 +70,8 @@ impl Authn {
         who: &SignedIn,
         EmailCode(code): &EmailCode,
     ) -> Result<(), Error> {
-        let speaks = sqlx::query_scalar!("select managed_by from identity.users where id = $1", who.user.uuid());
-        if speaks.fetch_one(&mut **tx).await? != who.sso_tenant.map(TenantId::uuid) {
+        let managed_by = sqlx::query_scalar!("select managed_by from identity.users where id = $1", who.user.uuid());
+        if managed_by.fetch_one(&mut **tx).await? != who.sso_tenant.map(TenantId::uuid) {
             return Err(NOT_MANAGED_BY_PROVIDER);
         }
         sqlx::query!(
@@ -102,7 +102,7 @@ impl Authn {
     /// # Errors
     ///
     /// The database fails.
-    pub async fn prove_email(
+    pub async fn verify_email(
         &self,
         tx: &mut Tx<Write, Account>,
         who: &SignedIn,
@@ -128,7 +128,7 @@ impl Authn {
         sqlx::query!("update identity.users set confirmed_email = $2 where id = $1", who.user.uuid(), tried.email)
             .execute(&mut **tx)
             .await?;
-        let event = Event { kind: "email.proved", target: format!("User::{}", who.user), details: json!({}) };
+        let event = Event { kind: "email.verified", target: format!("User::{}", who.user), details: json!({}) };
         event.record(tx, &who.actor()).await?;
         Ok(true)
     }

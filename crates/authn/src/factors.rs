@@ -6,13 +6,13 @@ use tenancy::{Plane, Tx, UserId, Write};
 pub struct RemovedFactors {
     /// Passkeys.
     pub passkeys: u64,
-    /// Authenticator apps: one of the person's own, and one for each organization that vouches for them.
+    /// Authenticator apps. A person can have one of their own, and one for each organization whose provider they use.
     pub authenticator_apps: u64,
     /// Recovery codes.
     pub recovery_codes: u64,
 }
 
-/// Removes every factor of a person who is locked out, and ends their sessions. `by` says who did it, as in "by an operator".
+/// Removes every factor of a person who is locked out, and ends their sessions. `by` names who did it, as in "by an operator".
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub async fn remove_factors<P: Plane>(
     now: DateTime<Utc>,
 ) -> Result<RemovedFactors, sqlx::Error> {
     let (user, why) = (user.uuid(), format!("factors reset {by}"));
-    // First, so that a factor that a session is just adding is removed below, or is never added.
+    // Sessions end first. A factor that a session is just adding is then either removed below or never added.
     sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_reason = $3
           where user_id = $1 and ended_at is null and expires_at > $2",
@@ -34,7 +34,7 @@ pub async fn remove_factors<P: Plane>(
     )
     .execute(&mut **tx)
     .await?;
-    // The database keeps the last passkey that can be used, so each is disabled first.
+    // The database refuses to delete the last usable passkey, so all are disabled first.
     sqlx::query!(
         "update identity.passkeys set disabled_at = $2, disabled_reason = $3 where user_id = $1 and disabled_at is null",
         user,

@@ -14,7 +14,7 @@ const MAX_BODY_PUBLIC: usize = 64 * 1024;
 /// The HTTP client for providers. It follows no redirects, because they are a way to make a server fetch what it must not. It
 /// uses no proxy from the environment, and limits time and size.
 #[derive(Clone, Debug)]
-#[expect(clippy::disallowed_types, reason = "the one place that holds HTTP clients")]
+#[expect(clippy::disallowed_types, reason = "the only place that holds HTTP clients")]
 pub(crate) struct HttpClient {
     anywhere: reqwest::Client,
     public: reqwest::Client,
@@ -49,7 +49,7 @@ impl NetworkScope {
 pub(crate) enum HttpError {
     #[error("the address is not one that this provider may be at")]
     Address,
-    #[error("the answer is too large")]
+    #[error("the response is too large")]
     TooLarge,
     #[error(transparent)]
     Http(#[from] reqwest::Error),
@@ -59,12 +59,12 @@ pub(crate) enum HttpError {
 
 impl HttpClient {
     pub(crate) fn new(dns: &Dns) -> Result<Self, ConfigError> {
-        // Already there when another part of the process chose it.
+        // This fails if another part of the process has installed it already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         #[expect(
             clippy::disallowed_methods,
             clippy::disallowed_types,
-            reason = "the one place that builds HTTP clients"
+            reason = "the only place that builds HTTP clients"
         )]
         let builder = || {
             reqwest::Client::builder()

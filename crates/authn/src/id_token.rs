@@ -12,14 +12,14 @@ use crate::provider::Provider;
 /// How far a provider's clock may be off.
 pub(crate) const SKEW: Duration = Duration::seconds(60);
 
-/// The person that a provider vouches for, after all checks.
+/// The person that a provider has authenticated, after all checks.
 #[derive(Debug)]
 pub(crate) struct ProviderIdentity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
-    /// `None` if the provider could not be asked.
+    /// `None` if the provider did not respond.
     pub(crate) name: Option<String>,
-    /// Empty if they have none, `None` if the provider could not be asked.
+    /// Empty if they have none. `None` if the provider did not respond.
     pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
     pub(crate) auth_time: DateTime<Utc>,
@@ -151,7 +151,7 @@ impl Provider {
         {
             return Err(refused("it belongs to another access token"));
         }
-        let profile = self.whole_profile(&metadata, &claims.sub, claims.profile, tokens.access_token.as_deref());
+        let profile = self.full_profile(&metadata, &claims.sub, claims.profile, tokens.access_token.as_deref());
         let (name, email, email_verified) = profile.await?;
         Ok(ProviderIdentity {
             issuer: claims.iss,
@@ -159,7 +159,7 @@ impl Provider {
             name,
             email,
             email_verified,
-            // The claim is missing and may be: the person has just come from the provider.
+            // The claim is optional here: the person has just signed in at the provider.
             auth_time: claims.auth_time.unwrap_or(claims.iat).time(),
             methods: claims.amr.iter().take(8).map(|method| visible(method, 32)).collect(),
             sid: claims.sid.map(Identifier::into_text),
@@ -180,7 +180,7 @@ impl Provider {
             return read.map_err(|error| ProviderError::NotNow(format!("code exchange: {error}")).into());
         }
         let (status, error) = (answer.status().as_u16(), error_of(answer.body()));
-        let reason = format!("code exchange: it answers {status} {error}");
+        let reason = format!("code exchange: the status is {status} {error}");
         Err(match &*error {
             // The provider works. The code is forged, used, expired or from another flow.
             "invalid_grant" => IdTokenError::Token(reason),
@@ -202,7 +202,7 @@ impl Provider {
         } else if !claims.aud.is(&config.client_id) {
             Err("another audience")
         } else if claims.azp.as_ref().is_some_and(|party| *party != *config.client_id) {
-            Err("made for another client (azp)")
+            Err("issued to another client (azp)")
         } else if claims.exp.time() <= now - SKEW {
             Err("expired")
         } else if claims.nbf.is_some_and(|nbf| nbf.time() > now + SKEW) {
@@ -215,9 +215,9 @@ impl Provider {
             Err("max_age was asked for and there is no auth_time; if the provider never says it, see \
                  allow_missing_auth_time or a preset")
         } else if claims.auth_time.is_some_and(|seen| !(earliest..=now + SKEW).contains(&seen.time())) {
-            Err("the provider saw the person too long ago, or in the future")
+            Err("the provider authenticated the person too long ago, or in the future")
         } else if !config.acr_values.is_empty() && context.is_none_or(|acr| !config.acr_values.contains(&acr)) {
-            Err("not one of the authentication contexts asked for")
+            Err("not one of the requested authentication contexts")
         } else if !(1..=255).contains(&claims.sub.len()) || !claims.sub.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             // OpenID Connect Core 1.0, section 2: at most 255 ASCII characters.
             Err("a subject of 1 to 255 printable characters is required")
@@ -243,8 +243,8 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// An email address, unchanged or not at all: a corrected address is another one, and nobody vouches for it. Only its domain
-/// is converted to A-labels.
+/// An email address, either unchanged or not at all: a corrected address would be another one, which nobody has verified. Only its
+/// domain is converted to A-labels.
 pub(crate) fn address(given: &str) -> Option<String> {
     Email::try_from(given).ok().filter(|_| given.trim() == given).map(|email| email.to_string())
 }

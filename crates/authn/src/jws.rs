@@ -10,17 +10,17 @@ use web::visible;
 
 use crate::lenient;
 
-/// Signatures that count. `none` and everything with a shared secret are refused whatever a provider announces.
+/// Accepted algorithms. `none` and algorithms with a shared secret are refused, even if a provider announces them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Rs256,
     Ps256,
     Es256,
-    /// `EdDSA` of RFC 8037 with its one curve here, which RFC 9864 calls `Ed25519`.
+    /// `EdDSA` of RFC 8037, with Ed25519 as its only curve here. RFC 9864 calls it `Ed25519`.
     Ed25519,
 }
 
-/// What the log and the settings page say that we take.
+/// The accepted algorithms, for the log and the settings page.
 pub(crate) const ACCEPTED: &str = "RS256, PS256, ES256, EdDSA and Ed25519";
 
 impl Algorithm {
@@ -34,7 +34,7 @@ impl Algorithm {
         })
     }
 
-    /// The left half of a hash, as `at_hash` has it (OpenID Connect Core 1.0, section 3.1.3.6).
+    /// The left half of a hash, as in `at_hash` (OpenID Connect Core 1.0, section 3.1.3.6).
     pub(crate) fn half_hash(self, text: &str) -> String {
         let hash = digest(if self == Self::Ed25519 { &SHA512 } else { &SHA256 }, text.as_bytes());
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
@@ -42,13 +42,13 @@ impl Algorithm {
     }
 }
 
-/// Why a token proves nothing.
+/// Why a token is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum JwsError {
     Refused(String),
-    /// It may be good, and is made in a way that we do not take.
+    /// It may be valid, but uses something that we do not support.
     Unsupported(String),
-    /// No key of the set is the one it says. Keys rotate, so perhaps a newer set has it.
+    /// The set does not have its key. Keys rotate, so a newer set may have it.
     NoKey,
 }
 
@@ -58,10 +58,10 @@ impl From<&str> for JwsError {
     }
 }
 
-/// A token that somebody has signed, or says so: nothing in it counts before [`Jws::claims`].
+/// A token whose signature is not verified yet. [`Jws::claims`] verifies it.
 pub(crate) struct Jws<'a> {
     pub(crate) algorithm: Algorithm,
-    /// In small letters, without `application/`.
+    /// The type in lower case, without `application/`.
     pub(crate) kind: Option<String>,
     key: Option<String>,
     message: &'a [u8],
@@ -82,16 +82,16 @@ impl<'a> Jws<'a> {
     pub(crate) fn parse(token: &'a str) -> Result<Self, JwsError> {
         let parts: Vec<&str> = token.split('.').take(6).collect();
         let [header, payload, signature] = parts[..] else {
-            // Five parts are an encrypted one (RFC 7516).
+            // A token with five parts is encrypted (RFC 7516).
             return Err(if parts.len() == 5 {
-                JwsError::Unsupported("it is encrypted; signed tokens alone are taken".to_owned())
+                JwsError::Unsupported("it is encrypted; only signed tokens are accepted".to_owned())
             } else {
                 "not a signed token".into()
             });
         };
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::from("not base64url"));
         let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| JwsError::from("no header"))?;
-        // An extension that must be understood, and none is (RFC 7515, section 4.1.11).
+        // A critical extension must be understood, and we understand none (RFC 7515, section 4.1.11).
         if head.crit.is_some() {
             return Err(JwsError::Unsupported("its header has critical extensions".to_owned()));
         }
@@ -114,15 +114,15 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// The claims, if one key of the set can be meant and has signed them.
+    /// The claims, if exactly one key of the set fits and has signed them.
     pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &KeySet) -> Result<T, JwsError> {
         let named = |key: &&Key| self.key.is_none() || key.id == self.key;
         let mut candidates = keys.0.iter().filter(named).filter(|key| key.fits(self.algorithm));
         let key = match (candidates.next(), candidates.next()) {
             (Some(key), None) => key,
             (None, _) => return Err(JwsError::NoKey),
-            // Which of several keys is meant must be said.
-            (Some(_), Some(_)) => return Err("several keys could have signed it, and it does not say which".into()),
+            // If several keys fit, the token must name one.
+            (Some(_), Some(_)) => return Err("several keys could have signed it, and it names none of them".into()),
         };
         if !key.verifies(self.algorithm, self.message, &self.signature) {
             return Err("a wrong signature".into());
@@ -131,14 +131,14 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// The key set of a provider, as far as we can use it.
+/// The keys of a provider that we can use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet(Vec<Key>);
 
 #[derive(Clone, Debug)]
 struct Key {
     id: Option<String>,
-    /// The one algorithm it is for, if that is said.
+    /// The only algorithm that the key is for, if it names one.
     algorithm: Option<Algorithm>,
     public: Public,
 }
@@ -175,7 +175,7 @@ struct Jwk {
 }
 
 impl KeySet {
-    /// Reads a key set. What is no key for signatures that count is passed over (RFC 7517, section 5).
+    /// Parses a key set. Keys that are not for accepted signatures are skipped (RFC 7517, section 5).
     pub(crate) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Set {
@@ -196,7 +196,7 @@ impl Key {
             Some(name) => Some(Algorithm::named(&name)?),
             None => None,
         };
-        // Some pad it.
+        // Some providers pad it.
         let bytes = |text: Option<String>| URL_SAFE_NO_PAD.decode(text?.trim_end_matches('=')).ok();
         let public = match (&*jwk.kty, jwk.crv.as_deref()) {
             ("RSA", _) => Public::Rsa { n: bytes(jwk.n)?, e: bytes(jwk.e)? },
@@ -246,7 +246,7 @@ impl Key {
     }
 }
 
-/// Some write a number with zeros before it.
+/// Some providers write a number with leading zeros.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
@@ -276,7 +276,7 @@ mod tests {
         let keys = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
         match Jws::parse(token)?.claims::<Value>(&keys) {
             Ok(_) => Ok(true),
-            // What is signed there is no document.
+            // The payload of these examples is not JSON.
             Err(JwsError::Refused(reason)) if reason.contains("expected value") => Ok(true),
             Err(JwsError::Refused(reason)) if reason == "a wrong signature" => Ok(false),
             Err(error) => Err(error),
@@ -293,7 +293,7 @@ mod tests {
             let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
             assert_eq!(verified(jwk, &changed), Ok(false));
         }
-        assert_eq!(verified(ED25519.0, ES256.1), Err(JwsError::NoKey), "a key of another kind is none");
+        assert_eq!(verified(ED25519.0, ES256.1), Err(JwsError::NoKey), "a key of another type does not fit");
     }
 
     // control: IDN-03
@@ -313,15 +313,15 @@ mod tests {
         for other in [r#""alg":"RS256""#, r#""alg":"HS256""#, r#""alg":"ECDH-ES""#, r#""use":"enc""#] {
             assert_eq!(with(other), Err(JwsError::NoKey), "{other}");
         }
-        assert_eq!(verified("1,null,{},{\"kty\":\"oct\",\"k\":\"AA\"}", token), Err(JwsError::NoKey), "passed over");
-        assert_eq!(verified(&format!("{{}},{jwk}"), token), Ok(true), "the one that can be read");
+        assert_eq!(verified("1,null,{},{\"kty\":\"oct\",\"k\":\"AA\"}", token), Err(JwsError::NoKey), "skipped");
+        assert_eq!(verified(&format!("{{}},{jwk}"), token), Ok(true), "the key that can be parsed");
         let twice = verified(&format!("{jwk},{jwk}"), token).unwrap_err();
         assert!(matches!(&twice, JwsError::Refused(reason) if reason.contains("several keys")), "{twice:?}");
     }
 
     // control: IDN-03
     #[test]
-    fn what_is_refused_and_what_is_not_supported_are_told_apart() {
+    fn refused_and_unsupported_tokens_give_different_errors() {
         let token = |header: &str| format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
         let parsed = |header: &str| Jws::parse(&token(header)).map(|_| ()).unwrap_err();
         for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"NoNe"}"#] {

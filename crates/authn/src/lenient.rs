@@ -1,17 +1,17 @@
-//! Reading what providers send. What nothing needs is not read, and what somebody would only like to have may have another
-//! type than it should: providers differ, and one claim must not keep out everybody who comes through one of them.
+//! Lenient parsing of what providers send. Unneeded members are not parsed, and an optional member may have the wrong type. Providers
+//! differ, and one wrong claim must not lock out everybody who uses one of them.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-/// A member that counts as missing where it cannot be read.
+/// A member that counts as missing if it cannot be parsed.
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
-/// The strings of a list, or a single string. Anything else counts as none.
+/// The strings of a list, or a single string. Anything else counts as an empty list.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let text = |value| if let Value::String(text) = value { Some(text) } else { None };
     Ok(match Value::deserialize(from)? {
@@ -37,7 +37,7 @@ impl Identifier {
     }
 }
 
-/// Seconds since 1970, perhaps with a fraction, which is cut off (RFC 7519, section 2).
+/// Seconds since 1970. A fraction is cut off (RFC 7519, section 2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumericDate(DateTime<Utc>);
 
@@ -50,7 +50,10 @@ impl NumericDate {
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let number = Number::deserialize(from)?;
-        #[expect(clippy::cast_possible_truncation, reason = "beyond what a time can be it saturates, and is no time")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it saturates above the largest time, which is then refused"
+        )]
         let seconds = number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds.floor() as i64));
         let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         time.map(Self).ok_or_else(|| serde::de::Error::custom("not a time"))

@@ -19,8 +19,7 @@ use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 const COOKIE: &str = "link";
 /// How long a link is valid.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Links to one email address requested by one network, whether or not anybody has the address; and further ones with a proof
-/// of work.
+/// Links to one email address requested by one network, whether or not anybody has the address. A proof of work allows further ones.
 const LINK_LIMIT: RateLimit = RateLimit { name: "sign-in link", burst: 3, period: Duration::minutes(10) };
 const LINK_LIMIT_AFTER_WORK: RateLimit =
     RateLimit { name: "sign-in link after work", burst: 5, period: Duration::minutes(5) };
@@ -158,7 +157,7 @@ impl Authn {
         let now = self.0.clock.now();
         let Some(handle) = cookie::get(headers, COOKIE).map(hash) else {
             tracing::warn!("link sign-in failed: no cookie from the browser that requested the link");
-            return Ok(Err(SignInFailure::NotUnderWay));
+            return Ok(Err(SignInFailure::NoFlow));
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
@@ -174,14 +173,14 @@ impl Authn {
         );
         let Some(link) = link.fetch_optional(&mut *tx).await? else {
             tracing::warn!("link sign-in failed: no such link for this browser");
-            return Ok(Err(SignInFailure::NotUnderWay));
+            return Ok(Err(SignInFailure::NoFlow));
         };
         let refused = if link.locked {
             Some((SignInFailure::Locked, "the account is locked"))
         } else if self.takes_links(&mut tx, link.user_id.into()).await? {
             None
         } else {
-            Some((SignInFailure::Refused, "no links for this person any more"))
+            Some((SignInFailure::Refused, "this person may no longer use links"))
         };
         if let Some((failure, reason)) = refused {
             tracing::warn!(reason, "link sign-in failed");

@@ -31,7 +31,7 @@ impl CodeAttempt {
     }
 }
 
-/// Forgets the wrong codes of a person in sessions of one bond, once they have proved more than a code.
+/// Forgets the wrong codes of a person in sessions of one bond, once they have verified a stronger factor than a code.
 pub(crate) async fn forget_failures<P: Plane>(
     tx: &mut Tx<Write, P>,
     user: UserId,
@@ -98,7 +98,7 @@ impl Authn {
             return Ok(attempt);
         }
         refuse_locked(&mut tx, who, now).await?;
-        // A parallel attempt locked the person out, and the row was deleted in the same moment.
+        // A parallel attempt locked the person out, and the row was deleted at the same moment.
         Err(Error::TooMany(seconds(0)))
     }
 

@@ -46,8 +46,7 @@ impl IntoResponseParts for AuthorizationRedirect {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        // Lax, because the redirect of the provider must bring it. It holds a random handle, which is worth nothing without
-        // the state.
+        // Lax, because the cookie must come with the redirect of the provider. Its random handle is useless without the state.
         let seconds = LIFETIME.num_seconds().unsigned_abs();
         cookie::set(response.headers_mut(), LOGIN, &self.handle, SameSite::Lax, Some(seconds));
         Ok(response)
@@ -58,8 +57,8 @@ impl IntoResponseParts for AuthorizationRedirect {
 /// trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFailure {
-    /// No flow in this browser: not started here, finished already, or started more than ten minutes ago.
-    NotUnderWay,
+    /// There is no flow in this browser. It was started elsewhere, is finished, or was started more than ten minutes ago.
+    NoFlow,
     /// The person or the provider declined.
     Declined,
     /// The provider is down or slow.
@@ -273,7 +272,7 @@ impl Authn {
         let answer = AuthorizationResponse::parse(query);
         let Some(login) = self.take_login(key, &answer, headers, now).await? else {
             tracing::warn!(provider = %key, "sign-in failed: no flow for this browser and state");
-            return Ok(Err(SignInFailure::NotUnderWay));
+            return Ok(Err(SignInFailure::NoFlow));
         };
         let provider = self.provider(key).await?;
         match self.redeem(&provider, answer, &login).await {
@@ -320,7 +319,7 @@ impl Authn {
         login: &LoginFlow,
     ) -> Result<ProviderIdentity, (SignInFailure, String)> {
         if answer.ambiguous {
-            return Err((SignInFailure::Refused, "answer: a parameter came twice".to_owned()));
+            return Err((SignInFailure::Refused, "response: a parameter occurs twice".to_owned()));
         }
         let metadata: Arc<Metadata> =
             provider.metadata(&self.0.clock).await.map_err(|error| (error.clone().into(), error.to_string()))?;
@@ -328,13 +327,16 @@ impl Authn {
         if login.issuer != provider.config.issuer
             || answer.iss.as_ref().map_or(metadata.names_issuer, |iss| *iss != login.issuer)
         {
-            return Err((SignInFailure::Refused, "answer: another issuer, or none where one is promised".to_owned()));
+            return Err((
+                SignInFailure::Refused,
+                "response: it has another issuer, or lacks a promised one".to_owned(),
+            ));
         }
         if let Some(error) = answer.error {
-            return Err((declined(&error), format!("answer: error {}", web::visible(&error, 64))));
+            return Err((declined(&error), format!("response: error {}", web::visible(&error, 64))));
         }
         let code = answer.code.filter(|code| (1..=2048).contains(&code.len()));
-        let code = code.ok_or((SignInFailure::Refused, "answer: no code".to_owned()))?;
+        let code = code.ok_or((SignInFailure::Refused, "response: no code".to_owned()))?;
         let LoginFlow { nonce, pkce_verifier, created_at: started, reauthenticate, .. } = login;
         let expected = ExpectedClaims { nonce, pkce_verifier, started: *started, reauthenticate: *reauthenticate };
         provider.redeem(&code, expected, &self.0.clock).await.map_err(|error| {
@@ -368,7 +370,7 @@ impl Authn {
                 return Ok(Err(SignInFailure::Refused));
             }
             let email = identity.email.as_deref().unwrap_or_default();
-            identity.email_verified &= self.vouches_for(&mut tx, tenant, email).await?;
+            identity.email_verified &= self.may_verify_address(&mut tx, tenant, email).await?;
         }
         let signed_out = signed_out_since(&mut tx, key, &identity).await?;
         let (user, locked) = self.find_or_create_user(&mut tx, organization, &identity, context).await?;
@@ -389,7 +391,7 @@ impl Authn {
             self.end_replaced_session(&mut tx, replaced, context).await?;
         }
         if let Some(tenant) = organization {
-            self.record_vouch(&mut tx, tenant, user, &identity).await?;
+            self.record_sso_authentication(&mut tx, tenant, user, &identity).await?;
         }
         let authentication = Authentication::by_provider(key, organization, &identity);
         let (session, token) = self.create_session(&mut tx, user, authentication, context).await?;
@@ -419,7 +421,11 @@ impl Authn {
         Ok(others.execute(&mut **tx).await?.rows_affected() > 0)
     }
 
-    /// The page that a finished or expired login flow was to open, if it is still known.
+    /// The page that a finished or expired login flow should have opened, if it is still stored.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn return_to_of(&self, query: &str, headers: &HeaderMap) -> Result<LocalPath, Error> {
         let (Some(handle), Some(state)) = (cookie::get(headers, LOGIN), AuthorizationResponse::parse(query).state)
         else {

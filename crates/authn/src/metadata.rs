@@ -47,7 +47,7 @@ pub(crate) struct Metadata {
     pub(crate) end_session_endpoint: Option<Url>,
     /// Where authorization requests must be pushed first, if they must (RFC 9126).
     pub(crate) pushed_to: Option<Url>,
-    /// It promises to name itself in its responses (RFC 9207).
+    /// It announces that its responses name it as issuer (RFC 9207).
     pub(crate) names_issuer: bool,
     pub(crate) client_auth: ClientAuth,
     pub(crate) keys: KeySet,
@@ -90,11 +90,11 @@ impl Metadata {
             serde_json::from_slice(body).map_err(|error| ProviderError::NotNow(format!("discovery: {error}")))?;
         // As text, not as addresses (OpenID Connect Discovery 1.0, section 4.3).
         if document.issuer != issuer {
-            return lacks("it calls itself by another issuer");
+            return lacks("its document names another issuer");
         }
         let needed = [&document.authorization_endpoint, &document.token_endpoint, &document.jwks_uri];
         if !needed.into_iter().all(|url| network_scope.covers(url)) {
-            return lacks("an endpoint is where it may not be");
+            return lacks("an endpoint has an address that is not allowed");
         }
         let s256 = document.code_challenge_methods_supported.iter().any(|method| method == "S256");
         let silent = document.code_challenge_methods_supported.is_empty();
@@ -108,17 +108,17 @@ impl Metadata {
         }
         let algorithms = &document.id_token_signing_alg_values_supported;
         if !algorithms.is_empty() && !algorithms.iter().any(|name| Algorithm::named(name).is_some()) {
-            return lacks(&format!("it signs with none of {ACCEPTED}"));
+            return lacks(&format!("it supports none of {ACCEPTED}"));
         }
         let Some(client_auth) = ClientAuth::of(&document.token_endpoint_auth_methods_supported) else {
-            return lacks("it takes neither client_secret_basic nor client_secret_post");
+            return lacks("it supports neither client_secret_basic nor client_secret_post");
         };
         // Optional endpoints may be missing. One that may not be contacted counts as missing.
         let reachable = |url: Option<Url>| url.filter(|url| network_scope.covers(url));
         let pushed_to = reachable(document.pushed_authorization_request_endpoint);
         let must_push = settings.push_requests || document.require_pushed_authorization_requests.unwrap_or_default();
         if must_push && pushed_to.is_none() {
-            return lacks("requests have to be pushed (RFC 9126), and it does not say where to");
+            return lacks("requests must be pushed (RFC 9126), but it has no endpoint for that");
         }
         Ok(Self {
             authorization_endpoint: document.authorization_endpoint,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_the_provider_announces_is_taken() {
+    fn a_method_that_the_provider_announces_is_used() {
         let auth = |methods: Value| read(|document| document["token_endpoint_auth_methods_supported"] = methods);
         for (methods, expected) in [
             (json!([]), ClientAuth::Basic),
@@ -194,7 +194,7 @@ mod tests {
 
     // control: IDN-15
     #[test]
-    fn an_endpoint_that_may_not_be_asked_is_none() {
+    fn an_endpoint_that_may_not_be_contacted_counts_as_missing() {
         let elsewhere = "https://169.254.169.254/latest";
         for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
             assert!(read(|document| document[name] = json!(elsewhere)).is_err(), "{name}");
@@ -211,6 +211,6 @@ mod tests {
             document["require_pushed_authorization_requests"] = json!(true);
             document["pushed_authorization_request_endpoint"] = json!("http://localhost/par");
         });
-        assert!(forced.unwrap_err().to_string().contains("does not say where to"));
+        assert!(forced.unwrap_err().to_string().contains("has no endpoint for that"));
     }
 }

@@ -35,14 +35,14 @@ pub(crate) fn relying_party(public_url: &str) -> Result<Webauthn, ConfigError> {
 /// Why a passkey was not accepted, as far as the person may know. The details are in the log and the audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasskeyFailure {
-    /// No challenge for this browser: used already, expired, or issued for something else.
-    NotUnderWay,
-    /// The response proves nothing.
+    /// There is no challenge for this browser. It was used, has expired, or was issued for another purpose.
+    NoChallenge,
+    /// The response is not valid.
     Refused,
     /// The signature counter went back, so two devices have this key. It is disabled now.
     Cloned,
     /// The passkey is registered already.
-    Known,
+    AlreadyRegistered,
     /// The account has the maximum number of passkeys.
     TooMany,
 }
@@ -125,8 +125,8 @@ impl Purpose {
 }
 
 impl Authn {
-    /// Stores what the response to `options` will be verified with. A session has one challenge for each purpose. A new one
-    /// replaces it.
+    /// Stores the state that verifies the response to `options`. A session has one challenge for each purpose. A new one replaces
+    /// it.
     async fn give_out<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -176,5 +176,5 @@ impl Authn {
 
 /// The browser's response, as its script sends it.
 pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Error> {
-    serde_json::from_str(answer).map_err(|_| Error::Malformed("What was sent is no answer of a passkey."))
+    serde_json::from_str(answer).map_err(|_| Error::Malformed("This is not a response of a passkey."))
 }

@@ -33,8 +33,8 @@ pub struct ProofOfWorkSolution {
 impl Authn {
     /// Checks whether a network may start another sign-in at `endpoint`.
     ///
-    /// The first part of the limit needs nothing. After that a solution is required, and at the end of the limit everybody is
-    /// refused. A solution is valid for one network and endpoint, and counts once: it is used up in the transaction of the
+    /// The first part of the limit needs no proof of work. After that a solution is required. At the end of the limit everybody
+    /// is refused. A solution is valid for one network and endpoint, and counts once: it is used up in the transaction of the
     /// count. A refused request changes nothing. Returns whether a solution was used.
     ///
     /// # Errors
@@ -46,14 +46,14 @@ impl Authn {
         solution: &ProofOfWorkSolution,
         context: &Context,
     ) -> Result<bool, Error> {
-        let (limit, unasked, network) =
-            (self.0.limits.sign_in("start"), self.0.limits.unasked(), &context.client.network);
+        let (limit, free, network) =
+            (self.0.limits.sign_in("start"), self.0.limits.free_sign_ins(), &context.client.network);
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let solved = match self.solved(endpoint, network, solution) {
             Some((mac, until)) => self.use_up(&mut tx, &mac, until).await?,
             None => false,
         };
-        let burst = if solved { limit.burst } else { unasked };
+        let burst = if solved { limit.burst } else { free };
         let (counted, backlog) = self.consume_in(&mut tx, limit, burst, network).await?;
         let quota = limit.left(backlog);
         context.report_quota(quota);
@@ -64,11 +64,7 @@ impl Authn {
         if quota.left == 0 {
             return Err(rate_limited(quota));
         }
-        Err(self.require_proof_of_work(
-            endpoint,
-            context,
-            RateLimit { burst: unasked, ..limit }.left(backlog).more_in,
-        )?)
+        Err(self.require_proof_of_work(endpoint, context, RateLimit { burst: free, ..limit }.left(backlog).more_in)?)
     }
 
     /// Asks for a proof of work, or for a wait of so many seconds.

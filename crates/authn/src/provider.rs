@@ -17,7 +17,7 @@ use crate::provider_settings::ProviderSettings;
 use crate::secret::base64;
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
-/// Most requests that wait for one provider at a time, and for one of an organization.
+/// Maximum number of requests that wait for one configured provider at a time, and for one of an organization.
 const MAX_WAITING: usize = 32;
 const MAX_WAITING_PER_ORGANIZATION: usize = 4;
 
@@ -69,7 +69,7 @@ impl ProviderCache {
         match &self.failed {
             Some((at, why)) if now - *at < Duration::seconds(config.retry_seconds.into()) => Err(match why {
                 ProviderError::NotNow(_) => {
-                    ProviderError::NotNow("it failed a moment ago and is not asked again yet".to_owned())
+                    ProviderError::NotNow("it failed a moment ago and is not contacted again yet".to_owned())
                 }
                 lasting @ ProviderError::Unsupported(_) => lasting.clone(),
             }),
@@ -97,7 +97,7 @@ impl Provider {
         Self::at(key, config, redirect, None, production, http)
     }
 
-    /// The provider of an organization. Its addresses are chosen by somebody else.
+    /// The provider of an organization. The organization chooses its addresses, so they are not trusted.
     pub(crate) fn of_organization(
         tenant: TenantId,
         share: (FairSemaphore<UserId>, UserId),
@@ -174,7 +174,7 @@ impl Provider {
     }
 
     /// The metadata with a freshly fetched key set, for a token whose key is unknown, because keys rotate. Fetched at most
-    /// once per [`ProviderConfig::retry_seconds`], so tokens with invented keys cause no storm.
+    /// once per [`ProviderConfig::retry_seconds`], so tokens with invented keys cause few requests.
     pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, ProviderError> {
         let metadata = self.metadata(clock).await?;
         let _turn = self.fetch_permit().await?;
@@ -206,7 +206,7 @@ impl Provider {
 
     /// A permit to wait for the provider.
     pub(crate) async fn acquire_permit(&self) -> Result<ProviderPermit<'_>, ProviderError> {
-        let full = || ProviderError::NotNow("many requests wait for its answer already".to_owned());
+        let full = || ProviderError::NotNow("many requests already wait for it".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
         let share = match &self.share {
             Some((places, whose)) => Some(places.acquire(*whose).await.ok_or_else(full)?),
@@ -285,7 +285,7 @@ impl Provider {
     async fn fetch(&self, what: &str, url: &str) -> Result<Vec<u8>, ProviderError> {
         let answer = self.get(url, None).await.map_err(|error| ProviderError::NotNow(format!("{what}: {error}")))?;
         if answer.status() != StatusCode::OK {
-            return Err(ProviderError::NotNow(format!("{what}: it answers {}", answer.status().as_u16())));
+            return Err(ProviderError::NotNow(format!("{what}: the status is {}", answer.status().as_u16())));
         }
         Ok(answer.into_body())
     }

@@ -11,9 +11,9 @@ use crate::Authn;
 /// Begins the key of an organization's provider, followed by the organization's id.
 pub(crate) const PREFIX: &str = "o-";
 
-/// Which provider the address of a sign-in names: one of the configuration, or the one that an organization brings.
-/// There is one spelling of each, so what a sign-in is stored under is what a notice of the provider looks for. Whether an
-/// organization brings one nobody has asked yet.
+/// The provider in the address of a sign-in: one of the configuration, or that of an organization. Each has only one spelling, so a
+/// logout token of the provider finds the sign-ins that are stored under it. Whether the organization has a provider is not checked
+/// yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderKey {
     text: String,
@@ -21,7 +21,7 @@ pub struct ProviderKey {
 }
 
 impl ProviderKey {
-    /// The one that an organization brings.
+    /// The key of an organization's provider.
     #[must_use]
     pub fn of_organization(tenant: TenantId) -> Self {
         Self { text: format!("{PREFIX}{tenant}"), organization: Some(tenant) }
@@ -47,7 +47,7 @@ impl fmt::Display for ProviderKey {
 }
 
 impl Authn {
-    /// The key that a text is. `None` where no provider could have it.
+    /// Parses a key. `None` if no provider could have it.
     pub(crate) fn provider_key(&self, text: &str) -> Option<ProviderKey> {
         if self.0.providers.contains_key(text) {
             return Some(ProviderKey { text: text.to_owned(), organization: None });
@@ -58,7 +58,7 @@ impl Authn {
 
 impl web::ReadsFields for ProviderKey {}
 
-/// From the parameter of the path; 404 where it is none.
+/// Reads the parameter of the path. The response is 404 if it is not a key.
 impl<S> FromRequestParts<S> for ProviderKey
 where
     Authn: FromRef<S>,
@@ -67,7 +67,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        #[expect(clippy::disallowed_types, reason = "the one door for keys of providers")]
+        #[expect(clippy::disallowed_types, reason = "the only place that reads keys of providers from a path")]
         let path =
             axum::extract::Path::<String>::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
         Authn::from_ref(state).provider_key(&path).ok_or(Error::NotFound)

@@ -1,31 +1,31 @@
 use serde::Deserialize;
 
-/// What a provider is known to do differently from the specifications: the settings it needs, and no more. Each one is a
-/// default that the setting itself overrides.
+/// A known product, with the settings that it needs because it differs from the specifications. The settings themselves override
+/// these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// Says `auth_time`, announces PKCE and offers discovery, so it needs nothing. `acr` and userinfo as they come.
+    /// It sends `auth_time`, announces PKCE and has discovery, so it needs no setting.
     Keycloak,
-    /// Needs nothing.
+    /// It needs no setting.
     Okta,
-    /// Needs nothing. Its issuer ends with a slash.
+    /// It needs no setting. Its issuer ends with a slash.
     Auth0,
-    /// Never says when it saw the person, and knows neither `max_age` nor `prompt=login`.
+    /// It never sends `auth_time`, and supports neither `max_age` nor `prompt=login`.
     Google,
-    /// Entra ID has PKCE and does not announce it. `auth_time` is an optional claim there that has to be turned on for the
-    /// application, and the issuer is that of one directory, never `common`.
+    /// Entra ID supports PKCE and does not announce it. `auth_time` is an optional claim that must be turned on for the application.
+    /// The issuer is that of one directory, never `common`.
     Microsoft,
-    /// Cognito has PKCE and does not announce it.
+    /// Cognito supports PKCE and does not announce it.
     Cognito,
-    /// Does not say when it saw the person, unless its operator sets that up.
+    /// It does not send `auth_time`, unless its operator turns that on.
     Gitlab,
-    /// Gitea and Forgejo do not say when they saw the person.
+    /// Gitea and Forgejo do not send `auth_time`.
     Gitea,
 }
 
 impl Preset {
-    /// All of them with their names in the configuration, and what people call them.
+    /// All presets, with their names in the configuration and on pages.
     pub const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::Auth0, "auth0", "Auth0"),
         (Self::Cognito, "cognito", "Amazon Cognito"),
@@ -64,7 +64,7 @@ impl Preset {
     }
 }
 
-/// How a provider is dealt with, after preset and settings.
+/// The settings of a provider, from its preset and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderSettings {
     pub(crate) allow_unannounced_pkce: bool,

@@ -12,9 +12,9 @@ use crate::secret::Hash;
 pub struct RateLimit {
     /// What is limited.
     pub name: &'static str,
-    /// How many may come without a pause.
+    /// How many are allowed without a pause.
     pub burst: u32,
-    /// Time after which one more may come.
+    /// The time after which one more is allowed.
     pub period: Duration,
 }
 
@@ -28,7 +28,7 @@ impl RateLimit {
         let period = self.micros().max(1);
         let whole = period.saturating_mul(self.burst.into());
         let left = (whole.saturating_sub(backlog) / period).clamp(0, self.burst.into());
-        // One more fits as soon as the backlog has shrunk by this much.
+        // One more is allowed as soon as the backlog has shrunk by this much.
         let more = backlog.saturating_add(period.saturating_mul(left + 1)).saturating_sub(whole);
         Quota {
             name: self.name,
@@ -40,7 +40,7 @@ impl RateLimit {
     }
 }
 
-/// Whole seconds, after which at least so many microseconds have passed.
+/// The time in whole seconds, rounded up.
 pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
@@ -109,7 +109,7 @@ impl Authn {
         whose: &str,
     ) -> Result<(), Error> {
         let backlog = sqlx::query_scalar!(
-            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "debt!" from identity.rate_limits where key = $1"#,
+            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "backlog!" from identity.rate_limits where key = $1"#,
             &key(limit, whose)[..],
             self.0.clock.now(),
         );
@@ -143,7 +143,7 @@ impl Authn {
             r#"insert into identity.rate_limits as known (key, tat) values ($1, $2::timestamptz + make_interval(secs => $3))
              on conflict (key) do update set tat = greatest(known.tat, $2) + make_interval(secs => $3)
                where known.tat <= $2::timestamptz + make_interval(secs => $4)
-             returning (extract(epoch from tat - $2) * 1000000)::bigint as "debt!""#,
+             returning (extract(epoch from tat - $2) * 1000000)::bigint as "backlog!""#,
             &key[..],
             now,
             limit.period.as_seconds_f64(),
@@ -153,7 +153,7 @@ impl Authn {
             return Ok((true, backlog));
         }
         let backlog = sqlx::query_scalar!(
-            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "debt!" from identity.rate_limits where key = $1"#,
+            r#"select (extract(epoch from tat - $2) * 1000000)::bigint as "backlog!" from identity.rate_limits where key = $1"#,
             &key[..],
             now,
         );
@@ -171,7 +171,7 @@ mod tests {
 
     // control: API-01
     #[test]
-    fn what_is_left_and_when_there_is_more_is_told_in_whole_seconds() {
+    fn the_rest_of_a_limit_and_its_reset_are_in_whole_seconds() {
         let limit = RateLimit { name: "start", burst: 4, period: Duration::seconds(15) };
         let told = |millis: i64| {
             let Quota { left, more_in, window, .. } = limit.left(millis * 1000);

@@ -43,9 +43,9 @@ pub struct RecoveryCodes {
 /// What a person typed to recover their account. It has the form of a code, so nothing else counts as an attempt.
 pub enum RecoveryInput {
     /// A code of their authenticator app.
-    App(DigitCode<6>),
+    TotpCode(DigitCode<6>),
     /// One of their recovery codes.
-    Written(String),
+    RecoveryCode(String),
 }
 
 impl TryFrom<&str> for RecoveryInput {
@@ -53,11 +53,11 @@ impl TryFrom<&str> for RecoveryInput {
 
     fn try_from(text: &str) -> Result<Self, String> {
         if let Ok(code) = DigitCode::try_from(text) {
-            return Ok(Self::App(code));
+            return Ok(Self::TotpCode(code));
         }
         let code = normalized(text);
         if code.len() == LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte)) {
-            Ok(Self::Written(code))
+            Ok(Self::RecoveryCode(code))
         } else {
             Err("Enter a recovery code, which has 16 letters and digits, or the six digits of your app.".to_owned())
         }
@@ -88,8 +88,8 @@ impl IntoResponseParts for PendingRecoveryCookie {
 }
 
 impl Authn {
-    /// Generates ten new codes, which are worth nothing until [`store_recovery_codes`](Self::store_recovery_codes). This
-    /// happens before the transaction, because hashing is slow and no connection should wait for it.
+    /// Generates ten new codes. They are not valid until [`store_recovery_codes`](Self::store_recovery_codes). This happens before
+    /// the transaction, because hashing is slow and no connection should wait for it.
     ///
     /// # Errors
     ///
@@ -140,8 +140,8 @@ impl Authn {
         .await?;
         let target = format!("User::{}", who.user);
         let details = json!({ "codes": codes.shown.len() });
-        Event { kind: "recovery.codes_made", target, details }.record(tx, &who.actor()).await?;
-        self.notify(tx, who.user, &AccountNotification::CodesMade, who.context()).await?;
+        Event { kind: "recovery.codes_generated", target, details }.record(tx, &who.actor()).await?;
+        self.notify(tx, who.user, &AccountNotification::RecoveryCodesGenerated, who.context()).await?;
         Ok(codes.shown)
     }
 
@@ -158,12 +158,12 @@ impl Authn {
         let now = self.0.clock.now();
         let attempt = self.begin_code_attempt(who).await?;
         let (mut tx, taken) = match code {
-            RecoveryInput::App(code) => {
+            RecoveryInput::TotpCode(code) => {
                 let mut tx = self.begin_for(who).await?;
                 let taken = self.take_totp(&mut tx, who, code).await?;
                 (tx, taken)
             }
-            RecoveryInput::Written(code) => self.take_code(who, code, now).await?,
+            RecoveryInput::RecoveryCode(code) => self.take_code(who, code, now).await?,
         };
         if !taken {
             tracing::warn!(user = %who.user, "recovery code rejected");
@@ -253,8 +253,8 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         let details = json!({ "ready_at": ready });
-        Event { kind: "recovery.waits", target, details }.record(tx, &who.actor()).await?;
-        self.notify(tx, who.user, &AccountNotification::RecoveryWaits { ready }, who.context()).await?;
+        Event { kind: "recovery.started", target, details }.record(tx, &who.actor()).await?;
+        self.notify(tx, who.user, &AccountNotification::RecoveryPending { ready }, who.context()).await?;
         Ok(Recovery::Pending(ready, PendingRecoveryCookie(token.reveal().to_owned())))
     }
 
@@ -305,8 +305,8 @@ impl Authn {
         }
         self.record_recovery(&mut tx, who, now).await?;
         let target = format!("User::{}", who.user);
-        Event { kind: "recovery.waited", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
-        self.notify(&mut tx, who.user, &AccountNotification::RecoveryGoesOn, who.context()).await?;
+        Event { kind: "recovery.continued", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+        self.notify(&mut tx, who.user, &AccountNotification::RecoveryContinued, who.context()).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -329,7 +329,7 @@ impl Authn {
     }
 }
 
-/// The notifications about a recovery go to the mailbox that such a session began with. They would warn nobody.
+/// The notifications about a recovery go to the mailbox that such a session began with. So they would not warn the owner.
 fn refuse_link(who: &SignedIn) -> Result<(), Error> {
     if who.is_by_link() {
         return Err(Error::Conflict(
@@ -356,7 +356,7 @@ fn in_groups(code: &str) -> String {
     code.as_bytes().chunks(SELECTOR).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
 }
 
-/// What somebody typed, as it was meant: without separators, and with the characters that look alike corrected.
+/// A typed code without separators, and with look-alike characters corrected.
 fn normalized(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         'O' => Some('0'),
@@ -402,7 +402,7 @@ mod tests {
 
     // control: IDN-11
     #[test]
-    fn a_code_is_read_as_it_was_meant() {
+    fn a_code_with_separators_or_look_alike_characters_is_accepted() {
         let code = new_code().unwrap();
         assert_eq!(code.len(), LENGTH);
         assert!(code.bytes().all(|byte| ALPHABET.contains(&byte)), "{code}");
@@ -414,11 +414,13 @@ mod tests {
         let wide: String = shown.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
         for typed in [&shown, &wide, &format!("“{shown}”").replace(['“', '”'], "\"")] {
             assert!(
-                matches!(RecoveryInput::try_from(&**typed), Ok(RecoveryInput::Written(read)) if read == code),
+                matches!(RecoveryInput::try_from(&**typed), Ok(RecoveryInput::RecoveryCode(read)) if read == code),
                 "{typed}"
             );
         }
-        assert!(matches!(RecoveryInput::try_from("１２３ ٤٥٦"), Ok(RecoveryInput::App(read)) if *read == *"123456"));
+        assert!(
+            matches!(RecoveryInput::try_from("１２３ ٤٥٦"), Ok(RecoveryInput::TotpCode(read)) if *read == *"123456")
+        );
         for none in ["", "1234567", &shown[..LENGTH], &format!("{code}0"), "UUUU-UUUU-UUUU-UUUU", "ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ-ЖЖЖЖ"]
         {
             assert!(RecoveryInput::try_from(none).is_err(), "{none}");

@@ -23,11 +23,11 @@ use crate::signed_in::RequestPerson;
 use crate::{AccountNotification, Authn, SignedIn, risk, session_cookie};
 
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
-const TOKEN_REUSED: &str = "a replaced token was shown";
-/// Why sessions end when a passkey was copied.
-pub(crate) const PASSKEY_COPIED: &str = "a passkey was copied";
-/// Reasons which mean that somebody else may have the token of the session, or a passkey.
-pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_COPIED];
+const TOKEN_REUSED: &str = "a replaced token was used";
+/// Why sessions end when a passkey was cloned.
+pub(crate) const PASSKEY_CLONED: &str = "a passkey was cloned";
+/// Reasons that mean that somebody else may have the token of the session, or a passkey.
+pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_CLONED];
 /// How often the use of a session is stored, at most. Idle expiry needs no finer time, and each update costs a write.
 const TOUCH_INTERVAL: Duration = Duration::seconds(60);
 
@@ -117,7 +117,7 @@ impl Authn {
         Ok((SignedIn::new(session, *who.token_hash(), context, risk, &access)?, tx, access))
     }
 
-    /// Begins to write users, sessions and factors for a signed-in person, if they still are signed in.
+    /// Begins a transaction on users, sessions and factors for a person, if they are still signed in.
     pub(crate) async fn begin_for(&self, who: &SignedIn) -> Result<Tx<Write, IdentityPlane>, Error> {
         let (_, tx, _) = self.reauthenticate(who, Scope::default(), WriteLocks::default()).await?;
         Ok(tx)
@@ -252,7 +252,7 @@ impl Authn {
     }
 
     /// Creates a session in the caller's transaction, always with a new id and a new token. A token that an attacker planted
-    /// before the sign-in is therefore worth nothing.
+    /// before the sign-in is therefore useless.
     pub(crate) async fn create_session(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -361,8 +361,8 @@ impl Authn {
 /// How a person authenticated.
 pub(crate) struct Authentication<'a> {
     provider: Option<(&'a str, &'a ProviderIdentity)>,
-    /// The organization whose own provider authenticated them, or on whose word the passkey was created. If only an
-    /// organization's provider vouches for the person, the database bonds the session to that organization too.
+    /// The organization whose own provider authenticated them, or whose provider the passkey depends on. If an organization manages
+    /// the account, the database bonds the session to that organization, too.
     organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,

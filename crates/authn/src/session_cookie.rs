@@ -9,10 +9,9 @@ use crate::secret::{Token, is_token};
 pub(crate) const SESSION: &str = "session";
 /// The cookie of a browser with a login flow.
 pub(crate) const LOGIN: &str = "login";
-/// Has the token of the session that was signed out, so a form in another tab can be deferred for its person.
+/// This cookie has the token of the session that was signed out. A form in another tab can then be deferred for its person.
 const ENDED: &str = "ended";
-/// Seconds for which it lasts: as long as a session may be idle by default, and short enough to be gone when somebody else
-/// uses a shared computer on another day.
+/// Lifetime of that cookie in seconds. It is as long as a session may be idle by default, and short enough for a shared computer.
 const ENDED_SECONDS: u64 = 1800;
 
 /// Replaces the session cookie of a request with the one that a response sets, if it sets one.

@@ -12,7 +12,7 @@ use web::{Context, Error};
 use crate::secret::Hash;
 use crate::{Authn, RateLimit};
 
-/// The action name of forms that need nothing but a session.
+/// The action name of forms that need only a session.
 const CONFIRM_ACTION: &str = "ConfirmYourIdentity";
 
 /// A person with a live session, with the facts of that session ([`SessionFacts`]). Nothing in it depends on an organization.
@@ -38,7 +38,7 @@ pub struct SignedIn {
     context: Context,
     risk_score: i64,
     enrolled: EnrolledFactors,
-    /// How they act in the organization of the path, for records.
+    /// How they act in the organization of the path, for the audit trail.
     audit_context: Map<String, Value>,
 }
 
@@ -51,7 +51,7 @@ pub struct EnrolledFactors {
     pub totp: bool,
 }
 
-/// What the look-up says of a kind of factor.
+/// The facts of the look-up about a kind of factor.
 #[derive(Deserialize)]
 struct FactorFacts {
     enrolled: bool,
@@ -62,11 +62,11 @@ impl EnrolledFactors {
         if session.passkey_at.is_some() {
             return Ok(Self { passkey: true, totp: false });
         }
-        // SECURITY: a first passkey takes no other one, so a look-up that does not say must not read as "none".
+        // SECURITY: creating a first passkey needs no other one. So a look-up without the fact must not be read as "none".
         let passkeys: FactorFacts = session
             .facts
             .of("passkeys")?
-            .ok_or_else(|| Error::internal("the look-up of the session says nothing of passkeys"))?;
+            .ok_or_else(|| Error::internal("the look-up of the session has no fact about passkeys"))?;
         let totp: Option<FactorFacts> = session.facts.of("totp")?;
         Ok(Self { passkey: passkeys.enrolled, totp: totp.is_some_and(|totp| totp.enrolled) })
     }
@@ -80,8 +80,8 @@ impl Deref for SignedIn {
     }
 }
 
-/// The person of a request, for a page that is rendered after its handler has failed. Part of the request's extensions where
-/// such pages are; [`Authn::enter`] fills it.
+/// The person of a request, for a page that is rendered after its handler has failed. It is in the request's extensions if there are
+/// such pages. [`Authn::authenticate`] sets it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestPerson(Arc<OnceLock<SignedIn>>);
 
@@ -102,7 +102,7 @@ impl RequestPerson {
 impl SignedIn {
     /// # Errors
     ///
-    /// [`Error::Internal`] if the look-up says of a factor what this does not understand.
+    /// [`Error::Internal`] if the look-up has a fact about a factor that cannot be parsed.
     pub(crate) fn new(
         facts: SessionFacts,
         token_hash: Hash,

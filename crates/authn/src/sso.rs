@@ -16,14 +16,14 @@ use crate::provider::Provider;
 use crate::provider_settings::Preset;
 use crate::{Authn, ConfigError, ProofOfWorkSolution, ProviderConfig, ProviderKey};
 
-/// Most organizations' providers whose metadata is cached, at most 64 KiB of text twice. Above it, another one is dropped.
+/// Maximum number of organizations' providers in the cache, each with at most 64 KiB of text twice. Above it, another one is dropped.
 const CACHE_SIZE: usize = 500;
 const PROVIDER_IS_REQUIRED: Error = Error::Conflict(
-    "Your provider is required, so it is not replaced by another one. Stop requiring it first, which takes a second person.",
+    "Your organization requires SSO, so its identity provider cannot be replaced. Stop requiring SSO first. That takes a second person.",
     None,
 );
 
-/// Most requests that wait for providers of organizations at a time. Configured providers have permits of their own.
+/// Maximum number of requests that wait for providers of organizations at a time. Configured providers have permits of their own.
 const MAX_WAITING: usize = 32;
 /// How long a request waits for a permit. Many people who hold one each leave one to a person who has none within this time.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -75,10 +75,10 @@ pub struct VerifiedDomain {
     pub token: String,
 }
 
-/// What a person should know before they go to an organization's provider.
+/// A notice for people before they go to an organization's provider.
 #[derive(Debug)]
 pub struct ProviderNotice {
-    /// The name that the organization gave itself.
+    /// Name of the organization, which it chooses itself.
     pub organization: String,
     /// Its verified domains.
     pub domains: Vec<String>,
@@ -98,8 +98,8 @@ pub enum IdentityProviderProblem {
 }
 
 impl Authn {
-    /// Records that an organization's provider has just vouched for a person.
-    pub(crate) async fn record_vouch(
+    /// Records that an organization's provider has just authenticated a person.
+    pub(crate) async fn record_sso_authentication(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         tenant: TenantId,
@@ -179,7 +179,7 @@ impl Authn {
         identity_provider: &IdentityProvider,
         by: UserId,
     ) -> Result<Result<(), IdentityProviderProblem>, Error> {
-        let Ok(provider) = self.provider_of(tenant, sso_tenant, by) else {
+        let Ok(provider) = self.provider_of(tenant, identity_provider, by) else {
             return Ok(Err(IdentityProviderProblem::Issuer));
         };
         Ok(match provider.metadata(&self.0.clock).await {
@@ -195,8 +195,8 @@ impl Authn {
         })
     }
 
-    /// What to show before a person goes to an organization's provider. Anybody can create an organization and lead others to
-    /// its provider.
+    /// The notice for people before they go to an organization's provider. It is needed because anybody can create an organization
+    /// and send others to its provider.
     ///
     /// # Errors
     ///
@@ -300,8 +300,8 @@ impl Authn {
         Ok(())
     }
 
-    /// Key of the provider that an organization has connected for the domain of this address. Asking starts a sign-in, so it
-    /// is limited as one.
+    /// Key of the provider that an organization has connected for the domain of this address. This is the start of a sign-in, so it has
+    /// the same limit.
     ///
     /// # Errors
     ///
@@ -322,8 +322,8 @@ impl Authn {
         Ok(tenant.fetch_optional(&mut *tx).await?.map(ProviderKey::of_organization))
     }
 
-    /// Whether an organization's provider may vouch for an address: it must be in a verified domain of the organization.
-    pub(crate) async fn vouches_for(
+    /// Whether an organization's provider may verify an address: it must be in a verified domain of the organization.
+    pub(crate) async fn may_verify_address(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         tenant: TenantId,
@@ -343,9 +343,9 @@ impl Authn {
     ///
     /// # Errors
     ///
-    /// The DNS does not answer. The text says why.
+    /// The DNS does not respond. The text says why.
     pub async fn has_domain_record(&self, domain: &str, token: &str) -> Result<bool, String> {
-        self.0.dns.says(&domain_record(domain), &format!("holdfast-domain={token}")).await
+        self.0.dns.has_txt_record(&domain_record(domain), &format!("holdfast-domain={token}")).await
     }
 
     /// Verified domains that are due to be checked again, those that have waited longest first.

@@ -59,8 +59,8 @@ impl Authn {
         Ok(Ok(StepUpOutcome { cookie, deferred }))
     }
 
-    /// Records a proof in the session, with device and network, and replaces its token at once. Somebody who has the old
-    /// token does not get the new rights. Of two proofs with one token, the second finds the token replaced.
+    /// Records a proof in the session, with device and network, and replaces its token at once. So somebody with the old token
+    /// does not get the new rights. Of two proofs with one token, the second finds the token replaced.
     pub(crate) async fn record_proof(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

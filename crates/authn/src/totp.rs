@@ -14,8 +14,7 @@ use crate::{AccountNotification, Authn, NewCookie, SignedIn, StepUpOutcome, sess
 
 /// Time to enter the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
-const SET_UP_EXPIRED: Error =
-    Error::Conflict("Nothing is being set up in this session any more. Please begin again.", None);
+const SET_UP_EXPIRED: Error = Error::Conflict("This setup has expired. Please start over.", None);
 /// Keys created and first codes tried by one person.
 const SET_UP_LIMIT: RateLimit = RateLimit { name: "authenticator app", burst: 10, period: Duration::minutes(1) };
 /// Steps of 30 seconds by which the clock of a phone may be wrong.
@@ -43,8 +42,8 @@ impl Authn {
         self.check_person_rate_limit(SET_UP_LIMIT, who).await
     }
 
-    /// Creates the secret of an authenticator app. It proves nothing before [`confirm_totp`](Self::confirm_totp). It replaces
-    /// a secret that was never confirmed.
+    /// Creates the secret of an authenticator app. The app is not a factor before [`confirm_totp`](Self::confirm_totp). The secret
+    /// replaces one that was never confirmed.
     ///
     /// # Errors
     ///
@@ -117,9 +116,9 @@ impl Authn {
     pub async fn remove_totp(&self, tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<(), Error> {
         let removed = sqlx::query!("delete from identity.totp where confirmed_at is not null");
         if removed.execute(&mut **tx).await?.rows_affected() == 0 {
-            return Err(Error::Conflict("You have no authenticator app any more.", None));
+            return Err(Error::Conflict("You no longer have an authenticator app.", None));
         }
-        // Somebody who has the app may have begun one of the other sessions.
+        // Somebody else with the app may have begun one of the other sessions.
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_reason = 'the authenticator app was removed'
               where id <> $1 and ended_at is null and expires_at > $2 returning id",
@@ -134,7 +133,7 @@ impl Authn {
         self.notify(tx, who.user, &AccountNotification::TotpRemoved, who.context()).await
     }
 
-    /// Counts a newly set up app as a factor proved in this session. The session gets a new token.
+    /// Counts a new app as verified in this session. The session gets a new token.
     ///
     /// # Errors
     ///
@@ -157,7 +156,7 @@ impl Authn {
     /// # Errors
     ///
     /// [`Error::TooMany`] during a lockout, [`Error::Unauthenticated`] if the session has ended.
-    pub async fn prove_totp(
+    pub async fn verify_totp(
         &self,
         who: &SignedIn,
         headers: &HeaderMap,
@@ -180,7 +179,7 @@ impl Authn {
             Some(id) => self.take_deferred_request_in(&mut tx, who, headers, id).await?,
             None => None,
         };
-        Event { kind: "session.code_proved", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
+        Event { kind: "session.code_verified", target, details: json!({}) }.record(&mut tx, &who.actor()).await?;
         tx.commit().await?;
         Ok(Some(StepUpOutcome { cookie, deferred }))
     }
@@ -202,7 +201,7 @@ impl Authn {
         for encrypted in apps.fetch_all(&mut **tx).await? {
             let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &encrypted)?, self.0.clock.now());
             let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
-            // Encrypted again each time, so that a previous key goes out of use.
+            // The secret is encrypted again each time, so that a previous encryption key goes out of use.
             let taken = sqlx::query!(
                 "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
                   where user_id = $1 and secret = $5 and last_step < $3",
@@ -287,8 +286,8 @@ mod tests {
 
     // control: IDN-11
     #[test]
-    fn codes_are_those_of_the_standard_and_hold_for_a_step_before_and_after() {
-        // RFC 6238, appendix B: the last six digits of what it gives for SHA-1.
+    fn codes_follow_the_standard_and_are_valid_for_one_step_before_and_after() {
+        // RFC 6238, appendix B: the last six digits of its values for SHA-1.
         let totp = builder(b"12345678901234567890").build().unwrap();
         let step = |code: &str, at| step(&totp, &code.try_into().unwrap(), at).unwrap();
         for (time, code) in

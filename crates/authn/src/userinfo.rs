@@ -8,7 +8,7 @@ use crate::id_token::{IdTokenError, Profile, address};
 use crate::metadata::Metadata;
 use crate::provider::Provider;
 
-/// How long userinfo may take. Together with all that a sign-in may have to ask before, it stays below what a request may.
+/// Timeout for userinfo. Together with the other requests of a sign-in, it is below the timeout of our own request.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
@@ -18,19 +18,19 @@ struct UserInfo {
     profile: Profile,
 }
 
-/// Name, address and whether it is verified. `None` where the provider could not be asked.
-type Whole = (Option<String>, Option<String>, bool);
+/// Name, address, and whether the address is verified. `None` if the provider did not respond.
+type FullProfile = (Option<String>, Option<String>, bool);
 
 impl Provider {
-    /// Name and address, from userinfo where the ID token lacks one of them (OpenID Connect Core 1.0, sections 5.3 and
-    /// 5.4). Where userinfo fails they are not known. Where it speaks of somebody else, nothing of the sign-in counts.
-    pub(crate) async fn whole_profile(
+    /// Name and address. They come from userinfo if the ID token lacks one of them (OpenID Connect Core 1.0, sections 5.3 and 5.4).
+    /// If userinfo fails, they are not known. If it is about another person, the sign-in is refused.
+    pub(crate) async fn full_profile(
         &self,
         metadata: &Metadata,
         subject: &str,
         mut profile: Profile,
         access_token: Option<&str>,
-    ) -> Result<Whole, IdTokenError> {
+    ) -> Result<FullProfile, IdTokenError> {
         let mut known = true;
         if (profile.name.is_none() || profile.email.is_none())
             && let (Some(url), Some(token)) = (&metadata.userinfo_endpoint, access_token)
@@ -41,7 +41,7 @@ impl Provider {
                 }
                 Ok(UserInfo { profile: more, .. }) => {
                     profile.name = profile.name.or(more.name);
-                    // An address and whether it is verified are one statement.
+                    // An address and its verification belong together.
                     if profile.email.is_none() {
                         (profile.email, profile.email_verified) = (more.email, more.email_verified);
                     }
@@ -67,11 +67,11 @@ impl Provider {
         let answer = tokio::time::timeout(TIMEOUT, self.get(url, Some(token))).await;
         let answer = answer.map_err(|_| "it takes too long".to_owned())?.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("it answers {}", answer.status().as_u16()));
+            return Err(format!("the status is {}", answer.status().as_u16()));
         }
         let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.to_ascii_lowercase().starts_with("application/jwt") {
-            // Sent only to clients that have registered for it.
+            // A provider sends this only to clients that have registered for it.
             return Err("not supported: it is signed or encrypted; register the client for plain JSON".to_owned());
         }
         serde_json::from_slice(answer.body()).map_err(|error| error.to_string())

@@ -339,7 +339,7 @@ fn start_product(clone: &Path, port: u16, database: &str, log: &Path) -> Result<
         .env("HOLDFAST__ENCRYPTION__KEY", devkit::seed::encryption_key()?)
         // Nobody is kept waiting, or made to work, for signing in often.
         .env("HOLDFAST__AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000")
-        .env("HOLDFAST__AUTHN__LIMITS__UNASKED_PERCENT", "100")
+        .env("HOLDFAST__AUTHN__LIMITS__FREE_PERCENT", "100")
         // One person, or one client, asks as much as a whole town.
         .env("HOLDFAST__HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "100000000")
         .env("HOLDFAST__HTTP__RATE_LIMITS__PERSON_PER_MINUTE", "100000000")

@@ -48,7 +48,7 @@ async fn what_a_client_did_bears_its_name_when_it_is_gone() {
     assert_eq!(call(&world, Method::POST, &contacts(&world), &token, Some(&new)).await.status, 201);
     let mut olivia = world.sign_in("olivia").await;
     let (list, activity) = (format!("{}/clients", world.acme.url()), format!("{}/activity", world.acme.url()));
-    let name = world.events("service_account.made").await[0]["details"]["name"].as_str().unwrap().to_owned();
+    let name = world.events("service_account.created").await[0]["details"]["name"].as_str().unwrap().to_owned();
     let seen = async |olivia: &mut crate::harness::Client| {
         let page = olivia.get(&format!("{activity}?action=contact.created")).await;
         page.body.contains(&name)
@@ -245,8 +245,8 @@ async fn owners_hear_of_every_service_account_and_of_every_new_secret_of_one() {
     let path = format!("{}/clients/{}/secret", world.acme.url(), client.id);
     assert_eq!(adam.post(&path, &[("reason", "The last one is old")]).await.status, 200);
     world.told("olivia@example.com", "A service account has a new secret").await;
-    assert_eq!(world.events("service_account.made").await.len(), 1);
-    assert_eq!(world.events("api_client.made").await.len(), 0);
+    assert_eq!(world.events("service_account.created").await.len(), 1);
+    assert_eq!(world.events("api_client.created").await.len(), 0);
 }
 
 // control: OBS-02
@@ -262,7 +262,7 @@ async fn what_a_client_does_is_its_own_however_long_ago_it_was_made() {
         .await
         .unwrap();
     world.change("alter table audit.events disable trigger user").await;
-    world.change("delete from audit.events where kind = 'api_client.made'").await;
+    world.change("delete from audit.events where kind = 'api_client.created'").await;
     let mut olivia = world.sign_in("olivia").await;
     let activity = format!("{}/activity?action=contact.created", world.acme.url());
     let page = olivia.get(&activity).await;

@@ -23,13 +23,13 @@ changes!(
                 ("kind", "tokens"),
                 ("reason", "It sends the newsletter")
             ],
-            &["service_account.made"]
+            &["service_account.created"]
         )
         .creates("/o/{organization}/clients/new"),
         Change::new(
             "/o/{organization}/clients/{client}/secret",
             &[("reason", "The last one is old")],
-            &["service_account.secret_renewed"]
+            &["service_account.secret_rotated"]
         )
         .replaces(),
         Change::new(

@@ -123,5 +123,5 @@ async fn owners_hear_of_everybody_who_is_invited_to_decide_with_them() {
         }
     }
     assert_eq!(world.events("invitation.privileged").await.len(), 3);
-    assert_eq!(world.events("invitation.made").await.len(), 1, "of others they hear in the list");
+    assert_eq!(world.events("invitation.created").await.len(), 1, "of others they hear in the list");
 }

@@ -131,7 +131,7 @@ async fn a_change_whose_event_or_decision_cannot_be_recorded_does_not_happen() {
 /// Changes nothing that anybody may do.
 const EXPORTS: &str = "/o/{organization}/activity/export";
 /// Carries out what was added with a reason.
-const PROVES: &str = "/o/{organization}/settings/domains/{domain}/prove";
+const PROVES: &str = "/o/{organization}/settings/domains/{domain}/verify";
 const TICKET: &str = "https://tickets.example/HF-7";
 
 // control: POL-12

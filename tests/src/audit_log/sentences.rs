@@ -23,8 +23,8 @@ const EXCEPTIONS: [&str; 13] = [
     "domain.record_missing",
     "domain.withdrawn",
     // `api`.
-    "api_client.made",
-    "api_client.secret_renewed",
+    "api_client.created",
+    "api_client.secret_rotated",
     "api_client.token_reused",
     "api_token.issued",
     "api_token.refused",

@@ -163,7 +163,7 @@ fn production_says_all_that_is_unsafe_at_once() {
         ("HTTP__LISTEN", "0.0.0.0:8080"),
         ("HTTP__PROXIES", ""),
         ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "60000"),
-        ("AUTHN__LIMITS__UNASKED_PERCENT", "100"),
+        ("AUTHN__LIMITS__FREE_PERCENT", "100"),
         ("AUTHN__RECOVERY__WAIT_SECONDS", "0"),
         ("DATABASE__URL", "postgres://web:a-word@db.acme.example/x?sslmode=disable"),
     ];

@@ -58,11 +58,8 @@ async fn readiness_says_which_proxies_are_believed() {
 // control: API-01
 #[tokio::test]
 async fn an_address_with_a_port_or_in_brackets_is_a_network_of_its_own() {
-    let settings = [
-        ("HTTP__PROXIES", "1"),
-        ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "1"),
-        ("AUTHN__LIMITS__UNASKED_PERCENT", "100"),
-    ];
+    let settings =
+        [("HTTP__PROXIES", "1"), ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "1"), ("AUTHN__LIMITS__FREE_PERCENT", "100")];
     let world = World::start_with(&settings).await;
     for address in ["203.0.113.9:4711", "[2001:db8::3]", "[2001:db8:1::3]:4711", "198.51.100.7"] {
         let start = async || world.stranger().at_address(address).post("/sign-in/dev", &[]).await.status;

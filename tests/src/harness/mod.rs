@@ -185,7 +185,7 @@ impl World {
         std::fs::remove_file(&path).unwrap();
         let config = config.unwrap();
 
-        let clock = Clock::standing_at(Utc::now());
+        let clock = Clock::fixed_at(Utc::now());
         follow(&clock, &idp);
         let keys = encryption::KeyRing::new(&config.encryption).unwrap();
         let db = tenancy::Db::connect(&config.database, true).await.unwrap();

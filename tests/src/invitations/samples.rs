@@ -17,7 +17,7 @@ changes!(
         Change::new(
             "/o/{organization}/invitations",
             &[("email", "New@Example.org"), ("role", "editor"), ("reason", "Helps with the move")],
-            &["invitation.made"]
+            &["invitation.created"]
         )
         .creates("/o/{organization}/invitations/new"),
         Change::new(

@@ -269,7 +269,7 @@ async fn a_counter_that_goes_back_disables_the_passkey_and_ends_what_it_proved()
     }
     assert_eq!(sign_in(&mut world.stranger(), &mut device).await.status, 403, "it stays disabled");
     // What was made with it falls with it, and the provider alone does not suffice now either.
-    let disabled = "select count(*) from identity.passkeys where disabled_reason like 'it was copied%'";
+    let disabled = "select count(*) from identity.passkeys where disabled_reason like 'it was cloned%'";
     assert_eq!(world.database.count(disabled).await, 2);
     let mut again = world.sign_in_at_provider("erin").await;
     assert!(again.get("/account").await.location().starts_with("/step-up?"));

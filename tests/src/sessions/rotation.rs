@@ -49,7 +49,7 @@ async fn a_token_is_replaced_after_a_quarter_of_an_hour_and_the_old_one_shown_a_
     assert_eq!(olivia.get("/account").await.status, 303, "and one of the two is not the browser it was given to");
     assert_eq!(elsewhere.get("/account").await.status, 200);
     let session = &world.sessions().await[0];
-    assert_eq!(session["ended_reason"], "a replaced token was shown");
+    assert_eq!(session["ended_reason"], "a replaced token was used");
     let events = world.events("session.token_reused").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["session_id"], session["id"]);

@@ -72,7 +72,7 @@ async fn a_provider_that_cannot_be_trusted_stops_the_start() {
             production,
             encryption_keys(),
             db.clone(),
-            Clock::standing_at(Utc::now()),
+            Clock::fixed_at(Utc::now()),
         )
         .map(|_| ())
         .map_err(|error| error.to_string())
@@ -114,7 +114,7 @@ async fn lifetimes_that_make_no_sound_session_stop_the_start() {
             true,
             encryption_keys(),
             db.clone(),
-            Clock::standing_at(Utc::now()),
+            Clock::fixed_at(Utc::now()),
         )
         .map(|_| ())
     };

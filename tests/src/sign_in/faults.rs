@@ -16,7 +16,7 @@ pub(crate) enum Outcome {
     /// What came is not what a provider answers.
     ProviderDown,
     /// What came is not for the sign-in under way, which goes on waiting.
-    NotUnderWay,
+    NoFlow,
     /// Strange to look at and no more.
     SignedIn,
     /// As `ProviderDown`, after a while: `provider.rs` waits for these.
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
 pub(crate) fn expected(fault: Fault) -> Outcome {
     match fault {
         Fault::None | Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName => Outcome::SignedIn,
-        Fault::WrongState => Outcome::NotUnderWay,
+        Fault::WrongState => Outcome::NoFlow,
         Fault::DiscoverySlow | Fault::TokenSlow => Outcome::GivesUp,
         Fault::DiscoveryWrongIssuer
         | Fault::DiscoveryWithoutS256
@@ -86,7 +86,7 @@ fn assert_refused(fault: Fault, answer: &Answer, outcome: Outcome) {
     let (status, words) = match outcome {
         Outcome::Refused => (403, "This sign-in could not be verified"),
         Outcome::ProviderDown => (502, "Your sign-in provider does not answer as it should"),
-        Outcome::NotUnderWay => (400, "This sign-in is not under way"),
+        Outcome::NoFlow => (400, "This sign-in is not under way"),
         Outcome::SignedIn | Outcome::GivesUp => unreachable!("{outcome:?} is no refusal"),
     };
     assert_eq!(answer.status, status, "{fault:?}: {}", answer.text());
@@ -122,7 +122,7 @@ async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_n
         }
         assert_refused(fault, &answer, outcome);
         assert_eq!(client.cookie("session"), None, "{fault:?}");
-        if outcome == Outcome::NotUnderWay {
+        if outcome == Outcome::NoFlow {
             // Anybody can send any number of answers to nothing, so they are only in the log, and end nothing.
             assert_eq!(
                 world.traces().await,

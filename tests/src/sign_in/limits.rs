@@ -7,7 +7,7 @@ use crate::harness::{Answer, Client, World};
 
 const PROXY: (&str, &str) = ("HTTP__PROXIES", "1");
 const FEW: (&str, &str) = ("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "4");
-const UNASKED: (&str, &str) = ("AUTHN__LIMITS__UNASKED_PERCENT", "100");
+const NO_PROOF_OF_WORK: (&str, &str) = ("AUTHN__LIMITS__FREE_PERCENT", "100");
 
 async fn start(client: &Client) -> (u16, String) {
     let answer = client.clone().post("/sign-in/dev", &[("return_to", "/account")]).await;
@@ -18,7 +18,7 @@ async fn start(client: &Client) -> (u16, String) {
 // control: API-01
 #[tokio::test]
 async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other() {
-    let world = World::start_with(&[PROXY, FEW, UNASKED]).await;
+    let world = World::start_with(&[PROXY, FEW, NO_PROOF_OF_WORK]).await;
     let one = world.stranger().at_address("198.51.100.7");
     let neighbour = world.stranger().at_address("198.51.100.200");
     let (a, b, c, d, e, f) =
@@ -42,7 +42,7 @@ async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other(
 // control: API-01
 #[tokio::test]
 async fn an_answer_says_what_is_left_and_when_there_is_more() {
-    let world = World::start_with(&[PROXY, FEW, UNASKED]).await;
+    let world = World::start_with(&[PROXY, FEW, NO_PROOF_OF_WORK]).await;
     let mut client = world.stranger().at_address("198.51.100.7");
     let told = |answer: &Answer| {
         let fields = ["ratelimit-policy", "ratelimit", "retry-after"].map(|name| answer.header(name).to_owned());
@@ -133,7 +133,7 @@ async fn what_others_have_done_with_an_address_is_told_to_nobody() {
 // control: API-01
 #[tokio::test]
 async fn the_other_ways_in_are_limited_alike_and_say_the_same_to_everybody() {
-    let world = World::start_with(&[PROXY, FEW, UNASKED]).await;
+    let world = World::start_with(&[PROXY, FEW, NO_PROOF_OF_WORK]).await;
     let client = world.stranger().at_address("198.51.100.7");
     for _ in 0..4 {
         options(&mut client.clone(), "/sign-in/passkey/options").await;
@@ -149,8 +149,8 @@ async fn the_other_ways_in_are_limited_alike_and_say_the_same_to_everybody() {
 // control: API-01
 #[tokio::test]
 async fn limits_hold_across_instances_and_leave_one_row() {
-    let world = World::start_with(&[FEW, UNASKED]).await;
-    let other = World::start_on(world.database.clone(), "", &[FEW, UNASKED]).await;
+    let world = World::start_with(&[FEW, NO_PROOF_OF_WORK]).await;
+    let other = World::start_on(world.database.clone(), "", &[FEW, NO_PROOF_OF_WORK]).await;
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(start(&world.stranger()).await.0);

@@ -42,7 +42,7 @@ async fn send(client: &Client, path: &str, work: &(String, String)) -> Answer {
     client.clone().post(path, &[("challenge", &work.0), ("solution", &work.1)]).await
 }
 
-/// A world, and a client whose network has used up what is let in unasked: three of six.
+/// A world, and a client whose network has used up the sign-ins without a proof of work: three of six.
 async fn busy() -> (World, Client) {
     let world = World::start_with(&[PROXY, FEW]).await;
     let client = world.stranger().at_address("198.51.100.7");
@@ -161,7 +161,7 @@ async fn without_script_somebody_waits_and_sends_the_same_form() {
 
 #[tokio::test]
 async fn work_is_asked_of_nobody_where_it_is_turned_off() {
-    let world = World::start_with(&[PROXY, FEW, ("AUTHN__LIMITS__UNASKED_PERCENT", "100")]).await;
+    let world = World::start_with(&[PROXY, FEW, ("AUTHN__LIMITS__FREE_PERCENT", "100")]).await;
     let client = world.stranger().at_address("198.51.100.7");
     for _ in 0..6 {
         assert_eq!(client.clone().post("/sign-in/dev", &[]).await.status, 200);

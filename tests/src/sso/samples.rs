@@ -30,7 +30,7 @@ changes!(
             &["domain.added"]
         )
         .creates("/o/{organization}/settings/domains/new"),
-        Change::new("/o/{organization}/settings/domains/{domain}/prove", &[], &["domain.proved"]).ends_or_changes(),
+        Change::new("/o/{organization}/settings/domains/{domain}/verify", &[], &["domain.verified"]).ends_or_changes(),
         Change::new(
             "/o/{organization}/settings/provider",
             &[

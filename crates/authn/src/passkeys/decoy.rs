@@ -3,8 +3,8 @@ use webauthn_rs::prelude::Passkey;
 
 use crate::secret::base64url;
 
-/// A passkey with this credential id that proves nothing: whatever is checked against it was refused before. Its key is the
-/// base point of P-256 (SEC 2, section 2.4.2), the algorithm that almost every authenticator uses.
+/// A fake passkey with this credential id. A response that is verified against it has already been refused. Its key is the base point
+/// of P-256 (SEC 2, section 2.4.2), because almost every authenticator uses P-256.
 pub(super) fn decoy(credential_id: &[u8]) -> Result<Passkey, serde_json::Error> {
     serde_json::from_value(json!({ "cred": {
         "cred_id": base64url(credential_id),
@@ -31,7 +31,7 @@ mod tests {
 
     // control: IDN-13
     #[test]
-    fn a_decoy_answers_to_the_id_that_was_asked_for() {
+    fn a_decoy_has_the_requested_credential_id() {
         let decoy = decoy(b"a credential id that is long enough").unwrap();
         assert_eq!(decoy.cred_id().as_slice(), b"a credential id that is long enough");
     }

@@ -20,8 +20,8 @@ pub struct NewPasskey {
 }
 
 impl NewPasskey {
-    /// Whether it is discoverable, and so signs in alone. The browser says so without a signature, so it is only good for
-    /// texts.
+    /// Whether it is discoverable, so that it can sign in without a provider. The browser says so without a signature, so only texts
+    /// depend on it.
     #[must_use]
     pub fn discoverable(&self) -> Option<bool> {
         self.discoverable
@@ -112,17 +112,20 @@ impl Authn {
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Result<NewPasskey, (PasskeyFailure, String)>, Error> {
         let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
-            return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and session".to_owned())));
+            return Ok(Err((PasskeyFailure::NoChallenge, "no challenge for this browser and session".to_owned())));
         };
         if !crate::session::lock_session(tx, who).await? {
-            return Ok(Err((PasskeyFailure::NotUnderWay, "the session has ended".to_owned())));
+            return Ok(Err((PasskeyFailure::NoChallenge, "the session has ended".to_owned())));
         }
         let passkey = match self.0.webauthn.finish_passkey_registration(answer, &state) {
             Ok(passkey) => passkey,
             Err(error) => return Ok(Err((PasskeyFailure::Refused, error.to_string()))),
         };
         if !(16..=1023).contains(&passkey.cred_id().len()) {
-            return Ok(Err((PasskeyFailure::Refused, "a credential id of a length no authenticator makes".to_owned())));
+            return Ok(Err((
+                PasskeyFailure::Refused,
+                "the credential id has a length that no authenticator uses".to_owned(),
+            )));
         }
         // One request of a person at a time, so parallel ones do not exceed the maximum.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 3))", who.user.uuid())
@@ -130,7 +133,7 @@ impl Authn {
             .await?;
         let count = sqlx::query_scalar!(r#"select count(*) as "count!" from identity.passkeys"#);
         if count.fetch_one(&mut **tx).await? >= MAX_PASSKEYS {
-            return Ok(Err((PasskeyFailure::TooMany, "as many passkeys as an account may have".to_owned())));
+            return Ok(Err((PasskeyFailure::TooMany, "the account has the maximum number of passkeys".to_owned())));
         }
         let (id, discoverable) = (Uuid::now_v7(), answer.extensions.cred_props.as_ref().and_then(|props| props.rk));
         let inserted = sqlx::query!(
@@ -149,12 +152,12 @@ impl Authn {
         .execute(&mut **tx)
         .await?;
         if inserted.rows_affected() == 0 {
-            return Ok(Err((PasskeyFailure::Known, "the credential is registered already".to_owned())));
+            return Ok(Err((PasskeyFailure::AlreadyRegistered, "the credential is already registered".to_owned())));
         }
         Ok(Ok(NewPasskey { passkey: id, discoverable }))
     }
 
-    /// Counts a newly created passkey as proved in this session. The session gets a new token.
+    /// Counts a new passkey as verified in this session. The session gets a new token.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::actor::actor;
 use crate::lockout::forget_failures;
 use crate::rate_limit::RateLimit;
-use crate::session::PASSKEY_COPIED;
+use crate::session::PASSKEY_CLONED;
 use crate::{AccountNotification, Authn, SignedIn};
 
 /// Challenges issued to one signed-in person.
@@ -21,18 +21,18 @@ const CHALLENGE_LIMIT: RateLimit = RateLimit { name: "challenge", burst: 30, per
 /// Responses of one person. Each one leaves an event.
 const ANSWER_LIMIT: RateLimit = RateLimit { name: "proof", ..CHALLENGE_LIMIT };
 
-/// A person proved a passkey.
+/// A person has verified a passkey.
 pub(crate) struct PasskeyProof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
-    /// The organization on whose word alone the passkey was created.
+    /// The organization whose provider alone the passkey depends on.
     pub(crate) sso_tenant: Option<TenantId>,
-    /// The account is locked. The proof is valid, but worth nothing.
+    /// The account is locked, so the valid proof does not count.
     pub(crate) locked: bool,
 }
 
 impl Authn {
-    /// Counts a challenge to create or prove a passkey.
+    /// Counts a challenge to create or verify a passkey.
     pub(super) async fn check_challenge_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
         self.check_person_rate_limit(CHALLENGE_LIMIT, who).await
     }
@@ -80,8 +80,8 @@ impl Authn {
         // The library's own credential list would be a snapshot. Credentials are read again when the response comes.
         let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
         let mut state = serde_json::to_value(&state)?;
-        // A passkey of one device becomes a synchronized one when its owner turns that on. The library allows it when it
-        // knows the person beforehand.
+        // A passkey of one device becomes a synchronized one when its owner turns that on. The library allows this if the person
+        // is already known.
         state["ast"]["allow_backup_eligible_upgrade"] = json!(true);
         let mut options = serde_json::to_value(options)?["publicKey"].take();
         let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
@@ -103,7 +103,7 @@ impl Authn {
         let refused = |reason: &str| Ok(Err((PasskeyFailure::Refused, reason.to_owned())));
         let answer: PublicKeyCredential = read(answer)?;
         let Some(state) = self.take::<_, DiscoverableAuthentication>(tx, purpose, headers).await? else {
-            return Ok(Err((PasskeyFailure::NotUnderWay, "no challenge for this browser and purpose".to_owned())));
+            return Ok(Err((PasskeyFailure::NoChallenge, "no challenge for this browser and purpose".to_owned())));
         };
         let stored = sqlx::query!(
             r#"select p.id, p.user_id, p.credential as "credential: Json<Passkey>", p.disabled_at,
@@ -160,7 +160,7 @@ impl Authn {
         id: Uuid,
         passkey: &Passkey,
     ) -> Result<(), Error> {
-        // A passkey that responds to a challenge without names is discoverable, whatever its browser said.
+        // A passkey that responds to a challenge without names is discoverable, even if its browser said otherwise.
         sqlx::query!(
             "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
             id,
@@ -174,8 +174,7 @@ impl Authn {
     }
 
     /// Two devices have the key, and one of them is not its owner's. The passkey is disabled, and so are the passkeys that
-    /// were created with it. Every session in which it could be proved ends. Nobody can say which of them belong to the
-    /// owner.
+    /// were created with it. Every session that could use it ends, because nobody knows which of them belong to the owner.
     async fn disable_cloned(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -189,7 +188,7 @@ impl Authn {
             "with recursive copied as (
                select p.id from identity.passkeys p where p.id = $1
                union select p.id from identity.passkeys p join copied c on p.enrolled_with = c.id)
-             update identity.passkeys p set disabled_at = $2, disabled_reason = 'it was copied, or made with one that was'
+             update identity.passkeys p set disabled_at = $2, disabled_reason = 'it was cloned, or created with one that was'
                from copied c where p.id = c.id and p.disabled_at is null returning p.id",
             passkey,
             now,
@@ -202,7 +201,7 @@ impl Authn {
             user,
             now,
             sso_tenant.map(TenantId::uuid) as Option<Uuid>,
-            PASSKEY_COPIED,
+            PASSKEY_CLONED,
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -210,12 +209,12 @@ impl Authn {
         let details = json!({ "reason": reason, "disabled": disabled, "sessions_ended": ended });
         let event = Event { kind: "passkey.disabled", target: format!("Passkey::{passkey}"), details };
         event.record(tx, &actor(context, Some(user), None)).await?;
-        self.notify(tx, user.into(), &AccountNotification::PasskeyCopied, context).await
+        self.notify(tx, user.into(), &AccountNotification::PasskeyCloned, context).await
     }
 }
 
-/// Why a stored credential cannot prove anything for this purpose, if so. Its owner must be the person of the session or the
-/// one the authenticator names. A credential created on an organization's word proves nothing elsewhere.
+/// Why a stored credential cannot be used for this purpose. `None` if it can. Its owner must be the person of the session, or the
+/// person that the authenticator names. A credential that depends on an organization's provider counts only there.
 fn unusable(
     purpose: Purpose,
     answer: &PublicKeyCredential,

@@ -10,7 +10,7 @@ use crate::session::Authentication;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 
 impl Authn {
-    /// Starts a sign-in with a passkey alone. The response names the person.
+    /// Starts a sign-in with only a passkey. The response names the person.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Authn {
                 (Err((SignInFailure::Locked, "the account is locked".to_owned())), Some(proof.user))
             }
             Ok(proof) => (Ok(proof), None),
-            Err((PasskeyFailure::NotUnderWay, reason)) => (Err((SignInFailure::NotUnderWay, reason)), None),
+            Err((PasskeyFailure::NoChallenge, reason)) => (Err((SignInFailure::NoFlow, reason)), None),
             Err((_, reason)) => (Err((SignInFailure::Refused, reason)), None),
         };
         let proof = match proof {
@@ -53,7 +53,7 @@ impl Authn {
             Err((failure, reason)) => {
                 tracing::warn!(reason, "passkey sign-in failed");
                 // A response without a challenge is only logged, because anybody can send any number of them.
-                if failure != SignInFailure::NotUnderWay {
+                if failure != SignInFailure::NoFlow {
                     let details = json!({ "provider": "passkey", "reason": reason });
                     let event = Event { kind: "sign_in.failed", target: "Passkey".to_owned(), details };
                     event.record(&mut tx, &actor(context, whose, None)).await?;

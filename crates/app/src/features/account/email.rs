@@ -64,7 +64,7 @@ pub(super) async fn confirm(
     nothing_to_prove(ok.who())?;
     let CodeForm { code } = input.read(|form| Confirm::page(ok.who(), &layout, form))?;
     let mut tx = ok.begin().await?;
-    let proved = authn.prove_email(&mut tx, ok.who(), &code).await?;
+    let proved = authn.verify_email(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
     if !proved {
         const WRONG: &str = "That code isn’t valid or has expired. Request a new one.";

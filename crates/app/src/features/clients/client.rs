@@ -8,7 +8,8 @@ use uuid::Uuid;
 use web::{Error, Result, SingleLine, name_key};
 
 use super::{
-    API_CLIENT_MADE, API_CLIENT_SECRET_RENEWED, CLIENT_REVOKED, SERVICE_ACCOUNT_MADE, SERVICE_ACCOUNT_RENEWED,
+    API_CLIENT_CREATED, API_CLIENT_SECRET_ROTATED, CLIENT_REVOKED, SERVICE_ACCOUNT_CREATED,
+    SERVICE_ACCOUNT_SECRET_ROTATED,
 };
 use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, lock_tenant_quota};
 
@@ -189,10 +190,10 @@ pub(super) async fn insert(
     });
     let details = justification.details(details);
     match new.acts_as {
-        ActsAs::Oneself => API_CLIENT_MADE.record(tx, target(id), details, &by).await?,
+        ActsAs::Oneself => API_CLIENT_CREATED.record(tx, target(id), details, &by).await?,
         // It outlives the membership of its creator.
         ActsAs::Service(_) => {
-            let announcement = SERVICE_ACCOUNT_MADE.announce(tx, doing).await?;
+            let announcement = SERVICE_ACCOUNT_CREATED.announce(tx, doing).await?;
             announcement.record(tx, target(id), details, &by).await?;
         }
     }
@@ -234,9 +235,9 @@ pub(super) async fn renew(
     }
     let (details, by) = (justification.details(json!({ "name": client.name })), doing.who.actor());
     if client.member.is_some() {
-        API_CLIENT_SECRET_RENEWED.record(tx, target(client.id), details, &by).await?;
+        API_CLIENT_SECRET_ROTATED.record(tx, target(client.id), details, &by).await?;
     } else {
-        let announcement = SERVICE_ACCOUNT_RENEWED.announce(tx, doing).await?;
+        let announcement = SERVICE_ACCOUNT_SECRET_ROTATED.announce(tx, doing).await?;
         announcement.record(tx, target(client.id), details, &by).await?;
     }
     Ok(())

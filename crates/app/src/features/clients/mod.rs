@@ -28,11 +28,11 @@ authz::actions! {
 }
 
 events! {
-    API_CLIENT_MADE: "api_client.made", "Created an API client", "created the API client {name}";
-    API_CLIENT_SECRET_RENEWED: "api_client.secret_renewed", "Renewed the secret of an API client", "renewed the secret of the API client {name}";
-    SERVICE_ACCOUNT_MADE: "service_account.made", "Created a service account", "created the service account {name} as {role}",
+    API_CLIENT_CREATED: "api_client.created", "Created an API client", "created the API client {name}";
+    API_CLIENT_SECRET_ROTATED: "api_client.secret_rotated", "Renewed the secret of an API client", "renewed the secret of the API client {name}";
+    SERVICE_ACCOUNT_CREATED: "service_account.created", "Created a service account", "created the service account {name} as {role}",
         email "A service account was created" to [Owners];
-    SERVICE_ACCOUNT_RENEWED: "service_account.secret_renewed", "Renewed the secret of a service account", "renewed the secret of the service account {name}",
+    SERVICE_ACCOUNT_SECRET_ROTATED: "service_account.secret_rotated", "Renewed the secret of a service account", "renewed the secret of the service account {name}",
         email "A service account has a new secret" to [Owners];
     CLIENT_REVOKED: "api_client.revoked", "Revoked an API client", "revoked the API client {name}",
         email "An API client was revoked" to [Member];

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{DisplayEmail, Error, Result};
 
 use super::PRIVILEGED_INVITATION;
-use super::{INVITATION_MADE, INVITATION_REVOKED};
+use super::{INVITATION_CREATED, INVITATION_REVOKED};
 use crate::base::{AnnouncementContext, BoxFuture, Deleted, DisplayActor, Justification, Organization, Role, truncate};
 
 /// Invitations of one person, in all their organizations (with a bond, in that one): a whole team at once, and then one every
@@ -209,7 +209,7 @@ pub(super) async fn insert(
     if role.is_privileged() {
         PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
     } else {
-        INVITATION_MADE.record(tx, target, details, &by).await?;
+        INVITATION_CREATED.record(tx, target, details, &by).await?;
     }
     Ok(expires_at)
 }

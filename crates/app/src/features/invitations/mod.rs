@@ -35,7 +35,7 @@ const RETENTION: &[tenancy::RetentionRule] = &[tenancy::retention_rule!(
 )];
 
 events! {
-    INVITATION_MADE: "invitation.made", "Invited a member", "invited {email} as {role}";
+    INVITATION_CREATED: "invitation.created", "Invited a member", "invited {email} as {role}";
     PRIVILEGED_INVITATION: "invitation.privileged", "Invited a member to a privileged role", "invited {email} to the privileged role {role}",
         email "A member was invited to a privileged role" to [Owners];
     INVITATION_REVOKED: "invitation.revoked", "Cancelled an invitation", "cancelled the invitation of {email}";

@@ -167,8 +167,8 @@ fn ready(name: &Name, discoverable: Option<bool>) -> String {
 
 fn why_not(failure: PasskeyFailure) -> &'static str {
     match failure {
-        PasskeyFailure::NotUnderWay => "This took too long, or was sent twice. Please try again.",
-        PasskeyFailure::Known => "This passkey is registered already.",
+        PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
+        PasskeyFailure::AlreadyRegistered => "This passkey is registered already.",
         PasskeyFailure::TooMany => "You have as many passkeys as an account can have. Remove one first.",
         PasskeyFailure::Refused | PasskeyFailure::Cloned => {
             "What the device sent could not be verified, so no passkey was added. Please try again."

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Error, Result};
 
 use super::DOMAIN_ADDED;
-use super::{DOMAIN_PROVED, DOMAIN_REMOVED};
+use super::{DOMAIN_REMOVED, DOMAIN_VERIFIED};
 use crate::base::{AnnouncementContext, Justification, Organization, lock_tenant_quota};
 
 /// How often a domain is checked.
@@ -115,14 +115,14 @@ pub(super) async fn add(
     Ok(())
 }
 
-pub(super) async fn prove(
+pub(super) async fn verify(
     tx: &mut Tx<Write>,
     domain: &Domain,
     now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = DOMAIN_PROVED.announce(tx, doing).await?;
-    let proved = sqlx::query!(
+    let announcement = DOMAIN_VERIFIED.announce(tx, doing).await?;
+    let verified = sqlx::query!(
         "update tenant.domains set verified_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
         now,
@@ -131,14 +131,14 @@ pub(super) async fn prove(
     .execute(&mut **tx)
     .await
     .on_constraint("domains_verified_unique", || DOMAIN_TAKEN_ERROR)?;
-    if proved.rows_affected() == 0 {
+    if verified.rows_affected() == 0 {
         return Err(DOMAIN_REMOVED_ERROR);
     }
     let details = json!({ "domain": domain.name });
     announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
 }
 
-pub(super) async fn any_proved(tx: &mut Tx<Write>) -> Result<bool> {
+pub(super) async fn any_verified(tx: &mut Tx<Write>) -> Result<bool> {
     let any =
         sqlx::query_scalar!(r#"select exists (select from tenant.domains where verified_at is not null) as "any!""#);
     Ok(any.fetch_one(&mut **tx).await?)

@@ -56,7 +56,7 @@ pub(super) async fn add(
     Ok(see_other(&url, &text))
 }
 
-pub(super) async fn prove(
+pub(super) async fn verify(
     mut ok: Authorized<VerifyDomain>,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
@@ -82,7 +82,7 @@ pub(super) async fn prove(
         page: &page,
         member: None,
     };
-    domain::prove(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
+    domain::verify(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} is verified.", ok.on().shown())))
 }
@@ -135,9 +135,9 @@ pub(super) async fn remove(
         member: None,
     };
     domain::remove(&mut tx, ok.on(), &justification, &doing).await?;
-    if !domain::any_proved(&mut tx).await? {
+    if !domain::any_verified(&mut tx).await? {
         // The provider can no longer be used, nor sign people out.
-        authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
+        authn.end_provider_sessions(&mut tx, "no domain is verified any more").await?;
     }
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().shown())))

@@ -36,7 +36,7 @@ events! {
     PROVIDER_REMOVED: "organization.provider_removed", "Removed the identity provider", "removed the identity provider {issuer}",
         email "Your identity provider was removed" to [OwnersAndAdmins];
     DOMAIN_ADDED: "domain.added", "Added a domain", "added the domain {domain}";
-    DOMAIN_PROVED: "domain.proved", "Verified a domain", "verified the domain {domain}",
+    DOMAIN_VERIFIED: "domain.verified", "Verified a domain", "verified the domain {domain}",
         email "A domain was verified" to [OwnersAndAdmins];
     DOMAIN_MISSING: "domain.record_missing", "Missed the DNS record of a domain", "could not find the DNS record of {domain}",
         email "The DNS record of a domain is gone" to [Owners];
@@ -57,7 +57,7 @@ pub(crate) fn feature() -> Feature {
         .post("/provider/remove", provider::remove)
         .get("/domains/new", domains::new)
         .post("/domains", domains::add)
-        .post("/domains/{domain}/prove", domains::prove)
+        .post("/domains/{domain}/verify", domains::verify)
         .get("/domains/{domain}/remove", domains::confirm_removal)
         .post("/domains/{domain}/remove", domains::remove)
         .under("/o/{organization}/settings");

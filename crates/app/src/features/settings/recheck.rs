@@ -11,7 +11,7 @@ use tenancy::{Db, Tx, Write};
 use uuid::Uuid;
 use web::{Result, filters};
 
-use super::domain::{CHECK_INTERVAL, any_proved};
+use super::domain::{CHECK_INTERVAL, any_verified};
 use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
 use crate::base::{BoxFuture, JobParts};
 
@@ -128,7 +128,7 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
             let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last)?, &by).await?;
             announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
             if last {
-                authn.end_provider_sessions(&mut tx, "no domain is proved any more").await?;
+                authn.end_provider_sessions(&mut tx, "no domain is verified any more").await?;
             }
         }
     }
@@ -160,7 +160,7 @@ async fn note_missing(
     );
     let Some(noted) = noted.fetch_optional(&mut **tx).await? else { return Ok(Outcome::Unchanged) };
     if noted.withdrawn {
-        return Ok(Outcome::Withdrawn { last: !any_proved(tx).await? });
+        return Ok(Outcome::Withdrawn { last: !any_verified(tx).await? });
     }
     if noted.first {
         Ok(Outcome::Missing { until: now + authn.withdraws_domains_after() })

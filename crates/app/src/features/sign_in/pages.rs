@@ -325,14 +325,14 @@ pub(super) async fn callback(
             };
             Ok((cookie, Page(page)).into_response())
         }
-        Err(SignInFailure::NotUnderWay) => {
+        Err(SignInFailure::NoFlow) => {
             let wanted = authn.return_to_of(&query, &headers).await?;
             // They are signed in already, by this response or in another tab.
             if who.is_some() {
                 return Ok(Redirect::to(wanted.as_str()).into_response());
             }
             let retry_url = format!("/sign-in?return_to={}", wanted.encoded());
-            Ok(failure_page(SignInFailure::NotUnderWay, &public.context, retry_url))
+            Ok(failure_page(SignInFailure::NoFlow, &public.context, retry_url))
         }
         Err(failure) => Ok(failed(failure, &public.context)),
     }
@@ -393,7 +393,7 @@ pub(super) fn failed(failure: SignInFailure, context: &Context) -> Response {
 
 fn failure_page(failure: SignInFailure, context: &Context, retry_url: String) -> Response {
     let (status, heading, text) = match failure {
-        SignInFailure::NotUnderWay => (
+        SignInFailure::NoFlow => (
             StatusCode::BAD_REQUEST,
             "This sign-in is not under way",
             "It was started in another browser, too long ago, or used already. Please start again. If you have signed in \

@@ -148,7 +148,7 @@ pub(super) async fn accept_code(
             (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
         );
     };
-    if let Some(outcome) = authn.prove_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
+    if let Some(outcome) = authn.verify_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
         return Ok(finish(outcome, &then));
     }
     let problems = Problems { code: "That code isn’t valid or has been used.", ..Problems::default() };
@@ -167,7 +167,7 @@ fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Res
 
 fn why_not(failure: PasskeyFailure) -> &'static str {
     match failure {
-        PasskeyFailure::NotUnderWay => "This took too long, or was sent twice. Please try again.",
+        PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
         PasskeyFailure::Cloned => {
             "This passkey has been copied: its counter went back. It is disabled now. Use another passkey."
         }
