@@ -29,7 +29,7 @@ pub struct NoId;
 
 impl fmt::Display for NoId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an id is a UUID in small letters with hyphens")
+        f.write_str("an id is a UUID in lower case with hyphens")
     }
 }
 

@@ -41,7 +41,10 @@ async fn an_error_of_the_provider_ends_the_sign_in_and_is_not_repeated_on_the_pa
         assert_eq!(client.get_from_elsewhere(&good).await.status, 400, "the state is used up");
         let event = world.events("sign_in.failed").await.pop().unwrap();
         let reason = event["details"]["reason"].as_str().unwrap();
-        assert!(reason.starts_with("answer: error ") && reason.len() < 90 && !reason.contains('\u{202e}'), "{reason}");
+        assert!(
+            reason.starts_with("response: error ") && reason.len() < 90 && !reason.contains('\u{202e}'),
+            "{reason}"
+        );
     }
     assert_eq!((world.traces().await.sessions, world.idp.counts().token), (0, 0));
 }
@@ -53,14 +56,14 @@ async fn a_parameter_that_comes_twice_or_not_at_all_ends_the_sign_in() {
     let issuer = world.idp.issuer();
     let long = "c".repeat(2049);
     let cases: [(&[(&str, &str)], &str); 8] = [
-        (&[("code", "one"), ("code", "two"), ("iss", &issuer)], "answer: a parameter came twice"),
-        (&[("code", "same"), ("code", "same"), ("iss", &issuer)], "answer: a parameter came twice"),
-        (&[("code", "one"), ("iss", &issuer), ("iss", "http://evil.example")], "answer: a parameter came twice"),
-        (&[("error", "a"), ("error", "b"), ("iss", &issuer)], "answer: a parameter came twice"),
-        (&[("iss", &issuer)], "answer: no code"),
-        (&[("code", ""), ("iss", &issuer)], "answer: no code"),
-        (&[("code", &long), ("iss", &issuer)], "answer: no code"),
-        (&[("code", "one"), ("iss", "")], "answer: another issuer, or none where one is promised"),
+        (&[("code", "one"), ("code", "two"), ("iss", &issuer)], "response: a parameter occurs twice"),
+        (&[("code", "same"), ("code", "same"), ("iss", &issuer)], "response: a parameter occurs twice"),
+        (&[("code", "one"), ("iss", &issuer), ("iss", "http://evil.example")], "response: a parameter occurs twice"),
+        (&[("error", "a"), ("error", "b"), ("iss", &issuer)], "response: a parameter occurs twice"),
+        (&[("iss", &issuer)], "response: no code"),
+        (&[("code", ""), ("iss", &issuer)], "response: no code"),
+        (&[("code", &long), ("iss", &issuer)], "response: no code"),
+        (&[("code", "one"), ("iss", "")], "response: it has another issuer, or lacks a promised one"),
     ];
     for (fields, reason) in cases {
         let (mut client, state, good) = started(&world).await;

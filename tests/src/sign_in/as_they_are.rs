@@ -251,7 +251,7 @@ async fn requests_are_pushed_where_they_have_to_be() {
     let refused = client.get_from_elsewhere(&back).await;
     assert_eq!(refused.status, 502);
     assert!(!refused.body.contains("cancelled") && refused.body.contains("not set up"), "{}", refused.text());
-    assert_eq!(reason(&world).await, "answer: error invalid_request");
+    assert_eq!(reason(&world).await, "response: error invalid_request");
     let set = World::start_with(&[("AUTHN__PROVIDERS__DEV__PUSH_REQUESTS", "true")]).await;
     set.idp.set_manner(silent);
     assert_eq!(try_to_sign_in(&set, &mut set.stranger(), "nora").await.status, 200);
