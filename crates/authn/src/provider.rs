@@ -206,7 +206,7 @@ impl Provider {
 
     /// A permit to wait for the provider.
     pub(crate) async fn acquire_permit(&self) -> Result<ProviderPermit<'_>, ProviderError> {
-        let full = || ProviderError::NotNow("many requests already wait for it".to_owned());
+        let full = || ProviderError::NotNow("many requests wait for its response".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
         let share = match &self.share {
             Some((places, whose)) => Some(places.acquire(*whose).await.ok_or_else(full)?),

@@ -56,7 +56,7 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
     assert_eq!(proved(&world).await, [(false, false)]);
     world.told("olivia@example.com", "acme.test is not verified any more").await;
     assert_eq!(world.events("domain.withdrawn").await.len(), 1);
-    let ended = "select count(*) from identity.sessions where ended_reason = 'no domain is proved any more'";
+    let ended = "select count(*) from identity.sessions where ended_reason = 'no domain is verified now'";
     assert_eq!(world.database.count(ended).await, 1, "the session that its provider began has ended");
     let page = world.stranger().post("/sign-in/organization", &[("email", "wanda@acme.test")]).await;
     assert_eq!(page.status, 422, "and it begins none");

@@ -137,7 +137,7 @@ pub(super) async fn remove(
     domain::remove(&mut tx, ok.on(), &justification, &doing).await?;
     if !domain::any_verified(&mut tx).await? {
         // The provider can no longer be used, nor sign people out.
-        authn.end_provider_sessions(&mut tx, "no domain is verified any more").await?;
+        authn.end_provider_sessions(&mut tx, "no domain is verified now").await?;
     }
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} was removed.", ok.on().shown())))

@@ -128,7 +128,7 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
             let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last)?, &by).await?;
             announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
             if last {
-                authn.end_provider_sessions(&mut tx, "no domain is verified any more").await?;
+                authn.end_provider_sessions(&mut tx, "no domain is verified now").await?;
             }
         }
     }
