@@ -41,7 +41,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` where the arguments are not ours.
+    /// `None` if the arguments are not valid.
     pub(crate) fn parse(mut arguments: &[&str]) -> Option<Self> {
         let mut options = Self::default();
         loop {
@@ -63,7 +63,7 @@ impl Options {
 
 /// Runs until Ctrl-C, or until the app ends, which is an error.
 pub(crate) async fn run(options: Options, signals: &mut Signals) -> Result<ExitCode, String> {
-    // Whatever ends first: dropping the other future stops all that it has started, the app first.
+    // The first future that ends drops the other one. That stops everything it has started, the app first.
     tokio::select! {
         Err(message) = everything(options) => Err(message),
         () = asked_to_stop(signals) => {
@@ -85,7 +85,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
         .map_err(|error| format!("cannot find this program's own file: {error}; start bin/dev again"))?;
     let home = Home::open(&clone)?;
     App::end_leftovers(home.path()).await?;
-    // Before all that takes time: an edit during it counts as well.
+    // The watcher starts before everything slow, so that it also notices edits during the start.
     let watcher = Watcher::start(&clone)
         .inspect_err(|error| say(&format!("Edits are not noticed: {error}. Start bin/dev again after an edit.")))
         .ok();
@@ -124,7 +124,7 @@ async fn everything(options: Options) -> Result<Infallible, String> {
         outstanding: Edits::default(),
         database,
     };
-    // Dropped before the supervisor: while all that ends, nothing is there to be found.
+    // Dropped before the supervisor, so that scripts find no addresses of services that are stopping.
     let _published = home.publish(&format!(
         "APP_URL={public_url}\nIDP_URL={}\nMAIL_URL=http://{}\nDATABASE_URL={owner}\n",
         services.issuer, services.mail
@@ -148,7 +148,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures a start, nothing in the app")]
+#[expect(clippy::disallowed_methods, reason = "it measures the start of bin/dev and not the app")]
 fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

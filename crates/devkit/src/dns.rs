@@ -1,4 +1,4 @@
-//! A DNS server that says what it was told: for domains that are proved, and providers that are looked up.
+//! A DNS server with configurable answers, for the verification of domains and the look-up of providers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +11,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-/// A running server. Dropped, it stops.
+/// A running server. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Dns {
     address: SocketAddr,
@@ -28,7 +28,7 @@ struct Names {
 }
 
 impl Dns {
-    /// Starts one that knows no name.
+    /// Starts a server that knows no names.
     pub fn start(socket: UdpSocket) -> io::Result<Self> {
         let names = Arc::<Mutex<Names>>::default();
         let address = socket.local_addr()?;
@@ -36,29 +36,29 @@ impl Dns {
         Ok(Self { address, names, task })
     }
 
-    /// Where it is asked, over UDP.
+    /// Its address, for UDP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on the TXT records of a name say these texts.
+    /// Sets the TXT records of a name.
     pub fn say(&self, name: &str, texts: &[&str]) {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         self.names().texts.insert(name.to_ascii_lowercase(), texts);
     }
 
-    /// From now on a name has these addresses.
+    /// Sets the addresses of a name.
     pub fn point(&self, name: &str, to: &[IpAddr]) {
         self.names().addresses.insert(name.to_ascii_lowercase(), to.to_vec());
     }
 
-    /// From now on it answers nothing, or answers again.
+    /// Stops responding, or starts again.
     pub fn be_silent(&self, silent: bool) {
         self.names().silent = silent;
     }
 
-    /// How often it was asked.
+    /// How many queries it has received.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.names().asked
@@ -89,7 +89,7 @@ async fn serve(socket: UdpSocket, names: Arc<Mutex<Names>>) {
     }
 }
 
-/// The answer to a question; none to what is no question.
+/// The response to a query. `None` if it is not a query.
 fn answer(question: &[u8], names: &Names) -> Option<Vec<u8>> {
     let asked = Message::from_vec(question).ok()?;
     let query = asked.queries.first()?.clone();

@@ -1,7 +1,7 @@
 //! Nothing here can be linked into the production binary: `app` does not depend on this crate.
 //!
-//! It holds what development and tests need and production has elsewhere: a private PostgreSQL cluster, an OpenID
-//! Connect provider, a mailbox, a DNS server.
+//! It has the services that production gets from elsewhere, for development and tests: a private PostgreSQL cluster, an OpenID Connect
+//! provider, a mailbox and a DNS server.
 
 pub mod dns;
 pub mod idp;

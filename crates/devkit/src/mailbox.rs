@@ -1,7 +1,7 @@
-//! A mail server that delivers to nobody: it keeps what it is given and shows it on a page, for development and tests.
+//! A mail server that delivers to nobody. It stores emails and shows them on a page, for development and tests.
 //!
-//! The SMTP half is small but strict (RFC 5321): a client that breaks lines, order or limits hears about it here and not
-//! from the first real server it meets. No TLS, no authentication, loopback only.
+//! The SMTP part is small but strict (RFC 5321), so a client with wrong lines, order or sizes fails here and not at the first real
+//! server. It has no TLS and no authentication, and listens on loopback only.
 
 mod pages;
 mod smtp;
@@ -26,23 +26,23 @@ use self::smtp::{Envelope, Session};
 use self::source::{encoded_words, header, plain_text, split};
 use crate::idp::page::{local_only, refuse_beyond_loopback};
 
-/// How many messages are kept; the oldest go first.
-const KEPT: usize = 200;
-/// How long a message may be, in bytes.
+/// Maximum number of stored messages. The oldest are dropped first.
+const MAX_MESSAGES: usize = 200;
+/// Maximum length of a message, in bytes.
 const MAX_MESSAGE: usize = 1 << 20;
-/// How long a line may be, in bytes: 998, CRLF, and the dot that stuffing adds (RFC 5321 4.5.3.1.6).
+/// Maximum length of a line, in bytes: 998, CRLF, and the dot that stuffing adds (RFC 5321 4.5.3.1.6).
 const MAX_LINE: u64 = 1001;
-/// How many recipients a message may have (RFC 5321 4.5.3.1.8).
+/// Maximum number of recipients of a message (RFC 5321 4.5.3.1.8).
 const MAX_RECIPIENTS: usize = 100;
-/// How long a client may say nothing (RFC 5321 4.5.3.2.7).
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long a client may be silent (RFC 5321 4.5.3.2.7).
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A message as it arrived.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Its number, from 1, in order of arrival.
     pub id: u64,
-    /// The sender on the envelope; empty for a bounce.
+    /// The sender on the envelope. Empty for a bounce.
     pub from: String,
     /// The recipients on the envelope.
     pub to: Vec<String>,
@@ -62,12 +62,12 @@ pub struct Mailbox(Arc<Inner>);
 
 struct Inner {
     messages: Mutex<VecDeque<Message>>,
-    /// How many messages arrived so far.
+    /// How many messages have arrived.
     arrived: watch::Sender<u64>,
 }
 
 impl Mailbox {
-    /// Takes mail on `smtp` and shows it on `web`; both must be on loopback.
+    /// Accepts mail on `smtp` and shows it on `web`. Both must be on loopback.
     ///
     /// # Errors
     /// If a listener is not on loopback.
@@ -85,7 +85,7 @@ impl Mailbox {
         tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = smtp.accept().await else {
-                    // Too many open files, say: the listener is still good.
+                    // For example, too many open files. The listener still works.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 };
@@ -103,7 +103,7 @@ impl Mailbox {
         self.lock().iter().cloned().collect()
     }
 
-    /// The newest message to this address; if there is none yet, the first to come in time.
+    /// The newest message to this address. If there is none yet, waits for the first one.
     pub async fn wait_for(&self, to: &str, timeout: Duration) -> Option<Message> {
         let mut arrived = self.0.arrived.subscribe();
         let found = async {
@@ -119,12 +119,12 @@ impl Mailbox {
         tokio::time::timeout(timeout, found).await.ok().flatten()
     }
 
-    /// Forgets all messages, so that [`Mailbox::wait_for`] waits for a new one.
+    /// Deletes all messages, so that [`Mailbox::wait_for`] waits for a new one.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
-    #[allow(clippy::disallowed_methods, reason = "mail arrives by the clock on the wall")]
+    #[allow(clippy::disallowed_methods, reason = "mail arrives by the time of the system")]
     fn keep(&self, from: String, to: Vec<String>, raw: Vec<u8>) {
         let source = String::from_utf8_lossy(&raw);
         let (headers, body) = split(&source);
@@ -132,7 +132,7 @@ impl Mailbox {
         let text = plain_text(&source, 0).unwrap_or_else(|| body.replace("\r\n", "\n"));
         let mut messages = self.lock();
         let id = *self.0.arrived.borrow() + 1;
-        if messages.len() == KEPT {
+        if messages.len() == MAX_MESSAGES {
             messages.pop_front();
         }
         messages.push_back(Message { id, from, to, subject, received: Utc::now(), raw, text });

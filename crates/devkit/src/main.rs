@@ -48,7 +48,7 @@ async fn run(arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, Stri
     }
 }
 
-/// Tells people, if anybody still listens: the terminal may be the very thing that went away.
+/// Prints a message. The terminal may already be closed, so errors are ignored.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
@@ -58,11 +58,11 @@ fn failed(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The clone this was started in.
+/// The clone that this program was started in.
 fn clone_root() -> Result<PathBuf, String> {
-    let here = std::env::current_dir().map_err(|error| format!("cannot tell the current directory: {error}"))?;
+    let here = std::env::current_dir().map_err(|error| format!("cannot find the current directory: {error}"))?;
     here.ancestors()
         .find(|dir| dir.join("crates/devkit/Cargo.toml").is_file())
         .map(Path::to_owned)
-        .ok_or_else(|| "this is no clone of the project; start bin/dev, bin/test or bin/sqlx inside one".to_owned())
+        .ok_or_else(|| "this is not a clone of the project; start bin/dev, bin/test or bin/sqlx inside one".to_owned())
 }

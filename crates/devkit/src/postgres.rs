@@ -1,7 +1,7 @@
-//! A private PostgreSQL that only its owner reaches and that is gone when its owner is.
+//! A private PostgreSQL. Only its owner can connect to it, and it stops with its owner.
 //!
-//! It listens on a free port of 127.0.0.1, asks for a random password (SCRAM), and needs no rights on the machine. Files:
-//! `data` (the cluster), `owner-password` (mode 0600), `server.log`, `lock` (held for as long as the owner lives).
+//! It listens on a free port of 127.0.0.1, requires a random password (SCRAM), and needs no rights on the machine. Its files are
+//! `data` (the cluster), `owner-password` (mode 0600), `server.log`, and `lock` (held while the owner runs).
 
 mod install;
 mod place;
@@ -27,10 +27,10 @@ use self::place::Place;
 pub use self::verifier::verifier;
 use crate::processes::{Lock, LockError, end, end_orphan, tail};
 
-/// How long a server may take to start: after a crash it repeats what its log holds.
-const START: Duration = Duration::from_mins(1);
-/// Fast shutdown, then immediate shutdown, each with the time it gets.
-const STOP: [(&str, Duration); 2] = [("INT", Duration::from_secs(30)), ("QUIT", Duration::from_secs(10))];
+/// Longest start of a server. After a crash it replays its log.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// Fast shutdown, then immediate shutdown, each with its timeout.
+const STOP_SIGNALS: [(&str, Duration); 2] = [("INT", Duration::from_secs(30)), ("QUIT", Duration::from_secs(10))];
 
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +76,10 @@ fn pid(pid: Option<u32>) -> String {
     pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
 }
 
-/// A running server with the superuser `owner` and the database `holdfast`. Dropped, it is stopped.
+/// A running server with the superuser `owner` and the database `holdfast`. It is stopped when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped in this order: the server stops, temporary files go, the lock is let go.
+    // Fields are dropped in this order: the server stops, temporary files are deleted, the lock is released.
     server: Server,
     home: Home,
     _lock: Lock,
@@ -88,17 +88,25 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster that keeps its data in `dir`, and makes it on first use.
+    /// Starts the cluster with its data in `dir`, and creates it on first use.
     ///
-    /// Run as root, the data is in a directory of `/var/tmp` where the user of the server cannot reach `dir`; then `dir`
-    /// is a text file that names it. What an owner that was killed has left running is stopped first.
+    /// If it runs as root and the user of the server cannot reach `dir`, the data is in a directory of `/var/tmp`, and `dir` is a
+    /// text file with the name of that directory. A server that a killed owner has left running is stopped first.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL is missing or does not start, another owner uses the cluster, or a file cannot be written.
     pub async fn start(dir: &Path) -> Result<Self, Error> {
         let place = Place::lasting(dir)?;
         let lock = lock(&place)?;
         Self::run(Home { place, temporary: false }, lock).await
     }
 
-    /// Starts a cluster for tests, which a crash of the machine would ruin and which leaves nothing behind.
+    /// Starts a cluster for tests. It leaves no files behind. A crash of the machine would corrupt it.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL is missing or does not start, or a file cannot be written.
     pub async fn temporary() -> Result<Self, Error> {
         for place in Place::temporaries()? {
             clear(place).await?;
@@ -108,7 +116,11 @@ impl Cluster {
         Self::run(home, lock).await
     }
 
-    /// Deletes the cluster that [`start`](Self::start) has made for `dir`, if it has.
+    /// Deletes the cluster that [`start`](Self::start) has created for `dir`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// It is in use, it is not ours, or it cannot be deleted.
     pub async fn erase(dir: &Path) -> Result<(), Error> {
         if Place::existing(dir)?.is_none() {
             return Ok(());
@@ -123,18 +135,22 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops the server and waits until it is gone, as dropping does.
+    /// Stops the server and waits until it has ended, like dropping it.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// Where the superuser reaches the database.
+    /// The URL of the database for the superuser.
     #[must_use]
     pub fn owner_url(&self) -> String {
         self.url("owner", &self.password)
     }
 
-    /// Gives a role of the cluster a new random password. Returns where it reaches the database.
+    /// Gives a role of the cluster a new random password. Returns the URL of the database for it.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses a statement.
     pub async fn login(&self, role: &str) -> Result<String, Error> {
         let password = random_hex(24)?;
         let mut connection = PgConnection::connect_with(&self.options("holdfast")).await?;
@@ -143,7 +159,7 @@ impl Cluster {
         Ok(self.url(role, &password))
     }
 
-    /// Where the files are.
+    /// The directory of its files.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.home.place.dir
@@ -191,16 +207,16 @@ impl Cluster {
         }
     }
 
-    /// Connects as soon as the server lets us in. `None` where it has ended for a reason that passes.
+    /// Connects as soon as the server accepts connections. `None` if it has ended for a temporary reason.
     async fn ready(&mut self, started: Instant) -> Result<Option<PgConnection>, Error> {
         loop {
             let ended = self.server.0.try_wait().map_err(|e| Error::file("wait for", self.dir(), e))?.is_some();
             let log = || tail(&self.dir().join("server.log"), 20);
-            if ended || started.elapsed() > START {
-                // Another program took the port first; or the helpers of a killed server are still leaving.
+            if ended || started.elapsed() > START_TIMEOUT {
+                // Another program took the port first, or processes of a killed server are still ending.
                 let passes = ["Address already in use", "pre-existing shared memory block"];
                 let log = log();
-                if ended && started.elapsed() < START && passes.iter().any(|reason| log.contains(reason)) {
+                if ended && started.elapsed() < START_TIMEOUT && passes.iter().any(|reason| log.contains(reason)) {
                     return Ok(None);
                 }
                 return Err(Error::DidNotStart(log));
@@ -215,7 +231,7 @@ impl Cluster {
     }
 }
 
-/// Gives a role a random password, which the server keeps as its [`verifier`].
+/// Gives a role a random password. The server stores its [`verifier`].
 async fn set_password(connection: &mut PgConnection, role: &str, random: &str) -> Result<(), Error> {
     sqlx::query("select set_config('devkit.role', $1, false), set_config('devkit.password', $2, false)")
         .bind(role)
@@ -228,17 +244,17 @@ async fn set_password(connection: &mut PgConnection, role: &str, random: &str) -
     Ok(())
 }
 
-/// The server's process. Dropped, it is shut down in order.
+/// The process of the server. It is shut down when it is dropped.
 #[derive(Debug)]
 struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        end(&mut self.0, &STOP);
+        end(&mut self.0, &STOP_SIGNALS);
     }
 }
 
-/// The directory of a cluster. Dropped, a temporary one is deleted.
+/// The directory of a cluster. A temporary one is deleted when it is dropped.
 #[derive(Debug)]
 struct Home {
     place: Place,
@@ -261,7 +277,7 @@ fn lock(place: &Place) -> Result<Lock, Error> {
     })
 }
 
-/// Makes a new cluster. It appears under its name only when it is complete.
+/// Creates a new cluster. It gets its final name only when it is complete.
 async fn make(home: &Home, install: &Install) -> Result<(), Error> {
     let place = &home.place;
     let password = random_hex(24)?;
@@ -288,7 +304,7 @@ async fn make(home: &Home, install: &Install) -> Result<(), Error> {
         run(command)
     };
     match initdb("C.UTF-8").await {
-        // macOS has no such locale. Text sorts the same in both.
+        // macOS does not have this locale. Text sorts the same in both.
         Err(Error::Program { output, .. }) if output.contains("locale") => initdb("C").await?,
         other => other?,
     }
@@ -323,7 +339,7 @@ fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
     ];
     if home.temporary {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"]);
-        // Nothing lives long enough to be worth keeping in order, or to be copied elsewhere.
+        // A temporary cluster is too short-lived for maintenance and replication.
         settings.extend(["autovacuum=off", "wal_level=minimal", "max_wal_senders=0", "max_wal_size=256MB"]);
     }
     for setting in settings {
@@ -333,25 +349,25 @@ fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
     command.stdout(log).stderr(errors).spawn().map_err(failed)
 }
 
-/// Stops the server that a killed owner of this directory left behind, and no other.
+/// Stops the server that a killed owner of this directory has left running, and no other.
 async fn stop_orphan(place: &Place) -> Result<(), Error> {
     let path = place.data().join("postmaster.pid");
     let Some(pid) = fs::read_to_string(&path).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
         return Ok(());
     };
-    if !end_orphan(pid, &format!("-D {} ", place.data().display()), &STOP).await {
+    if !end_orphan(pid, &format!("-D {} ", place.data().display()), &STOP_SIGNALS).await {
         let advice = format!("the server of an earlier run does not stop; end it with `kill -9 {pid}`");
         return Err(Error::DidNotStart(advice));
     }
-    // What a crash left: the server would refuse to start where another program has that number now. Two servers in one
-    // directory are kept off by our lock, and by shared memory that the server looks up by the directory, not this file.
+    // A crash leaves this file, and the server refuses to start if another program has that process id now. Our lock prevents two
+    // servers in one directory. So does the server's shared memory, which does not depend on this file.
     let _ = fs::remove_file(&path);
     Ok(())
 }
 
-/// Removes what a temporary cluster left behind whose owner was killed.
+/// Removes the files of a temporary cluster whose owner was killed.
 async fn clear(place: Place) -> Result<(), Error> {
-    // Its owner makes these after taking the lock, so a directory without them may still be in the making.
+    // Its owner creates these after taking the lock, so a directory without them may be one that is just being created.
     let begun = place.data().exists() || place.dir.join("data.new").exists();
     if !begun {
         return Ok(());
@@ -373,7 +389,11 @@ fn free_port() -> Result<u16, Error> {
     port.map(|address| address.port()).map_err(|e| Error::file("listen on", Path::new("127.0.0.1"), e))
 }
 
-/// `bytes` random bytes from the system, in hex.
+/// Random bytes from the system, in hex.
+///
+/// # Errors
+///
+/// The system has no randomness.
 pub fn random_hex(bytes: usize) -> Result<String, getrandom::Error> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)?;

@@ -1,4 +1,4 @@
-//! Child processes that do not outlive their owner, and a lock that says who holds it.
+//! Child processes that end with their owner, and a lock that names its holder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -11,23 +11,27 @@ use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::time::sleep;
 
-/// An exclusive lock on a file, let go when dropped or when the process ends in whatever way.
+/// An exclusive lock on a file. It is released when it is dropped, or when the process ends in any way.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why a [`Lock`] was not taken.
+/// Why a [`Lock`] was not acquired.
 #[derive(Debug)]
 pub enum LockError {
-    /// A living process holds it: its id, where it has written one.
+    /// A running process holds it. It may have written its id.
     Held(Option<u32>),
     /// The file cannot be used.
     File(io::Error),
 }
 
 impl Lock {
-    /// Takes the lock, creating the file (mode 0600) where it is missing, and writes our process id into it.
+    /// Acquires the lock and writes our process id into the file. Creates the file (mode 0600) if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Another process holds the lock, or the file cannot be used.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -53,14 +57,14 @@ impl Lock {
     }
 }
 
-/// Sends a signal, named without `SIG`, to one process. A process that is already gone is no error.
+/// Sends a signal, named without `SIG`, to one process. A process that has already ended is not an error.
 pub fn signal(pid: u32, name: &str) {
-    // The shell's own `kill` is on every system; calling the system directly would need unsafe code or another crate.
+    // The shell's own `kill` exists on every system. A direct system call would need unsafe code or another crate.
     let _ =
         Command::new("/bin/sh").args(["-c", r#"kill -s "$1" "$2" 2>/dev/null"#, "sh", name, &pid.to_string()]).status();
 }
 
-/// Asks a child to end, signal by signal, each with the time it gets; then kills it. Returns when it is gone.
+/// Sends signals to a child until it ends, each with its timeout, and then kills it. Returns when it has ended.
 pub fn end(child: &mut Child, steps: &[(&str, Duration)]) {
     for (name, patience) in steps {
         let Some(pid) = child.id() else { return };
@@ -73,8 +77,8 @@ pub fn end(child: &mut Child, steps: &[(&str, Duration)]) {
     gone_within(child, Duration::from_secs(5));
 }
 
-/// Asks a process that an earlier run left behind to end, signal by signal, if that number still belongs to a process
-/// whose command line contains `mark`. Returns whether there is none any more.
+/// Sends signals to a process of an earlier run, if that process id still belongs to a process whose command line contains `mark`.
+/// Returns whether it has ended.
 pub async fn end_orphan(pid: u32, mark: &str, steps: &[(&str, Duration)]) -> bool {
     let gone = || !command_line(pid).contains(mark);
     for (name, patience) in steps {
@@ -90,7 +94,7 @@ pub async fn end_orphan(pid: u32, mark: &str, steps: &[(&str, Duration)]) -> boo
     gone()
 }
 
-/// The arguments of a process, each followed by a space. Empty where there is none.
+/// The arguments of a process, each followed by a space. Empty if there is no such process.
 fn command_line(pid: u32) -> String {
     if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
         return String::from_utf8_lossy(&line).replace('\0', " ");
@@ -110,7 +114,7 @@ fn gone_within(child: &mut Child, patience: Duration) -> bool {
     }
 }
 
-/// The last `count` lines of a text file, for an error message. Empty where it cannot be read.
+/// The last `count` lines of a text file, for an error message. Empty if it cannot be read.
 #[must_use]
 pub fn tail(path: &Path, count: usize) -> String {
     let text = std::fs::read(path).unwrap_or_default();

@@ -1,8 +1,7 @@
-//! Makes `.sqlx`: what the database says about each checked query, so that builds need no database.
+//! Writes `.sqlx`: the database's description of each checked query, so that builds need no database.
 //!
-//! The queries' macros write it while they are expanded against a database with all migrations. This program is then
-//! built without the crates that contain checked queries (see the feature `product` in `Cargo.toml`), because those do not
-//! compile before their data is there.
+//! The macros of the queries write it while they are expanded with a migrated database. For this, this program is built without the
+//! crates that contain checked queries (see the feature `product` in `Cargo.toml`), because those do not compile without their data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +18,7 @@ use tokio::process::Command;
 use crate::say;
 use crate::signals::Signals;
 
-/// Writes `.sqlx`, or with `check` only says whether it is up to date.
+/// Writes `.sqlx`. With `check`, only reports whether it is up to date.
 pub(crate) async fn run(check: bool, signals: &mut Signals) -> Result<ExitCode, String> {
     tokio::select! {
         result = update(check) => result,
@@ -67,7 +66,7 @@ async fn update(check: bool) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `tenancy::migrate` does, without the crate.
+/// Does the same as `tenancy::migrate`, without that crate.
 async fn migrate(url: &str, clone: &Path) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
     connection.execute(include_str!("../../../migrations/roles.sql")).await?;
@@ -78,10 +77,10 @@ async fn migrate(url: &str, clone: &Path) -> Result<(), sqlx::Error> {
 
 /// Expands every checked query of the workspace against the cluster. Returns the first file of each of our crates.
 async fn expand(clone: &Path, into: &Path, url: &str) -> Result<BTreeSet<PathBuf>, String> {
-    // The second time only where an earlier run was broken off.
+    // The second round is needed only if an earlier run was interrupted.
     for _ in 0..2 {
         let artifacts = build(clone, into, url).await?;
-        // Cargo must not find these again: what it does not compile, it does not expand.
+        // Cargo must not find these again, because it expands only what it compiles.
         for file in artifacts.iter().flat_map(|artifact| &artifact.filenames).filter(|file| file.exists()) {
             fs::remove_file(file).map_err(|error| cannot("delete", file, &error))?;
         }
@@ -92,7 +91,7 @@ async fn expand(clone: &Path, into: &Path, url: &str) -> Result<BTreeSet<PathBuf
     Err("cargo does not compile all crates again; run `cargo clean`, then this".to_owned())
 }
 
-/// Checks the workspace. Returns what was built of our own crates.
+/// Checks the workspace. Returns the artifacts of our own crates.
 async fn build(clone: &Path, into: &Path, url: &str) -> Result<Vec<Artifact>, String> {
     let cargo = Command::new("cargo")
         .args(["check", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"])
@@ -100,9 +99,9 @@ async fn build(clone: &Path, into: &Path, url: &str) -> Result<Vec<Artifact>, St
         .env("DATABASE_URL", url)
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", into)
-        // Through a wrapper, which changes nothing, our crates are built apart from all other builds of them.
+        // With a wrapper, which changes nothing, cargo keeps this build of our crates apart from all others.
         .env("RUSTC_WORKSPACE_WRAPPER", "/usr/bin/env")
-        // A shared cache of compiled crates would not expand anything either.
+        // A shared cache of compiled crates would not expand any macro.
         .env("RUSTC_WRAPPER", "")
         .env("CARGO_INCREMENTAL", "0")
         .stdin(Stdio::null())
@@ -110,7 +109,8 @@ async fn build(clone: &Path, into: &Path, url: &str) -> Result<Vec<Artifact>, St
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot run cargo: {error}; install Rust from https://rustup.rs"))?;
-    let output = cargo.wait_with_output().await.map_err(|error| format!("lost sight of cargo: {error}; try again"))?;
+    let output =
+        cargo.wait_with_output().await.map_err(|error| format!("cannot wait for cargo: {error}; try again"))?;
     if !output.status.success() {
         return Err(
             "the workspace does not compile against the migrated database; correct what is shown above".to_owned()
@@ -124,12 +124,12 @@ async fn build(clone: &Path, into: &Path, url: &str) -> Result<Vec<Artifact>, St
         .collect())
 }
 
-/// One line of cargo's report that names what was built.
+/// A line of cargo's report that names an artifact.
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
     filenames: Vec<PathBuf>,
-    /// It was there already.
+    /// It was already up to date.
     fresh: bool,
 }
 
@@ -139,7 +139,7 @@ struct Target {
     src_path: PathBuf,
 }
 
-/// Makes cargo compile our crates again: it does not see that the query data has changed.
+/// Makes cargo compile our crates again. It does not notice changes of the query data.
 async fn touch(roots: &BTreeSet<PathBuf>) -> Result<(), String> {
     let touched = Command::new("touch").arg("-c").args(roots).status().await;
     match touched {
@@ -148,7 +148,7 @@ async fn touch(roots: &BTreeSet<PathBuf>) -> Result<(), String> {
     }
 }
 
-/// The query data in a directory, by file name. Nothing where there is no directory.
+/// The query data in a directory, by file name. Empty if there is no directory.
 fn read(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let mut data = BTreeMap::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {

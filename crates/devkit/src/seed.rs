@@ -1,4 +1,4 @@
-//! Organizations, people and contacts to look around with, written through the same doors as the application's own.
+//! Sample organizations, people and contacts. They are written in the same kinds of transactions as the application's own rows.
 
 use audit::{Actor, Event};
 use base64::Engine as _;
@@ -47,14 +47,18 @@ const NAMES: [&str; 14] = [
 
 const COMPANIES: [&str; 4] = ["Northwind Traders", "Fabrikam", "Contoso", "Tailspin Toys"];
 
-/// A new `encryption.key`.
+/// Generates an `encryption.key`.
+///
+/// # Errors
+///
+/// The system has no randomness.
 pub fn encryption_key() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     Ok(STANDARD.encode(bytes))
 }
 
-/// Who can sign in at the development provider.
+/// The people who can sign in at the development provider.
 #[must_use]
 pub fn people() -> Vec<Person> {
     PEOPLE
@@ -72,9 +76,13 @@ pub fn people() -> Vec<Person> {
         .collect()
 }
 
-/// Fills an empty database; in a filled one only tells the accounts of the development provider its address of today.
+/// Fills an empty database. In a filled one, it only sets the current address of the development provider for its accounts.
 ///
-/// `owner` may be any login that may become the application's roles.
+/// `owner` can be any login that can become the application's roles.
+///
+/// # Errors
+///
+/// The database refuses a statement.
 pub async fn seed(owner: &str, issuer: &str) -> Result<(), tenancy::Error> {
     let config = tenancy::Config {
         url: SecretString::from(owner.to_owned()),
@@ -96,8 +104,8 @@ pub async fn seed(owner: &str, issuer: &str) -> Result<(), tenancy::Error> {
     Ok(())
 }
 
-/// The development provider may listen on another port today; its accounts stay the same people. No role of the
-/// application may rewrite accounts, so the owner of the table does.
+/// The development provider may listen on another port than in the last run, but its accounts belong to the same people. No role of
+/// the application can change accounts, so the owner of the table does it.
 async fn follow_provider(owner: &str, issuer: &str) -> Result<(), tenancy::Error> {
     let mut connection = PgConnection::connect(owner).await?;
     connection.execute("set role migrator").await?;
@@ -108,8 +116,8 @@ async fn follow_provider(owner: &str, issuer: &str) -> Result<(), tenancy::Error
     Ok(())
 }
 
-/// Everybody has had their role for long, so that they can be the second person where one is needed. No role of the application
-/// may say so, and the policies of the table are for its own as well.
+/// Backdates all roles, so that these people can approve actions that need a second person. No role of the application can do that,
+/// and row-level security also applies to the owner of the table.
 async fn settle(owner: &str) -> Result<(), tenancy::Error> {
     let mut connection = PgConnection::connect(owner).await?;
     let statements = "set role migrator;
@@ -124,7 +132,7 @@ async fn settle(owner: &str) -> Result<(), tenancy::Error> {
 }
 
 async fn seed_people(db: &Db, issuer: &str) -> Result<Option<Vec<UserId>>, tenancy::Error> {
-    #[expect(clippy::disallowed_methods, reason = "development data is as old as it is")]
+    #[expect(clippy::disallowed_methods, reason = "development data is not tied to the clock of the app")]
     let now: DateTime<Utc> = Utc::now();
     let mut tx = db.begin_identity::<Write>().await?;
     let known = sqlx::query!("select from identity.accounts limit 1").fetch_optional(&mut *tx).await?.is_some();
@@ -167,7 +175,7 @@ async fn seed_organization(db: &Db, name: &str, contacts: usize, users: &[UserId
         .execute(&mut *tx)
         .await?;
     let mut owner = None;
-    // Nobody writes in another one's name, and so each of them does.
+    // Nobody can write in another person's name, so the transaction acts as each of them in turn.
     for ((_, _, roles), user) in PEOPLE.into_iter().zip(users) {
         for (_, role) in roles.iter().filter(|(place, _)| *place == name) {
             act_as(&mut tx, *user).await?;

@@ -1,10 +1,10 @@
-//! The three ways people and systems ask a program to end.
+//! The three signals that ask a program to end.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C, `kill`, and the terminal window that closes. Listened to, none of them ends this process by itself.
+/// Ctrl-C, `kill`, and a terminal window that closes. While this exists, none of them ends the process by itself.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,

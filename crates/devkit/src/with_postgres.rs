@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::signals::Signals;
 
-/// Runs the command with `TEST_DATABASE_URL`, the superuser's, in its environment. Ends as the command ends.
+/// Runs the command with the superuser's `TEST_DATABASE_URL` in its environment. Returns the exit code of the command.
 pub(crate) async fn run(program: &str, arguments: &[&str], signals: &mut Signals) -> Result<ExitCode, String> {
     let cluster = tokio::select! {
         cluster = Cluster::temporary() => cluster.map_err(|error| error.to_string())?,
@@ -23,7 +23,7 @@ pub(crate) async fn run(program: &str, arguments: &[&str], signals: &mut Signals
     loop {
         tokio::select! {
             status = child.wait() => {
-                let status = status.map_err(|error| format!("lost sight of {program}: {error}; try again"))?;
+                let status = status.map_err(|error| format!("cannot wait for {program}: {error}; try again"))?;
                 return Ok(exit_code(status));
             }
             name = signals.next() => if let Some(pid) = child.id() {
@@ -33,7 +33,7 @@ pub(crate) async fn run(program: &str, arguments: &[&str], signals: &mut Signals
     }
 }
 
-/// The code of a command as a shell passes it on: 128 and the number, where a signal ended it.
+/// The exit code of a command as a shell reports it: 128 plus the signal, if a signal ended it.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)

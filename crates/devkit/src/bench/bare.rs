@@ -13,19 +13,19 @@ use tenancy::{Db, Read, Scope, Tenant, WriteLocks};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::query::{Found, Pool, select};
+use super::query::{ContactRow, Pool, select};
 
-/// Where the bare server is told the address of the database: the owner's, and that of the login `web`.
+/// Variables with the URL of the database, for the owner and for the login `web`.
 pub(crate) const DATABASE: &str = "BENCH_DATABASE_URL";
 pub(crate) const WEB_DATABASE: &str = "BENCH_WEB_DATABASE_URL";
 
-/// How large a page of the product is, for those that are written by hand.
+/// Variable with the size of a page of the product, for the hand-written pages.
 pub(crate) const PAGE_BYTES: &str = "BENCH_PAGE_BYTES";
 
-/// Serves the query of the contacts list and nothing else: no session, no policy, no transaction, no headers, JSON. And,
-/// under `/bound`, the same in the transaction of the product, which finds the session, the membership and the workspace
-/// and is bound to the tenant: so one sees what of the difference is the database's.
-/// Under `/hand-written` there is what a careful person writes without a base.
+/// Serves the contacts list in three ways. The bare one is only the query, as JSON: no session, no policy, no transaction, no headers.
+/// Under `/bound` the query runs in the transaction of the product, which looks up the session, the membership and the workspace, and is
+/// bound to the tenant. It shows how much of the difference is due to the database. Under `/hand-written` are the pages that a careful
+/// person writes without a base.
 pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
     let failed = |error: &dyn std::error::Error| format!("the bare server failed: {error}");
     let pool = PgPoolOptions::new().max_connections(super::DATABASE_CONNECTIONS).test_before_acquire(false);
@@ -37,7 +37,7 @@ pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
         statement_cache: 100,
     };
     let db = Db::connect(&config, true).await.map_err(|error| failed(&error))?;
-    // Its pool is sqlx's default one.
+    // The hand-written pages use the default pool of sqlx.
     let default_pool = PgPoolOptions::new().connect(&address(DATABASE)?).await.map_err(|error| failed(&error))?;
     let page_bytes = address(PAGE_BYTES)?.parse().map_err(|error: std::num::ParseIntError| failed(&error))?;
     let hand_written = super::hand_written::routes(default_pool, page_bytes);
@@ -49,7 +49,7 @@ pub(crate) async fn serve(port: &str) -> Result<ExitCode, String> {
 }
 
 fn address(name: &str) -> Result<String, String> {
-    #[expect(clippy::disallowed_methods, reason = "a password does not stand in the list of processes")]
+    #[expect(clippy::disallowed_methods, reason = "a password must not appear in the list of processes")]
     std::env::var(name).map_err(|_| format!("{name} is not set; run bin/bench"))
 }
 
@@ -67,13 +67,13 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     let scope = Scope { tenant: Some(tenant.into()), workspace: Some(workspace.into()) };
     #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
     let now = chrono::Utc::now();
-    let entered =
+    let access =
         db.authenticate::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, WriteLocks::default()).await;
-    let (_, mut tx, _) = entered.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
+    let (_, mut tx, _) = access.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     answer(select(&mut *tx, tenant, workspace).await)
 }
 
-fn answer(found: Result<Vec<Found>, sqlx::Error>) -> Answer {
+fn answer(found: Result<Vec<ContactRow>, sqlx::Error>) -> Answer {
     let json = serde_json::to_string(&found.map_err(internal)?).map_err(internal)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json))
 }

@@ -1,6 +1,6 @@
-//! What a careful person writes without any base: axum, sqlx with its default pool, and askama. The session, the membership
-//! and the list are three queries, each with its own `where tenant_id`. None of the product's protections is here: no
-//! policies, no row-level security, no transaction, no decision record, no headers, no log.
+//! The pages that a careful person writes without a base: axum, sqlx with its default pool, and askama. The session, the membership and
+//! the list are three queries, each with its own `where tenant_id`. They have none of the product's protections: no policies, no
+//! row-level security, no transaction, no decision record, no headers, no log.
 
 use askama::Template;
 use axum::Router;
@@ -13,9 +13,9 @@ use axum::routing::get;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::query::{Found, Pool, select};
+use super::query::{ContactRow, Pool, select};
 
-/// What its pages have besides their rows, so that they are as large as the product's.
+/// The pool, and filler for the pages, so that they are as large as those of the product.
 #[derive(Clone)]
 struct Shared {
     pool: Pool,
@@ -39,12 +39,12 @@ struct List<'a> {
     role: &'a str,
     tenant: Uuid,
     workspace_id: Uuid,
-    contacts: &'a [Found],
+    contacts: &'a [ContactRow],
 }
 
 /// The routes, with pages of about `bytes`.
 pub(super) fn routes(pool: Pool, bytes: usize) -> Router {
-    // The rows of a page are about 200 bytes each. What is left is layout, which is the same on every page.
+    // The rows of a page have about 200 bytes each. The rest is layout, which is the same on every page.
     let layout: &'static str =
         Box::leak("<!-- layout -->\n".repeat(bytes.saturating_sub(20 * 200) / 16).into_boxed_str());
     Router::new().route("/hand-written/{tenant}/{workspace}", get(list)).with_state(Shared { pool, layout })

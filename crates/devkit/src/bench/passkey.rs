@@ -1,4 +1,4 @@
-//! Sign-ins with a passkey, as browsers make them: the challenge, a signature over it, and the session that comes of it.
+//! Sign-ins with a passkey, as in a browser: a challenge, a signature over it, and a new session.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::form_urlencoded::Serializer;
 
+use super::Failure;
 use super::http::post;
-use super::{Failure, Run};
+use super::lane::Run;
 
 /// User present and verified (WebAuthn, section 6.1), and that a new credential follows.
 const VERIFIED: u8 = 0x05;
 const ATTESTED: u8 = 0x40;
 
-/// A passkey in software, and whose it is.
+/// A passkey in software, and its owner.
 pub(super) struct Passkey {
     key: SigningKey,
     id: [u8; 16],
@@ -26,7 +27,7 @@ pub(super) struct Passkey {
 }
 
 impl Passkey {
-    /// Makes one in a session, and enrols it.
+    /// Creates a passkey, and enrols it in a session.
     pub(super) async fn enrol(port: u16, session: &str) -> Result<Self, Failure> {
         let (mut secret, mut id) = ([0; 32], [0; 16]);
         getrandom::fill(&mut secret)?;
@@ -52,7 +53,7 @@ impl Passkey {
         let form = passkey.form(&response, ("name", "Benchmark"));
         let answer = post(port, "/account/passkeys", &cookies, &form).await?;
         if ![200, 303].contains(&answer.status) {
-            return Err(format!("no passkey was made: {} {}", answer.status, answer.body).into());
+            return Err(format!("no passkey was created: {} {}", answer.status, answer.body).into());
         }
         Ok(passkey)
     }
@@ -83,7 +84,7 @@ impl Passkey {
         json!({ "type": kind, "challenge": options["challenge"], "origin": origin, "crossOrigin": false }).to_string()
     }
 
-    /// For our host, without a counter.
+    /// The authenticator data for our host, without a counter.
     fn authenticator_data(flags: u8) -> Vec<u8> {
         let mut data = Sha256::digest("localhost").to_vec();
         data.extend([flags, 0, 0, 0, 0]);
@@ -102,7 +103,7 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Signs in with all of them at once, each again and again.
+/// Signs in with all passkeys in parallel, each one repeatedly.
 pub(super) async fn measure(passkeys: Vec<Passkey>, time: Duration) -> Result<Run, Failure> {
     let until = Instant::now() + time;
     let mut people = tokio::task::JoinSet::new();

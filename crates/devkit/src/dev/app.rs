@@ -18,14 +18,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::say;
 
-/// How long the app may take until it is ready.
-const START: Duration = Duration::from_mins(1);
-/// How long it may take to finish what it is doing, before it is killed.
-const STOP: [(&str, Duration); 2] = [("TERM", Duration::from_secs(15)), ("KILL", Duration::from_secs(5))];
-/// How many of its last lines are shown when it fails.
+/// Longest start of the app.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// The signals that stop the app, each with its timeout.
+const STOP_SIGNALS: [(&str, Duration); 2] = [("TERM", Duration::from_secs(15)), ("KILL", Duration::from_secs(5))];
+/// How many of its last lines are shown if it fails.
 const LAST_LINES: usize = 20;
 
-/// The running app. Dropped, it is stopped.
+/// The running app. It is stopped when it is dropped.
 pub(super) struct App {
     child: Child,
     output: Vec<JoinHandle<()>>,
@@ -38,16 +38,16 @@ pub(super) struct App {
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl App {
-    /// Stops what a run that was killed has left behind.
+    /// Stops the app of a run that was killed.
     ///
     /// # Errors
-    /// If one does not stop.
+    /// If it does not stop.
     pub(super) async fn end_leftovers(home: &Path) -> Result<(), String> {
         let files = fs::read_dir(home).map_err(|error| unwritable(home, &error))?;
         let files = files.filter_map(|file| Some(file.ok()?.path()));
         for file in files.filter(|path| path.extension().is_some_and(|end| end == "pid")) {
             if let Some(pid) = fs::read_to_string(&file).ok().and_then(|pid| pid.parse().ok())
-                && !end_orphan(pid, "holdfast serve ", &STOP).await
+                && !end_orphan(pid, "holdfast serve ", &STOP_SIGNALS).await
             {
                 return Err(format!("the app of an earlier run does not stop; end it with `kill -9 {pid}`"));
             }
@@ -56,14 +56,14 @@ impl App {
         Ok(())
     }
 
-    /// Takes charge of a child that listens on `port`. Its output goes to `app.log` in `home`.
+    /// Takes ownership of a child that listens on `port`. Its output goes to `app.log` in `home`.
     ///
     /// # Errors
     /// If that directory cannot be written.
     pub(super) fn of(mut child: Child, port: u16, home: &Path) -> Result<Self, String> {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let (log, pid) = (home.join("app.log"), home.join(format!("app-{port}.pid")));
-        // From here on the app is stopped when something fails.
+        // From here on, the app is stopped if anything fails.
         let mut app = Self { child, output: Vec::new(), last_lines: LastLines::default(), log, pid, port };
         // Both streams add to the end of the file, line by line.
         let add = || OpenOptions::new().append(true).open(&app.log).map_err(|error| unwritable(home, &error));
@@ -83,14 +83,14 @@ impl App {
     /// Waits until the app is ready and has served its first page.
     ///
     /// # Errors
-    /// What it did instead, as in "has ended".
+    /// Returns what it did instead, as in "has ended".
     pub(super) async fn first_page(&mut self) -> Result<(), String> {
         let started = Instant::now();
         while self.get("/readyz").await.ok() != Some(200) {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(self.obituary(status).await);
             }
-            if started.elapsed() > START {
+            if started.elapsed() > START_TIMEOUT {
                 return Err("is not ready after a minute (GET /readyz)".to_owned());
             }
             sleep(Duration::from_millis(20)).await;
@@ -106,11 +106,11 @@ impl App {
     pub(super) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => self.obituary(status).await,
-            Err(error) => format!("is out of sight: {error}"),
+            Err(error) => format!("cannot be watched: {error}"),
         }
     }
 
-    /// Stops the app when it has finished what it is doing.
+    /// Stops the app after its running requests.
     pub(super) async fn stop(self) {
         let _ = spawn_blocking(move || drop(self)).await;
     }
@@ -122,7 +122,7 @@ impl App {
         format!("has ended ({status})")
     }
 
-    /// What to say where the app did `what`.
+    /// The message if the app did `what`.
     pub(super) fn complaint(&self, what: &str) -> String {
         format!(
             "The app {what}. Correct what its log says, then start bin/dev again. {} ends:\n{}",
@@ -137,7 +137,7 @@ impl App {
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Writes each line to the log, and shows the ones that want attention.
+    /// Writes each line to the log, and shows warnings and errors.
     fn keep(&self, stream: impl AsyncRead + Unpin + Send + 'static, mut log: File) -> JoinHandle<()> {
         let last_lines = Arc::clone(&self.last_lines);
         tokio::spawn(async move {
@@ -177,7 +177,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        end(&mut self.child, &STOP);
+        end(&mut self.child, &STOP_SIGNALS);
         let _ = fs::remove_file(&self.pid);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said when everything runs.
+//! The message when everything runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Builds the app again, as `bin/dev` has built it.
+//! Builds the app again, like `bin/dev`.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Builds the app and this program, whose newest version prepares the database. Shows what the compiler says.
+/// Builds the app and this program, because its newest version prepares the database. Shows the messages of the compiler.
 ///
 /// # Errors
 /// If it does not build.
@@ -24,7 +24,7 @@ pub(super) async fn build(clone: &Path) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    // The macro itself says to run a command that this project does not use.
+    // The message of the macro names a command that this project does not use.
     let lacks_query_data = String::from_utf8_lossy(&output.stderr).contains("SQLX_OFFLINE");
     let advice = if lacks_query_data { " A query is new or has changed: run bin/sqlx." } else { "" };
     Err(format!("The build failed.{advice}"))

@@ -1,4 +1,4 @@
-//! The database of this run: its schema, its sample data, and its replacement after a migration was edited.
+//! The database of this run: its schema, its sample data, and its replacement after an edit of a migration.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -13,20 +13,20 @@ use tokio::process::Command;
 use super::environment;
 use crate::say;
 
-/// The exit code of `devkit prepare-database` for [`Prepared::Outdated`].
+/// The exit code of `devkit prepare-database` for [`Preparation::Outdated`].
 const OUTDATED: u8 = 3;
 
-/// What became of a database.
-pub(super) enum Prepared {
+/// The result of preparing a database.
+pub(super) enum Preparation {
     /// It is up to date.
     Ready,
-    /// It is as it was, because a migration that was applied has changed since. The text names it.
+    /// It is unchanged, because an applied migration was edited. The text names it.
     Outdated(String),
 }
 
-/// Where the rows are.
+/// The database of this run.
 pub(super) enum Database {
-    /// `DATABASE_URL`: somebody else's, used as it is.
+    /// The database in `DATABASE_URL`. It is not ours to replace.
     Given(String),
     Private(Box<Cluster>),
 }
@@ -82,7 +82,7 @@ impl Database {
         }
     }
 
-    /// Puts the spare database in the place of the one in use.
+    /// Replaces the database in use with the spare one.
     pub(super) async fn use_spare(&self) -> Result<(), String> {
         match self {
             Self::Given(_) => Ok(()),
@@ -90,7 +90,7 @@ impl Database {
         }
     }
 
-    /// Deletes a database that was replaced. If that fails, the next replacement deletes it.
+    /// Deletes a replaced database. If that fails, the next replacement deletes it.
     pub(super) async fn drop_unused(&self) {
         if let Self::Private(cluster) = self {
             let _ = cluster.drop_unused().await;
@@ -98,46 +98,46 @@ impl Database {
     }
 }
 
-/// Brings the schema up to date and fills an empty database.
+/// Applies migrations, and fills an empty database.
 pub(super) async fn prepare(owner: &str, issuer: &str) -> Result<(), String> {
     let reason = match attempt(owner, issuer).await {
-        Ok(Prepared::Ready) => return Ok(()),
-        Ok(Prepared::Outdated(reason)) => format!("the migrations fail: {reason}"),
+        Ok(Preparation::Ready) => return Ok(()),
+        Ok(Preparation::Outdated(reason)) => format!("the migrations fail: {reason}"),
         Err(reason) => reason,
     };
     Err(format!("{reason}; correct that, or start over with `bin/dev --reset`"))
 }
 
-async fn attempt(owner: &str, issuer: &str) -> Result<Prepared, String> {
+async fn attempt(owner: &str, issuer: &str) -> Result<Preparation, String> {
     match tenancy::migrate(&SecretString::from(owner.to_owned())).await {
         Ok(()) => {}
         Err(error) if matches!(error, tenancy::MigrateError::Migration(VersionMissing(_) | VersionMismatch(_))) => {
-            return Ok(Prepared::Outdated(error.to_string()));
+            return Ok(Preparation::Outdated(error.to_string()));
         }
         Err(error) => return Err(format!("the migrations fail: {error}")),
     }
-    seed::seed(owner, issuer).await.map_err(|error| format!("the data to look around with fails: {error}"))?;
-    Ok(Prepared::Ready)
+    seed::seed(owner, issuer).await.map_err(|error| format!("the sample data cannot be written: {error}"))?;
+    Ok(Preparation::Ready)
 }
 
-/// `devkit prepare-database`, which a running `bin/dev` calls. It reads the URL of the database's owner from standard input.
+/// Runs `devkit prepare-database` for a running `bin/dev`. It reads the URL of the database's owner from standard input.
 pub(crate) async fn prepare_for_other(issuer: &str) -> Result<ExitCode, String> {
     let owner = std::io::read_to_string(std::io::stdin())
         .map_err(|error| format!("cannot read the database's URL from standard input: {error}"))?;
     match attempt(owner.trim(), issuer).await? {
-        Prepared::Ready => Ok(ExitCode::SUCCESS),
-        Prepared::Outdated(reason) => {
+        Preparation::Ready => Ok(ExitCode::SUCCESS),
+        Preparation::Outdated(reason) => {
             say(&reason);
             Ok(ExitCode::from(OUTDATED))
         }
     }
 }
 
-/// Prepares a database with the `devkit` that was built last: its migrations and sample data are newer than ours.
+/// Prepares a database with the `devkit` that was built last, because its migrations and sample data are newer than ours.
 ///
 /// # Errors
 /// If a migration or the data fails.
-pub(super) async fn prepare_with(devkit: &Path, owner: &str, issuer: &str) -> Result<Prepared, String> {
+pub(super) async fn prepare_with(devkit: &Path, owner: &str, issuer: &str) -> Result<Preparation, String> {
     let run = async {
         let mut child = Command::new(devkit)
             .args(["prepare-database", issuer])
@@ -154,8 +154,8 @@ pub(super) async fn prepare_with(devkit: &Path, owner: &str, issuer: &str) -> Re
     let output = run.await.map_err(|error| format!("cannot run {}: {error}", devkit.display()))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     match output.status.code() {
-        Some(0) => Ok(Prepared::Ready),
-        Some(code) if code == i32::from(OUTDATED) => Ok(Prepared::Outdated(text(&output.stdout))),
+        Some(0) => Ok(Preparation::Ready),
+        Some(code) if code == i32::from(OUTDATED) => Ok(Preparation::Outdated(text(&output.stdout))),
         _ => Err(text(&output.stderr)),
     }
 }

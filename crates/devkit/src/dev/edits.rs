@@ -1,27 +1,27 @@
-//! Which files count, and how an edit of one takes effect. The path alone decides.
+//! Which files are watched, and how an edit of one takes effect. Only the path decides.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What cargo writes itself while it builds.
+/// Cargo itself writes this file during a build.
 pub(super) const LOCKFILE: &str = "Cargo.lock";
 
 /// How an edit of a file takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// By a build: Rust, templates, policies, styles, the default configuration, query data.
+    /// The app is built again. Rust, templates, policies, styles, the default configuration, query data.
     Source,
-    /// By a build, and then applied to the database.
+    /// The app is built again, and the migration is applied.
     Migration,
-    /// By a start: the app reads it.
+    /// The app is started again, because it reads the file at its start.
     Settings,
-    /// By the next start of `bin/dev`, whose own code it is.
+    /// `bin/dev` must be started again, because this is its own code.
     Runner,
 }
 
 impl Kind {
-    /// The kind of a file, named by its path within the clone. `None` where nothing that runs depends on it.
+    /// The kind of a file, by its path within the clone. `None` if nothing that runs depends on it.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         if is_scratch(name) || path.extension().is_none() {
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// What editors and tests write beside the file that is meant.
+/// Whether it is a temporary file of an editor or a test.
 fn is_scratch(name: &str) -> bool {
     name.starts_with(['.', '#'])
         || name.ends_with('~')
@@ -57,7 +57,7 @@ impl Edits {
         self.0.insert(path);
     }
 
-    /// These and the others together.
+    /// Both together.
     #[must_use]
     pub(super) fn and(&self, others: &Self) -> Self {
         Self(&self.0 | &others.0)

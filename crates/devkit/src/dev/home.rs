@@ -1,4 +1,4 @@
-//! `.dev`: what one run of `bin/dev` leaves for the next, and for scripts.
+//! `.dev`: files of `bin/dev` for its next run, and for scripts.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -9,14 +9,14 @@ use devkit::postgres::Error;
 use devkit::processes::{Lock, LockError};
 use devkit::seed;
 
-/// The directory, which only its owner can read and only one run uses at a time.
+/// The directory. Only its owner can read it, and only one run uses it at a time.
 pub(super) struct Home {
     path: PathBuf,
     _lock: Lock,
 }
 
 impl Home {
-    /// Opens the directory of this clone, and makes it on first use.
+    /// Opens the directory of this clone, and creates it on first use.
     ///
     /// # Errors
     /// If another run uses it.
@@ -29,7 +29,7 @@ impl Home {
             LockError::Held(pid) => Error::AlreadyRunning(pid).to_string(),
             LockError::File(error) => cannot("lock", &path, &error),
         })?;
-        // What a run that was killed has left behind.
+        // A run that was killed may have left this file.
         let _ = fs::remove_file(path.join("env"));
         Ok(Self { path, _lock: lock })
     }
@@ -38,7 +38,7 @@ impl Home {
         &self.path
     }
 
-    /// The key of earlier runs, since the database of earlier runs is sealed with it, or a new one.
+    /// The encryption key of earlier runs, because it encrypts the secrets in their database. On first use, a new one.
     pub(super) fn encryption_key(&self) -> Result<String, String> {
         let path = self.path.join("encryption-key");
         match fs::read_to_string(&path) {
@@ -52,28 +52,28 @@ impl Home {
         }
     }
 
-    /// Tells scripts where everything is, as long as the value lives.
-    pub(super) fn publish(&self, text: &str) -> Result<Published, String> {
+    /// Writes all addresses for scripts. The file exists as long as the returned value.
+    pub(super) fn publish(&self, text: &str) -> Result<AddressFile, String> {
         let path = self.path.join("env");
         let unfinished = path.with_extension("new");
         let _ = fs::remove_file(&unfinished);
         write_new(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|error| cannot("write", &path, &error))?;
-        Ok(Published(path))
+        Ok(AddressFile(path))
     }
 }
 
-/// The file that tells scripts where everything is. Dropped, it is deleted, because then nothing is there.
-pub(super) struct Published(PathBuf);
+/// The file with all addresses, for scripts. It is deleted when it is dropped, because the services stop then.
+pub(super) struct AddressFile(PathBuf);
 
-impl Drop for Published {
+impl Drop for AddressFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Only its owner can read it.
+/// Writes a file that only its owner can read.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())

@@ -1,4 +1,4 @@
-//! How the app is started, each time on another port.
+//! Starts the app, each time on another port.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -11,14 +11,14 @@ use tokio::process::Command;
 use super::app::{App, unwritable};
 use super::ports;
 
-/// The app's binary and what it is told.
+/// The binary of the app and its environment.
 pub(super) struct Launch {
     program: PathBuf,
     home: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
 
-/// Tells one build of the binary from another: its file, and when that was written.
+/// Identifies a build of the binary, by its file and the time of writing.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Build(u64, SystemTime);
 
@@ -45,7 +45,7 @@ impl Launch {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("HOLDFAST__HTTP__LISTEN", format!("127.0.0.1:{port}"))
             .env("NO_COLOR", "1")
-            // Ctrl-C in the terminal is ours: the app is stopped in order.
+            // We handle Ctrl-C in the terminal ourselves, so that the app stops first.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -55,7 +55,7 @@ impl Launch {
         App::of(child, port, &self.home)
     }
 
-    /// The build that a start would run now. `None` where there is none.
+    /// The build that a start would run now. `None` if there is none.
     pub(super) fn build(&self) -> Option<Build> {
         let file = fs::metadata(&self.program).ok()?;
         Some(Build(file.ino(), file.modified().ok()?))

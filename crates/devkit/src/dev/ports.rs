@@ -1,4 +1,4 @@
-//! Which ports to use: the usual ones, or free ones where those are taken.
+//! Chooses ports: the usual ones, or free ones if those are taken.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as Probe, TcpStream};
@@ -35,13 +35,13 @@ pub(super) fn free() -> Result<u16, String> {
 }
 
 pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, String> {
-    listener.local_addr().map_err(|error| format!("a listener is gone: {error}; start bin/dev again"))
+    listener.local_addr().map_err(|error| format!("a listener has closed: {error}; start bin/dev again"))
 }
 
 /// Whether nobody listens there. Browsers try `localhost` at `::1` as well, so both must be free.
 fn is_free(port: u16) -> bool {
     let answers = |ip: IpAddr| TcpStream::connect_timeout(&(ip, port).into(), Duration::from_millis(200)).is_ok();
-    // macOS lets us listen beside somebody who listens on all addresses, so asking to listen is not enough there.
+    // macOS lets us listen beside a program that listens on all addresses, so trying to listen is not enough there.
     let taken =
         |ip: IpAddr| answers(ip) || Probe::bind((ip, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
     let bound = Probe::bind((Ipv4Addr::LOCALHOST, port)).is_ok();

@@ -1,6 +1,6 @@
-//! The address of the app, which stays while one version of it takes the place of another.
+//! The address of the app. It stays the same while a new version replaces the old one.
 //!
-//! Requests and responses pass as they are, except for the script of [`reload`]. While no version runs, requests wait.
+//! Requests and responses are not changed, except for the script of [`reload`]. While no version runs, requests wait.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::{now, reload};
 
 /// How long a request waits for the next version.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,12 +34,12 @@ pub(super) struct Proxy(watch::Sender<Upstream>);
 struct Upstream {
     /// Its port on this machine. `None`: it is being replaced.
     port: Option<u16>,
-    /// When it began to get them, in milliseconds since 1970: another run of `bin/dev` is another version as well.
+    /// When it got its first request, in milliseconds since 1970. Another run of `bin/dev` is another version, too.
     version: u128,
 }
 
 impl Proxy {
-    /// Answers on `listener` with what the app on `port` answers.
+    /// Forwards requests from `listener` to the app on `port`.
     pub(super) fn start(listener: TcpListener, port: u16) -> Self {
         let proxy = Self(watch::Sender::new(Upstream { port: Some(port), version: now().as_millis() }));
         let router = Router::new().route(reload::PATH, get(wait)).fallback(pass).with_state(proxy.clone());
@@ -50,19 +50,19 @@ impl Proxy {
         proxy
     }
 
-    /// Sends requests to another version from now on, and has pages reload.
+    /// Sends requests to another version, and makes pages reload.
     pub(super) fn switch(&self, port: u16) {
         self.0.send_replace(Upstream { port: Some(port), version: now().as_millis() });
     }
 
-    /// Lets requests wait for the next version.
+    /// Makes requests wait for the next version.
     pub(super) fn hold(&self) {
         self.0.send_modify(|upstream| upstream.port = None);
     }
 }
 
-/// Answers when another version than the one in the query runs: an event, and the end of the stream. The browser asks
-/// again by itself where that is cut off.
+/// Responds when another version than the one in the query runs, with an event and the end of the stream. The browser retries by
+/// itself if the connection breaks.
 async fn wait(State(Proxy(upstream)): State<Proxy>, request: Request) -> Response {
     let seen = request.uri().query().and_then(|query| query.strip_prefix("version=")).unwrap_or_default();
     let is_new = |now: &Upstream| now.version.to_string() != seen;
@@ -74,7 +74,7 @@ async fn wait(State(Proxy(upstream)): State<Proxy>, request: Request) -> Respons
 async fn pass(State(Proxy(upstream)): State<Proxy>, request: Request) -> Response {
     let method = request.method().clone();
     let mut upstream = upstream.subscribe();
-    let ready = timeout(PATIENCE, upstream.wait_for(|now| now.port.is_some())).await;
+    let ready = timeout(MAX_WAIT, upstream.wait_for(|now| now.port.is_some())).await;
     let ready = ready.ok().and_then(Result::ok).map(|now| *now);
     let Some((port, version)) = ready.and_then(|now| Some((now.port?, now.version))) else {
         return failed(&method, StatusCode::SERVICE_UNAVAILABLE, "The app does not run. The terminal says why.\n");
@@ -85,7 +85,7 @@ async fn pass(State(Proxy(upstream)): State<Proxy>, request: Request) -> Respons
     })
 }
 
-/// Each request has a connection of its own: one that rests could be closed by the app just when the next request needs it.
+/// Each request has a connection of its own. The app could close an idle one just when the next request needs it.
 async fn forward(request: Request, port: u16) -> Result<Response, Failure> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.set_nodelay(true)?;
@@ -94,7 +94,7 @@ async fn forward(request: Request, port: u16) -> Result<Response, Failure> {
     Ok(sender.send_request(request).await?.map(Body::new))
 }
 
-/// Says what is wrong. A page asks again after a second.
+/// A response that says what is wrong. A page is requested again after a second.
 fn failed(method: &Method, status: StatusCode, text: &str) -> Response {
     let mut response = (status, text.to_owned()).into_response();
     if method == Method::GET {
@@ -115,8 +115,7 @@ mod tests {
     const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Own: a\r\nContent-Length: 2\r\n\
                         Content-Security-Policy: script-src 'nonce-n'\r\n\r\nhi";
 
-    /// An app that answers one request, which ends as said, and keeps the connection open. Returns its port and what it was
-    /// sent.
+    /// An app that responds to one request that ends with `end`, and keeps the connection open. Returns its port and the request.
     async fn app(end: &'static str, response: &'static str) -> io::Result<(u16, JoinHandle<String>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -221,7 +220,7 @@ mod tests {
         proxy.switch(port);
         let event = waiting.await??;
         assert!(event.contains("text/event-stream") && event.ends_with("data: reload\n\n"), "{event}");
-        // What was hidden and asks later hears at once.
+        // A page that was hidden and asks later gets the event at once.
         wait().await?;
         Ok(())
     }

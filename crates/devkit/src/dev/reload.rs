@@ -1,14 +1,14 @@
-//! Makes the pages of the app reload themselves, without the app's knowledge: a script is added to them on their way.
+//! Makes the pages of the app reload themselves. The proxy adds a script to them, and the app does not know about it.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 
-/// Where a page waits for another version of the app than the one that made it. No route of the app begins like this.
+/// The address where a page waits for another version of the app than its own. No route of the app begins like this.
 pub(super) const PATH: &str = "/.devkit/reload";
 
-/// The script. A hidden page does not wait: browsers open six connections to a server, and each waiting page holds one.
-/// It looks again when it is shown.
+/// The script. A hidden page does not wait, because browsers open six connections to a server, and each waiting page holds one. It
+/// checks again when it is shown.
 const SCRIPT: &str = r#"
 <script type="module" nonce="{nonce}">
 let events;
@@ -23,15 +23,14 @@ wait();
 </script>
 "#;
 
-/// Adds the script to the response, if it is a page that can be asked for again. Everything else stays as it is, and is not
-/// waited for.
+/// Adds the script to the response, if it is a page that can be requested again. Any other response is unchanged and is streamed.
 ///
-/// The policy of the page stays as it is too: the script carries its nonce, and waits on its own origin.
+/// The content security policy of the page is unchanged, too: the script has its nonce, and waits on its own origin.
 ///
 /// # Errors
 /// If the page ends early.
 pub(super) async fn add_script(method: &Method, response: Response, version: u128) -> Result<Response, axum::Error> {
-    // What answers a form is not asked for again: that would send the form again.
+    // The response to a form is not requested again, because that would send the form again.
     let Some(nonce) = nonce(response.headers()).filter(|_| method == Method::GET && is_plain_html(response.headers()))
     else {
         return Ok(response);
@@ -39,7 +38,7 @@ pub(super) async fn add_script(method: &Method, response: Response, version: u12
     let script = SCRIPT.replace("{nonce}", nonce).replace("{path}", PATH).replace("{version}", &version.to_string());
     let (mut parts, body) = response.into_parts();
     let page = to_bytes(body, usize::MAX).await?;
-    // The server says how long it is now.
+    // The server sets the new length.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::TRANSFER_ENCODING);
     Ok(Response::from_parts(parts, Body::from([&page, script.as_bytes()].concat())))

@@ -1,4 +1,4 @@
-//! What the app talks to besides the database: a sign-in provider and a mailbox.
+//! The services of the app besides the database: a sign-in provider and a mailbox.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::{failed, ports};
 
 const CLIENT_ID: &str = "holdfast";
 
-/// The sockets of the services, which do not run yet.
+/// The sockets of the services before they run.
 pub(super) struct Listeners {
     provider: TcpListener,
     mail: TcpListener,
@@ -22,7 +22,7 @@ pub(super) struct Listeners {
 /// The running services.
 pub(super) struct Services {
     pub(super) issuer: String,
-    /// Where the mailbox shows its pages.
+    /// The address of the mailbox's pages.
     pub(super) mail: SocketAddr,
     pub(super) smtp: SocketAddr,
     client_secret: String,
@@ -60,7 +60,7 @@ impl Listeners {
 }
 
 impl Services {
-    /// What the app is told of them.
+    /// The settings of the app for these services.
     pub(super) fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("HOLDFAST__MAIL__URL", format!("smtp://{}", self.smtp)),

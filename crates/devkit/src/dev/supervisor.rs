@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::app::App;
 use super::build::build;
-use super::database::{Database, Prepared, prepare_with};
+use super::database::{Database, Preparation, prepare_with};
 use super::edits::{Edits, Kind};
 use super::launch::{Build, Launch};
 use super::proxy::Proxy;
 use super::watcher::Watcher;
 use crate::say;
 
-/// What runs, and what is needed to run it again. Dropped, the app is stopped before the database.
+/// The running app, and everything that is needed to start it again. When it is dropped, the app stops before the database.
 pub(super) struct Supervisor {
     /// `None` after a new version did not start on a new database.
     pub(super) app: Option<App>,
@@ -32,7 +32,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Applies edits until the app ends by itself. Returns what to say then.
+    /// Applies edits until the app ends by itself. Returns the message about that.
     pub(super) async fn follow(&mut self, mut watcher: Option<Watcher>) -> String {
         loop {
             let edits = tokio::select! {
@@ -105,7 +105,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Starts the version that was built last, and sends requests to it. Returns the one before.
+    /// Starts the version that was built last, and sends requests to it. Returns the previous version.
     async fn restart(&mut self) -> Result<Option<App>, String> {
         let build = self.launch.build();
         let mut new = self.launch.start().map_err(|error| sentence(&error))?;
@@ -117,10 +117,10 @@ impl Supervisor {
         Ok(self.app.replace(new))
     }
 
-    /// Applies new migrations. If one that was applied has changed, the database is created again.
+    /// Applies new migrations. If an applied one was edited, the database is created again.
     async fn migrate(&mut self) -> Result<(), String> {
         let started = Instant::now();
-        let Prepared::Outdated(reason) = self.prepare(&self.database.owner_url()).await? else {
+        let Preparation::Outdated(reason) = self.prepare(&self.database.owner_url()).await? else {
             say(&format!("Updated the database in {}.", seconds(started.elapsed())));
             return Ok(());
         };
@@ -138,8 +138,8 @@ impl Supervisor {
     /// The database in use stays until the new one is complete. Then requests wait until the new version runs.
     async fn replace_database(&mut self, spare: &str) -> Result<(), String> {
         match self.prepare(spare).await? {
-            Prepared::Ready => {}
-            Prepared::Outdated(reason) => return Err(sentence(&reason)),
+            Preparation::Ready => {}
+            Preparation::Outdated(reason) => return Err(sentence(&reason)),
         }
         self.proxy.hold();
         if let Some(app) = self.app.take() {
@@ -148,7 +148,7 @@ impl Supervisor {
         self.database.use_spare().await.map_err(|error| sentence(&error))
     }
 
-    async fn prepare(&self, owner: &str) -> Result<Prepared, String> {
+    async fn prepare(&self, owner: &str) -> Result<Preparation, String> {
         prepare_with(&self.devkit, owner, &self.issuer).await.map_err(|error| sentence(&error))
     }
 }
@@ -168,7 +168,7 @@ fn sentence(text: &str) -> String {
     format!("{}{}{end}", first.map(String::from).unwrap_or_default(), chars.as_str())
 }
 
-/// What was done, and how long it took.
+/// The message about what was done, and how long it took.
 fn outcome(built: Option<Duration>, restarted: Option<Duration>) -> String {
     match (built.map(seconds), restarted.map(seconds)) {
         (Some(built), Some(restarted)) => format!("Built in {built}, restarted in {restarted}."),

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::edits::{Edits, Kind, LOCKFILE};
 
-/// What is watched with all that is in it. Of the clone's own directory, only the files in it.
+/// The directories that are watched recursively. Of the clone's own directory, only the files are watched.
 const DIRECTORIES: [&str; 6] = ["crates", "templates", "policies", "migrations", "config", ".sqlx"];
-/// Edits that follow each other faster than this are one: an editor that saves all files, a checkout.
+/// Edits that follow each other faster than this count as one, for example if an editor saves all files.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// Watches the clone until it is dropped.
@@ -21,7 +21,7 @@ pub(super) struct Watcher {
     queue: Queue,
 }
 
-/// Edits that nobody has asked for yet.
+/// Edits that are not applied yet.
 struct Queue {
     paths: UnboundedReceiver<PathBuf>,
     waiting: Edits,
@@ -39,7 +39,7 @@ impl Watcher {
         let root = clone.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             for path in edited(&root, event) {
-                // Nobody listens any more when everything stops.
+                // The receiver is gone when everything stops.
                 let _ = sender.send(path);
             }
         })?;
@@ -50,12 +50,12 @@ impl Watcher {
         Ok(Self { _notify: watcher, queue: Queue { paths, waiting: Edits::default() } })
     }
 
-    /// Waits for edits, and then until there are no more for a moment.
+    /// Waits for edits, and then until there are none for a moment.
     pub(super) async fn next(&mut self) -> Edits {
         self.queue.next().await
     }
 
-    /// Forgets edits of the lockfile so far: cargo made them, in the build that has ended.
+    /// Drops edits of the lockfile so far, because cargo made them in the build that has ended.
     pub(super) fn forget_lockfile(&mut self) {
         self.queue.forget_lockfile();
     }
@@ -87,11 +87,11 @@ impl Queue {
     }
 }
 
-/// The files of an event that count, by their paths within the clone.
+/// The watched files of an event, by their paths within the clone.
 fn edited(clone: &Path, event: notify::Result<Event>) -> Vec<PathBuf> {
     let Ok(event) = event else { return Vec::new() };
     if event.need_rescan() {
-        // More happened at once than the system can report. Cargo finds out what it was; migrations are looked at.
+        // There were more edits than the system can report. Cargo finds the edited sources, and migrations are checked again.
         return vec!["Cargo.toml".into(), "migrations/roles.sql".into()];
     }
     if matches!(event.kind, EventKind::Access(_)) {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn edits_are_noticed_however_an_editor_saves() {
+    async fn edits_are_noticed_in_every_way_that_an_editor_saves() {
         let clone = std::env::temp_dir().join(format!("holdfast-watcher-{}", std::process::id()));
         for directory in DIRECTORIES {
             fs::create_dir_all(clone.join(directory)).unwrap();
@@ -159,7 +159,7 @@ mod tests {
             expected.add(path.into());
         }
         fs::write(clone.join("Cargo.lock"), "1").unwrap();
-        // Beside the file, and then in its place.
+        // The editor writes a file beside it, and then renames that one.
         fs::write(clone.join("policies/a.cedar.tmp"), "1").unwrap();
         fs::rename(clone.join("policies/a.cedar.tmp"), clone.join("policies/a.cedar")).unwrap();
         fs::write(clone.join("README.md"), "1").unwrap();

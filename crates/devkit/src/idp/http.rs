@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 /// How long an answer may take: longer than a slow provider does.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// An answer. The body is as it was sent, so right only if it was sent in one piece.
 pub(super) struct Answer {
@@ -42,7 +42,7 @@ pub(super) async fn send(method: &str, url: &str, headers: &str, body: &str) -> 
     let mut stream = TcpStream::connect(target).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;
+    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await??;
     parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| io::Error::other("not an HTTP answer"))
 }
 

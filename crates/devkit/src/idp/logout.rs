@@ -54,7 +54,7 @@ fn signed_out(target: Option<&Url>) -> Response {
     }
 }
 
-/// The registered address to return to, with `state`. Anything not registered counts as not sent.
+/// The registered address to return to, with `state`. An unregistered address is ignored.
 fn return_address(idp: &Idp, params: &Params) -> Option<Url> {
     let wanted = params.get("post_logout_redirect_uri")?;
     let registered = idp.lock().clients.iter().any(|client| {
@@ -69,8 +69,8 @@ fn return_address(idp: &Idp, params: &Params) -> Option<Url> {
 }
 
 impl Idp {
-    /// A logout token for this client, to be posted as `logout_token`. Two calls give two `jti`; post one twice to
-    /// replay it.
+    /// A logout token for this client, to be posted as `logout_token`. Each call uses another `jti`. Post one token twice for a
+    /// replay.
     #[must_use]
     pub fn logout_token(
         &self,
@@ -131,10 +131,10 @@ impl Idp {
         claims
     }
 
-    /// Posts a logout token to the client's back-channel address, which must be on loopback, and gives the status.
+    /// Posts a logout token to the client's back-channel address, which must be on loopback. Returns the status.
     ///
     /// # Errors
-    /// If the client is unknown, has no such address, or does not answer.
+    /// If the client is unknown, has no such address, or does not respond.
     pub async fn send_backchannel_logout(
         &self,
         client_id: &str,

@@ -1,4 +1,4 @@
-//! How the provider does what the specifications leave open, and what the big ones do differently.
+//! What the specifications leave open, and what well-known providers do differently.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Fault, Idp, as_json, claims, id_token};
 
-/// A way to speak. The default follows the specifications and says everything at once.
+/// The behaviour of the provider. The default follows the specifications and has everything in the ID token.
 #[derive(Clone, Debug, Default)]
 pub struct Manner {
-    /// Members of the metadata, instead of or besides those there are. `null`: left out.
+    /// Members of the metadata that are added or replaced. `null` removes one.
     pub metadata: Map<String, Value>,
     /// Claims of ID tokens, in the same way.
     pub claims: Map<String, Value>,
@@ -22,19 +22,19 @@ pub struct Manner {
     pub claims_at_userinfo: bool,
     /// Status, content type and body of userinfo, instead of its claims.
     pub userinfo_answer: Option<(u16, &'static str, String)>,
-    /// The one way of client authentication there is.
+    /// The only supported method of client authentication.
     pub client_auth: Option<&'static str>,
-    /// Authorization requests have to be pushed (RFC 9126).
+    /// Authorization requests must be pushed (RFC 9126).
     pub requires_push: bool,
-    /// The values of `prompt` there are. Empty: all.
+    /// The supported values of `prompt`. If empty, all.
     pub prompts: &'static [&'static str],
 }
 
 impl Manner {
-    /// As one that has a preset speaks, as far as it shows in a sign-in. Panics for a name that is none.
+    /// The behaviour of a known product, as far as a sign-in shows it.
     ///
     /// # Panics
-    /// If nobody has written down how that one speaks.
+    /// If the product is not known here.
     #[must_use]
     #[allow(clippy::panic, reason = "a test may panic")]
     pub fn of(preset: &str) -> Self {
@@ -68,7 +68,7 @@ impl Manner {
             "auth0" => Self { tokens: members(json!({ "expires_in": "86400", "scope": 1 })), ..Self::default() },
             "okta" => Self { claims: members(json!({ "ver": 1, "idp": "00o" })), ..Self::default() },
             "keycloak" => Self { claims: members(json!({ "acr": "1", "typ": "ID" })), ..Self::default() },
-            _ => panic!("nobody has written down how {preset} speaks"),
+            _ => panic!("the behaviour of {preset} is not known"),
         }
     }
 }
@@ -99,7 +99,7 @@ pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Resp
 }
 
 impl Idp {
-    /// From now on, speaks like this.
+    /// Sets the behaviour.
     pub fn set_manner(&self, manner: Manner) {
         self.lock().manner = manner;
     }

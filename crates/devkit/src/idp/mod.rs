@@ -1,9 +1,9 @@
 //! An OpenID Connect provider of our own, on its own origin, for development and tests.
 //!
-//! It speaks the real protocol over real sockets: discovery, key set, authorization code with PKCE, ID tokens,
-//! RP-initiated and back-channel logout. A person is picked with a click, never by a redirect of its own accord: that
-//! is how real providers return to an application, and how `SameSite=Strict` cookies get lost on the way.
-//! [`Fault`] makes it break one rule at a time, so that a test can ask the application to notice.
+//! It uses the real protocol over real sockets: discovery, key set, authorization code with PKCE, ID tokens, RP-initiated and
+//! back-channel logout. A person is chosen with a click and never by an automatic redirect. Real providers return to an application in
+//! the same way, and the browser does not send `SameSite=Strict` cookies then. [`Fault`] makes it break one rule at a time, so that a
+//! test can check that the application notices.
 
 mod authorize;
 mod claims;
@@ -37,7 +37,7 @@ pub use self::keys::Alg;
 use self::keys::Key;
 pub use self::manner::Manner;
 
-/// An application that may send people here.
+/// An application that uses this provider.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// `client_id`.
@@ -55,7 +55,7 @@ pub struct Client {
 /// Somebody who can sign in.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// `sub`, for ever.
+    /// `sub`. It never changes.
     pub subject: String,
     /// `name`.
     pub name: String,
@@ -78,22 +78,22 @@ pub struct SignIn {
     pub sid: String,
 }
 
-/// How often each endpoint was asked, faults included.
+/// The number of requests to each endpoint, including those with a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Metadata.
     pub discovery: u64,
     /// Key set.
     pub jwks: u64,
-    /// Sign-in pages asked for; the click is not counted.
+    /// Requests for the sign-in page. The click is not counted.
     pub authorize: u64,
     /// Token requests.
     pub token: u64,
-    /// Questions about a person.
+    /// Requests for userinfo.
     pub userinfo: u64,
     /// Authorization requests that were pushed.
     pub pushed: u64,
-    /// Sign-out pages asked for.
+    /// Requests for the sign-out page.
     pub end_session: u64,
 }
 
@@ -109,12 +109,12 @@ struct Inner {
 struct State {
     people: Vec<Person>,
     clients: Vec<Client>,
-    /// The signing key of each algorithm, at the place [`Alg`] has as a number.
+    /// The signing key of each algorithm, in the order of [`Alg`].
     keys: [Arc<Key>; 5],
-    /// Keys that signed once and are still published.
+    /// Earlier signing keys that are still published.
     retired: Vec<Arc<Key>>,
     alg: Alg,
-    /// A key of the same algorithm for the faults that need one more.
+    /// A second key of the same algorithm, for faults that need one.
     spare: Option<Arc<Key>>,
     fault: Fault,
     manner: Manner,
@@ -125,12 +125,12 @@ struct State {
     pushed: HashMap<String, String>,
     /// The person of an access token, and its claims.
     access: HashMap<String, (Person, String)>,
-    /// Codes not yet presented.
+    /// Codes that were not used yet.
     codes: HashMap<String, Grant>,
     sign_ins: Vec<SignIn>,
 }
 
-/// What a code stands for.
+/// The data of a code.
 #[derive(Clone)]
 struct Grant {
     client_id: String,
@@ -146,6 +146,10 @@ struct Grant {
 
 impl Idp {
     /// Serves on this listener, which must be on loopback. The issuer is `http://` and its address.
+    ///
+    /// # Errors
+    ///
+    /// The listener is not on loopback, or a key cannot be generated.
     pub async fn start(listener: TcpListener, people: Vec<Person>) -> io::Result<Idp> {
         let address = listener.local_addr()?;
         page::refuse_beyond_loopback(address)?;
@@ -197,14 +201,14 @@ impl Idp {
         self.0.issuer.clone()
     }
 
-    /// Adds a client, or replaces the one of the same id.
+    /// Adds a client, or replaces the one with the same id.
     pub fn register(&self, client: Client) {
         let mut state = self.lock();
         state.clients.retain(|known| known.id != client.id);
         state.clients.push(client);
     }
 
-    /// From now on, breaks this rule; [`Fault::None`] ends it. May take a moment, to make another RSA key.
+    /// Breaks a rule until [`Fault::None`]. It may take a moment to generate another RSA key.
     pub fn set_fault(&self, fault: Fault) {
         let needs_key = matches!(fault, Fault::UnknownKid | Fault::KeySwapped | Fault::NoKidSeveralKeys);
         let alg = self.lock().alg;
@@ -214,14 +218,14 @@ impl Idp {
         state.spare = spare;
     }
 
-    /// Signs with this algorithm from now on. The key set always holds keys of all of them.
+    /// Signs with this algorithm. The key set always has keys of all algorithms.
     pub fn set_key(&self, alg: Alg) {
         self.lock().alg = alg;
         let fault = self.fault();
         self.set_fault(fault);
     }
 
-    /// Signs with a new key from now on; the old one stays in the key set. May take a moment, to make an RSA key.
+    /// Signs with a new key. The old one stays in the key set. It may take a moment to generate an RSA key.
     pub fn rotate_keys(&self) {
         let alg = self.lock().alg;
         let key = Key::generate(alg);
@@ -230,7 +234,7 @@ impl Idp {
         state.retired.push(old);
     }
 
-    /// Signs with a new key from now on; the old ones of that algorithm leave the key set.
+    /// Signs with a new key. The old ones of that algorithm are removed from the key set.
     pub fn rotate_keys_and_drop_old(&self) {
         let alg = self.lock().alg;
         let key = Key::generate(alg);
@@ -239,24 +243,24 @@ impl Idp {
         state.retired.retain(|old| old.alg() != alg);
     }
 
-    /// Reads the time from this clock, in seconds since 1970, instead of from the system. The clock of an application under
-    /// test may stand still, and its provider must agree with it however long the test takes.
+    /// Reads the time from this clock, in seconds since 1970, instead of from the system. The clock of an application under test may be
+    /// fixed, and its provider must agree with it during the whole test.
     pub fn set_clock(&self, clock: impl Fn() -> i64 + Send + 'static) {
         self.lock().clock = Box::new(clock);
     }
 
-    /// Moves the provider's clock: every time it writes or checks is this many seconds off.
+    /// Moves the provider's clock by this many seconds.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.lock().clock_offset = seconds;
     }
 
-    /// How often each endpoint was asked so far.
+    /// The number of requests to each endpoint so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
 
-    /// The sign-ins completed so far, oldest first; the last thousand of them.
+    /// The last thousand completed sign-ins, oldest first.
     #[must_use]
     pub fn sign_ins(&self) -> Vec<SignIn> {
         self.lock().sign_ins.clone()
@@ -280,16 +284,13 @@ impl Idp {
         (state.clock)() + state.clock_offset
     }
 
-    /// A panic in another thread while it held the lock leaves nothing half-changed that matters here.
+    /// A panic in another thread that held the lock is ignored: the state is still usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the provider is another machine to the application, with a clock of its own"
-)]
+#[allow(clippy::disallowed_methods, reason = "the provider acts as another machine with a clock of its own")]
 fn system_time() -> i64 {
     chrono::Utc::now().timestamp()
 }
@@ -308,7 +309,7 @@ fn as_json(value: &Value) -> Response {
 const OTHER_ISSUER: &str = "http://127.0.0.1:9/other";
 /// Another client, for the faults that name one.
 const OTHER_CLIENT: &str = "another-client";
-/// How a person is said to have signed in, unless the application asked for something else.
+/// The authentication context, unless the application requests another one.
 const DEFAULT_ACR: &str = "urn:holdfast:pwd";
 /// Longer than any client should wait.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(45);

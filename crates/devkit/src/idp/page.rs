@@ -1,4 +1,4 @@
-//! The look of the development pages, and the headers that come with it: no script, nothing from elsewhere.
+//! The layout of the development pages, and their headers: no scripts, and nothing from other origins.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 const STYLE: &str = include_str!("page.css");
 
-/// A whole page around `body`, which must be escaped already. A form on it may lead to `form_target`, an origin.
+/// A page with this body, which must already be escaped. A form on it may lead to the origin `form_target`.
 pub(crate) fn page(status: StatusCode, title: &str, body: &str, form_target: &str) -> Response {
     let html = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title>\
@@ -36,7 +36,7 @@ pub(crate) fn page(status: StatusCode, title: &str, body: &str, form_target: &st
     (status, headers, Html(html)).into_response()
 }
 
-/// A page that only says why nothing happens.
+/// A page that says why the request was refused.
 pub(crate) fn refusal(status: StatusCode, why: &str) -> Response {
     let body = format!(
         "<p class=notice>Development only: not for production</p><h1>This does not work</h1><p class=lead>{}</p>",
@@ -61,7 +61,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Scheme, host and port of an address; nothing if it has none.
+/// Scheme, host and port of an address. Empty if it has none.
 pub(crate) fn origin(address: &str) -> String {
     Url::parse(address)
         .map(|url| url.origin())
@@ -70,7 +70,7 @@ pub(crate) fn origin(address: &str) -> String {
         .map_or_else(String::new, |origin| origin.ascii_serialization())
 }
 
-/// These servers have no secrets to keep and no users to tell apart: they must not be reachable from elsewhere.
+/// These servers have no access control, so they must not be reachable from other machines.
 pub(crate) fn refuse_beyond_loopback(address: SocketAddr) -> io::Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
@@ -78,7 +78,7 @@ pub(crate) fn refuse_beyond_loopback(address: SocketAddr) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "development servers listen on loopback only"))
 }
 
-/// SECURITY: a site anywhere may let its own name point at 127.0.0.1 and then read what we serve under that name.
+/// SECURITY: any site can make its own name point to 127.0.0.1, and then read what we serve under that name.
 pub(crate) async fn local_only(request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Request parameters as OAuth wants them: form-encoded, each at most once.
+//! Request parameters of OAuth: form-encoded, each at most once.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use url::form_urlencoded;
 pub(super) struct Params(BTreeMap<String, String>);
 
 /// A parameter was sent twice.
-pub(super) struct Repeated;
+pub(super) struct RepeatedParameter;
 
 impl Params {
-    pub(super) fn parse(text: &str) -> Result<Params, Repeated> {
+    pub(super) fn parse(text: &str) -> Result<Params, RepeatedParameter> {
         let mut params = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             if params.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Repeated);
+                return Err(RepeatedParameter);
             }
         }
         params.retain(|_, value| !value.is_empty());
@@ -33,7 +33,7 @@ impl Params {
     }
 }
 
-/// Undoes form encoding in one value.
+/// Decodes one form-encoded value.
 pub(super) fn decode(text: &str) -> String {
     let text = format!("value={}", text.replace('&', "%26"));
     form_urlencoded::parse(text.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()

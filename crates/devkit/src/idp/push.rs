@@ -1,4 +1,4 @@
-//! Authorization requests that come from the application and not through the browser (RFC 9126).
+//! Authorization requests that the application sends directly and not through the browser (RFC 9126).
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! The token endpoint: a code, a client secret and a PKCE verifier become an ID token (RFC 6749 4.1.3, RFC 7636 4.6).
+//! The token endpoint. It exchanges a code, with a client secret and a PKCE verifier, for an ID token (RFC 6749 4.1.3, RFC 7636 4.6).
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -34,7 +34,7 @@ pub(super) async fn token(State(idp): State<Idp>, headers: HeaderMap, body: Stri
     exchange(&idp, &headers, &body).map_or_else(refuse, |tokens| no_store(StatusCode::OK, &tokens))
 }
 
-/// Where a redirected client would get its tokens, if it followed.
+/// Where a client would get its tokens if it followed a redirect.
 pub(super) async fn token_elsewhere(State(idp): State<Idp>, headers: HeaderMap, body: String) -> Response {
     exchange(&idp, &headers, &body).map_or_else(refuse, |tokens| no_store(StatusCode::OK, &tokens))
 }
@@ -99,7 +99,7 @@ fn basic_credentials(header: &str) -> Option<(String, String)> {
     scheme.eq_ignore_ascii_case("basic").then(|| (params::decode(id), params::decode(secret)))
 }
 
-/// Takes the code, whatever comes of it: a code is presented once.
+/// Takes the code in any case, because a code works once.
 fn redeem(idp: &Idp, client: &Client, params: &Params) -> Result<Grant, Refusal> {
     let code = params.get("code").ok_or(("invalid_request", "code is missing"))?;
     let verifier = params.get("code_verifier").ok_or(("invalid_request", "code_verifier is missing"))?;
@@ -120,7 +120,7 @@ fn redeem(idp: &Idp, client: &Client, params: &Params) -> Result<Grant, Refusal>
     Ok(grant)
 }
 
-/// Compares hashes, so that the time taken says nothing about the secret itself.
+/// Compares hashes, so that the response time reveals nothing about the secret.
 fn same(one: &str, other: &str) -> bool {
     Sha256::digest(one) == Sha256::digest(other)
 }

@@ -5,9 +5,9 @@ use std::io;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::{MAX_LINE, MAX_MESSAGE, MAX_RECIPIENTS, Mailbox, PATIENCE};
+use super::{CLIENT_TIMEOUT, MAX_LINE, MAX_MESSAGE, MAX_RECIPIENTS, Mailbox};
 
-/// What a client has said so far.
+/// The envelope that a client has sent so far.
 #[derive(Default)]
 pub(super) struct Envelope {
     greeted: bool,
@@ -39,23 +39,23 @@ impl Session {
         Ok(())
     }
 
-    /// The next line without its CRLF, or nothing at the end. Any other line ends the conversation.
+    /// The next line without its CRLF, or `None` at the end. Any other line ends the conversation.
     async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(MAX_LINE);
-        tokio::time::timeout(PATIENCE, limited.read_until(b'\n', &mut line)).await??;
+        tokio::time::timeout(CLIENT_TIMEOUT, limited.read_until(b'\n', &mut line)).await??;
         if line.is_empty() {
             return Ok(None);
         }
         if let Some(text) = line.strip_suffix(b"\r\n") {
             return Ok(Some(text.to_vec()));
         }
-        // SECURITY: a line feed alone is how one message is smuggled inside another.
+        // SECURITY: a lone line feed can smuggle one message inside another.
         self.reply("500 5.5.2 lines end in CRLF and have at most 998 octets").await?;
         Err(io::ErrorKind::InvalidData.into())
     }
 
-    /// Reads a message up to the dot, undoes dot-stuffing, keeps it.
+    /// Reads a message up to the dot, removes dot-stuffing, and stores it.
     async fn message(&mut self) -> io::Result<()> {
         let (mut raw, mut too_long) = (Vec::new(), false);
         loop {

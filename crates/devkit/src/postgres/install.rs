@@ -1,4 +1,4 @@
-//! Finding the server's programs: distributions keep them out of `PATH`, each in its own way.
+//! Finds the programs of the server. Each distribution keeps them in another place outside `PATH`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use super::Error;
 
-/// Oldest major version the migrations run on.
-const OLDEST: u32 = 15;
+/// Oldest major version that the migrations run on.
+const MIN_VERSION: u32 = 15;
 
 /// One installed version of the server.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub(super) struct Install {
 }
 
 impl Install {
-    /// The version that made the data there, or else the newest.
+    /// The version that created the data, or else the newest one.
     pub(super) fn find(data: &Path) -> Result<Self, Error> {
-        let mut found: Vec<Self> = places().filter_map(Self::at).filter(|i| i.major >= OLDEST).collect();
+        let mut found: Vec<Self> = places().filter_map(Self::at).filter(|i| i.major >= MIN_VERSION).collect();
         let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) else {
             found.sort_by_key(|i| i.major);
             return found.pop().ok_or(Error::NotInstalled);

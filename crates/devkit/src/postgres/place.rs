@@ -1,4 +1,4 @@
-//! Where a cluster keeps its files, and the user its server runs as.
+//! The directory of a cluster, and the user that its server runs as.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -11,21 +11,21 @@ use tokio::process::Command;
 
 use super::{Error, random_hex};
 
-/// What every temporary cluster's directory is called, before its random part.
+/// Name of a temporary cluster's directory, before its random part.
 const TEMPORARY: &str = "holdfast-test-";
 
-/// A file system in memory, on Linux. Each test makes and deletes the 300 files of a database, which a disk takes longer for
-/// than the database does for all the test asks of it.
+/// A file system in memory, on Linux. Each test creates and deletes the 300 files of a database. On a disk that takes longer than all
+/// queries of the test.
 const MEMORY: &str = "/dev/shm";
-/// What must be free there, in KiB: a run of all tests takes about half of it.
-const ROOM: u64 = 1024 * 1024;
+/// Required free space there, in KiB. A run of all tests needs about half of it.
+const MIN_FREE_KIB: u64 = 1024 * 1024;
 
-/// A directory of our own, and who may work in it.
+/// A directory of ours, and the user who works in it.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) dir: PathBuf,
     uid: u32,
-    /// `None`: the server runs as ourselves.
+    /// The user of the server. `None` if it is our own user.
     user: Option<User>,
 }
 
@@ -38,8 +38,8 @@ struct User {
 impl Place {
     /// The place of a lasting cluster: `dir`, or a directory in `/var/tmp` that the file `dir` names.
     ///
-    /// PostgreSQL refuses to run as root. Where we are root the server runs as another user, who must be able to reach
-    /// its files: in a clone below `/root`, or in a directory of mode 0700, it cannot.
+    /// PostgreSQL refuses to run as root. If we are root, the server runs as another user, who must be able to reach its files. That is
+    /// not possible in a clone below `/root`, or in a directory of mode 0700.
     pub(super) fn lasting(dir: &Path) -> Result<Self, Error> {
         let (uid, user) = who()?;
         let found = match Self::existing(dir)? {
@@ -54,7 +54,7 @@ impl Place {
         Self { dir: found, uid, user }.made()
     }
 
-    /// The directory a lasting cluster has made for `dir`, if it has.
+    /// The directory that a lasting cluster has created for `dir`, if there is one.
     pub(super) fn existing(dir: &Path) -> Result<Option<PathBuf>, Error> {
         match fs::symlink_metadata(dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -63,7 +63,7 @@ impl Place {
             Ok(_) => {
                 let named = fs::read_to_string(dir).map_err(|e| Error::file("read", dir, e))?;
                 let named = PathBuf::from(named.trim());
-                // SECURITY: what this file names is deleted by `--reset`, so it may only name what we would have made.
+                // SECURITY: `--reset` deletes the directory that this file names, so it may only name one that we would have created.
                 if named == outside(dir)? { Ok(Some(named)) } else { Err(Error::NotOurs(dir.to_owned())) }
             }
         }
@@ -83,7 +83,7 @@ impl Place {
         Self { dir, uid, user }.made()
     }
 
-    /// Directories of temporary clusters of ours, in use or left behind.
+    /// Directories of our temporary clusters, in use or left behind.
     pub(super) fn temporaries() -> Result<Vec<Self>, Error> {
         let (uid, user) = who()?;
         let mut found = Vec::new();
@@ -102,7 +102,7 @@ impl Place {
         self.dir.join("data")
     }
 
-    /// Makes a path of ours the server's.
+    /// Gives a path of ours to the user of the server.
     pub(super) fn hand_over(&self, path: &Path) -> Result<(), Error> {
         match &self.user {
             Some(user) => {
@@ -112,11 +112,11 @@ impl Place {
         }
     }
 
-    /// A program of PostgreSQL, to run as the server's user, apart from our terminal and our environment.
+    /// A command that runs a program of PostgreSQL as the user of the server, without our terminal and our environment.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir("/").stdin(Stdio::null());
-        // Ctrl-C in the terminal is ours to act on: the server must not stop before those who use it.
+        // We handle Ctrl-C in the terminal ourselves: the server must not stop before the programs that use it.
         command.process_group(0);
         if let Some(user) = &self.user {
             command.uid(user.uid).gid(user.gid);
@@ -125,7 +125,7 @@ impl Place {
     }
 
     fn made(self) -> Result<Self, Error> {
-        // SECURITY: names below /var/tmp and /tmp can be foreseen. A directory somebody else made there is not used.
+        // SECURITY: names below /var/tmp and /tmp can be guessed. A directory that somebody else created there is not used.
         match DirBuilder::new().mode(0o700).create(&self.dir) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -149,7 +149,7 @@ fn temporary_bases() -> impl Iterator<Item = PathBuf> {
     bases.into_iter()
 }
 
-/// Whether a file system in memory holds the files of a run, and the memory does.
+/// Whether the file system in memory has room for the files of a run, and so has the memory.
 fn has_room(memory: &Path) -> bool {
     // The second line, fourth column: <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/df.html>.
     let df = std::process::Command::new("df").arg("-Pk").arg(memory).output();
@@ -158,10 +158,10 @@ fn has_room(memory: &Path) -> bool {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
     let available = available.and_then(|kib| kib.parse::<u64>().ok());
-    free.is_some_and(|free| free >= ROOM) && available.is_some_and(|available| available >= 2 * ROOM)
+    free.is_some_and(|free| free >= MIN_FREE_KIB) && available.is_some_and(|available| available >= 2 * MIN_FREE_KIB)
 }
 
-/// Our user id, and the user for the server where that must be another.
+/// Our user id, and the user of the server if that must be another one.
 fn who() -> Result<(u32, Option<User>), Error> {
     let failed = |error: io::Error| Error::Program { name: "id".to_owned(), output: error.to_string() };
     let output = std::process::Command::new("id").arg("-u").output().map_err(failed)?;
@@ -181,7 +181,7 @@ fn who() -> Result<(u32, Option<User>), Error> {
     Ok((uid, Some(user)))
 }
 
-/// Whether every user can walk to this directory.
+/// Whether every user can reach this directory.
 fn open_to_all(dir: &Path) -> bool {
     fs::canonicalize(dir)
         .is_ok_and(|dir| dir.ancestors().all(|step| fs::metadata(step).is_ok_and(|m| m.mode() & 0o001 != 0)))

@@ -1,4 +1,4 @@
-//! Another database beside the one in use, which takes its place when it is complete.
+//! A spare database that replaces the one in use when it is complete.
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -17,13 +17,13 @@ impl Cluster {
         Ok(format!("postgres://owner:{}@127.0.0.1:{}/spare", self.password, self.port))
     }
 
-    /// Puts the spare database in the place of the one in use, and ends the connections of that one.
+    /// Replaces the database in use with the spare one, and ends the connections of the old one.
     ///
     /// # Errors
-    /// If there is no spare database; then nothing has changed.
+    /// If there is no spare database. Nothing has changed then.
     pub async fn use_spare(&self) -> Result<(), Error> {
         let mut connection = PgConnection::connect_with(&self.options("postgres")).await?;
-        // Dropping the old one here instead would take seconds: the server writes all of the new one to disk first.
+        // The old one is renamed and not dropped. Dropping it would take seconds, because the server first writes the new one to disk.
         let rename = "begin;
             alter database spare rename to next;
             select pg_terminate_backend(pid) from pg_stat_activity where datname = 'holdfast';
@@ -35,7 +35,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes the database that was replaced, and what an attempt to replace it has left.
+    /// Deletes the replaced database, and the spare one of a failed attempt.
     ///
     /// # Errors
     /// If the server refuses.

@@ -12,7 +12,7 @@ async fn a_lasting_cluster_keeps_its_data_and_has_one_owner() -> Result<(), Erro
     let second = Cluster::start(&dir).await;
     assert!(matches!(second, Err(Error::AlreadyRunning(Some(pid))) if pid == std::process::id()));
 
-    // As if the owner had been killed: nobody holds the lock, and the server still runs.
+    // This looks as if the owner had been killed: nobody holds the lock, and the server still runs.
     let Cluster { server, _lock: lock, .. } = cluster;
     std::mem::forget(server);
     drop(lock);
@@ -52,7 +52,7 @@ async fn a_spare_database_takes_the_place_of_the_one_in_use() -> Result<(), Erro
     let cluster = Cluster::temporary().await?;
     let mut in_use = PgConnection::connect(&cluster.owner_url()).await?;
     in_use.execute("create table old as select 1 as number").await?;
-    // What an attempt that failed has left does not stay.
+    // The spare database of a failed attempt is removed.
     cluster.create_spare().await?;
     let spare = cluster.create_spare().await?;
     let mut connection = PgConnection::connect(&spare).await?;

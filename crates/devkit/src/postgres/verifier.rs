@@ -3,17 +3,17 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-/// What the server keeps of a password, for `alter role ... password`.
+/// The form of a password that the server stores, for `alter role ... password`.
 ///
-/// Iterations slow down the guessing of passwords that people think of, and every connection pays for them: the server's
-/// own 4,096 take 44 ms of an unoptimized client. A random password of 128 bits or more cannot be guessed, so one will do.
-/// Never use this for any other password.
+/// Iterations slow down guessing of passwords that people choose, and every connection pays for them: the server's default of 4,096
+/// takes 44 ms of an unoptimized client. A random password of 128 bits or more cannot be guessed, so one iteration is enough. Never
+/// use this for any other password.
 ///
 /// The result is letters, digits and `$:+/=-`, so it needs no quoting in SQL beyond its apostrophes.
 ///
 /// # Errors
 ///
-/// The system gave no random bytes for the salt.
+/// The system has no randomness.
 pub fn verifier(random_password: &str) -> Result<String, getrandom::Error> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt)?;
