@@ -5,7 +5,7 @@ mod samples;
 use crate::harness::{Client, World};
 
 #[tokio::test]
-async fn the_account_page_shows_who_one_is_and_how_one_came() {
+async fn the_account_page_shows_the_person_and_how_they_signed_in() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let page = olivia.get("/account").await;
@@ -85,7 +85,7 @@ async fn a_code_is_of_its_person_and_is_tried_five_times() {
     assert_eq!(erin.post("/account/email", &[]).await.status, 303, "one more after ten minutes");
     let refused = erin.post("/account/email", &[]).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
-    // However many accounts give the address: it is written to no more often.
+    // Several accounts with the same address do not cause more emails to it.
     let same = "update identity.users set email = 'erin@example.com' where email = 'carl@example.com'";
     assert_eq!(world.change(same).await, 1);
     assert_eq!(carl.post("/account/email", &[]).await.status, 429);

@@ -34,7 +34,7 @@ async fn a_code_is_the_second_factor_of_who_has_an_app() {
     assert_eq!(first.get("/account").await.status, 200, "the app was proved here when it was set up");
     assert_eq!(second.get(&world.acme.contacts()).await.location().split('?').next(), Some("/step-up"));
     // What is sent without it waits, and is done as it was sent.
-    let asked = second.post(&world.acme.contacts(), &[("name", "Kept Meanwhile")]).await;
+    let asked = second.post(&world.acme.contacts(), &[("name", "Deferred Contact")]).await;
     let page = second.get(asked.location()).await;
     assert!(page.body.contains("action=\"/step-up/code\"") && page.body.contains("create contact"), "{}", page.text());
     assert!(!page.body.contains("data-passkey"), "there is no passkey to use");
@@ -43,7 +43,7 @@ async fn a_code_is_the_second_factor_of_who_has_an_app() {
     let before = second.clone();
     let done = second.post("/step-up/code", &[("code", &app.code(&world, 0)), ("deferred", kept)]).await;
     assert!(done.status == 303 && done.location().contains("/contacts/"), "{} {}", done.status, done.text());
-    assert!(second.get(&world.acme.contacts()).await.body.contains("Kept Meanwhile"));
+    assert!(second.get(&world.acme.contacts()).await.body.contains("Deferred Contact"));
     assert_eq!(before.clone().get("/account").await.status, 303, "the token from before the proof is worth nothing");
     assert_eq!(events(&world, "session.code_verified").await.len(), 1);
     let told = world.mail_to("erin@example.com").await;
@@ -78,7 +78,7 @@ async fn a_code_works_once_and_none_works_that_is_older_than_one_that_did() {
 // control: IDN-11
 // control: IDN-13
 #[tokio::test]
-async fn codes_of_both_kinds_lock_together_and_a_right_one_is_not_used_up_meanwhile() {
+async fn both_kinds_of_codes_share_a_lockout_and_a_right_code_is_not_used_up_during_it() {
     let world = World::start().await;
     let (app, _, second) = second_browser(&world, "erin").await;
     let right = app.code(&world, 0);
@@ -138,7 +138,7 @@ async fn a_code_of_the_app_recovers_as_a_recovery_code_does() {
     let accepted = lost.post("/recovery", &[("code", &code)]).await;
     assert!(accepted.status == 200 && accepted.body.contains("You can continue on"), "{}", accepted.text());
     assert_eq!(lost.post("/recovery", &[("code", &code)]).await.status, 422, "once");
-    let mut lost = crate::recovery::go_on_after_the_wait(&world, &lost, "erin").await;
+    let mut lost = crate::recovery::continue_after_the_wait(&world, &lost, "erin").await;
     assert!(
         lost.get("/account").await.location().starts_with("/step-up"),
         "it makes a passkey and proves nothing else"
@@ -155,7 +155,7 @@ async fn a_code_of_the_app_recovers_as_a_recovery_code_does() {
 
 // control: IDN-11
 #[tokio::test]
-async fn who_has_no_passkey_keeps_codes_for_a_lost_app() {
+async fn a_person_without_a_passkey_keeps_codes_for_a_lost_app() {
     let world = World::start().await;
     let mut erin = world.sign_in("erin").await;
     add(&world, &mut erin).await;
@@ -170,7 +170,7 @@ async fn who_has_no_passkey_keeps_codes_for_a_lost_app() {
 
 // control: IDN-11
 #[tokio::test]
-async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
+async fn setting_up_an_app_needs_a_recent_sign_in() {
     let world = World::start().await;
     // Without a passkey: soon after the provider vouched for them.
     let mut erin = world.sign_in("erin").await;
@@ -197,7 +197,7 @@ async fn an_app_is_set_up_by_who_has_just_proved_to_be_its_owner() {
 
 // control: IDN-13
 #[tokio::test]
-async fn keys_made_and_first_codes_tried_are_counted_for_the_person_whatever_the_session() {
+async fn new_keys_and_first_codes_are_counted_per_person_across_sessions() {
     let world = World::start().await;
     let mut erin = world.sign_in("erin").await;
     let app = App::of(&erin.post("/account/authenticator", &[]).await);
@@ -337,7 +337,7 @@ async fn a_code_is_read_as_it_was_meant_and_what_is_no_code_costs_no_try() {
     assert_eq!(browser.post("/recovery", &[("code", &wide)]).await.status, 200, "{wide}");
 }
 
-/// Whatever is typed as a code of digits brings the right keyboard, and is offered from where it arrives.
+/// Every field for a code of digits has the right keyboard and autocomplete.
 #[test]
 fn codes_of_digits_are_typed_with_digits_and_filled_in() {
     let mut found = 0;

@@ -147,7 +147,7 @@ fn what_is_unknown_of_the_wrong_type_or_missing_stops_the_start_by_name() {
 }
 
 #[test]
-fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
+fn the_environment_overrides_the_file_and_the_file_overrides_the_defaults() {
     let file = file("settings.toml", "[http]\nmax_connections = 70\nrequest_seconds = 8\n[log]\nfilter = \"warn\"\n");
     let config = read(Some(&file), &[("HTTP__REQUEST_SECONDS", "9")]).unwrap();
     assert_eq!((config.http.max_connections, config.http.request_seconds, config.http.header_seconds), (70, 9, 10));

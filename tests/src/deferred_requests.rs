@@ -25,7 +25,7 @@ async fn defer(client: &mut Client, path: &str, form: &[(&str, &str)]) -> String
 }
 
 /// Signs in again in the same browser.
-async fn come_back(world: &World, client: &mut Client, subject: &str) {
+async fn sign_in_again(world: &World, client: &mut Client, subject: &str) {
     let callback = world.click_at_provider(client, subject).await;
     let answer = client.get_from_elsewhere(&callback).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -51,7 +51,7 @@ async fn gets_nothing(client: &mut Client, id: &str, what: &str) {
     assert!(refused.status == 409 && refused.body.contains("nothing was done"), "{what}: {}", refused.text());
 }
 
-/// The cookie that stands for the browser which sent a form.
+/// The cookie that identifies the browser of a deferred form.
 fn browser_cookie(id: &str) -> String {
     format!("deferred-{}", id.replace('-', ""))
 }
@@ -125,7 +125,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_is_done_once_its_person_
         let choose = carl.get(&format!("{RESUME}{id}")).await;
         assert!(choose.body.contains("We saved what you sent for ten minutes"), "{end:?}: {}", choose.text());
 
-        come_back(&world, &mut carl, "carl").await;
+        sign_in_again(&world, &mut carl, "carl").await;
         let page = ask(&mut carl, &id).await;
         assert!(page.body.contains("create contact") && page.body.contains("Send it now"), "{end:?}: {}", page.text());
         assert_eq!(world.database.count(ADAS).await, 0, "{end:?}: nothing is done yet");
@@ -147,7 +147,7 @@ async fn a_form_that_comes_after_the_end_of_its_session_is_done_once_its_person_
 // case: A15
 // control: IDN-10
 #[tokio::test]
-async fn a_kept_form_is_for_its_person_in_its_browser() {
+async fn a_deferred_form_is_for_its_person_in_its_browser() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
@@ -155,7 +155,7 @@ async fn a_kept_form_is_for_its_person_in_its_browser() {
 
     // Somebody else who may do the same, in the same browser.
     let mut erin = carl.clone();
-    come_back(&world, &mut erin, "erin").await;
+    sign_in_again(&world, &mut erin, "erin").await;
     gets_nothing(&mut erin, &id, "another person").await;
     assert!(!ask(&mut erin, &id).await.body.contains("Carl"));
 
@@ -168,7 +168,7 @@ async fn a_kept_form_is_for_its_person_in_its_browser() {
     assert_eq!(world.database.count(DEFERRED).await, 1, "and it is still there");
 
     // Twice at once: one effect.
-    come_back(&world, &mut carl, "carl").await;
+    sign_in_again(&world, &mut carl, "carl").await;
     let (mut one, mut two) = (carl.clone(), carl.clone());
     let (one, two) = tokio::join!(send(&mut one, &id), send(&mut two, &id));
     let mut statuses = [one.status, two.status];
@@ -179,7 +179,7 @@ async fn a_kept_form_is_for_its_person_in_its_browser() {
 
 // case: A15
 #[tokio::test]
-async fn what_is_kept_lasts_ten_minutes_and_is_five_forms() {
+async fn deferred_forms_last_ten_minutes_and_there_are_at_most_five() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
@@ -188,7 +188,7 @@ async fn what_is_kept_lasts_ten_minutes_and_is_five_forms() {
         ids.push(defer(&mut carl, &world.acme.contacts(), &ADA).await);
     }
     assert_eq!(world.database.count(DEFERRED).await, 5);
-    come_back(&world, &mut carl, "carl").await;
+    sign_in_again(&world, &mut carl, "carl").await;
     gets_nothing(&mut carl, &ids[1], "the oldest gave way").await;
     assert_eq!(send(&mut carl, &ids[2]).await.status, 303);
     world.wait(601);
@@ -205,7 +205,7 @@ async fn what_needs_a_fresh_passkey_asks_for_it_then() {
     let url = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
     world.wait(IDLE);
     let id = defer(&mut olivia, &url, &[("role", "editor"), ("reason", "She edits & writes: ü=1")]).await;
-    come_back(&world, &mut olivia, "olivia").await;
+    sign_in_again(&world, &mut olivia, "olivia").await;
     assert!(ask(&mut olivia, &id).await.body.contains("change member role"));
     let asked = send(&mut olivia, &id).await;
     assert_eq!(asked.status, 303, "{}", asked.text());
@@ -224,7 +224,7 @@ async fn what_needs_a_fresh_passkey_asks_for_it_then() {
 // case: A15
 // control: POL-03
 #[tokio::test]
-async fn a_kept_form_is_decided_when_it_is_done() {
+async fn a_deferred_form_is_authorized_when_it_is_executed() {
     let world = World::start().await;
     for (change, status) in [
         ("update tenant.memberships set role = 'viewer' where role = 'creator'", 403),
@@ -235,7 +235,7 @@ async fn a_kept_form_is_decided_when_it_is_done() {
         world.wait(IDLE);
         let id = defer(&mut client, &world.acme.contacts(), &ADA).await;
         world.change(change).await;
-        come_back(&world, &mut client, subject).await;
+        sign_in_again(&world, &mut client, subject).await;
         let refused = send(&mut client, &id).await;
         assert_eq!(refused.status, status, "{change}: {}", refused.text());
     }
@@ -243,7 +243,7 @@ async fn a_kept_form_is_decided_when_it_is_done() {
     let mut olivia = world.sign_in("olivia").await;
     world.wait(IDLE);
     let id = defer(&mut olivia, &world.acme.contacts(), &[("name", "Ada & Söhne <1>"), ("email", "none")]).await;
-    come_back(&world, &mut olivia, "olivia").await;
+    sign_in_again(&world, &mut olivia, "olivia").await;
     world.prove(&mut olivia, "olivia").await;
     let again = send(&mut olivia, &id).await;
     assert!(again.status == 422 && again.text().contains("Please check the form"), "{}", again.text());
@@ -258,10 +258,10 @@ async fn a_session_that_ends_before_the_button_is_pressed_loses_nothing() {
     let mut carl = world.sign_in("carl").await;
     world.wait(IDLE);
     let first = defer(&mut carl, &world.acme.contacts(), &ADA).await;
-    come_back(&world, &mut carl, "carl").await;
+    sign_in_again(&world, &mut carl, "carl").await;
     assert_eq!(carl.post("/sign-out", &[]).await.status, 200);
     let second = defer(&mut carl, "/resume", &[("deferred", &first)]).await;
-    come_back(&world, &mut carl, "carl").await;
+    sign_in_again(&world, &mut carl, "carl").await;
     let done = send(&mut carl, &second).await;
     assert!(done.status == 303 && done.location().starts_with(&world.acme.contacts()), "{}", done.text());
     assert_eq!(world.database.count(ADAS).await, 1);
@@ -316,7 +316,7 @@ async fn without_the_token_of_a_session_nothing_is_written_and_the_page_leads_to
 // case: A15
 // control: IDN-07
 #[tokio::test]
-async fn the_forms_of_a_locked_account_and_of_a_session_that_somebody_else_may_have_are_not_kept() {
+async fn forms_of_a_locked_account_and_of_a_suspicious_session_are_not_deferred() {
     let world = World::start().await;
     for why in ["used from elsewhere", "a replaced token was used", "a passkey was cloned"] {
         let mut carl = world.sign_in("carl").await;
@@ -431,7 +431,7 @@ async fn every_form_of_somebody_signed_in_is_kept_when_the_session_has_ended() {
 // case: A15
 // control: IDN-20
 #[tokio::test]
-async fn the_cookie_that_sign_out_leaves_is_no_session_and_goes_with_the_next_one() {
+async fn the_cookie_after_a_sign_out_is_no_session_and_the_next_session_removes_it() {
     let world = World::start().await;
     let mut carl = world.sign_in("carl").await;
     let token = carl.cookie("session").unwrap().to_owned();
@@ -442,8 +442,8 @@ async fn the_cookie_that_sign_out_leaves_is_no_session_and_goes_with_the_next_on
     let mut stolen = world.stranger();
     stolen.set_cookie("session", &token);
     assert_eq!(stolen.get("/account").await.status, 303);
-    // Somebody else signs in: what they send later is not kept for whoever was signed out before.
-    come_back(&world, &mut carl, "erin").await;
+    // Somebody else signs in. Their later forms are not deferred for the person who was signed out before.
+    sign_in_again(&world, &mut carl, "erin").await;
     assert_eq!(carl.cookie("ended"), None);
     carl.remove_cookie("session");
     is_told(&mut carl, &world, "no session").await;

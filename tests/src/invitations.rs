@@ -31,7 +31,7 @@ async fn accept(client: &mut Client, id: Uuid) -> Answer {
 // control: IDN-21
 // control: POL-12
 #[tokio::test]
-async fn somebody_who_is_invited_gets_a_mail_and_joins_as_what_was_said() {
+async fn an_invited_person_gets_a_mail_and_joins_with_the_offered_role() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let invited = invite(&mut olivia, &world, " Nora@Example.com ", "editor").await;
@@ -142,7 +142,7 @@ async fn an_invitation_works_once_and_for_seven_days() {
 
 // control: IDN-21
 #[tokio::test]
-async fn an_invitation_that_is_taken_back_is_gone() {
+async fn a_revoked_invitation_is_gone() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(invite(&mut olivia, &world, "nora@example.com", "viewer").await.status, 303);
@@ -154,7 +154,7 @@ async fn an_invitation_that_is_taken_back_is_gone() {
     assert_eq!(olivia.post(&revoke, &NOT_NEEDED).await.status, 303);
     assert_eq!(olivia.post(&revoke, &NOT_NEEDED).await.status, 404);
     assert_eq!(accept(&mut world.sign_in("nora").await, id).await.status, 404);
-    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "editor").await.status, 303, "and may be invited anew");
+    assert_eq!(invite(&mut olivia, &world, "nora@example.com", "editor").await.status, 303, "and may be invited again");
     let member = invite(&mut olivia, &world, "vera@example.com", "editor").await;
     assert!(member.status == 422 && member.body.contains("is already a member"), "{}", member.text());
 }
@@ -162,7 +162,7 @@ async fn an_invitation_that_is_taken_back_is_gone() {
 // control: IDN-21
 // control: POL-04
 #[tokio::test]
-async fn what_is_granted_is_what_whoever_invited_could_still_grant() {
+async fn an_invitation_grants_only_a_role_that_the_inviter_may_still_grant() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
     assert_eq!(invite(&mut adam, &world, "nora@example.com", "owner").await.status, 403, "admins make no owners");
@@ -270,7 +270,7 @@ async fn a_person_makes_a_bounded_number_of_invitations_and_an_address_gets_a_bo
     let made = olivia.post("/organizations", &[("name", "Another")]).await;
     let form = [("email", "one-more@example.org"), ("role", "viewer"), WHY];
     let elsewhere = olivia.post(&format!("{}/invitations", made.location()), &form).await;
-    assert_eq!(elsewhere.status, 429, "in whatever organization");
+    assert_eq!(elsewhere.status, 429, "in every organization");
 
     world.wait(3_600);
     let mut olivia = world.sign_in("olivia").await;
@@ -341,7 +341,7 @@ async fn of_joining_and_what_is_changed_in_the_same_moment_one_is_done() {
 // control: IDN-21
 // control: POL-04
 #[tokio::test]
-async fn whoever_invites_and_then_is_no_admin_any_more_has_invited_nobody() {
+async fn an_inviter_who_is_no_longer_an_admin_has_no_valid_invitations() {
     let world = World::start().await;
     let (mut olivia, mut adam) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     assert_eq!(invite(&mut adam, &world, "nora@example.com", "viewer").await.status, 303);

@@ -1,4 +1,4 @@
-//! Jobs: done if their cause was, settled once whoever dies, and in turns.
+//! Jobs run if their cause was committed, are settled once even if a process dies, and take turns.
 
 mod failed;
 mod fair;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::harness::{Database, World};
 
-/// Says which job it was given, and waits to be told what comes of it.
+/// Reports each job, and waits for the outcome that the test chooses.
 struct Probe {
     taken: mpsc::UnboundedSender<Held>,
     every: Option<Duration>,
@@ -128,7 +128,7 @@ async fn state(world: &World) -> (i32, bool) {
 
 const WAITING: &str = "select count(*) from jobs.queue where kind = 'probe'";
 
-/// The lease of whoever has the only job is over.
+/// Ends the lease of the only job.
 async fn lease_ends(world: &World) {
     assert_eq!(world.change("update jobs.queue set due_at = now() where kind = 'probe'").await, 1);
 }

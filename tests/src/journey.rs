@@ -26,7 +26,7 @@ async fn sign_in_until(page: &Page, world: &World, subject: &str, arrives: &str)
     page.wait_for_url(arrives).await;
 }
 
-/// Makes a passkey on the page that asks for one, which then goes on by itself.
+/// Creates a passkey on the page that asks for one. The page then continues by itself.
 async fn make_passkey(page: &Page) {
     page.wait_for_url("/account/passkeys/new").await;
     page.fill("#f-name", "This laptop").await;
@@ -93,7 +93,7 @@ async fn an_owner_makes_a_passkey_signs_in_with_it_alone_and_steps_up_for_a_chan
     page.loads(page.click_text("a", "Create an organization")).await;
     page.fill("#f-name", "Nora’s Nursery").await;
     page.loads(page.click_text("button", "Create organization")).await;
-    // An owner does nothing before there is a passkey, and then goes on to where she was going.
+    // An owner can do nothing without a passkey. With one, she gets to the page that she opened.
     make_passkey(&page).await;
     assert_eq!(page.text("h1").await, "Nora’s Nursery");
     let credentials = device.credentials().await;
@@ -174,7 +174,7 @@ async fn a_key_that_keeps_no_passkeys_is_a_second_factor_and_the_pages_say_so() 
 
 // control: IDN-11
 #[tokio::test]
-async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
+async fn a_person_who_has_lost_their_phone_recovers_with_a_code() {
     let world = World::start_with(&[("AUTHN__RECOVERY__WAIT_SECONDS", "0")]).await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
@@ -207,7 +207,7 @@ async fn somebody_who_has_lost_the_telephone_comes_back_with_a_code() {
 
 // control: IDN-14
 #[tokio::test]
-async fn a_browser_does_the_work_that_is_asked_for_and_goes_on_by_itself() {
+async fn a_browser_solves_the_proof_of_work_and_continues_by_itself() {
     let few = [("AUTHN__LIMITS__SIGN_INS_PER_MINUTE", "8"), ("AUTHN__LIMITS__FREE_PERCENT", "25")];
     let world = World::start_with(&few).await;
     for _ in 0..2 {

@@ -42,7 +42,7 @@ async fn five_wrong_codes_are_free_and_each_further_one_doubles_the_wait_up_to_a
         assert_eq!(guess(&erin, &codes).await, 422, "{minutes} minutes later");
     }
     let (other, mut vera) = lost(&world, "vera").await;
-    assert_eq!(try_code(&mut vera, &other[0]).await.status, 200, "others go on");
+    assert_eq!(try_code(&mut vera, &other[0]).await.status, 200, "others are not affected");
 }
 
 // control: IDN-13
@@ -127,7 +127,7 @@ async fn the_owner_hears_of_it_once_a_day_and_each_lock_is_recorded() {
 
 // control: IDN-13
 #[tokio::test]
-async fn whoever_has_a_passkey_is_not_kept_out_by_somebody_who_guesses() {
+async fn guessing_codes_does_not_lock_out_a_person_with_a_passkey() {
     let world = World::start().await;
     let (codes, erin) = lost(&world, "erin").await;
     let lock = async || {

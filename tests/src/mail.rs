@@ -41,7 +41,7 @@ async fn a_mail_arrives_as_it_was_written_and_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn a_mail_waits_for_its_server_and_is_sent_by_whoever_is_there_then() {
+async fn a_mail_waits_for_its_server_and_the_next_process_sends_it() {
     let down = closed_port().await;
     let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
@@ -95,7 +95,7 @@ async fn two_processes_send_each_mail_once() {
 }
 
 #[tokio::test]
-async fn what_is_worth_nothing_any_more_is_not_sent() {
+async fn an_expired_mail_is_not_sent() {
     let down = closed_port().await;
     let mut world = World::start_with(&[("MAIL__URL", &down)]).await;
     queue(&world, "ada@example.org").await;
@@ -112,7 +112,7 @@ async fn what_is_worth_nothing_any_more_is_not_sent() {
 // control: IDN-11
 // control: OBS-02
 #[tokio::test]
-async fn people_hear_of_what_is_done_with_their_account() {
+async fn people_are_notified_of_changes_to_their_account() {
     let world = World::start().await;
     let mut erin = world.sign_in("erin").await;
     world.prove(&mut erin, "erin").await;
@@ -133,7 +133,7 @@ async fn people_hear_of_what_is_done_with_their_account() {
     let mut elsewhere = world.sign_in_at_provider("erin").await;
     assert_eq!(elsewhere.post("/recovery", &[("code", &code)]).await.status, 200);
     heard("Somebody is recovering your account").await;
-    let mut elsewhere = crate::recovery::go_on_after_the_wait(&world, &elsewhere, "erin").await;
+    let mut elsewhere = crate::recovery::continue_after_the_wait(&world, &elsewhere, "erin").await;
     heard("The recovery of your account continues").await;
     let mut new = Authenticator::new(&world);
     assert_eq!(enrol(&mut elsewhere, &mut new, "Another").await.status, 303);
@@ -151,7 +151,7 @@ async fn people_hear_of_what_is_done_with_their_account() {
 
 // control: IDN-11
 #[tokio::test]
-async fn the_owner_hears_of_a_recovery_that_waits() {
+async fn the_owner_is_notified_of_a_pending_recovery() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let made = olivia.post("/account/recovery/codes", &[]).await;
@@ -173,7 +173,7 @@ async fn the_owner_hears_of_a_recovery_that_waits() {
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_verified_hears_nothing() {
+async fn an_unverified_address_gets_no_mail() {
     let world = World::start().await;
     let mut erin = world.sign_in("erin").await;
     let unverified = "update identity.users set email_verified = false where email = 'erin@example.com'";

@@ -1,4 +1,4 @@
-//! Members: who changes whom, why it is on record, and that an organization keeps an owner.
+//! Members: who may change which member, the recorded reason, and that an organization keeps an owner.
 
 mod samples;
 
@@ -14,7 +14,7 @@ async fn url(world: &World, subject: &str, what: &str) -> String {
 
 // control: POL-12
 #[tokio::test]
-async fn a_change_of_role_records_who_what_whom_why_and_the_ticket() {
+async fn a_change_of_role_records_actor_member_roles_reason_and_ticket() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
     let ticket = "https://tickets.example/HR-17?x=1";
@@ -83,7 +83,7 @@ async fn without_a_reason_nothing_changes_and_the_field_says_so() {
 
 // control: POL-04
 #[tokio::test]
-async fn admins_neither_touch_owners_nor_make_one() {
+async fn admins_can_neither_change_owners_nor_create_one() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
     let before = world.state().await;
@@ -94,15 +94,15 @@ async fn admins_neither_touch_owners_nor_make_one() {
     }
     assert_eq!(adam.post(&url(&world, "olivia", "role").await, &form).await.status, 403);
     assert_eq!(adam.post(&url(&world, "olivia", "remove").await, &form[1..]).await.status, 403);
-    for whom in ["vera", "adam"] {
-        let offered = adam.get(&url(&world, whom, "role").await).await;
+    for member in ["vera", "adam"] {
+        let offered = adam.get(&url(&world, member, "role").await).await;
         assert!(
             offered.body.contains("value=\"editor\"") && !offered.body.contains("value=\"owner\""),
             "{}",
             offered.body
         );
         let owner = [("role", "owner"), ("reason", "A good one")];
-        assert_eq!(adam.post(&url(&world, whom, "role").await, &owner).await.status, 403, "{whom}");
+        assert_eq!(adam.post(&url(&world, member, "role").await, &owner).await.status, 403, "{member}");
     }
     assert_eq!(world.state().await, before);
     let list = adam.get(&format!("{}/members", world.acme.url())).await;
@@ -113,12 +113,12 @@ async fn admins_neither_touch_owners_nor_make_one() {
         let mut person = world.sign_in(subject).await;
         let before = world.state().await;
         assert_eq!(person.get(&format!("{}/members", world.acme.url())).await.status, 200, "{subject}");
-        for whom in ["vera", "olivia", subject] {
+        for member in ["vera", "olivia", subject] {
             let owner = [("role", "owner"), ("reason", "A good one")];
-            assert_eq!(person.post(&url(&world, whom, "role").await, &owner).await.status, 403, "{subject} {whom}");
-            if whom != subject {
-                let removed = person.post(&url(&world, whom, "remove").await, &owner[1..]).await;
-                assert_eq!(removed.status, 403, "{subject} {whom}");
+            assert_eq!(person.post(&url(&world, member, "role").await, &owner).await.status, 403, "{subject} {member}");
+            if member != subject {
+                let removed = person.post(&url(&world, member, "remove").await, &owner[1..]).await;
+                assert_eq!(removed.status, 403, "{subject} {member}");
             }
         }
         assert_eq!(world.state().await, before, "{subject}");
@@ -187,7 +187,7 @@ async fn race(
 
 // control: POL-04
 #[tokio::test]
-async fn a_new_role_counts_from_the_next_request_of_a_session_that_goes_on() {
+async fn a_new_role_applies_from_the_next_request_of_the_same_session() {
     let world = World::start().await;
     let (mut olivia, mut vera) = (world.sign_in("olivia").await, world.sign_in("vera").await);
     let contacts = world.acme.contacts();
@@ -254,7 +254,7 @@ async fn everybody_may_leave_and_the_last_owner_may_not() {
 // control: IDN-08
 // control: IDN-21
 #[tokio::test]
-async fn whoever_comes_back_comes_with_no_session_of_before() {
+async fn a_member_who_joins_again_has_none_of_their_earlier_sessions() {
     let world = World::start().await;
     let (mut olivia, mut before) = (world.sign_in("olivia").await, world.sign_in("adam").await);
     assert_eq!(before.get(&world.acme.url()).await.status, 200);
@@ -263,17 +263,17 @@ async fn whoever_comes_back_comes_with_no_session_of_before() {
     assert_eq!(before.get(&world.acme.url()).await.status, 404);
     let form = [("email", "adam@example.com"), ("role", "admin"), ("reason", "The laptop was replaced")];
     assert_eq!(olivia.post(&format!("{}/invitations", world.acme.url()), &form).await.status, 303);
-    let mut anew = world.sign_in("adam").await;
-    let page = anew.get("/invitations").await;
+    let mut again = world.sign_in("adam").await;
+    let page = again.get("/invitations").await;
     let accept = page.body.split("action=\"").find(|part| part.starts_with("/invitations/")).unwrap();
     let accept = accept.split('"').next().unwrap().to_owned();
-    // Whoever has the session of before may accept, and is not in.
+    // Somebody with the earlier session can accept, but has no access.
     let stolen = before.post(&accept, &[]).await;
     assert_eq!(stolen.status, 303, "{}", stolen.text());
     assert_eq!(world.role("adam").await.as_deref(), Some("admin"));
     let closed = before.get(&world.acme.url()).await;
     assert!(closed.status == 303 && closed.location().contains("unaccepted=signed_out"), "{}", closed.text());
-    assert_eq!(anew.get(&world.acme.url()).await.status, 200, "what began since is theirs");
+    assert_eq!(again.get(&world.acme.url()).await.status, 200, "a later session has access");
     assert_eq!(world.sign_in("adam").await.get(&world.acme.url()).await.status, 200);
 }
 

@@ -152,7 +152,7 @@ async fn a_key_belongs_to_one_person_and_one_form() {
 
 // case: A14
 #[tokio::test]
-async fn what_failed_leaves_the_key_free_and_a_key_that_is_none_is_refused() {
+async fn a_failed_request_leaves_its_key_free_and_a_malformed_key_is_refused() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (path, page) = (format!("{}/workspaces", world.acme.url()), format!("{}/workspaces/new", world.acme.url()));

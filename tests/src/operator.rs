@@ -1,4 +1,4 @@
-//! What operators do from the command line: with a reason, recorded, told to whom it concerns, and by nobody else.
+//! The commands of operators: they need a reason, are recorded, notify the affected person, and only operators can run them.
 
 use app::operator::{self, Reason};
 use base64::Engine;
@@ -53,7 +53,7 @@ async fn an_operator_locks_an_account_and_unlocks_it_with_a_reason() {
 
     operator::unlock(&db, &user.to_string(), &why("It was found again")).await.unwrap();
     assert!(operator::unlock(&db, &user.to_string(), &why("Once more")).await.is_err());
-    assert_eq!(vera.get("/account").await.status, 303, "a stolen session does not come back");
+    assert_eq!(vera.get("/account").await.status, 303, "a stolen session stays ended");
     assert_eq!(world.sign_in("vera").await.get("/account").await.status, 200);
     assert_eq!(world.events("account.unlocked").await.len(), 1);
 }
@@ -101,10 +101,10 @@ async fn an_operator_helps_somebody_who_is_locked_out() {
     assert_eq!(event["details"]["reason"], "Lost the telephone, known in person");
     assert_eq!((&event["details"]["passkeys"], &event["details"]["authenticator_apps"]), (&json!(1), &json!(0)));
     world.told("olivia@example.com", "Your passkeys and codes were removed").await;
-    // They come in with their provider, and make a passkey.
-    let mut anew = world.sign_in_at_provider("olivia").await;
+    // They sign in with their provider, and create a passkey.
+    let mut again = world.sign_in_at_provider("olivia").await;
     let mut device = passkey::Authenticator::new(&world);
-    let enrolled = passkey::enrol(&mut anew, &mut device, "A new one").await;
+    let enrolled = passkey::enrol(&mut again, &mut device, "A new one").await;
     assert_eq!(enrolled.status, 303, "{}", enrolled.text());
     operator::reset_factors(&db, &world.user("erin").await.to_string(), &why("Lost the app"), world.clock.now())
         .await

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::harness::World;
 
 #[tokio::test]
-async fn who_makes_an_organization_owns_it_and_finds_a_workspace_in_it() {
+async fn the_creator_of_an_organization_owns_it_and_finds_a_workspace_in_it() {
     let world = World::start().await;
     let mut nora = world.sign_in("nora").await;
     let none = nora.get("/organizations").await;
@@ -136,7 +136,7 @@ async fn an_organization_has_at_most_a_thousand_workspaces() {
 }
 
 #[tokio::test]
-async fn a_name_stands_for_one_workspace_of_an_organization() {
+async fn a_workspace_name_is_unique_in_its_organization() {
     let world = World::start().await;
     let (olivia, mut gus) = (world.sign_in("olivia").await, world.sign_in("gus").await);
     let workspaces = format!("{}/workspaces", world.acme.url());

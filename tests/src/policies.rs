@@ -63,12 +63,12 @@ impl Table {
         self.schema.resources_for_action(action).unwrap().next().unwrap().to_string()
     }
 
-    /// Whether it is for people outside of any organization.
+    /// Whether it is for people outside any organization.
     fn takes_users(&self, action: &EntityUid) -> bool {
         self.schema.principals_for_action(action).unwrap().any(|kind| kind.to_string() == "User")
     }
 
-    /// Those that can be asked for: a group applies to nothing.
+    /// The actions that can be requested, without groups.
     fn actions(&self) -> BTreeSet<EntityUid> {
         let asked = |action: &&EntityUid| self.schema.resources_for_action(action).unwrap().next().is_some();
         self.schema.actions().filter(asked).cloned().collect()
@@ -82,7 +82,7 @@ impl Table {
     }
 }
 
-/// How somebody comes to ask.
+/// The context of a request.
 #[derive(Clone, Copy)]
 struct How {
     auth_age: i64,
@@ -94,12 +94,12 @@ struct How {
     by_link: bool,
     unaccepted: bool,
     elevated: bool,
-    /// The organization whose own provider they came with.
+    /// The organization whose own provider began the session.
     sso_organization: Option<&'static str>,
     risk: i64,
 }
 
-/// A passkey proved just now, and nothing unusual.
+/// A passkey was just verified, and nothing is unusual.
 const PROVED: How = How {
     auth_age: 60,
     enrolled: true,
@@ -113,11 +113,11 @@ const PROVED: How = How {
     sso_organization: None,
     risk: 0,
 };
-/// The same, and nothing more proved for an hour.
+/// The same, an hour ago.
 const AN_HOUR_AGO: How = How { auth_age: 7_200, passkey_age: Some(3_600), ..PROVED };
-/// A provider alone vouches for somebody who has no passkey.
+/// A session with only a provider, of a person without a passkey.
 const NO_PASSKEY: How = How { enrolled: false, passkey_age: None, ..PROVED };
-/// A provider alone vouches for somebody who has one.
+/// A session with only a provider, of a person with a passkey.
 const NOT_PROVED: How = How { passkey_age: None, ..PROVED };
 
 pub(crate) fn uid(text: &str) -> EntityUid {
@@ -249,7 +249,7 @@ fn who_may_do_what_is_the_reviewed_table() {
 
 // control: POL-03
 #[test]
-fn nobody_reaches_another_organization_whatever_else_is_permitted() {
+fn nobody_reaches_another_organization_even_if_other_policies_permit_it() {
     let mut table = Table::load();
     // Even with a policy that forgets the organization: the forbid in base.cedar stands above it.
     let careless = r#"permit (principal is Member, action, resource) when { principal in Role::"owner" };"#;
@@ -302,7 +302,7 @@ fn nothing_is_allowed_to_somebody_without_a_role() {
     for action in table.actions() {
         let kind = table.resource_type(&action);
         for (which, resource) in resources(&kind) {
-            // Whoever is there without a role can still leave.
+            // A member without a role can still leave.
             let leaves = action.id().unescaped() == "RemoveMember" && which == "oneself";
             if !table.takes_users(&action) && !leaves {
                 let allowed = table.allows("Member::\"me\"", action.id().unescaped(), resource, &entities, PROVED);

@@ -22,8 +22,8 @@ pub(crate) async fn lost(world: &World, subject: &str) -> (Vec<String>, Client) 
     (codes(&made), world.sign_in_at_provider(subject).await)
 }
 
-/// Waits until the recovery in `client` is ready, and goes on with it in the same browser.
-pub(crate) async fn go_on_after_the_wait(world: &World, client: &Client, subject: &str) -> Client {
+/// Waits until the recovery in `client` is ready, and continues it in the same browser.
+pub(crate) async fn continue_after_the_wait(world: &World, client: &Client, subject: &str) -> Client {
     let waits = client.cookie("recovery").unwrap().to_owned();
     world.wait(86_400);
     let mut later = world.sign_in_at_provider(subject).await;
@@ -56,8 +56,11 @@ async fn a_code_lets_somebody_make_a_new_passkey_and_do_nothing_else() {
     assert_eq!(erin.get("/recovery").await.status, 200);
     let accepted = try_code(&mut erin, &codes[3].to_lowercase().replace('-', " ")).await;
     assert!(accepted.status == 200 && accepted.body.contains("You can continue on"), "{}", accepted.text());
-    assert!(erin.get("/account/passkeys").await.location().starts_with("/step-up"), "whoever has a passkey has time");
-    let mut erin = go_on_after_the_wait(&world, &erin, "erin").await;
+    assert!(
+        erin.get("/account/passkeys").await.location().starts_with("/step-up"),
+        "a person with a passkey gets time"
+    );
+    let mut erin = continue_after_the_wait(&world, &erin, "erin").await;
     for page in
         ["/account".to_owned(), "/account/sessions".to_owned(), "/account/recovery".to_owned(), world.acme.contacts()]
     {
@@ -74,11 +77,11 @@ async fn a_code_lets_somebody_make_a_new_passkey_and_do_nothing_else() {
 
 // control: IDN-11
 #[tokio::test]
-async fn what_a_code_allows_ends_after_a_quarter_of_an_hour() {
+async fn a_recovery_by_code_ends_after_a_quarter_of_an_hour() {
     let world = World::start().await;
     let (codes, mut erin) = lost(&world, "erin").await;
     assert_eq!(try_code(&mut erin, &codes[0]).await.status, 200);
-    let mut erin = go_on_after_the_wait(&world, &erin, "erin").await;
+    let mut erin = continue_after_the_wait(&world, &erin, "erin").await;
     assert_eq!(erin.get("/account/passkeys").await.status, 200);
     world.wait(960);
     assert!(erin.get("/account/passkeys").await.location().starts_with("/step-up"));
@@ -110,7 +113,7 @@ async fn a_code_works_once_for_its_person_and_until_there_are_new_ones() {
 
 // control: IDN-11
 #[tokio::test]
-async fn who_has_a_passkey_or_a_role_that_takes_one_waits() {
+async fn a_person_with_a_passkey_or_a_role_that_needs_one_waits() {
     let world = World::start().await;
     let (mut codes, mut erin) = lost(&world, "erin").await;
     assert_eq!(try_code(&mut erin, &codes.pop().unwrap()).await.status, 200, "an editor with a passkey");
@@ -133,7 +136,7 @@ async fn who_has_a_passkey_or_a_role_that_takes_one_waits() {
 
 // control: IDN-11
 #[tokio::test]
-async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() {
+async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_during_the_wait() {
     let world = World::start().await;
     let (codes, mut thief) = lost(&world, "olivia").await;
     let waits = try_code(&mut thief, &codes[0]).await;
@@ -157,7 +160,7 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
     later.set_cookie("recovery", &cookie);
     assert_eq!(later.post("/recovery/continue", &[]).await.status, 409, "it was stopped");
 
-    // One that nobody stops goes on after the wait, in the browser that began it and once.
+    // A recovery that nobody stops can be continued after the wait, once, in the browser that began it.
     assert_eq!(try_code(&mut later, &codes[1]).await.status, 200);
     world.wait(86_400);
     let mut elsewhere = world.sign_in_at_provider("olivia").await;
@@ -190,7 +193,7 @@ async fn the_recovery_of_a_privileged_role_waits_and_can_be_stopped_meanwhile() 
 
 // control: IDN-11
 #[tokio::test]
-async fn a_recovery_that_nobody_went_on_with_is_over() {
+async fn a_recovery_that_nobody_continues_expires() {
     let world = World::start().await;
     let (codes, mut thief) = lost(&world, "olivia").await;
     assert_eq!(try_code(&mut thief, &codes[0]).await.status, 200);

@@ -95,7 +95,7 @@ async fn what_is_over_goes_step_by_step_and_the_rest_stays() {
 
 // control: OBS-02
 #[tokio::test]
-async fn records_are_kept_for_a_year_whatever_is_configured_and_deleted_by_the_janitor_alone() {
+async fn records_are_kept_for_a_year_in_any_configuration_and_only_the_janitor_deletes_them() {
     let world = World::start().await;
     let mut owner = world.database.session().await;
     let old = "
@@ -164,7 +164,7 @@ async fn with_very_many_expired_sessions_a_member_is_demoted_and_people_come_and
     assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     let touched = "select count(*) from identity.sessions where expires_at < now() and (ended_at is not null or rotated_at = 'epoch')";
     assert_eq!(world.database.count(touched).await, 0, "what has expired is left alone");
-    // Whatever goes over the sessions of somebody reads those that live.
+    // Queries for the sessions of a person read only live sessions.
     for sql in [
         "update identity.sessions set rotated_at = now() where user_id = $1 and ended_at is null and expires_at > now()",
         "update identity.sessions set rotated_at = now() where issuer = (select issuer from identity.accounts where user_id = $1) and ended_at is null and expires_at > now()",

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::harness::{Client, Samples, World, browser_routes, parameters, registry, reviewed};
 
-/// Guards that let in somebody who has not signed in, or who has no part in any organization. The list of routes behind
+/// Guards that accept a request without a sign-in, or without a membership. The list of routes behind
 /// them is a reviewed file, below.
 const OPEN: [&str; 3] = ["Public", "SignedIn", "LogoutToken"];
 

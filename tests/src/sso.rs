@@ -97,7 +97,7 @@ pub(crate) async fn start(client: &mut Client, return_to: &str) -> Answer {
     client.post(&action, &[("return_to", return_to), ("confirmed", "yes")]).await
 }
 
-/// Comes in by the address at work, whatever comes of it.
+/// Tries to sign in with the work address.
 async fn try_to_come(world: &World, idp: &Idp, subject: &str) -> (Answer, Client) {
     let mut client = world.stranger();
     let started = start(&mut client, "/account").await;
@@ -135,7 +135,7 @@ async fn join(world: &World, user: Uuid, place: Place, role: &str) {
 
 // control: IDN-15
 #[tokio::test]
-async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to_it() {
+async fn people_sign_in_with_the_provider_of_their_organization_and_are_bonded_to_it() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
     let mut wanda = come(&world, &idp, "wanda").await;
@@ -187,7 +187,7 @@ async fn people_come_in_with_the_provider_of_their_organization_and_are_bound_to
     let invited = Uuid::now_v7();
     world.change("delete from tenant.invitations").await;
     world.invite(invited, world.globex.organization, "wanda@acme.test", "owner").await;
-    assert_eq!(alone.post(&format!("/invitations/{invited}/accept"), &[]).await.status, 404, "whatever session it is");
+    assert_eq!(alone.post(&format!("/invitations/{invited}/accept"), &[]).await.status, 404, "in every session");
 }
 
 // control: IDN-15
@@ -208,8 +208,8 @@ async fn nobody_goes_to_the_provider_of_an_organization_without_reading_whose_it
         assert!(!page.body.contains("http-equiv"), "it stays until they say so");
     }
     assert_eq!((world.traces().await.logins, idp.counts().authorize), (0, 0), "nothing has begun");
-    let anew = client.post(&key, &[("reauthenticate", "yes")]).await;
-    assert!(anew.body.contains("name=\"reauthenticate\" value=\"yes\""), "{}", anew.body);
+    let again = client.post(&key, &[("reauthenticate", "yes")]).await;
+    assert!(again.body.contains("name=\"reauthenticate\" value=\"yes\""), "{}", again.body);
     for not in ["", "no", "YES", "1"] {
         assert_eq!(client.post(&key, &[("confirmed", not)]).await.sets("login"), None, "{not}");
     }
@@ -261,7 +261,7 @@ async fn an_organization_says_which_kind_of_provider_it_brings() {
 async fn what_we_ask_a_provider_of_an_organization_is_where_it_may_be() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
-    // On loopback that is loopback. None of these is asked: whatever they would say, she comes in.
+    // On loopback that is loopback. None of these is contacted, and she signs in in every case.
     let elsewhere = ["http://192.0.2.1/userinfo", "https://192.0.2.1/", "file:///etc/passwd", "http://evil.test/"];
     for url in elsewhere {
         let metadata = serde_json::json!({ "userinfo_endpoint": url, "pushed_authorization_request_endpoint": url });
@@ -276,7 +276,7 @@ async fn what_we_ask_a_provider_of_an_organization_is_where_it_may_be() {
 
 // control: IDN-15
 #[tokio::test]
-async fn who_says_who_is_whom_is_an_owner() {
+async fn only_owners_choose_the_identity_provider() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
     let mut adam = world.sign_in("adam").await;
@@ -289,7 +289,7 @@ async fn who_says_who_is_whom_is_an_owner() {
 
 // control: IDN-15
 #[tokio::test]
-async fn an_organizations_provider_says_nothing_new_of_whom_another_one_speaks_for() {
+async fn an_organizations_provider_cannot_change_an_account_that_another_one_manages() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
     come(&world, &idp, "wanda").await;
@@ -378,7 +378,7 @@ async fn a_domain_is_proved_by_its_dns_and_by_one_organization() {
 
 // control: IDN-15
 #[tokio::test]
-async fn whoever_removes_a_domain_is_told_what_ends_with_it() {
+async fn the_page_to_remove_a_domain_says_what_ends_with_it() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (first, second) = (world.new_domain(world.acme).await, world.new_domain(world.acme).await);
@@ -417,7 +417,7 @@ async fn without_a_proved_domain_a_provider_begins_nothing() {
 
 // control: IDN-15
 #[tokio::test]
-async fn a_provider_vouches_for_addresses_of_the_organizations_domains_alone() {
+async fn a_provider_verifies_only_addresses_in_the_organizations_domains() {
     let world = World::start().await;
     world.sign_in("olivia").await;
     let (idp, _) = acme(&world).await;

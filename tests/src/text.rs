@@ -119,7 +119,7 @@ fn person(subject: &str, name: &str, email: &str) -> Person {
     }
 }
 
-/// Comes in through the other provider.
+/// Signs in with the other provider.
 async fn come(world: &World, other: &devkit::idp::Idp, subject: &str) -> Client {
     let mut client = world.stranger();
     let started = client.post("/sign-in/other", &[("return_to", "/account")]).await;

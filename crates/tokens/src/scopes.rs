@@ -57,7 +57,7 @@ mod tests {
 
     // control: IDN-18
     #[test]
-    fn nothing_stands_for_several_actions_or_for_one_that_is_not_offered() {
+    fn there_is_no_wildcard_scope_and_only_offered_actions_are_scopes() {
         for good in [&["ListContacts"][..], &["ViewContact", "ListContacts"]] {
             assert_eq!(Scopes::parse(good.iter().copied(), OFFERED).unwrap().names(), good);
         }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_taken_out_of_a_form_wherever_it_stands() {
+    fn the_key_is_removed_from_any_position_in_a_form() {
         assert_eq!(taken("name=a"), Ok((false, "name=a".to_owned())));
         for form in [format!("one_time_key={KEY}&name=a"), format!("name=a&one_time_key={KEY}")] {
             assert_eq!(taken(&form), Ok((true, "name=a".to_owned())), "{form}");

@@ -66,7 +66,7 @@ fn with(value: &Value, name: &str, other: Value) -> String {
 
 // control: IDN-16
 #[tokio::test]
-async fn a_token_says_for_whom_and_how_long_it_is() {
+async fn a_token_names_its_subject_and_lifetime() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     let answer = client.tokens(&world).await;

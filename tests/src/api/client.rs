@@ -1,4 +1,4 @@
-//! Clients: whom they act as, how long their secrets are taken, and that they end.
+//! Clients: the member they act as, the lifetime of their secrets, and how they end.
 
 use reqwest::Method;
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn a_members_client_is_nothing_where_the_organization_wants_its_own_provid
     let service = ApiClient::editor(&world).await.token(&world).await;
     let status = async |token: &str| call(&world, Method::GET, &contacts(&world), token, None).await.status;
     assert_eq!((status(&own).await, status(&service).await), (200, 200));
-    // As after somebody who came in with it has required it.
+    // The same state as after an owner with an SSO session has required SSO.
     world.new_provider(world.acme).await;
     let domain = "update tenant.domains set verified_at = created_at where id = $1";
     sqlx::query(domain)
@@ -149,7 +149,7 @@ async fn a_secret_is_flagged_when_it_grows_old_and_then_refused() {
 
 // control: IDN-16
 #[tokio::test]
-async fn a_new_secret_and_a_revocation_end_what_came_before() {
+async fn a_new_secret_and_a_revocation_end_earlier_tokens() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     let (tokens, list) = (client.tokens(&world).await, format!("{}/clients", world.acme.url()));
@@ -169,7 +169,7 @@ async fn a_new_secret_and_a_revocation_end_what_came_before() {
 
 // control: IDN-17
 #[tokio::test]
-async fn no_secret_or_token_stands_in_the_database_or_in_the_log() {
+async fn no_secret_or_token_is_in_the_database_or_in_the_log() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     let signs = ApiClient::made(&world, "olivia", "viewer", "signatures", &ALL).await;

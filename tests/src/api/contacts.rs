@@ -84,7 +84,7 @@ async fn a_document_that_is_not_the_one_expected_is_refused_and_changes_nothing(
         let request = client.request(Method::POST, &url).header("authorization", &bearer).header("content-type", kind);
         let answer = client.send(request.body(body)).await;
         assert_eq!(answer.status, status, "{kind} {body}: {}", answer.body);
-        assert_eq!(answer.header("content-type"), "application/problem+json", "also for who accepts HTML");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "also for clients that accept HTML");
     }
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));
     let mut client = world.stranger();

@@ -183,7 +183,7 @@ async fn a_client_that_must_prove_a_key_gets_no_token_without() {
         program(&world, Method::POST, "/api/oauth/token", &[("dpop", &proof)], Some(&form)).await.status
     };
     assert_eq!((refresh(&other).await, refresh(&key).await), (400, 200));
-    // Whoever need not may: then the token takes a proof, and otherwise it takes none.
+    // A client that need not use DPoP may use it. Then the token needs a proof, and otherwise it needs none.
     let token = bound(&world, &may, &key).await;
     let bearer = format!("Bearer {token}");
     assert_eq!(program(&world, Method::GET, &contacts(&world), &[("authorization", &bearer)], None).await.status, 401);

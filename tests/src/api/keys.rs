@@ -56,7 +56,7 @@ async fn a_key_is_published_before_it_signs_and_until_its_last_token_has_ended()
 
 // control: IDN-19
 #[tokio::test]
-async fn a_key_nobody_can_open_any_more_makes_room_for_another() {
+async fn a_signing_key_that_cannot_be_decrypted_is_replaced() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     let first = kid(&client.token(&world).await);

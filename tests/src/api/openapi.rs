@@ -355,7 +355,7 @@ async fn an_organization_that_is_none_is_not_the_clients_own() {
     assert_eq!(call(&world, Method::GET, &contacts(&world), &token, None).await.status, 200);
 }
 
-/// What stands in the element with this id.
+/// The text of the element with this id.
 fn text_of(page: &str, id: &str) -> String {
     let (_, rest) = page.split_once(&format!("id=\"{id}\">")).unwrap_or_else(|| panic!("no {id}"));
     let text = rest.split("</code>").next().unwrap();

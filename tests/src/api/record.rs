@@ -61,7 +61,7 @@ async fn what_a_client_did_bears_its_name_when_it_is_gone() {
 
 // control: IDN-16
 #[tokio::test]
-async fn whoever_gets_a_secret_is_told_by_mail() {
+async fn a_person_who_gets_a_secret_is_notified_by_mail() {
     let world = World::start().await;
     let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
     world.until("select count(*) from jobs.queue where kind = 'mail' and failed_at is null", 0).await;
@@ -110,7 +110,7 @@ async fn refusals_are_recorded_and_fill_no_trail() {
 
 // control: IDN-19
 #[tokio::test]
-async fn a_secret_that_is_too_old_still_takes_a_token_back() {
+async fn a_secret_that_is_too_old_can_still_revoke_a_token() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     world.wait(90 * 86_400 - 60);
@@ -136,7 +136,7 @@ async fn a_refresh_token_that_comes_again_after_days_ends_its_family() {
     assert!(tokens["access_token"].is_string(), "{tokens}");
     assert_eq!(client.refresh(&world, &first["refresh_token"]).await.status, 400);
     assert_eq!(world.events("api_client.token_reused").await.len(), 1);
-    assert_eq!(client.refresh(&world, &tokens["refresh_token"]).await.status, 400, "whoever has the last one");
+    assert_eq!(client.refresh(&world, &tokens["refresh_token"]).await.status, 400, "not even the last one works");
 
     let tokens = client.tokens(&world).await;
     assert_eq!(world.change("update identity.token_families set rotations = 9999 where revoked_at is null").await, 1);
@@ -146,7 +146,7 @@ async fn a_refresh_token_that_comes_again_after_days_ends_its_family() {
 
 // control: IDN-18
 #[tokio::test]
-async fn nobody_takes_the_clients_of_all_others() {
+async fn one_person_cannot_use_up_the_clients_of_their_organization() {
     let world = World::start().await;
     for _ in 0..9 {
         world.new_client(world.acme).await;
@@ -251,7 +251,7 @@ async fn owners_hear_of_every_service_account_and_of_every_new_secret_of_one() {
 
 // control: OBS-02
 #[tokio::test]
-async fn what_a_client_does_is_its_own_however_long_ago_it_was_made() {
+async fn the_actions_of_a_client_are_recorded_as_its_own_even_if_it_is_old() {
     let world = World::start().await;
     let client = ApiClient::made(&world, "erin", "self", "tokens", &ALL).await;
     let token = client.token(&world).await;
@@ -274,7 +274,7 @@ async fn what_a_client_does_is_its_own_however_long_ago_it_was_made() {
 
 // control: API-01
 #[tokio::test]
-async fn a_client_asks_so_often_and_another_one_goes_on() {
+async fn a_client_has_its_own_rate_limit_and_does_not_affect_another_one() {
     let world = World::start_with(&[("HTTP__RATE_LIMITS__CLIENT_PER_MINUTE", "3")]).await;
     let (one, other) = (ApiClient::editor(&world).await, ApiClient::editor(&world).await);
     let (one, other) = (one.token(&world).await, other.token(&world).await);

@@ -1,4 +1,4 @@
-//! Refresh tokens: each works once, and a stolen one ends what came of the same secret.
+//! Refresh tokens: each works once, and reuse of a stolen one ends its family.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -48,7 +48,7 @@ async fn a_refresh_token_that_two_have_ends_its_family() {
         assert!(!works(&world, tokens).await, "its access tokens have ended with it");
     }
     assert_eq!(client.refresh(&world, &third["refresh_token"]).await.status, 400);
-    assert!(works(&world, &other).await, "what came of another use of the secret goes on");
+    assert!(works(&world, &other).await, "the tokens of another use of the secret still work");
     let events = world.events("api_client.token_reused").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["context"]["client"], client.id.to_string());
@@ -57,7 +57,7 @@ async fn a_refresh_token_that_two_have_ends_its_family() {
 
 // control: IDN-06
 #[tokio::test]
-async fn a_lost_answer_is_let_pass_once_as_long_as_nobody_used_it() {
+async fn a_lost_response_allows_one_reuse_if_its_token_was_never_used() {
     let world = World::start().await;
     let client = ApiClient::editor(&world).await;
     let first = client.tokens(&world).await;

@@ -1,4 +1,4 @@
-//! What clients were given, and what whoever they act as may do.
+//! The scopes of clients, and the rights of the member they act as.
 
 use std::fmt::Write;
 
@@ -66,7 +66,7 @@ async fn parts_of_a_page_take_their_own_scope() {
 
 // control: IDN-18
 #[tokio::test]
-async fn no_client_is_given_what_is_not_offered_or_stands_for_several() {
+async fn no_client_gets_a_scope_that_is_not_offered_or_is_a_wildcard() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let url = format!("{}/clients", world.acme.url());

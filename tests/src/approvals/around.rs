@@ -93,7 +93,7 @@ async fn what_a_session_is_just_adding_does_not_outlast_its_end() {
     let mut sending = erin.clone();
     let making = tokio::spawn(async move { sending.post("/account/recovery/codes", &[]).await.status });
     world.until_blocked(1).await;
-    // Whoever ends it waits for what holds it, and so finds what it adds.
+    // A request that ends the session waits for the one that holds it, and so finds what it has added.
     let ending = tokio::spawn({
         let mut owner = world.database.session().await;
         async move {
@@ -158,7 +158,7 @@ async fn a_recovery_waits_where_an_elevation_is_privileged() {
     let world = World::start().await;
     let (codes, mut erin) = lost(&world, "erin").await;
     let waiting = "select count(*) from identity.recoveries";
-    // Whoever has a passkey waits, whatever their role.
+    // A person with a passkey must wait in every role.
     world.change("alter table identity.passkeys disable trigger require_a_passkey").await;
     world.change("delete from identity.passkeys").await;
     assert!(try_code(&mut erin, &codes[0]).await.status < 400);

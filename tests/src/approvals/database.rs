@@ -47,7 +47,7 @@ async fn ask(world: &World, kind: &str) -> uuid::Uuid {
 
 // control: POL-07
 #[tokio::test]
-async fn what_is_asked_for_stands_as_it_was_written() {
+async fn a_request_for_a_role_cannot_be_changed() {
     let world = World::start().await;
     let id = ask(&world, "delete_organization").await;
     let mut web = bound(&world).await;
@@ -143,7 +143,7 @@ async fn the_database_does_nothing_of_it_but_in_the_transaction_of_its_approval(
 
 // control: POL-07
 #[tokio::test]
-async fn an_organization_reaches_the_factors_of_nobody_but_whom_it_speaks_for() {
+async fn an_organization_can_reach_only_factors_of_accounts_that_it_manages() {
     let world = World::start().await;
     world.passkey("olivia").await;
     let mut web = bound(&world).await;

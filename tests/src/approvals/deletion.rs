@@ -7,7 +7,7 @@ use crate::harness::World;
 
 // control: POL-07
 #[tokio::test]
-async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept() {
+async fn an_organization_that_two_people_delete_is_hidden_from_everybody_and_kept() {
     let world = World::start().await;
     let token = ApiClient::made(&world, "olivia", "editor", "tokens", &ALL).await.token(&world).await;
     let contacts = format!("/api/v1{}", world.acme.contacts());
@@ -117,7 +117,7 @@ async fn an_organization_that_two_people_delete_is_gone_for_everybody_and_kept()
 
 // control: POL-07
 #[tokio::test]
-async fn whoever_is_alone_is_told_what_to_do_first() {
+async fn an_only_owner_is_told_what_to_do_first() {
     let world = World::start().await;
     let mut gus = world.sign_in("gus").await;
     let path = format!("{}/delete", world.globex.url());
@@ -126,7 +126,7 @@ async fn whoever_is_alone_is_told_what_to_do_first() {
     let refused = gus.post(&path, &[("name", "Globex"), WHY]).await;
     assert!(refused.status == 409 && refused.body.contains("Make somebody an owner or admin"), "{}", refused.text());
     assert_eq!(world.database.count("select count(*) from tenant.approvals").await, 0);
-    // Whoever became one today could approve only after it has ended.
+    // A member who became one today could approve only after the request has expired.
     world.change("update tenant.memberships set role = 'admin' where role <> 'owner'").await;
     for (since, status) in [("0 hours", 409), ("47 hours", 409), ("48 hours", 303)] {
         let aged = "update tenant.memberships set role_since = now() - $1::text::interval where role = 'admin'";

@@ -100,7 +100,7 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
             assert_eq!(world.events("approval.approved").await.len(), 0, "and nothing of it");
             assert_eq!(decide(&mut adam, &world, asked, "decline").await.status, 303);
         } else {
-            // What is done to an owner waits for owners: an admin is none, however long.
+            // A request that affects an owner needs an owner. An admin is not enough, even after the wait.
             assert_eq!(decide(&mut adam, &world, asked, "approve").await.status, 403);
             assert_eq!(decide(&mut olivia, &world, asked, "approve").await.status, 403, "who asked, before the wait");
             world.change(WAITED).await;
@@ -116,7 +116,7 @@ async fn the_factors_of_an_owner_or_admin_take_a_second_person() {
     assert_eq!(event["details"]["decided_by"], world.user("olivia").await.to_string());
 }
 
-/// Acme requires its own provider; Adam is an owner, too, because nobody else comes in with a passkey then.
+/// Acme requires its own provider. Adam is an owner, too, because only owners can sign in with a passkey then.
 pub(super) async fn required(world: &World) -> (Client, Client) {
     world.new_provider(world.acme).await;
     let domain = world.new_domain(world.acme).await;
@@ -132,7 +132,7 @@ pub(super) async fn required(world: &World) -> (Client, Client) {
 
 // control: POL-07
 #[tokio::test]
-async fn that_a_provider_is_not_required_any_more_takes_a_second_person_and_the_rest_does_not() {
+async fn only_no_longer_requiring_sso_takes_a_second_person() {
     let world = World::start().await;
     let (mut olivia, mut adam) = required(&world).await;
     let rules = format!("{}/settings/sign-in", world.acme.url());

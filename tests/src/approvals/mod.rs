@@ -147,7 +147,7 @@ async fn it_waits_for_a_day_and_for_who_asked_to_be_who_they_were() {
 
 // control: POL-07
 #[tokio::test]
-async fn whoever_became_an_admin_less_than_three_days_ago_is_no_second_person() {
+async fn an_admin_of_less_than_three_days_is_no_second_person() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let id = ask_for_deletion(&mut olivia, &world).await;

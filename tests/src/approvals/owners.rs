@@ -64,7 +64,7 @@ async fn nobody_takes_the_ownership_of_another_alone_and_all_owners_are_told() {
 
 // control: POL-07
 #[tokio::test]
-async fn the_owner_concerned_can_decline_and_it_does_not_happen_after_the_wait_either() {
+async fn the_affected_owner_can_decline_and_it_does_not_happen_after_the_wait_either() {
     let (world, mut olivia, id) = asked(REMOVAL).await;
     let mut adam = world.sign_in("adam").await;
     assert!(adam.get(&page(&world)).await.body.contains("Remove Adam Admin, Owner"));
@@ -78,7 +78,7 @@ async fn the_owner_concerned_can_decline_and_it_does_not_happen_after_the_wait_e
 
 // control: POL-07
 #[tokio::test]
-async fn the_one_concerned_and_an_owner_of_three_days_approve_it_at_once_and_any_owner_after_the_wait() {
+async fn the_affected_owner_and_an_owner_of_three_days_approve_it_at_once_and_any_owner_after_the_wait() {
     for (kind, approver, before) in [
         (REMOVAL, "adam", None),
         (DEMOTION, "adam", None),

@@ -59,7 +59,7 @@ fn approvals(_: &str) -> Vec<(&'static str, Entity)> {
     ]
 }
 
-/// What somebody asked for as what they were then, and whom it is done to.
+/// A request with the role of its requester, and the role of the member that it affects.
 fn entity_of(id: &str, kind: &str, (by, role): (&str, &str), target_role: Option<&str>) -> Entity {
     let approvers = ["me", "owner", "admin"].map(|id| reference(&format!("Member::\"{id}\"")));
     let mut attributes = vec![

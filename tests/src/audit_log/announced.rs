@@ -20,7 +20,7 @@ fn who_hears_of_which_event_is_the_reviewed_table() {
     insta::assert_snapshot!("event_x_audience", text);
 }
 
-/// The addresses of whoever is to hear of an event of Acme, before it happens.
+/// The addresses of the people who must be notified of an event of Acme, before it happens.
 async fn expected(world: &World, told: &EventAudience, samples: &Samples) -> BTreeSet<String> {
     let EventAudience { kind, audience, .. } = told;
     let roles: &[&str] = match audience.first() {
@@ -44,7 +44,7 @@ async fn expected(world: &World, told: &EventAudience, samples: &Samples) -> BTr
 
 // control: OBS-02
 #[tokio::test]
-async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_it() {
+async fn every_change_notifies_the_people_that_the_table_named_before_it() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let samples = world.samples().await;
@@ -69,7 +69,7 @@ async fn every_change_is_told_to_those_whom_the_table_names_as_they_were_before_
     assert!(heard.len() > 8, "{heard:?}");
 }
 
-/// Whoever is concerned approves what was asked for last.
+/// Approves the latest request.
 async fn approve_latest(world: &World, client: &mut Client) {
     let id: Uuid = sqlx::query_scalar("select id from tenant.approvals order by id desc limit 1")
         .fetch_one(&mut world.database.owner().await)
@@ -81,7 +81,7 @@ async fn approve_latest(world: &World, client: &mut Client) {
 
 // control: OBS-02
 #[tokio::test]
-async fn an_owner_who_is_demoted_or_removed_hears_of_it_and_so_does_every_other_owner() {
+async fn a_demoted_or_removed_owner_is_notified_and_so_is_every_other_owner() {
     let world = World::start().await;
     world.change("update tenant.memberships set role = 'owner' where role = 'admin'").await;
     let mut olivia = world.sign_in("olivia").await;
@@ -105,7 +105,7 @@ async fn an_owner_who_is_demoted_or_removed_hears_of_it_and_so_does_every_other_
 
 // control: OBS-02
 #[tokio::test]
-async fn owners_hear_of_everybody_who_is_invited_to_decide_with_them() {
+async fn owners_are_notified_of_invitations_to_privileged_roles() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
     let url = format!("{}/invitations", world.acme.url());

@@ -1,4 +1,4 @@
-//! The audit log: whatever changes leaves an event and its decision in the same transaction, and neither can be undone.
+//! The audit log: every change records an event and its decision in the same transaction, and neither can be changed.
 
 mod announced;
 mod append_only;

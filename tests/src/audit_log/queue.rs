@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::harness::{World, log};
 
-/// Refuses every decision and counts the attempts; a sequence goes on counting whatever is rolled back.
+/// Refuses every decision and counts the attempts. A sequence also counts attempts that are rolled back.
 async fn refuse(owner: &mut PgConnection) {
     owner
         .execute(

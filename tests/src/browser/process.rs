@@ -34,7 +34,7 @@ const ARGUMENTS: [&str; 15] = [
 ];
 
 /// Runs Chromium, and ends it and removes its directory when our end of the standard input is closed: when we drop the
-/// process, or are gone ourselves, however that came. Ctrl-C reaches us first.
+/// process, or have ended in any way. Ctrl-C reaches us first.
 const WATCH: &str = r#"
     trap '' INT
     directory=$1

@@ -1,11 +1,11 @@
-//! Alive, ready, and whom to tell about a hole.
+//! Liveness, readiness, and the contact for vulnerabilities.
 
 use chrono::{DateTime, Duration, Utc};
 use sqlx::{Connection, Executor};
 
 use crate::harness::{Answer, Client, World};
 
-/// Asks for readiness until it is another answer than `status`: each one stands for a second.
+/// Requests readiness until the status is another one than `status`. Each result is valid for a second.
 async fn until_not(client: &mut Client, status: u16) -> Answer {
     let changed = async {
         loop {
@@ -20,7 +20,7 @@ async fn until_not(client: &mut Client, status: u16) -> Answer {
 
 // control: API-08
 #[tokio::test]
-async fn security_txt_says_whom_to_tell_and_never_expires_unnoticed() {
+async fn security_txt_names_a_contact_and_never_expires_unnoticed() {
     let policy = "https://acme.example/security";
     let world =
         World::start_with(&[("SECURITY__CONTACT", "mailto:security@acme.example"), ("SECURITY__POLICY", policy)]).await;
@@ -76,7 +76,7 @@ async fn a_process_is_alive_without_its_database_and_ready_only_with_it() {
         .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!("alter database {name} allow_connections true"))))
         .await
         .unwrap();
-    // Connections that died meanwhile are found out one by one.
+    // Connections that died in the meantime are noticed one by one.
     assert_eq!(until_not(&mut stranger, 503).await.status, 200);
     server.close().await.unwrap();
 }

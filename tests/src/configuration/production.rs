@@ -76,7 +76,7 @@ async fn production_takes_no_issuer_without_tls_and_no_session_without_end() {
 }
 
 #[tokio::test]
-async fn production_takes_no_login_that_could_read_round_row_level_security() {
+async fn production_accepts_no_login_that_can_bypass_row_level_security() {
     let world = crate::harness::World::start().await;
     let database = read(None, &[("DATABASE__URL", &world.database.owner_url)]).unwrap().database;
     let error = tenancy::Db::connect(&database, true).await.unwrap_err().to_string();

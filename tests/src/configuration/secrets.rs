@@ -14,7 +14,7 @@ fn a_secret_comes_from_a_file_or_the_environment_as_it_is() {
     let from = ("AUTHN__PROVIDERS__ACME__CLIENT_SECRET_FILE", path.to_str().unwrap());
     let config = read(None, &[("AUTHN__PROVIDERS__ACME__CLIENT_SECRET", ""), from]).unwrap();
     assert_eq!(config.authn.providers["acme"].client_secret.expose_secret(), "CANARY-SECRET from a file");
-    // Text stays text, whatever it reads like.
+    // Text stays text, even if it looks like another type.
     for secret in ["1234567890", "0012", "true", "1e9", "-5", "[1]"] {
         let changes =
             [("AUTHN__PROVIDERS__ACME__CLIENT_SECRET", secret), ("AUTHN__PROVIDERS__ACME__CLIENT_ID", secret)];

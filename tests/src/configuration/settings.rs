@@ -153,7 +153,7 @@ fn production_starts_with_nothing_that_a_sentence_refuses_and_tells_no_secret() 
         }
     }
     let container = [("HTTP__LISTEN", "0.0.0.0:8080"), ("HTTP__TLS", "in_front")];
-    assert!(read(None, &container).is_ok(), "in a container, with the word of whoever runs it");
+    assert!(read(None, &container).is_ok(), "in a container, if the operator confirms it");
     assert!(with("http.tls", "none").unwrap_err().contains("in_front"));
 }
 

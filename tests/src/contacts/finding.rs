@@ -40,7 +40,7 @@ async fn the_list_is_by_name_and_its_pages_have_neither_gaps_nor_repeats() {
 }
 
 #[tokio::test]
-async fn a_search_finds_beginnings_of_words_whatever_their_accents_and_case() {
+async fn a_search_finds_beginnings_of_words_and_ignores_accents_and_case() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     for (name, email, company) in [

@@ -13,7 +13,7 @@ use crate::harness::{Client, World};
 const PROBE: &str = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Longer than any test, in milliseconds or seconds.
 const LONG: &str = "600000";
-/// Whoever waits for what a test has locked waits as long as the test takes.
+/// Requests that wait for a lock of a test wait as long as the test takes.
 const PATIENT: [(&str, &str); 2] = [("HTTP__REQUEST_SECONDS", LONG), ("DATABASE__ACQUIRE_TIMEOUT_MS", LONG)];
 
 fn later(client: &Client, path: &str) -> tokio::task::JoinHandle<u16> {
@@ -23,7 +23,7 @@ fn later(client: &Client, path: &str) -> tokio::task::JoinHandle<u16> {
 
 // control: API-05
 #[tokio::test]
-async fn however_many_ask_whether_it_is_ready_the_database_is_asked_once_and_others_get_their_pages() {
+async fn parallel_readiness_checks_query_the_database_once_and_do_not_delay_pages() {
     let [request, acquire] = PATIENT;
     let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "2"), request, acquire]).await;
     let mut stranger = world.stranger();
@@ -126,7 +126,7 @@ async fn people_behind_one_address_wait_for_their_turn_and_are_served() {
 
 // control: API-05
 #[tokio::test]
-async fn an_organization_that_keeps_the_database_busy_keeps_no_other_one_waiting() {
+async fn an_organization_that_keeps_the_database_busy_does_not_delay_another_one() {
     let settings =
         [("DATABASE__MAX_CONNECTIONS", "4"), ("DATABASE__ACQUIRE_TIMEOUT_MS", "3000"), ("HTTP__REQUEST_SECONDS", LONG)];
     let world = World::start_with(&settings).await;
@@ -188,7 +188,7 @@ async fn never_reads(world: &World, asset: &str) -> tokio::task::JoinHandle<()> 
 
 // control: API-05
 #[tokio::test]
-async fn who_takes_no_answers_is_cut_off_and_keeps_nobody_out_until_then() {
+async fn a_client_that_reads_no_responses_is_disconnected_and_locks_out_nobody() {
     let patient = World::start_with(&[("HTTP__WRITE_SECONDS", LONG), ("HTTP__MAX_CONNECTIONS", "4"), PATIENT[1]]).await;
     let asset = super::assets(&patient).await.remove(0);
     let stuck = [never_reads(&patient, &asset).await, never_reads(&patient, &asset).await];

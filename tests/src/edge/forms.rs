@@ -149,7 +149,7 @@ async fn pages_read_their_own_parameters_strictly_and_ignore_others() {
         (422, format!("{activity}?before=1")),
         (400, format!("{activity}?to=%c3%28")),
         (422, "/sign-in?return_to=/&return_to=/".to_owned()),
-        // Whoever is signed in is led on.
+        // A signed-in person is redirected.
         (303, "/sign-in?next=/".to_owned()),
         (200, "/signed-out?role=owner".to_owned()),
     ] {

@@ -127,7 +127,7 @@ async fn what_will_go_well_later_is_answered_503_and_goes_well_later() {
 
 // control: API-05
 #[tokio::test]
-async fn one_request_too_many_is_turned_away_after_a_short_wait_and_probes_are_not() {
+async fn a_request_above_the_limit_is_refused_after_a_short_wait_and_probes_are_not() {
     let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "1"), ("HTTP__PLACE_WAIT_MS", "100")]).await;
     let olivia = world.sign_in("olivia").await;
     let contacts = world.acme.contacts();
@@ -187,7 +187,7 @@ async fn a_slow_form_keeps_nobody_out_and_no_form_is_waited_for_for_ever() {
 
 // control: API-05
 #[tokio::test]
-async fn a_form_that_has_arrived_waits_for_its_place_and_not_for_ever() {
+async fn a_received_form_waits_for_a_permit_for_a_limited_time() {
     let world = World::start_with(&[("HTTP__MAX_CONCURRENT_REQUESTS", "1"), ("HTTP__PLACE_WAIT_MS", "100")]).await;
     let olivia = world.sign_in("olivia").await;
     let before = world.state().await;

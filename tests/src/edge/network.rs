@@ -1,4 +1,4 @@
-//! Where a request comes from and whom it asks for: proxies and host names.
+//! The network and the host of a request: proxies and host names.
 
 use crate::harness::{ONE_HOST, World, log};
 

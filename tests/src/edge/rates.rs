@@ -70,7 +70,7 @@ async fn a_network_asks_so_often_without_showing_who_it_is() {
         assert_refused(&here.clone().program().get(path).await, "network");
     }
     assert_eq!(here.get("/healthz").await.status, 200);
-    assert_eq!(there.get("/sign-in").await.status, 200, "others go on");
+    assert_eq!(there.get("/sign-in").await.status, 200, "others are not affected");
 }
 
 /// The address of a file that the front page names.
@@ -81,7 +81,7 @@ async fn assets_of(client: &mut crate::harness::Client) -> String {
 
 // control: API-01
 #[tokio::test]
-async fn a_person_asks_so_often_whatever_and_others_go_on() {
+async fn a_person_has_one_rate_limit_for_all_pages_and_does_not_affect_others() {
     let world = World::start_with(&[("HTTP__RATE_LIMITS__PERSON_PER_MINUTE", "3")]).await;
     let (mut vera, mut erin) = (world.sign_in("vera").await, world.sign_in("erin").await);
     for (path, expected) in [("/account".to_owned(), 2), (world.acme.url(), 1), (world.acme.contacts(), 0)] {

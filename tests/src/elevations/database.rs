@@ -25,7 +25,7 @@ async fn refused(web: &mut PgConnection, sql: &str) -> String {
 
 // control: POL-06
 #[tokio::test]
-async fn what_was_asked_for_stands_as_it_was_written() {
+async fn a_request_for_approval_cannot_be_changed() {
     let world = World::start().await;
     let id = world.new_elevation(world.acme).await;
     let mut web = bound(&world).await;

@@ -47,7 +47,7 @@ async fn ended_it_is_over_with_the_next_request() {
 
 // control: POL-06
 #[tokio::test]
-async fn a_change_of_role_voids_it_and_who_joins_again_starts_anew() {
+async fn a_change_of_role_voids_an_elevation_and_a_member_who_joins_again_starts_without_one() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (mut vera, _) = elevated(&world, &mut olivia, "60").await;

@@ -1,4 +1,4 @@
-//! Acting in another role for a while: who lets whom, what it opens, what it does not, and how it ends.
+//! Temporary access: who approves it, what it allows and what it does not, and how it ends.
 
 mod database;
 mod ends;
@@ -16,7 +16,7 @@ fn page(world: &World) -> String {
     format!("{}/elevations", world.acme.url())
 }
 
-/// As somebody who has just proved a passkey.
+/// With a passkey that was just verified.
 async fn ask(client: &mut Client, who: &str, world: &World, role: &str, minutes: &str) -> Answer {
     world.prove(client, who).await;
     send(client, world, role, minutes).await
@@ -194,7 +194,7 @@ async fn what_is_asked_for_is_one_of_the_roles_for_one_of_the_lengths_and_one_at
 // control: POL-06
 // control: IDN-09
 #[tokio::test]
-async fn who_acts_in_a_privileged_role_proves_a_passkey_and_gives_nothing_that_lasts() {
+async fn a_privileged_elevation_needs_a_passkey_and_grants_nothing_that_lasts() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let mut vera = admin(&world, &mut olivia).await;
@@ -250,7 +250,7 @@ async fn who_acts_in_a_privileged_role_proves_a_passkey_and_gives_nothing_that_l
 // control: POL-06
 // control: POL-10
 #[tokio::test]
-async fn what_is_decided_and_done_under_it_is_marked() {
+async fn decisions_and_events_under_an_elevation_name_it() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let (mut vera, id) = elevated(&world, &mut olivia, "15").await;

@@ -54,9 +54,9 @@ pub(crate) enum Again {
     Reads,
 }
 
-/// Stands for the issuer of the provider there is.
+/// A placeholder for the issuer of the provider.
 pub(crate) const ISSUER: &str = "{issuer}";
-/// Stands for the name of the organization.
+/// A placeholder for the name of the organization.
 pub(crate) const NAME: &str = "{name}";
 
 impl Change {
@@ -184,7 +184,7 @@ pub(crate) fn change(path: &str) -> &'static Change {
     })
 }
 
-/// A form that the route takes, if somebody has what its credential stands for.
+/// A form that the route accepts from a person with its credential.
 pub(crate) fn form_for(path: &str) -> Vec<(&'static str, &'static str)> {
     let change = change(path);
     let said = |value| match value {

@@ -17,7 +17,7 @@ pub(crate) struct Client {
     address: Option<&'static str>,
 }
 
-/// What came back.
+/// A response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,

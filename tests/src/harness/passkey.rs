@@ -38,7 +38,7 @@ impl Authenticator {
         serde_json::to_value(made).unwrap()
     }
 
-    /// Answers the options of a sign-in or step-up with its credential, whatever the options allow.
+    /// Responds to the options of a sign-in or step-up with its credential, even if the options do not allow it.
     pub(crate) fn get(&mut self, options: &Value) -> Value {
         let (credential, user) = self.holds.clone().expect("a credential");
         let mut options = options.clone();

@@ -22,7 +22,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one that holds at most `connections` to the database, however many clients it has.
+    /// Starts one that holds at most `connections` to the database, with any number of clients.
     pub(crate) async fn start(database: &Database, connections: usize) -> Self {
         let server = Url::parse(&database.web_url).unwrap();
         let dir = std::env::temp_dir().join(format!("holdfast-pgbouncer-{}", Uuid::now_v7().simple()));

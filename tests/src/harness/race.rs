@@ -3,7 +3,7 @@ use sqlx::{Executor, PgConnection};
 use super::{Answer, World};
 
 impl World {
-    /// Lets two requests go on at once, when both wait: for what `owner` has locked, or for each other.
+    /// Lets two requests continue at the same time, once both wait for a lock of `owner` or for each other.
     pub(crate) async fn race(
         &self,
         mut owner: PgConnection,

@@ -12,7 +12,7 @@ pub(crate) struct Withheld {
     body: String,
 }
 
-/// What came of a request whose headers were sent.
+/// The state of a request after its headers were sent.
 pub(crate) enum Sent {
     /// Its body is waited for.
     Withheld(Withheld),
@@ -57,7 +57,7 @@ impl World {
 }
 
 impl Withheld {
-    /// Sends the body, and what comes of it.
+    /// Sends the body, and returns the response.
     pub(crate) async fn send(mut self) -> Raw {
         self.stream.write_all(self.body.as_bytes()).await.unwrap();
         let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! Whatever one organization does, every page of another stays what it was.
+//! Nothing that one organization does changes a page of another one.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How the policies are planned: once per query, anew for each tenant, and with an index that leads with the tenant.
+//! The plans of the policies: evaluated once per query, planned again for each tenant, with an index that leads with the tenant.
 
 use std::collections::BTreeSet;
 use std::path::Path;

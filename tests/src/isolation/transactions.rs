@@ -1,4 +1,4 @@
-//! `tenancy::Db`: however a transaction ends, the next one on its connection knows nothing of it.
+//! `tenancy::Db`: a transaction leaves nothing to the next one on its connection, in whichever way it ends.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -51,10 +51,10 @@ async fn assert_clean(db: &Db, world: &World) {
     let refused = run(&mut audit, "select from tenant.contacts").await.unwrap_err().to_string();
     assert!(refused.contains("permission denied"), "{refused}");
     drop(audit);
-    assert_bound_anew(db, world).await;
+    assert_bound_again(db, world).await;
 }
 
-async fn assert_bound_anew(db: &Db, world: &World) {
+async fn assert_bound_again(db: &Db, world: &World) {
     let mut globex = begin::<Read>(db, world.globex).await;
     assert_eq!(super::tenants(&mut globex, "tenant.contacts").await, [world.globex.organization]);
 }
@@ -163,7 +163,7 @@ async fn the_database_refuses_to_write_in_a_reading_transaction() {
 
 // control: TEN-04
 #[tokio::test]
-async fn production_refuses_a_login_that_can_go_round_the_policies() {
+async fn production_refuses_a_login_that_can_bypass_row_level_security() {
     let database = Database::create().await;
     let refused = connect(&database.owner_url, true).await.unwrap_err();
     assert!(matches!(refused, tenancy::Error::LoginTooPowerful), "{refused}");
@@ -209,7 +209,7 @@ async fn production_refuses_a_login_that_can_go_round_the_policies() {
 /// On a cluster of its own, because the planes belong to the whole cluster.
 // control: TEN-04
 #[tokio::test]
-async fn production_refuses_a_plane_that_can_go_round_the_policies() {
+async fn production_refuses_a_plane_that_can_bypass_row_level_security() {
     let cluster = Cluster::temporary().await.unwrap();
     tenancy::migrate(&SecretString::from(cluster.owner_url())).await.unwrap();
     let web = cluster.login("web").await.unwrap();
@@ -237,5 +237,5 @@ async fn a_superuser_in_development_is_bound_all_the_same() {
     let mut tx = begin::<Read>(&db, world.acme).await;
     assert_eq!(super::tenants(&mut tx, "tenant.contacts").await, [world.acme.organization]);
     drop(tx);
-    assert_bound_anew(&db, &world).await;
+    assert_bound_again(&db, &world).await;
 }

@@ -100,7 +100,7 @@ async fn a_worker_with_an_old_lease_says_nothing_of_a_job_that_is_tried_again() 
     assert_eq!(world.change(created).await, 1);
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(retry(&mut olivia, &world, job).await.status, 303);
-    // It is tried as if it were new, and postponed; only its count goes on.
+    // It is tried as if it were new, and postponed. Only its count of attempts continues.
     let postponed = "select count(*) from jobs.queue where tries = 4 and failed_at is null and due_at > now() + interval '270 seconds'";
     world.until(postponed, 1).await;
     let mut worker = world.database.session().await;

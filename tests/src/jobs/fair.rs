@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn organizations_take_turns_however_much_one_has_queued() {
+async fn organizations_take_turns_even_if_one_has_queued_many_jobs() {
     let world = World::start().await;
     let many = "insert into jobs.queue (id, kind, tenant_id, owner, payloads, about, request_id)
                 select gen_random_uuid(), 'probe', tenant_id, tenant_id, array[to_jsonb(name || n)], '', gen_random_uuid()
@@ -19,7 +19,7 @@ async fn organizations_take_turns_however_much_one_has_queued() {
 }
 
 #[tokio::test]
-async fn what_somebody_waits_for_goes_first() {
+async fn urgent_jobs_go_first() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     let mut tx = db.begin::<Write, Tenant>(TenantId::from(world.acme.organization)).await.unwrap();

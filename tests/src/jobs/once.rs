@@ -1,4 +1,4 @@
-//! Once, whoever dies.
+//! Each job is settled once, even if a process dies.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ async fn a_job_is_done_if_its_cause_was_committed_and_only_then() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_had_is_done_by_the_next_and_a_late_one_settles_nothing() {
+async fn jobs_of_a_dead_process_are_run_by_the_next_one_and_a_late_worker_settles_nothing() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     let mut first = Process::start(&world.database).await;
@@ -45,13 +45,13 @@ async fn what_a_dead_process_had_is_done_by_the_next_and_a_late_one_settles_noth
     assert_eq!(again.what(), "x");
     late.say(Ok(()));
     assert!(second.finds_nothing().await);
-    assert_eq!(state(&world).await, (2, false), "done by who is late, it stays with who has it now");
+    assert_eq!(state(&world).await, (2, false), "done by the late worker, it stays with the current one");
     again.say(Ok(()));
     world.until(WAITING, 0).await;
 }
 
 #[tokio::test]
-async fn who_is_late_neither_gives_up_nor_postpones() {
+async fn a_late_worker_neither_fails_nor_postpones_a_job() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     for answer in [
@@ -94,7 +94,7 @@ async fn two_processes_do_each_job_once() {
 }
 
 #[tokio::test]
-async fn what_fails_is_tried_again_later_and_in_the_end_given_up_with_the_reason() {
+async fn a_failing_job_is_retried_later_and_finally_fails_with_the_reason() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     let mut process = Process::start(&world.database).await;
@@ -121,7 +121,7 @@ async fn what_fails_is_tried_again_later_and_in_the_end_given_up_with_the_reason
 }
 
 #[tokio::test]
-async fn of_a_kind_and_key_one_waits_and_takes_up_what_comes_meanwhile() {
+async fn one_job_of_a_kind_and_key_waits_and_later_payloads_are_added_to_it() {
     let world = World::start().await;
     let db = connect(&world.database).await;
     let acme = TenantId::from(world.acme.organization);
@@ -194,7 +194,7 @@ async fn of_all_processes_one_queues_what_comes_again_and_once_in_a_period() {
 }
 
 #[tokio::test]
-async fn a_producer_queues_for_whom_it_is_bound_to_and_reads_nothing_of_others() {
+async fn a_producer_queues_jobs_only_for_its_bound_owner_and_reads_no_others() {
     let world = World::start().await;
     let mut owner = world.database.session().await;
     let (acme, globex, me) = (world.acme.organization, world.globex.organization, world.user("nora").await);

@@ -5,7 +5,7 @@ use crate::sso::{SECRET, provider};
 
 // control: IDN-15
 #[tokio::test]
-async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_script() {
+async fn an_organization_connects_its_provider_and_people_sign_in_with_it_without_script() {
     let world = World::start().await;
     let browser = Browser::launch().await;
     let page = browser.page().await;
@@ -21,7 +21,7 @@ async fn an_organization_brings_its_provider_and_people_come_in_with_it_without_
     page.fill("#f-reason", "Everybody has an address in it").await;
     page.loads(page.click_text("button", "Add domain")).await;
     page.loads(page.click_text("button", "Verify")).await;
-    assert!(!page.text("main").await.contains("Verified"), "nothing stands in its DNS yet");
+    assert!(!page.text("main").await.contains("Verified"), "its DNS has no record yet");
     page.goto(&world.url(&settings)).await;
     let codes = page.text("main").await;
     let record = codes.split_whitespace().find(|word| word.starts_with("holdfast-domain=")).unwrap().to_owned();

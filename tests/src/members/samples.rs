@@ -37,7 +37,7 @@ changes!(
     ]
 );
 
-/// The one who only views, for whom the provider of the place speaks.
+/// The viewer, whose account the organization manages.
 async fn viewer(world: &World, place: Place) -> Uuid {
     world.manage_viewer(place).await;
     sqlx::query_scalar("select user_id from tenant.memberships where tenant_id = $1 and role = 'viewer'")
@@ -67,7 +67,7 @@ impl World {
         new.execute(&mut self.database.owner().await).await.unwrap();
     }
 
-    /// A member of a place for whom its own provider speaks.
+    /// A member of a place whose account the organization manages.
     pub(crate) async fn new_managed(&self, place: Place, role: &str) -> Uuid {
         let id = Uuid::now_v7();
         let mut owner = self.database.owner().await;

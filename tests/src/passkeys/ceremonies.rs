@@ -228,7 +228,7 @@ async fn an_enrolment_without_verification_or_of_a_known_credential_is_refused()
     twice.set_cookie("session", erin.cookie("session").unwrap());
     assert_eq!(twice.post("/account/passkeys", &form).await.status, 422, "replayed");
 
-    // The same credential in another account, as whoever copied an attestation would try it.
+    // The same credential in another account, as after a copied attestation.
     let mut carl = world.sign_in("carl").await;
     let asked = options(&mut carl, "/account/passkeys/options").await;
     let theirs = Authenticator::new(&world).create(&asked);
@@ -253,7 +253,7 @@ async fn a_counter_that_goes_back_disables_the_passkey_and_ends_what_it_proved()
     let (mut erin, mut device) = with_passkey(&world, "erin").await;
     let mut elsewhere = world.stranger();
     assert_eq!(sign_in(&mut elsewhere, &mut device).await.status, 303);
-    // Whoever has a copy of it makes a passkey of their own with it, and uses the copy a hundred times.
+    // Somebody with a copy of it creates a passkey of their own, and uses the copy a hundred times.
     assert_eq!(enrol(&mut elsewhere, &mut Authenticator::new(&world), "Of the copy").await.status, 303);
     let ahead = "update identity.passkeys set credential = jsonb_set(credential, '{cred,counter}', '100')
                   where name = 'First'";
@@ -295,7 +295,7 @@ async fn of_two_proofs_with_one_counter_one_counts() {
 
 // control: IDN-08
 #[tokio::test]
-async fn somebody_who_is_locked_does_not_come_in_with_a_passkey() {
+async fn a_locked_person_cannot_sign_in_with_a_passkey() {
     let world = World::start().await;
     let (_, mut device) = with_passkey(&world, "erin").await;
     world.change("update identity.users set locked_at = now() where display_name = 'Erin Editor'").await;
@@ -307,7 +307,7 @@ async fn somebody_who_is_locked_does_not_come_in_with_a_passkey() {
 
 // control: IDN-20
 #[tokio::test]
-async fn who_is_signed_out_at_the_provider_everywhere_loses_sessions_by_passkey_too() {
+async fn a_sign_out_everywhere_at_the_provider_ends_sessions_by_passkey_too() {
     let world = World::start().await;
     let (mut erin, mut device) = with_passkey(&world, "erin").await;
     let (_, mut foreign) = with_passkey(&world, "carl").await;

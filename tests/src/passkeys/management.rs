@@ -47,7 +47,7 @@ async fn a_person_makes_several_passkeys_names_them_and_removes_one() {
     let mut holder = world.stranger();
     assert_eq!(sign_in(&mut holder, &mut telephone).await.status, 303);
     assert_eq!(erin.post(&url(first, "remove"), &[]).await.status, 303);
-    assert_eq!(holder.get("/account").await.status, 303, "whoever held it is out");
+    assert_eq!(holder.get("/account").await.status, 303, "the session that held it has ended");
     assert_eq!(sign_in(&mut world.stranger(), &mut telephone).await.status, 403, "and stays out");
     let left = stored(&world).await;
     assert_eq!(left.len(), 1);
@@ -102,7 +102,7 @@ async fn the_browser_is_asked_for_verification_and_for_none_of_the_passkeys_ther
     let allowed: Vec<_> = step_up["allowCredentials"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
     assert!(excluded.len() == 1 && excluded == allowed, "{excluded:?} {allowed:?}");
     let anybody = options(&mut world.stranger(), "/sign-in/passkey/options").await;
-    assert_eq!(anybody["allowCredentials"], json!([]), "tells nobody who has one");
+    assert_eq!(anybody["allowCredentials"], json!([]), "reveals nobody with a passkey");
     assert_eq!(anybody["userVerification"], "required");
 }
 
@@ -157,8 +157,8 @@ async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is()
     assert_eq!(client.clone().program().post("/account/passkeys/options", &[]).await.status, 403);
     let sign_in = client.get("/sign-in?reauthenticate=yes&return_to=%2Faccount%2Fpasskeys%2Fnew").await;
     assert!(sign_in.body.contains("name=\"reauthenticate\" value=\"yes\""), "{}", sign_in.text());
-    let anew = [("return_to", "/account/passkeys/new"), ("reauthenticate", "yes")];
-    let started = client.post("/sign-in/dev", &anew).await;
+    let again = [("return_to", "/account/passkeys/new"), ("reauthenticate", "yes")];
+    let started = client.post("/sign-in/dev", &again).await;
     let asked = started.moves_on_to();
     assert!(asked.contains("max_age=0") && asked.contains("prompt=login"), "{asked}");
     let finish = async |client: &mut Client, asked: &str| {
@@ -169,7 +169,7 @@ async fn the_first_passkey_is_made_soon_after_the_provider_has_asked_who_it_is()
     assert_eq!(refused.status, 403, "{}", refused.text());
 
     world.idp.set_fault(Fault::None);
-    let asked = client.post("/sign-in/dev", &anew).await.moves_on_to();
+    let asked = client.post("/sign-in/dev", &again).await.moves_on_to();
     let done = finish(&mut client, &asked).await;
     assert_eq!(done.moves_on_to(), "/account/passkeys/new", "{}", done.text());
     assert!(client.get("/account/passkeys/new").await.body.contains("Create passkey"));

@@ -23,7 +23,7 @@ changes!(
             .credential(Credential::Proved)
             .works_once(),
         Change::new("/account/passkeys/{passkey}/remove", &[], &["passkey.removed"]).ends_or_changes(),
-        // Prepare a sign-in or a step-up and change nothing that lasts; what comes of it is recorded.
+        // These prepare a sign-in or a step-up and change nothing that lasts. The result is recorded later.
         Change::not_walked("/sign-in/passkey/options", &[]),
         Change::not_walked("/step-up/options", &[]).expires(),
         // Begin a session, and so cannot be sent in one; see `passkeys` and `sign_in::link`.

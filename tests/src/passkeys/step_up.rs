@@ -92,7 +92,7 @@ async fn a_page_that_needs_a_fresh_passkey_opens_after_it() {
 
 // control: IDN-10
 #[tokio::test]
-async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
+async fn a_deferred_form_runs_once_for_its_person_in_its_browser_and_in_time() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let mut adam = world.sign_in("adam").await;
@@ -107,7 +107,7 @@ async fn what_was_kept_is_done_once_by_its_person_in_its_browser_and_in_time() {
     assert!(!page.body.contains("change member role"), "{}", page.text());
     let refused = confirm(&world, &mut adam, "adam", &id).await;
     assert_eq!(refused.status, 409, "{}", refused.text());
-    assert_eq!(adam.get("/account").await.status, 200, "the proof counts, and the session goes on");
+    assert_eq!(adam.get("/account").await.status, 200, "the proof counts, and the session continues");
     assert_eq!(world.role("vera").await.as_deref(), Some("viewer"));
 
     // Another browser that has got hold of the session: what it sent, the person cannot be made to confirm.
@@ -179,14 +179,14 @@ async fn a_refused_proof_does_nothing_and_what_was_kept_can_still_be_confirmed()
 
 // control: IDN-10
 #[tokio::test]
-async fn what_is_done_after_the_proof_is_decided_then() {
+async fn a_deferred_form_is_authorized_after_the_proof() {
     let world = World::start().await;
     let mut adam = world.sign_in("adam").await;
     let mut olivia = world.sign_in("olivia").await;
     let url = role_url(&world, "vera").await;
     world.wait(STALE);
     let id = defer(&mut adam, &url, &ROLE).await;
-    // Meanwhile he is no admin any more.
+    // In the meantime he loses the role of an admin.
     world.prove(&mut olivia, "olivia").await;
     let form = [("role", "viewer"), ("reason", "Not an admin")];
     assert_eq!(olivia.post(&role_url(&world, "adam").await, &form).await.status, 303);
@@ -267,7 +267,7 @@ async fn somebody_whose_role_needs_a_passkey_lands_where_one_is_made() {
         let refused = client.clone().program().post(&world.acme.contacts(), &[("name", "Too early")]).await;
         assert!(matches!(refused.status, 401 | 404), "{subject}: {}", refused.status);
     }
-    // A role that needs none goes on as before, and one elsewhere does not count here.
+    // A role that needs none is not affected, and a role in another organization does not count here.
     assert_eq!(world.sign_in("vera").await.get(&world.acme.contacts()).await.status, 200);
     let mut adam = world.sign_in_at_provider("adam").await;
     assert_eq!(adam.get(&world.globex.contacts()).await.status, 200, "he only views there");
@@ -275,7 +275,7 @@ async fn somebody_whose_role_needs_a_passkey_lands_where_one_is_made() {
 
 // control: IDN-09
 #[tokio::test]
-async fn who_has_a_passkey_proves_it_after_the_provider() {
+async fn a_person_with_a_passkey_verifies_it_after_the_provider() {
     let world = World::start().await;
     let mut erin = world.sign_in("erin").await;
     world.prove(&mut erin, "erin").await;

@@ -66,7 +66,7 @@ fn what_each_way_to_come_closes_is_the_reviewed_table() {
 
 // control: POL-07
 #[test]
-fn what_takes_two_people_nobody_does_alone_whatever_else_is_permitted() {
+fn nobody_does_alone_what_takes_two_people_even_if_other_policies_permit_it() {
     let mut table = Table::load();
     let careless = r#"permit (principal is Member, action, resource) when { principal in Role::"owner" };"#;
     let id = cedar_policy::PolicyId::new("careless");
@@ -181,7 +181,7 @@ fn a_code_is_a_second_factor_and_no_passkey() {
                 let wanted = wanted && !["EnrolPasskey", "AddAuthenticator"].contains(&name);
                 assert_eq!(allowed(code), wanted, "{role} {name} {resource}");
                 let not_proved = How { totp_enrolled: true, ..NO_PASSKEY };
-                assert!(!allowed(not_proved), "who has an app proves it: {role} {name} {resource}");
+                assert!(!allowed(not_proved), "a person with an app must verify it: {role} {name} {resource}");
             }
         }
     }
@@ -246,7 +246,7 @@ fn no_client_is_offered_what_takes_a_passkey() {
 // control: IDN-12
 // control: IDN-15
 #[test]
-fn how_somebody_came_closes_what_it_does_not_open() {
+fn a_way_of_signing_in_only_restricts_actions() {
     let table = Table::load();
     let mut closed = Vec::new();
     for action in table.actions() {
@@ -256,7 +256,7 @@ fn how_somebody_came_closes_what_it_does_not_open() {
         for (what, resource) in resources(&table.resource_type(&action)) {
             let allowed = |how| table.allows(principal, name, resource, world("owner"), how);
             let unaccepted = How { unaccepted: true, ..PROVED };
-            assert!(of_user || !allowed(unaccepted), "an organization that does not take it: {name} {resource}");
+            assert!(of_user || !allowed(unaccepted), "an organization that does not accept it: {name} {resource}");
             for (way, how) in [
                 ("a link", How { by_link: true, ..NO_PASSKEY }),
                 ("its own provider", How { sso_organization: Some("Organization::\"a\""), ..PROVED }),

@@ -57,6 +57,6 @@ const NO_CONSTANT_SETTING: Rule = Rule {
 
 // control: TEN-01
 #[tokio::test]
-async fn no_function_goes_round_row_level_security() {
+async fn no_function_bypasses_row_level_security() {
     hold(&[NOT_LEAKPROOF, AS_THE_CALLER, FIXED_SEARCH_PATH, NOT_FOR_EVERYBODY, NO_CONSTANT_SETTING]).await;
 }

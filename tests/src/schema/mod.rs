@@ -18,7 +18,7 @@ use crate::harness::Database;
 struct Rule {
     /// What holds, as the message puts it after the name of an offender.
     says: &'static str,
-    /// A query for the names of whatever breaks it.
+    /// A query for the names of everything that breaks it.
     offenders: &'static str,
     /// Statements that break it, run by the superuser and undone,
     broken_by: &'static str,

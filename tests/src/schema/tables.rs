@@ -109,7 +109,7 @@ const UNIQUE_PER_TENANT: Rule = Rule {
           left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
          where c.relnamespace = 'tenant'::regnamespace and (i.indisunique or i.indisexclusion)
            and a.attname is distinct from 'tenant_id'
-           -- tells that a domain is proved to whoever has just proved it as well; of random ids nobody guesses one
+           -- the first reveals a verified domain only to its owner; nobody can guess the random ids of the second
            and i.indexrelid::regclass::text not in ('tenant.domains_verified_unique', 'tenant.api_clients_id')",
     broken_by: "create unique index contacts_alone on tenant.contacts (id)",
     names: "tenant.contacts_alone",
@@ -122,7 +122,7 @@ const SIGNED_BY_ONESELF: Rule = Rule {
           from pg_attribute a join pg_class c on c.oid = a.attrelid
          where c.relnamespace = 'tenant'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
            and a.atttypid = 'uuid'::regtype
-           -- says who has left, whoever ended it
+           -- names the member who has left, and not the one who removed them
            and a.attrelid <> 'tenant.former_members'::regclass
            and (a.attname like '%_by' or a.attname in ('user_id', 'member')
                 or exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
@@ -236,13 +236,13 @@ async fn nobody_writes_in_the_name_of_somebody_else() {
 
 // control: TEN-01
 #[tokio::test]
-async fn nothing_reads_round_the_policies_of_a_table() {
+async fn nothing_bypasses_the_policies_of_a_table() {
     hold(&[NO_CHILDREN, VIEWS_AS_THE_READER, NO_MATERIALIZED_VIEW]).await;
 }
 
 // control: SUP-10
 #[tokio::test]
-async fn a_table_that_nobody_protected_cannot_be_reached() {
+async fn an_unprotected_table_cannot_be_reached() {
     let database = Database::create().await;
     let mut owner = database.session().await;
     owner

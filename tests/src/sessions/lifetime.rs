@@ -27,7 +27,7 @@ async fn a_session_that_is_not_used_ends_after_the_idle_time() {
 
 // control: IDN-05
 #[tokio::test]
-async fn a_session_ends_after_the_absolute_time_however_much_it_is_used() {
+async fn a_session_ends_after_the_absolute_time_even_if_it_is_in_use() {
     let settings = [("AUTHN__SESSION__ABSOLUTE_SECONDS", "3600"), ("AUTHN__SESSION__IDLE_SECONDS", "600")];
     let world = World::start_with(&settings).await;
     let mut olivia = world.sign_in("olivia").await;

@@ -80,7 +80,7 @@ async fn an_admin_ends_the_sessions_of_a_member_and_of_nobody_else() {
     assert_eq!(ended.status, 303, "{}", ended.text());
     for client in [&mut vera, &mut second] {
         assert!(client.get(&world.acme.url()).await.location().contains("unaccepted=signed_out"));
-        assert_eq!(client.get("/account").await.status, 200, "what else they are signed in for goes on");
+        assert_eq!(client.get("/account").await.status, 200, "their other sessions are not affected");
         assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     }
     for client in [&mut erin, &mut olivia, &mut adam] {

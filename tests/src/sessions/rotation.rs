@@ -60,7 +60,7 @@ async fn a_token_is_replaced_after_a_quarter_of_an_hour_and_the_old_one_shown_a_
 
 // control: IDN-05
 #[tokio::test]
-async fn many_tabs_at_once_replace_the_token_once_and_all_go_on() {
+async fn many_parallel_tabs_replace_the_token_once_and_all_stay_signed_in() {
     let world = World::start().await;
     let olivia = world.sign_in("olivia").await;
     world.wait(900);
@@ -75,7 +75,7 @@ async fn many_tabs_at_once_replace_the_token_once_and_all_go_on() {
 }
 
 #[tokio::test]
-async fn a_new_token_comes_with_whatever_the_answer_is() {
+async fn a_new_token_is_set_on_every_kind_of_response() {
     let world = World::start().await;
     let mut vera = world.sign_in("vera").await;
     for (path, status) in
@@ -101,7 +101,7 @@ async fn a_role_that_changes_replaces_the_tokens_of_that_person_and_of_nobody_el
     let path = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
     let changed = olivia.post(&path, &[("role", "editor"), ("reason", "she edits now"), ("ticket", "")]).await;
     assert_eq!(changed.status, 303, "{}", changed.text());
-    assert_eq!(changed.sets("session"), None, "whoever changes it keeps the own token");
+    assert_eq!(changed.sets("session"), None, "the person who changes it keeps their token");
     for browser in [&mut vera, &mut at_home] {
         let answer = browser.get("/account").await;
         assert!(answer.status == 200 && answer.sets("session").is_some(), "{}", answer.text());

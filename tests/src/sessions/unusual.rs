@@ -48,8 +48,8 @@ async fn a_stolen_cookie_shows_nothing_restricted_and_ends_when_both_use_it() {
     assert!(seen.body.contains("Confirm with your passkey"), "{}", seen.text());
     let vera = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
     let asked = stolen.get(&vera).await;
-    assert!(asked.location().starts_with("/step-up?"), "however fresh the passkey was: {}", asked.text());
-    // The owner goes on meanwhile, and then the thief again: two at once, in two places.
+    assert!(asked.location().starts_with("/step-up?"), "even with a fresh passkey: {}", asked.text());
+    // The owner continues, and then the thief again. Two people use the session in two places.
     assert_eq!(olivia.get(&contact).await.status, 200);
     assert_eq!(stolen.get(&contact).await.status, 303, "over");
     assert_eq!(olivia.get(&contact).await.status, 303, "for both");
@@ -60,7 +60,7 @@ async fn a_stolen_cookie_shows_nothing_restricted_and_ends_when_both_use_it() {
 
 // control: IDN-07
 #[tokio::test]
-async fn a_proof_makes_where_it_was_made_the_usual_place() {
+async fn a_proof_makes_its_device_and_network_the_usual_ones() {
     let world = world().await;
     let mut olivia = world.sign_in("olivia").await.at_address("198.51.100.7");
     world.prove(&mut olivia, "olivia").await;
@@ -100,7 +100,7 @@ async fn a_device_that_was_never_seen_before_is_new_and_the_first_one_is_not() {
 
 // control: IDN-07
 #[tokio::test]
-async fn the_desktop_site_of_a_telephone_asks_for_a_proof_and_ends_nothing() {
+async fn the_desktop_site_of_a_phone_needs_a_proof_and_ends_no_session() {
     const TELEPHONE: &str = "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 Chrome/156.0 Mobile Safari/537.36";
     const DESKTOP_SITE: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0 Safari/537.36";
     let world = world().await;

@@ -1,4 +1,4 @@
-//! What exists and what does not is answered alike: nobody learns who has an account, a passkey or a code.
+//! Responses do not reveal whether an account, a passkey or a code exists.
 
 use std::collections::BTreeSet;
 

@@ -28,7 +28,7 @@ async fn session(world: &World) -> Value {
 
 // control: IDN-03
 #[tokio::test]
-async fn claims_that_nothing_needs_keep_nobody_out_whatever_their_type() {
+async fn unneeded_claims_of_any_type_do_not_stop_a_sign_in() {
     let world = World::start().await;
     for odd in [
         json!({ "email_verified": "true" }),
@@ -301,7 +301,7 @@ async fn name_and_address_that_are_not_in_the_token_are_asked_for() {
     world.sign_in_at_provider("nora").await;
     assert_eq!((kept(&world, "nora").await, world.idp.counts().userinfo), (known(&name), 1));
 
-    // Where it fails they stay what they were, and the person comes in.
+    // If it fails, they stay unchanged, and the person signs in.
     for (status, kind, body) in [
         (500, "text/plain", "oh"),
         (302, "text/html", ""),
@@ -416,7 +416,7 @@ async fn a_browser_has_five_sign_ins_under_way_and_no_more() {
 
 // control: IDN-02
 #[tokio::test]
-async fn whoever_is_signed_in_already_is_led_on() {
+async fn a_signed_in_person_is_redirected_from_the_sign_in_page() {
     let world = World::start().await;
     let mut client = world.stranger();
     let late = tab(&world, &mut client, "/sessions").await;

@@ -5,25 +5,25 @@ use devkit::idp::{Alg, Fault};
 use super::{assert_is_a_plain_page, try_to_sign_in};
 use crate::harness::{Answer, Database, Traces, World, log};
 
-/// Each sign-in asks for the metadata anew, and a failure does not keep the next one from asking.
+/// Each sign-in fetches the metadata again, also after a failure.
 const ALWAYS_ASK: [(&str, &str); 1] = [("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0")];
 const ACR: &str = "[authn.providers.dev]\nacr_values = [\"urn:holdfast:strong\", \"urn:holdfast:pwd\"]\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// What came proves nothing.
+    /// The response is not valid.
     Refused,
-    /// What came is not what a provider answers.
+    /// The response is not one of a provider.
     ProviderDown,
-    /// What came is not for the sign-in under way, which goes on waiting.
+    /// The response is not for the sign-in in progress, which continues to wait.
     NoFlow,
-    /// Strange to look at and no more.
+    /// The response is unusual but valid.
     SignedIn,
-    /// As `ProviderDown`, after a while: `provider.rs` waits for these.
+    /// Like `ProviderDown`, after a timeout. `provider.rs` waits for these.
     GivesUp,
 }
 
-/// No wildcard: whoever invents a fault says here what comes of it.
+/// There is no wildcard, so every new fault needs an outcome here.
 pub(crate) fn expected(fault: Fault) -> Outcome {
     match fault {
         Fault::None | Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName => Outcome::SignedIn,
@@ -100,7 +100,7 @@ fn assert_refused(fault: Fault, answer: &Answer, outcome: Outcome) {
 // control: IDN-02
 // control: IDN-03
 #[tokio::test]
-async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_noted() {
+async fn a_fault_of_a_provider_after_the_start_signs_nobody_in_and_is_recorded() {
     let world = World::start_on(Database::create().await, ACR, &ALWAYS_ASK).await;
     world.idp.set_key(Alg::Es256);
     for &fault in Fault::ALL.iter().filter(|fault| expected(**fault) != Outcome::GivesUp) {
@@ -146,7 +146,7 @@ async fn whatever_a_provider_gets_wrong_after_the_start_signs_nobody_in_and_is_n
 }
 
 #[tokio::test]
-async fn whatever_a_provider_gets_wrong_before_the_start_begins_nothing_and_is_noted() {
+async fn a_fault_of_a_provider_before_the_start_begins_no_sign_in_and_is_logged() {
     let world = World::start_with(&ALWAYS_ASK).await;
     for fault in [
         Fault::DiscoveryWrongIssuer,

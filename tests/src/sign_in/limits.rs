@@ -25,7 +25,7 @@ async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other(
         tokio::join!(start(&one), start(&one), start(&neighbour), start(&one), start(&one), start(&neighbour));
     let mut statuses = [a.0, b.0, c.0, d.0, e.0, f.0];
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 200, 200, 429, 429], "of one network together, however many at once");
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429], "of one network together, even in parallel");
     assert_eq!(start(&one).await, (429, "15".to_owned()));
     assert_eq!(start(&world.stranger().at_address("203.0.113.9")).await.0, 200, "others are not held up");
     world.wait(14);
@@ -34,7 +34,7 @@ async fn a_network_starts_so_many_sign_ins_at_once_and_then_one_after_the_other(
     assert_eq!([start(&one).await.0, start(&one).await.0], [200, 429], "one more");
     world.wait(600);
     for expected in [200, 200, 200, 200, 429] {
-        assert_eq!(start(&one).await.0, expected, "never more at once, however long the pause");
+        assert_eq!(start(&one).await.0, expected, "never more at once, even after a long pause");
     }
     assert_eq!(world.traces().await.logins, 10, "what was refused left nothing behind");
 }
@@ -98,12 +98,12 @@ async fn somebody_signed_in_proves_passkeys_so_often_at_once() {
         assert_eq!(erin.clone().program().post(path, &[]).await.status, 429, "{path}");
     }
     let mut vera = world.sign_in("vera").await;
-    assert_eq!(vera.post("/step-up", &[("credential", "{}")]).await.status, 400, "others go on");
+    assert_eq!(vera.post("/step-up", &[("credential", "{}")]).await.status, 400, "others are not affected");
 }
 
 // control: API-01
 #[tokio::test]
-async fn a_provider_sends_so_many_logout_notices_and_nobody_else_uses_them_up() {
+async fn a_provider_has_its_own_limit_of_logout_tokens() {
     let world = World::start().await;
     let post = async |token: &str| {
         let form = [("logout_token", token)];

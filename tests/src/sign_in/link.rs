@@ -94,7 +94,7 @@ async fn a_link_works_for_ten_minutes_and_is_stored_as_a_hash() {
 // control: IDN-12
 // control: IDN-13
 #[tokio::test]
-async fn nothing_tells_who_may_come_in_with_a_link() {
+async fn responses_do_not_reveal_who_may_sign_in_with_a_link() {
     let world = World::start().await;
     world.sign_in("vera").await;
     world.sign_in("adam").await;
@@ -156,7 +156,7 @@ async fn two_accounts_with_one_address_get_no_link() {
 
 // control: IDN-12
 #[tokio::test]
-async fn what_changed_since_the_link_was_sent_counts() {
+async fn a_link_is_checked_against_the_state_at_its_use() {
     let world = World::start().await;
     for (change, undo, status) in [
         (
@@ -227,7 +227,7 @@ async fn a_link_proves_no_second_factor() {
 
 // control: IDN-12
 #[tokio::test]
-async fn who_came_with_a_link_joins_nothing_as_somebody_privileged() {
+async fn a_session_by_link_cannot_accept_a_privileged_role() {
     let world = World::start().await;
     let (mut client, token) = asked(&world).await;
     assert_eq!(use_it(&mut client, &token).await.status, 303);
@@ -243,7 +243,7 @@ async fn who_came_with_a_link_joins_nothing_as_somebody_privileged() {
 // control: IDN-09
 // control: IDN-12
 #[tokio::test]
-async fn who_came_with_a_link_makes_nothing_that_outlasts_the_session() {
+async fn a_session_by_link_creates_nothing_that_outlasts_it() {
     let world = World::start().await;
     let (mut client, token) = asked(&world).await;
     assert_eq!(use_it(&mut client, &token).await.status, 303);

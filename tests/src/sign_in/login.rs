@@ -3,7 +3,7 @@
 use super::with_other_provider;
 use crate::harness::{Client, World};
 
-/// A browser that comes back from the provider: itself, and the address it is sent to.
+/// A browser that returns from the provider, and the address that it is sent to.
 async fn back_from_provider(world: &World, subject: &str) -> (Client, String) {
     let mut client = world.stranger();
     let callback = world.click_at_provider(&mut client, subject).await;

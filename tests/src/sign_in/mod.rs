@@ -52,7 +52,7 @@ fn parameter(url: &str, name: &str) -> String {
     values[0].clone()
 }
 
-/// Goes all the way through a sign-in and gives the last answer, whatever it is. A provider that cannot even be started
+/// Goes through a whole sign-in and returns the last response. A provider that cannot even be started
 /// with ends it early.
 async fn try_to_sign_in(world: &World, client: &mut Client, subject: &str) -> Answer {
     let started = client.post("/sign-in/dev", &[("return_to", "/account")]).await;
@@ -63,7 +63,7 @@ async fn try_to_sign_in(world: &World, client: &mut Client, subject: &str) -> An
     client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await
 }
 
-/// No page of ours, whatever its status, holds a script or an element that came from outside.
+/// No page of ours contains a script or an element from outside, with any status.
 fn assert_is_a_plain_page(answer: &Answer) {
     assert!(answer.header("content-type").starts_with("text/html"), "{}", answer.header("content-type"));
     assert_eq!(answer.header("cache-control"), "no-store");

@@ -45,7 +45,7 @@ async fn two_first_sign_ins_of_one_person_at_the_same_moment_make_one_user() {
 }
 
 #[tokio::test]
-async fn a_locked_person_neither_comes_in_nor_stays() {
+async fn a_locked_person_cannot_sign_in_and_is_signed_out() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let mut adam = world.sign_in("adam").await;

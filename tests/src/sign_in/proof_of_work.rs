@@ -54,7 +54,7 @@ async fn busy() -> (World, Client) {
 
 // control: IDN-14
 #[tokio::test]
-async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() {
+async fn sign_ins_after_the_first_part_of_the_limit_need_a_proof_of_work_and_none_exceed_it() {
     let (world, mut client) = busy().await;
     let page = client.post("/sign-in/dev", &[("return_to", "/account?a=\"b"), ("reauthenticate", "yes")]).await;
     assert_eq!((page.status, page.header("retry-after")), (429, "10"), "{}", page.text());
@@ -89,7 +89,7 @@ async fn whoever_comes_after_the_first_part_works_and_nobody_passes_the_whole() 
 
 // control: IDN-14
 #[tokio::test]
-async fn a_solution_counts_once_however_it_is_written() {
+async fn a_solution_counts_once_in_any_spelling() {
     let (_world, client) = busy().await;
     let work = solved(&client, "/sign-in/dev").await;
     let (one, two) = tokio::join!(send(&client, "/sign-in/dev", &work), send(&client, "/sign-in/dev", &work));

@@ -1,4 +1,4 @@
-//! Where somebody is sent after the sign-in: to a page of this site, whatever was asked for.
+//! The redirect after a sign-in leads only to pages of this site.
 
 use crate::harness::World;
 

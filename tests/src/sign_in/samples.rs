@@ -8,7 +8,7 @@ sample!("provider", provider);
 changes!(
     Turn::Usual,
     [
-        // Prepare a sign-in or a step-up and change nothing that lasts; what comes of it is recorded.
+        // These prepare a sign-in or a step-up and change nothing that lasts. The result is recorded later.
         Change::not_walked("/sign-in/{provider}", &[("return_to", "/account")]),
         Change::not_walked("/sign-in/link", &[("email", "smuggled@example.org")]),
         Change::not_walked("/sign-in/organization", &[("email", "smuggled@example.org")]),

@@ -1,4 +1,4 @@
-//! What somebody who has shown nothing sends keeps nobody else out, also not those behind the same address.
+//! Unauthenticated requests never lock out anybody else, not even behind the same address.
 
 use reqwest::Method;
 
@@ -47,7 +47,7 @@ async fn flood(world: &World, (method, path, headers, form): (&str, &str, &[(&st
     let mut stranger = world.stranger();
     let own = format!("http://localhost:{}", world.address.port());
     for n in 0..150 {
-        // Whoever comes next finds what the last five have left.
+        // The next request finds the limit after the last five.
         if n % 5 == 0 {
             world.wait(2);
         }

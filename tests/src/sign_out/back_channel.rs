@@ -107,7 +107,7 @@ async fn a_logout_token_works_once_even_if_it_comes_many_times_at_the_same_momen
 
 // control: IDN-20
 #[tokio::test]
-async fn an_id_token_and_a_logout_token_do_not_stand_in_for_each_other() {
+async fn an_id_token_is_not_accepted_as_a_logout_token_and_the_reverse() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let id_token = world.idp.logout_token("holdfast", Some("olivia"), None, LogoutFault::IdTokenInstead);
@@ -226,7 +226,7 @@ async fn a_sign_out_and_a_sign_in_in_the_same_moment_leave_no_session() {
 
 // control: IDN-20
 #[tokio::test]
-async fn a_notice_that_cannot_be_verified_at_the_moment_may_come_again() {
+async fn a_logout_token_that_cannot_be_verified_now_may_be_sent_again() {
     let world = World::start_with(&[("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0")]).await;
     world.sign_in("olivia").await;
     let token = world.idp.logout_token("holdfast", Some("olivia"), None, LogoutFault::None);

@@ -1,4 +1,4 @@
-//! What is made on an organization's word is worth nothing elsewhere, however often it is passed on.
+//! Nothing that depends on an organization's provider counts elsewhere, not even indirectly.
 
 use sqlx::Executor as _;
 
@@ -7,7 +7,7 @@ use crate::harness::passkey::{options, sign_in, step_up};
 use crate::harness::totp::{self, App};
 
 /// Acme brings the provider that the operator has configured, too, so Vera has one account for both. She belongs to Globex as
-/// well, and both let people come in with a link by mail.
+/// well, and both let people sign in with a link by mail.
 async fn shared(world: &World) {
     let (mut olivia, issuer) = (world.sign_in("olivia").await, world.idp.issuer());
     let (domain, token) = add_domain(world, &mut olivia, world.acme, "acme.test").await;
@@ -144,7 +144,7 @@ impl Use {
 
 // control: IDN-15
 #[tokio::test]
-async fn what_is_made_on_the_word_of_an_organization_never_enters_another_one() {
+async fn nothing_that_depends_on_one_organizations_provider_opens_another_organization() {
     let world = World::start().await;
     shared(&world).await;
     let mut first = bonded(&world).await;
@@ -157,7 +157,7 @@ async fn what_is_made_on_the_word_of_an_organization_never_enters_another_one() 
         let mut used = way.of(&world, &mut made, session).await.unwrap_or_else(|| panic!("{way:?} does nothing"));
         let what = format!("{way:?}");
         if matches!(way, Use::RecoveryCode | Use::CodeOfTheAppToRecover) {
-            // What waits goes on in sessions with the same bond alone.
+            // A deferred request continues only in sessions with the same bond.
             let waits = used.cookie("recovery").unwrap().to_owned();
             world.wait(86_400);
             let mut own = world.sign_in_at_provider("vera").await;
@@ -248,7 +248,7 @@ async fn factors_of_ones_own_are_neither_changed_nor_used_up_on_the_word_of_an_o
 // control: IDN-12
 // control: IDN-15
 #[tokio::test]
-async fn a_link_to_an_account_that_one_organization_speaks_for_stands_on_its_word() {
+async fn a_link_to_a_managed_account_begins_a_session_bonded_to_its_organization() {
     let world = World::start().await;
     let (idp, _olivia) = acme(&world).await;
     come(&world, &idp, "wanda").await;
@@ -273,7 +273,7 @@ async fn a_link_to_an_account_that_one_organization_speaks_for_stands_on_its_wor
 
 // control: IDN-20
 #[tokio::test]
-async fn an_organization_ends_what_stands_on_its_word_and_elsewhere_nothing() {
+async fn an_organization_ends_sessions_bonded_to_it_and_no_others() {
     let world = World::start().await;
     shared(&world).await;
     let (mut adam, mut of_acme) = (world.sign_in("adam").await, bonded(&world).await);
@@ -297,7 +297,7 @@ async fn an_organization_ends_what_stands_on_its_word_and_elsewhere_nothing() {
     assert_eq!(events.len(), 2);
     assert!(events.iter().all(|event| event["tenant_id"] == world.acme.organization.to_string()));
 
-    // Whatever the application believes, the database lets an organization end no other session.
+    // The database does not let an organization end any other session.
     let mut web = world.database.web().await;
     let bind = format!("set role tenant_rows; set app.tenant_id = '{}'", world.acme.organization);
     web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(bind))).await.unwrap();
@@ -332,7 +332,7 @@ async fn the_sign_out_at_an_organizations_provider_ends_no_session_elsewhere() {
 // case: A15
 // control: IDN-15
 #[tokio::test]
-async fn a_form_is_kept_for_the_word_on_which_its_sender_was_signed_in() {
+async fn a_deferred_form_is_for_sessions_with_the_same_bond() {
     let world = World::start().await;
     shared(&world).await;
     world.change("update tenant.memberships set role = 'creator' where role = 'viewer'").await;
@@ -359,7 +359,7 @@ async fn a_form_is_kept_for_the_word_on_which_its_sender_was_signed_in() {
 
 // control: IDN-15
 #[tokio::test]
-async fn every_table_of_what_people_have_says_on_whose_word_it_stands() {
+async fn every_table_about_people_has_the_sso_tenant() {
     let world = World::start().await;
     let tables: Vec<(String, Vec<String>)> = sqlx::query_as(
         "select table_name::text, array_agg(column_name::text) from information_schema.columns
@@ -374,9 +374,9 @@ async fn every_table_of_what_people_have_says_on_whose_word_it_stands() {
         .filter(|(_, columns)| !has(columns, "sso_tenant_id") && !has(columns, "session_id"))
         .map(|(table, _)| table.as_str())
         .collect();
-    // Who somebody is; a code to whom only the provider that speaks for the account has one sent (row-level security); a
-    // link, whose session gets the bond of the account; the key of a form that was sent, which is read only once the same form
-    // with that key is allowed anew.
+    // These need no bond. An account identifies a person. A code can be requested only in a session of the provider that manages the
+    // account (row-level security). A session by link gets the bond of the account. The key of a form is read only after the same form
+    // with that key was authorized again.
     assert_eq!(unbound, ["accounts", "email_codes", "magic_links", "one_time_keys"]);
     let unwritten = "select count(*) from information_schema.column_privileges
                       where column_name = 'sso_tenant_id' and table_schema = 'identity' and privilege_type = 'UPDATE'

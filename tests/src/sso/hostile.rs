@@ -28,7 +28,7 @@ async fn a_hostile_provider_of_an_organization_signs_nobody_in() {
 
 // control: IDN-15
 #[tokio::test]
-async fn we_ask_no_address_that_is_no_place_in_the_internet() {
+async fn only_public_addresses_are_contacted() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     for issuer in [
@@ -75,7 +75,7 @@ async fn we_ask_no_address_that_is_no_place_in_the_internet() {
 
 // control: IDN-15
 #[tokio::test]
-async fn a_provider_is_asked_before_it_is_kept_and_its_secret_is_sealed() {
+async fn a_provider_is_tested_before_it_is_stored_and_its_secret_is_encrypted() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
     let idp = provider(&world, world.acme).await;

@@ -1,4 +1,4 @@
-//! A passkey alone of somebody for whom an organization's provider speaks is worth what that provider still says.
+//! Sign-ins with only a passkey, in an account that an organization manages, depend on a recent sign-in at its provider.
 
 use super::*;
 use crate::harness::passkey::sign_in;
@@ -104,7 +104,7 @@ async fn what_an_issuer_says_for_one_organization_is_nothing_to_another() {
 
 // control: IDN-15
 #[tokio::test]
-async fn a_passkey_alone_is_good_for_a_day_after_the_provider_and_of_an_owner_until_they_sign_out() {
+async fn a_passkey_alone_is_valid_for_a_day_after_the_provider_and_for_an_owner_until_they_sign_out() {
     let world = World::start().await;
     let (idp, _) = acme(&world).await;
     let mut device = wanda(&world, &idp, "viewer").await;
@@ -135,6 +135,6 @@ async fn a_sign_in_that_is_refused_renews_nothing() {
     let location = idp.sign_in(&start(&mut client, "/").await.moves_on_to(), "wanda").await.unwrap();
     signs_out_there(&idp, Some("wanda"), None).await;
     let refused = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
-    assert_eq!(refused.status, 403, "she has signed out meanwhile: {}", refused.text());
+    assert_eq!(refused.status, 403, "she has signed out in between: {}", refused.text());
     assert!(!alone(&world, &mut device).await.1);
 }

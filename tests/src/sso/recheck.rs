@@ -46,7 +46,7 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
         assert_eq!(proved(&world).await, [(true, true)]);
     }
     assert_eq!(world.events("domain.record_missing").await.len(), 1, "told once");
-    // One that has expired meanwhile needs no end.
+    // A session that has expired need not be ended.
     world
         .change(
             "update identity.sessions set expires_at = expires_at + interval '30 days' where sso_tenant_id is not null",
@@ -71,7 +71,7 @@ async fn a_domain_whose_record_is_gone_is_warned_of_and_then_withdrawn() {
 
 // control: IDN-15
 #[tokio::test]
-async fn a_record_that_comes_back_ends_the_warning() {
+async fn a_restored_record_ends_the_warning() {
     let world = World::start().await;
     acme(&world).await;
     let token: String = sqlx::query_scalar("select token from tenant.domains")
@@ -96,7 +96,7 @@ async fn a_record_that_comes_back_ends_the_warning() {
         }
         assert_eq!(proved(&world).await, [(true, false)], "{by_hand}");
     }
-    // The count begins anew.
+    // The count starts over.
     world.dns.say(RECORD, &[]);
     for _ in 0..7 {
         after(&world, 24).await;

@@ -12,7 +12,7 @@ async fn stop_enforcing(world: &World, asks: &mut Client, approves: &mut Client)
 
 // control: IDN-15
 #[tokio::test]
-async fn an_organization_can_want_its_own_provider_of_everybody() {
+async fn an_organization_can_require_its_own_provider() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
     let rules = format!("{}/sign-in", settings(world.acme));
@@ -40,7 +40,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
         assert_eq!(client.clone().program().get(&world.acme.contacts()).await.status, 401);
     }
     assert_eq!(oskar.get(&world.acme.contacts()).await.status, 200);
-    assert_eq!(olivia.get(&world.acme.contacts()).await.status, 200, "owners come in with a passkey, too");
+    assert_eq!(olivia.get(&world.acme.contacts()).await.status, 200, "owners can also sign in with a passkey");
     let mut without = world.sign_in_at_provider("olivia").await;
     assert!(without.get(&world.acme.contacts()).await.location().contains("unaccepted=sso"));
 
@@ -76,7 +76,7 @@ async fn an_organization_can_want_its_own_provider_of_everybody() {
 // control: IDN-15
 // control: IDN-20
 #[tokio::test]
-async fn sessions_end_with_their_provider_and_by_its_word() {
+async fn sessions_end_when_their_provider_is_removed_and_by_its_logout_tokens() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
     let mut wanda = come(&world, &idp, "wanda").await;
@@ -93,7 +93,7 @@ async fn sessions_end_with_their_provider_and_by_its_word() {
     let mut wanda = come(&world, &idp, "wanda").await;
     let mut vera = world.sign_in("vera").await;
     assert_eq!(bring(&mut olivia, world.acme, &idp.issuer()).await.status, 303);
-    assert_eq!(wanda.get("/account").await.status, 303, "changed: whom it vouched for is not known any more");
+    assert_eq!(wanda.get("/account").await.status, 303, "changed: its earlier authentications no longer count");
     let mut wanda = come(&world, &idp, "wanda").await;
     let removal = format!("{}/provider/remove", settings(world.acme));
     assert_eq!(olivia.post(&removal, &[("reason", "Another one comes")]).await.status, 303);

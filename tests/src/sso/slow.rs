@@ -54,7 +54,7 @@ async fn what_waits_for_the_notices_of_one_provider_keeps_nobody_else_waiting() 
 
 // control: IDN-20
 #[tokio::test]
-async fn a_notice_that_ends_very_many_sessions_records_each() {
+async fn a_logout_token_that_ends_many_sessions_records_each() {
     let world = World::start().await;
     world.sign_in_at_provider("vera").await;
     let many = "insert into identity.sessions
@@ -70,7 +70,7 @@ async fn a_notice_that_ends_very_many_sessions_records_each() {
 
 // control: IDN-15
 #[tokio::test]
-async fn one_person_with_many_slow_providers_keeps_no_other_organization_out() {
+async fn one_person_with_many_slow_providers_does_not_lock_out_other_organizations() {
     let world = World::start().await;
     let (mut olivia, mut gus) = (world.sign_in("olivia").await, world.sign_in("gus").await);
     let (slow, good) = (provider(&world, world.acme).await, provider(&world, world.globex).await);
