@@ -14,6 +14,7 @@ mod browser;
 mod harness;
 
 mod account;
+mod addresses;
 mod api;
 mod approvals;
 mod audit_log;

@@ -21,7 +21,8 @@ use web::{Error, Limits};
 use self::base::Feature;
 
 pub use base::{
-    ADDRESSES, EventAudience, Readiness, Registry, RegistryError, SecurityContact, State, origin_of_requests,
+    ADDRESSES, EventAudience, FeaturePages, Readiness, Registry, RegistryError, SecurityContact, State,
+    origin_of_requests,
 };
 pub use features::DomainCheck;
 
@@ -48,12 +49,13 @@ pub fn app(state: State, limits: Limits) -> Router {
     let routes =
         routes.into_router().fallback(no_such_page).layer(from_fn(authn::renew_cookie)).layer(from_fn(one_connection));
     let routes = routes.layer(from_fn_with_state(state.registry(), base::on_errors));
+    let frame = state.registry().frame().clone();
     let again = routes.clone().with_state(state.clone());
     let routes = routes
         .layer(from_fn_with_state(again.clone(), web::show_refusals))
         .layer(from_fn_with_state((again, ADDRESSES), authn::resume_deferred_request))
         .merge(web::assets());
-    web::edge(routes, limits, ADDRESSES, tenancy::is_temporary).with_state(state)
+    web::edge(routes, limits, ADDRESSES, frame, tenancy::is_temporary).with_state(state)
 }
 
 /// For an address that no route has. Somebody who is signed in keeps their header.

@@ -20,7 +20,7 @@ use crate::problem::{RequestInfo, render};
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitConfig, RateLimitKey, RateLimiter};
 use crate::slot::Slot;
-use crate::{Addresses, Context, Error, Flash, Host, Shell, fetch_metadata, headers, host};
+use crate::{Addresses, Context, Error, Flash, Frame, Host, Shell, fetch_metadata, headers, host};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,6 +49,7 @@ pub type IsTemporary = fn(&(dyn std::error::Error + Send + Sync + 'static)) -> b
 pub struct Edge {
     limits: Limits,
     addresses: Addresses,
+    frame: Arc<Frame>,
     proxies: Proxies,
     places: FairSemaphore<Arc<str>>,
     rate_limiter: Arc<RateLimiter>,
@@ -60,12 +61,14 @@ pub fn edge<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limits: Limits,
     addresses: Addresses,
+    frame: Frame,
     is_temporary: IsTemporary,
 ) -> Router<S> {
     let (proxies, places) =
         (Proxies::new(limits.proxies), FairSemaphore::new(limits.concurrent_requests, limits.place_wait));
     let rate_limiter = Arc::new(RateLimiter::new(&limits.rates));
-    let edge = Arc::new(Edge { limits, addresses, proxies, places, rate_limiter, is_temporary });
+    let edge =
+        Arc::new(Edge { limits, addresses, frame: Arc::new(frame), proxies, places, rate_limiter, is_temporary });
     router
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
         .layer(from_fn_with_state(edge, around))
@@ -145,6 +148,7 @@ impl Edge {
             quotas: Quotas::default(),
             rate_limiter: (!probe).then(|| Arc::clone(&self.rate_limiter)),
             refusal: None,
+            frame: Arc::clone(&self.frame),
         })
     }
 
@@ -256,7 +260,7 @@ mod tests {
         };
         let request =
             Request::get(path).header("host", "localhost").header("accept", accept).body(Body::empty()).unwrap();
-        let (parts, body) = edge(router, limits, ADDRESSES, |error| error.to_string() == "later")
+        let (parts, body) = edge(router, limits, ADDRESSES, Frame::default(), |error| error.to_string() == "later")
             .oneshot(request)
             .await
             .unwrap()

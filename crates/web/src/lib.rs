@@ -57,7 +57,7 @@ pub use id::{Id, NoId, optional_id};
 pub use json::{BodyDigest, Json};
 pub use local_path::LocalPath;
 pub use one_time_key::{FormOnce, OneTimeKey};
-pub use page::{Banner, ClientRedirect, Context, Link, OrganizationShell, Page, Person, Shell, see_other};
+pub use page::{Banner, ClientRedirect, Context, Frame, Link, OrganizationShell, Page, Person, Shell, see_other};
 pub use problem::wants_html;
 pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};

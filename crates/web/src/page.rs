@@ -27,6 +27,8 @@ pub struct Context {
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
     /// The form that this page has just refused.
     pub(crate) refusal: Option<Arc<Refusal>>,
+    /// Where the header and the footer lead.
+    pub frame: Arc<Frame>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -48,6 +50,7 @@ pub struct Shell {
     pub person: Option<Person>,
     pub organization: Option<OrganizationShell>,
     pub tabs: Vec<Link>,
+    pub frame: Arc<Frame>,
     pub(crate) refusal: Option<Arc<Refusal>>,
 }
 
@@ -95,6 +98,27 @@ pub struct Link {
     pub current: bool,
 }
 
+/// Where the header and the footer of every page lead. The product fills it in, because its features own the pages.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// The page where people choose an organization.
+    pub organizations: Option<&'static str>,
+    /// The page about the own account.
+    pub account: Option<&'static str>,
+    /// The form that signs out.
+    pub sign_out: Option<&'static str>,
+    /// The links of the footer, by their labels.
+    pub footer: Vec<Link>,
+}
+
+impl Frame {
+    /// Where people go who can no longer open the page that they were on.
+    #[must_use]
+    pub fn start_page(&self) -> &'static str {
+        self.organizations.unwrap_or("/")
+    }
+}
+
 impl Context {
     /// Counts this request. Guards call it as soon as they know the caller. The edge counts all other requests for their
     /// network.
@@ -128,6 +152,7 @@ impl Context {
             person: None,
             organization: None,
             tabs: Vec::new(),
+            frame: Arc::clone(&self.frame),
             refusal: self.refusal.clone(),
         }
     }

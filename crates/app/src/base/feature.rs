@@ -5,8 +5,8 @@ use authz::{PolicySource, Routes};
 use tenancy::RetentionRule;
 
 use super::hooks::{OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
-use super::parts::{AccountTab, Job, Parts};
-use super::{Api, DeclaredEvent, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
+use super::parts::{AccountLink, AccountTab, Job, Parts};
+use super::{Api, DeclaredEvent, FrameLink, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
 /// One folder of the product, and all that the rest of the product has to know of it.
 pub(crate) struct Feature {
@@ -86,7 +86,19 @@ impl Feature {
         self
     }
 
-    /// A link that it puts on a page, of its own or of another feature.
+    /// A link that it puts on a page outside any organization.
+    pub(crate) fn account_link(mut self, on: &'static str, label: &'static str, page: &'static str) -> Self {
+        self.parts.account_links.push(AccountLink { on, label, page });
+        self
+    }
+
+    /// A link that it puts into the header or the footer of every page.
+    pub(crate) fn frame_link(mut self, link: FrameLink) -> Self {
+        self.parts.frame_links.push(link);
+        self
+    }
+
+    /// A link that it puts on a page of an organization, of its own or of another feature.
     pub(crate) fn link(mut self, link: PageLink) -> Self {
         self.parts.links.push(link);
         self

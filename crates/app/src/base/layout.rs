@@ -99,6 +99,12 @@ impl Layout {
             .collect()
     }
 
+    /// The links that features put on a page outside any organization.
+    pub(crate) fn account_links(&self, page: &str) -> Vec<Link> {
+        let here = self.registry.account_links.iter().filter(|link| link.on == page);
+        here.map(|link| Link { href: link.page.to_owned(), label: link.label, current: false }).collect()
+    }
+
     /// The parts that features add to this page, as HTML.
     pub(crate) async fn panels<A: Action>(&self, ok: &Authorized<A>, tx: &mut Tx<Read>) -> Result<Vec<String>> {
         let (Some(location), mut rendered) = (location(ok), Vec::new()) else { return Ok(Vec::new()) };

@@ -3,7 +3,7 @@
 use authn::{Authn, RateLimit};
 use authz::{Action, PolicySource, Route, Viewer};
 use tenancy::{Db, Read, RetentionRule, Tx};
-use web::Result;
+use web::{Frame, Link, Result};
 
 use super::hooks::{BoxFuture, Hooks};
 use super::location::Located;
@@ -26,17 +26,21 @@ pub(crate) struct Parts {
     pub(super) jobs: Vec<Job>,
     pub(super) tabs: Vec<Tab>,
     pub(super) account_tabs: Vec<AccountTab>,
+    pub(super) account_links: Vec<AccountLink>,
+    pub(super) frame_links: Vec<FrameLink>,
     pub(super) links: Vec<PageLink>,
     pub(super) panels: Vec<Panel>,
     pub(super) hooks: Hooks,
 }
 
 impl Parts {
-    /// The paths of the pages that it leads to, or puts something on.
-    pub(super) fn pages(&self) -> impl Iterator<Item = &'static str> {
+    /// The pages that it leads to or puts something on: method and path of their routes.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let tabs = self.tabs.iter().map(|tab| tab.page).chain(self.account_tabs.iter().map(|tab| tab.page));
         let links = self.links.iter().flat_map(|link| [link.on, link.page]);
-        tabs.chain(links).chain(self.panels.iter().map(|panel| panel.on))
+        let links = links.chain(self.account_links.iter().flat_map(|link| [link.on, link.page]));
+        let pages = tabs.chain(links).chain(self.panels.iter().map(|panel| panel.on));
+        pages.map(|page| ("GET", page)).chain(self.frame_links.iter().map(FrameLink::route))
     }
 }
 
@@ -76,7 +80,61 @@ pub(crate) struct AccountTab {
     pub(super) page: &'static str,
 }
 
-/// A link that a feature puts on a page.
+/// A link that a feature puts on a page outside any organization.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountLink {
+    /// The path of the route on whose page it is.
+    pub(super) on: &'static str,
+    pub(super) label: &'static str,
+    /// The path of the route it leads to.
+    pub(super) page: &'static str,
+}
+
+/// A link that every page has, in its header or its footer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FrameLink {
+    /// The page where people choose an organization. They also go there when they cannot open one any more.
+    Organizations(&'static str),
+    /// The page about the own account.
+    Account(&'static str),
+    /// The form that signs out, which is posted to this path.
+    SignOut(&'static str),
+    /// A link of the footer: its label and its page.
+    Footer(&'static str, &'static str),
+}
+
+impl FrameLink {
+    /// The method and the path of the route it leads to.
+    pub(super) fn route(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Organizations(page) | Self::Account(page) | Self::Footer(_, page) => ("GET", page),
+            Self::SignOut(path) => ("POST", path),
+        }
+    }
+
+    /// What only one feature can register. A footer has many links.
+    pub(super) fn place(&self) -> &'static str {
+        match self {
+            Self::Organizations(_) => "organizations",
+            Self::Account(_) => "account",
+            Self::SignOut(_) => "sign-out",
+            Self::Footer(label, _) => label,
+        }
+    }
+
+    pub(super) fn add_to(self, frame: &mut Frame) {
+        match self {
+            Self::Organizations(page) => frame.organizations = Some(page),
+            Self::Account(page) => frame.account = Some(page),
+            Self::SignOut(path) => frame.sign_out = Some(path),
+            Self::Footer(label, page) => {
+                frame.footer.push(Link { href: page.to_owned(), label, current: false });
+            }
+        }
+    }
+}
+
+/// A link that a feature puts on a page of an organization.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLink {
     /// The path of the route on whose page it is.
@@ -91,6 +149,11 @@ impl PageLink {
     /// A link for people who may do `A`, the action of the page it leads to.
     pub(crate) fn to<A: Action<On: Located>>(on: &'static str, label: &'static str, page: &'static str) -> Self {
         Self { on, label, page, offered: can::<A> }
+    }
+
+    /// A link for everybody who sees the page it is on, to one that every role may see.
+    pub(crate) fn for_every_member(on: &'static str, label: &'static str, page: &'static str) -> Self {
+        Self { on, label, page, offered: |_, _| true }
     }
 }
 

@@ -6,9 +6,10 @@ use authn::Authn;
 use authz::{PolicySource, Route};
 use jobs::Worker;
 use tenancy::{Db, RetentionRule};
+use web::Frame;
 
 use super::hooks::Hooks;
-use super::parts::{AccountTab, Job, JobParts, PageLink, Panel, Parts, Tab};
+use super::parts::{AccountLink, AccountTab, FrameLink, Job, JobParts, PageLink, Panel, Parts, Tab};
 use super::sentence::keys;
 use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 
@@ -16,6 +17,7 @@ use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 #[derive(Debug, Default)]
 pub struct Registry {
     table: Vec<Route>,
+    pages: Vec<FeaturePages>,
     policies: Vec<PolicySource>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) operations: Vec<(Route, Operation)>,
@@ -26,6 +28,8 @@ pub struct Registry {
     jobs: Vec<Job>,
     pub(super) tabs: Vec<Tab>,
     pub(super) account_tabs: Vec<AccountTab>,
+    pub(super) account_links: Vec<AccountLink>,
+    frame: Frame,
     pub(super) links: Vec<PageLink>,
     pub(super) panels: Vec<Panel>,
     pub(crate) hooks: Hooks,
@@ -43,7 +47,7 @@ pub enum RegistryError {
         name: String,
     },
     /// Something is shown on a page, or leads to one, that nobody registered.
-    #[error("the feature `{feature}` names the page `{page}`, and no feature has a GET route of this path")]
+    #[error("the feature `{feature}` names the page `{page}`, and no feature has a route of this path")]
     NoPage {
         /// The feature.
         feature: &'static str,
@@ -94,6 +98,24 @@ impl EventAudience {
     }
 }
 
+/// The addresses that a feature has, and those of other features that it registered a link to, or something on.
+#[derive(Clone, Debug)]
+pub struct FeaturePages {
+    /// The name of the feature.
+    pub feature: &'static str,
+    /// The paths of its routes.
+    pub own: Vec<String>,
+    /// The paths that the start has checked.
+    pub registered: Vec<&'static str>,
+}
+
+impl FeaturePages {
+    fn of(feature: &Parts) -> Self {
+        let own = feature.table.iter().map(|route| route.path.clone()).collect();
+        Self { feature: feature.name, own, registered: feature.pages().map(|(_, page)| page).collect() }
+    }
+}
+
 impl Registry {
     /// Puts the features together, with the policies that all of them build on.
     ///
@@ -105,6 +127,7 @@ impl Registry {
         for feature in features {
             registry.add(feature);
         }
+        registry.frame.footer.sort_by_key(|link| link.label);
         registry.check_names(features)?;
         features.iter().try_for_each(|feature| registry.check(feature))?;
         Ok(registry)
@@ -112,6 +135,7 @@ impl Registry {
 
     fn add(&mut self, feature: &Parts) {
         self.table.extend(feature.table.iter().cloned());
+        self.pages.push(FeaturePages::of(feature));
         self.policies.extend(feature.policies);
         self.scopes.extend(&feature.scopes);
         self.operations.extend(feature.operations.iter().cloned());
@@ -122,6 +146,8 @@ impl Registry {
         self.jobs.extend(&feature.jobs);
         self.tabs.extend(&feature.tabs);
         self.account_tabs.extend(&feature.account_tabs);
+        self.account_links.extend(&feature.account_links);
+        feature.frame_links.iter().for_each(|link| link.add_to(&mut self.frame));
         self.links.extend(&feature.links);
         self.panels.extend(&feature.panels);
         self.hooks.extend(&feature.hooks);
@@ -132,6 +158,8 @@ impl Registry {
         unique("the event", self.events.iter().map(|kind| kind.name))?;
         unique("the scope", self.scopes.iter().map(|scope| scope.action))?;
         unique("the pending action", self.pending_actions.iter().map(|kind| kind.name))?;
+        let frame_links = features.iter().flat_map(|feature| &feature.frame_links);
+        unique("the link of the header or footer", frame_links.map(FrameLink::place))?;
         unique("the limit", features.iter().flat_map(|feature| &feature.limits).map(|limit| limit.name))?;
         unique("the rule of retention for", self.retention.iter().map(|rule| rule.table))?;
         unique("the route", self.table.iter().map(|route| format!("{} {}", route.method, route.path)))
@@ -147,8 +175,7 @@ impl Registry {
         if let Some(scope) = feature.scopes.iter().find(|scope| !actions.contains(scope.action)) {
             return Err(RegistryError::NoAction { feature: name, scope: scope.action });
         }
-        let is_there = |page: &str| self.table.iter().any(|route| route.method == "GET" && route.path == page);
-        if let Some(page) = feature.pages().find(|page| !is_there(page)) {
+        if let Some((_, page)) = feature.pages().find(|(method, page)| !self.has_route(method, page)) {
             return Err(RegistryError::NoPage { feature: name, page });
         }
         let incomplete = |kind: &&EventKind| kind.label.trim().is_empty() || !names_its_object(kind);
@@ -158,10 +185,25 @@ impl Registry {
         }
     }
 
+    /// Where the header and the footer of every page lead.
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    fn has_route(&self, method: &str, path: &str) -> bool {
+        self.table.iter().any(|route| route.method == method && route.path == path)
+    }
+
     /// Every route of the product: method, path, guard.
     #[must_use]
     pub fn table(&self) -> &[Route] {
         &self.table
+    }
+
+    /// The addresses of each feature.
+    #[must_use]
+    pub fn pages(&self) -> &[FeaturePages] {
+        &self.pages
     }
 
     /// Every policy of the product, those of the base first.

@@ -7,7 +7,7 @@ use authz::{Authorized, Routes};
 use axum::response::IntoResponse;
 use web::{DisplayEmail, Page, Shell, format_datetime};
 
-use crate::base::{Account, Feature, Layout, ViewAccount, policies};
+use crate::base::{Account, Feature, FrameLink, Layout, ViewAccount, policies};
 
 authz::actions! {
     /// Show that the address which the provider gave is one's own.
@@ -20,7 +20,11 @@ pub(crate) fn feature() -> Feature {
         .get("/account/email", email::ask)
         .post("/account/email", email::send)
         .post("/account/email/confirm", email::confirm);
-    Feature::new("account").policies(policies!("account", ACTIONS)).routes(routes).account_tab("Account", "/account")
+    Feature::new("account")
+        .policies(policies!("account", ACTIONS))
+        .routes(routes)
+        .account_tab("Account", "/account")
+        .frame_link(FrameLink::Account("/account"))
 }
 
 #[derive(Template)]
@@ -37,7 +41,6 @@ struct Show {
     session_expires: String,
     device: String,
     network: String,
-    organizations_url: &'static str,
 }
 
 async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> impl IntoResponse {
@@ -58,6 +61,5 @@ async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> impl IntoResponse 
         session_expires: format_datetime(who.expires_at),
         device: who.device.clone(),
         network: who.network.clone(),
-        organizations_url: "/organizations",
     })
 }

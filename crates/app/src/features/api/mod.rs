@@ -6,7 +6,7 @@ mod page;
 
 use authz::Routes;
 
-use crate::base::{ADDRESSES, Api, Feature, events};
+use crate::base::{ADDRESSES, Api, Feature, FrameLink, PageLink, events};
 
 const TOKEN: &str = "/api/oauth/token";
 const OPENAPI: &str = "/api/v1/openapi.json";
@@ -29,5 +29,10 @@ pub(crate) fn feature() -> Feature {
         .get(OPENAPI, openapi::document, openapi::DOCUMENT)
         .post(TOKEN, endpoint::token, endpoint::TOKEN)
         .post("/api/oauth/revoke", endpoint::revoke, endpoint::REVOKE);
-    Feature::new("api").routes(routes).api(api).events(EVENTS)
+    let mut feature =
+        Feature::new("api").routes(routes).api(api).events(EVENTS).frame_link(FrameLink::Footer("API", page::PATH));
+    for page in ["/o/{organization}/clients", "/o/{organization}/clients/{client}/secret"] {
+        feature = feature.link(PageLink::for_every_member(page, "How the API works", page::PATH));
+    }
+    feature
 }

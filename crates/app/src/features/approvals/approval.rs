@@ -21,7 +21,7 @@ const OWNER_REQUEST_LIFETIME: Duration = Duration::days(7);
 /// How long an owner can decline before another one takes their ownership alone.
 const OWNER_WAIT: Duration = Duration::hours(72);
 
-pub(super) fn list_url(organization: &Organization) -> String {
+pub(crate) fn list_url(organization: &Organization) -> String {
     format!("{}/approvals", organization.url())
 }
 

@@ -9,7 +9,7 @@ use tenancy::{Retention, retention_rule};
 use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use approval::Approval;
-pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, others_decide};
+pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, list_url, others_decide};
 
 authz::actions! {
     /// See what waits for a second person.

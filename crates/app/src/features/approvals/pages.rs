@@ -100,7 +100,8 @@ pub(super) async fn approve(
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
     let action = ok.on().action(&registry)?;
-    let next = if action.ends_access_of(who.user) { "/organizations".to_owned() } else { organization.url() };
+    let start_page = who.context().frame.start_page();
+    let next = if action.ends_access_of(who.user) { start_page.to_owned() } else { organization.url() };
     // Nobody can look it up when the organization is gone.
     let did = if action.ends_organization() {
         format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))

@@ -8,7 +8,7 @@ use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, S
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
-use crate::base::Layout;
+use crate::base::{ADDRESSES, Layout};
 
 const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 
@@ -30,8 +30,10 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), format_datetime);
     let app = app.and_then(|app| Some((format_datetime(app.confirmed_at?), used(app.last_used_at))));
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
-    let reauthenticate =
-        || format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
+    let reauthenticate = || {
+        let (sign_in, here) = (ADDRESSES.sign_in, LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
+        format!("{sign_in}?reauthenticate=yes&return_to={here}")
+    };
     let sign_in_url = (app.is_none() && refused).then(reauthenticate);
     Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
 }

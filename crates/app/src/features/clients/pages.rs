@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use tenancy::TenantId;
 use tokens::Tokens;
 use uuid::Uuid;
-use web::{Error, Form, FormOnce, FormView, Input, Page, Result, Shell, format_date, format_datetime, see_other};
+use web::{Error, Form, FormOnce, FormView, Input, Link, Page, Result, Shell, format_date, format_datetime, see_other};
 
 use super::client::{self, ActsAs, ApiClient, NewClient, list_url};
 use super::form::ClientForm;
@@ -15,7 +15,7 @@ use super::{
     CreateClient, CreateOwnClient, CreateServiceAccount, ListClients, RevokeClient, RotateClientSecret, ViewClient,
 };
 use crate::base::{
-    AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope, unlinked,
+    ADDRESSES, AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope, unlinked,
 };
 use crate::features::one_time_key;
 
@@ -25,6 +25,7 @@ struct List {
     shell: Shell,
     clients: Vec<ListRow>,
     new_url: Option<String>,
+    links: Vec<Link>,
 }
 
 struct ListRow {
@@ -64,7 +65,7 @@ pub(super) async fn list(
     });
     let clients = clients.collect();
     let new_url = ok.can::<CreateClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
-    Ok(Page(List { shell: layout.organization(&ok), clients, new_url }))
+    Ok(Page(List { shell: layout.organization(&ok), clients, new_url, links: layout.links(&ok) }))
 }
 
 impl ListRow {
@@ -130,6 +131,7 @@ struct SecretPage {
     token_url: String,
     api_url: String,
     list_url: String,
+    links: Vec<Link>,
 }
 
 pub(super) async fn make(
@@ -202,9 +204,10 @@ impl SecretPage {
             ends: format_date(ends_at),
             signs,
             authority: tokens.authority(),
-            token_url: format!("{}/api/oauth/token", tokens.issuer()),
+            token_url: format!("{}{}", tokens.issuer(), ADDRESSES.token_endpoint),
             api_url: format!("{}/o/{organization}", tokens.audience()),
             list_url: list_url(organization),
+            links: layout.links(ok),
         };
         Page(page).into_response()
     }

@@ -19,8 +19,8 @@ struct Landing {
 }
 
 async fn landing(public: Public, who: Option<SignedIn>) -> Response {
-    match who {
-        Some(_) => Redirect::to("/organizations").into_response(),
+    match who.and_then(|who| who.context().frame.organizations) {
+        Some(page) => Redirect::to(page).into_response(),
         None => Page(Landing { shell: public.context.shell() }).into_response(),
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn feature() -> Feature {
             invitation::INVITATION_MAIL_LIMIT_ALL,
         ])
         .retention(RETENTION)
+        .account_link("/organizations", "Your invitations", "/invitations")
         .link(PageLink::to::<ListInvitations>(
             "/o/{organization}/members",
             "Invitations",

@@ -211,5 +211,5 @@ pub(super) async fn accept(
     own::accept(&mut tx, ok.on(), ok.who().user, authn.clock().now(), &ok.who().actor()).await?;
     tx.commit().await?;
     let own = ok.on();
-    Ok(see_other(&format!("/o/{}", own.organization), &format!("You’ve joined {}.", own.organization_name)))
+    Ok(see_other(&Organization::url_of(own.organization), &format!("You’ve joined {}.", own.organization_name)))
 }

@@ -58,7 +58,7 @@ impl PendingAction for Removal {
                 who,
                 organization,
                 did: &did,
-                page: "/organizations",
+                page: who.context().frame.start_page(),
                 member: Some(self.member),
             };
             member::remove(tx, Subject { user: self.member, name, role: OWNER }, MEMBER_REMOVED, details, &doing).await

@@ -17,10 +17,10 @@ use super::{
     MEMBER_REMOVED, RemoveMember, ResetFactors,
 };
 use crate::base::{
-    AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut, StoredAction,
-    unlinked,
+    ADDRESSES, AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut,
+    StoredAction, unlinked,
 };
-use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
+use crate::features::approvals::{self, APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -149,7 +149,7 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
     let organization = Organization::of(&membership);
-    let url = format!("{}/approvals", organization.url());
+    let url = approvals::list_url(&organization);
     let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
     let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
     let (organization, member, hooks) = (&organization, Some(&*ok.on().name), &layout.registry().hooks);
@@ -228,7 +228,7 @@ pub(super) async fn remove(
     }
     let leaves = ok.on().user == ok.who().user;
     let (url, text) = if leaves {
-        ("/organizations".to_owned(), "You have left the organization.".to_owned())
+        (ok.who().context().frame.start_page().to_owned(), "You have left the organization.".to_owned())
     } else {
         (list_url(ok.on()), format!("{} was removed.", ok.on().name))
     };
@@ -236,7 +236,7 @@ pub(super) async fn remove(
     let organization = Organization::of(&ok.member()?.membership);
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // A removed member does not see the organization any more.
-    let doing = doing(&ok, &authn, &organization, &did, "/organizations");
+    let doing = doing(&ok, &authn, &organization, &did, ok.who().context().frame.start_page());
     let kind = if leaves { MEMBER_LEFT } else { MEMBER_REMOVED };
     member::remove(&mut tx, ok.on().subject(), kind, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
@@ -260,7 +260,7 @@ pub(super) async fn end_sessions(
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
     let did = format!("has signed {} out", unlinked(&ok.on().name));
-    let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
+    let doing = doing(&ok, &authn, &organization, &did, ADDRESSES.sessions);
     let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
     member::end_sessions(&mut tx, signed_out, &ok.on().name, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;

@@ -9,16 +9,17 @@ use chrono::{Duration, SecondsFormat};
 use std::sync::Arc;
 use web::{Error, Result};
 
-use crate::base::{Feature, Readiness, SecurityContact, origin_of_requests};
+use crate::base::{Feature, FrameLink, Readiness, SecurityContact, origin_of_requests};
+
+const SECURITY_TXT: &str = "/.well-known/security.txt";
 
 /// A security.txt must be renewed within a year (RFC 9116, section 2.5.5). Ours always expires this far ahead, so it never
 /// expires unnoticed while the application runs.
 const VALID: Duration = Duration::days(90);
 
 pub(crate) fn feature() -> Feature {
-    let routes =
-        Routes::new().get("/healthz", alive).get("/readyz", ready).get("/.well-known/security.txt", security_txt);
-    Feature::new("operations").routes(routes)
+    let routes = Routes::new().get("/healthz", alive).get("/readyz", ready).get(SECURITY_TXT, security_txt);
+    Feature::new("operations").routes(routes).frame_link(FrameLink::Footer("Report a security problem", SECURITY_TXT))
 }
 
 async fn alive(_: Public) -> &'static str {

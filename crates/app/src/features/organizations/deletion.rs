@@ -14,7 +14,7 @@ use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, O
 use crate::base::{
     BoxFuture, Execution, Justification, Layout, Panel, PanelRequest, PendingAction, STATE_CHANGED_ERROR, StoredAction,
 };
-use crate::features::approvals::{APPROVAL_LIMIT, Request, others_decide};
+use crate::features::approvals::{self, APPROVAL_LIMIT, Request, others_decide};
 use crate::features::one_time_key;
 
 /// What the deletion does.
@@ -101,7 +101,7 @@ pub(super) async fn ask(
     authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let alone = ok.authorize_also::<DeleteOrganizationAlone>().await?;
     let membership = ok.member()?.membership.clone();
-    let url = format!("{}/approvals", ok.on().url());
+    let url = approvals::list_url(ok.on());
     let text = "The organization will be deleted once this is approved.";
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let action = Deletion { name: ok.on().name.clone() };

@@ -8,7 +8,7 @@ mod workspace;
 
 use authz::Routes;
 
-use crate::base::{Api, Feature, Organization, Scope, Tab, ViewOrganization, events, policies};
+use crate::base::{Api, Feature, FrameLink, Organization, Scope, Tab, ViewOrganization, events, policies};
 
 use deletion::Deletion;
 use organization::NewOrganization;
@@ -42,9 +42,9 @@ pub(crate) fn feature() -> Feature {
         .get("/delete", deletion::confirm)
         .post("/delete", deletion::ask);
     let routes = Routes::new()
-        .get("/organizations", pages::list)
+        .get(pages::LIST_PATH, pages::list)
         .get("/organizations/new", pages::new)
-        .post("/organizations", pages::create)
+        .post(pages::LIST_PATH, pages::create)
         .and(one.under("/o/{organization}"));
     let api = Api::default().get(api::PATH, api::list, api::LIST);
     Feature::new("organizations")
@@ -55,6 +55,7 @@ pub(crate) fn feature() -> Feature {
         .events(EVENTS)
         .limits(&[organization::ORGANIZATION_LIMIT])
         .pending_action::<Deletion>()
+        .frame_link(FrameLink::Organizations(pages::LIST_PATH))
         .tab(Tab::for_every_member("Overview", "/o/{organization}"))
         .panel(deletion::PANEL)
 }

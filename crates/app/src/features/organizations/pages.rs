@@ -11,6 +11,8 @@ use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganizati
 use crate::base::{FormPage, Layout, Location, Organization, Role, ViewAccount, Workspace, personal};
 use crate::features::one_time_key;
 
+pub(super) const LIST_PATH: &str = "/organizations";
+
 #[derive(Template)]
 #[template(path = "organizations/list.html")]
 struct List {
@@ -18,6 +20,7 @@ struct List {
     organizations: Vec<ListRow>,
     more: bool,
     may_create: bool,
+    links: Vec<Link>,
 }
 
 struct ListRow {
@@ -26,7 +29,7 @@ struct ListRow {
     role: &'static str,
 }
 
-pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoResponse> {
+pub(super) async fn list(mut ok: Authorized<ViewAccount>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (own, more) = organization::own(&mut tx).await?;
     let organizations = own.into_iter().map(|own| ListRow {
@@ -35,7 +38,8 @@ pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoRes
         role: Role::label_of(&own.role),
     });
     let may_create = ok.can::<CreateOrganization>(&NewOrganization::by(ok.who().user));
-    Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
+    let (shell, links) = (personal(ok.who()), layout.account_links(LIST_PATH));
+    Ok(Page(List { shell, organizations: organizations.collect(), more, may_create, links }))
 }
 
 web::form! {
@@ -56,8 +60,8 @@ fn organization_page(who: &SignedIn, form: FormView) -> FormPage {
         button: "Create organization",
         removes: false,
         once: true,
-        action_url: "/organizations".to_owned(),
-        cancel_url: "/organizations".to_owned(),
+        action_url: LIST_PATH.to_owned(),
+        cancel_url: LIST_PATH.to_owned(),
     }
 }
 

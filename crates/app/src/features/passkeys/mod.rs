@@ -22,6 +22,9 @@ authz::actions! {
     RemovePasskey: Write on Passkey;
 }
 
+/// Where people create a passkey who need one for what they do. It takes `return_to`.
+pub(crate) const NEW_PASSKEY_PATH: &str = "/account/passkeys/new";
+
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)

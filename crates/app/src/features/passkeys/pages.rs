@@ -5,11 +5,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{FieldErrors, Form, FormView, Input, LocalPath, NoFields, Page, Query, Result, Shell, filters, see_other};
+use web::{
+    FieldErrors, Form, FormView, Input, Link, LocalPath, NoFields, Page, Query, Result, Shell, filters, see_other,
+};
 
 use super::passkey::{self, Name, Passkey};
 use super::{EnrolPasskey, ListPasskeys, RemovePasskey, RenamePasskey, StorePasskey};
-use crate::base::{FormPage, Layout};
+use crate::base::{ADDRESSES, FormPage, Layout};
 
 const PASSKEYS_PATH: &str = "/account/passkeys";
 
@@ -20,6 +22,7 @@ struct List {
     passkeys: Vec<ListRow>,
     /// There are usable passkeys, but none that may sign in alone.
     none_alone: bool,
+    links: Vec<Link>,
 }
 
 struct ListRow {
@@ -40,7 +43,8 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
         passkey,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
-    Ok(Page(List { shell: layout.account(ok.who()), passkeys, none_alone: usable > 0 && !alone }))
+    let (shell, links) = (layout.account(ok.who()), layout.account_links(PASSKEYS_PATH));
+    Ok(Page(List { shell, passkeys, none_alone: usable > 0 && !alone, links }))
 }
 
 #[derive(Template)]
@@ -102,7 +106,8 @@ pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
-            let sign_in_url = format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(&here).encoded());
+            let (sign_in, here) = (ADDRESSES.sign_in, LocalPath::or_home(&here).encoded());
+            let sign_in_url = format!("{sign_in}?reauthenticate=yes&return_to={here}");
             Page(SignInFirst { shell: layout.account(who), sign_in_url }).into_response()
         }
     }

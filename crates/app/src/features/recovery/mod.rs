@@ -28,4 +28,6 @@ pub(crate) fn feature() -> Feature {
         .policies(policies!("recovery", ACTIONS))
         .routes(routes)
         .account_tab("Recovery", "/account/recovery")
+        .account_link("/account/passkeys", "generate recovery codes", "/account/recovery")
+        .account_link("/step-up", "Use a recovery code", "/recovery")
 }

@@ -7,8 +7,7 @@ use serde::Deserialize;
 use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 
 use crate::base::personal;
-
-const NEW_PASSKEY: &str = "/account/passkeys/new";
+use crate::features::passkeys::NEW_PASSKEY_PATH;
 
 #[derive(Template)]
 #[template(path = "recovery/ask.html")]
@@ -22,7 +21,7 @@ struct Ask {
 pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
     if !who.enrolled().passkey && !who.enrolled().totp {
         // There is nothing to recover.
-        return Ok(Redirect::to(NEW_PASSKEY).into_response());
+        return Ok(Redirect::to(NEW_PASSKEY_PATH).into_response());
     }
     let waits = authn.pending_recovery(&who, &headers).await?.map(|(ready, now)| (format_datetime(ready), now));
     Ok(Page(Ask { shell: personal(&who), problem: "", waits }).into_response())
@@ -50,7 +49,7 @@ pub(super) async fn take(
     };
     match authn.recover(&who, &code).await? {
         None => refuse("That code isn’t valid or has been used."),
-        Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY, "Code accepted. Create a new passkey now.")),
+        Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY_PATH, "Code accepted. Create a new passkey now.")),
         Some(Recovery::Pending(ready, cookie)) => {
             let waits = Some((format_datetime(ready), false));
             Ok((cookie, Page(Ask { shell: personal(&who), problem: "", waits })).into_response())
@@ -65,7 +64,7 @@ pub(super) async fn go_on(
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
     if authn.continue_recovery(&who, &headers).await? {
-        Ok(see_other(NEW_PASSKEY, "Create a new passkey now."))
+        Ok(see_other(NEW_PASSKEY_PATH, "Create a new passkey now."))
     } else {
         Err(Error::Conflict("No recovery is ready in this browser. It may have been stopped.", None))
     }

@@ -6,7 +6,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::Feature;
+use crate::base::{Feature, FrameLink};
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
@@ -24,5 +24,5 @@ pub(crate) fn feature() -> Feature {
         .post("/sign-in/{provider}/back-channel-logout", pages::back_channel_logout)
         .post("/sign-out", pages::sign_out)
         .get("/signed-out", pages::signed_out);
-    Feature::new("sign_in").routes(routes)
+    Feature::new("sign_in").routes(routes).frame_link(FrameLink::SignOut("/sign-out"))
 }

@@ -4,10 +4,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
+use web::{DigitCode, Error, Form, Id, Link, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
 
 use super::{REQUEST_EXPIRED, in_words};
-use crate::base::personal;
+use crate::base::{ADDRESSES, Layout, personal};
+use crate::features::passkeys::NEW_PASSKEY_PATH;
 
 #[derive(Template)]
 #[template(path = "step_up/ask.html")]
@@ -24,6 +25,7 @@ struct Ask {
     by_code: bool,
     code_problem: &'static str,
     passkeys_url: &'static str,
+    links: Vec<Link>,
 }
 
 /// What follows: a page, or a deferred form.
@@ -48,6 +50,7 @@ struct Problems {
 
 pub(super) async fn ask(
     who: SignedIn,
+    layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Query(then): Query<Then>,
@@ -58,13 +61,19 @@ pub(super) async fn ask(
             Some(id) => format!("/step-up?deferred={}", id.uuid()),
             None => then.return_to,
         };
-        let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
+        let enrol = format!("{NEW_PASSKEY_PATH}?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
-    page(&authn, &who, &headers, &then, Problems::default()).await
+    page(&authn, &layout, (&who, &headers), &then, Problems::default()).await
 }
 
-async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
+async fn page(
+    authn: &Authn,
+    layout: &Layout,
+    (who, headers): (&SignedIn, &HeaderMap),
+    then: &Then,
+    problems: Problems,
+) -> Result<Response> {
     let action = match then.deferred {
         Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
         None => None,
@@ -79,6 +88,7 @@ async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, p
         by_code: who.enrolled().totp && then.by_code == "yes",
         code_problem: problems.code,
         passkeys_url: web::passkeys_url(),
+        links: layout.account_links(ADDRESSES.step_up),
     })
     .into_response())
 }
@@ -105,6 +115,7 @@ pub(super) struct Answer {
 
 pub(super) async fn accept(
     who: SignedIn,
+    layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Form(Answer { credential, return_to, deferred, by_code }): Form<Answer>,
@@ -112,7 +123,7 @@ pub(super) async fn accept(
     let then = Then { return_to, deferred, by_code };
     let refuse = async |status: StatusCode, passkey| {
         let problems = Problems { passkey, ..Problems::default() };
-        Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
+        Ok((status, page(&authn, &layout, (&who, &headers), &then, problems).await?).into_response())
     };
     if credential.is_empty() {
         let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
@@ -137,6 +148,7 @@ pub(super) struct Code {
 
 pub(super) async fn accept_code(
     who: SignedIn,
+    layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
     Form(Code { code, return_to, deferred }): Form<Code>,
@@ -144,15 +156,15 @@ pub(super) async fn accept_code(
     let then = Then { return_to, deferred, by_code: "yes".to_owned() };
     let Ok(code) = DigitCode::try_from(&*code) else {
         let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
-        return Ok(
-            (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
-        );
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &layout, (&who, &headers), &then, problems).await?)
+            .into_response());
     };
     if let Some(outcome) = authn.verify_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
         return Ok(finish(outcome, &then));
     }
     let problems = Problems { code: "That code isn’t valid or has been used.", ..Problems::default() };
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &layout, (&who, &headers), &then, problems).await?)
+        .into_response())
 }
 
 /// Continues with what the proof was for.
