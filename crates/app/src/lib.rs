@@ -24,7 +24,6 @@ pub use base::{
     ADDRESSES, EventAudience, FeaturePages, Readiness, Registry, RegistryError, SecurityContact, State,
     origin_of_requests,
 };
-pub use features::DomainCheck;
 
 /// What all features registered.
 ///

@@ -5,7 +5,7 @@ use authz::{PolicySource, Routes};
 use tenancy::RetentionRule;
 
 use super::hooks::{OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
-use super::parts::{AccountLink, AccountTab, Job, Parts};
+use super::parts::{AccountLink, AccountTab, Parts, RegisteredJob, ScheduledJob};
 use super::{Api, DeclaredEvent, FrameLink, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
 /// One folder of the product, and all that the rest of the product has to know of it.
@@ -68,9 +68,9 @@ impl Feature {
         self
     }
 
-    /// Work that it has done in the background.
-    pub(crate) fn job(mut self, job: Job) -> Self {
-        self.parts.jobs.push(job);
+    /// Work that it has done in the background, on a schedule.
+    pub(crate) fn job<J: ScheduledJob>(mut self) -> Self {
+        self.parts.jobs.push(RegisteredJob::of::<J>());
         self
     }
 

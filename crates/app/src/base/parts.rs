@@ -2,7 +2,9 @@
 
 use authn::{Authn, RateLimit};
 use authz::{Action, PolicySource, Route, Viewer};
+use jobs::{Failure, Job, JobHandler, Worker};
 use tenancy::{Db, Read, RetentionRule, Tx};
+use uuid::Uuid;
 use web::{Frame, Link, Result};
 
 use super::hooks::{BoxFuture, Hooks};
@@ -23,7 +25,7 @@ pub(crate) struct Parts {
     pub(super) limits: Vec<RateLimit>,
     pub(super) retention: Vec<RetentionRule>,
     pub(super) pending_actions: Vec<PendingActionKind>,
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<RegisteredJob>,
     pub(super) tabs: Vec<Tab>,
     pub(super) account_tabs: Vec<AccountTab>,
     pub(super) account_links: Vec<AccountLink>,
@@ -175,13 +177,32 @@ pub(crate) struct Panel {
     pub(crate) render: for<'a> fn(PanelRequest<'a>) -> BoxFuture<'a, Result<Option<String>>>,
 }
 
-/// What a job is started with.
-#[derive(Clone, Copy)]
-pub(crate) struct JobParts<'a> {
-    pub(crate) worker: &'a jobs::Worker,
-    pub(crate) db: &'a Db,
-    pub(crate) authn: &'a Authn,
+/// Work of a feature that is scheduled by itself.
+pub(crate) trait ScheduledJob: JobHandler<Payload = ()> {
+    /// The job in this database.
+    fn new(db: Db, authn: Authn) -> Self;
 }
 
-/// Starts background work.
-pub(crate) type Job = for<'a> fn(JobParts<'a>) -> BoxFuture<'a, ()>;
+/// A scheduled job, as its feature registers it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RegisteredJob {
+    pub(super) name: &'static str,
+    pub(super) start: for<'a> fn(&'a Worker, Db, Authn) -> BoxFuture<'a, ()>,
+    pub(super) run: fn(Db, Authn) -> BoxFuture<'static, Result<(), Failure>>,
+}
+
+impl RegisteredJob {
+    pub(super) fn of<J: ScheduledJob>() -> Self {
+        Self {
+            name: J::KIND.name,
+            start: |worker, db, authn| Box::pin(worker.start(J::new(db, authn))),
+            run: |db, authn| {
+                Box::pin(async move {
+                    let (id, request, about) = (Uuid::now_v7(), Uuid::now_v7(), String::new());
+                    let job = Job { id, tenant: None, payloads: vec![()], omitted: 0, about, request, first: true };
+                    J::new(db, authn).run(&job).await
+                })
+            },
+        }
+    }
+}

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use authn::Authn;
 use authz::{PolicySource, Route};
-use jobs::Worker;
+use jobs::{Failure, Worker};
 use tenancy::{Db, RetentionRule};
 use web::Frame;
 
 use super::hooks::Hooks;
-use super::parts::{AccountLink, AccountTab, FrameLink, Job, JobParts, PageLink, Panel, Parts, Tab};
+use super::parts::{AccountLink, AccountTab, FrameLink, PageLink, Panel, Parts, RegisteredJob, Tab};
 use super::sentence::keys;
 use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 
@@ -25,7 +25,7 @@ pub struct Registry {
     audiences: Vec<EventAudience>,
     retention: Vec<RetentionRule>,
     pending_actions: Vec<PendingActionKind>,
-    jobs: Vec<Job>,
+    jobs: Vec<RegisteredJob>,
     pub(super) tabs: Vec<Tab>,
     pub(super) account_tabs: Vec<AccountTab>,
     pub(super) account_links: Vec<AccountLink>,
@@ -160,6 +160,7 @@ impl Registry {
         unique("the pending action", self.pending_actions.iter().map(|kind| kind.name))?;
         let frame_links = features.iter().flat_map(|feature| &feature.frame_links);
         unique("the link of the header or footer", frame_links.map(FrameLink::place))?;
+        unique("the job", self.jobs.iter().map(|job| job.name))?;
         unique("the limit", features.iter().flat_map(|feature| &feature.limits).map(|limit| limit.name))?;
         unique("the rule of retention for", self.retention.iter().map(|rule| rule.table))?;
         unique("the route", self.table.iter().map(|route| format!("{} {}", route.method, route.path)))
@@ -232,9 +233,15 @@ impl Registry {
 
     /// Starts what the features have done in the background.
     pub async fn start_jobs(&self, worker: &Worker, db: &Db, authn: &Authn) {
-        for start in &self.jobs {
-            start(JobParts { worker, db, authn }).await;
+        for job in &self.jobs {
+            (job.start)(worker, db.clone(), authn.clone()).await;
         }
+    }
+
+    /// Runs the scheduled job of this name once, besides its schedule. `None`: no feature registered it.
+    pub async fn run_job(&self, name: &str, db: &Db, authn: &Authn) -> Option<Result<(), Failure>> {
+        let job = self.jobs.iter().find(|job| job.name == name)?;
+        Some((job.run)(db.clone(), authn.clone()).await)
     }
 
     /// The page that a workspace leads to: the first entry of its navigation.

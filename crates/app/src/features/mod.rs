@@ -25,8 +25,6 @@ mod step_up;
 
 use crate::base::Feature;
 
-pub use settings::DomainCheck;
-
 /// Every feature, in the order of the navigation.
 pub(crate) fn all() -> Vec<Feature> {
     vec![

@@ -12,8 +12,8 @@ use authz::Routes;
 use crate::base::{Feature, Organization, PageLink, events, policies};
 
 use self::domain::Domain;
+use self::recheck::DomainCheck;
 use self::rules::Relaxation;
-pub use recheck::DomainCheck;
 
 authz::actions! {
     /// See how members sign in.
@@ -67,7 +67,7 @@ pub(crate) fn feature() -> Feature {
         .events(EVENTS)
         .limits(&[provider::PROVIDER_LIMIT, domain::DOMAIN_CHECK_LIMIT])
         .pending_action::<Relaxation>()
-        .job(recheck::start)
+        .job::<DomainCheck>()
         .link(PageLink::to::<ViewSettings>("/o/{organization}", "Settings", "/o/{organization}/settings"))
         .on_organization_deleted(provider::delete_all)
 }

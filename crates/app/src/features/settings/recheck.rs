@@ -13,7 +13,7 @@ use web::{Result, filters};
 
 use super::domain::{CHECK_INTERVAL, any_verified};
 use super::{DOMAIN_MISSING, DOMAIN_WITHDRAWN};
-use crate::base::{BoxFuture, JobParts};
+use crate::base::ScheduledJob;
 
 /// Most domains that one run looks up. What is left is due in the next one.
 const BATCH_SIZE: i64 = 200;
@@ -31,45 +31,31 @@ enum Outcome {
 /// Looks up the verified domains whose next look-up is due, and withdraws those whose record has been missing for too long.
 /// A DNS failure proves nothing, so the domain is looked up again an hour later.
 #[derive(Debug)]
-pub struct DomainCheck {
+pub(super) struct DomainCheck {
     db: Db,
     authn: Authn,
 }
 
-/// Starts it in the background.
-pub(super) fn start(parts: JobParts<'_>) -> BoxFuture<'_, ()> {
-    Box::pin(parts.worker.start(DomainCheck::new(parts.db.clone(), parts.authn.clone())))
+impl ScheduledJob for DomainCheck {
+    fn new(db: Db, authn: Authn) -> Self {
+        Self { db, authn }
+    }
 }
 
 impl DomainCheck {
-    /// A check of the domains of every organization in this database.
-    #[must_use]
-    pub fn new(db: Db, authn: Authn) -> Self {
-        Self { db, authn }
-    }
-
-    /// Runs it once. A domain whose result cannot be stored keeps no other from being looked up. Returns how many were
-    /// looked up and stored.
-    ///
-    /// # Errors
-    ///
-    /// The domains cannot be read from the database.
-    pub async fn check(&self) -> Result<usize> {
-        let mut stored = 0;
+    /// Runs it once. A domain whose result cannot be stored keeps no other from being looked up.
+    async fn check(&self) -> Result<()> {
         for domain in self.authn.domains_to_check(BATCH_SIZE).await? {
             // No transaction is open during the DNS query.
             let answer = self.authn.has_domain_record(&domain.name, &domain.token).await;
             if let Err(error) = &answer {
                 tracing::warn!(domain = domain.name, error, "DNS lookup failed");
             }
-            match note(&self.db, &self.authn, &domain, answer.ok()).await {
-                Ok(()) => stored += 1,
-                Err(error) => {
-                    tracing::error!(?error, domain = domain.name, "DNS lookup result could not be stored");
-                }
+            if let Err(error) = note(&self.db, &self.authn, &domain, answer.ok()).await {
+                tracing::error!(?error, domain = domain.name, "DNS lookup result could not be stored");
             }
         }
-        Ok(stored)
+        Ok(())
     }
 }
 
