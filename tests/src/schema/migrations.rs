@@ -1,6 +1,6 @@
 //! Migrations: each builds on those before it, and a feature's can be left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +13,15 @@ use crate::policies::{PRIVILEGED, ROLES};
 /// What every feature builds on.
 const BASE: [&str; 5] =
     ["0001_schemas.sql", "0002_identity.sql", "0003_tenancy.sql", "0004_authentication.sql", "0005_audit.sql"];
+
+/// Features whose migration has the name of what they show.
+const MIGRATION_OF: [(&str, &str); 5] = [
+    ("authenticator", "totp"),
+    ("clients", "api_clients"),
+    ("failed_jobs", "jobs"),
+    ("one_time_key", "one_time_keys"),
+    ("settings", "sso"),
+];
 
 struct Migration {
     name: String,
@@ -261,6 +270,39 @@ fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
             into.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
         }
     }
+}
+
+#[test]
+fn a_feature_reads_tables_of_the_base_and_of_its_own_migration() {
+    let mut tables = BTreeMap::new();
+    for migration in migrations() {
+        for (_, rest) in
+            migration.sql.match_indices("create table ").map(|(at, found)| migration.sql.split_at(at + found.len()))
+        {
+            tables.insert(rest.split_whitespace().next().unwrap().to_owned(), migration.name.clone());
+        }
+    }
+    assert!(tables.len() > 30, "{tables:?}");
+    let features = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/app/src/features");
+    let mut files = Vec::new();
+    sources(&features, &mut files);
+    let mut wrong = BTreeSet::new();
+    for (file, text) in &files {
+        let feature = Path::new(file).strip_prefix(&features).unwrap().iter().next().unwrap().to_str().unwrap();
+        let own = MIGRATION_OF.iter().find(|(name, _)| *name == feature).map_or(feature, |(_, migration)| migration);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let names = code.flat_map(|line| line.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == '.')));
+        for (table, migration) in names.filter_map(|name| tables.get_key_value(name)) {
+            if !BASE.contains(&&**migration) && migration[5..] != format!("{own}.sql") {
+                wrong.insert(format!("features/{feature} names {table} of {migration}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "\n{}\nLet the feature of the table register a hook or a panel, or store what is read in the event.\n",
+        Vec::from_iter(wrong).join("\n")
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use authn::RateLimit;
 use authz::{PolicySource, Routes};
 use tenancy::RetentionRule;
 
-use super::hooks::{OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
+use super::hooks::{FindNames, NameActor, OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
 use super::parts::{AccountLink, AccountTab, Parts, RegisteredJob, ScheduledJob};
 use super::{Api, DeclaredEvent, FrameLink, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
@@ -113,6 +113,18 @@ impl Feature {
     /// A sentence that it puts above every page of an organization.
     pub(crate) fn banner(mut self, show: ShowBanner) -> Self {
         self.parts.hooks.banners.push(show);
+        self
+    }
+
+    /// The name of what acts in the organization and is no person.
+    pub(crate) fn name_actor(mut self, name: NameActor) -> Self {
+        self.parts.hooks.actor_names.push(name);
+        self
+    }
+
+    /// Which names its things have that people could take for those of members.
+    pub(crate) fn names_in_use(mut self, find: FindNames) -> Self {
+        self.parts.hooks.names_in_use.push(find);
         self
     }
 

@@ -1,6 +1,6 @@
 //! What features do when something happens elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 
 use authn::Authn;
@@ -8,6 +8,7 @@ use authz::Viewer;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tenancy::{Read, Tx, UserId, WorkspaceId, Write};
+use uuid::Uuid;
 use web::{Banner, Result};
 
 use super::{Location, Workspace};
@@ -39,10 +40,18 @@ pub(crate) type Deleted = Option<(&'static str, u64)>;
 /// What is done in the transaction that deletes the organization.
 pub(crate) type OnOrganizationDeleted = for<'a> fn(&'a mut Tx<Write>, &'a Authn) -> BoxFuture<'a, Result<Deleted>>;
 
+/// The name of what acts in the organization under this id and is no person.
+pub(crate) type NameActor = for<'a> fn(&'a mut Tx<Read>, Uuid) -> BoxFuture<'a, Result<Option<String>>>;
+
+/// Which of these names, by their keys, something in the organization has that is no person.
+pub(crate) type FindNames = for<'a> fn(&'a mut Tx<Read>, &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Vec<u8>>>>;
+
 /// What the features do when something happens elsewhere, in the order of the features.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
     pub(super) banners: Vec<ShowBanner>,
+    pub(super) actor_names: Vec<NameActor>,
+    pub(super) names_in_use: Vec<FindNames>,
     pub(super) workspace_summaries: Vec<SummarizeWorkspaces>,
     pub(super) member_signed_out: Vec<OnMemberSignedOut>,
     pub(super) organization_deleted: Vec<OnOrganizationDeleted>,
@@ -51,6 +60,8 @@ pub(crate) struct Hooks {
 impl Hooks {
     pub(super) fn extend(&mut self, other: &Self) {
         self.banners.extend(&other.banners);
+        self.actor_names.extend(&other.actor_names);
+        self.names_in_use.extend(&other.names_in_use);
         self.workspace_summaries.extend(&other.workspace_summaries);
         self.member_signed_out.extend(&other.member_signed_out);
         self.organization_deleted.extend(&other.organization_deleted);
@@ -59,6 +70,25 @@ impl Hooks {
     /// The sentences above a page.
     pub(crate) fn banners(&self, viewer: Viewer<'_>, location: &Location) -> Vec<Banner> {
         self.banners.iter().filter_map(|show| show(viewer, location)).collect()
+    }
+
+    /// The name of what acts in the organization under this id and is no person.
+    pub(crate) async fn name_actor(&self, tx: &mut Tx<Read>, id: Uuid) -> Result<Option<String>> {
+        for name in &self.actor_names {
+            if let Some(found) = name(tx, id).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of these names, by their keys, that something in the organization has that is no person.
+    pub(crate) async fn names_in_use(&self, tx: &mut Tx<Read>, keys: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>> {
+        let mut in_use = HashSet::new();
+        for find in &self.names_in_use {
+            in_use.extend(find(tx, keys).await?);
+        }
+        Ok(in_use)
     }
 
     /// Has each feature delete what it keeps for an organization that is deleted. Returns how many of what, for the event.

@@ -260,6 +260,22 @@ pub(super) async fn revoke(
         .await
 }
 
+/// The name of the client with this id.
+pub(super) fn name_of(tx: &mut Tx<Read>, id: Uuid) -> BoxFuture<'_, Result<Option<String>>> {
+    Box::pin(async move {
+        let name = sqlx::query_scalar!("select name from tenant.api_clients where id = $1", id);
+        Ok(name.fetch_optional(&mut **tx).await?)
+    })
+}
+
+/// Those of these names that clients have.
+pub(super) fn names_in_use<'a>(tx: &'a mut Tx<Read>, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Vec<u8>>>> {
+    Box::pin(async move {
+        let found = sqlx::query_scalar!("select name_key from tenant.api_clients where name_key = any($1)", keys);
+        Ok(found.fetch_all(&mut **tx).await?)
+    })
+}
+
 /// Deletes those of an organization that is deleted.
 pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
     Box::pin(async move {

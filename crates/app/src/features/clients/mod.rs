@@ -53,5 +53,7 @@ pub(crate) fn feature() -> Feature {
         .routes(routes)
         .events(EVENTS)
         .link(PageLink::to::<ListClients>("/o/{organization}", "API clients", "/o/{organization}/clients"))
+        .name_actor(client::name_of)
+        .names_in_use(client::names_in_use)
         .on_organization_deleted(client::delete_all)
 }

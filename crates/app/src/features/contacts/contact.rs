@@ -11,7 +11,7 @@ use web::{Error, Result};
 
 use super::form::ContactForm;
 use super::{CONTACT_CHANGED, CONTACT_CREATED, CONTACT_DELETED};
-use crate::base::{DisplayActor, Workspace};
+use crate::base::{DisplayActor, Hooks, Workspace};
 
 /// Somebody the people of a workspace work with.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ pub(super) struct ContactRow {
     creator_email: Option<String>,
     #[serde(skip)]
     creator_verified: Option<bool>,
-    #[serde(skip)]
-    client: Option<String>,
 }
 
 impl ContactRow {
-    pub(super) fn creator(&self) -> DisplayActor {
-        DisplayActor::person(self.creator.clone(), self.creator_email.as_deref(), self.creator_verified)
-            .through(self.client.clone())
+    /// Who added it. What is no person any more, or never was one, is known to the feature that it is of.
+    pub(super) async fn creator(&self, tx: &mut Tx<Read>, hooks: &Hooks) -> Result<DisplayActor> {
+        let person = DisplayActor::person(self.creator.clone(), self.creator_email.as_deref(), self.creator_verified);
+        let service = if self.creator.is_none() { hooks.name_actor(tx, self.created_by).await? } else { None };
+        Ok(person.through(service))
     }
 }
 
@@ -74,9 +74,8 @@ impl Resource for Contact {
             ContactRow,
             r#"select c.id, c.name, c.email, c.phone, c.company, c.notes, c.version, c.created_by, c.created_at, c.updated_at,
                       u.display_name as "creator?", u.email as "creator_email?",
-                      u.verified_email is not null as "creator_verified?", a.name as "client?"
+                      u.verified_email is not null as "creator_verified?"
                  from tenant.contacts c left join identity.users u on u.id = c.created_by
-                 left join tenant.api_clients a on a.tenant_id = c.tenant_id and a.id = c.created_by
                 where c.workspace_id = $1 and c.id = $2"#,
             workspace.id.uuid(),
             id,

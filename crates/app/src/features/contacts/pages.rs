@@ -8,7 +8,7 @@ use super::contact::{self, ContactRow, list_url};
 use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
 use super::form_page::{FormPage, outdated};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
-use crate::base::Layout;
+use crate::base::{DisplayActor, Layout};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -16,6 +16,7 @@ use crate::features::one_time_key;
 struct Show<'a> {
     shell: Shell,
     contact: &'a ContactRow,
+    creator: DisplayActor,
     /// The fields of the form, as they are.
     details: FormView,
     /// Where a passkey would bring the restricted fields to light.
@@ -33,6 +34,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
         fields = fields.and(&contact::restricted(&mut tx, ok.on()).await?)?;
     }
     let (contact, url) = (ok.on(), ok.on().url());
+    let creator = contact.row.creator(&mut tx, &layout.registry().hooks).await?;
     let step_up_url = match ok.decision::<ViewRestrictedFields>(contact) {
         Decision::StepUp(factor) => Some(factor.url(&url)),
         Decision::Allow | Decision::Deny => None,
@@ -40,6 +42,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
     Ok(Page(Show {
         shell: layout.organization(&ok),
         contact: &contact.row,
+        creator,
         details: fields.view(),
         step_up_url,
         may_edit: ok.can::<EditContact>(contact),

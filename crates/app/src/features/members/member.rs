@@ -16,7 +16,9 @@ pub(crate) struct Member {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) email_verified: bool,
-    /// Another member or an API client has this name, or one that looks like it.
+    /// What is equal for names that look alike.
+    pub(super) name_key: Option<Vec<u8>>,
+    /// Another member has this name, or one that looks like it.
     pub(super) same_name: bool,
     pub(super) role: String,
     /// They were an owner or an admin within the last day.
@@ -50,9 +52,8 @@ impl Resource for Member {
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
-                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
-                                where o.name_key = u.name_key and o.id <> u.id)
-                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
+                      u.name_key, exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                           where o.name_key = u.name_key and o.id <> u.id) as "same_name!",
                       m.role, m.created_at as since,
                       (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
@@ -87,9 +88,8 @@ async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
         Member,
         r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
-                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
-                                where o.name_key = u.name_key and o.id <> u.id)
-                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
+                      u.name_key, exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
+                                           where o.name_key = u.name_key and o.id <> u.id) as "same_name!",
                   m.role, m.created_at as since,
                       (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"

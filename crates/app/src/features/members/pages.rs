@@ -37,6 +37,8 @@ struct List {
 
 struct ListRow {
     member: Member,
+    /// Another member, or something else in the organization, has this name, or one that looks like it.
+    same_name: bool,
     is_you: bool,
     change_url: Option<String>,
     remove_url: Option<String>,
@@ -52,7 +54,10 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let list_url = format!("{}/members", ok.on().url());
     let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
+    let keys: Vec<_> = found.iter().filter_map(|member| member.name_key.clone()).collect();
+    let in_use = layout.registry().hooks.names_in_use(&mut tx, &keys).await?;
     let row = |member: Member| ListRow {
+        same_name: member.same_name || member.name_key.as_ref().is_some_and(|key| in_use.contains(key)),
         change_url: ok.can::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
