@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use self::pages::{list, show};
 use self::smtp::{Envelope, Session};
-use self::source::{encoded_words, header, plain_text, split};
+use self::source::{encoded_words, header, split, text_of};
 use crate::idp::page::{local_only, refuse_beyond_loopback};
 
 /// Maximum number of stored messages. The oldest are dropped first.
@@ -54,6 +54,8 @@ pub struct Message {
     pub raw: Vec<u8>,
     /// The first plain text part, decoded, lines ending in LF.
     pub text: String,
+    /// The same of the first HTML part. Empty if there is none.
+    pub html: String,
 }
 
 /// A handle to a running mailbox. It runs until the runtime it was started on ends.
@@ -129,13 +131,14 @@ impl Mailbox {
         let source = String::from_utf8_lossy(&raw);
         let (headers, body) = split(&source);
         let subject = header(&headers, "subject").map(encoded_words).unwrap_or_default();
-        let text = plain_text(&source, 0).unwrap_or_else(|| body.replace("\r\n", "\n"));
+        let text = text_of(&source, "text/plain", 0).unwrap_or_else(|| body.replace("\r\n", "\n"));
+        let html = text_of(&source, "text/html", 0).unwrap_or_default();
         let mut messages = self.lock();
         let id = *self.0.arrived.borrow() + 1;
         if messages.len() == MAX_MESSAGES {
             messages.pop_front();
         }
-        messages.push_back(Message { id, from, to, subject, received: Utc::now(), raw, text });
+        messages.push_back(Message { id, from, to, subject, received: Utc::now(), raw, text, html });
         self.0.arrived.send_replace(id);
     }
 

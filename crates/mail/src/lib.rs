@@ -5,6 +5,7 @@
 //! for one person are combined into one.
 
 mod config;
+mod html;
 mod mail;
 mod sender;
 

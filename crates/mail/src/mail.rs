@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::KIND;
 
-/// An email in plain text.
+/// An email. It is written in plain text, and sent with the same as HTML.
 #[derive(Clone, Debug)]
 pub struct Mail {
     /// What it is about, for operators: `invitation`, `passkey.enrolled`.

@@ -1,14 +1,16 @@
 use std::time::Duration;
 
+use askama::Template;
 use audit::{Actor, Event};
 use jobs::{Failure, Job, JobHandler, JobKind, Throttle, throttle};
-use lettre::message::Mailbox;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncTransport, Message};
 use serde_json::json;
 use tenancy::{Db, Jobs, Tx, Write};
 
 use crate::config::{Config, ConfigError, Server};
+use crate::html::HtmlMail;
 use crate::mail::QueuedMail;
 
 /// Emails of one kind to one address. Further ones wait and are combined.
@@ -47,16 +49,17 @@ impl Sender {
         let to = letter.to.parse().map_err(|_| Failure::Permanent("it is no address".to_owned()))?;
         let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
         let (subject, text) = combine(job, letter);
+        let html = HtmlMail { subject: &subject, text: &text }.render();
+        let html = html.map_err(|error| Failure::Permanent(error.to_string()))?;
         let from = &self.server.from;
         let message = Message::builder()
             .from(from.clone())
             .to(Mailbox::new(None, to))
-            .subject(subject)
+            .subject(&*subject)
             .message_id(Some(format!("<{}@{}>", job.id, from.email.domain())))
             // RFC 3834: nobody's holiday notice needs to answer it.
             .raw_header(automatic)
-            .header(ContentType::TEXT_PLAIN)
-            .body(text)
+            .multipart(MultiPart::alternative_plain_html(text, html))
             .map_err(|error| Failure::Permanent(error.to_string()))?;
         self.server.transport.send(message).await.map(drop).map_err(|error| {
             // The server's words often hold the address, so they are in no log: only its codes are.
@@ -106,6 +109,9 @@ impl JobHandler for Sender {
     }
 }
 
+/// What is between the texts of combined emails.
+pub(crate) const RULE: &str = "----------";
+
 /// Subject and text of one email, or of several combined.
 fn combine(job: &Job<QueuedMail>, first: &QueuedMail) -> (String, String) {
     let more = job.payloads.len().saturating_sub(1) + usize::try_from(job.omitted).unwrap_or_default();
@@ -113,10 +119,10 @@ fn combine(job: &Job<QueuedMail>, first: &QueuedMail) -> (String, String) {
         return (first.subject.clone(), first.text.clone());
     }
     let texts: Vec<&str> = job.payloads.iter().map(|letter| letter.text.trim_end()).collect();
-    let text = texts.join("\n\n----------\n\n");
+    let text = texts.join(&format!("\n\n{RULE}\n\n"));
     let rest = match job.omitted {
         0 => String::new(),
-        omitted => format!("\n\n----------\n\n{omitted} more happened, too many for one mail."),
+        omitted => format!("\n\n{RULE}\n\n{omitted} more happened, too many for one mail."),
     };
     (format!("{} (and {more} more)", first.subject), format!("{text}{rest}\n"))
 }

@@ -1,5 +1,6 @@
 //! A world per test: its own database, identity provider and server.
 
+mod both_parts;
 pub(crate) mod changes;
 mod client;
 mod database;
@@ -320,7 +321,9 @@ impl World {
     /// The newest mail to an address, or the first to come.
     pub(crate) async fn mail_to(&self, address: &str) -> Message {
         let mail = self.mailbox.wait_for(address, Duration::from_secs(30)).await;
-        mail.unwrap_or_else(|| panic!("no mail to {address}"))
+        let mail = mail.unwrap_or_else(|| panic!("no mail to {address}"));
+        both_parts::assert_same(&mail);
+        mail
     }
 
     /// The mail with this subject to an address, or the first to come.
@@ -335,11 +338,13 @@ impl World {
             }
         };
         let told = tokio::time::timeout(Duration::from_secs(30), told).await;
-        told.unwrap_or_else(|_| {
+        let told = told.unwrap_or_else(|_| {
             let mails = self.mailbox.messages();
             let told: Vec<_> = mails.iter().map(|mail| (&mail.to, &mail.subject)).collect();
             panic!("{address} is not told: {subject}, of {told:?}")
-        })
+        });
+        both_parts::assert_same(&told);
+        told
     }
 
     /// The id of one of the contacts of a place.

@@ -18,8 +18,8 @@ pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// The first plain text part (RFC 2045, RFC 2046).
-pub(super) fn plain_text(source: &str, depth: u8) -> Option<String> {
+/// The first part of a kind of text (RFC 2045, RFC 2046).
+pub(super) fn text_of(source: &str, wanted: &str, depth: u8) -> Option<String> {
     let (headers, body) = split(source);
     let kind = header(&headers, "content-type").unwrap_or("text/plain");
     let lower = kind.to_ascii_lowercase();
@@ -28,7 +28,7 @@ pub(super) fn plain_text(source: &str, depth: u8) -> Option<String> {
         let boundary = kind.get(at..)?.split(';').next()?.trim().trim_matches('"');
         let (body, delimiter) = (format!("\r\n{body}"), format!("\r\n--{boundary}"));
         let parts = body.split(&delimiter).skip(1).take_while(|part| !part.starts_with("--"));
-        return parts.filter_map(|part| part.split_once("\r\n")).find_map(|(_, part)| plain_text(part, depth + 1));
+        return parts.filter_map(|part| part.split_once("\r\n")).find_map(|(_, part)| text_of(part, wanted, depth + 1));
     }
     let encoding = header(&headers, "content-transfer-encoding").unwrap_or_default().to_ascii_lowercase();
     let bytes = match encoding.as_str() {
@@ -36,7 +36,7 @@ pub(super) fn plain_text(source: &str, depth: u8) -> Option<String> {
         "quoted-printable" => quoted_printable(body),
         _ => body.as_bytes().to_vec(),
     };
-    lower.starts_with("text/plain").then(|| String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
+    lower.starts_with(wanted).then(|| String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
 }
 
 fn quoted_printable(text: &str) -> Vec<u8> {

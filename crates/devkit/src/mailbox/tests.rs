@@ -93,8 +93,9 @@ fn the_plain_part_is_found_and_decoded() {
         --x y\r\nContent-Type: text/html\r\n\r\n<p>no\r\n\
         --x y\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
         Gr=C3=BC=\r\n=C3=9Fe =3D 1=\r\n--x y--\r\n";
-    assert_eq!(plain_text(source, 0).unwrap(), "Grüße = 1=");
+    assert_eq!(text_of(source, "text/plain", 0).unwrap(), "Grüße = 1=");
+    assert_eq!(text_of(source, "text/html", 0).unwrap(), "<p>no");
     let source = "Content-Transfer-Encoding: BASE64\r\n\r\nSGFs\r\nbG8=\r\n";
-    assert_eq!(plain_text(source, 0).unwrap(), "Hallo");
+    assert_eq!(text_of(source, "text/plain", 0).unwrap(), "Hallo");
     assert_eq!(encoded_words("=?utf-8?Q?a"), "=?utf-8?Q?a");
 }
