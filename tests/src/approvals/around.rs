@@ -16,7 +16,7 @@ async fn a_role_that_is_taken_and_given_back_makes_no_second_person_of_anybody()
     let role = format!("{}/members/{admin}/role", world.acme.url());
     assert_eq!(olivia.post(&role, &[("role", "viewer"), WHY]).await.status, 303);
     let mail = world.told("olivia@example.com", "A member has a new role").await;
-    assert!(mail.text.contains("Olivia Owner has changed the role of Manfred Managed to Viewer"), "{}", mail.text);
+    assert!(mail.text.contains("Olivia Owner changed Manfred Managed’s role from "), "{}", mail.text);
     let asked = olivia.post(&reset(&world, admin), &[WHY]).await;
     assert_eq!(asked.status, 303, "{}", asked.text());
     assert_eq!(world.events("member.factors_reset").await.len(), 0);

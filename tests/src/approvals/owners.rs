@@ -46,7 +46,7 @@ async fn nobody_takes_the_ownership_of_another_alone_and_all_owners_are_told() {
         for address in ["olivia@example.com", "adam@example.com", "bella@example.com"] {
             let mail = world.told(address, "Your approval is requested").await;
             assert!(
-                mail.text.contains("Olivia Owner asks for this: ") && mail.text.contains("Adam Admin"),
+                mail.text.contains("Olivia Owner requested approval: ") && mail.text.contains("Adam Admin"),
                 "{}",
                 mail.text
             );

@@ -92,14 +92,14 @@ async fn a_demoted_or_removed_owner_is_notified_and_so_is_every_other_owner() {
     approve_latest(&world, &mut adams).await;
     for address in ["olivia@example.com", "adam@example.com"] {
         let mail = world.told(address, "A member has a new role").await;
-        assert!(mail.text.contains("Adam Admin has changed the role of Adam Admin to Viewer"), "{}", mail.text);
+        assert!(mail.text.contains("Adam Admin changed Adam Admin’s role from Owner to Viewer"), "{}", mail.text);
     }
     world.change("update tenant.memberships set role = 'owner' where role = 'viewer'").await;
     assert_eq!(olivia.post(&format!("{adam}/remove"), &[why]).await.status, 303);
     approve_latest(&world, &mut adams).await;
     for address in ["olivia@example.com", "adam@example.com", "vera@example.com"] {
         let mail = world.told(address, "A member was removed").await;
-        assert!(mail.text.contains("Adam Admin has removed Adam Admin"), "{}", mail.text);
+        assert!(mail.text.contains("Adam Admin removed Adam Admin, who was Owner"), "{}", mail.text);
     }
 }
 
@@ -119,7 +119,11 @@ async fn owners_are_notified_of_invitations_to_privileged_roles() {
         assert_eq!(invited.status, 303, "{}", invited.text());
         if role == "admin" {
             let mail = world.told("olivia@example.com", "A member was invited to a privileged role").await;
-            assert!(mail.text.contains("In “Acme”, Adam Admin has invited somebody as Admin."), "{}", mail.text);
+            assert!(
+                mail.text.contains("In “Acme”, Adam Admin invited somebody to the privileged role Admin."),
+                "{}",
+                mail.text
+            );
         }
     }
     assert_eq!(world.events("invitation.privileged").await.len(), 3);

@@ -82,7 +82,7 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     let id = asked(&mut vera, "vera", &world, "editor", "15").await;
     assert!(!adds_a_contact(&mut vera, &world).await, "asking gives nothing");
     let mail = world.told("olivia@example.com", "Temporary access is requested").await;
-    assert!(mail.text.contains("Vera Viewer asks to act as Editor for 15 minutes."), "{}", mail.text);
+    assert!(mail.text.contains("Vera Viewer requested to be Editor for 15 minutes."), "{}", mail.text);
     assert!(mail.text.contains(&world.url(&page(&world))) && !mail.text.contains("import"), "{}", mail.text);
     let list = olivia.get(&page(&world)).await;
     for shown in
@@ -97,7 +97,11 @@ async fn a_member_asks_an_owner_approves_and_the_clock_ends_it() {
     assert_eq!(approved.status, 303, "{}", approved.text());
     for address in ["olivia@example.com", "vera@example.com"] {
         let mail = world.told(address, "Temporary access was approved").await;
-        assert!(mail.text.contains("Olivia Owner lets Vera Viewer act as Editor until"), "{}", mail.text);
+        assert!(
+            mail.text.contains("Olivia Owner approved that Vera Viewer is Editor for 15 minutes."),
+            "{}",
+            mail.text
+        );
     }
     let first = vera.get(&world.acme.contacts()).await;
     assert!(first.sets("session").is_some(), "a session that is worth more has a new token");

@@ -151,9 +151,8 @@ pub(crate) struct AnnouncementContext<'a> {
     pub(crate) authn: &'a Authn,
     pub(crate) who: &'a SignedIn,
     pub(crate) organization: &'a Organization,
-    /// The rest of the sentence after their name: "has removed Vera Viewer". Names in it are [`unlinked`]. Details for members
-    /// only are on the page and not in the email.
-    pub(crate) did: &'a str,
+    /// A sentence on what comes next. Most events say enough, and have none.
+    pub(crate) note: &'a str,
     /// The page that says more.
     pub(crate) page: &'a str,
     /// The affected member.
@@ -163,7 +162,10 @@ pub(crate) struct AnnouncementContext<'a> {
 /// An event whose emails are queued, and which still has to be recorded.
 #[derive(Debug)]
 #[must_use = "an event is recorded with its mails"]
-pub(crate) struct Announcement(EventKind);
+pub(crate) struct Announcement {
+    event: Event,
+    by: Actor,
+}
 
 /// What somebody did in an organization.
 #[derive(Template)]
@@ -172,7 +174,8 @@ struct AnnouncementMail<'a> {
     subject: &'a str,
     organization: String,
     who: String,
-    did: &'a str,
+    did: String,
+    note: &'a str,
     url: String,
 }
 
@@ -187,17 +190,35 @@ impl Announced {
         self.event.name
     }
 
-    /// Queues the emails to the current audience. Call it before the change, after which some of them may not be visible.
-    pub(crate) async fn announce(&self, tx: &mut Tx<Write>, doing: &AnnouncementContext<'_>) -> Result<Announcement> {
-        self.queue(tx, &self.mail(doing)?, doing.member, &doing.who.actor()).await
+    /// Queues the emails to the current audience. They say the sentence of the event. Call it before a change after which some
+    /// of the audience may not be visible.
+    pub(crate) async fn announce(
+        &self,
+        tx: &mut Tx<Write>,
+        doing: &AnnouncementContext<'_>,
+        target: String,
+        details: Value,
+    ) -> Result<Announcement> {
+        let (event, by) = (self.event.event(target, details)?, doing.who.actor());
+        self.queue(tx, &self.mail(doing, &event.details)?, doing.member, &by).await?;
+        Ok(Announcement { event, by })
     }
 
     /// The same for changes that the application makes by itself, with an email of its own.
-    pub(crate) async fn announce_by(&self, tx: &mut Tx<Write>, mail: &Mail, by: &Actor) -> Result<Announcement> {
-        self.queue(tx, mail, None, by).await
+    pub(crate) async fn announce_by(
+        &self,
+        tx: &mut Tx<Write>,
+        mail: &Mail,
+        by: Actor,
+        target: String,
+        details: Value,
+    ) -> Result<Announcement> {
+        let event = self.event.event(target, details)?;
+        self.queue(tx, mail, None, &by).await?;
+        Ok(Announcement { event, by })
     }
 
-    async fn queue(&self, tx: &mut Tx<Write>, mail: &Mail, member: Option<UserId>, by: &Actor) -> Result<Announcement> {
+    async fn queue(&self, tx: &mut Tx<Write>, mail: &Mail, member: Option<UserId>, by: &Actor) -> Result<()> {
         let roles = self.audience.iter().flat_map(|audience| audience.roles()).map(|role| (*role).to_owned());
         let about = member.filter(|_| self.audience.contains(&Audience::Member));
         let people = sqlx::query_scalar!(
@@ -209,15 +230,16 @@ impl Announced {
         for person in people.fetch_all(&mut **tx).await? {
             mail.queue_to(tx, person, by).await?;
         }
-        Ok(Announcement(self.event))
+        Ok(())
     }
 
-    fn mail(&self, doing: &AnnouncementContext<'_>) -> Result<Mail> {
+    fn mail(&self, doing: &AnnouncementContext<'_>, details: &Value) -> Result<Mail> {
         let template = AnnouncementMail {
             subject: self.subject,
             organization: unlinked(&doing.organization.name),
             who: unlinked(&doing.who.name),
-            did: doing.did,
+            did: in_an_email(self.event.sentence, details)?,
+            note: doing.note,
             url: doing.authn.url(doing.page),
         };
         Ok(Mail::of(self.event.name, &template)?)
@@ -244,9 +266,21 @@ impl Audience {
 
 impl Announcement {
     /// Records the event, after the change.
-    pub(crate) async fn record(self, tx: &mut Tx<Write>, target: String, details: Value, by: &Actor) -> Result<()> {
-        self.0.record(tx, target, details, by).await
+    pub(crate) async fn record(self, tx: &mut Tx<Write>) -> Result<()> {
+        Ok(self.event.record(tx, &self.by).await?)
     }
+}
+
+/// The sentence of an event, for an email. Names in it are [`unlinked`], and nobody's address is: an email may be kept where
+/// the organization has no say.
+fn in_an_email(sentence: &str, details: &Value) -> Result<String> {
+    let mut details = details.clone();
+    if let Some(email) = details.get_mut("email") {
+        *email = "somebody".into();
+    }
+    let parts =
+        fill_in(sentence, &details).ok_or_else(|| Error::internal("an event lacks a detail of its sentence"))?;
+    Ok(parts.into_iter().map(|part| if part.is_value { unlinked(&part.text) } else { part.text }).collect())
 }
 
 /// A name that somebody chose, for one of our emails: short, and without text that an email program turns into a link.
@@ -264,6 +298,14 @@ pub(crate) fn unlinked(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_email_says_the_sentence_of_the_event_and_no_address() {
+        let details = serde_json::json!({ "email": "vera@example.com", "role": "admin", "by": "evil.example" });
+        let said = in_an_email("invited {email} as {role} for {by}", &details).unwrap();
+        assert_eq!(said, "invited somebody as Admin for evil. example");
+        assert!(in_an_email("removed {member}", &details).is_err());
+    }
 
     #[test]
     fn a_name_is_no_link() {

@@ -31,11 +31,6 @@ pub(crate) trait PendingAction: Debug + Send + Sync {
         false
     }
 
-    /// Whether nobody can open the organization after it.
-    fn ends_organization(&self) -> bool {
-        false
-    }
-
     /// In a few words. `member` is the name of the member it is done to.
     fn title(&self, member: &str) -> String;
 

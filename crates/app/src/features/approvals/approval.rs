@@ -9,7 +9,7 @@ use web::{Error, Result, format_datetime};
 use super::APPROVAL_REQUESTED;
 use crate::base::{
     AnnouncementContext, Execution, Hooks, Justification, Organization, PendingAction, Registry, StoredAction,
-    truncate, unlinked, with_reason,
+    truncate, with_reason,
 };
 
 /// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
@@ -207,7 +207,7 @@ impl<A: StoredAction> Request<'_, A> {
         }
         let single_approver_from = to_an_owner.then_some(now + OWNER_WAIT);
         let expires_at = now + if to_an_owner { OWNER_REQUEST_LIFETIME } else { REQUEST_LIFETIME };
-        let (id, by) = (Uuid::now_v7(), who.actor());
+        let id = Uuid::now_v7();
         let (parameters, target) = (serde_json::to_value(&self.action)?, self.action.target(self.organization.id));
         expire_stale(tx, A::KIND, target, now).await?;
         sqlx::query!(
@@ -236,19 +236,15 @@ impl<A: StoredAction> Request<'_, A> {
         let title = self.action.title(self.member.unwrap_or("a member"));
         let details = self.justification.details(json!({ "title": title, "kind": A::KIND, "parameters": parameters }));
         let target = Entity::new("Approval", id).to_string();
-        let title = self.action.title(&unlinked(self.member.unwrap_or("a member")));
-        let did = match single_approver_from {
-            Some(from) => format!(
-                "asks for this: {title}. Unless an owner or admin declines, any owner can do it from {}",
-                format_datetime(from)
-            ),
-            None => {
-                format!("asks for this: {title}. A second person has to approve it by {}", format_datetime(expires_at))
+        let note = match single_approver_from {
+            Some(from) => {
+                format!("Unless an owner or admin declines, any owner can do it from {}.", format_datetime(from))
             }
+            None => format!("A second person has to approve it by {}.", format_datetime(expires_at)),
         };
         let (organization, page) = (self.organization, list_url(self.organization));
-        let doing = AnnouncementContext { authn, who, organization, did: &did, page: &page, member: None };
-        APPROVAL_REQUESTED.announce(tx, &doing).await?.record(tx, target, details, &by).await?;
+        let doing = AnnouncementContext { authn, who, organization, note: &note, page: &page, member: None };
+        APPROVAL_REQUESTED.announce(tx, &doing, target, details).await?.record(tx).await?;
         Ok(false)
     }
 }

@@ -9,7 +9,7 @@ use web::{Form, NoFields, Page, Result, Shell, format_datetime, see_other};
 use super::approval::{self, Approval, Stage, list_url};
 use super::{APPROVAL_APPROVED, APPROVAL_DECLINED};
 use super::{Approve, Decline, ListApprovals, ViewApproval};
-use crate::base::{AnnouncementContext, DisplayActor, Execution, Layout, Organization, Registry, unlinked};
+use crate::base::{AnnouncementContext, DisplayActor, Execution, Layout, Organization, Registry};
 
 #[derive(Template)]
 #[template(path = "approvals/list.html")]
@@ -102,17 +102,12 @@ pub(super) async fn approve(
     let action = ok.on().action(&registry)?;
     let start_page = who.context().frame.start_page();
     let next = if action.ends_access_of(who.user) { start_page.to_owned() } else { organization.url() };
-    // Nobody can look it up when the organization is gone.
-    let did = if action.ends_organization() {
-        format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))
-    } else {
-        "has approved what takes two people, and it is done".to_owned()
-    };
+    let (note, target) = ("It is done.", ok.on().entity().to_string());
     let doing =
-        AnnouncementContext { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
-    let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
+        AnnouncementContext { authn: &authn, who, organization: &organization, note, page: &next, member: None };
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "approved", who.user, now).await?;
-    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
+    let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing, target, decided.details.clone()).await?;
+    announcement.record(&mut tx).await?;
     let (member, details) = (ok.on().member.as_deref(), decided.details);
     let (authn, organization, hooks) = (&authn, &organization, &registry.hooks);
     let execution = Execution { authn, organization, member, details, who, hooks };
@@ -130,11 +125,11 @@ pub(super) async fn decline(
     let organization = organization(&ok)?;
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
-    let (did, url) = ("has declined what takes two people", list_url(&organization));
-    let doing = AnnouncementContext { authn: &authn, who, organization: &organization, did, page: &url, member: None };
-    let announcement = APPROVAL_DECLINED.announce(&mut tx, &doing).await?;
+    let (note, url) = ("Nothing was changed.", list_url(&organization));
+    let doing = AnnouncementContext { authn: &authn, who, organization: &organization, note, page: &url, member: None };
     let decided = approval::decide(&mut tx, (ok.on(), &registry), "declined", who.user, now).await?;
-    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;
+    let target = ok.on().entity().to_string();
+    APPROVAL_DECLINED.announce(&mut tx, &doing, target, decided.details).await?.record(&mut tx).await?;
     tx.commit().await?;
     Ok(see_other(&url, "Request declined. Nothing was changed."))
 }

@@ -193,8 +193,7 @@ pub(super) async fn insert(
         ActsAs::Oneself => API_CLIENT_CREATED.record(tx, target(id), details, &by).await?,
         // It outlives the membership of its creator.
         ActsAs::Service(_) => {
-            let announcement = SERVICE_ACCOUNT_CREATED.announce(tx, doing).await?;
-            announcement.record(tx, target(id), details, &by).await?;
+            SERVICE_ACCOUNT_CREATED.announce(tx, doing, target(id), details).await?.record(tx).await?;
         }
     }
     Ok(())
@@ -237,8 +236,7 @@ pub(super) async fn renew(
     if client.member.is_some() {
         API_CLIENT_SECRET_ROTATED.record(tx, target(client.id), details, &by).await?;
     } else {
-        let announcement = SERVICE_ACCOUNT_SECRET_ROTATED.announce(tx, doing).await?;
-        announcement.record(tx, target(client.id), details, &by).await?;
+        SERVICE_ACCOUNT_SECRET_ROTATED.announce(tx, doing, target(client.id), details).await?.record(tx).await?;
     }
     Ok(())
 }
@@ -250,14 +248,13 @@ pub(super) async fn revoke(
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = CLIENT_REVOKED.announce(tx, doing).await?;
+    let details = justification.details(json!({ "name": client.name }));
+    let announcement = CLIENT_REVOKED.announce(tx, doing, target(client.id), details).await?;
     let revoked = sqlx::query!("delete from tenant.api_clients where id = $1", client.id);
     if revoked.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(CLIENT_CHANGED_ERROR);
     }
-    announcement
-        .record(tx, target(client.id), justification.details(json!({ "name": client.name })), &doing.who.actor())
-        .await
+    announcement.record(tx).await
 }
 
 /// The name of the client with this id.

@@ -15,7 +15,7 @@ use super::{
     CreateClient, CreateOwnClient, CreateServiceAccount, ListClients, RevokeClient, RotateClientSecret, ViewClient,
 };
 use crate::base::{
-    ADDRESSES, AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope, unlinked,
+    ADDRESSES, AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Organization, Role, Scope,
 };
 use crate::features::one_time_key;
 
@@ -160,15 +160,8 @@ pub(super) async fn make(
     let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
     let in_use = "A client or a member has this name, or one that looks like it.";
     let taken = || input.refuse("name", in_use, |form| ClientForm::page(&ok, &layout, form));
-    let did = format!("has created the service account {}", unlinked(&new.name));
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: ok.on(),
-        did: &did,
-        page: &url,
-        member: None,
-    };
+    let doing =
+        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), note: "", page: &url, member: None };
     client::insert(&mut tx, (id, &new, &secret), &justification, now, &doing, taken).await?;
     authn.notify(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
@@ -253,12 +246,11 @@ pub(super) async fn renew(
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let (mut tx, now) = (ok.begin().await?, authn.clock().now());
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
-    let did = format!("has created a new secret for the service account {}", unlinked(&ok.on().name));
     let doing = AnnouncementContext {
         authn: &authn,
         who: ok.who(),
         organization: &organization,
-        did: &did,
+        note: "",
         page: &page,
         member: None,
     };
@@ -284,12 +276,12 @@ pub(super) async fn revoke(
     let justification = input.read(|form| end(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
-    let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);
+    let member = ok.on().member;
     let doing = AnnouncementContext {
         authn: &authn,
         who: ok.who(),
         organization: &organization,
-        did: &did,
+        note: "",
         page: &page,
         member,
     };

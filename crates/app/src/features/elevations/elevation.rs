@@ -180,7 +180,7 @@ pub(super) async fn ask(
         json!({ "member": doing.who.name, "member_id": user, "role": asked.role.key(), "minutes": asked.minutes }),
     );
     let target = Entity::new("Elevation", id).to_string();
-    ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
+    ELEVATION_REQUESTED.announce(tx, doing, target, details).await?.record(tx).await
 }
 
 /// Approves a request, if the requester still has the role they had when they made it.
@@ -190,7 +190,8 @@ pub(super) async fn approve(
     now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = ELEVATION_APPROVED.announce(tx, doing).await?;
+    let target = elevation.entity().to_string();
+    let announcement = ELEVATION_APPROVED.announce(tx, doing, target, elevation.details()).await?;
     let approved = sqlx::query!(
         "update tenant.elevations e set approved_by = $2, approved_at = $3
           where e.id = $1 and e.approved_at is null and e.ended_at is null and e.expires_at > $3
@@ -203,8 +204,7 @@ pub(super) async fn approve(
     if approved.execute(&mut **tx).await?.rows_affected() == 0 {
         return Err(ALREADY_DECIDED_ERROR);
     }
-    let target = elevation.entity().to_string();
-    announcement.record(tx, target, elevation.details(), &doing.who.actor()).await
+    announcement.record(tx).await
 }
 
 /// Declines or ends it. Returns whether it was approved. Call [`record_end`] next.
@@ -245,7 +245,7 @@ pub(super) async fn record_end(
 ) -> Result<()> {
     let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();
-    announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
+    announced.announce(tx, doing, target, elevation.details()).await?.record(tx).await
 }
 
 /// The role of an active elevation, as a contribution to the context.

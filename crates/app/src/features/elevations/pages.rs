@@ -11,9 +11,7 @@ use web::{
 
 use super::elevation::{self, ActingRole, Asked, Elevation, Stage};
 use super::{ApproveElevation, EndElevation, ListElevations, RequestElevation, ViewElevation};
-use crate::base::{
-    AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role, unlinked,
-};
+use crate::base::{AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -211,15 +209,11 @@ pub(super) async fn ask(
     authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "Access requested. Owners and admins were notified by email.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
-    let did = format!(
-        "asks to act as {} for {} minutes. It can be approved until {}",
-        asked.role.label(),
-        asked.minutes,
-        format_datetime(elevation::expiry(authn.clock().now()))
-    );
+    let until = format_datetime(elevation::expiry(authn.clock().now()));
+    let note = format!("It can be approved until {until}.");
     // The member is notified too, in case somebody requests access in their name.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
-    let doing = AnnouncementContext { authn: &authn, who, organization, did: &did, page: &page, member };
+    let doing = AnnouncementContext { authn: &authn, who, organization, note: &note, page: &page, member };
     elevation::ask(&mut tx, &asked, &membership, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&page, text))
@@ -235,9 +229,9 @@ pub(super) async fn approve(
     let (elevation, now) = (ok.on(), authn.clock().now());
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
     let until = now + Duration::minutes(elevation.minutes.into());
-    let did = format!("lets {} act as {role} until {}", unlinked(name), format_datetime(until));
+    let note = format!("It ends on {}.", format_datetime(until));
     let page = list_url(&organization);
-    elevation::approve(&mut tx, elevation, now, &doing(&ok, &authn, &organization, &did, &page)).await?;
+    elevation::approve(&mut tx, elevation, now, &doing(&ok, &authn, &organization, &note, &page)).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &format!("{name} acts as {role} until {}.", format_datetime(until))))
 }
@@ -252,13 +246,13 @@ pub(super) async fn end(
     let elevation = ok.on();
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
     let lasted = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
-    let (verb, done) = if lasted {
-        ("has ended", format!("{name} does not act as {role} any more."))
+    let done = if lasted {
+        format!("{name} does not act as {role} any more.")
     } else {
-        ("has declined", format!("{name} does not get to act as {role}."))
+        format!("{name} does not get to act as {role}.")
     };
-    let (did, page) = (format!("{verb} that {} acts as {role}", unlinked(name)), list_url(&organization));
-    elevation::record_end(&mut tx, elevation, lasted, &doing(&ok, &authn, &organization, &did, &page)).await?;
+    let page = list_url(&organization);
+    elevation::record_end(&mut tx, elevation, lasted, &doing(&ok, &authn, &organization, "", &page)).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &done))
 }
@@ -267,10 +261,10 @@ fn doing<'a, A: Action<On = Elevation>>(
     ok: &'a Authorized<A>,
     authn: &'a Authn,
     organization: &'a Organization,
-    did: &'a str,
+    note: &'a str,
     page: &'a str,
 ) -> AnnouncementContext<'a> {
-    AnnouncementContext { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
+    AnnouncementContext { authn, who: ok.who(), organization, note, page, member: Some(ok.on().user) }
 }
 
 fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {

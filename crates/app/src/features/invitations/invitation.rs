@@ -207,7 +207,7 @@ pub(super) async fn insert(
     let target = format!("Invitation::{id}");
     // Owners are notified of everybody who is invited to a privileged role.
     if role.is_privileged() {
-        PRIVILEGED_INVITATION.announce(tx, doing).await?.record(tx, target, details, &by).await?;
+        PRIVILEGED_INVITATION.announce(tx, doing, target, details).await?.record(tx).await?;
     } else {
         INVITATION_CREATED.record(tx, target, details, &by).await?;
     }

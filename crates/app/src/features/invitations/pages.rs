@@ -103,12 +103,12 @@ pub(super) async fn invite(
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
         return Err(input.refuse("email", obstacle, |form| form_page(&ok, &layout, form)));
     }
-    let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
+    let page = list_url(ok.on());
     let doing = AnnouncementContext {
         authn: &authn,
         who: ok.who(),
         organization: ok.on(),
-        did: &did,
+        note: "",
         page: &page,
         member: None,
     };

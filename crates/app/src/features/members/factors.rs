@@ -13,7 +13,7 @@ use super::{FACTORS_RESET, ResetFactorsAlone};
 use super::{Member, ResetFactors};
 use crate::base::{
     AnnouncementContext, BoxFuture, Execution, FormPage, Justification, Layout, Organization, PendingAction, Role,
-    STATE_CHANGED_ERROR, StoredAction, unlinked,
+    STATE_CHANGED_ERROR, StoredAction,
 };
 use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
@@ -132,14 +132,13 @@ impl FactorReset {
             return Err(OWN_FACTORS_ERROR);
         }
         let name = execution.member.unwrap_or("a member");
-        let (did, page) = (format!("has reset the passkeys and codes of {}", unlinked(name)), organization.url());
-        let doing = AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
-        let announcement = FACTORS_RESET.announce(tx, &doing).await?;
+        let page = organization.url();
+        let doing = AnnouncementContext { authn, who, organization, note: "", page: &page, member: Some(self.member) };
         let removed = remove_factors(tx, self.member, "by the organization", authn.clock().now()).await?;
         details["member"] = json!(name);
         details["passkeys"] = json!(removed.passkeys);
         let target = Entity::new("Member", self.member).to_string();
-        announcement.record(tx, target, details, &who.actor()).await?;
+        FACTORS_RESET.announce(tx, &doing, target, details).await?.record(tx).await?;
         authn.notify(tx, self.member, &AccountNotification::FactorsReset, who.context()).await
     }
 }

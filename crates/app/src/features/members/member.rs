@@ -132,7 +132,10 @@ pub(super) async fn change_role(
     mut details: Value,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = ROLE_CHANGED.announce(tx, doing).await?;
+    details["member"] = json!(member.name);
+    details["from"] = json!(member.role);
+    details["to"] = json!(to.key());
+    let announcement = ROLE_CHANGED.announce(tx, doing, member.target(), details).await?;
     let changed = sqlx::query!(
         "update tenant.memberships set role = $3 where user_id = $1 and role = $2",
         member.user.uuid(),
@@ -145,10 +148,7 @@ pub(super) async fn change_role(
     if changed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }
-    details["member"] = json!(member.name);
-    details["from"] = json!(member.role);
-    details["to"] = json!(to.key());
-    announcement.record(tx, member.target(), details, &doing.who.actor()).await
+    announcement.record(tx).await
 }
 
 /// Signs a member out of the organization until they sign in again. Sessions bonded to the organization end. Other sessions
@@ -168,7 +168,6 @@ pub(super) async fn end_sessions(
         return Err(MEMBER_CHANGED_ERROR);
     }
     hooks.sign_out_member(tx, signed_out).await?;
-    let announcement = SESSIONS_ENDED.announce(tx, doing).await?;
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_reason = 'ended by an organization'
           where user_id = $1 and sso_tenant_id = (select current_setting('app.tenant_id')::uuid) and ended_at is null
@@ -179,7 +178,7 @@ pub(super) async fn end_sessions(
     let details =
         justification.details(json!({ "member": name, "ended": ended.execute(&mut **tx).await?.rows_affected() }));
     let target = Entity::new("Member", signed_out.member).to_string();
-    announcement.record(tx, target, details, &doing.who.actor()).await
+    SESSIONS_ENDED.announce(tx, doing, target, details).await?.record(tx).await
 }
 
 /// Ends the membership, if the member still have the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
@@ -191,14 +190,14 @@ pub(super) async fn remove(
     mut details: Value,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = kind.announce(tx, doing).await?;
     let (user, role) = (member.user.uuid(), member.role);
+    details["member"] = json!(member.name);
+    details["role"] = json!(role);
+    let announcement = kind.announce(tx, doing, member.target(), details).await?;
     let removed = sqlx::query!("delete from tenant.memberships where user_id = $1 and role = $2", user, role);
     let removed = removed.execute(&mut **tx).await.on_constraint("memberships_owner_required", || LAST_OWNER_ERROR)?;
     if removed.rows_affected() == 0 {
         return Err(MEMBER_CHANGED_ERROR);
     }
-    details["member"] = json!(member.name);
-    details["role"] = json!(role);
-    announcement.record(tx, member.target(), details, &doing.who.actor()).await
+    announcement.record(tx).await
 }

@@ -7,9 +7,7 @@ use web::Result;
 
 use super::MEMBER_REMOVED;
 use super::member::{self, Subject};
-use crate::base::{
-    AnnouncementContext, BoxFuture, Execution, PendingAction, Role, STATE_CHANGED_ERROR, StoredAction, unlinked,
-};
+use crate::base::{AnnouncementContext, BoxFuture, Execution, PendingAction, Role, STATE_CHANGED_ERROR, StoredAction};
 
 /// What removal means for the member.
 pub(super) const REMOVAL_LEAD: &str = "They will no longer be able to open this organization. What they added stays.";
@@ -52,12 +50,11 @@ impl PendingAction for Removal {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
             let name = name.unwrap_or("a member");
-            let did = format!("has removed {}", unlinked(name));
             let doing = AnnouncementContext {
                 authn,
                 who,
                 organization,
-                did: &did,
+                note: "",
                 page: who.context().frame.start_page(),
                 member: Some(self.member),
             };
@@ -100,10 +97,9 @@ impl PendingAction for Demotion {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
             let to = Role::try_from(&*self.role).map_err(|_| STATE_CHANGED_ERROR)?;
             let name = name.unwrap_or("a member");
-            let (did, page) =
-                (format!("has changed the role of {} to {}", unlinked(name), to.label()), organization.url());
+            let page = organization.url();
             let doing =
-                AnnouncementContext { authn, who, organization, did: &did, page: &page, member: Some(self.member) };
+                AnnouncementContext { authn, who, organization, note: "", page: &page, member: Some(self.member) };
             member::change_role(tx, Subject { user: self.member, name, role: OWNER }, to, details, &doing).await
         })
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::base::{
     ADDRESSES, AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut,
-    StoredAction, unlinked,
+    StoredAction,
 };
 use crate::features::approvals::{self, APPROVAL_LIMIT, OWNER_RULE, Request};
 use crate::features::one_time_key;
@@ -135,9 +135,8 @@ pub(super) async fn change_role(
     let (url, text) = (list_url(ok.on()), format!("{} is now {}.", ok.on().name, role.label()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let (member, organization) = (ok.on(), Organization::of(&ok.member()?.membership));
-    let did = format!("has changed the role of {} to {}", unlinked(&member.name), role.label());
     let page = list_url(member);
-    let doing = doing(&ok, &authn, &organization, &did, &page);
+    let doing = doing(&ok, &authn, &organization, &page);
     member::change_role(&mut tx, member.subject(), role, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
@@ -169,10 +168,9 @@ fn doing<'a, A: Action<On = Member>>(
     ok: &'a Authorized<A>,
     authn: &'a Authn,
     organization: &'a Organization,
-    did: &'a str,
     page: &'a str,
 ) -> AnnouncementContext<'a> {
-    AnnouncementContext { authn, who: ok.who(), organization, did, page, member: Some(ok.on().user) }
+    AnnouncementContext { authn, who: ok.who(), organization, note: "", page, member: Some(ok.on().user) }
 }
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
@@ -239,9 +237,8 @@ pub(super) async fn remove(
     };
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let organization = Organization::of(&ok.member()?.membership);
-    let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
     // A removed member does not see the organization any more.
-    let doing = doing(&ok, &authn, &organization, &did, ok.who().context().frame.start_page());
+    let doing = doing(&ok, &authn, &organization, ok.who().context().frame.start_page());
     let kind = if leaves { MEMBER_LEFT } else { MEMBER_REMOVED };
     member::remove(&mut tx, ok.on().subject(), kind, justification.details(json!({})), &doing).await?;
     tx.commit().await?;
@@ -264,8 +261,7 @@ pub(super) async fn end_sessions(
     let justification = input.read(|form| end_of_sessions(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
-    let did = format!("has signed {} out", unlinked(&ok.on().name));
-    let doing = doing(&ok, &authn, &organization, &did, ADDRESSES.sessions);
+    let doing = doing(&ok, &authn, &organization, ADDRESSES.sessions);
     let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
     member::end_sessions(&mut tx, signed_out, &ok.on().name, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;

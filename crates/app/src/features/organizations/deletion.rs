@@ -133,10 +133,6 @@ impl PendingAction for Deletion {
         true
     }
 
-    fn ends_organization(&self) -> bool {
-        true
-    }
-
     fn title(&self, _: &str) -> String {
         format!("Delete the organization {}", self.name)
     }

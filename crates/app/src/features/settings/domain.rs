@@ -121,7 +121,8 @@ pub(super) async fn verify(
     now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = DOMAIN_VERIFIED.announce(tx, doing).await?;
+    let (target, details) = (format!("Domain::{}", domain.id), json!({ "domain": domain.name }));
+    let announcement = DOMAIN_VERIFIED.announce(tx, doing, target, details).await?;
     let verified = sqlx::query!(
         "update tenant.domains set verified_at = $2, next_check_at = $3, missing_since = null where id = $1",
         domain.id,
@@ -134,8 +135,7 @@ pub(super) async fn verify(
     if verified.rows_affected() == 0 {
         return Err(DOMAIN_REMOVED_ERROR);
     }
-    let details = json!({ "domain": domain.name });
-    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
+    announcement.record(tx).await
 }
 
 pub(super) async fn any_verified(tx: &mut Tx<Write>) -> Result<bool> {
@@ -150,7 +150,8 @@ pub(super) async fn remove(
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = DOMAIN_REMOVED.announce(tx, doing).await?;
+    let details = justification.details(json!({ "domain": domain.name }));
+    let announcement = DOMAIN_REMOVED.announce(tx, doing, format!("Domain::{}", domain.id), details).await?;
     let removed = sqlx::query!("delete from tenant.domains where id = $1", domain.id)
         .execute(&mut **tx)
         .await
@@ -158,6 +159,5 @@ pub(super) async fn remove(
     if removed.rows_affected() == 0 {
         return Err(DOMAIN_REMOVED_ERROR);
     }
-    let details = justification.details(json!({ "domain": domain.name }));
-    announcement.record(tx, format!("Domain::{}", domain.id), details, &doing.who.actor()).await
+    announcement.record(tx).await
 }

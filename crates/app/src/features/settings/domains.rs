@@ -7,7 +7,7 @@ use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, see_ot
 use super::domain::{self, DOMAIN_CHECK_LIMIT, Domain};
 use super::url;
 use super::{ChangeSignIn, RemoveDomain, VerifyDomain};
-use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, unlinked};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization};
 use crate::features::one_time_key;
 
 const RECORD_MISSING_ERROR: Error =
@@ -73,12 +73,11 @@ pub(super) async fn verify(
     }
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
-    let did = format!("has verified the domain {}", unlinked(&ok.on().name));
     let doing = AnnouncementContext {
         authn: &authn,
         who: ok.who(),
         organization: &organization,
-        did: &did,
+        note: "",
         page: &page,
         member: None,
     };
@@ -125,12 +124,11 @@ pub(super) async fn remove(
     let justification = input.read(|form| removal(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
-    let did = format!("has removed the domain {}", unlinked(&ok.on().name));
     let doing = AnnouncementContext {
         authn: &authn,
         who: ok.who(),
         organization: &organization,
-        did: &did,
+        note: "",
         page: &page,
         member: None,
     };

@@ -117,9 +117,8 @@ pub(super) async fn change(
     }
     // Afterwards, as in an approval: the organization's row is locked last.
     if at_once != before || !stops_enforcing {
-        let did = "has changed how members sign in";
-        let doing =
-            AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
+        let (who, organization) = (ok.who(), ok.on());
+        let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
         rules::change(&mut tx, at_once, &form.justification, &doing).await?;
     }
     tx.commit().await?;

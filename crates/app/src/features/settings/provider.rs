@@ -141,17 +141,17 @@ pub(super) async fn keep(
         return Err(input.refuse("issuer", in_words(problem), page));
     }
     let mut tx = ok.begin().await?;
-    let (did, page) = ("has changed the identity provider", url(ok.on()));
-    let doing =
-        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
-    let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing).await?;
+    let page = url(ok.on());
+    let (who, organization) = (ok.who(), ok.on());
+    let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
     authn.store_identity_provider(&mut tx, tenant, &identity_provider, ok.who().user).await?;
     let details = justification.details(
         json!({ "issuer": identity_provider.issuer, "client_id": identity_provider.client_id, "preset": preset.map(Preset::name) }),
     );
-    announcement.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
+    let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing, organization.entity().to_string(), details).await?;
+    announcement.record(&mut tx).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "Provider tested and saved."))
+    Ok(see_other(&page, "Provider tested and saved."))
 }
 
 fn in_words(problem: IdentityProviderProblem) -> String {
@@ -197,19 +197,19 @@ pub(super) async fn remove(
 ) -> Result<Response> {
     let justification = input.read(|form| removal(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
-    let (did, page) = ("has removed the identity provider", url(ok.on()));
-    let doing =
-        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did, page: &page, member: None };
-    let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing).await?;
+    let page = url(ok.on());
+    let (who, organization) = (ok.who(), ok.on());
+    let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
     authn.end_provider_sessions(&mut tx, "the provider was removed").await?;
     let removed =
         sqlx::query_scalar!("delete from tenant.identity_providers returning issuer").fetch_optional(&mut *tx).await;
     let issuer =
         removed.on_constraint("sso_requires_provider", || PROVIDER_ENFORCED_ERROR)?.ok_or(NO_PROVIDER_ERROR)?;
-    let target = ok.on().entity().to_string();
-    announcement.record(&mut tx, target, justification.details(json!({ "issuer": issuer })), &ok.who().actor()).await?;
+    let details = justification.details(json!({ "issuer": issuer }));
+    let announcement = PROVIDER_REMOVED.announce(&mut tx, &doing, organization.entity().to_string(), details).await?;
+    announcement.record(&mut tx).await?;
     tx.commit().await?;
-    Ok(see_other(&url(ok.on()), "Provider removed. Everyone who signed in with it was signed out."))
+    Ok(see_other(&page, "Provider removed. Everyone who signed in with it was signed out."))
 }
 
 /// Deletes the provider and the domains of a deleted organization, and ends the sessions that began with the provider.

@@ -107,12 +107,12 @@ async fn note(db: &Db, authn: &Authn, domain: &VerifiedDomain, there: Option<boo
         Outcome::Unchanged => {}
         Outcome::Missing { until } => {
             let details = json!({ "domain": domain.name, "withdrawn_at": until });
-            let announcement = DOMAIN_MISSING.announce_by(&mut tx, &warning(authn, domain, until)?, &by).await?;
-            announcement.record(&mut tx, target, details, &by).await?;
+            let mail = warning(authn, domain, until)?;
+            DOMAIN_MISSING.announce_by(&mut tx, &mail, by, target, details).await?.record(&mut tx).await?;
         }
         Outcome::Withdrawn { last } => {
-            let announcement = DOMAIN_WITHDRAWN.announce_by(&mut tx, &withdrawal(authn, domain, last)?, &by).await?;
-            announcement.record(&mut tx, target, json!({ "domain": domain.name }), &by).await?;
+            let (mail, details) = (withdrawal(authn, domain, last)?, json!({ "domain": domain.name }));
+            DOMAIN_WITHDRAWN.announce_by(&mut tx, &mail, by, target, details).await?.record(&mut tx).await?;
             if last {
                 authn.end_provider_sessions(&mut tx, "no domain is verified now").await?;
             }

@@ -37,7 +37,11 @@ pub(super) async fn change(
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announcement = SIGN_IN_CHANGED.announce(tx, doing).await?;
+    let details = justification.details(json!({
+        "organization": doing.organization.name, "allows_magic_links": to.allows_magic_links, "requires_sso": to.requires_sso,
+    }));
+    let target = doing.organization.entity().to_string();
+    let announcement = SIGN_IN_CHANGED.announce(tx, doing, target, details).await?;
     sqlx::query!(
         "update tenant.organizations
             set settings = settings || jsonb_build_object('allows_magic_links', $1::boolean, 'requires_sso', $2::boolean)",
@@ -47,10 +51,7 @@ pub(super) async fn change(
     .execute(&mut **tx)
     .await
     .on_constraint("sso_requires_provider", || NO_PROVIDER_ERROR)?;
-    let details = justification.details(json!({
-        "organization": doing.organization.name, "allows_magic_links": to.allows_magic_links, "requires_sso": to.requires_sso,
-    }));
-    announcement.record(tx, doing.organization.entity().to_string(), details, &doing.who.actor()).await
+    announcement.record(tx).await
 }
 
 /// Stops requiring the organization's provider, if it is still required and the rule for links has not changed.
@@ -89,9 +90,12 @@ impl PendingAction for Relaxation {
 impl Relaxation {
     async fn stop_enforcing(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
         let Execution { authn, organization, mut details, who, .. } = execution;
-        let (did, page) = ("has stopped requiring the organization's own provider", organization.url());
-        let doing = AnnouncementContext { authn, who, organization, did, page: &page, member: None };
-        let announcement = SIGN_IN_CHANGED.announce(tx, &doing).await?;
+        let (note, page) = ("The organization's own provider is not required any more.", organization.url());
+        let doing = AnnouncementContext { authn, who, organization, note, page: &page, member: None };
+        details["organization"] = json!(organization.name);
+        details["allows_magic_links"] = json!(self.allows_magic_links);
+        details["requires_sso"] = json!(false);
+        let announcement = SIGN_IN_CHANGED.announce(tx, &doing, organization.entity().to_string(), details).await?;
         let relaxed = sqlx::query!(
             r#"update tenant.organizations set settings = settings || '{"requires_sso": false}'
                 where settings @> '{"requires_sso": true}' and settings @> '{"allows_magic_links": true}' = $1"#,
@@ -100,10 +104,7 @@ impl Relaxation {
         if relaxed.execute(&mut **tx).await?.rows_affected() == 0 {
             return Err(STATE_CHANGED_ERROR);
         }
-        details["organization"] = json!(organization.name);
-        details["allows_magic_links"] = json!(self.allows_magic_links);
-        details["requires_sso"] = json!(false);
-        announcement.record(tx, organization.entity().to_string(), details, &who.actor()).await
+        announcement.record(tx).await
     }
 }
 
