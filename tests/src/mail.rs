@@ -37,7 +37,26 @@ async fn a_mail_arrives_as_it_was_written_and_is_kept_nowhere() {
     let raw = String::from_utf8_lossy(&mail.raw);
     assert!(raw.contains("Auto-Submitted: auto-generated\r\n"), "{raw}");
     assert!(raw.contains("From: Holdfast <no-reply@example.com>\r\n"), "{raw}");
+    assert!(raw.contains("Content-Type: multipart/alternative;"), "{raw}");
     world.until(WAITING, 0).await;
+}
+
+#[tokio::test]
+async fn a_name_is_text_in_both_parts_of_a_mail() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let named = "update identity.users set display_name = '<b>O&\"' where display_name = 'Olivia Owner'";
+    assert_eq!(world.change(named).await, 1);
+    let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    assert_eq!(olivia.post(&role, &[("role", "editor"), ("reason", "She writes now")]).await.status, 303);
+    let mail = world.told("vera@example.com", "A member has a new role").await;
+    let said = "changed Vera Viewer’s role from Viewer to Editor.";
+    assert!(mail.text.contains(&format!("<b>O&\" {said}")), "{}", mail.text);
+    assert!(
+        mail.html.contains(&format!("&#60;b&#62;O&#38;&#34; {said}")) && !mail.html.contains("<b>"),
+        "{}",
+        mail.html
+    );
 }
 
 #[tokio::test]

@@ -318,6 +318,14 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_the_header_leads_to_a_page_and_has_its_place_alone() {
+        let feature = |name| Parts { frame_links: vec![FrameLink::Account("/me")], ..named(name) };
+        assert_eq!(refused(&[feature("account")]), RegistryError::NoPage { feature: "account", page: "/me" });
+        let twice = RegistryError::Twice { what: "the link of the header or footer", name: "account".to_owned() };
+        assert_eq!(refused(&[feature("account"), feature("profile")]), twice);
+    }
+
+    #[test]
     fn an_event_has_a_sentence() {
         for sentence in [" ", "created an invoice"] {
             let kind = EventKind::new("invoice.created", "Created an invoice", sentence);
