@@ -121,7 +121,7 @@ async fn a_provider_that_is_required_is_not_replaced_by_another_one() {
         ("reason", "It is ours"),
     ];
     let replaced = olivia.post(&format!("{}/settings/provider", world.acme.url()), &form).await;
-    assert!(replaced.status == 409 && replaced.text().contains("Stop requiring it first"), "{}", replaced.text());
+    assert!(replaced.status == 409 && replaced.text().contains("Stop requiring SSO first"), "{}", replaced.text());
     assert_eq!(world.events("organization.provider_changed").await.len(), 0);
     let sql = "update tenant.identity_providers set client_secret = client_secret, changed_at = now()";
     assert_eq!(world.change(sql).await, 1, "another secret");
