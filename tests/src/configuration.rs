@@ -69,38 +69,37 @@ fn keys(table: &Table, path: &str) -> BTreeSet<String> {
     all
 }
 
+/// The sections of a table, each with the dot after its name, and the table itself. The providers have names of the operator's
+/// choice, so they are not a section.
+fn sections(table: &Table, path: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    if path != "authn.providers." {
+        all.insert(path.to_owned());
+    }
+    for (key, value) in table {
+        if let Value::Table(inner) = value {
+            all.extend(sections(inner, &format!("{path}{key}.")));
+        }
+    }
+    all
+}
+
 #[test]
 fn the_defaults_name_every_setting_there_is() {
     let (_, every) = defaults();
     let named = keys(&every, "");
-    // An unknown key is refused with the list of those that are known: that list is every field of the section.
+    // An unknown key is refused with the list of known keys. That list is every field of the section.
     let mut known = BTreeSet::new();
-    for section in [
-        "log",
-        "http",
-        "mail",
-        "database",
-        "http.rate_limits",
-        "retention",
-        "encryption",
-        "authn.session",
-        "authn.recovery",
-        "authn.limits",
-        "authn.sso",
-        "tokens",
-        "authn.providers.acme",
-        "security",
-    ] {
-        let variable = format!("{}__NO_SUCH_KEY", section.to_uppercase().replace('.', "__"));
+    let sections = sections(&every, "");
+    for section in &sections {
+        let variable = format!("{section}NO_SUCH_KEY").to_uppercase().replace('.', "__");
         let error = read(None, &[(&variable, "1")]).unwrap_err();
         let (_, expected) = error.split_once("expected ").unwrap_or_else(|| panic!("{section}: {error}"));
         let expected = expected.lines().next().unwrap();
-        known.extend(expected.split('`').skip(1).step_by(2).map(|key| format!("{section}.{key}")));
+        known.extend(expected.split('`').skip(1).step_by(2).map(|key| format!("{section}{key}")));
     }
-    known.insert("profile".to_owned());
-    known.remove("http.rate_limits");
+    known.retain(|key| key != "authn.providers" && !sections.contains(&format!("{key}.")));
     assert_eq!(named, known);
-    assert!(known.len() > 25, "{known:?}");
 }
 
 #[test]

@@ -92,13 +92,11 @@ async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
     let samples = world.samples().await;
     let (mut olivia, mut stranger) = (world.sign_in("olivia").await, world.stranger());
     let mut nonces = HashSet::new();
-    let mut pages = 0;
     let mut look = |answer: Answer| {
         let nonce = assert_guarded(&answer);
         assert_one_line(&answer);
         if answer.header("content-type").starts_with("text/html") {
             assert_plain(&answer.body, &nonce);
-            pages += 1;
         }
         if ["text/css; charset=utf-8", "text/javascript; charset=utf-8", "image/svg+xml"]
             .contains(&answer.header("content-type"))
@@ -137,7 +135,6 @@ async fn every_response_carries_the_complete_headers_and_a_nonce_of_its_own() {
     let callback = world.click_at_provider(&mut stranger, "gus").await;
     let answer = stranger.get_from_elsewhere(&callback).await;
     look(answer);
-    assert!(pages > 50, "{pages} pages seen");
 }
 
 fn look_at_head(answer: &Answer) {
