@@ -29,6 +29,10 @@ struct Names {
 
 impl Dns {
     /// Starts a server that knows no names.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be used.
     pub fn start(socket: UdpSocket) -> io::Result<Self> {
         let names = Arc::<Mutex<Names>>::default();
         let address = socket.local_addr()?;

@@ -29,11 +29,19 @@ pub struct NewJob<'a, P> {
 
 impl<P: Serialize> NewJob<'_, P> {
     /// Queues it. It is done once `tx` is committed, and never if it is not.
+    ///
+    /// # Errors
+    ///
+    /// The database refuses the statement, or the payload is too long.
     pub async fn queue<T: Plane>(&self, tx: &mut Tx<Write, T>, by: &Actor) -> Result<(), sqlx::Error> {
         self.queue_if(tx, true, by).await
     }
 
     /// The same, or the same work for nothing, so that time does not tell which.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
     pub async fn queue_if<T: Plane>(&self, tx: &mut Tx<Write, T>, really: bool, by: &Actor) -> Result<(), sqlx::Error> {
         let payload = self.payload()?;
         let (id, owner, seconds) = (Uuid::now_v7(), self.owner.uuid(), self.valid_for.map(Duration::as_seconds_f64));

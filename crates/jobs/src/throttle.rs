@@ -19,6 +19,10 @@ pub struct Throttle {
 ///
 /// A job is counted once, however often it is retried: see [`Job::first`](crate::Job::first). The counts are in the database, so
 /// they hold across instances. Keys are stored as hashes.
+///
+/// # Errors
+///
+/// The database fails.
 pub async fn throttle(db: &Db, throttles: &[(Throttle, String)]) -> Result<Duration, tenancy::Error> {
     let mut tx = db.begin_jobs().await?;
     let mut wait = Duration::ZERO;

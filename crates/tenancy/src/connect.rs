@@ -75,32 +75,56 @@ impl Db {
     }
 
     /// Begins a transaction that is bound to one organization, or to one person outside any organization.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] if no connection became free in time, and other errors of the database.
     pub async fn begin<M: Mode, P: Owned>(&self, owner: P::Owner) -> Result<Tx<M, P>, Error> {
         let owner = owner.into();
         tx::begin(self.connection(key::<P>(Some(owner))).await?, &[(P::SETTING, owner)]).await
     }
 
     /// Begins a transaction on users, sessions and sign-ins. Only `authn` uses it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_identity<M: Mode>(&self) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(None)).await?, &[]).await
     }
 
     /// The same for a message of an organization's provider. It uses that organization's share of the connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_identity_for<M: Mode>(&self, organization: Option<TenantId>) -> Result<Tx<M, Identity>, Error> {
         tx::begin(self.connection(key::<Identity>(organization.map(TenantId::uuid))).await?, &[]).await
     }
 
     /// Begins a transaction that can only append to the audit log. Only `audit` uses it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_audit(&self) -> Result<Tx<Write, plane::Audit>, Error> {
         tx::begin(self.connection(key::<plane::Audit>(None)).await?, &[]).await
     }
 
     /// Begins a transaction on the queue of jobs. Only `jobs` and its handlers use it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_jobs(&self) -> Result<Tx<Write, plane::Jobs>, Error> {
         tx::begin(self.connection(key::<plane::Jobs>(None)).await?, &[]).await
     }
 
     /// Begins a transaction that can only delete expired rows. Only the janitor of `jobs` uses it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_janitor(&self) -> Result<Tx<Write, plane::Janitor>, Error> {
         tx::begin(self.connection(key::<plane::Janitor>(None)).await?, &[]).await
     }
@@ -117,11 +141,19 @@ impl Db {
     }
 
     /// Begins a transaction of an operator. Only the owner of the database can do this. The application's login is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
     pub async fn begin_operator<M: Mode>(&self) -> Result<Tx<M, plane::Operator>, Error> {
         tx::begin(self.connection(key::<plane::Operator>(None)).await?, &[]).await
     }
 
     /// Checks that the database responds and that its schema exists.
+    ///
+    /// # Errors
+    ///
+    /// The database does not respond, or has no schema.
     pub async fn ready(&self) -> Result<(), Error> {
         // It has a share of its own, so the result is about the database even if other requests wait for connections.
         let mut tx = tx::begin::<Read, Identity>(self.connection(READINESS).await?, &[]).await?;

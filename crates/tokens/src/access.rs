@@ -84,6 +84,10 @@ impl Tokens {
     }
 
     /// Verifies an access token. `None` if we did not sign it, or it is not for us, or not valid now.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
     pub async fn verify(&self, token: &str) -> Result<Option<AccessToken>, Error> {
         let now = self.0.authn.clock().now();
         let Some(unverified) = Unverified::split(token) else { return Ok(None) };
