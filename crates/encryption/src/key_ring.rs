@@ -98,7 +98,7 @@ impl KeyRing {
     /// Encrypts a secret for its context with AES-256-GCM.
     ///
     /// Each ciphertext has a key of its own, derived from the configured key, the context and 32 random bytes (HKDF,
-    /// RFC 5869). No nonce is ever used twice with one key, whatever the number of secrets (NIST SP 800-38D, section 8).
+    /// RFC 5869). No nonce is ever used twice with one key, with any number of secrets (NIST SP 800-38D, section 8).
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub struct RetentionConfig {
     pub every_seconds: u32,
     /// Days for which ended sessions are kept.
     pub sessions_days: u32,
-    /// Days for which events, policy decisions and what they are about are kept. The database refuses less than a year.
+    /// Days for which events, policy decisions, temporary access and approvals are kept. The database refuses less than a year.
     pub records_days: u32,
 }
 
@@ -46,14 +46,14 @@ pub const SETTINGS: &[Setting<RetentionConfig>] = &[
     },
 ];
 
-/// What is wrong with the configuration; the application does not start.
+/// What is wrong with the configuration. The application does not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionError {
-    /// Too often, or so rarely that tables grow.
+    /// The janitor would run too often, or so rarely that tables grow.
     Every,
-    /// Too short to recognize a device, or forever.
+    /// Sessions would be kept too briefly to recognize a device, or forever.
     Sessions,
-    /// Shorter than the year that the database enforces, or forever.
+    /// Records would be kept for less than the year that the database enforces, or forever.
     Records,
 }
 

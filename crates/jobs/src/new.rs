@@ -19,11 +19,11 @@ pub struct NewJob<'a, P> {
     pub key: Option<&'a str>,
     /// Somebody waits for it. It goes before jobs that are not urgent.
     pub urgent: bool,
-    /// How long it is worth running. `None`: until it succeeds or fails.
+    /// How long it is useful. `None`: until it succeeds or fails.
     pub valid_for: Option<Duration>,
     /// What people see of it.
     pub about: &'a str,
-    /// What it says.
+    /// Its payload.
     pub payload: &'a P,
 }
 
@@ -37,7 +37,7 @@ impl<P: Serialize> NewJob<'_, P> {
         self.queue_if(tx, true, by).await
     }
 
-    /// The same, or the same work for nothing, so that time does not tell which.
+    /// The same, or the same work without a job, so that the response time reveals nothing.
     ///
     /// # Errors
     ///

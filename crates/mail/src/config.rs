@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Config {
     /// The server: `smtps://user:password@host`, or `smtp://user:password@host:587?tls=required` for STARTTLS.
     pub url: SecretString,
-    /// Who mail is from, as `Name <address>`.
+    /// The sender, as `Name <address>`.
     pub from: String,
 }
 
@@ -28,21 +28,21 @@ pub const SETTINGS: &[Setting<Config>] = &[
         rule: Rule::Must("smtps://, or smtp:// with ?tls=required, unless the server is on this machine", |mail| {
             is_protected(&mail.url)
         }),
-        why: "Links to sign in, codes and the server's password would be readable on the way.",
+        why: "Sign-in links, codes and the server's password would be readable on the network.",
     },
     Setting {
         name: "mail.from",
         rule: Rule::Must("`Name <address>` with an address of yours, not @example.com", |mail| {
             is_of_somebody(&mail.from)
         }),
-        why: "Nobody could answer, and receivers refuse it.",
+        why: "Nobody could reply, and receivers refuse it.",
     },
 ];
 
-/// Whether nobody on the way to the server can read along. An address that cannot be read is refused when it is used.
+/// Whether nobody on the network can read the connection. A URL that cannot be parsed is refused when it is used.
 fn is_protected(url: &SecretString) -> bool {
     let Ok(url) = Url::parse(url.expose_secret()) else { return true };
-    // As `lettre` reads it: the first one counts.
+    // `lettre` uses the first one.
     let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -56,27 +56,27 @@ fn is_of_somebody(from: &str) -> bool {
     from.parse::<Mailbox>().is_ok_and(|from| !from.email.domain().eq_ignore_ascii_case("example.com"))
 }
 
-/// What is wrong with the configuration; the application does not start.
+/// What is wrong with the configuration. The application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No address of a mail server. Its parts are not repeated: there may be a password among them.
+    /// This is not the URL of a mail server. The message does not repeat it, because it may contain a password.
     #[error(
         "mail.url: want smtps://user:password@host, or smtp://user:password@host:587?tls=required; special characters of \
          user and password as %XX"
     )]
     Url,
-    /// Mail, and the password of the server, would be readable on the way.
-    #[error("mail.url: the production profile wants smtps://, or smtp:// with ?tls=required, but on this machine")]
+    /// Email and the password of the server would be readable on the network.
+    #[error("mail.url: the production profile wants smtps://, or smtp:// with ?tls=required, except on this machine")]
     Unencrypted,
-    /// No sender.
+    /// There is no sender.
     #[error("mail.from: want `Name <address>`")]
     From,
-    /// Nobody could answer.
+    /// The sender is the placeholder, so nobody could reply.
     #[error("mail.from: this is the placeholder; want an address of yours")]
     Placeholder,
 }
 
-/// The way to the server, and who mail is from.
+/// The connection to the server, and the sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) transport: AsyncSmtpTransport<Tokio1Executor>,

@@ -22,7 +22,7 @@ pub struct Mail {
     pub valid_for: Option<Duration>,
 }
 
-/// An email in the queue. Only a [`Mail`] makes one.
+/// An email in the queue. Only a [`Mail`] can create one.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct QueuedMail {
     pub(crate) kind: String,
@@ -36,7 +36,7 @@ pub struct QueuedMail {
 }
 
 impl Mail {
-    /// The email that a template says (`templates/mail`): `Subject: ` and the subject on its first line, then an empty line
+    /// Renders an email from a template (`templates/mail`): `Subject: ` and the subject on its first line, then an empty line
     /// and the text.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Mail {
     }
 
     /// Queues it for a person that the transaction can see, at their verified email address. A person without one gets no
-    /// email: an unverified address may be anybody's.
+    /// email, because an unverified address may belong to anybody.
     ///
     /// Emails of one kind that wait for one person are combined, except urgent ones.
     ///

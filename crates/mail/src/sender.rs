@@ -46,7 +46,7 @@ impl Sender {
     }
 
     async fn send(&self, job: &Job<QueuedMail>, letter: &QueuedMail) -> Result<(), Failure> {
-        let to = letter.to.parse().map_err(|_| Failure::Permanent("it is no address".to_owned()))?;
+        let to = letter.to.parse().map_err(|_| Failure::Permanent("it is not an address".to_owned()))?;
         let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
         let (subject, text) = combine(job, letter);
         let html = HtmlMail { subject: &subject, text: &text }.render();
@@ -57,12 +57,12 @@ impl Sender {
             .to(Mailbox::new(None, to))
             .subject(&*subject)
             .message_id(Some(format!("<{}@{}>", job.id, from.email.domain())))
-            // RFC 3834: nobody's holiday notice needs to answer it.
+            // RFC 3834: no vacation notice should reply to it.
             .raw_header(automatic)
             .multipart(MultiPart::alternative_plain_html(text, html))
             .map_err(|error| Failure::Permanent(error.to_string()))?;
         self.server.transport.send(message).await.map(drop).map_err(|error| {
-            // The server's words often hold the address, so they are in no log: only its codes are.
+            // The message of the server often contains the address, so only its codes are logged.
             let words = error.to_string();
             let enhanced = words.split_whitespace().find(|word| NO_RECIPIENT.contains(word));
             let code = error.status().map_or_else(|| "no answer".to_owned(), |code| code.to_string());

@@ -18,7 +18,7 @@ pub struct Setting<C: 'static> {
 /// What production accepts.
 #[derive(Debug)]
 pub enum Rule<C: 'static> {
-    /// A number from the first to the second, both included. Of all that stand under a `*`, each.
+    /// A number from the first to the second, both included. This applies to each setting that a `*` in the name matches.
     Between(u64, u64, fn(&C) -> Vec<u64>),
     /// What the sentence says.
     Must(&'static str, fn(&C) -> bool),

@@ -20,27 +20,27 @@ pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "tokens.access_seconds",
         rule: Rule::Between(60, 900, |tokens| vec![tokens.access_seconds.into()]),
-        why: "A stolen token works as long.",
+        why: "A stolen token works for this long.",
     },
     Setting {
         name: "tokens.key_days",
         rule: Rule::Between(2, 90, |tokens| vec![tokens.key_days.into()]),
-        why: "A key is published a day before it signs, and a stolen one signs until the next one does.",
+        why: "A stolen key signs until the next key takes over. Each key is published a day before it signs.",
     },
     Setting {
         name: LIMIT,
         rule: Rule::Between(10, 600, |tokens| vec![tokens.requests_per_minute.into()]),
-        why: "Too few, and a client with several instances gets no tokens; too many, and one client takes the server's time.",
+        why: "With too few, a client with several instances gets no tokens. With too many, one client can overload the server.",
     },
 ];
 
 /// What is wrong with the configuration. The application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A lifetime that no profile accepts.
+    /// No profile accepts this lifetime.
     #[error("{0}")]
     Lifetime(Refusal),
-    /// A limit that refuses everybody or nobody.
+    /// The limit would refuse everybody or nobody.
     #[error("tokens.requests_per_minute: want 1 to 60000")]
     Limit,
 }

@@ -59,7 +59,7 @@ pub(crate) struct Jwk {
     _k: (),
 }
 
-/// A member that must be absent, whatever its value.
+/// A member that must be absent, with any value.
 fn never<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
     Err(D::Error::custom("a member that must not be there"))
 }

@@ -56,11 +56,10 @@ const NO_CREDENTIALS: TokenError =
     TokenError::Oauth("invalid_client", "The request does not say which client it is from.");
 const TWO_CREDENTIALS: TokenError =
     TokenError::Oauth("invalid_request", "Authenticate in the header or in the body, not in both.");
-const INVALID_SCOPE: TokenError = TokenError::Oauth("invalid_scope", "The client was not given this.");
+const INVALID_SCOPE: TokenError = TokenError::Oauth("invalid_scope", "The client does not have this scope.");
 const SECRET_TOO_OLD: TokenError =
-    TokenError::Oauth("invalid_client", "The secret is older than 90 days; make a new one.");
-const SECRET_EXPIRED: TokenError =
-    TokenError::Oauth("invalid_client", "The secret has ended by its date; make a new one.");
+    TokenError::Oauth("invalid_client", "The secret is older than 90 days. Create a new one.");
+const SECRET_EXPIRED: TokenError = TokenError::Oauth("invalid_client", "The secret has expired. Create a new one.");
 const INVALID_GRANT: TokenError =
     TokenError::Oauth("invalid_grant", "This refresh token is used, expired, revoked or not yours.");
 const INVALID_DPOP_PROOF: TokenError =
@@ -178,10 +177,10 @@ impl Tokens {
         let (id, secret) = credentials(headers, form)?;
         let from = format!("{id} {}", context.client.network);
         let mut tx = self.0.db.begin_identity::<Read>().await?;
-        let shown = self.shown(&mut tx, id, &secret).await?.ok_or(UNKNOWN_CLIENT)?;
+        let found = self.client_by_secret(&mut tx, id, &secret).await?.ok_or(UNKNOWN_CLIENT)?;
         self.0.authn.refuse_if_limited(&mut tx, WRONG_SECRET_LIMIT, &from).await?;
         drop(tx);
-        if let Err(identity) = shown {
+        if let Err(identity) = found {
             self.0.authn.check_rate_limit(WRONG_SECRET_LIMIT, &from, context).await?;
             self.record_refusal(&identity, "wrong secret", context).await?;
             return Err(UNKNOWN_CLIENT);
@@ -192,14 +191,14 @@ impl Tokens {
         self.0.authn.check_rate_limit(requests, &id.to_string(), context).await?;
         // Look the client up again, in the transaction of the request.
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        match self.shown(&mut tx, id, &secret).await? {
+        match self.client_by_secret(&mut tx, id, &secret).await? {
             Some(Ok(client)) => Ok((client, tx)),
             _ => Err(UNKNOWN_CLIENT),
         }
     }
 
     /// The client if the secret is right. Otherwise its organization and member, or `None` if there is no such client.
-    async fn shown<M: Mode>(
+    async fn client_by_secret<M: Mode>(
         &self,
         tx: &mut Tx<M, Identity>,
         id: Uuid,
@@ -305,10 +304,10 @@ impl Tokens {
                 ("client_credentials", self.begin_family(&mut tx, &client, wanted, jkt.as_deref(), now).await?)
             }
             Grant::RefreshToken(token, wanted) => {
-                let shown = secret::hash(token.expose_secret());
-                let Some(rotated) = self.rotate(&mut tx, &client, shown, jkt.as_deref(), now).await? else {
+                let presented = secret::hash(token.expose_secret());
+                let Some(rotated) = self.rotate(&mut tx, &client, presented, jkt.as_deref(), now).await? else {
                     let target = target(client.id);
-                    let details = json!({ "ended": "all tokens that came of the same use of the secret" });
+                    let details = json!({ "ended": "all tokens from the same use of the secret" });
                     let event = Event { kind: "api_client.token_reused", target, details };
                     event.record_in(&mut tx, Some(client.tenant), &client.identity().actor(context)).await?;
                     tx.commit().await?;
@@ -376,7 +375,7 @@ impl Tokens {
         &self,
         tx: &mut Tx<Write, Identity>,
         client: &AuthenticatedClient,
-        shown: Hash,
+        presented: Hash,
         jkt: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Uuid, Scopes, Token)>, TokenError> {
@@ -386,7 +385,7 @@ impl Tokens {
               where f.id = (select family_id from identity.refresh_tokens where token_hash = $1)
                 and f.tenant_id = $2 and f.client_id = $3 and f.secret_version = $4 and f.revoked_at is null
                 for update",
-            &shown,
+            &presented,
             client.tenant.uuid(),
             client.id,
             client.version,
@@ -395,13 +394,13 @@ impl Tokens {
         if family.jkt.is_some() && family.jkt.as_deref() != jkt {
             return Err(INVALID_DPOP_PROOF);
         }
-        match refresh::rotate(tx, family.id, shown, now).await? {
+        match refresh::rotate(tx, family.id, presented, now).await? {
             Rotation::Next(token) => {
                 let given = Scopes::stored(client.scopes.clone(), self.offered());
                 Ok(Some((family.id, Scopes::stored(family.scopes, self.offered()).within(&given), token)))
             }
             Rotation::Reused => Ok(None),
-            Rotation::Nothing => Err(INVALID_GRANT),
+            Rotation::Invalid => Err(INVALID_GRANT),
         }
     }
 

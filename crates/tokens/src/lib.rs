@@ -91,8 +91,8 @@ impl Tokens {
         format!("{}{}", self.0.issuer, self.0.authn.addresses().api)
     }
 
-    /// Host, and port if it is not the default: the `@authority` (RFC 9421, section 2.2.3) of a request to us, whatever a
-    /// proxy does to `Host`.
+    /// Host, and port if it is not the default: the `@authority` (RFC 9421, section 2.2.3) of a request to us. It does not
+    /// depend on what a proxy does to `Host`.
     #[must_use]
     pub fn authority(&self) -> String {
         url::Url::parse(&self.0.issuer).map_or_else(|_| String::new(), |url| url.authority().to_owned())

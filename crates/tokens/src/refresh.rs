@@ -6,8 +6,8 @@ use web::Error;
 use crate::secret::{self, Hash};
 use secrecy::zeroize::Zeroizing;
 
-/// Most refresh tokens of one family. All are stored. One every 15 minutes, for the life of a secret, makes fewer.
-const MOST: i32 = 10_000;
+/// Maximum number of refresh tokens in one family. All are stored. A token every 15 minutes for the lifetime of a secret is less.
+const MAX_ROTATIONS: i32 = 10_000;
 /// How long a refresh token is valid.
 pub(crate) const LIFETIME: Duration = Duration::hours(24);
 /// How long after its use a token may be used again, because the response was lost.
@@ -20,7 +20,7 @@ pub(crate) enum Rotation {
     /// It was used before by a client that had the next one. The family is revoked.
     Reused,
     /// It is unknown, has expired, or its family is full.
-    Nothing,
+    Invalid,
 }
 
 /// The first refresh token of a family, or the one after another. Earlier tokens stay as long as the family, so their reuse
@@ -54,7 +54,7 @@ pub(crate) async fn new(
 /// Uses up a refresh token. The transaction must have locked the row of its family.
 ///
 /// The token before the last one works once more within a minute, if the last one was never used: its response was lost. The
-/// last one is then worth nothing. If somebody presents it, two clients have the same tokens.
+/// last one is then invalid. If somebody presents it, two clients have the same tokens.
 pub(crate) async fn rotate(
     tx: &mut Tx<Write, Identity>,
     family: Uuid,
@@ -70,15 +70,15 @@ pub(crate) async fn rotate(
         &shown,
         family,
     );
-    let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Rotation::Nothing) };
+    let Some(token) = token.fetch_optional(&mut **tx).await? else { return Ok(Rotation::Invalid) };
     if token.used_at.is_some_and(|used| token.repeated || token.followed || now - used > GRACE) {
         sqlx::query!("update identity.token_families set revoked_at = $2 where id = $1", family, now)
             .execute(&mut **tx)
             .await?;
         return Ok(Rotation::Reused);
     }
-    if token.expires_at <= now || token.rotations >= MOST {
-        return Ok(Rotation::Nothing);
+    if token.expires_at <= now || token.rotations >= MAX_ROTATIONS {
+        return Ok(Rotation::Invalid);
     }
     sqlx::query!(
         "update identity.refresh_tokens set used_at = $3, repeated = (token_hash <> $1 or used_at is not null)

@@ -43,7 +43,7 @@ struct ParsedSignature<'a> {
 }
 
 /// The value of a header that must not be repeated.
-fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn single_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     (values.next().is_none() && value.len() <= MAX_LENGTH).then_some(value)
@@ -51,8 +51,8 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 impl<'a> ParsedSignature<'a> {
     fn read(headers: &'a HeaderMap) -> Option<Self> {
-        let (label, params) = one(headers, "signature-input")?.split_once('=')?;
-        let (signature_label, signature) = one(headers, "signature")?.split_once('=')?;
+        let (label, params) = single_header(headers, "signature-input")?.split_once('=')?;
+        let (signature_label, signature) = single_header(headers, "signature")?.split_once('=')?;
         if label != signature_label
             || label.is_empty()
             // A key of RFC 8941, section 3.1.2.
@@ -95,7 +95,7 @@ impl<'a> ParsedSignature<'a> {
                 "@authority" => authority.to_owned(),
                 "@path" => parts.uri.path().to_owned(),
                 "@query" => format!("?{}", parts.uri.query()?),
-                _ => one(&parts.headers, "content-digest")?.to_owned(),
+                _ => single_header(&parts.headers, "content-digest")?.to_owned(),
             };
             values.push((*component, value));
         }
@@ -201,7 +201,7 @@ impl Tokens {
 }
 
 fn digest(headers: &HeaderMap) -> Option<[u8; 32]> {
-    let text = one(headers, "content-digest")?.strip_prefix("sha-256=:")?.strip_suffix(':')?;
+    let text = single_header(headers, "content-digest")?.strip_prefix("sha-256=:")?.strip_suffix(':')?;
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 

@@ -137,7 +137,7 @@ async fn a_secret_is_flagged_when_it_grows_old_and_then_refused() {
     }
     assert_eq!(
         world.events("api_token.refused").await[0]["details"]["reason"],
-        "The secret is older than 90 days; make a new one."
+        "The secret is older than 90 days. Create a new one."
     );
     // A new one is taken again, and the old one still is not.
     let mut olivia = world.sign_in("olivia").await;

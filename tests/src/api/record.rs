@@ -96,7 +96,7 @@ async fn refusals_are_recorded_and_fill_no_trail() {
     };
     let seen = reasons().await;
     for (reason, times) in [
-        ("The client was not given this.", 1),
+        ("The client does not have this scope.", 1),
         ("This refresh token is used, expired, revoked or not yours.", 1),
         ("wrong secret", 3),
     ] {
