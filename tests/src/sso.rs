@@ -10,7 +10,7 @@ mod slow;
 
 use std::net::IpAddr;
 
-use devkit::idp::{Client as IdpClient, Fault, Idp, LogoutFault, Manner, Person};
+use devkit::idp::{Client as IdpClient, Fault, Idp, LogoutFault, Person, Quirks};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -234,7 +234,7 @@ async fn nobody_goes_to_the_provider_of_an_organization_without_reading_whose_it
 async fn an_organization_says_which_kind_of_provider_it_brings() {
     let world = World::start().await;
     let (idp, mut olivia) = acme(&world).await;
-    idp.set_manner(Manner::of("cognito"));
+    idp.set_quirks(Quirks::of("cognito"));
     let mut bring = async |preset: &str| {
         let form = [
             ("issuer", &*idp.issuer()),
@@ -266,7 +266,7 @@ async fn what_we_ask_a_provider_of_an_organization_is_where_it_may_be() {
     for url in elsewhere {
         let metadata = serde_json::json!({ "userinfo_endpoint": url, "pushed_authorization_request_endpoint": url });
         let metadata = metadata.as_object().unwrap().clone();
-        idp.set_manner(Manner { metadata, claims_at_userinfo: true, ..Manner::default() });
+        idp.set_quirks(Quirks { metadata, claims_at_userinfo: true, ..Quirks::default() });
         world.wait(3601);
         let mut wanda = come(&world, &idp, "wanda").await;
         assert_eq!(wanda.get("/account").await.status, 200, "{url}");

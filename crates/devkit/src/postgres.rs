@@ -3,8 +3,8 @@
 //! It listens on a free port of 127.0.0.1, requires a random password (SCRAM), and needs no rights on the machine. Its files are
 //! `data` (the cluster), `owner-password` (mode 0600), `server.log`, and `lock` (held while the owner runs).
 
+mod cluster_dir;
 mod install;
-mod place;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -22,8 +22,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use self::cluster_dir::ClusterDir;
 use self::install::Install;
-use self::place::Place;
 pub use self::verifier::verifier;
 use crate::processes::{Lock, LockError, end, end_orphan, tail};
 
@@ -97,9 +97,9 @@ impl Cluster {
     ///
     /// PostgreSQL is missing or does not start, another owner uses the cluster, or a file cannot be written.
     pub async fn start(dir: &Path) -> Result<Self, Error> {
-        let place = Place::lasting(dir)?;
-        let lock = lock(&place)?;
-        Self::run(Home { place, temporary: false }, lock).await
+        let cluster_dir = ClusterDir::lasting(dir)?;
+        let lock = lock(&cluster_dir)?;
+        Self::run(Home { cluster_dir, temporary: false }, lock).await
     }
 
     /// Starts a cluster for tests. It leaves no files behind. A crash of the machine would corrupt it.
@@ -108,11 +108,11 @@ impl Cluster {
     ///
     /// PostgreSQL is missing or does not start, or a file cannot be written.
     pub async fn temporary() -> Result<Self, Error> {
-        for place in Place::temporaries()? {
-            clear(place).await?;
+        for cluster_dir in ClusterDir::temporaries()? {
+            clear(cluster_dir).await?;
         }
-        let home = Home { place: Place::temporary()?, temporary: true };
-        let lock = lock(&home.place)?;
+        let home = Home { cluster_dir: ClusterDir::temporary()?, temporary: true };
+        let lock = lock(&home.cluster_dir)?;
         Self::run(home, lock).await
     }
 
@@ -122,14 +122,14 @@ impl Cluster {
     ///
     /// It is in use, it is not ours, or it cannot be deleted.
     pub async fn erase(dir: &Path) -> Result<(), Error> {
-        if Place::existing(dir)?.is_none() {
+        if ClusterDir::existing(dir)?.is_none() {
             return Ok(());
         }
-        let place = Place::lasting(dir)?;
-        let _lock = lock(&place)?;
-        stop_orphan(&place).await?;
-        fs::remove_dir_all(&place.dir).map_err(|e| Error::file("delete", &place.dir, e))?;
-        if place.dir != dir {
+        let cluster_dir = ClusterDir::lasting(dir)?;
+        let _lock = lock(&cluster_dir)?;
+        stop_orphan(&cluster_dir).await?;
+        fs::remove_dir_all(&cluster_dir.path).map_err(|e| Error::file("delete", &cluster_dir.path, e))?;
+        if cluster_dir.path != dir {
             fs::remove_file(dir).map_err(|e| Error::file("delete", dir, e))?;
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Cluster {
     /// The directory of its files.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.home.place.dir
+        &self.home.cluster_dir.path
     }
 
     fn url(&self, role: &str, password: &str) -> String {
@@ -180,13 +180,13 @@ impl Cluster {
     }
 
     async fn run(home: Home, lock: Lock) -> Result<Self, Error> {
-        let place = &home.place;
-        stop_orphan(place).await?;
-        let install = Install::find(&place.data())?;
-        if !place.data().exists() {
+        let cluster_dir = &home.cluster_dir;
+        stop_orphan(cluster_dir).await?;
+        let install = Install::find(&cluster_dir.data())?;
+        if !cluster_dir.data().exists() {
             make(&home, &install).await?;
         }
-        let password_file = place.dir.join("owner-password");
+        let password_file = cluster_dir.path.join("owner-password");
         let password = fs::read_to_string(&password_file).map_err(|e| Error::file("read", &password_file, e))?;
         let started = Instant::now();
         let port = free_port()?;
@@ -257,20 +257,20 @@ impl Drop for Server {
 /// The directory of a cluster. A temporary one is deleted when it is dropped.
 #[derive(Debug)]
 struct Home {
-    place: Place,
+    cluster_dir: ClusterDir,
     temporary: bool,
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
         if self.temporary {
-            let _ = fs::remove_dir_all(&self.place.dir);
+            let _ = fs::remove_dir_all(&self.cluster_dir.path);
         }
     }
 }
 
-fn lock(place: &Place) -> Result<Lock, Error> {
-    let path = place.dir.join("lock");
+fn lock(cluster_dir: &ClusterDir) -> Result<Lock, Error> {
+    let path = cluster_dir.path.join("lock");
     Lock::take(&path).map_err(|error| match error {
         LockError::Held(pid) => Error::AlreadyRunning(pid),
         LockError::File(error) => Error::file("lock", &path, error),
@@ -279,9 +279,9 @@ fn lock(place: &Place) -> Result<Lock, Error> {
 
 /// Creates a new cluster. It gets its final name only when it is complete.
 async fn make(home: &Home, install: &Install) -> Result<(), Error> {
-    let place = &home.place;
+    let cluster_dir = &home.cluster_dir;
     let password = random_hex(24)?;
-    let password_file = place.dir.join("owner-password");
+    let password_file = cluster_dir.path.join("owner-password");
     let _ = fs::remove_file(&password_file);
     OpenOptions::new()
         .write(true)
@@ -290,14 +290,14 @@ async fn make(home: &Home, install: &Install) -> Result<(), Error> {
         .open(&password_file)
         .and_then(|mut file| file.write_all(password.as_bytes()))
         .map_err(|e| Error::file("write", &password_file, e))?;
-    place.hand_over(&password_file)?;
-    let unfinished = place.dir.join("data.new");
+    cluster_dir.hand_over(&password_file)?;
+    let unfinished = cluster_dir.path.join("data.new");
     let _ = fs::remove_dir_all(&unfinished);
     fs::create_dir(&unfinished).map_err(|e| Error::file("create", &unfinished, e))?;
-    place.hand_over(&unfinished)?;
+    cluster_dir.hand_over(&unfinished)?;
     let program = install.program("initdb");
     let initdb = |locale: &str| {
-        let mut command = place.command(&program);
+        let mut command = cluster_dir.command(&program);
         command.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password_file);
         command.args(["--username=owner", "--auth=scram-sha-256", "--encoding=UTF8", "--data-checksums"]);
         command.arg(format!("--locale={locale}")).args(home.temporary.then_some("--no-sync")).kill_on_drop(true);
@@ -308,7 +308,7 @@ async fn make(home: &Home, install: &Install) -> Result<(), Error> {
         Err(Error::Program { output, .. }) if output.contains("locale") => initdb("C").await?,
         other => other?,
     }
-    fs::rename(&unfinished, place.data()).map_err(|e| Error::file("rename", &unfinished, e))
+    fs::rename(&unfinished, cluster_dir.data()).map_err(|e| Error::file("rename", &unfinished, e))
 }
 
 async fn run(mut command: Command) -> Result<(), Error> {
@@ -321,14 +321,14 @@ async fn run(mut command: Command) -> Result<(), Error> {
 }
 
 fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
-    let path = home.place.dir.join("server.log");
+    let path = home.cluster_dir.path.join("server.log");
     let mut open = OpenOptions::new();
     let open = open.write(true).create(true).truncate(true).mode(0o600);
     let log = open.open(&path).map_err(|e| Error::file("write", &path, e))?;
     let errors = log.try_clone().map_err(|e| Error::file("write", &path, e))?;
     let program = install.program("postgres");
-    let mut command = home.place.command(&program);
-    command.arg("-D").arg(home.place.data()).arg("-p").arg(port.to_string());
+    let mut command = home.cluster_dir.command(&program);
+    command.arg("-D").arg(home.cluster_dir.data()).arg("-p").arg(port.to_string());
     let mut settings = vec![
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
@@ -350,12 +350,12 @@ fn serve(home: &Home, install: &Install, port: u16) -> Result<Child, Error> {
 }
 
 /// Stops the server that a killed owner of this directory has left running, and no other.
-async fn stop_orphan(place: &Place) -> Result<(), Error> {
-    let path = place.data().join("postmaster.pid");
+async fn stop_orphan(cluster_dir: &ClusterDir) -> Result<(), Error> {
+    let path = cluster_dir.data().join("postmaster.pid");
     let Some(pid) = fs::read_to_string(&path).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
         return Ok(());
     };
-    if !end_orphan(pid, &format!("-D {} ", place.data().display()), &STOP_SIGNALS).await {
+    if !end_orphan(pid, &format!("-D {} ", cluster_dir.data().display()), &STOP_SIGNALS).await {
         let advice = format!("the server of an earlier run does not stop; end it with `kill -9 {pid}`");
         return Err(Error::DidNotStart(advice));
     }
@@ -366,16 +366,16 @@ async fn stop_orphan(place: &Place) -> Result<(), Error> {
 }
 
 /// Removes the files of a temporary cluster whose owner was killed.
-async fn clear(place: Place) -> Result<(), Error> {
+async fn clear(cluster_dir: ClusterDir) -> Result<(), Error> {
     // Its owner creates these after taking the lock, so a directory without them may be one that is just being created.
-    let begun = place.data().exists() || place.dir.join("data.new").exists();
+    let begun = cluster_dir.data().exists() || cluster_dir.path.join("data.new").exists();
     if !begun {
         return Ok(());
     }
-    match lock(&place) {
+    match lock(&cluster_dir) {
         Ok(_lock) => {
-            stop_orphan(&place).await?;
-            let _ = fs::remove_dir_all(&place.dir);
+            stop_orphan(&cluster_dir).await?;
+            let _ = fs::remove_dir_all(&cluster_dir.path);
             Ok(())
         }
         Err(Error::AlreadyRunning(_)) => Ok(()),

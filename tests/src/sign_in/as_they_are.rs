@@ -1,6 +1,6 @@
 //! Providers as they really are: what they send besides, leave out, or say elsewhere, and the settings for it.
 
-use devkit::idp::{Alg, Fault, Manner};
+use devkit::idp::{Alg, Fault, Quirks};
 use serde_json::{Value, json};
 
 use super::{parameter, try_to_sign_in};
@@ -8,12 +8,12 @@ use crate::harness::{Client, World, log};
 
 const ALWAYS_ASK: (&str, &str) = ("AUTHN__PROVIDERS__DEV__METADATA_SECONDS", "0");
 
-fn claims(value: &Value) -> Manner {
-    Manner { claims: value.as_object().unwrap().clone(), ..Manner::default() }
+fn claims(value: &Value) -> Quirks {
+    Quirks { claims: value.as_object().unwrap().clone(), ..Quirks::default() }
 }
 
-fn metadata(value: &Value) -> Manner {
-    Manner { metadata: value.as_object().unwrap().clone(), ..Manner::default() }
+fn metadata(value: &Value) -> Quirks {
+    Quirks { metadata: value.as_object().unwrap().clone(), ..Quirks::default() }
 }
 
 async fn reason(world: &World) -> String {
@@ -47,7 +47,7 @@ async fn unneeded_claims_of_any_type_do_not_stop_a_sign_in() {
         json!({ "exp": 4_000_000_000.25_f64 }),
         json!({ "locale": 1, "zoneinfo": [], "gender": false, "picture": "no address", "profile": "::", "groups": "all" }),
     ] {
-        world.idp.set_manner(claims(&odd));
+        world.idp.set_quirks(claims(&odd));
         let mut client = world.stranger();
         let answer = try_to_sign_in(&world, &mut client, "nora").await;
         assert_eq!(answer.status, 200, "{odd}: {}", answer.text());
@@ -57,7 +57,7 @@ async fn unneeded_claims_of_any_type_do_not_stop_a_sign_in() {
         let unverified = odd.get("email_verified").is_some();
         assert_eq!(account.body.contains("Not verified"), unverified, "{odd}: {}", account.text());
     }
-    world.idp.set_manner(claims(&json!({ "sid": 17, "amr": "pwd" })));
+    world.idp.set_quirks(claims(&json!({ "sid": 17, "amr": "pwd" })));
     world.sign_in_at_provider("nora").await;
     let session = session(&world).await;
     assert_eq!((&session["upstream_sid"], &session["methods"]), (&json!("17"), &json!(["oidc", "pwd"])));
@@ -84,7 +84,7 @@ async fn claims_that_are_checked_are_as_strict_as_before() {
         json!({ "at_hash": 1 }),
         json!({ "nbf": 4_000_000_000.5_f64 }),
     ] {
-        world.idp.set_manner(claims(&wrong));
+        world.idp.set_quirks(claims(&wrong));
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!((answer.status, answer.sets("session")), (403, None), "{wrong}: {}", answer.text());
     }
@@ -98,7 +98,7 @@ async fn a_numeric_context_counts_as_its_text() {
     let world = World::start_on(crate::harness::Database::create().await, acr, &[]).await;
     for (acr, status) in [(json!(1), 200), (json!("1"), 200), (json!(2), 403), (json!(["1"]), 403), (json!(null), 403)]
     {
-        world.idp.set_manner(claims(&json!({ "acr": acr })));
+        world.idp.set_quirks(claims(&json!({ "acr": acr })));
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, status, "{acr}: {}", answer.text());
     }
@@ -112,12 +112,12 @@ async fn a_token_response_is_read_for_its_tokens_alone() {
         json!({ "expires_in": null, "token_type": null }),
         json!({ "token_type": 1, "scope": ["openid"], "refresh_token": {}, "not_before_policy": 0 }),
     ] {
-        world.idp.set_manner(Manner { tokens: odd.as_object().unwrap().clone(), ..Manner::default() });
+        world.idp.set_quirks(Quirks { tokens: odd.as_object().unwrap().clone(), ..Quirks::default() });
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, 200, "{odd}: {}", answer.text());
     }
     let none = json!({ "id_token": null });
-    world.idp.set_manner(Manner { tokens: none.as_object().unwrap().clone(), ..Manner::default() });
+    world.idp.set_quirks(Quirks { tokens: none.as_object().unwrap().clone(), ..Quirks::default() });
     assert_eq!(try_to_sign_in(&world, &mut world.stranger(), "nora").await.status, 403);
 }
 
@@ -131,7 +131,7 @@ async fn metadata_is_read_for_what_is_needed_alone() {
         json!({ "token_endpoint_auth_methods_supported": null, "acr_values_supported": true }),
         json!({ "authorization_response_iss_parameter_supported": "true" }),
     ] {
-        world.idp.set_manner(metadata(&odd));
+        world.idp.set_quirks(metadata(&odd));
         world.wait(1);
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, 200, "{odd}: {}", answer.text());
@@ -164,10 +164,10 @@ async fn a_preset_lets_people_in_through_a_provider_that_speaks_like_that_one() 
         ("keycloak", false),
     ] {
         let world = World::start_with(&[("AUTHN__PROVIDERS__DEV__PRESET", preset)]).await;
-        world.idp.set_manner(Manner::of(preset));
+        world.idp.set_quirks(Quirks::of(preset));
         assert_eq!(both(&world).await, (200, 200), "{preset}");
         let strict = World::start().await;
-        strict.idp.set_manner(Manner::of(preset));
+        strict.idp.set_quirks(Quirks::of(preset));
         assert_eq!(both(&strict).await.0 != 200, needed, "{preset}, without its preset");
     }
 }
@@ -181,17 +181,17 @@ async fn a_preset_is_no_more_than_its_settings_and_they_override_it() {
         ("AUTHN__PROVIDERS__DEV__ALLOW_MISSING_AUTH_TIME", "false"),
     ])
     .await;
-    world.idp.set_manner(Manner::of("google"));
+    world.idp.set_quirks(Quirks::of("google"));
     let refused = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(reason(&world).await.contains("allow_missing_auth_time"), "says what to set: {}", reason(&world).await);
 
     let world = World::start_with(&[("AUTHN__PROVIDERS__DEV__ALLOW_UNANNOUNCED_PKCE", "true"), ALWAYS_ASK]).await;
-    world.idp.set_manner(Manner::of("cognito"));
+    world.idp.set_quirks(Quirks::of("cognito"));
     let mut client = world.stranger();
     let url = client.post("/sign-in/dev", &[]).await.moves_on_to();
     assert_eq!(parameter(&url, "code_challenge_method"), "S256", "it is used in any case");
-    world.idp.set_manner(metadata(&json!({ "code_challenge_methods_supported": ["plain"] })));
+    world.idp.set_quirks(metadata(&json!({ "code_challenge_methods_supported": ["plain"] })));
     let refused = world.stranger().post("/sign-in/dev", &[]).await;
     assert_eq!(refused.status, 502, "who announces another one has not got it: {}", refused.text());
 
@@ -207,11 +207,11 @@ async fn a_preset_is_no_more_than_its_settings_and_they_override_it() {
 async fn a_way_of_client_authentication_that_the_provider_has_is_taken() {
     let world = World::start_with(&[ALWAYS_ASK]).await;
     for method in ["client_secret_post", "client_secret_basic"] {
-        world.idp.set_manner(Manner { client_auth: Some(method), ..Manner::default() });
+        world.idp.set_quirks(Quirks { client_auth: Some(method), ..Quirks::default() });
         let answer = try_to_sign_in(&world, &mut world.stranger(), "nora").await;
         assert_eq!(answer.status, 200, "{method}: {}", answer.text());
     }
-    world.idp.set_manner(Manner { client_auth: Some("private_key_jwt"), ..Manner::default() });
+    world.idp.set_quirks(Quirks { client_auth: Some("private_key_jwt"), ..Quirks::default() });
     let refused = world.stranger().post("/sign-in/dev", &[]).await;
     assert_eq!(refused.status, 502);
     assert!(refused.body.contains("Trying again changes nothing"), "{}", refused.text());
@@ -225,7 +225,7 @@ async fn a_way_of_client_authentication_that_the_provider_has_is_taken() {
 #[tokio::test]
 async fn requests_are_pushed_where_they_have_to_be() {
     let world = World::start_with(&[ALWAYS_ASK]).await;
-    world.idp.set_manner(Manner { requires_push: true, ..Manner::default() });
+    world.idp.set_quirks(Quirks { requires_push: true, ..Quirks::default() });
     let mut client = world.stranger();
     let started = client.post("/sign-in/dev", &[("return_to", "/account")]).await;
     let url: url::Url = started.moves_on_to().parse().unwrap();
@@ -236,13 +236,13 @@ async fn requests_are_pushed_where_they_have_to_be() {
     let answer = client.get_from_elsewhere(location.strip_prefix(&world.url("")).unwrap()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 
-    world.idp.set_manner(Manner::default());
+    world.idp.set_quirks(Quirks::default());
     assert!(world.stranger().post("/sign-in/dev", &[]).await.moves_on_to().contains("code_challenge="));
     assert_eq!(world.idp.counts().pushed, 1, "and not where they need not");
 
     // One that wants it and does not say so: the setting, and a page that does not speak of a cancellation.
-    let silent = Manner { requires_push: true, ..metadata(&json!({ "require_pushed_authorization_requests": null })) };
-    world.idp.set_manner(silent.clone());
+    let silent = Quirks { requires_push: true, ..metadata(&json!({ "require_pushed_authorization_requests": null })) };
+    world.idp.set_quirks(silent.clone());
     let mut client = world.stranger();
     let started = client.post("/sign-in/dev", &[]).await;
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
@@ -253,7 +253,7 @@ async fn requests_are_pushed_where_they_have_to_be() {
     assert!(!refused.body.contains("cancelled") && refused.body.contains("not set up"), "{}", refused.text());
     assert_eq!(reason(&world).await, "response: error invalid_request");
     let set = World::start_with(&[("AUTHN__PROVIDERS__DEV__PUSH_REQUESTS", "true")]).await;
-    set.idp.set_manner(silent);
+    set.idp.set_quirks(silent);
     assert_eq!(try_to_sign_in(&set, &mut set.stranger(), "nora").await.status, 200);
 }
 
@@ -269,7 +269,7 @@ async fn each_name_of_an_algorithm_that_counts_is_known_and_the_others_are_named
         assert_eq!(answer.status, 200, "{alg:?}: {}", answer.text());
     }
     let world = World::start_with(&[ALWAYS_ASK]).await;
-    world.idp.set_manner(metadata(&json!({ "id_token_signing_alg_values_supported": ["RS512", "ES384"] })));
+    world.idp.set_quirks(metadata(&json!({ "id_token_signing_alg_values_supported": ["RS512", "ES384"] })));
     let refused = world.stranger().post("/sign-in/dev", &[]).await;
     assert!(refused.status == 502 && refused.body.contains("Trying again changes nothing"), "{}", refused.text());
     assert!(reason(&world).await.contains("RS256, PS256, ES256, EdDSA and Ed25519"), "{}", reason(&world).await);
@@ -295,9 +295,9 @@ async fn name_and_address_that_are_not_in_the_token_are_asked_for() {
     world.sign_in_at_provider("nora").await;
     assert_eq!(world.idp.counts().userinfo, 0, "where both are there, nobody is asked");
     let name = kept(&world, "nora").await.0;
-    let elsewhere = Manner { claims_at_userinfo: true, ..Manner::default() };
+    let elsewhere = Quirks { claims_at_userinfo: true, ..Quirks::default() };
     world.change("update identity.users set display_name = 'Unnamed', email = '', email_verified = false").await;
-    world.idp.set_manner(elsewhere.clone());
+    world.idp.set_quirks(elsewhere.clone());
     world.sign_in_at_provider("nora").await;
     assert_eq!((kept(&world, "nora").await, world.idp.counts().userinfo), (known(&name), 1));
 
@@ -310,7 +310,7 @@ async fn name_and_address_that_are_not_in_the_token_are_asked_for() {
         (200, "application/json", "{\"name\":\"Somebody\"}"),
         (200, "application/jwt", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub3JhIn0."),
     ] {
-        world.idp.set_manner(Manner { userinfo_answer: Some((status, kind, body.to_owned())), ..elsewhere.clone() });
+        world.idp.set_quirks(Quirks { userinfo_answer: Some((status, kind, body.to_owned())), ..elsewhere.clone() });
         world.sign_in_at_provider("nora").await;
         assert_eq!(kept(&world, "nora").await, known(&name), "{status} {kind} {body}");
     }
@@ -321,7 +321,7 @@ async fn name_and_address_that_are_not_in_the_token_are_asked_for() {
         (json!({ "email": null }), (name.clone(), String::new(), false)),
         (json!({ "name": 1 }), known("nora")),
     ] {
-        world.idp.set_manner(Manner { userinfo: odd.as_object().unwrap().clone(), ..elsewhere.clone() });
+        world.idp.set_quirks(Quirks { userinfo: odd.as_object().unwrap().clone(), ..elsewhere.clone() });
         world.sign_in_at_provider("nora").await;
         assert_eq!(kept(&world, "nora").await, expected, "{odd}");
     }
@@ -334,7 +334,7 @@ async fn userinfo_about_somebody_else_signs_nobody_in() {
     let before = (kept(&world, "nora").await, kept(&world, "olivia").await);
     for sub in [json!("olivia"), json!(""), json!("NORA"), json!("nora ")] {
         let userinfo = json!({ "sub": sub }).as_object().unwrap().clone();
-        world.idp.set_manner(Manner { claims_at_userinfo: true, userinfo, ..Manner::default() });
+        world.idp.set_quirks(Quirks { claims_at_userinfo: true, userinfo, ..Quirks::default() });
         let mut client = world.stranger();
         let answer = try_to_sign_in(&world, &mut client, "nora").await;
         assert_eq!((answer.status, client.cookie("session")), (403, None), "{sub}: {}", answer.text());
@@ -343,7 +343,7 @@ async fn userinfo_about_somebody_else_signs_nobody_in() {
     // The address of the token and the word for another one do not mix.
     let userinfo = json!({ "email": "olivia@example.com", "email_verified": true }).as_object().unwrap().clone();
     let claims = json!({ "name": null, "email_verified": null }).as_object().unwrap().clone();
-    world.idp.set_manner(Manner { claims, userinfo, ..Manner::default() });
+    world.idp.set_quirks(Quirks { claims, userinfo, ..Quirks::default() });
     world.sign_in_at_provider("nora").await;
     let nora = kept(&world, "nora").await;
     assert_eq!((&*nora.1, nora.2), ("nora@example.com", false));

@@ -66,7 +66,7 @@ pub(super) async fn answer(
 fn read(idp: &Idp, query: &str) -> Result<Request, Box<Response>> {
     let stop = |why| Box::new(page::refusal(StatusCode::BAD_REQUEST, why));
     let mut params = Params::parse(query).map_err(|_| stop("A parameter was sent twice."))?;
-    let manner = idp.manner();
+    let quirks = idp.quirks();
     let reference = params.get("request_uri").map(str::to_owned);
     if let Some(pushed) = reference.as_ref().and_then(|reference| idp.lock().pushed.get(reference).cloned()) {
         let pushed = Params::parse(&pushed).map_err(|_| stop("A parameter was sent twice."))?;
@@ -74,7 +74,7 @@ fn read(idp: &Idp, query: &str) -> Result<Request, Box<Response>> {
             return Err(stop("Another client pushed this request."));
         }
         params = pushed;
-    } else if manner.requires_push && params.get("redirect_uri").is_some() {
+    } else if quirks.requires_push && params.get("redirect_uri").is_some() {
         let redirect_uri = params.get("redirect_uri").unwrap_or_default().to_owned();
         let fields = [("error", "invalid_request"), ("error_description", "requests have to be pushed")];
         return Err(Box::new(back(idp, &redirect_uri, params.get("state"), &fields)));
@@ -137,7 +137,7 @@ pub(super) fn check(idp: &Idp, params: &Params) -> Result<(), (&'static str, &'s
     if params.get("max_age").is_some_and(|seconds| seconds.parse::<u32>().is_err()) {
         return invalid("max_age must be a number of seconds");
     }
-    let known = idp.manner().prompts;
+    let known = idp.quirks().prompts;
     if !known.is_empty() && !prompt.iter().all(|prompt| known.contains(prompt)) {
         return invalid("this prompt is not supported");
     }

@@ -27,15 +27,15 @@ pub(super) async fn metadata(State(idp): State<Idp>) -> Response {
         }
         _ => {}
     }
-    let manner = idp.manner();
+    let quirks = idp.quirks();
     if let Some(metadata) = metadata.as_object_mut() {
-        if let Some(method) = manner.client_auth {
+        if let Some(method) = quirks.client_auth {
             metadata.insert("token_endpoint_auth_methods_supported".to_owned(), json!([method]));
         }
-        if manner.requires_push {
+        if quirks.requires_push {
             metadata.insert("require_pushed_authorization_requests".to_owned(), json!(true));
         }
-        claims::change(metadata, &manner.metadata);
+        claims::change(metadata, &quirks.metadata);
     }
     as_json(&metadata)
 }

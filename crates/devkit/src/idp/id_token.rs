@@ -37,11 +37,11 @@ fn claims(idp: &Idp, grant: &Grant, access_token: &str) -> Claims {
     if let Some(nonce) = &grant.nonce {
         set("nonce", json!(nonce));
     }
-    let manner = idp.manner();
-    if !manner.claims_at_userinfo {
+    let quirks = idp.quirks();
+    if !quirks.claims_at_userinfo {
         claims.extend(claims::profile(person, &grant.scope));
     }
-    claims::change(&mut claims, &manner.claims);
+    claims::change(&mut claims, &quirks.claims);
     claims
 }
 

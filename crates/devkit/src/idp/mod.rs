@@ -13,10 +13,10 @@ mod http;
 mod id_token;
 mod keys;
 mod logout;
-mod manner;
 pub(crate) mod page;
 mod params;
 mod push;
+mod quirks;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 pub use self::fault::{Fault, LogoutFault};
 pub use self::keys::Alg;
 use self::keys::Key;
-pub use self::manner::Manner;
+pub use self::quirks::Quirks;
 
 /// An application that uses this provider.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ struct State {
     /// A second key of the same algorithm, for faults that need one.
     spare: Option<Arc<Key>>,
     fault: Fault,
-    manner: Manner,
+    quirks: Quirks,
     clock: Box<dyn Fn() -> i64 + Send>,
     clock_offset: i64,
     counts: Counts,
@@ -165,7 +165,7 @@ impl Idp {
             alg: Alg::default(),
             spare: None,
             fault: Fault::None,
-            manner: Manner::default(),
+            quirks: Quirks::default(),
             clock: Box::new(system_time),
             clock_offset: 0,
             counts: Counts::default(),
@@ -187,7 +187,7 @@ impl Idp {
             .route("/jwks.json", get(discovery::key_set))
             .route("/authorize", get(authorize::ask).post(authorize::answer))
             .route("/token", post(token::token))
-            .route("/userinfo", get(manner::userinfo).post(manner::userinfo))
+            .route("/userinfo", get(quirks::userinfo).post(quirks::userinfo))
             .route("/pushed", post(push::push))
             .route("/elsewhere/token", post(token::token_elsewhere))
             .route("/end-session", get(logout::end_session).post(logout::end_session))

@@ -67,7 +67,7 @@ fn exchange(idp: &Idp, headers: &HeaderMap, body: &str) -> Result<Value, Refusal
         tokens["padding"] = json!("x".repeat(HUGE));
     }
     if let Some(tokens) = tokens.as_object_mut() {
-        claims::change(tokens, &idp.manner().tokens);
+        claims::change(tokens, &idp.quirks().tokens);
     }
     Ok(tokens)
 }
@@ -76,7 +76,7 @@ fn exchange(idp: &Idp, headers: &HeaderMap, body: &str) -> Result<Value, Refusal
 pub(super) fn authenticate(idp: &Idp, headers: &HeaderMap, params: &Params) -> Result<Client, Refusal> {
     let wrong = ("invalid_client", "unknown client or wrong secret");
     let method = if headers.contains_key(header::AUTHORIZATION) { "client_secret_basic" } else { "client_secret_post" };
-    if idp.manner().client_auth.is_some_and(|only| only != method) {
+    if idp.quirks().client_auth.is_some_and(|only| only != method) {
         return Err(("invalid_client", "this way of client authentication is not supported"));
     }
     let (id, secret) = match (headers.get(header::AUTHORIZATION), params.get("client_secret")) {

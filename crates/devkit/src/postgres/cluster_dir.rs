@@ -22,8 +22,8 @@ const MIN_FREE_KIB: u64 = 1024 * 1024;
 
 /// A directory of ours, and the user who works in it.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) dir: PathBuf,
+pub(super) struct ClusterDir {
+    pub(super) path: PathBuf,
     uid: u32,
     /// The user of the server. `None` if it is our own user.
     user: Option<User>,
@@ -35,13 +35,13 @@ struct User {
     gid: u32,
 }
 
-impl Place {
-    /// The place of a lasting cluster: `dir`, or a directory in `/var/tmp` that the file `dir` names.
+impl ClusterDir {
+    /// The directory of a lasting cluster: `dir`, or a directory in `/var/tmp` that the file `dir` names.
     ///
     /// PostgreSQL refuses to run as root. If we are root, the server runs as another user, who must be able to reach its files. That is
     /// not possible in a clone below `/root`, or in a directory of mode 0700.
     pub(super) fn lasting(dir: &Path) -> Result<Self, Error> {
-        let (uid, user) = who()?;
+        let (uid, user) = server_user()?;
         let found = match Self::existing(dir)? {
             Some(found) => found,
             None if user.is_some() && !open_to_all(dir.parent().unwrap_or(dir)) => {
@@ -51,7 +51,7 @@ impl Place {
             }
             None => dir.to_owned(),
         };
-        Self { dir: found, uid, user }.made()
+        Self { path: found, uid, user }.create()
     }
 
     /// The directory that a lasting cluster has created for `dir`, if there is one.
@@ -71,7 +71,7 @@ impl Place {
 
     /// A new directory for a temporary cluster.
     pub(super) fn temporary() -> Result<Self, Error> {
-        let (uid, user) = who()?;
+        let (uid, user) = server_user()?;
         let memory = Path::new(MEMORY);
         let base = (std::env::temp_dir() == Path::new("/tmp") && has_room(memory))
             .then(|| memory.to_owned())
@@ -80,18 +80,18 @@ impl Place {
             .find(|base| base.is_dir() && (user.is_none() || open_to_all(base)))
             .ok_or(Error::NoTemporaryDirectory)?;
         let dir = base.join(format!("{TEMPORARY}{}", random_hex(8)?));
-        Self { dir, uid, user }.made()
+        Self { path: dir, uid, user }.create()
     }
 
     /// Directories of our temporary clusters, in use or left behind.
     pub(super) fn temporaries() -> Result<Vec<Self>, Error> {
-        let (uid, user) = who()?;
+        let (uid, user) = server_user()?;
         let mut found = Vec::new();
         for base in temporary_bases().chain([PathBuf::from(MEMORY)]) {
             for entry in fs::read_dir(base).into_iter().flatten().flatten() {
                 let named = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
                 if named && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == uid) {
-                    found.push(Self { dir: entry.path(), uid, user });
+                    found.push(Self { path: entry.path(), uid, user });
                 }
             }
         }
@@ -99,7 +99,7 @@ impl Place {
     }
 
     pub(super) fn data(&self) -> PathBuf {
-        self.dir.join("data")
+        self.path.join("data")
     }
 
     /// Gives a path of ours to the user of the server.
@@ -124,21 +124,21 @@ impl Place {
         command
     }
 
-    fn made(self) -> Result<Self, Error> {
+    fn create(self) -> Result<Self, Error> {
         // SECURITY: names below /var/tmp and /tmp can be guessed. A directory that somebody else created there is not used.
-        match DirBuilder::new().mode(0o700).create(&self.dir) {
+        match DirBuilder::new().mode(0o700).create(&self.path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let found = fs::symlink_metadata(&self.dir).map_err(|e| Error::file("read", &self.dir, e))?;
+                let found = fs::symlink_metadata(&self.path).map_err(|e| Error::file("read", &self.path, e))?;
                 if !found.is_dir() || found.uid() != self.uid {
-                    return Err(Error::NotOurs(self.dir));
+                    return Err(Error::NotOurs(self.path));
                 }
             }
-            Err(error) => return Err(Error::file("create", &self.dir, error)),
+            Err(error) => return Err(Error::file("create", &self.path, error)),
         }
         let mode = if self.user.is_some() { 0o711 } else { 0o700 };
-        fs::set_permissions(&self.dir, Permissions::from_mode(mode))
-            .map_err(|e| Error::file("change the mode of", &self.dir, e))?;
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+            .map_err(|e| Error::file("change the mode of", &self.path, e))?;
         Ok(self)
     }
 }
@@ -162,7 +162,7 @@ fn has_room(memory: &Path) -> bool {
 }
 
 /// Our user id, and the user of the server if that must be another one.
-fn who() -> Result<(u32, Option<User>), Error> {
+fn server_user() -> Result<(u32, Option<User>), Error> {
     let failed = |error: io::Error| Error::Program { name: "id".to_owned(), output: error.to_string() };
     let output = std::process::Command::new("id").arg("-u").output().map_err(failed)?;
     let uid = String::from_utf8_lossy(&output.stdout)

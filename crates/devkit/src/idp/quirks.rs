@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Fault, Idp, as_json, claims, id_token};
 
-/// The behaviour of the provider. The default follows the specifications and has everything in the ID token.
+/// How the provider differs from the specifications. The default follows the specifications and has everything in the ID token.
 #[derive(Clone, Debug, Default)]
-pub struct Manner {
+pub struct Quirks {
     /// Members of the metadata that are added or replaced. `null` removes one.
     pub metadata: Map<String, Value>,
     /// Claims of ID tokens, in the same way.
@@ -30,8 +30,8 @@ pub struct Manner {
     pub prompts: &'static [&'static str],
 }
 
-impl Manner {
-    /// The behaviour of a known product, as far as a sign-in shows it.
+impl Quirks {
+    /// The quirks of a known product, as far as a sign-in shows them.
     ///
     /// # Panics
     /// If the product is not known here.
@@ -68,7 +68,7 @@ impl Manner {
             "auth0" => Self { tokens: members(json!({ "expires_in": "86400", "scope": 1 })), ..Self::default() },
             "okta" => Self { claims: members(json!({ "ver": 1, "idp": "00o" })), ..Self::default() },
             "keycloak" => Self { claims: members(json!({ "acr": "1", "typ": "ID" })), ..Self::default() },
-            _ => panic!("the behaviour of {preset} is not known"),
+            _ => panic!("the quirks of {preset} are not known"),
         }
     }
 }
@@ -77,15 +77,15 @@ pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Resp
     idp.count(|counts| &mut counts.userinfo);
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let (grant, manner) = {
+    let (grant, quirks) = {
         let state = idp.lock();
-        (state.access.get(token).cloned(), state.manner.clone())
+        (state.access.get(token).cloned(), state.quirks.clone())
     };
     let Some((person, scope)) = grant else {
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")])
             .into_response();
     };
-    if let Some((status, kind, body)) = manner.userinfo_answer {
+    if let Some((status, kind, body)) = quirks.userinfo_answer {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, [(header::CONTENT_TYPE, kind)], body).into_response();
     }
@@ -94,17 +94,17 @@ pub(super) async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Resp
     if matches!(idp.fault(), Fault::HugeName | Fault::ControlCharsInName | Fault::LongEmailNoName) {
         id_token::distort(&mut claims, idp.fault(), idp.now());
     }
-    claims::change(&mut claims, &manner.userinfo);
+    claims::change(&mut claims, &quirks.userinfo);
     as_json(&Value::Object(claims))
 }
 
 impl Idp {
-    /// Sets the behaviour.
-    pub fn set_manner(&self, manner: Manner) {
-        self.lock().manner = manner;
+    /// Sets the quirks.
+    pub fn set_quirks(&self, quirks: Quirks) {
+        self.lock().quirks = quirks;
     }
 
-    pub(super) fn manner(&self) -> Manner {
-        self.lock().manner.clone()
+    pub(super) fn quirks(&self) -> Quirks {
+        self.lock().quirks.clone()
     }
 }
