@@ -118,7 +118,7 @@ pub struct SessionFacts {
     pub subject: Option<String>,
     /// The organization whose own provider the session depends on. Such a session counts in that organization only.
     pub sso_tenant: Option<TenantId>,
-    /// When they last signed in or verified a factor.
+    /// When they authenticated to begin this session. A factor that is verified later does not change it.
     pub auth_time: DateTime<Utc>,
     /// How they signed in: `oidc` and the methods that the provider reports, or `passkey`.
     pub methods: Vec<String>,
