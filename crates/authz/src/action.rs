@@ -6,32 +6,32 @@ use web::{Error, Result};
 
 use crate::entity::{Entity, Sensitivity};
 
-/// Something that can be done. Declared with [`actions!`](crate::actions), under its name in the Cedar schema.
+/// An action. Features declare actions with [`actions!`](crate::actions), under the names of the Cedar schema.
 pub trait Action: Send + Sync + 'static {
     /// Name of the Cedar action.
     const NAME: &'static str;
     /// The guard's name in the table of routes.
     const GUARD: &'static str = Self::NAME;
-    /// `public`, `internal` or `restricted`, where the action is about other data than its resource is in general
+    /// `public`, `internal` or `restricted`, if the data of the action has another class than that of its resource
     /// ([`Resource::DATA`]).
     const DATA: Option<&'static str> = None;
-    /// Whether it reads or writes. Decides which transaction its [`Authorized`](crate::Authorized) opens.
+    /// Whether it reads or writes. This decides which transaction its [`Authorized`](crate::Authorized) opens.
     type Mode: ActionMode;
-    /// What it is done to.
+    /// Its resource.
     type On: Resource;
 }
 
-/// What an action is done to, as far as policies need to know it.
+/// The resource of an action, as far as policies need to know it.
 pub trait Resource: Sized + Send + Sync + 'static {
-    /// Where its rows are: in one organization, or with one person outside of any.
+    /// The plane of its rows: one organization, or one person outside any organization.
     type Plane: Owned;
-    /// The action that says whether somebody may know that it exists. If they may not do this one either, they get 404
-    /// instead of 403.
+    /// The action that decides whether somebody may know that it exists. If they may not do this one either, they get a 404
+    /// instead of a 403.
     type View: Action;
     /// `public`, `internal` or `restricted`, if policies should know.
     const DATA: Option<&'static str> = None;
 
-    /// Loads it by the parameters of the path, under row-level security. `None` is 404.
+    /// Loads it by the parameters of the path, under row-level security. `None` is a 404.
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
         entry: &RequestAccess,
@@ -46,8 +46,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
         Sensitivity::default()
     }
 
-    /// The organization that the action creates. The transaction is then bound to that one instead of the organization of
-    /// the path.
+    /// The organization that the action creates. The transaction is then bound to it instead of to the organization of the path.
     fn creates_tenant(&self) -> Option<TenantId> {
         None
     }
@@ -65,13 +64,13 @@ const fn data_classification<A: Action>() -> Option<&'static str> {
     }
 }
 
-/// The transaction an action opens: on the plane of what it is done to.
+/// The transaction of an action, on the plane of its resource.
 pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plane>;
 
 /// Whether an action reads or writes: [`Read`] or [`Write`].
 ///
-/// An action that reads continues with the transaction of its decision, so it reads what was decided on. One that writes
-/// begins a transaction of its own, because the body of the request arrives in between.
+/// A reading action continues in the transaction of its decision, so it reads the state that was decided on. A writing action begins
+/// a transaction of its own, because the body of the request arrives in between.
 pub trait ActionMode: Mode {
     #[doc(hidden)]
     const READS: bool;
@@ -107,7 +106,7 @@ impl ActionMode for Write {
     }
 }
 
-/// An action as its feature declares it: what the start compares with the schema.
+/// An action as its feature declares it. The start compares it with the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActionDeclaration {
     /// Name of the Cedar action.
@@ -144,7 +143,7 @@ impl PathParams {
     }
 }
 
-/// The form of an action: the same question to the policies, with a transaction that only reads.
+/// The form of an action. The policies decide as for the action itself, but the transaction only reads.
 #[derive(Debug)]
 pub struct FormFor<A>(PhantomData<fn() -> A>);
 
@@ -156,7 +155,7 @@ impl<A: Action> Action for FormFor<A> {
     type On = A::On;
 }
 
-/// Declares the actions of a feature, and `ACTIONS`, the list of them that the start compares with the schema.
+/// Declares the actions of a feature, and their list `ACTIONS`. The start compares that list with the schema.
 ///
 /// ```
 /// # struct Folder;

@@ -6,18 +6,18 @@ use tenancy::RequestAccess;
 use crate::entity::{Attribute, Uid};
 use crate::policy_error::PolicyError;
 
-/// What a feature adds to the context of every question, `RequestContext` in the schema.
+/// The attributes that a feature adds to the context of every decision (`RequestContext` in the schema).
 #[derive(Clone, Copy, Debug)]
 pub struct ContextFragment {
     /// `policies/<name>.context.cedarschema`: declarations of attributes.
     pub schema: &'static str,
     /// Groups of roles that its policies name.
     pub role_groups: &'static [RoleGroup],
-    /// Reads what it adds from what the look-up of the request found.
+    /// Reads the contribution from the look-up of the request.
     pub read: fn(&RequestAccess) -> web::Result<Contribution>,
 }
 
-/// A group of roles, `RoleGroup::"<name>"` in policies. Whatever is inside one of the roles is inside the group.
+/// A group of roles, `RoleGroup::"<name>"` in policies. An entity in one of the roles is also in the group.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleGroup {
     /// Its name.
@@ -26,10 +26,10 @@ pub struct RoleGroup {
     pub roles: &'static [&'static str],
 }
 
-/// What a feature adds to one request.
+/// The contribution of a feature to one request.
 ///
 /// ```
-/// // Somebody acts as an editor for a while.
+/// // A member has temporary access as an editor.
 /// let added = authz::Contribution::default().role("editor").flag("elevated");
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -39,12 +39,12 @@ pub struct Contribution {
     pub(crate) refused_because: Option<RefusedBecause>,
 }
 
-/// Why somebody sees nothing of an organization whose member they are.
+/// Why a member is refused by their organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedBecause {
-    /// What the sign-in page is told, as its parameter `unaccepted`.
+    /// The parameter `unaccepted` of the sign-in page.
     pub reason: String,
-    /// What a client of the API is told.
+    /// The message for an API client.
     pub text_for_clients: &'static str,
 }
 
@@ -70,7 +70,7 @@ impl Contribution {
         self
     }
 
-    /// Says why, if the policies refuse everything because of what this adds.
+    /// The reason, if the policies refuse everything because of this contribution.
     #[must_use]
     pub fn refused_because(mut self, why: RefusedBecause) -> Self {
         self.refused_because = Some(why);
@@ -78,11 +78,11 @@ impl Contribution {
     }
 }
 
-/// What a feature adds to the context.
+/// The context fragment of a feature.
 #[derive(Debug)]
 pub(crate) struct LoadedFragment {
     pub(crate) feature: &'static str,
-    /// The attributes that it declares. It can add no others.
+    /// The attributes that it declares. It cannot add others.
     pub(crate) attributes: BTreeSet<String>,
     pub(crate) read: fn(&RequestAccess) -> web::Result<Contribution>,
 }
@@ -90,16 +90,16 @@ pub(crate) struct LoadedFragment {
 /// The groups of each role.
 pub(crate) type RoleGroups = HashMap<&'static str, Vec<Uid>>;
 
-/// The type of the context, of attribute declarations.
+/// The type of the context, from declarations of attributes.
 pub(crate) fn context_type(attributes: &str) -> String {
     format!("type RequestContext = {{\n{attributes}\n}};")
 }
 
-/// What the features add to the context, with the attributes that each of them declares.
+/// The context fragments of all features, with the attributes that each one declares.
 ///
 /// # Errors
 ///
-/// A fragment declares something else, or an attribute that another one declares.
+/// A fragment declares anything besides attributes, or an attribute that another one declares.
 pub(crate) fn load(
     fragments: impl IntoIterator<Item = (&'static str, ContextFragment)>,
 ) -> Result<Vec<LoadedFragment>, PolicyError> {
@@ -131,8 +131,8 @@ fn declared_attributes(feature: &'static str, schema: &str) -> Result<BTreeSet<S
     if is_alone { Ok(names) } else { Err(wrong(&json)) }
 }
 
-/// The groups that each role is in. An enumerated entity of Cedar has no parents, so what is inside a role is put inside the
-/// groups of the role.
+/// The groups of each role. An enumerated entity of Cedar has no parents, so an entity in a role is also put into the groups of
+/// the role.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// An entity of the Cedar schema: type, id, parents and attributes. Built from typed values only: JSON from a request could
-/// smuggle entities in.
+/// An entity of the Cedar schema: type, id, parents and attributes. It is built only from typed values, because JSON from a request
+/// could smuggle in entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     pub(crate) uid: Uid,
@@ -46,7 +46,7 @@ impl Entity {
         self
     }
 
-    /// An attribute that is true, and otherwise not there.
+    /// An attribute that is true, and otherwise absent.
     #[must_use]
     pub fn flag(mut self, name: &'static str, is: bool) -> Self {
         self.attributes.extend(is.then_some((name, Attribute::Flag)));
@@ -73,7 +73,7 @@ impl Entity {
         self.parents.is_empty() && self.attributes.is_empty()
     }
 
-    /// Adds the entity and all its ancestors. If two descriptions of one entity differ, one that is only a name gives way.
+    /// Adds the entity and all its ancestors. If there are two descriptions of one entity, the one that is not only a name is used.
     ///
     /// # Errors
     ///
@@ -105,10 +105,10 @@ impl std::fmt::Display for Entity {
     }
 }
 
-/// How sensitive an action on a resource is: context attributes of the question about it.
+/// How sensitive an action on a resource is. These are context attributes of its decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sensitivity {
-    /// Money concerned, in minor units.
+    /// The amount of money that the action is about, in minor units.
     pub amount: Option<i64>,
     /// `public`, `internal` or `restricted`: [`Resource::DATA`](crate::Resource::DATA), or that of the action.
     pub(crate) data_classification: Option<&'static str>,

@@ -13,22 +13,22 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a handler takes as its first parameter, and what makes it safe to be reached: [`Public`] (anybody),
-/// [`SignedIn`] (a live session), [`Authorized<A>`] (a Cedar Allow), `Authorized<A, ApiClient>` (the same, for a client of the
-/// API), [`LogoutToken`] (a verified message of a provider).
+/// The first parameter of a handler. It protects the handler: [`Public`] (anybody), [`SignedIn`] (a live session),
+/// [`Authorized<A>`] (a Cedar Allow), `Authorized<A, ApiClient>` (the same for an API client), [`LogoutToken`] (a verified message of
+/// a provider).
 pub trait Guard: sealed::Sealed {
     /// Its name in the table of routes.
     const NAME: &'static str;
-    /// The request comes from a browser and must come from our own pages. Not so for messages of other services, which
-    /// prove themselves by a signature.
+    /// The request comes from a browser and must come from our own pages. This does not apply to messages of other services, which
+    /// have a signature.
     const FROM_BROWSER: bool = true;
-    /// It takes tokens and signatures of the API, and no cookies.
+    /// It accepts tokens and signatures of the API, and no cookies.
     const API: bool = false;
-    /// Whether it lets a handler write. GET takes guards that read.
+    /// Whether the handler may write. A GET route needs a guard that only reads.
     type Mode: Mode;
 }
 
-/// Anybody. Says in the handler's signature that this was meant.
+/// Anybody may send the request. The handler's signature shows that this is intended.
 #[derive(Debug)]
 pub struct Public {
     /// The request.
@@ -85,7 +85,7 @@ pub trait Guarded {
     fn fields() -> Vec<&'static str>;
 }
 
-// axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`, M being its way of extracting the last one.
+// axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`. M says how it extracts the last one.
 macro_rules! guarded {
     ($($rest:ident),*) => {
         impl<M, G: Guard, $($rest: ReadsFields),*> Guarded for (M, G, $($rest),*) {

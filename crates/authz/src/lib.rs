@@ -1,9 +1,8 @@
 //! Nothing tenant-owned happens without a Cedar Allow.
 //!
-//! A handler's first parameter is its [`Guard`]. [`Routes`] takes no handler without one. [`Authorized<A>`] is the guard
-//! of everything that belongs to an organization or an account: it exists only after the session, the membership, the
-//! resource and the policies have been asked, and it alone opens transactions. `Authorized<A, ApiClient>` is the same for
-//! clients of the API.
+//! A handler's first parameter is its [`Guard`]. [`Routes`] accepts no handler without one. [`Authorized<A>`] is the guard of
+//! everything that belongs to an organization or an account. It exists only after the session, the membership, the resource and the
+//! policies were checked, and only it opens transactions. `Authorized<A, ApiClient>` is the same for API clients.
 
 #[doc(hidden)] // for the `actions!` macro
 pub use tenancy;

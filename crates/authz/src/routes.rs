@@ -7,16 +7,16 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::guard::{Guard, Guarded};
 
-/// The routes of a feature: method, path, handler, and by the handler's first parameter its guard.
+/// The routes of a feature: method, path and handler. The first parameter of the handler is its guard.
 ///
-/// A handler without a guard is no route:
+/// A handler without a guard cannot be a route:
 ///
 /// ```compile_fail,E0277
 /// async fn list() -> &'static str { "everything" }
 /// let routes = authz::Routes::<()>::new().get("/contacts", list);
 /// ```
 ///
-/// GET takes no guard that lets the handler write:
+/// A GET route cannot have a guard that lets the handler write:
 ///
 /// ```compile_fail,E0271
 /// use authz::{Action, Authorized, Authorizer, Routes};
@@ -35,7 +35,7 @@ use crate::guard::{Guard, Guarded};
 #[derive(Debug)]
 pub struct Routes<S>(Vec<(Route, MethodRouter<S>)>);
 
-/// A line of the table that tests walk and reviewers read.
+/// A row of the route table. Tests walk it, and reviewers read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `GET`, `POST`, or for the API `PUT` and `DELETE`.
@@ -44,9 +44,9 @@ pub struct Route {
     pub path: String,
     /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutToken`.
     pub guard: &'static str,
-    /// It is a route of the API: it takes tokens and signatures, and no cookies.
+    /// It is a route of the API. It accepts tokens and signatures, and no cookies.
     pub api: bool,
-    /// The names of the fields that its handler reads: those of the form, or of the query where it takes no form.
+    /// The names of the fields that its handler reads, from the form, or from the query if it has no form.
     pub fields: Vec<&'static str>,
 }
 
@@ -57,13 +57,13 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// None yet.
+    /// No routes.
     #[must_use]
     pub fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds a page to look at. Its guard lets it read and not write.
+    /// Adds a `GET` route. Its guard lets it read and not write.
     #[must_use]
     pub fn get<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -73,8 +73,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add::<T>("GET", path, get(handler))
     }
 
-    /// Adds something to do. Refused to requests that other sites start, unless the guard is the signed message of a
-    /// service.
+    /// Adds a `POST` route. Requests that other sites start are refused, unless the guard is a signed message of a service.
     #[must_use]
     pub fn post<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -84,7 +83,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.write::<T>("POST", path, post(handler))
     }
 
-    /// Adds something that is put in the place of what is there.
+    /// Adds a `PUT` route.
     #[must_use]
     pub fn put<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -94,7 +93,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.write::<T>("PUT", path, put(handler))
     }
 
-    /// Adds something that is deleted.
+    /// Adds a `DELETE` route.
     #[must_use]
     pub fn delete<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -114,7 +113,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add::<T>(method, path, route)
     }
 
-    /// Puts every path below `prefix`.
+    /// Adds a prefix to every path.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         for (row, _) in &mut self.0 {
@@ -123,14 +122,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// Adds the routes of another.
+    /// Adds other routes.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// What the tests walk.
+    /// The route table.
     #[must_use]
     pub fn table(&self) -> Vec<Route> {
         self.0.iter().map(|(row, _)| row.clone()).collect()
