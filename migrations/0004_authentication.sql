@@ -7,7 +7,8 @@
 create table identity.fact_sources (
   feature text not null check (feature ~ '^[a-z][a-z_]*$'),
   -- Facts about the session are the same in every organization. Facts about the member hold in the organization of the URL.
-  about text not null check (about in ('session', 'member')),
+  -- What waits for the member there is a number for display. Nothing is decided by it.
+  about text not null check (about in ('session', 'member', 'waiting')),
   needed text not null,
   facts text not null,
   position int not null,
@@ -33,7 +34,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $build$
 declare
-  facts jsonb := '{"session": "''{}''", "member": "''{}''"}';
+  facts jsonb := '{"session": "''{}''", "member": "''{}''", "waiting": "''{}''"}';
   refusals text;
   part record;
   call text;
@@ -58,13 +59,13 @@ begin
       select identity.%1$s_facts_%2$s(null, null, null, null, null, null)$function$, part.about, part.number, part.pairs);
     call := format('coalesce(case when %s then identity.%s_facts_%s(s.id, u.id, s.sso_tenant_id, given_now, %s) end, ''{}'')',
                    part.needed, part.about, part.number,
-                   case part.about when 'member' then 'm.tenant_id, m.role' else 'null, null' end);
+                   case part.about when 'session' then 'null, null' else 'm.tenant_id, m.role' end);
     facts := jsonb_set(facts, array[part.about],
                        to_jsonb(case when part.number = 1 then call else facts ->> part.about || ' || ' || call end));
   end loop;
   select coalesce(string_agg(format(E'\n                 when %s then %L', r.of_session, r.reason), '' order by r.position), '')
     into refusals from identity.refusals r;
-  execute replace(replace(replace($function$
+  execute replace(replace(replace(replace($function$
 create or replace function identity.authenticate(
   given_hash bytea, given_now timestamptz, given_tenant uuid, given_workspace uuid)
 returns json
@@ -95,7 +96,8 @@ begin
                                'unaccepted', case when s.started_at <= m.signed_out_at then 'signed_out'
                                                   when s.sso_tenant_id <> m.tenant_id then 'elsewhere'<refusals> end,
                                'facts', <member facts>) end,
-           'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end)
+           'workspace', case when w.id is not null then json_build_object('id', w.id, 'name', w.name) end,
+           'waiting', <waiting>)
     into found_user, found_sso_tenant, found_tenant, access
     from identity.sessions s
     join identity.users u on u.id = s.user_id
@@ -118,7 +120,8 @@ end;
 $authenticate$;
 grant execute on function identity.authenticate(bytea, timestamptz, uuid, uuid) to identity_rows;
 select identity.authenticate('', now(), null, null)$function$,
-    '<session facts>', facts ->> 'session'), '<member facts>', facts ->> 'member'), '<refusals>', refusals);
+    '<session facts>', facts ->> 'session'), '<member facts>', facts ->> 'member'), '<waiting>', facts ->> 'waiting'),
+    '<refusals>', refusals);
   return null;
 end;
 $build$;
@@ -135,7 +138,7 @@ create trigger build_authenticate after insert on identity.refusals
 --
 -- `facts` is their value, a jsonb expression. It may read tables. It can use `given_session`, `given_user`, `given_sso_tenant` and
 -- `given_now`, and for facts about the member also `given_tenant` and `given_role`. If its value is an object with the key `audit`,
--- the value of that key is recorded with every event and decision of the request.
+-- the value of that key is recorded with every event and decision of the request. The value of what waits is a number.
 create function identity.add_facts(feature text, about text, needed text, facts text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

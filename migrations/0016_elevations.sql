@@ -119,3 +119,10 @@ create trigger rotate_sessions after update of approved_at, ended_at on tenant.e
 create index elevations_expiry on tenant.elevations (expires_at);
 create policy janitor on tenant.elevations to janitor_rows using (expires_at < now() - interval '365 days') with check (false);
 grant select (tenant_id, id, expires_at), delete on tenant.elevations to janitor_rows;
+
+-- The navigation says how many requests of others the member can approve.
+grant select (expires_at) on tenant.elevations to identity_rows;
+select identity.add_facts('elevations', about => 'waiting', needed => 'tenant.is_administrator(m.role)', facts => $$
+  (select count(*) from tenant.elevations e
+    where e.tenant_id = given_tenant and e.ended_at is null and e.approved_at is null and e.expires_at > given_now
+      and e.user_id <> given_user and (given_role = 'owner' or e.role <> 'admin')) $$);

@@ -133,3 +133,11 @@ grant execute on function tenant.expire_approvals() to tenant_rows;
 create index approvals_expiry on tenant.approvals (expires_at);
 create policy janitor on tenant.approvals to janitor_rows using (expires_at < now() - interval '365 days') with check (false);
 grant select (tenant_id, id, expires_at), delete on tenant.approvals to janitor_rows;
+
+-- The navigation says how many requests of others are pending.
+create policy authentication on tenant.approvals for select to identity_rows using (true);
+grant select (tenant_id, requested_by, expires_at, decided_at) on tenant.approvals to identity_rows;
+select identity.add_facts('approvals', about => 'waiting', needed => 'tenant.is_administrator(m.role)', facts => $$
+  (select count(*) from tenant.approvals a
+    where a.tenant_id = given_tenant and a.decided_at is null and a.expires_at > given_now
+      and a.requested_by <> given_user) $$);

@@ -42,7 +42,7 @@ pub struct Decision {
     /// It is refused, but would be allowed after a fresh passkey.
     pub step_up: bool,
     /// `@id`s of the policies that determined it.
-    pub policies: Vec<String>,
+    pub policies: Arc<[String]>,
     /// SHA-256 of the policy set.
     pub policy_set: [u8; 32],
     /// The request.
@@ -70,7 +70,7 @@ impl Decision {
             self.action,
             self.resource,
             self.allowed,
-            &self.policies,
+            &self.policies[..],
             &self.policy_set[..],
             self.request,
             context(self.client, &self.context),

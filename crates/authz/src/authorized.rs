@@ -265,9 +265,9 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
     ///
     /// # Errors
     ///
-    /// The question cannot be asked, or its answer cannot be recorded.
+    /// The answer cannot be recorded.
     pub async fn authorize_also<B: Action<On = A::On>>(&mut self) -> Result<bool> {
-        let request = self.viewer().about::<B>(&self.on)?;
+        let request = self.viewer().about::<B>(&self.on);
         let answer = self.authorizer.decide(&request, B::NAME);
         let decision = self.authorizer.record_of(&request, B::NAME, &answer);
         let allowed = answer.decision == Decision::Allow;
@@ -314,7 +314,7 @@ impl<A: Action, By: CallerKind> Authorized<A, By> {
     /// The caller, for parts of the page that are not about its action.
     #[must_use]
     pub fn viewer(&self) -> Viewer<'_> {
-        Viewer { authorizer: &self.authorizer, request: &self.request, action: A::NAME, member: self.member.as_ref() }
+        Viewer { authorizer: &self.authorizer, request: &self.request, member: self.member.as_ref() }
     }
 
     /// Begins to write with the decisions, if they still hold, and records them.

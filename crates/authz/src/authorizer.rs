@@ -7,14 +7,15 @@ use audit::Decisions;
 use authn::{Authn, SignedIn};
 use axum::http::Method;
 use axum::http::request::Parts;
-use cedar_policy::{Context, Request, Response};
 use chrono::{DateTime, Utc};
 use tenancy::{Plane, Read, TenantId, Tx};
 use tokens::{ApiClient, Scopes, Tokens};
 use uuid::Uuid;
 use web::{Addresses, Error, LocalPath, Result};
 
+use crate::cedar::CedarQuestion;
 use crate::context::RefusedBecause;
+use crate::decision_cache::{DecisionCache, QuestionKey};
 use crate::entity::Entity;
 use crate::policies::Policies;
 use crate::request::{AuthzRequest, Caller, RequestContext};
@@ -32,14 +33,15 @@ struct Inner {
     decisions: Decisions,
     policies: Arc<Policies>,
     engine: cedar_policy::Authorizer,
+    answers: DecisionCache,
 }
 
 /// The answer to one question.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) decision: Decision,
     /// Ids of the policies that determined it.
-    policies: Vec<String>,
+    pub(crate) policies: Arc<[String]>,
 }
 
 /// What the policies say.
@@ -91,7 +93,8 @@ impl Authorizer {
     #[must_use]
     pub fn new(authn: Authn, tokens: Tokens, decisions: Decisions, policies: impl Into<Arc<Policies>>) -> Self {
         let engine = cedar_policy::Authorizer::new();
-        Self(Arc::new(Inner { authn, tokens, decisions, policies: policies.into(), engine }))
+        let (policies, answers) = (policies.into(), DecisionCache::default());
+        Self(Arc::new(Inner { authn, tokens, decisions, policies, engine, answers }))
     }
 
     /// Answers the guard of a route: the decision is recorded, and a refusal is the response to the request.
@@ -138,7 +141,7 @@ impl Authorizer {
             resource: resource.to_string(),
             allowed: false,
             step_up: false,
-            policies: Vec::new(),
+            policies: Arc::default(),
             policy_set: self.0.policies.hash,
             request: caller.context().request,
             client: caller.client(),
@@ -155,7 +158,7 @@ impl Authorizer {
         let in_scope = scopes.is_none_or(|scopes| scopes.include(action));
         self.evaluate(request, action, in_scope).unwrap_or_else(|error| {
             tracing::error!(error, action, "policy evaluation failed; the request is refused");
-            Answer { decision: Decision::Deny, policies: Vec::new() }
+            Answer { decision: Decision::Deny, policies: Arc::default() }
         })
     }
 
@@ -168,19 +171,31 @@ impl Authorizer {
     }
 
     fn evaluate(&self, request: &AuthzRequest, action: &'static str, in_scope: bool) -> Result<Answer, String> {
-        let (context, sensitivity) = (&request.principal.context, request.sensitivity);
-        let in_cedar =
-            |context: &RequestContext| context.to_cedar(sensitivity, in_scope).map_err(|error| format!("{error:?}"));
-        let asked = if in_scope { request.context.clone() } else { in_cedar(context)? };
-        let response = self.ask_cedar(request, action, asked)?;
+        let key = QuestionKey::new(&self.0.policies.distinctions, request, action, in_scope);
+        if let Some(answer) = self.0.answers.get(&key) {
+            return Ok(answer);
+        }
+        let answer = self.ask(request, action, in_scope)?;
+        self.0.answers.insert(key, answer.clone());
+        Ok(answer)
+    }
+
+    fn ask(&self, request: &AuthzRequest, action: &'static str, in_scope: bool) -> Result<Answer, String> {
+        let (policies, context) = (&*self.0.policies, &request.principal.context);
+        let loaded = policies.by_action.get(action).ok_or("no such action")?;
+        let question = CedarQuestion::new(policies, request, loaded, in_scope).map_err(|error| format!("{error:?}"))?;
+        let ask = |context: &RequestContext| {
+            let request = question.in_context(context).map_err(|error| format!("{error:?}"))?;
+            let response = self.0.engine.is_authorized(&request, &loaded.policies, &question.entities);
+            let failed = response.diagnostics().errors().next().map(ToString::to_string);
+            failed.map_or(Ok(response), Err)
+        };
+        let response = ask(context)?;
         let policies = response.diagnostics().reason().map(ToString::to_string).collect();
         if response.decision() == cedar_policy::Decision::Allow {
             return Ok(Answer { decision: Decision::Allow, policies });
         }
-        let allowed_with = |fresh: RequestContext| {
-            let response = self.ask_cedar(request, action, in_cedar(&fresh)?)?;
-            Ok::<_, String>(response.decision() == cedar_policy::Decision::Allow)
-        };
+        let allowed_with = |fresh| Ok::<_, String>(ask(&fresh)?.decision() == cedar_policy::Decision::Allow);
         let step_up = |by_code| Decision::StepUp(StepUp { by_code, page: self.addresses().step_up });
         let decision = if context.enrolled.totp && allowed_with(context.with_fresh_code())? {
             step_up(true)
@@ -190,20 +205,6 @@ impl Authorizer {
             Decision::Deny
         };
         Ok(Answer { decision, policies })
-    }
-
-    fn ask_cedar(&self, request: &AuthzRequest, action: &'static str, context: Context) -> Result<Response, String> {
-        let Policies { schema, by_action, .. } = &*self.0.policies;
-        let loaded = by_action.get(action).ok_or("no such action")?;
-        let (principal, resource) = (request.principal.uid.clone(), request.resource_uid.clone());
-        let question = Request::new(principal, loaded.action.uid(), resource, context, Some(schema))
-            .map_err(|error| error.to_string())?;
-        // With the groups that the action is in.
-        let entities = (*request.entities).clone().add_entities([loaded.action.clone()], None);
-        let entities = entities.map_err(|error| error.to_string())?;
-        let response = self.0.engine.is_authorized(&question, &loaded.policies, &entities);
-        let failed = response.diagnostics().errors().next().map(ToString::to_string);
-        failed.map_or(Ok(response), Err)
     }
 
     /// Whether the action may change memberships: its group in the schema says so.
@@ -217,9 +218,9 @@ impl Authorizer {
         audit::Decision {
             tenant: principal.tenant,
             at: self.now(),
-            principal: principal.uid.to_string(),
+            principal: principal.entity.to_string(),
             action,
-            resource: request.resource_uid.to_string(),
+            resource: request.resource.to_string(),
             allowed: answer.decision == Decision::Allow,
             step_up: matches!(answer.decision, Decision::StepUp(_)),
             policies: answer.policies.clone(),

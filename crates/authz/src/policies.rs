@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::action::ActionDeclaration;
 use crate::context::{self, ContextFragment, LoadedFragment, RoleGroups};
+use crate::distinctions::Distinctions;
 use crate::policy_error::PolicyError;
 
 /// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
@@ -38,6 +39,7 @@ pub struct Policies {
     pub(crate) fragments: Vec<LoadedFragment>,
     /// The groups that each role is in.
     pub(crate) role_groups: RoleGroups,
+    pub(crate) distinctions: Distinctions,
 }
 
 /// An action, and the policies whose head takes it. The engine looks at every policy it is given, so it is given those
@@ -61,8 +63,11 @@ impl Policies {
     /// What is wrong with them.
     pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let fragments = context::load(fragments(sources))?;
-        let (schema, entity_types, role_groups) = schemas(sources)?;
+        let (schema, json) = schema(sources)?;
+        let role_groups = context::role_groups(self::fragments(sources), &json)?;
         let policies = policies(sources)?;
+        let distinctions = Distinctions::of(&policies, &json)?;
+        let entity_types = without_actions(json)?;
         let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if !report.validation_passed_without_warnings() {
             return Err(PolicyError::Validation(report.to_string()));
@@ -76,7 +81,8 @@ impl Policies {
         let by_action =
             known.into_iter().map(|action| LoadedAction::of(action, &policies, &actions)).collect::<Result<_, _>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
-        Ok(Self { schema, entity_types, hash: hash(sources), by_action, types, fragments, role_groups })
+        let hash = hash(sources);
+        Ok(Self { schema, entity_types, hash, by_action, types, fragments, role_groups, distinctions })
     }
 }
 
@@ -103,8 +109,8 @@ fn fragments(sources: &[PolicySource]) -> impl Iterator<Item = (&'static str, Co
     sources.iter().filter_map(|source| Some((source.name, source.context?)))
 }
 
-/// The schema of all sources, the types of its entities alone, and the groups of its roles.
-fn schemas(sources: &[PolicySource]) -> Result<(Schema, Schema, RoleGroups), PolicyError> {
+/// The schema of all sources, and the same in Cedar's JSON form.
+fn schema(sources: &[PolicySource]) -> Result<(Schema, serde_json::Value), PolicyError> {
     let schemas = sources.iter().map(|source| source.schema);
     let context = fragments(sources).map(|(_, fragment)| fragment.schema);
     let context = context::context_type(&context.collect::<Vec<_>>().join("\n"));
@@ -114,9 +120,7 @@ fn schemas(sources: &[PolicySource]) -> Result<(Schema, Schema, RoleGroups), Pol
         return Err(PolicyError::Schema(warning.to_string()));
     }
     let schema = Schema::from_schema_fragments([fragment.clone()]).map_err(unsound)?;
-    let json = fragment.to_json_value().map_err(unsound)?;
-    let role_groups = context::role_groups(fragments(sources), &json)?;
-    Ok((schema, without_actions(json)?, role_groups))
+    Ok((schema, fragment.to_json_value().map_err(unsound)?))
 }
 
 /// The policies of all sources, each under its id.

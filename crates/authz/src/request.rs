@@ -1,12 +1,10 @@
 //! A question to the policies, as data: who asks, how, and about what. Nothing here asks them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use authn::{EnrolledFactors, SignedIn};
-use cedar_policy::{Context, Entities, EntityId, EntityUid, RestrictedExpression};
 use chrono::{DateTime, Utc};
-use tenancy::{Membership, RequestAccess, TenantId, UserId, WorkspaceFacts};
+use tenancy::{Membership, RequestAccess, TenantId, UserId, Waiting, WorkspaceFacts};
 use tokens::{ApiClient, Scopes};
 use uuid::Uuid;
 use web::{Error, Result};
@@ -102,20 +100,14 @@ pub struct MemberContext {
 #[derive(Clone, Debug)]
 pub(crate) struct AuthzRequest {
     pub(crate) principal: Arc<Principal>,
-    resource: Entity,
-    pub(crate) resource_uid: EntityUid,
-    /// Principal and resource with all their ancestors. Making them costs more than an answer.
-    pub(crate) entities: Arc<Entities>,
+    pub(crate) resource: Entity,
     pub(crate) sensitivity: Sensitivity,
-    /// Of an action that is in the scopes of the caller.
-    pub(crate) context: Context,
 }
 
 /// Who asks, and how: the same in every question of one request.
 #[derive(Debug)]
 pub(crate) struct Principal {
-    entity: Entity,
-    pub(crate) uid: EntityUid,
+    pub(crate) entity: Entity,
     pub(crate) context: RequestContext,
     pub(crate) tenant: Option<TenantId>,
     /// How they act, for records.
@@ -124,6 +116,7 @@ pub(crate) struct Principal {
     pub(crate) client: Option<Uuid>,
     /// Why they see nothing of the organization.
     pub(crate) refused_because: Option<RefusedBecause>,
+    pub(crate) waiting: Waiting,
 }
 
 impl AuthzRequest {
@@ -131,7 +124,7 @@ impl AuthzRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if an entity does not fit the schema, or two descriptions of one entity differ.
+    /// [`Error::Internal`] if a feature cannot say what it adds to the question.
     pub(crate) fn new(
         policies: &Policies,
         caller: Caller<'_>,
@@ -142,89 +135,53 @@ impl AuthzRequest {
     ) -> Result<Self> {
         let membership = access.membership.as_ref();
         let Contribution { roles, attributes, refused_because } = contributions(policies, access)?;
-        let entity = membership.map_or_else(|| caller.as_user(), |membership| caller.as_member(membership, &roles));
         let principal = Principal {
-            uid: uid(policies, &entity.uid)?,
-            entity,
-            context: RequestContext::new(policies, caller, &attributes, now)?,
+            entity: membership.map_or_else(|| caller.as_user(), |membership| caller.as_member(membership, &roles)),
+            context: RequestContext::new(caller, attributes, now),
             tenant: membership.map(|membership| membership.tenant),
             audit_context: access.audit_context(),
             request: caller.context().request,
             client: caller.client(),
             refused_because,
+            waiting: access.waiting.clone(),
         };
-        Self::of(policies, Arc::new(principal), resource, sensitivity)
+        Ok(Self::of(Arc::new(principal), resource, sensitivity))
     }
 
     /// The question of the same caller about another resource.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub(crate) fn about(&self, policies: &Policies, resource: Entity, sensitivity: Sensitivity) -> Result<Self> {
-        let principal = Arc::clone(&self.principal);
-        let resource_uid = uid(policies, &resource.uid)?;
-        let is_known =
-            resource == self.resource || (resource.is_name_only() && self.entities.get(&resource_uid).is_some());
-        if !is_known {
-            return Self::of(policies, principal, resource, sensitivity);
-        }
-        let context = if sensitivity == self.sensitivity {
-            self.context.clone()
-        } else {
-            principal.context.to_cedar(sensitivity, true)?
-        };
-        Ok(Self { principal, resource, resource_uid, entities: Arc::clone(&self.entities), sensitivity, context })
+    pub(crate) fn about(&self, resource: Entity, sensitivity: Sensitivity) -> Self {
+        Self::of(Arc::clone(&self.principal), resource, sensitivity)
     }
 
-    /// Whether both are the same question, for the same action.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.entities, &other.entities)
-            && self.resource_uid == other.resource_uid
-            && self.sensitivity == other.sensitivity
-    }
-
-    fn of(policies: &Policies, principal: Arc<Principal>, resource: Entity, sensitivity: Sensitivity) -> Result<Self> {
+    fn of(principal: Arc<Principal>, resource: Entity, sensitivity: Sensitivity) -> Self {
         // Somebody who acts on themselves is one entity, with the roles they act in.
         let resource = if resource.uid == principal.entity.uid { principal.entity.clone() } else { resource };
-        let mut all = BTreeMap::new();
-        for entity in [&principal.entity, &resource] {
-            entity.collect(&mut all).map_err(|entity| Error::internal(format!("two descriptions of {entity}")))?;
-        }
-        let entities = Arc::new(entities(policies, all.into_values())?);
-        let context = principal.context.to_cedar(sensitivity, true)?;
-        Ok(Self { resource_uid: uid(policies, &resource.uid)?, principal, resource, entities, sensitivity, context })
+        Self { principal, resource, sensitivity }
     }
 }
 
 /// How a caller comes to ask: `RequestContext` of the schema.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
-    auth_age: i64,
-    passkey_age: Option<i64>,
-    recovery_age: Option<i64>,
-    totp_age: Option<i64>,
+    pub(crate) auth_age: i64,
+    pub(crate) passkey_age: Option<i64>,
+    pub(crate) recovery_age: Option<i64>,
+    pub(crate) totp_age: Option<i64>,
     pub(crate) enrolled: EnrolledFactors,
-    by_link: bool,
-    sso_organization: Option<EntityUid>,
-    risk_score: i64,
+    pub(crate) by_link: bool,
+    /// The organization whose provider began the session.
+    pub(crate) sso_organization: Option<Uid>,
+    pub(crate) risk_score: i64,
     /// What features add.
-    added: Vec<(&'static str, RestrictedExpression)>,
+    pub(crate) added: Vec<(&'static str, Attribute)>,
     /// The actions that a client of the API was given. People have no such limits.
     pub(crate) scopes: Option<Scopes>,
 }
 
 impl RequestContext {
-    fn new(
-        policies: &Policies,
-        caller: Caller<'_>,
-        added: &[(&'static str, Attribute)],
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
+    fn new(caller: Caller<'_>, added: Vec<(&'static str, Attribute)>, now: DateTime<Utc>) -> Self {
         let age = |since: DateTime<Utc>| (now - since).num_seconds().max(0);
-        let added = added.iter().map(|(name, value)| Ok((*name, expression(policies, value)?)));
-        let added = added.collect::<Result<Vec<_>>>()?;
-        Ok(match caller {
+        match caller {
             Caller::Person(person) => Self {
                 auth_age: age(person.auth_time),
                 passkey_age: person.passkey_at.map(age),
@@ -232,10 +189,7 @@ impl RequestContext {
                 totp_age: person.totp_at.map(age),
                 enrolled: person.enrolled(),
                 by_link: person.is_by_link(),
-                sso_organization: person
-                    .sso_tenant
-                    .map(|tenant| uid(policies, &Entity::new("Organization", tenant).uid))
-                    .transpose()?,
+                sso_organization: person.sso_tenant.map(|tenant| Entity::new("Organization", tenant).uid),
                 risk_score: person.risk_score(),
                 added,
                 scopes: None,
@@ -253,7 +207,7 @@ impl RequestContext {
                 added,
                 scopes: Some(client.scopes().clone()),
             },
-        })
+        }
     }
 
     /// The same, if they proved a passkey now. The proof also settles what was unusual before it. That does not hold for
@@ -268,37 +222,16 @@ impl RequestContext {
         Self { totp_age: Some(0), ..self.clone() }
     }
 
-    /// The context of a question. `in_scope` is false if a client of the API asks for an action that it was not given.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Internal`] if Cedar does not accept the attributes.
-    pub(crate) fn to_cedar(&self, sensitivity: Sensitivity, in_scope: bool) -> Result<Context> {
-        let numbers = [
+    /// The numbers that the policies compare, by the names of the schema. What is not there has none.
+    pub(crate) fn numbers(&self, sensitivity: Sensitivity) -> [(&'static str, Option<i64>); 6] {
+        [
             ("auth_age", Some(self.auth_age)),
             ("risk_score", Some(self.risk_score)),
             ("passkey_age", self.passkey_age),
             ("totp_age", self.totp_age),
             ("recovery_age", self.recovery_age),
             ("amount", sensitivity.amount),
-        ];
-        let flags = [("by_link", self.by_link), ("out_of_scope", !in_scope)];
-        let mut attributes = vec![
-            ("passkey_enrolled", RestrictedExpression::new_bool(self.enrolled.passkey)),
-            ("totp_enrolled", RestrictedExpression::new_bool(self.enrolled.totp)),
-        ];
-        attributes.extend(
-            numbers.into_iter().filter_map(|(name, number)| Some((name, RestrictedExpression::new_long(number?)))),
-        );
-        attributes.extend(
-            flags.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name, RestrictedExpression::new_bool(true))),
-        );
-        let organization = self.sso_organization.clone().map(RestrictedExpression::new_entity_uid);
-        attributes.extend(organization.map(|organization| ("sso_organization", organization)));
-        let class = sensitivity.data_classification.map(|class| RestrictedExpression::new_string(class.to_owned()));
-        attributes.extend(class.map(|class| ("data_classification", class)));
-        attributes.extend(self.added.iter().cloned());
-        Ok(Context::from_pairs(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)))?)
+        ]
     }
 }
 
@@ -323,52 +256,13 @@ fn contributions(policies: &Policies, access: &RequestAccess) -> Result<Contribu
     Ok(all)
 }
 
-fn uid(policies: &Policies, uid: &Uid) -> Result<EntityUid> {
-    let name = policies.types.get(uid.kind).ok_or_else(|| Error::internal(format!("{uid}: no such type of entity")))?;
-    Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(&uid.id)))
-}
-
-/// Entities of ours as Cedar's, checked against the schema.
-fn entities<'a>(policies: &Policies, all: impl IntoIterator<Item = &'a Entity>) -> Result<Entities> {
-    let all = all.into_iter().map(|one| entity(policies, one)).collect::<Result<Vec<_>>>()?;
-    Ok(Entities::from_entities(all, Some(&policies.entity_types))?)
-}
-
-fn entity(policies: &Policies, entity: &Entity) -> Result<cedar_policy::Entity> {
-    let mut attributes = HashMap::with_capacity(entity.attributes.len());
-    for (name, value) in &entity.attributes {
-        attributes.insert((*name).to_owned(), expression(policies, value)?);
-    }
-    let mut parents = HashSet::with_capacity(entity.parents.len());
-    for parent in &entity.parents {
-        parents.insert(uid(policies, &parent.uid)?);
-        let groups = policies.role_groups.get(&*parent.uid.id).filter(|_| parent.uid.kind == "Role");
-        for group in groups.into_iter().flatten() {
-            parents.insert(uid(policies, group)?);
-        }
-    }
-    Ok(cedar_policy::Entity::new(uid(policies, &entity.uid)?, attributes, parents)?)
-}
-
-fn expression(policies: &Policies, value: &Attribute) -> Result<RestrictedExpression> {
-    let reference = |to: &Uid| Ok::<_, Error>(RestrictedExpression::new_entity_uid(uid(policies, to)?));
-    Ok(match value {
-        Attribute::Text(text) => RestrictedExpression::new_string(text.clone()),
-        Attribute::Flag => RestrictedExpression::new_bool(true),
-        Attribute::Reference(to) => reference(to)?,
-        Attribute::References(all) => {
-            RestrictedExpression::new_set(all.iter().map(reference).collect::<Result<Vec<_>>>()?)
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use tenancy::{Facts, TenantId};
 
     use super::*;
     use crate::action::ActionDeclaration;
-    use crate::context::{ContextFragment, RoleGroup};
+    use crate::context::ContextFragment;
     use crate::policies::PolicySource;
 
     fn policies(schema: &'static str, context: Option<ContextFragment>) -> Policies {
@@ -381,7 +275,7 @@ mod tests {
         let (tenant, organization) = (TenantId::new(), "Acme".to_owned());
         let membership =
             Membership { tenant, organization, role: role.to_owned(), unaccepted: None, facts: Facts::default() };
-        RequestAccess { user: None, membership: Some(membership), workspace: None }
+        RequestAccess { user: None, membership: Some(membership), workspace: None, waiting: Waiting::default() }
     }
 
     // control: POL-06
@@ -401,51 +295,5 @@ mod tests {
         assert_eq!((added.roles, added.attributes), (vec!["editor".to_owned()], vec![("elevated", Attribute::Flag)]));
         let refused = contributions(&policies, &access("owner")).unwrap_err();
         assert!(format!("{refused:?}").contains("`out_of_scope`"), "{refused:?}");
-    }
-
-    // control: IDN-09
-    #[test]
-    fn what_is_inside_a_role_is_inside_the_groups_of_the_role() {
-        let groups = const { &[RoleGroup { name: "privileged", roles: &["owner"] }] };
-        let context = ContextFragment { schema: "", role_groups: groups, read: |_| Ok(Contribution::default()) };
-        let policies = policies(
-            "entity Role enum [\"owner\", \"viewer\"]; entity RoleGroup enum [\"privileged\"];\
-             entity Member in [Role, RoleGroup];\
-             action Read appliesTo { principal: [Member], resource: [Member] };",
-            Some(context),
-        );
-        let privileged = uid(&policies, &Entity::new("RoleGroup", "privileged").uid).unwrap();
-        for (roles, expected) in
-            [(&["owner"][..], true), (&["viewer"], false), (&["viewer", "owner"], true), (&[], false)]
-        {
-            let member =
-                roles.iter().fold(Entity::new("Member", 1), |member, role| member.inside(Entity::new("Role", *role)));
-            let all = entities(&policies, [&member]).unwrap();
-            let member = uid(&policies, &member.uid).unwrap();
-            assert_eq!(all.is_ancestor_of(&privileged, &member), expected, "{roles:?}");
-        }
-    }
-
-    // control: POL-01
-    #[test]
-    fn entities_that_do_not_fit_the_schema_are_refused() {
-        let policies = policies(
-            "entity User; entity File { owner: User };\
-             action Read appliesTo { principal: [User], resource: [File] };",
-            None,
-        );
-        let user = Entity::new("User", 1);
-        let file = || Entity::new("File", 1);
-        assert!(entities(&policies, [&file().reference("owner", &user), &user]).is_ok());
-        for wrong in [
-            file(),
-            file().text("owner", "1"),
-            file().reference("owner", &file()),
-            file().reference("owner", &user).flag("shared", true),
-            file().reference("owner", &user).inside(user.clone()),
-            Entity::new("Folder", 1),
-        ] {
-            assert!(entities(&policies, [&wrong]).is_err(), "{wrong:?}");
-        }
     }
 }

@@ -12,8 +12,6 @@ use crate::request::{AuthzRequest, MemberContext};
 pub struct Viewer<'a> {
     pub(crate) authorizer: &'a Authorizer,
     pub(crate) request: &'a AuthzRequest,
-    /// The action of the route.
-    pub(crate) action: &'static str,
     pub(crate) member: Option<&'a MemberContext>,
 }
 
@@ -35,7 +33,7 @@ impl RequestViewer {
     #[must_use]
     pub fn get(&self) -> Option<Viewer<'_>> {
         let OwnedViewer { authorizer, request, member } = self.0.get()?;
-        Some(Viewer { authorizer, request, action: "", member: member.as_ref() })
+        Some(Viewer { authorizer, request, member: member.as_ref() })
     }
 
     pub(crate) fn note(parts: &Parts, authorizer: &Authorizer, request: &AuthzRequest, member: Option<&MemberContext>) {
@@ -53,6 +51,12 @@ impl<'a> Viewer<'a> {
         self.member
     }
 
+    /// How many things of a feature wait for them in the organization of the path.
+    #[must_use]
+    pub fn waiting(self, feature: &str) -> u32 {
+        self.request.principal.waiting.of(feature)
+    }
+
     /// Whether it makes sense to offer `B`, on the resource of the route or on another one that the page shows, such as a
     /// row of a list: for buttons and links. True even if `B` takes a fresh passkey first. It allows nothing, so it is not
     /// recorded.
@@ -64,30 +68,22 @@ impl<'a> Viewer<'a> {
     /// As [`can`](Self::can), with the factor that `B` takes first: for a page that leads to it, or shows what `B` is about.
     #[must_use]
     pub fn decision<B: Action>(self, resource: &B::On) -> Decision {
-        match self.about::<B>(resource) {
-            // The action of the route is allowed: the navigation offers the page that they are on.
-            Ok(request) if B::NAME == self.action && request.is(self.request) => Decision::Allow,
-            Ok(request) => self.authorizer.decide(&request, B::NAME).decision,
-            Err(error) => {
-                tracing::error!(?error, action = B::NAME, "policy evaluation failed; the action is not offered");
-                Decision::Deny
-            }
-        }
+        self.authorizer.decide(&self.about::<B>(resource), B::NAME).decision
     }
 
     /// Whether the policies allow `B` on a resource of which a part of the page shows more than that it exists. Recorded.
     ///
     /// # Errors
     ///
-    /// The question cannot be asked, or its answer cannot be recorded.
+    /// The answer cannot be recorded.
     pub async fn authorize_also<B: Action>(self, resource: &B::On) -> Result<bool> {
-        let request = self.about::<B>(resource)?;
+        let request = self.about::<B>(resource);
         let answer = self.authorizer.decide(&request, B::NAME);
         self.authorizer.record(self.authorizer.record_of(&request, B::NAME, &answer)).await?;
         Ok(answer.decision == Decision::Allow)
     }
 
-    pub(crate) fn about<B: Action>(self, resource: &B::On) -> Result<AuthzRequest> {
-        self.request.about(self.authorizer.policies(), resource.entity(), sensitivity::<B>(resource))
+    pub(crate) fn about<B: Action>(self, resource: &B::On) -> AuthzRequest {
+        self.request.about(resource.entity(), sensitivity::<B>(resource))
     }
 }

@@ -18,6 +18,21 @@ pub struct RequestAccess {
     pub membership: Option<Membership>,
     /// The selected workspace of that organization.
     pub workspace: Option<WorkspaceFacts>,
+    /// How many things wait there for the member.
+    pub waiting: Waiting,
+}
+
+/// How many things wait for a member, by the name of the feature. For display: nothing is decided by it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Waiting(BTreeMap<String, u32>);
+
+impl Waiting {
+    /// Those of a feature.
+    #[must_use]
+    pub fn of(&self, feature: &str) -> u32 {
+        self.0.get(feature).copied().unwrap_or_default()
+    }
 }
 
 impl RequestAccess {

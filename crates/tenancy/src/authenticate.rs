@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{Executor, Row};
 use uuid::Uuid;
 
-use crate::access::{ClientFacts, Membership, RequestAccess, SessionFacts, WorkspaceFacts};
+use crate::access::{ClientFacts, Membership, RequestAccess, SessionFacts, Waiting, WorkspaceFacts};
 use crate::connect::Db;
 use crate::connection::key;
 use crate::error::Error;
@@ -60,13 +60,15 @@ struct LookupRow<S> {
     session: S,
     membership: Option<Membership>,
     workspace: Option<WorkspaceFacts>,
+    #[serde(default)]
+    waiting: Waiting,
 }
 
 impl<S> LookupRow<S> {
     fn into_access(self, user: impl FnOnce(&S) -> Option<UserId>) -> (S, RequestAccess) {
-        let Self { session, membership, workspace } = self;
+        let Self { session, membership, workspace, waiting } = self;
         let user = user(&session);
-        (session, RequestAccess { user, membership, workspace })
+        (session, RequestAccess { user, membership, workspace, waiting })
     }
 }
 

@@ -17,7 +17,7 @@ mod plane;
 mod retention;
 mod tx;
 
-pub use access::{ClientFacts, Facts, Membership, RequestAccess, SessionDrift, SessionFacts, WorkspaceFacts};
+pub use access::{ClientFacts, Facts, Membership, RequestAccess, SessionDrift, SessionFacts, Waiting, WorkspaceFacts};
 pub use authenticate::{PresentedToken, Scope, WriteLocks};
 pub use claim::one_connection;
 pub use config::{Config, SETTINGS};

@@ -96,6 +96,15 @@ pub struct Link {
     pub href: String,
     pub label: &'static str,
     pub current: bool,
+    pub waiting: u32,
+}
+
+impl Link {
+    /// A link to another page, where nothing waits.
+    #[must_use]
+    pub fn new(label: &'static str, href: String) -> Self {
+        Self { href, label, current: false, waiting: 0 }
+    }
 }
 
 /// Where the header and the footer of every page lead. The product fills it in, because its features own the pages.

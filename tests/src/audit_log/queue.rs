@@ -77,7 +77,7 @@ async fn when_no_more_decisions_fit_requests_are_refused_rather_than_answered_un
         resource: "Test::\"queue\"".to_owned(),
         allowed: false,
         step_up: false,
-        policies: Vec::new(),
+        policies: [].into(),
         policy_set: [7; 32],
         request: Uuid::now_v7(),
         client: None,

@@ -65,7 +65,7 @@ const NO_WIDE_POLICY: Rule = Rule {
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
                 ('authentication', 'memberships', '{identity_rows}'), ('authentication', 'organizations', '{identity_rows}'),
                 ('authentication', 'workspaces', '{identity_rows}'), ('authentication', 'domains', '{identity_rows}'), ('authentication', 'identity_providers', '{identity_rows}'),
-                ('authentication', 'api_clients', '{identity_rows}'), ('authentication', 'elevations', '{identity_rows}'), ('record_use', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('authentication', 'api_clients', '{identity_rows}'), ('authentication', 'elevations', '{identity_rows}'), ('authentication', 'approvals', '{identity_rows}'), ('authentication', 'invitations', '{identity_rows}'), ('record_use', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('work', 'queue', '{jobs_rows}'))
            and not (policyname = 'operators' and roles = '{operator_rows}'

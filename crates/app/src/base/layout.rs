@@ -51,7 +51,7 @@ pub(crate) fn personal(who: &SignedIn) -> Shell {
 impl Layout {
     /// Around a page about the person's own account.
     pub(crate) fn account(&self, who: &SignedIn) -> Shell {
-        let entries = self.registry.account_tabs.iter().map(|tab| (tab.label, tab.page.to_owned()));
+        let entries = self.registry.account_tabs.iter().map(|tab| Link::new(tab.label, tab.page.to_owned()));
         let mut shell = personal(who);
         shell.tabs = self.entries(entries.collect());
         shell
@@ -75,7 +75,8 @@ impl Layout {
         let location = Location::of(&member.membership, member.workspace.as_ref());
         let offered = |tab: &super::Tab| {
             let url = location.url(tab.page).filter(|_| (tab.offered)(viewer, &location))?;
-            Some((tab.label, url))
+            let waiting = tab.counts.map_or(0, |feature| viewer.waiting(feature));
+            Some(Link { waiting, ..Link::new(tab.label, url) })
         };
         shell.tabs = self.entries(self.registry.tabs.iter().filter_map(offered).collect());
         let banners = self.registry.hooks.banners(viewer, &location);
@@ -94,15 +95,13 @@ impl Layout {
         let Some(location) = location(ok) else { return Vec::new() };
         let offered = |link: &&super::PageLink| link.on == self.page && (link.offered)(ok.viewer(), &location);
         let links = self.registry.links.iter().filter(offered);
-        links
-            .filter_map(|link| Some(Link { href: location.url(link.page)?, label: link.label, current: false }))
-            .collect()
+        links.filter_map(|link| Some(Link::new(link.label, location.url(link.page)?))).collect()
     }
 
     /// The links that features put on a page outside any organization.
     pub(crate) fn account_links(&self, page: &str) -> Vec<Link> {
         let here = self.registry.account_links.iter().filter(|link| link.on == page);
-        here.map(|link| Link { href: link.page.to_owned(), label: link.label, current: false }).collect()
+        here.map(|link| Link::new(link.label, link.page.to_owned())).collect()
     }
 
     /// The parts that features add to this page, as HTML.
@@ -120,18 +119,14 @@ impl Layout {
     }
 
     /// The entries of a navigation. The current one is that of the page, or else of the nearest page above it.
-    fn entries(&self, entries: Vec<(&'static str, String)>) -> Vec<Link> {
+    fn entries(&self, mut entries: Vec<Link>) -> Vec<Link> {
         let is_above =
             |url: &str| self.path.strip_prefix(url).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let current =
-            entries.iter().map(|(_, url)| url.len()).zip(entries.iter()).filter(|(_, (_, url))| is_above(url));
-        let current = current.map(|(length, _)| length).max();
-        let link = |(label, href): (&'static str, String)| Link {
-            current: is_above(&href) && Some(href.len()) == current,
-            href,
-            label,
-        };
-        entries.into_iter().map(link).collect()
+        let nearest = entries.iter_mut().filter(|entry| is_above(&entry.href)).max_by_key(|entry| entry.href.len());
+        if let Some(entry) = nearest {
+            entry.current = true;
+        }
+        entries
     }
 }
 

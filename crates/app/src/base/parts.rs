@@ -60,17 +60,25 @@ pub(crate) struct Tab {
     /// The path of its route.
     pub(super) page: &'static str,
     pub(super) offered: Offered,
+    /// The feature whose waiting things it counts.
+    pub(super) counts: Option<&'static str>,
 }
 
 impl Tab {
     /// An entry for everybody: a page that every role may see, for which no policy is asked. A test opens it as each role.
     pub(crate) fn for_every_member(label: &'static str, page: &'static str) -> Self {
-        Self { label, page, offered: |_, _| true }
+        Self { label, page, offered: |_, _| true, counts: None }
     }
 
     /// An entry for people who may do `A`, the action of its page.
     pub(crate) fn to<A: Action<On: Located>>(label: &'static str, page: &'static str) -> Self {
-        Self { label, page, offered: can::<A> }
+        Self { label, page, offered: can::<A>, counts: None }
+    }
+
+    /// The same, with the number of things that wait there for the member. The migration of `feature` adds it to the look-up of
+    /// requests, `about => 'waiting'`.
+    pub(crate) fn counting(self, feature: &'static str) -> Self {
+        Self { counts: Some(feature), ..self }
     }
 }
 
@@ -130,7 +138,7 @@ impl FrameLink {
             Self::Account(page) => frame.account = Some(page),
             Self::SignOut(path) => frame.sign_out = Some(path),
             Self::Footer(label, page) => {
-                frame.footer.push(Link { href: page.to_owned(), label, current: false });
+                frame.footer.push(Link::new(label, page.to_owned()));
             }
         }
     }

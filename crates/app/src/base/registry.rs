@@ -313,7 +313,8 @@ mod tests {
             true
         }
         let page = "/o/{organization}/invoices";
-        let feature = Parts { tabs: vec![Tab { label: "Invoices", page, offered: always }], ..named("invoices") };
+        let feature =
+            Parts { tabs: vec![Tab { label: "Invoices", page, offered: always, counts: None }], ..named("invoices") };
         assert_eq!(refused(&[feature]), RegistryError::NoPage { feature: "invoices", page });
     }
 

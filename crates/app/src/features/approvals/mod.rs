@@ -6,7 +6,7 @@ mod pages;
 use authz::Routes;
 use tenancy::{Retention, retention_rule};
 
-use crate::base::{Feature, Organization, PageLink, events, policies};
+use crate::base::{Feature, Organization, Tab, events, policies};
 
 use approval::Approval;
 pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, list_url, others_decide};
@@ -51,5 +51,5 @@ pub(crate) fn feature() -> Feature {
         .events(EVENTS)
         .limits(&[APPROVAL_LIMIT])
         .retention(RETENTION)
-        .link(PageLink::to::<ListApprovals>("/o/{organization}", "Approvals", "/o/{organization}/approvals"))
+        .tab(Tab::to::<ListApprovals>("Approvals", "/o/{organization}/approvals").counting("approvals"))
 }

@@ -6,7 +6,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Feature, Organization, PageLink, events, policies};
+use crate::base::{Feature, Organization, Tab, events, policies};
 
 use client::ApiClient;
 
@@ -52,7 +52,7 @@ pub(crate) fn feature() -> Feature {
         .policies(policies!("clients", ACTIONS))
         .routes(routes)
         .events(EVENTS)
-        .link(PageLink::to::<ListClients>("/o/{organization}", "API clients", "/o/{organization}/clients"))
+        .tab(Tab::to::<ListClients>("API clients", "/o/{organization}/clients"))
         .name_actor(client::name_of)
         .names_in_use(client::names_in_use)
         .on_organization_deleted(client::delete_all)

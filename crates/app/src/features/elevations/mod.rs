@@ -5,7 +5,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Feature, Organization, PageLink, events, policies};
+use crate::base::{Feature, Organization, Tab, events, policies};
 
 use elevation::Elevation;
 
@@ -51,11 +51,7 @@ pub(crate) fn feature() -> Feature {
         .events(EVENTS)
         .limits(&[elevation::ELEVATION_LIMIT])
         .retention(RETENTION)
-        .link(PageLink::to::<ListElevations>(
-            "/o/{organization}/members",
-            "Temporary access",
-            "/o/{organization}/elevations",
-        ))
+        .tab(Tab::to::<ListElevations>("Temporary access", "/o/{organization}/elevations").counting("elevations"))
         .banner(pages::banner)
         .on_member_signed_out(elevation::end_when_signed_out)
 }

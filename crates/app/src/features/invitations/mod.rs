@@ -6,7 +6,7 @@ mod pages;
 
 use authz::Routes;
 
-use crate::base::{Account, Feature, Organization, PageLink, events, policies};
+use crate::base::{Account, Feature, Organization, Tab, events, policies};
 
 use invitation::Invitation;
 use own::OwnInvitation;
@@ -66,10 +66,6 @@ pub(crate) fn feature() -> Feature {
         ])
         .retention(RETENTION)
         .account_link("/organizations", "Your invitations", "/invitations")
-        .link(PageLink::to::<ListInvitations>(
-            "/o/{organization}/members",
-            "Invitations",
-            "/o/{organization}/invitations",
-        ))
+        .tab(Tab::to::<ListInvitations>("Invitations", "/o/{organization}/invitations").counting("invitations"))
         .on_organization_deleted(invitation::delete_all)
 }

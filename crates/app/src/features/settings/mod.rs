@@ -9,7 +9,7 @@ mod rules;
 
 use authz::Routes;
 
-use crate::base::{Feature, Organization, PageLink, events, policies};
+use crate::base::{Feature, Organization, Tab, events, policies};
 
 use self::domain::Domain;
 use self::recheck::DomainCheck;
@@ -68,7 +68,7 @@ pub(crate) fn feature() -> Feature {
         .limits(&[provider::PROVIDER_LIMIT, domain::DOMAIN_CHECK_LIMIT])
         .pending_action::<Relaxation>()
         .job::<DomainCheck>()
-        .link(PageLink::to::<ViewSettings>("/o/{organization}", "Settings", "/o/{organization}/settings"))
+        .tab(Tab::to::<ViewSettings>("Settings", "/o/{organization}/settings"))
         .on_organization_deleted(provider::delete_all)
 }
 
