@@ -1,6 +1,7 @@
 mod declared;
 mod field;
 mod input;
+mod name;
 mod schema;
 mod view;
 
@@ -27,6 +28,7 @@ use crate::{Error, FieldErrors};
 pub use declared::{FormFields, Parser};
 pub use field::{Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
 pub use input::Input;
+pub use name::FieldName;
 pub use schema::schema_of_form;
 pub use view::{FieldView, FormView};
 
@@ -162,9 +164,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
-    let mut errors = FieldErrors::default();
-    errors.add("form", format!("The fields sent are not the fields expected: {what}."));
-    Error::Invalid(errors, None)
+    FieldErrors::of(FieldName::FORM, format!("The fields sent are not the fields expected: {what}.")).into()
 }
 
 /// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_html_form` puts

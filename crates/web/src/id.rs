@@ -4,6 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
+use crate::{Control, FieldError, FieldSpec, FieldText};
+
 /// An id in a request: a UUID in its canonical spelling, with 36 lowercase characters. Other spellings (capitals, braces,
 /// `urn:uuid:`, missing hyphens) are refused, so an id is stored and compared as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,19 @@ impl FromStr for Id {
         let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
         if *id.hyphenated().encode_lower(&mut canonical) == *text { Ok(Self(id)) } else { Err(NoId) }
     }
+}
+
+impl TryFrom<&str> for Id {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        text.parse().map_err(|NoId| "This is not an id.".into())
+    }
+}
+
+/// A field that the page carries along.
+impl FieldText for Id {
+    const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, ..FieldSpec::TEXT };
 }
 
 impl<'de> Deserialize<'de> for Id {

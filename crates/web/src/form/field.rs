@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::FieldName;
+
 /// One of what there is to choose from.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
@@ -17,7 +19,7 @@ pub struct Choice {
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
     /// Its name in the form, in JSON and in its id on the page.
-    pub name: &'static str,
+    pub name: FieldName,
     /// Its label on the page.
     pub label: &'static str,
     /// What errors call it, with its article: "a name".
@@ -38,6 +40,8 @@ pub struct FieldSpec {
     pub presence: Presence,
     /// A policy of its own guards it. Pages set it apart, and programs cannot write it.
     pub sensitive: bool,
+    /// It is good for one attempt, as a code is. No page shows it again.
+    pub single_use: bool,
     /// What it holds until somebody types.
     pub initial: &'static str,
     /// What there is to choose from, where that is the same for everybody. Empty: the page says it.
@@ -91,7 +95,7 @@ pub enum Control {
 impl FieldSpec {
     /// One line of text, which types of fields begin with.
     pub const TEXT: Self = Self {
-        name: "",
+        name: FieldName::NONE,
         label: "",
         noun: "this field",
         hint: "",
@@ -102,9 +106,16 @@ impl FieldSpec {
         number: false,
         presence: Presence::Required,
         sensitive: false,
+        single_use: false,
         initial: "",
         choices: &[],
     };
+
+    /// Whether a page shows again what was sent. A secret is typed again, and so is what is good for one attempt.
+    #[must_use]
+    pub const fn is_shown_again(&self) -> bool {
+        !self.single_use && !matches!(self.control, Control::Password)
+    }
 
     /// Whether a form without it is read. A browser sends no field for radio buttons of which none is chosen, so that is an
     /// error for a person to read.

@@ -68,7 +68,7 @@ pub(super) async fn confirm(
     tx.commit().await?;
     if !proved {
         const WRONG: &str = "That code isn’t valid or has expired. Request a new one.";
-        return Err(input.refuse("code", WRONG, |form| Confirm::page(ok.who(), &layout, form)));
+        return Err(input.refuse(CodeForm::FIELD.code, WRONG, |form| Confirm::page(ok.who(), &layout, form)));
     }
     Ok(see_other("/account", "Email verified."))
 }

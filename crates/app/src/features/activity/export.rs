@@ -116,7 +116,7 @@ pub(super) async fn export(
     let events = find(&mut tx, &filter, MOST + 1, &layout.registry().events).await?;
     if events.len() > MOST {
         let text = "More than 20,000 events match. Choose fewer days.";
-        return Err(input.refuse("from", text, |form| form_page(&ok, &layout, form)));
+        return Err(input.refuse(Days::FIELD.from, text, |form| form_page(&ok, &layout, form)));
     }
     let details = json!({
         "events": events.len(), "format": format.name(), "from": filter.from, "to": filter.to,

@@ -3,7 +3,6 @@ use authz::Authorized;
 use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
-use serde_json::json;
 use tenancy::UserId;
 use web::{
     Control, DisplayEmail, FieldError, FieldErrors, FieldSpec, FieldText, FormView, Id, Input, Link, Page, Query,
@@ -49,7 +48,7 @@ impl Days {
         if let (Some(Day(from)), Some(Day(to))) = (&self.from, &self.to)
             && to < from
         {
-            errors.add("to", "Enter a last day that is not before the first one.");
+            errors.add(Self::FIELD.to, "Enter a last day that is not before the first one.");
         }
     }
 }
@@ -108,7 +107,7 @@ pub(super) async fn list(
     layout: Layout,
     Query(asked): Query<Asked>,
 ) -> Result<impl IntoResponse> {
-    let days = Input::<Days>::of(&json!({ "from": asked.from, "to": asked.to }))?;
+    let days = Input::<Days>::default().with(Days::FIELD.from, &*asked.from).with(Days::FIELD.to, &*asked.to);
     let (filter, errors) = match days.parse(Days::check) {
         Ok(days) => (asked.filter(&days), FieldErrors::default()),
         Err(errors) => (asked.filter(&Days { from: None, to: None }), errors),

@@ -53,8 +53,7 @@ web::form! {
 
 impl Add {
     fn page(who: &SignedIn, layout: &Layout, key: Option<(TotpSecret, Picture)>, form: FormView) -> Self {
-        // A code is typed again rather than shown.
-        Self { shell: layout.account(who), key, form: form.with("code", |field| field.values.clear()) }
+        Self { shell: layout.account(who), key, form }
     }
 }
 
@@ -90,7 +89,7 @@ pub(super) async fn confirm(
     }
     tx.commit().await?;
     let wrong = "That code isn’t valid. Wait for the next one, and check the clock on your device.";
-    Err(input.refuse("code", wrong, |form| Add::page(ok.who(), &layout, None, form)))
+    Err(input.refuse(CodeForm::FIELD.code, wrong, |form| Add::page(ok.who(), &layout, None, form)))
 }
 
 #[derive(Template)]

@@ -31,7 +31,9 @@ impl ClientForm {
             shell: layout.organization(ok),
             heading: "Create API client".to_owned(),
             lead: "It can do what you select here, within the limits of its role.".into(),
-            form: form.with("acts_as", |field| field.choices = acts_as).with("scope", |field| field.choices = scopes),
+            form: form
+                .with(Self::FIELD.acts_as, |field| field.choices = acts_as)
+                .with(Self::FIELD.scope, |field| field.choices = scopes),
             button: "Create API client",
             removes: false,
             once: true,

@@ -142,7 +142,7 @@ pub(super) async fn make(
     let page = |form| ClientForm::page(&ok, &layout, form);
     let form = input.read(page)?;
     let scopes = form.scopes(tokens.offered());
-    let scopes = scopes.ok_or_else(|| input.refuse("scope", "Choose what the client may do.", page))?;
+    let scopes = scopes.ok_or_else(|| input.refuse(ClientForm::FIELD.scope, "Choose what the client may do.", page))?;
     let ClientForm { name, acts_as, kind, days, justification, .. } = form;
     let new = NewClient { name, acts_as, kind, days, scopes };
     let may = match new.acts_as {
@@ -157,7 +157,7 @@ pub(super) async fn make(
     let (url, now) = (list_url(ok.on().id), authn.clock().now());
     let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
     let in_use = "A client or a member has this name, or one that looks like it.";
-    let taken = || input.refuse("name", in_use, |form| ClientForm::page(&ok, &layout, form));
+    let taken = || input.refuse(ClientForm::FIELD.name, in_use, |form| ClientForm::page(&ok, &layout, form));
     let did = format!("has created the service account {}", unlinked(&new.name));
     let doing = AnnouncementContext {
         authn: &authn,

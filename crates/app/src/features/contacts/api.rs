@@ -35,7 +35,7 @@ const EMAIL_TAKEN_DESCRIPTION: &str =
 
 pub(super) const CREATE: Operation = Operation {
     summary: "Add a contact",
-    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), "version"))),
+    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
     answers: (201, Some(answer_schema::<Created>), &[("Location", "Address of the contact.")]),
     refuses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
     ..Operation::NONE
@@ -45,7 +45,7 @@ pub(super) const UPDATE: Operation = Operation {
     summary: "Change a contact",
     description: "Puts all fields in the place of those there are: one that is left out becomes empty. Name the `version` that \
                   the change begins with.",
-    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), "version"))),
+    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
     answers: (204, None, &[]),
     refuses: &[
         (409, "Somebody else has changed the contact since that version.", None),
@@ -94,12 +94,8 @@ struct Created {
     version: i64,
 }
 
-fn invalid(errors: FieldErrors) -> Error {
-    Error::Invalid(errors, None)
-}
-
 fn taken() -> Error {
-    invalid(FieldErrors::of("email", EMAIL_TAKEN_ERROR))
+    FieldErrors::of(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR).into()
 }
 
 pub(super) async fn create(
@@ -110,7 +106,7 @@ pub(super) async fn create(
         let text = "A new contact has no restricted fields. Make it first, then set them.";
         return Err(Error::NotPermitted(text.into(), None));
     }
-    let form = input.parse(ContactForm::check_new).map_err(invalid)?;
+    let form = input.parse(ContactForm::check_new)?;
     let (mut tx, id) = (ok.begin().await?, Uuid::now_v7());
     contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
     tx.commit().await?;
@@ -126,7 +122,7 @@ pub(super) async fn update(
     if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let form = input.parse(ContactForm::check_change).map_err(invalid)?;
+    let form = input.parse(ContactForm::check_change)?;
     let mut tx = ok.begin().await?;
     if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
         return Err(Error::Conflict("This contact was changed by somebody else. Nothing was saved.", None));

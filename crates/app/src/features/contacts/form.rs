@@ -25,17 +25,17 @@ impl ContactForm {
     /// A new contact has no version yet.
     pub(super) fn check_new(&self, errors: &mut FieldErrors) {
         if self.version.0.is_some() {
-            errors.add("version", "A new contact has none.");
+            errors.add(Self::FIELD.version, "A new contact has none.");
         }
     }
 
     /// A change names the version that it starts from.
     pub(super) fn check_change(&self, errors: &mut FieldErrors) {
         if self.tax_id.0.is_some() != self.bank_account.0.is_some() {
-            errors.add("tax_id", "Send both restricted fields or none.");
+            errors.add(Self::FIELD.tax_id, "Send both restricted fields or none.");
         }
         if self.version.0.is_none() {
-            errors.add("version", "Say which version of the contact this changes.");
+            errors.add(Self::FIELD.version, "Say which version of the contact this changes.");
         }
     }
 

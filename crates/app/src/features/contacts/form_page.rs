@@ -55,5 +55,5 @@ impl FormPage {
 /// version it began at: it cannot be saved over a change that nobody has looked at.
 pub(super) fn outdated(input: &Input<ContactForm>, page: impl FnOnce(FormView) -> FormPage) -> Error {
     const TEXT: &str = "Somebody else changed this contact. Your changes are still here but not saved.";
-    Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of("version", TEXT))))
+    Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of(ContactForm::FIELD.version, TEXT))))
 }

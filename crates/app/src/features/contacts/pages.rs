@@ -66,7 +66,7 @@ pub(super) async fn create(
     let id = Uuid::now_v7();
     let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", form.name));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::new(&ok, &layout, form));
+    let taken = || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| FormPage::new(&ok, &layout, form));
     contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
@@ -91,7 +91,7 @@ pub(super) async fn update(
     }
     let form = input.read_with(ContactForm::check_change, |form| FormPage::edit(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
-    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::edit(&ok, &layout, form));
+    let taken = || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| FormPage::edit(&ok, &layout, form));
     if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
         return Err(outdated(&input, |form| FormPage::edit(&ok, &layout, form)));
     }

@@ -156,13 +156,13 @@ const DURATIONS: &[Choice] = &[
 impl ElevationForm {
     fn check(&self, own_role: &str, errors: &mut FieldErrors) {
         if self.role == Role::Owner {
-            errors.add("role", "Temporary access to the owner role is not possible.");
+            errors.add(Self::FIELD.role, "Temporary access to the owner role is not possible.");
         }
         if self.role.key() == own_role {
-            errors.add("role", "You have this role already.");
+            errors.add(Self::FIELD.role, "You have this role already.");
         }
         if self.justification.ticket.is_none() {
-            errors.add("ticket", "Enter a link to the request or ticket.");
+            errors.add(Self::FIELD.justification.ticket, "Enter a link to the request or ticket.");
         }
     }
 
@@ -182,8 +182,8 @@ impl ElevationForm {
                    roles, send invitations or create API clients."
                 .into(),
             form: form
-                .with("role", |field| field.choices = roles)
-                .with("ticket", |field| field.spec.presence = Presence::Required),
+                .with(Self::FIELD.role, |field| field.choices = roles)
+                .with(Self::FIELD.justification.ticket, |field| field.spec.presence = Presence::Required),
             button: "Request access",
             removes: false,
             once: true,

@@ -65,7 +65,8 @@ fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, 
         shell: layout.organization(ok),
         heading: format!("Invite member to {}", ok.on().name),
         lead: "They get an email, and can join within seven days with an account that has this email address.".into(),
-        form: form.with("role", |field| field.choices = Role::choices(ok.can::<InviteOwner>(ok.on()))),
+        form: form
+            .with(InvitationForm::FIELD.role, |field| field.choices = Role::choices(ok.can::<InviteOwner>(ok.on()))),
         button: "Send invitation",
         removes: false,
         once: true,
@@ -101,7 +102,7 @@ pub(super) async fn invite(
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let now = authn.clock().now();
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
-        return Err(input.refuse("email", obstacle, |form| form_page(&ok, &layout, form)));
+        return Err(input.refuse(InvitationForm::FIELD.email, obstacle, |form| form_page(&ok, &layout, form)));
     }
     let (did, page) = (format!("has invited somebody as {}", role.label()), list_url(ok.on()));
     let doing = AnnouncementContext {

@@ -93,7 +93,7 @@ fn role_page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: 
         shell: layout.organization(ok),
         heading: format!("Change the role of {}", member.name),
         lead: format!("Their role is now {}. {then}", Role::label_of(&member.role)).into(),
-        form: form.with("role", |field| field.choices = Role::choices(ok.can::<GrantOwnership>(member))),
+        form: form.with(RoleForm::FIELD.role, |field| field.choices = Role::choices(ok.can::<GrantOwnership>(member))),
         button: if alone { "Change role" } else { "Request approval" },
         removes: false,
         once: true,
@@ -103,9 +103,8 @@ fn role_page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: 
 }
 
 pub(super) async fn edit_role(ok: Authorized<FormFor<ChangeMemberRole>>, layout: Layout) -> impl IntoResponse {
-    let form = Input::<RoleForm>::default().view();
-    let form = form.with("role", |field| field.values = vec![ok.on().role.clone()]);
-    Page(role_page(&ok, &layout, form))
+    let form = Input::<RoleForm>::default().with(RoleForm::FIELD.role, &*ok.on().role);
+    Page(role_page(&ok, &layout, form.view()))
 }
 
 pub(super) async fn change_role(
@@ -116,7 +115,7 @@ pub(super) async fn change_role(
 ) -> Result<Response> {
     let check = |form: &RoleForm, errors: &mut FieldErrors| {
         if form.role.key() == ok.on().role {
-            errors.add("role", "They have this role already.");
+            errors.add(RoleForm::FIELD.role, "They have this role already.");
         }
     };
     let RoleForm { role, justification } = input.read_with(check, |form| role_page(&ok, &layout, form))?;

@@ -94,7 +94,7 @@ pub(super) async fn ask(
 ) -> Result<Response> {
     let check = |form: &DeletionForm, errors: &mut FieldErrors| {
         if *form.name != *ok.on().name {
-            errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
+            errors.add(DeletionForm::FIELD.name, format!("Type the name of the organization: {}", ok.on().name));
         }
     };
     let form = input.read_with(check, |form| DeletionPage::page(&ok, &layout, true, form))?;

@@ -160,7 +160,7 @@ pub(super) async fn create_workspace(
     let (url, text) = (ok.on().url(), format!("The workspace {name} is ready."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let exists = "There is a workspace of this name, or of one that looks like it.";
-    let taken = || input.refuse("name", exists, |form| workspace_page(&ok, &layout, form));
+    let taken = || input.refuse(WorkspaceForm::FIELD.name, exists, |form| workspace_page(&ok, &layout, form));
     workspace::insert(&mut tx, &name, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))

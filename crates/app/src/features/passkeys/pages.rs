@@ -56,7 +56,7 @@ struct New {
 web::form! {
     pub(super) struct EnrolForm {
         name: Name { label: "Name", noun: "a name", hint: "So that you can notify your passkeys apart." },
-        credential: String {},
+        credential: String { single_use: true },
         return_to: String {},
     }
 }
@@ -96,9 +96,8 @@ pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then
     let here = format!("{PASSKEYS_PATH}/new?return_to={}", return_to.encoded());
     match ok.decision::<EnrolPasskey>(ok.on()) {
         Decision::Allow => {
-            let form = Input::<EnrolForm>::default().view();
-            let form = form.with("name", |field| field.values = vec![who.context().client.device.clone()]);
-            Page(New::page(who, &layout, &return_to, form)).into_response()
+            let form = Input::<EnrolForm>::default().with(EnrolForm::FIELD.name, &*who.context().client.device);
+            Page(New::page(who, &layout, &return_to, form.view())).into_response()
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
@@ -130,13 +129,14 @@ pub(super) async fn enrol(
     let check = |form: &EnrolForm, errors: &mut FieldErrors| {
         if form.credential.is_empty() {
             errors.add(
-                "credential",
+                EnrolForm::FIELD.credential,
                 "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
             );
         }
     };
-    let return_to =
-        LocalPath::or_home(input.text("return_to").filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH));
+    let return_to = LocalPath::or_home(
+        input.text(EnrolForm::FIELD.return_to).filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH),
+    );
     let EnrolForm { name, credential, .. } =
         input.read_with(check, |form| New::page(ok.who(), &layout, &return_to, form))?;
     authn.check_answer_rate_limit(ok.who()).await?;
@@ -149,9 +149,9 @@ pub(super) async fn enrol(
             let cookie = authn.step_up_by_enrolment(ok.who(), &headers, enrolled).await?;
             Ok((cookie, see_other(return_to.as_str(), &text)).into_response())
         }
-        Err(failure) => {
-            Err(input.refuse("credential", why_not(failure), |form| New::page(ok.who(), &layout, &return_to, form)))
-        }
+        Err(failure) => Err(input.refuse(EnrolForm::FIELD.credential, why_not(failure), |form| {
+            New::page(ok.who(), &layout, &return_to, form)
+        })),
     }
 }
 
@@ -197,8 +197,8 @@ fn rename_page<A: Action<On = Passkey>>(ok: &Authorized<A>, layout: &Layout, for
 }
 
 pub(super) async fn edit_name(ok: Authorized<FormFor<RenamePasskey>>, layout: Layout) -> impl IntoResponse {
-    let form = Input::<NameForm>::default().view();
-    Page(rename_page(&ok, &layout, form.with("name", |field| field.values = vec![ok.on().name.clone()])))
+    let form = Input::<NameForm>::default().with(NameForm::FIELD.name, &*ok.on().name);
+    Page(rename_page(&ok, &layout, form.view()))
 }
 
 pub(super) async fn rename(

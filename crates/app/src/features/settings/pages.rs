@@ -99,7 +99,7 @@ pub(super) async fn change(
     let before = rules::load(&mut tx).await?;
     if rules.requires_sso && !before.requires_sso && !came_with_it(&ok) {
         const UNTRIED: &str = "Sign in with your identity provider first, so that you know that it works.";
-        return Err(input.refuse("requires_sso", UNTRIED, |form| form_page(&ok, &layout, form)));
+        return Err(input.refuse(RulesForm::FIELD.requires_sso, UNTRIED, |form| form_page(&ok, &layout, form)));
     }
     let stops_enforcing = before.requires_sso && !rules.requires_sso;
     let at_once = Rules { requires_sso: rules.requires_sso || stops_enforcing, ..rules };

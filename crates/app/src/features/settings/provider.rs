@@ -103,7 +103,7 @@ impl Edit {
     fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, authn: &Authn, form: FormView) -> Self {
         Self {
             shell: layout.organization(ok),
-            form: form.with("preset", |field| field.choices = kinds()),
+            form: form.with(ProviderForm::FIELD.preset, |field| field.choices = kinds()),
             redirect_url: authn.provider_redirect(ok.on().id),
             url: url(ok.on()),
         }
@@ -138,7 +138,7 @@ pub(super) async fn keep(
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is contacted.
     if let Err(problem) = authn.test_identity_provider(tenant, &identity_provider, ok.who().user).await? {
-        return Err(input.refuse("issuer", in_words(problem), page));
+        return Err(input.refuse(ProviderForm::FIELD.issuer, in_words(problem), page));
     }
     let mut tx = ok.begin().await?;
     let (did, page) = ("has changed the identity provider", url(ok.on()));

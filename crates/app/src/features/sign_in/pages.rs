@@ -25,7 +25,8 @@ struct Choose {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
-    reauthenticate: bool,
+    /// What the button of each provider sends.
+    provider_form: FormView,
     problem: &'static str,
     /// A deferred form waits for the sign-in.
     kept: bool,
@@ -46,7 +47,7 @@ impl Choose {
             shell: context.shell(),
             return_to: return_to.to_string(),
             providers: authn.providers(),
-            reauthenticate: false,
+            provider_form: ProviderForm::blank(return_to).view(),
             problem,
             kept: resume::is_next(return_to),
             unaccepted: "",
@@ -60,39 +61,31 @@ impl Choose {
 }
 
 web::form! {
-    /// An address to sign in with, and on repeated attempts the solution of a proof of work.
+    /// The solution of a proof of work, which a browser adds to a form on repeated attempts.
+    pub(super) struct ProofOfWorkForm {
+        challenge: String { single_use: true },
+        solution: String { single_use: true },
+    }
+}
+
+impl ProofOfWorkForm {
+    pub(super) fn into_solution(self) -> ProofOfWorkSolution {
+        ProofOfWorkSolution { challenge: self.challenge, solution: self.solution }
+    }
+}
+
+web::form! {
+    /// An address to sign in with.
     pub(super) struct EmailForm {
         pub(super) email: Email { label: "Your email address", autocomplete: "email" },
-        return_to: String {},
-        challenge: String {},
-        solution: String {},
+        pub(super) return_to: LocalPath {},
+        pub(super) proof_of_work: ProofOfWorkForm,
     }
 }
 
 impl EmailForm {
     pub(super) fn blank(return_to: &str) -> FormView {
-        let return_to = LocalPath::or_home(return_to).to_string();
-        Input::<Self>::default().view().with("return_to", |field| field.values = vec![return_to])
-    }
-
-    /// The form again. A proof of work is good for one attempt.
-    pub(super) fn again(form: FormView) -> FormView {
-        form.with("challenge", |field| field.values.clear()).with("solution", |field| field.values.clear())
-    }
-
-    pub(super) fn return_to(&self) -> LocalPath {
-        LocalPath::or_home(&self.return_to)
-    }
-
-    pub(super) fn solution(&self) -> ProofOfWorkSolution {
-        ProofOfWorkSolution { challenge: self.challenge.clone(), solution: self.solution.clone() }
-    }
-
-    /// Adds to an error that asks for a proof of work the page that has the browser do it, and sends this form again.
-    pub(super) fn with_proof_of_work(&self, error: Error, context: &Context, action: &str) -> Error {
-        let return_to = self.return_to();
-        let fields = [("email", &*self.email), ("return_to", return_to.as_str())];
-        error.with_proof_of_work_page(context, action, &fields)
+        Input::<Self>::default().with(Self::FIELD.return_to, LocalPath::or_home(return_to).as_str()).view()
     }
 }
 
@@ -145,7 +138,8 @@ pub(super) async fn choose(
     if who.is_some() && reauthenticate.is_empty() && unaccepted.is_empty() {
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
-    let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
+    let return_to = LocalPath::or_home(&return_to);
+    let page = Choose::page(&authn, &public.context, &return_to, "");
     let all_ways = ["", "signed_out"].contains(&&*unaccepted);
     let (unaccepted, requires_sso) = match &*unaccepted {
         "signed_out" => {
@@ -159,24 +153,20 @@ pub(super) async fn choose(
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let provider_url =
         organization.filter(|_| requires_sso).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { reauthenticate: reauthenticate == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProofOfWorkForm {
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
+    let provider_form = match &*reauthenticate {
+        "yes" => ProviderForm::blank(&return_to).with(ProviderForm::FIELD.reauthenticate, "yes").view(),
+        _ => page.provider_form,
+    };
+    Page(Choose { provider_form, unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
 pub(super) async fn passkey_options(
     public: Public,
     State(authn): State<Authn>,
-    Form(ProofOfWorkForm { challenge, solution }): Form<ProofOfWorkForm>,
+    Form(input): Form<Input<ProofOfWorkForm>>,
 ) -> Result<Challenge> {
-    authn.start_passkey_sign_in(&ProofOfWorkSolution { challenge, solution }, &public.context).await
+    let proof_of_work = input.parse(|_, _| {})?.into_solution();
+    authn.start_passkey_sign_in(&proof_of_work, &public.context).await
 }
 
 #[derive(Deserialize)]
@@ -205,26 +195,21 @@ pub(super) async fn by_passkey(
     })
 }
 
-/// Where to return to, whether the provider must ask the person again (`yes`), and the proof of work.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Start {
-    #[serde(default)]
-    return_to: String,
-    #[serde(default)]
-    reauthenticate: String,
-    /// They have confirmed whose provider it is (`yes`).
-    #[serde(default)]
-    confirmed: String,
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
+web::form! {
+    /// The button of a provider.
+    pub(super) struct ProviderForm {
+        return_to: LocalPath {},
+        /// `yes`: the provider has to ask the person again.
+        reauthenticate: String {},
+        /// `yes`: they have confirmed whose provider it is.
+        confirmed: String {},
+        proof_of_work: ProofOfWorkForm,
+    }
 }
 
-impl Start {
-    pub(super) fn to(return_to: &LocalPath) -> Self {
-        Self { return_to: return_to.to_string(), ..Self::default() }
+impl ProviderForm {
+    pub(super) fn blank(return_to: &LocalPath) -> Input<Self> {
+        Input::default().with(Self::FIELD.return_to, return_to.as_str())
     }
 }
 
@@ -233,9 +218,9 @@ pub(super) async fn start(
     State(authn): State<Authn>,
     provider: ProviderKey,
     headers: HeaderMap,
-    Form(start): Form<Start>,
+    Form(input): Form<Input<ProviderForm>>,
 ) -> Result<Response> {
-    move_on(&authn, &public, &provider, &start, &headers).await
+    start_at(&authn, &public, &provider, input, &headers).await
 }
 
 #[derive(Template)]
@@ -243,45 +228,36 @@ pub(super) async fn start(
 struct ConfirmProvider {
     shell: Shell,
     notice: ProviderNotice,
+    form: FormView,
     action_url: String,
-    return_to: String,
-    reauthenticate: bool,
 }
 
 /// Redirects to a provider. For that of an organization, the person confirms first whose it is.
-pub(super) async fn move_on(
+pub(super) async fn start_at(
     authn: &Authn,
     public: &Public,
     provider: &ProviderKey,
-    Start { return_to, reauthenticate, confirmed, challenge, solution }: &Start,
+    input: Input<ProviderForm>,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    let (to, context) = (LocalPath::or_home(return_to), &public.context);
+    let (context, action_url) = (&public.context, format!("/sign-in/{provider}"));
+    let ProviderForm { return_to, reauthenticate, confirmed, proof_of_work } = input.parse(|_, _| {})?;
     if confirmed != "yes"
         && let Some(notice) = authn.provider_notice(provider).await?
     {
-        return Ok(Page(ConfirmProvider {
-            shell: context.shell(),
-            notice,
-            action_url: format!("/sign-in/{provider}"),
-            return_to: to.to_string(),
-            reauthenticate: reauthenticate == "yes",
-        })
-        .into_response());
+        let form = input.with(ProviderForm::FIELD.return_to, return_to.as_str());
+        let form = form.with(ProviderForm::FIELD.confirmed, "yes").view();
+        return Ok(Page(ConfirmProvider { shell: context.shell(), notice, form, action_url }).into_response());
     }
-    let solution = ProofOfWorkSolution { challenge: challenge.clone(), solution: solution.clone() };
-    let started = authn.start_sign_in(provider, &to, reauthenticate == "yes", &solution, headers, context).await;
-    let started = started.map_err(|error| {
-        let fields = [("return_to", &**return_to), ("reauthenticate", &**reauthenticate), ("confirmed", &**confirmed)];
-        error.with_proof_of_work_page(context, &format!("/sign-in/{provider}"), &fields)
-    })?;
-    let started = match started {
+    let (reauthenticate, proof_of_work) = (reauthenticate == "yes", proof_of_work.into_solution());
+    let started = authn.start_sign_in(provider, &return_to, reauthenticate, &proof_of_work, headers, context).await;
+    let started = match started.map_err(|error| error.with_proof_of_work_page(context, &action_url, &input))? {
         Ok(started) => started,
-        Err(failure) => return Ok(failed(failure, &public.context)),
+        Err(failure) => return Ok(failed(failure, context)),
     };
     // Not a redirect: `form-action 'self'` would block a form that redirects to another site.
     let page = ClientRedirect {
-        shell: public.context.shell(),
+        shell: context.shell(),
         heading: "On to your sign-in provider",
         text: "You will be asked who you are, and come straight back.",
         url: started.url.clone(),

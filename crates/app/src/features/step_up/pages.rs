@@ -4,14 +4,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{DigitCode, Error, Form, Id, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
+use web::{
+    DigitCode, Error, FieldErrors, Form, FormView, Id, Input, LocalPath, NoFields, Page, Query, Result, Shell,
+    optional_id,
+};
 
 use super::{REQUEST_EXPIRED, in_words};
 use crate::base::personal;
 
 #[derive(Template)]
 #[template(path = "step_up/ask.html")]
-struct Ask {
+struct StepUpPage {
     shell: Shell,
     /// The action of the deferred form.
     action: Option<String>,
@@ -20,10 +23,18 @@ struct Ask {
     problem: &'static str,
     /// They have a passkey.
     by_passkey: bool,
-    /// A code of their authenticator app is accepted too.
-    by_code: bool,
-    code_problem: &'static str,
+    /// The form for a code of their authenticator app, if one is accepted.
+    code_form: Option<FormView>,
     passkeys_url: &'static str,
+}
+
+web::form! {
+    /// A code of an authenticator app, and what to continue with.
+    pub(super) struct CodeForm {
+        code: DigitCode<6> { label: "Code from your authenticator app" },
+        return_to: LocalPath {},
+        deferred: Option<Id> {},
+    }
 }
 
 /// What follows: a page, or a deferred form.
@@ -37,13 +48,6 @@ pub(super) struct Then {
     /// `yes`: a code of an authenticator app is accepted too.
     #[serde(default)]
     by_code: String,
-}
-
-/// Why the attempt failed.
-#[derive(Default)]
-struct Problems {
-    passkey: &'static str,
-    code: &'static str,
 }
 
 pub(super) async fn ask(
@@ -61,26 +65,32 @@ pub(super) async fn ask(
         let enrol = format!("/account/passkeys/new?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
-    page(&authn, &who, &headers, &then, Problems::default()).await
+    Ok(Page(StepUpPage::new(&authn, &who, &headers, &then).await?).into_response())
 }
 
-async fn page(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then, problems: Problems) -> Result<Response> {
-    let action = match then.deferred {
-        Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
-        None => None,
-    };
-    Ok(Page(Ask {
-        shell: personal(who),
-        action,
-        return_to: LocalPath::or_home(&then.return_to).to_string(),
-        deferred: then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default(),
-        problem: problems.passkey,
-        by_passkey: who.enrolled().passkey,
-        by_code: who.enrolled().totp && then.by_code == "yes",
-        code_problem: problems.code,
-        passkeys_url: web::passkeys_url(),
-    })
-    .into_response())
+impl StepUpPage {
+    async fn new(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then) -> Result<Self> {
+        let action = match then.deferred {
+            Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
+            None => None,
+        };
+        let return_to = LocalPath::or_home(&then.return_to).to_string();
+        let deferred = then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default();
+        let code_form = || {
+            let form = Input::<CodeForm>::default().with(CodeForm::FIELD.return_to, &*return_to);
+            form.with(CodeForm::FIELD.deferred, &*deferred).view()
+        };
+        Ok(Self {
+            shell: personal(who),
+            action,
+            problem: "",
+            by_passkey: who.enrolled().passkey,
+            code_form: (who.enrolled().totp && then.by_code == "yes").then(code_form),
+            return_to,
+            deferred,
+            passkeys_url: web::passkeys_url(),
+        })
+    }
 }
 
 pub(super) async fn options(
@@ -110,9 +120,9 @@ pub(super) async fn accept(
     Form(Answer { credential, return_to, deferred, by_code }): Form<Answer>,
 ) -> Result<Response> {
     let then = Then { return_to, deferred, by_code };
-    let refuse = async |status: StatusCode, passkey| {
-        let problems = Problems { passkey, ..Problems::default() };
-        Ok((status, page(&authn, &who, &headers, &then, problems).await?).into_response())
+    let refuse = async |status: StatusCode, problem| {
+        let page = StepUpPage { problem, ..StepUpPage::new(&authn, &who, &headers, &then).await? };
+        Ok((status, Page(page)).into_response())
     };
     if credential.is_empty() {
         let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
@@ -125,34 +135,25 @@ pub(super) async fn accept(
     Ok(finish(outcome, &then))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Code {
-    code: String,
-    #[serde(default)]
-    return_to: String,
-    #[serde(default, deserialize_with = "optional_id")]
-    deferred: Option<Id>,
-}
-
 pub(super) async fn accept_code(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Code { code, return_to, deferred }): Form<Code>,
+    Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let then = Then { return_to, deferred, by_code: "yes".to_owned() };
-    let Ok(code) = DigitCode::try_from(&*code) else {
-        let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
-        return Ok(
-            (StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response()
-        );
+    let text = |name| input.text(name).unwrap_or_default();
+    let deferred = text(CodeForm::FIELD.deferred).parse().ok();
+    let then = Then { return_to: text(CodeForm::FIELD.return_to).to_owned(), deferred, by_code: "yes".to_owned() };
+    let errors = match input.parse(|_, _| {}) {
+        Ok(CodeForm { code, .. }) => match authn.verify_totp(&who, &headers, &code, deferred.map(Id::uuid)).await? {
+            Some(outcome) => return Ok(finish(outcome, &then)),
+            None => FieldErrors::of(CodeForm::FIELD.code, "That code isn’t valid or has been used."),
+        },
+        Err(errors) => errors,
     };
-    if let Some(outcome) = authn.verify_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
-        return Ok(finish(outcome, &then));
-    }
-    let problems = Problems { code: "That code isn’t valid or has been used.", ..Problems::default() };
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &who, &headers, &then, problems).await?).into_response())
+    let page = StepUpPage::new(&authn, &who, &headers, &then).await?;
+    let code_form = page.code_form.is_some().then(|| input.view_with(&errors));
+    Err(errors.on_page(StepUpPage { code_form, ..page }))
 }
 
 /// Continues with what the proof was for.
