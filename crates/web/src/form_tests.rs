@@ -39,7 +39,7 @@ fn what_is_sent_becomes_the_types_of_the_declaration() {
     assert_eq!((&*order.name, order.email, order.wrapped), ("Zoë", None, false));
     assert_eq!(order.size, ["s", "m"]);
     assert_eq!((order.account, order.version), (Offered(None), Offered(None)));
-    assert_eq!(&*order.reason.reason, "because");
+    assert_eq!((&*order.reason.reason, &*order.proof), ("because", ""));
     let order = read(&format!("{SENT}&email=a%40b.example&wrapped=yes&account=&version=7")).unwrap();
     assert_eq!((order.email.as_deref(), order.wrapped), (Some("a@b.example"), true));
     assert_eq!((order.account.0.as_deref(), order.version.0), (Some(""), Some(7)));
@@ -85,8 +85,8 @@ fn a_page_shows_what_was_typed_and_offers_no_more_than_was_offered() {
     assert!(view.fields[2].is_chosen("m") && view.fields[3].is_chosen("yes"));
     // Sent again as it came.
     assert_eq!(encode(&input).unwrap(), b"name=Zo%C3%AB&size=s&size=m&wrapped=yes&reason=because");
-    assert_eq!(view.error_of(Order::FIELD.name), Some("Enter a name."));
-    assert!(view.error_of(Order::FIELD.reason.reason).is_none() && view.field(Order::FIELD.version).is_none());
+    assert_eq!(view.error_of(&Order::FIELD.name), Some("Enter a name."));
+    assert!(view.error_of(&Order::FIELD.reason.reason).is_none() && view.field(&Order::FIELD.version).is_none());
     let filled = Input::<Order>::of(&json!({ "name": "Ada", "version": 3, "tenant_id": "x" })).unwrap();
     let filled = filled.and(&json!({ "account": "A1" })).unwrap();
     assert!(filled.has_sensitive());
@@ -100,7 +100,7 @@ fn what_is_good_for_one_attempt_is_not_shown_again() {
     assert_eq!((input.text(Order::FIELD.proof), input.text(Order::FIELD.version)), (Some("xyz"), None));
     let texts: Vec<(String, &str)> = input.texts().map(|(name, text)| (name.to_string(), text)).collect();
     assert_eq!(texts, [("reason".to_owned(), "because")]);
-    assert!(input.view().field(Order::FIELD.proof).is_none_or(|field| field.value().is_empty()));
+    assert!(input.view().field(&Order::FIELD.proof).is_none_or(|field| field.value().is_empty()));
 }
 
 #[test]

@@ -128,16 +128,15 @@ macro_rules! form {
         }
 
         // The type of `FIELD` has no name outside this block, so two forms of a module do not collide.
+        #[allow(dead_code, unreachable_pub, reason = "few fields of a form are named, and the form says who can see it")]
         const _: () = {
             #[derive(Clone, Copy)]
-            #[allow(dead_code, reason = "pages name a few fields of a form, and rarely all")]
             pub struct FieldNames {
                 $(pub $name: $crate::form!(@names $type $({ $($key: $value),* })?)),*
             }
 
             impl $form {
                 /// The name of each field.
-                #[allow(dead_code, reason = "most forms are read and shown without naming a field")]
                 pub const FIELD: FieldNames = FieldNames {
                     $($name: $crate::form!(@name $name $type $({ $($key: $value),* })?)),*
                 };

@@ -58,8 +58,8 @@ impl FormView {
 
     /// The field of that name, if the page shows it.
     #[must_use]
-    pub fn field(&self, name: FieldName) -> Option<&FieldView> {
-        self.fields.iter().find(|field| field.spec.name == name)
+    pub fn field(&self, name: &FieldName) -> Option<&FieldView> {
+        self.fields.iter().find(|field| field.spec.name == *name)
     }
 
     /// The form with what was typed, if it is the one that has just been refused.
@@ -83,7 +83,7 @@ impl FormView {
 
     /// What is wrong with the field of that name.
     #[must_use]
-    pub fn error_of(&self, name: FieldName) -> Option<&str> {
+    pub fn error_of(&self, name: &FieldName) -> Option<&str> {
         self.field(name)?.error.as_deref()
     }
 

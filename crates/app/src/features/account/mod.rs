@@ -3,11 +3,13 @@
 mod email;
 
 use askama::Template;
+use authn::SignedIn;
 use authz::{Authorized, Routes};
-use axum::response::IntoResponse;
-use web::{DisplayEmail, Page, Shell, format_datetime};
+use axum::response::{IntoResponse, Response};
+use web::{DisplayEmail, Page, Shell, filters};
 
 use crate::base::{Account, Feature, Layout, ViewAccount, policies};
+use crate::features::sessions;
 
 authz::actions! {
     /// Show that the address which the provider gave is one's own.
@@ -25,39 +27,20 @@ pub(crate) fn feature() -> Feature {
 
 #[derive(Template)]
 #[template(path = "account/show.html")]
-struct Show {
+struct AccountPage<'a> {
     shell: Shell,
-    name: String,
+    who: &'a SignedIn,
     email: DisplayEmail,
-    issuer: String,
-    subject: String,
-    vouched: bool,
-    signed_in_at: String,
     proved_with: String,
-    session_expires: String,
-    device: String,
-    network: String,
-    organizations_url: &'static str,
 }
 
-async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> impl IntoResponse {
+async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> Response {
     let who = ok.who();
-    Page(Show {
+    Page(AccountPage {
         shell: layout.account(who),
-        name: who.name.clone(),
+        who,
         email: DisplayEmail::of_person(&who.email, who.email_verified),
-        issuer: who.issuer.clone().unwrap_or_default(),
-        subject: who.subject.clone().unwrap_or_default(),
-        vouched: who.issuer.is_some(),
-        signed_in_at: format_datetime(who.auth_time),
-        proved_with: crate::features::sessions::proved_with(
-            &who.methods,
-            who.passkey_at.is_some(),
-            who.totp_at.is_some(),
-        ),
-        session_expires: format_datetime(who.expires_at),
-        device: who.device.clone(),
-        network: who.network.clone(),
-        organizations_url: "/organizations",
+        proved_with: sessions::proved_with(&who.methods, who.passkey_at.is_some(), who.totp_at.is_some()),
     })
+    .into_response()
 }

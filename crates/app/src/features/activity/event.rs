@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
 use tenancy::{Mode, Tx, UserId};
 use uuid::Uuid;
-use web::{Result, format_datetime};
+use web::Result;
 
 use crate::base::{DisplayActor, EventKind, SentencePart, value_text};
 
@@ -136,10 +136,6 @@ impl EventRow {
 }
 
 impl Event {
-    pub(crate) fn when(&self) -> String {
-        format_datetime(self.at)
-    }
-
     /// Actor and sentence as plain text.
     pub(crate) fn text(&self) -> String {
         let sentence: String = self.sentence.iter().map(|part| &*part.text).collect();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tenancy::UserId;
 use web::{
     Control, DisplayEmail, FieldError, FieldErrors, FieldSpec, FieldText, FormView, Id, Input, Link, Page, Query,
-    Result, Shell, optional_id,
+    Result, Shell, filters, optional_id,
 };
 
 use super::event::{Event, Filter, PAGE_SIZE, find};

@@ -1,5 +1,5 @@
 use askama::Template;
-use web::Result;
+use web::{Result, filters};
 
 use super::ViewActivity;
 use super::event::{Event, Filter, find};

@@ -8,7 +8,7 @@ use web::{Error, Result, format_datetime};
 
 use super::APPROVAL_REQUESTED;
 use crate::base::{
-    AnnouncementContext, Execution, Hooks, Justification, Organization, PendingAction, Registry, StoredAction,
+    AnnouncementContext, DisplayActor, Execution, Hooks, Justification, Organization, PendingAction, Registry, StoredAction,
     truncate, unlinked, with_reason,
 };
 
@@ -38,8 +38,8 @@ pub(crate) struct Approval {
     pub(super) ticket: Option<String>,
     pub(super) requested_by: UserId,
     pub(super) requester: String,
-    pub(super) requester_email: String,
-    pub(super) requester_verified: bool,
+    requester_email: String,
+    requester_verified: bool,
     requester_role: String,
     /// An administrator may ask for it as an owner may.
     open_to_admins: bool,
@@ -49,13 +49,13 @@ pub(crate) struct Approval {
     pub(super) single_approver_from: Option<DateTime<Utc>>,
     approvers: Vec<Uuid>,
     pub(super) decided_by: Option<UserId>,
-    pub(super) decider: Option<String>,
-    pub(super) decider_email: Option<String>,
-    pub(super) decider_verified: Option<bool>,
+    decider: Option<String>,
+    decider_email: Option<String>,
+    decider_verified: Option<bool>,
     outcome: Option<String>,
 }
 
-/// What has come of it.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Nobody has decided. Until when somebody can.
@@ -63,7 +63,34 @@ pub(super) enum Stage {
     Approved,
     Declined,
     Withdrawn,
-    Lapsed,
+    Expired,
+}
+
+impl Stage {
+    /// As people read it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Open(_) => "Pending approval",
+            Self::Approved => "Approved",
+            Self::Declined => "Declined",
+            Self::Withdrawn => "Withdrawn",
+            Self::Expired => "Expired",
+        }
+    }
+
+    /// The tone of its badge.
+    pub(super) fn tone(self) -> &'static str {
+        match self {
+            Self::Open(_) => "warning",
+            Self::Approved => "success",
+            Self::Declined | Self::Withdrawn | Self::Expired => "plain",
+        }
+    }
+
+    /// Until when somebody can decide.
+    pub(super) fn open_until(self) -> Option<DateTime<Utc>> {
+        if let Self::Open(until) = self { Some(until) } else { None }
+    }
 }
 
 impl Approval {
@@ -73,13 +100,22 @@ impl Approval {
             Some("approved") => Stage::Approved,
             Some("declined") if self.decided_by == Some(self.requested_by) => Stage::Withdrawn,
             Some("declined") => Stage::Declined,
-            _ => Stage::Lapsed,
+            _ => Stage::Expired,
         }
     }
 
     /// What is executed once it is approved.
     pub(super) fn action(&self, registry: &Registry) -> Result<Box<dyn PendingAction>> {
         action(registry, &self.kind, &self.parameters)
+    }
+
+    pub(super) fn requester_actor(&self) -> DisplayActor {
+        DisplayActor::person(Some(self.requester.clone()), Some(&self.requester_email), Some(self.requester_verified))
+    }
+
+    pub(super) fn decider_actor(&self) -> Option<DisplayActor> {
+        let name = self.decider.clone()?;
+        Some(DisplayActor::person(Some(name), self.decider_email.as_deref(), self.decider_verified))
     }
 
     /// `action` in a few words, with the name of the member it is done to.

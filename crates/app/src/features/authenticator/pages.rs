@@ -4,7 +4,8 @@ use authz::{Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, Shell, format_datetime, see_other};
+use chrono::{DateTime, Utc};
+use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
@@ -14,12 +15,16 @@ const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 
 #[derive(Template)]
 #[template(path = "authenticator/show.html")]
-struct Show {
+struct AuthenticatorPage {
     shell: Shell,
-    /// When it was added, and last used.
-    app: Option<(String, String)>,
+    app: Option<AuthenticatorApp>,
     /// Where to prove who they are before they can add one.
     sign_in_url: Option<String>,
+}
+
+struct AuthenticatorApp {
+    added_at: DateTime<Utc>,
+    last_used_at: Option<DateTime<Utc>>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) -> Result<impl IntoResponse> {
@@ -27,13 +32,14 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let app = sqlx::query!("select confirmed_at, last_used_at from identity.totp where confirmed_at is not null")
         .fetch_optional(&mut *tx)
         .await?;
-    let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), format_datetime);
-    let app = app.and_then(|app| Some((format_datetime(app.confirmed_at?), used(app.last_used_at))));
+    let app = app.and_then(|app| {
+        Some(AuthenticatorApp { added_at: app.confirmed_at?, last_used_at: app.last_used_at })
+    });
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
     let reauthenticate =
         || format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
     let sign_in_url = (app.is_none() && refused).then(reauthenticate);
-    Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
+    Ok(Page(AuthenticatorPage { shell: layout.account(ok.who()), app, sign_in_url }))
 }
 
 #[derive(Template)]

@@ -41,7 +41,7 @@ events! {
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)
-        .post("", pages::make)
+        .post("", pages::create)
         .get("/new", pages::new)
         .get("/{client}/secret", pages::confirm_renewal)
         .post("/{client}/secret", pages::renew)

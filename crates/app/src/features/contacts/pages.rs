@@ -101,17 +101,15 @@ pub(super) async fn update(
 
 #[derive(Template)]
 #[template(path = "contacts/delete.html")]
-struct Deletion {
+struct DeletionPage<'a> {
     shell: Shell,
-    name: String,
-    action_url: String,
-    cancel_url: String,
+    name: &'a str,
+    url: String,
 }
 
-pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> impl IntoResponse {
-    let url = ok.on().url();
-    let action_url = format!("{url}/delete");
-    Page(Deletion { shell: layout.organization(&ok), name: ok.on().row.name.clone(), action_url, cancel_url: url })
+pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> Response {
+    let (name, url) = (&*ok.on().row.name, ok.on().url());
+    Page(DeletionPage { shell: layout.organization(&ok), name, url }).into_response()
 }
 
 pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {

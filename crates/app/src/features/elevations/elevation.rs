@@ -9,7 +9,7 @@ use web::{Error, Result};
 
 use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
 use crate::base::{
-    AnnouncementContext, BoxFuture, Justification, Organization, Role, SignedOut, truncate, with_reason,
+    AnnouncementContext, BoxFuture, DisplayActor, Justification, Organization, Role, SignedOut, truncate, with_reason,
 };
 
 /// Requests of one person, in all their organizations. Owners and admins get an email for each.
@@ -24,17 +24,17 @@ pub(crate) struct Elevation {
     pub(super) id: Uuid,
     pub(super) user: UserId,
     pub(super) name: String,
-    pub(super) email: String,
-    pub(super) email_verified: bool,
+    email: String,
+    email_verified: bool,
     pub(super) role: String,
     pub(super) minutes: i32,
     pub(super) reason: String,
     pub(super) ticket: String,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    pub(super) approver: Option<String>,
-    pub(super) approver_email: Option<String>,
-    pub(super) approver_verified: Option<bool>,
+    approver: Option<String>,
+    approver_email: Option<String>,
+    approver_verified: Option<bool>,
     approved_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     /// The session that requested it has ended, and the access with it.
@@ -47,13 +47,44 @@ pub(super) enum Stage {
     /// Pending, until this time.
     Open(DateTime<Utc>),
     /// Active, until this time.
-    Lasts(DateTime<Utc>),
+    Active(DateTime<Utc>),
     Declined,
     Ended,
     /// Nobody approved it in time.
-    Lapsed,
+    Expired,
     /// The session that requested it has ended.
     SignedOut,
+}
+
+impl Stage {
+    /// As people read it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Open(_) => "Pending approval",
+            Self::Active(_) => "Active",
+            Self::Declined => "Declined",
+            Self::Ended => "Ended",
+            Self::Expired => "Expired",
+            Self::SignedOut => "Ended with the session",
+        }
+    }
+
+    /// The tone of its badge.
+    pub(super) fn tone(self) -> &'static str {
+        match self {
+            Self::Open(_) => "accent",
+            Self::Active(_) => "warning",
+            Self::Declined | Self::Ended | Self::Expired | Self::SignedOut => "plain",
+        }
+    }
+
+    /// Until when it is pending or active. `None`: it has ended.
+    pub(super) fn until(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Open(until) | Self::Active(until) => Some(until),
+            Self::Declined | Self::Ended | Self::Expired | Self::SignedOut => None,
+        }
+    }
 }
 
 impl Elevation {
@@ -61,12 +92,25 @@ impl Elevation {
         let until = self.approved_at.map(|at| at + Duration::minutes(self.minutes.into()));
         match (until, self.ended_at) {
             (None, Some(_)) => Stage::Declined,
-            (None, None) if self.expires_at <= now => Stage::Lapsed,
+            (None, None) if self.expires_at <= now => Stage::Expired,
             (_, None) if self.signed_out && until.is_none_or(|until| until > now) => Stage::SignedOut,
             (None, None) => Stage::Open(self.expires_at),
-            (Some(until), None) if until > now => Stage::Lasts(until),
+            (Some(until), None) if until > now => Stage::Active(until),
             (Some(_), _) => Stage::Ended,
         }
+    }
+
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
+
+    pub(super) fn requester_actor(&self) -> DisplayActor {
+        DisplayActor::person(Some(self.name.clone()), Some(&self.email), Some(self.email_verified))
+    }
+
+    pub(super) fn approver_actor(&self) -> Option<DisplayActor> {
+        let name = self.approver.clone()?;
+        Some(DisplayActor::person(Some(name), self.approver_email.as_deref(), self.approver_verified))
     }
 
     fn details(&self) -> Value {

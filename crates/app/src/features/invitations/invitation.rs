@@ -65,13 +65,10 @@ impl Invitation {
     }
 }
 
-impl Resource for Invitation {
-    type Plane = Tenant;
-    type View = super::RevokeInvitation;
-
-    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
-        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
-        Ok(sqlx::query_as!(
+/// The invitations that `$condition` selects, in the order that it says.
+macro_rules! select_invitations {
+    ($condition:literal, $($parameter:expr),+ $(,)?) => {
+        sqlx::query_as!(
             Invitation,
             r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
                       u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
@@ -82,11 +79,19 @@ impl Resource for Invitation {
                                                     and r.details ->> 'about' = i.email)) as "undelivered!",
                       i.notified, i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
-                where i.id = $1"#,
-            id,
+                "# + $condition,
+            $($parameter),+
         )
-        .fetch_optional(&mut **tx)
-        .await?)
+    };
+}
+
+impl Resource for Invitation {
+    type Plane = Tenant;
+    type View = super::RevokeInvitation;
+
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
+        Ok(select_invitations!("where i.id = $1", id).fetch_optional(&mut **tx).await?)
     }
 
     fn entity(&self) -> Entity {
@@ -109,21 +114,8 @@ const MAX_SHOWN: usize = 500;
 
 /// Those that can still be accepted, by address, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<Invitation>, bool)> {
-    let found = sqlx::query_as!(
-        Invitation,
-        r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
-                  u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
-                  exists (select from audit.events e
-                           where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
-                             and e.details ->> 'recipient' = i.email
-                             and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
-                                                and r.details ->> 'about' = i.email)) as "undelivered!",
-                  i.notified, i.inviter_role, i.expires_at
-             from tenant.invitations i join identity.users u on u.id = i.invited_by
-            where i.expires_at > $1 order by i.email limit 501"#,
-        now,
-    );
-    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
+    let all = select_invitations!("where i.expires_at > $1 order by i.email limit 501", now);
+    Ok(truncate(all.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
 /// Whether an email may be sent to an address. It is counted when it is queued ([`count_told`]).

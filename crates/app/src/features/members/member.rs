@@ -40,13 +40,10 @@ impl Member {
     }
 }
 
-impl Resource for Member {
-    type Plane = Tenant;
-    type View = super::ViewMember;
-
-    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
-        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
-        Ok(sqlx::query_as!(
+/// The members that `$condition` selects, in the order that it says.
+macro_rules! select_members {
+    ($condition:literal, $($parameter:expr),+ $(,)?) => {
+        sqlx::query_as!(
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
@@ -57,11 +54,19 @@ impl Resource for Member {
                       (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
-                where m.user_id = $1"#,
-            user.uuid(),
+                "# + $condition,
+            $($parameter),+
         )
-        .fetch_optional(&mut **tx)
-        .await?)
+    };
+}
+
+impl Resource for Member {
+    type Plane = Tenant;
+    type View = super::ViewMember;
+
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
+        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
+        Ok(select_members!("where m.user_id = $1", user.uuid()).fetch_optional(&mut **tx).await?)
     }
 
     fn entity(&self) -> Entity {
@@ -83,27 +88,16 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) ->
 
 /// One page of members and one more, by name, with a word that begins with the search term. The term is not a pattern.
 async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
-    Ok(sqlx::query_as!(
-        Member,
-        r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
-                      u.verified_email is not null as "email_verified!",
-                      (exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
-                                where o.name_key = u.name_key and o.id <> u.id)
-                       or exists (select from tenant.api_clients c where c.name_key = u.name_key)) as "same_name!",
-                  m.role, m.created_at as since,
-                      (m.recent_administrator_until > now()) is true as "recent_administrator!",
-                      u.managed_by is not distinct from m.tenant_id as "managed!"
-             from tenant.memberships m join identity.users u on u.id = m.user_id
-            where ($1 = '' or exists (select from unnest(u.words) w
+    let page = select_members!(
+        r#"where ($1 = '' or exists (select from unnest(u.words) w
                                        where w >= $1 collate tenant.alike and w < ($1 || U&'\FFFF') collate tenant.alike))
               and (u.display_name collate "und-x-icu", m.user_id) > ($2, $3)
             order by u.display_name collate "und-x-icu", m.user_id limit 21"#,
         find.search_term(),
         find.after,
         find.after_id(),
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(page.fetch_all(&mut **tx).await?)
 }
 
 const MEMBER_CHANGED_ERROR: Error =

@@ -5,37 +5,26 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use web::{FormOnce, FormView, Input, Link, Page, Result, Shell, see_other};
 
-use super::organization::{self, Name};
+use super::organization::{self, Name, OwnOrganization};
 use super::workspace;
 use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganization};
-use crate::base::{FormPage, Layout, Location, Organization, Role, ViewAccount, Workspace, personal};
+use crate::base::{FormPage, Layout, Location, Organization, ViewAccount, Workspace, personal};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "organizations/list.html")]
-struct List {
+struct OrganizationsPage {
     shell: Shell,
-    organizations: Vec<ListRow>,
+    organizations: Vec<OwnOrganization>,
     more: bool,
     may_create: bool,
 }
 
-struct ListRow {
-    name: String,
-    url: String,
-    role: &'static str,
-}
-
 pub(super) async fn list(mut ok: Authorized<ViewAccount>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let (own, more) = organization::own(&mut tx).await?;
-    let organizations = own.into_iter().map(|own| ListRow {
-        url: Organization { id: own.id, name: String::new() }.url(),
-        name: own.name,
-        role: Role::label_of(&own.role),
-    });
+    let (organizations, more) = organization::own(&mut tx).await?;
     let may_create = ok.can::<CreateOrganization>(&NewOrganization::by(ok.who().user));
-    Ok(Page(List { shell: personal(ok.who()), organizations: organizations.collect(), more, may_create }))
+    Ok(Page(OrganizationsPage { shell: personal(ok.who()), organizations, more, may_create }))
 }
 
 web::form! {

@@ -40,7 +40,7 @@ pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: Head
     Ok(Page(RecoveryPage::new(&who, pending, Input::<CodeForm>::default().view())).into_response())
 }
 
-pub(super) async fn take(
+pub(super) async fn use_code(
     who: SignedIn,
     State(authn): State<Authn>,
     Form(input): Form<Input<CodeForm>>,
@@ -57,7 +57,7 @@ pub(super) async fn take(
     }
 }
 
-pub(super) async fn go_on(
+pub(super) async fn continue_recovery(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
