@@ -26,7 +26,7 @@ use crate::slot::Slot;
 use crate::{Error, FieldErrors};
 
 pub use declared::{FormFields, Parser};
-pub use field::{Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
+pub use field::{Choice, Conditional, Control, FieldError, FieldSpec, FieldText, FieldValue, Presence};
 pub use input::Input;
 pub use name::FieldName;
 pub use schema::schema_of_form;

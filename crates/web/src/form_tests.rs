@@ -19,8 +19,8 @@ crate::form! {
         email: Option<Email> {},
         size: Vec<String> { label: "Size", noun: "a size", choices: SIZES },
         wrapped: bool { label: "Wrap it" },
-        account: Offered<SingleLine<0, 5>> { label: "Account", noun: "an account", sensitive: true },
-        version: Offered<i64> { hint: "What the change starts from." },
+        account: Conditional<SingleLine<0, 5>> { label: "Account", noun: "an account", sensitive: true },
+        version: Conditional<i64> { hint: "What the change starts from." },
         proof: String { single_use: true },
         reason: Reason,
     }
@@ -38,7 +38,7 @@ fn what_is_sent_becomes_the_types_of_the_declaration() {
     let order = read(SENT).unwrap();
     assert_eq!((&*order.name, order.email, order.wrapped), ("Zoë", None, false));
     assert_eq!(order.size, ["s", "m"]);
-    assert_eq!((order.account, order.version), (Offered(None), Offered(None)));
+    assert_eq!((order.account, order.version), (Conditional(None), Conditional(None)));
     assert_eq!((&*order.reason.reason, &*order.proof), ("because", ""));
     let order = read(&format!("{SENT}&email=a%40b.example&wrapped=yes&account=&version=7")).unwrap();
     assert_eq!((order.email.as_deref(), order.wrapped), (Some("a@b.example"), true));

@@ -68,6 +68,10 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// An optional id: the field may be missing, or empty as browsers send it. For `#[serde(default, deserialize_with)]`.
+///
+/// # Errors
+///
+/// The text is neither empty nor an id.
 pub fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
     match &*String::deserialize(deserializer)? {
         "" => Ok(None),

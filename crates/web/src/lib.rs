@@ -48,8 +48,8 @@ pub use field_errors::FieldErrors;
 pub use fields::ReadsFields;
 pub use flash::{Flash, Tone};
 pub use form::{
-    Choice, Control, FieldError, FieldName, FieldSpec, FieldText, FieldValue, FieldView, Form, FormFields, FormView,
-    Input, NoFields, Offered, Parser, Presence, QueryString, encode, form_of_refused, schema_of_form, share_body,
+    Choice, Conditional, Control, FieldError, FieldName, FieldSpec, FieldText, FieldValue, FieldView, Form, FormFields,
+    FormView, Input, NoFields, Parser, Presence, QueryString, encode, form_of_refused, schema_of_form, share_body,
 };
 pub use format::{filters, format_date, format_datetime};
 pub use host::Host;

@@ -56,7 +56,7 @@ pub enum Presence {
     /// It can, and is empty then.
     Optional,
     /// It is there only where the page offered it.
-    Offered,
+    Conditional,
 }
 
 impl Presence {
@@ -190,7 +190,7 @@ pub trait FieldText: for<'a> TryFrom<&'a str, Error = FieldError> {
     const SPEC: FieldSpec;
 }
 
-/// A type of a field: a [`FieldText`], an `Option` of one that may be empty, an [`Offered`] one, or one of a few others.
+/// A type of a field: a [`FieldText`], an `Option` of one that may be empty, an [`Conditional`] one, or one of a few others.
 pub trait FieldValue: Sized {
     /// What a field of this type is unless its form says otherwise.
     const SPEC: FieldSpec;
@@ -225,17 +225,17 @@ impl<T: FieldText> FieldValue for Option<T> {
 
 /// A field that is there only where the page offered it. `None`: it was not sent, which is not the same as empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offered<T>(pub Option<T>);
+pub struct Conditional<T>(pub Option<T>);
 
-impl<T: FieldValue> FieldValue for Offered<T> {
-    const SPEC: FieldSpec = FieldSpec { presence: Presence::Offered, ..T::SPEC };
+impl<T: FieldValue> FieldValue for Conditional<T> {
+    const SPEC: FieldSpec = FieldSpec { presence: Presence::Conditional, ..T::SPEC };
 
     fn read(sent: &[String]) -> Result<Self, FieldError> {
         if sent.is_empty() { Ok(Self(None)) } else { T::read(sent).map(|value| Self(Some(value))) }
     }
 }
 
-impl<T: serde::Serialize> serde::Serialize for Offered<T> {
+impl<T: serde::Serialize> serde::Serialize for Conditional<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }

@@ -205,7 +205,7 @@ fn next_value<'de, A: MapAccess<'de>>(map: &mut A, field: &FieldSpec) -> Result<
         _ if field.number => {
             Ok(map.next_value::<Option<i64>>()?.map(|number| number.to_string()).into_iter().collect())
         }
-        _ if field.presence == Presence::Offered => Ok(map.next_value::<Option<String>>()?.into_iter().collect()),
+        _ if field.presence == Presence::Conditional => Ok(map.next_value::<Option<String>>()?.into_iter().collect()),
         _ => Ok(vec![map.next_value()?]),
     }
 }

@@ -31,7 +31,7 @@ impl FormView {
             errors.iter().all(|(name, _)| fields.iter().any(|spec| spec.name.as_str() == name)),
             "an error of a field that the form does not have: {errors:?}"
         );
-        let is_left_out = |spec: &FieldSpec| spec.presence == Presence::Offered || spec.control == Control::Hidden;
+        let is_left_out = |spec: &FieldSpec| spec.presence == Presence::Conditional || spec.control == Control::Hidden;
         let shown = fields
             .iter()
             .zip(values)

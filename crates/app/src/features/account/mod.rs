@@ -1,4 +1,4 @@
-//! What is known about the person who is signed in, and about this session.
+//! The account of the signed-in person, and their current session.
 
 mod email;
 
@@ -12,14 +12,14 @@ use crate::base::{Account, Feature, Layout, ViewAccount, policies};
 use crate::features::sessions;
 
 authz::actions! {
-    /// Show that the address which the provider gave is one's own.
+    /// Verify the email address that the provider gave.
     VerifyEmail: Write on Account;
 }
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("/account", show)
-        .get("/account/email", email::ask)
+        .get("/account/email", email::show)
         .post("/account/email", email::send)
         .post("/account/email/confirm", email::confirm);
     Feature::new("account").policies(policies!("account", ACTIONS)).routes(routes).account_tab("Account", "/account")

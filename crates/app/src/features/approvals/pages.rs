@@ -60,7 +60,7 @@ fn organization<A: Action<On = Approval>>(ok: &Authorized<A>) -> Result<Organiza
     Ok(Organization::of(&ok.member()?.membership))
 }
 
-/// The decision and what it approves are one transaction: neither is without the other.
+/// The approval and its action are one transaction: both happen, or neither.
 pub(super) async fn approve(
     mut ok: Authorized<Approve>,
     State(authn): State<Authn>,
@@ -72,7 +72,7 @@ pub(super) async fn approve(
     let (who, now) = (ok.who(), authn.clock().now());
     let action = ok.on().action(&registry)?;
     let next = if action.ends_access_of(who.user) { "/organizations".to_owned() } else { organization.url() };
-    // Nobody can look it up when the organization is gone.
+    // Nobody can open the page of a deleted organization, so the email says what it was.
     let did = if action.ends_organization() {
         format!("has approved that the organization is deleted, as {} asked", unlinked(&ok.on().requester))
     } else {
@@ -81,12 +81,12 @@ pub(super) async fn approve(
     let doing =
         AnnouncementContext { authn: &authn, who, organization: &organization, did: &did, page: &next, member: None };
     let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing).await?;
-    let decided = approval::decide(&mut tx, (ok.on(), &registry), "approved", who.user, now).await?;
-    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details.clone(), &who.actor()).await?;
-    let (member, details) = (ok.on().member.as_deref(), decided.details);
+    let resolution = approval::decide(&mut tx, ok.on(), &registry, "approved", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), resolution.details.clone(), &who.actor()).await?;
+    let (member, details) = (ok.on().member.as_deref(), resolution.details);
     let (authn, organization, hooks) = (&authn, &organization, &registry.hooks);
     let execution = Execution { authn, organization, member, details, who, hooks };
-    decided.action.execute(&mut tx, execution).await?;
+    resolution.action.execute(&mut tx, execution).await?;
     tx.commit().await?;
     Ok(see_other(&next, &format!("Done: {}.", ok.on().title(&*action))))
 }
@@ -103,8 +103,8 @@ pub(super) async fn decline(
     let (did, url) = ("has declined what takes two people", list_url(&organization));
     let doing = AnnouncementContext { authn: &authn, who, organization: &organization, did, page: &url, member: None };
     let announcement = APPROVAL_DECLINED.announce(&mut tx, &doing).await?;
-    let decided = approval::decide(&mut tx, (ok.on(), &registry), "declined", who.user, now).await?;
-    announcement.record(&mut tx, ok.on().entity().to_string(), decided.details, &who.actor()).await?;
+    let resolution = approval::decide(&mut tx, ok.on(), &registry, "declined", who.user, now).await?;
+    announcement.record(&mut tx, ok.on().entity().to_string(), resolution.details, &who.actor()).await?;
     tx.commit().await?;
     Ok(see_other(&url, "Request declined. Nothing was changed."))
 }

@@ -18,7 +18,7 @@ const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 struct AuthenticatorPage {
     shell: Shell,
     app: Option<AuthenticatorApp>,
-    /// Where to prove who they are before they can add one.
+    /// Where to sign in again before adding a first factor.
     sign_in_url: Option<String>,
 }
 
@@ -32,9 +32,8 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let app = sqlx::query!("select confirmed_at, last_used_at from identity.totp where confirmed_at is not null")
         .fetch_optional(&mut *tx)
         .await?;
-    let app = app.and_then(|app| {
-        Some(AuthenticatorApp { added_at: app.confirmed_at?, last_used_at: app.last_used_at })
-    });
+    let app =
+        app.and_then(|app| Some(AuthenticatorApp { added_at: app.confirmed_at?, last_used_at: app.last_used_at }));
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
     let reauthenticate =
         || format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
@@ -44,7 +43,7 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
 
 #[derive(Template)]
 #[template(path = "authenticator/add.html")]
-struct Add {
+struct SetupPage {
     shell: Shell,
     /// The key, as text and as a QR code. Shown once: after a wrong code it does not appear again.
     key: Option<(TotpSecret, Picture)>,
@@ -57,13 +56,13 @@ web::form! {
     }
 }
 
-impl Add {
+impl SetupPage {
     fn page(who: &SignedIn, layout: &Layout, key: Option<(TotpSecret, Picture)>, form: FormView) -> Self {
         Self { shell: layout.account(who), key, form }
     }
 }
 
-/// Not a redirect: the secret is on the page that answers, and nowhere after it.
+/// Not a redirect: the secret is only in this response.
 pub(super) async fn add(
     mut ok: Authorized<AddAuthenticator>,
     layout: Layout,
@@ -75,7 +74,8 @@ pub(super) async fn add(
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
     let picture = Picture::of(&secret.uri)?;
-    Ok(Page(Add::page(ok.who(), &layout, Some((secret, picture)), Input::<CodeForm>::default().view())).into_response())
+    Ok(Page(SetupPage::page(ok.who(), &layout, Some((secret, picture)), Input::<CodeForm>::default().view()))
+        .into_response())
 }
 
 pub(super) async fn confirm(
@@ -85,7 +85,7 @@ pub(super) async fn confirm(
     headers: HeaderMap,
     Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let CodeForm { code } = input.read(|form| Add::page(ok.who(), &layout, None, form))?;
+    let CodeForm { code } = input.read(|form| SetupPage::page(ok.who(), &layout, None, form))?;
     authn.check_set_up_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
@@ -95,17 +95,17 @@ pub(super) async fn confirm(
     }
     tx.commit().await?;
     let wrong = "That code isn’t valid. Wait for the next one, and check the clock on your device.";
-    Err(input.refuse(CodeForm::FIELD.code, wrong, |form| Add::page(ok.who(), &layout, None, form)))
+    Err(input.refuse(CodeForm::FIELD.code, wrong, |form| SetupPage::page(ok.who(), &layout, None, form)))
 }
 
 #[derive(Template)]
 #[template(path = "authenticator/remove.html")]
-struct Removal {
+struct RemovalPage {
     shell: Shell,
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveAuthenticator>>, layout: Layout) -> impl IntoResponse {
-    Page(Removal { shell: layout.account(ok.who()) })
+    Page(RemovalPage { shell: layout.account(ok.who()) })
 }
 
 pub(super) async fn remove(

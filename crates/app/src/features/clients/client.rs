@@ -12,10 +12,10 @@ use super::{
     SERVICE_ACCOUNT_SECRET_ROTATED,
 };
 use crate::base::{
-    AnnouncementContext, BoxFuture, Deleted, DisplayActor, Justification, Organization, Role, lock_tenant_quota,
+    AnnouncementContext, BoxFuture, DeletionCount, DisplayActor, Justification, Organization, Role, lock_tenant_quota,
 };
 
-/// A client of the API, as the organization sees it.
+/// A client of the API.
 #[derive(Debug)]
 pub(crate) struct ApiClient {
     pub(super) organization: TenantId,
@@ -44,7 +44,7 @@ pub(super) fn list_url(organization: TenantId) -> String {
     format!("/o/{organization}/clients")
 }
 
-/// When people are told to renew a secret.
+/// How long before its expiry a secret is marked for renewal.
 const EXPIRY_WARNING: Duration = Duration::days(15);
 
 impl ApiClient {
@@ -81,11 +81,11 @@ impl ApiClient {
     }
 
     /// What to do about the age of its secret.
-    pub(super) fn secret_warning(&self, now: DateTime<Utc>) -> Option<&'static str> {
+    pub(super) fn secret_warning(&self, now: &DateTime<Utc>) -> Option<&'static str> {
         let expires_at = self.secret_expires_at();
-        if expires_at <= now {
+        if expires_at <= *now {
             Some("Too old")
-        } else if expires_at - now <= EXPIRY_WARNING.min((expires_at - self.secret_created_at) / 3) {
+        } else if expires_at - *now <= EXPIRY_WARNING.min((expires_at - self.secret_created_at) / 3) {
             Some("Renew soon")
         } else {
             None
@@ -112,7 +112,7 @@ impl Resource for ApiClient {
     }
 }
 
-/// All of them, which are at most `MAX_CLIENTS`, or one.
+/// All clients, at most `MAX_CLIENTS`. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiClient>> {
     Ok(sqlx::query_as!(
         ApiClient,
@@ -140,15 +140,15 @@ pub(super) enum ActsAs {
     Service(Role),
 }
 
-/// How it proves itself.
+/// How it authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Authentication {
     Tokens,
     BoundTokens,
     Signatures,
 }
 
-impl Kind {
+impl Authentication {
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::BoundTokens => "bound",
@@ -158,7 +158,7 @@ impl Kind {
     }
 }
 
-/// For how many days each of its secrets is taken.
+/// How many days each of its secrets works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SecretDays(pub(super) i32);
 
@@ -167,7 +167,7 @@ pub(super) struct NewClient {
     pub(super) id: Uuid,
     pub(super) name: Name,
     pub(super) acts_as: ActsAs,
-    pub(super) kind: Kind,
+    pub(super) kind: Authentication,
     pub(super) days: SecretDays,
     pub(super) scopes: Scopes,
     pub(super) secret: NewSecret,
@@ -196,8 +196,8 @@ const TOO_MANY_CLIENTS_ERROR: Error = Error::Conflict(
     None,
 );
 
-/// Creates a client, unless there are too many. `taken` is the error for a name that people would take for that of another
-/// one, or of a member. Returns when its secret expires.
+/// Creates a client, unless there are too many. `taken` is the error for a name that looks like that of another client
+/// or of a member. Returns when its secret expires.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     new: &NewClient,
@@ -216,10 +216,10 @@ pub(super) async fn insert(
     }));
     let by = doing.who.actor();
     match new.acts_as {
-        ActsAs::Oneself => API_CLIENT_MADE.record(tx, target(new.id), details, &by).await?,
+        ActsAs::Oneself => API_CLIENT_CREATED.record(tx, target(new.id), details, &by).await?,
         // It outlives the membership of its creator.
         ActsAs::Service(_) => {
-            let announcement = SERVICE_ACCOUNT_MADE.announce(tx, doing).await?;
+            let announcement = SERVICE_ACCOUNT_CREATED.announce(tx, doing).await?;
             announcement.record(tx, target(new.id), details, &by).await?;
         }
     }
@@ -249,8 +249,8 @@ async fn insert_row(
         (new.acts_as == ActsAs::Oneself).then(|| creator.uuid()),
         new.role(),
         new.scopes.names(),
-        new.kind == Kind::BoundTokens,
-        new.kind == Kind::Signatures,
+        new.kind == Authentication::BoundTokens,
+        new.kind == Authentication::Signatures,
         new.secret.stored,
         now,
         creator.uuid(),
@@ -265,8 +265,7 @@ async fn insert_row(
     if created.rows_affected() == 0 { Err(TOO_MANY_CLIENTS_ERROR) } else { Ok(()) }
 }
 
-/// Whether people would take the name for that of a member. Members may have the name of each other: theirs comes from
-/// their providers.
+/// Whether the name looks like that of a member. Two members may have the same name, which comes from their providers.
 async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select from identity.users u join tenant.memberships m on m.user_id = u.id
@@ -326,8 +325,8 @@ pub(super) async fn revoke(
         .await
 }
 
-/// Deletes those of an organization that is deleted.
-pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+/// Deletes the clients of a deleted organization.
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<DeletionCount>> {
     Box::pin(async move {
         let deleted = sqlx::query!("delete from tenant.api_clients").execute(&mut **tx).await?;
         Ok(Some(("clients", deleted.rows_affected())))

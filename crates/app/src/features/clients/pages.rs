@@ -11,7 +11,9 @@ use web::{Error, Form, FormOnce, FormView, Input, Page, Result, Shell, filters, 
 
 use super::client::{self, ActsAs, ApiClient, NewClient, list_url};
 use super::form::ClientForm;
-use super::{ListClients, MakeClient, MakeOwnClient, MakeServiceAccount, RenewClient, RevokeClient, ViewClient};
+use super::{
+    CreateClient, CreateOwnClient, CreateServiceAccount, ListClients, RevokeClient, RotateClientSecret, ViewClient,
+};
 use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, unlinked};
 use crate::features::one_time_key;
 
@@ -26,6 +28,7 @@ struct ClientsPage {
 
 struct ClientRow {
     client: ApiClient,
+    secret_expires_at: DateTime<Utc>,
     scopes: Vec<&'static str>,
     renew_url: Option<String>,
     revoke_url: Option<String>,
@@ -44,18 +47,19 @@ pub(super) async fn list(
     let scopes = &layout.registry().scopes;
     let label = |action: &String| scopes.iter().find(|scope| scope.action == *action).map(|scope| scope.label);
     let row = |client: ApiClient| ClientRow {
+        secret_expires_at: client.secret_expires_at(),
         scopes: client.scopes.iter().filter_map(label).collect(),
-        renew_url: ok.can::<RenewClient>(&client).then(|| url(&client, "secret")),
+        renew_url: ok.can::<RotateClientSecret>(&client).then(|| url(&client, "secret")),
         revoke_url: ok.can::<RevokeClient>(&client).then(|| url(&client, "revoke")),
         client,
     };
     let all = client::find(&mut tx, None).await?;
     let clients = all.into_iter().filter(|client| ok.can::<ViewClient>(client)).map(row).collect();
-    let new_url = ok.can::<MakeClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
+    let new_url = ok.can::<CreateClient>(ok.on()).then(|| format!("{}/new", list_url(ok.on().id)));
     Ok(Page(ClientsPage { shell: layout.organization(&ok), clients, now: authn.clock().now(), new_url }))
 }
 
-pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> impl IntoResponse {
+pub(super) async fn new(ok: Authorized<FormFor<CreateClient>>, layout: Layout) -> impl IntoResponse {
     Page(ClientForm::page(&ok, &layout, Input::<ClientForm>::default().view()))
 }
 
@@ -65,7 +69,7 @@ pub(super) async fn new(ok: Authorized<FormFor<MakeClient>>, layout: Layout) -> 
 struct SecretPage<'a> {
     shell: Shell,
     issued: IssuedSecret<'a>,
-    /// What the program has to sign.
+    /// The authority that signed requests cover.
     authority: String,
     token_url: String,
     api_url: String,
@@ -96,7 +100,7 @@ impl<'a> SecretPage<'a> {
 }
 
 pub(super) async fn create(
-    mut ok: Authorized<MakeClient>,
+    mut ok: Authorized<CreateClient>,
     layout: Layout,
     State(authn): State<Authn>,
     State(tokens): State<Tokens>,
@@ -116,8 +120,14 @@ pub(super) async fn create(
     let in_use = "A client or a member has this name, or one that looks like it.";
     let taken = || input.refuse(ClientForm::FIELD.name, in_use, |form| ClientForm::page(&ok, &layout, form));
     let did = format!("has created the service account {}", unlinked(&new.name));
-    let doing =
-        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), did: &did, page: &url, member: None };
+    let doing = AnnouncementContext {
+        authn: &authn,
+        who: ok.who(),
+        organization: ok.on(),
+        did: &did,
+        page: &url,
+        member: None,
+    };
     let expires_at = client::insert(&mut tx, &new, &justification, &doing, taken).await?;
     authn.notify(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
@@ -125,7 +135,7 @@ pub(super) async fn create(
         organization: ok.on().id,
         client: new.id,
         name: &new.name,
-        signs: new.kind == client::Kind::Signatures,
+        signs: new.kind == client::Authentication::Signatures,
         secret: &new.secret.shown,
         expires_at,
     };
@@ -144,11 +154,11 @@ fn new_client(
         scopes.ok_or_else(|| input.refuse(ClientForm::FIELD.scope, "Choose what the client may do.", &page))?;
     let ClientForm { name, acts_as, kind, days, justification, .. } = form;
     let id = Uuid::now_v7();
-    let secret = tokens.new_secret(id, kind == client::Kind::Signatures)?;
+    let secret = tokens.new_secret(id, kind == client::Authentication::Signatures)?;
     Ok((NewClient { id, name, acts_as, kind, days, scopes, secret }, justification))
 }
 
-/// The answer to a form that is sent again. Nobody gets to see a secret a second time.
+/// The message for a form that is sent again. A secret is shown only once.
 fn created_before(name: &str) -> String {
     format!(
         "{name} was created already, and its secret was shown once. If you do not have it, make a new secret below."
@@ -159,7 +169,7 @@ fn secret_shown(name: &str, organization: TenantId) -> AccountNotification {
     AccountNotification::ClientSecret { name: name.to_owned(), path: list_url(organization) }
 }
 
-fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+fn renewal_page<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
     FormPage {
         shell: layout.organization(ok),
         heading: format!("New secret for {}", ok.on().name),
@@ -173,19 +183,19 @@ fn renewal<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form:
     }
 }
 
-fn end<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
+fn revocation_page<A: Action<On = ApiClient>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {
     FormPage {
         heading: format!("Revoke {}", ok.on().name),
         lead: "Its secret and tokens stop working immediately. You cannot undo this.".into(),
         button: "Revoke client",
         removes: true,
         action_url: url(ok.on(), "revoke"),
-        ..renewal(ok, layout, form)
+        ..renewal_page(ok, layout, form)
     }
 }
 
 pub(super) async fn confirm_renewal(ok: Authorized<FormFor<RotateClientSecret>>, layout: Layout) -> impl IntoResponse {
-    Page(renewal(&ok, &layout, Input::<Justification>::default().view()))
+    Page(renewal_page(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn renew(
@@ -195,7 +205,7 @@ pub(super) async fn renew(
     State(tokens): State<Tokens>,
     Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|form| renewal(&ok, &layout, form))?;
+    let justification = input.read(|form| renewal_page(&ok, &layout, form))?;
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
@@ -224,8 +234,8 @@ pub(super) async fn renew(
     Ok(Page(SecretPage::new(&ok, &layout, &tokens, issued)).into_response())
 }
 
-pub(super) async fn confirm_end(ok: Authorized<FormFor<RevokeClient>>, layout: Layout) -> impl IntoResponse {
-    Page(end(&ok, &layout, Input::<Justification>::default().view()))
+pub(super) async fn confirm_revocation(ok: Authorized<FormFor<RevokeClient>>, layout: Layout) -> impl IntoResponse {
+    Page(revocation_page(&ok, &layout, Input::<Justification>::default().view()))
 }
 
 pub(super) async fn revoke(
@@ -234,7 +244,7 @@ pub(super) async fn revoke(
     State(authn): State<Authn>,
     Form(input): Form<Input<Justification>>,
 ) -> Result<Response> {
-    let justification = input.read(|form| end(&ok, &layout, form))?;
+    let justification = input.read(|form| revocation_page(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
     let (did, member) = (format!("has revoked the API client {}", unlinked(&ok.on().name)), ok.on().member);

@@ -6,19 +6,19 @@ use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell,
 
 use super::contact::{self, ContactRow, list_url};
 use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
-use super::form_page::{FormPage, outdated};
+use super::form_page::{ContactFormPage, outdated};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
 use crate::base::Layout;
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "contacts/show.html")]
-struct Show<'a> {
+struct ContactPage<'a> {
     shell: Shell,
     contact: &'a ContactRow,
     /// The fields of the form, as they are.
     details: FormView,
-    /// Where a passkey would bring the restricted fields to light.
+    /// Where to prove a passkey to see the restricted fields.
     step_up_url: Option<String>,
     may_edit: bool,
     may_delete: bool,
@@ -37,7 +37,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
         Decision::StepUp(factor) => Some(factor.url(&url)),
         Decision::Allow | Decision::Deny => None,
     };
-    Ok(Page(Show {
+    Ok(Page(ContactPage {
         shell: layout.organization(&ok),
         contact: &contact.row,
         details: fields.view(),
@@ -51,7 +51,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<CreateContact>>, layout: Layout) -> impl IntoResponse {
-    Page(FormPage::new(&ok, &layout, Input::<ContactForm>::default().view()))
+    Page(ContactFormPage::new(&ok, &layout, Input::<ContactForm>::default().view()))
 }
 
 pub(super) async fn create(
@@ -62,12 +62,13 @@ pub(super) async fn create(
     if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let form = input.read_with(ContactForm::check_new, |form| FormPage::new(&ok, &layout, form))?;
+    let form = input.read_with(ContactForm::check_new, |form| ContactFormPage::new(&ok, &layout, form))?;
     let id = Uuid::now_v7();
     let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", form.name));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let taken = || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| FormPage::new(&ok, &layout, form));
-    contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
+    let taken =
+        || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| ContactFormPage::new(&ok, &layout, form));
+    contact::insert(&mut tx, ok.on(), id, &form, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -78,7 +79,7 @@ pub(super) async fn edit(mut ok: Authorized<FormFor<EditContact>>, layout: Layou
     if ok.authorize_also::<EditRestrictedFields>().await? {
         input = input.and(&contact::restricted(&mut tx, ok.on()).await?)?;
     }
-    Ok(Page(FormPage::edit(&ok, &layout, input.view())))
+    Ok(Page(ContactFormPage::edit(&ok, &layout, input.view())))
 }
 
 pub(super) async fn update(
@@ -89,11 +90,12 @@ pub(super) async fn update(
     if input.has_sensitive() {
         ok.authorize::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
-    let form = input.read_with(ContactForm::check_change, |form| FormPage::edit(&ok, &layout, form))?;
+    let form = input.read_with(ContactForm::check_change, |form| ContactFormPage::edit(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
-    let taken = || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| FormPage::edit(&ok, &layout, form));
+    let taken =
+        || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| ContactFormPage::edit(&ok, &layout, form));
     if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
-        return Err(outdated(&input, |form| FormPage::edit(&ok, &layout, form)));
+        return Err(outdated(&input, |form| ContactFormPage::edit(&ok, &layout, form)));
     }
     tx.commit().await?;
     Ok(see_other(&ok.on().url(), &format!("{} was saved.", form.name)))

@@ -9,7 +9,8 @@ use web::{Error, Result};
 
 use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
 use crate::base::{
-    AnnouncementContext, BoxFuture, DisplayActor, Justification, Organization, Role, SignedOut, truncate, with_reason,
+    AnnouncementContext, BoxFuture, DisplayActor, Justification, MemberSignOut, Organization, Role, truncate,
+    with_reason,
 };
 
 /// Requests of one person, in all their organizations. Owners and admins get an email for each.
@@ -159,7 +160,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Ele
 }
 
 /// A requested role and duration.
-pub(super) struct Asked {
+pub(super) struct AccessRequest {
     pub(super) role: Role,
     pub(super) minutes: i32,
 }
@@ -179,9 +180,9 @@ pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Requests a role in addition to the member's current one.
-pub(super) async fn ask(
+pub(super) async fn request(
     tx: &mut Tx<Write>,
-    asked: &Asked,
+    access: &AccessRequest,
     membership: &Membership,
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
@@ -205,8 +206,8 @@ pub(super) async fn ask(
         id,
         user.uuid(),
         membership.role,
-        asked.role.key(),
-        asked.minutes,
+        access.role.key(),
+        access.minutes,
         justification.reason(),
         justification.ticket(),
         now,
@@ -221,7 +222,7 @@ pub(super) async fn ask(
         _ => error.into(),
     })?;
     let details = justification.details(
-        json!({ "member": doing.who.name, "member_id": user, "role": asked.role.key(), "minutes": asked.minutes }),
+        json!({ "member": doing.who.name, "member_id": user, "role": access.role.key(), "minutes": access.minutes }),
     );
     let target = Entity::new("Elevation", id).to_string();
     ELEVATION_REQUESTED.announce(tx, doing).await?.record(tx, target, details, &by).await
@@ -253,21 +254,21 @@ pub(super) async fn approve(
 
 /// Declines or ends it. Returns whether it was approved. Call [`record_end`] next.
 pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId, now: DateTime<Utc>) -> Result<bool> {
-    let lasted = sqlx::query_scalar!(
+    let was_active = sqlx::query_scalar!(
         r#"update tenant.elevations set ended_by = $2, ended_at = $3
             where id = $1 and ended_at is null and coalesce(approved_at + make_interval(mins => minutes), expires_at) > $3
-           returning approved_at is not null as "lasted!""#,
+           returning approved_at is not null as "was_active!""#,
         elevation.id,
         ender.uuid(),
         now,
     );
-    lasted.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
+    was_active.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
 }
 
 /// Ends the requests and active elevations of a member who is signed out.
-pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'_, Result<()>> {
+pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: MemberSignOut) -> BoxFuture<'_, Result<()>> {
     Box::pin(async move {
-        let SignedOut { member, by, at } = signed_out;
+        let MemberSignOut { member, by, at } = signed_out;
         sqlx::query!(
             "update tenant.elevations set ended_at = $2, ended_by = $3 where user_id = $1 and ended_at is null",
             member.uuid(),
@@ -284,10 +285,10 @@ pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> 
 pub(super) async fn record_end(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
-    lasted: bool,
+    was_active: bool,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
+    let announced = if was_active { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();
     announced.announce(tx, doing).await?.record(tx, target, elevation.details(), &doing.who.actor()).await
 }

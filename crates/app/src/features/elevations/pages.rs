@@ -9,11 +9,9 @@ use web::{
     Page, Presence, Result, Shell, filters, format_datetime, see_other,
 };
 
-use super::elevation::{self, ActingRole, Asked, Elevation, Stage};
+use super::elevation::{self, AccessRequest, ActingRole, Elevation, Stage};
 use super::{ApproveElevation, EndElevation, ListElevations, RequestElevation, ViewElevation};
-use crate::base::{
-    AnnouncementContext, FormPage, Justification, Layout, Location, Organization, Role, unlinked,
-};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Location, Organization, Role, unlinked};
 use crate::features::one_time_key;
 
 #[derive(Template)]
@@ -75,7 +73,7 @@ pub(super) async fn list(
     };
     let yours_is_open = all.iter().any(|elevation| elevation.user == you && elevation.stage(now).until().is_some());
     let elevations = all.into_iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
-    let may_request = ok.can::<AskForElevation>(ok.on()) && !yours_is_open;
+    let may_request = ok.can::<RequestElevation>(ok.on()) && !yours_is_open;
     let new_url = may_request.then(|| format!("{}/new", list_url(ok.on())));
     Ok(Page(ElevationsPage { shell: layout.organization(&ok), elevations, more, new_url }))
 }
@@ -155,7 +153,7 @@ pub(super) async fn new(ok: Authorized<FormFor<RequestElevation>>, layout: Layou
     Ok(Page(ElevationForm::page(&ok, &layout, own_role, Input::<ElevationForm>::default().view())))
 }
 
-pub(super) async fn ask(
+pub(super) async fn request(
     mut ok: Authorized<RequestElevation>,
     layout: Layout,
     State(authn): State<Authn>,
@@ -164,20 +162,20 @@ pub(super) async fn ask(
     let membership = ok.member()?.membership.clone();
     let check = |form: &ElevationForm, errors: &mut FieldErrors| form.check(&membership.role, errors);
     let form = input.read_with(check, |form| ElevationForm::page(&ok, &layout, &membership.role, form))?;
-    let (asked, justification) = (Asked { role: form.role, minutes: form.minutes.0 }, form.justification);
+    let (access, justification) = (AccessRequest { role: form.role, minutes: form.minutes.0 }, form.justification);
     authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "Access requested. Owners and admins were notified by email.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
     let did = format!(
         "asks to act as {} for {} minutes. It can be approved until {}",
-        asked.role.label(),
-        asked.minutes,
+        access.role.label(),
+        access.minutes,
         format_datetime(elevation::expiry(authn.clock().now()))
     );
     // The member is notified too, in case somebody requests access in their name.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
     let doing = AnnouncementContext { authn: &authn, who, organization, did: &did, page: &page, member };
-    elevation::ask(&mut tx, &asked, &membership, &justification, &doing).await?;
+    elevation::request(&mut tx, &access, &membership, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&page, text))
 }
@@ -208,14 +206,14 @@ pub(super) async fn end(
     let mut tx = ok.begin().await?;
     let elevation = ok.on();
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
-    let lasted = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
-    let (verb, done) = if lasted {
+    let was_active = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
+    let (verb, done) = if was_active {
         ("has ended", format!("{name} does not act as {role} any more."))
     } else {
         ("has declined", format!("{name} does not get to act as {role}."))
     };
     let (did, page) = (format!("{verb} that {} acts as {role}", unlinked(name)), list_url(&organization));
-    elevation::record_end(&mut tx, elevation, lasted, &doing(&ok, &authn, &organization, &did, &page)).await?;
+    elevation::record_end(&mut tx, elevation, was_active, &doing(&ok, &authn, &organization, &did, &page)).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &done))
 }

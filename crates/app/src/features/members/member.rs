@@ -5,7 +5,7 @@ use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, W
 use web::{DisplayEmail, Error, Result};
 
 use super::{ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
+use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, MemberSignOut, Organization, Role};
 
 /// A member of the organization.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ const MEMBER_CHANGED_ERROR: Error =
     Error::Conflict("Somebody else has changed this member's role or removed them. Nothing was changed.", None);
 const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
-/// A member as the decision was made on them.
+/// A member, as the policies decided about them.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) user: UserId,
@@ -149,7 +149,7 @@ pub(super) async fn change_role(
 /// lose only their access here.
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
-    signed_out: SignedOut,
+    signed_out: MemberSignOut,
     name: &str,
     hooks: &Hooks,
     justification: &Justification,
@@ -176,7 +176,7 @@ pub(super) async fn end_sessions(
     announcement.record(tx, target, details, &doing.who.actor()).await
 }
 
-/// Ends the membership, if the member still have the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
+/// Ends the membership, if the member still has the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
 /// [`MEMBER_LEFT`](super::MEMBER_LEFT), and `details` has the justification.
 pub(super) async fn remove(
     tx: &mut Tx<Write>,

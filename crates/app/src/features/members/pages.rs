@@ -17,25 +17,25 @@ use super::{
     MEMBER_REMOVED, RemoveMember, ResetFactors,
 };
 use crate::base::{
-    AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut, StoredAction,
+    AnnouncementContext, FormPage, Justification, Layout, ListQuery, MemberSignOut, Organization, Role, StoredAction,
     unlinked,
 };
-use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
+use crate::features::approvals::{APPROVAL_LIMIT, ApprovalRequest, OWNER_RULE};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "members/list.html")]
-struct List {
+struct MembersPage {
     shell: Shell,
     query: String,
-    members: Vec<ListRow>,
+    members: Vec<MemberRow>,
     list_url: String,
     next_url: Option<String>,
     first_url: Option<String>,
     links: Vec<Link>,
 }
 
-struct ListRow {
+struct MemberRow {
     member: Member,
     is_you: bool,
     change_url: Option<String>,
@@ -52,7 +52,7 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let list_url = format!("{}/members", ok.on().url());
     let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
-    let row = |member: Member| ListRow {
+    let row = |member: Member| MemberRow {
         change_url: ok.can::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
         end_sessions_url: ok.can::<EndMemberSessions>(&member).then(|| url(ok.on(), &member, "end-sessions")),
@@ -60,7 +60,7 @@ pub(super) async fn list(
         is_you: member.user == ok.who().user,
         member,
     };
-    Ok(Page(List {
+    Ok(Page(MembersPage {
         shell: layout.organization(&ok),
         members: found.into_iter().map(row).collect(),
         next_url,
@@ -124,7 +124,7 @@ pub(super) async fn change_role(
     }
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Demotion { member: ok.on().user, role: role.key().to_owned() };
-        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
+        return request_approval(&mut ok, &authn, &layout, action, &justification, key).await;
     }
     let (url, text) = (list_url(ok.on()), format!("{} is now {}.", ok.on().name, role.label()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -138,12 +138,13 @@ pub(super) async fn change_role(
 }
 
 /// Requests an action on an owner, to be approved.
-async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
+async fn request_approval<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     ok: &mut Authorized<A>,
     authn: &Authn,
     layout: &Layout,
     action: P,
-    (justification, key): (&Justification, OneTimeKey),
+    justification: &Justification,
+    key: OneTimeKey,
 ) -> Result<Response> {
     authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
@@ -152,13 +153,13 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
     let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
     let (organization, member, hooks) = (&organization, Some(&*ok.on().name), &layout.registry().hooks);
-    let request = Request { organization, action, member, justification, hooks, alone: false };
+    let request = ApprovalRequest { organization, action, member, justification, hooks, alone: false };
     request.submit(&mut tx, authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
 
-/// What is done to the member of the path.
+/// The announcement of an action on the member of the path.
 fn doing<'a, A: Action<On = Member>>(
     ok: &'a Authorized<A>,
     authn: &'a Authn,
@@ -194,7 +195,7 @@ fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, 
     }
 }
 
-/// What the pages have in common that ask justification something is taken from a member.
+/// What the pages have in common that take something from a member.
 fn confirm<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, what: &str, form: FormView) -> FormPage {
     let cancel_url = list_url(ok.on());
     FormPage {
@@ -223,7 +224,7 @@ pub(super) async fn remove(
     let justification = input.read(|form| removal(&ok, &layout, form))?;
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Removal { member: ok.on().user };
-        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
+        return request_approval(&mut ok, &authn, &layout, action, &justification, key).await;
     }
     let leaves = ok.on().user == ok.who().user;
     let (url, text) = if leaves {
@@ -234,7 +235,7 @@ pub(super) async fn remove(
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let organization = Organization::of(&ok.member()?.membership);
     let did = if leaves { "has left".to_owned() } else { format!("has removed {}", unlinked(&ok.on().name)) };
-    // A removed member does not see the organization any more.
+    // A removed member can no longer open the organization.
     let doing = doing(&ok, &authn, &organization, &did, "/organizations");
     let kind = if leaves { MEMBER_LEFT } else { MEMBER_REMOVED };
     member::remove(&mut tx, ok.on().subject(), kind, justification.details(json!({})), &doing).await?;
@@ -260,7 +261,7 @@ pub(super) async fn end_sessions(
     let organization = Organization::of(&ok.member()?.membership);
     let did = format!("has signed {} out", unlinked(&ok.on().name));
     let doing = doing(&ok, &authn, &organization, &did, "/account/sessions");
-    let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
+    let signed_out = MemberSignOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
     member::end_sessions(&mut tx, signed_out, &ok.on().name, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))

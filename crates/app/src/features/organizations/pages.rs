@@ -70,7 +70,7 @@ pub(super) async fn create(
 
 #[derive(Template)]
 #[template(path = "organizations/show.html")]
-struct Show {
+struct OrganizationPage {
     shell: Shell,
     organization: String,
     workspaces: Vec<WorkspaceRow>,
@@ -94,7 +94,8 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
     let mut tx = ok.begin().await?;
     let (viewer, registry) = (ok.viewer(), layout.registry());
     let (found, more_workspaces) = workspace::all(&mut tx).await?;
-    let of = |found: workspace::Listed| Workspace { organization: ok.on().id, id: found.id, name: found.name };
+    let of =
+        |found: workspace::WorkspaceSummary| Workspace { organization: ok.on().id, id: found.id, name: found.name };
     let found: Vec<Workspace> = found.into_iter().map(of).collect();
     let mut summaries = registry.hooks.summarize_workspaces(viewer, &mut tx, &found).await?;
     let row = |workspace: Workspace| {
@@ -103,7 +104,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
         let url = registry.workspace_page().and_then(|page| location.url(page));
         WorkspaceRow { name, url, summary }
     };
-    Ok(Page(Show {
+    Ok(Page(OrganizationPage {
         shell: layout.organization(&ok),
         organization: ok.on().name.clone(),
         workspaces: found.into_iter().map(row).collect(),

@@ -15,14 +15,14 @@ const PASSKEYS_PATH: &str = "/account/passkeys";
 
 #[derive(Template)]
 #[template(path = "passkeys/list.html")]
-struct List {
+struct PasskeysPage {
     shell: Shell,
-    passkeys: Vec<ListRow>,
+    passkeys: Vec<PasskeyRow>,
     /// There are usable passkeys, but none that may sign in alone.
     none_alone: bool,
 }
 
-struct ListRow {
+struct PasskeyRow {
     passkey: Passkey,
     rename_url: String,
     remove_url: Option<String>,
@@ -33,19 +33,19 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
     let passkeys = passkey::all(&mut tx).await?;
     let usable = passkeys.iter().filter(|passkey| passkey.disabled_reason.is_none()).count();
     let alone = passkeys.iter().any(|passkey| passkey.disabled_reason.is_none() && passkey.discoverable != Some(false));
-    let row = |passkey: Passkey| ListRow {
+    let row = |passkey: Passkey| PasskeyRow {
         remove_url: (usable > 1 || passkey.disabled_reason.is_some())
             .then(|| format!("{PASSKEYS_PATH}/{}/remove", passkey.id)),
         rename_url: format!("{PASSKEYS_PATH}/{}/rename", passkey.id),
         passkey,
     };
     let passkeys = passkeys.into_iter().map(row).collect();
-    Ok(Page(List { shell: layout.account(ok.who()), passkeys, none_alone: usable > 0 && !alone }))
+    Ok(Page(PasskeysPage { shell: layout.account(ok.who()), passkeys, none_alone: usable > 0 && !alone }))
 }
 
 #[derive(Template)]
 #[template(path = "passkeys/new.html")]
-struct New {
+struct EnrolmentPage {
     shell: Shell,
     first: bool,
     form: FormView,
@@ -61,7 +61,18 @@ web::form! {
     }
 }
 
-impl New {
+impl EnrolForm {
+    fn check(&self, errors: &mut FieldErrors) {
+        if self.credential.is_empty() {
+            errors.add(
+                Self::FIELD.credential,
+                "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
+            );
+        }
+    }
+}
+
+impl EnrolmentPage {
     fn page(who: &SignedIn, layout: &Layout, return_to: &LocalPath, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
@@ -75,7 +86,7 @@ impl New {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct EnrolmentQuery {
     #[serde(default = "to_list")]
     return_to: String,
 }
@@ -86,23 +97,23 @@ fn to_list() -> String {
 
 #[derive(Template)]
 #[template(path = "passkeys/sign_in_first.html")]
-struct SignInFirst {
+struct SignInFirstPage {
     shell: Shell,
     sign_in_url: String,
 }
 
-pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<Then>) -> Response {
+pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<EnrolmentQuery>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
     let here = format!("{PASSKEYS_PATH}/new?return_to={}", return_to.encoded());
     match ok.decision::<EnrolPasskey>(ok.on()) {
         Decision::Allow => {
             let form = Input::<EnrolForm>::default().with(EnrolForm::FIELD.name, &*who.context().client.device);
-            Page(New::page(who, &layout, &return_to, form.view())).into_response()
+            Page(EnrolmentPage::page(who, &layout, &return_to, form.view())).into_response()
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
             let sign_in_url = format!("/sign-in?reauthenticate=yes&return_to={}", LocalPath::or_home(&here).encoded());
-            Page(SignInFirst { shell: layout.account(who), sign_in_url }).into_response()
+            Page(SignInFirstPage { shell: layout.account(who), sign_in_url }).into_response()
         }
     }
 }
@@ -126,36 +137,28 @@ pub(super) async fn enrol(
     headers: HeaderMap,
     Form(input): Form<Input<EnrolForm>>,
 ) -> Result<Response> {
-    let check = |form: &EnrolForm, errors: &mut FieldErrors| {
-        if form.credential.is_empty() {
-            errors.add(
-                EnrolForm::FIELD.credential,
-                "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
-            );
-        }
-    };
     let return_to = LocalPath::or_home(
         input.text(EnrolForm::FIELD.return_to).filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH),
     );
     let EnrolForm { name, credential, .. } =
-        input.read_with(check, |form| New::page(ok.who(), &layout, &return_to, form))?;
+        input.read_with(EnrolForm::check, |form| EnrolmentPage::page(ok.who(), &layout, &return_to, form))?;
     authn.check_answer_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &credential).await?;
     tx.commit().await?;
     match outcome {
         Ok(enrolled) => {
-            let text = ready(&name, enrolled.discoverable());
+            let text = success_text(&name, enrolled.discoverable());
             let cookie = authn.step_up_by_enrolment(ok.who(), &headers, enrolled).await?;
             Ok((cookie, see_other(return_to.as_str(), &text)).into_response())
         }
-        Err(failure) => Err(input.refuse(EnrolForm::FIELD.credential, why_not(failure), |form| {
-            New::page(ok.who(), &layout, &return_to, form)
+        Err(failure) => Err(input.refuse(EnrolForm::FIELD.credential, refusal_text(failure), |form| {
+            EnrolmentPage::page(ok.who(), &layout, &return_to, form)
         })),
     }
 }
 
-fn ready(name: &Name, discoverable: Option<bool>) -> String {
+fn success_text(name: &Name, discoverable: Option<bool>) -> String {
     if discoverable == Some(false) {
         format!(
             "{name} is ready to use as a second factor. It can't sign you in alone: sign in with your provider, then use it."
@@ -165,7 +168,7 @@ fn ready(name: &Name, discoverable: Option<bool>) -> String {
     }
 }
 
-fn why_not(failure: PasskeyFailure) -> &'static str {
+fn refusal_text(failure: PasskeyFailure) -> &'static str {
     match failure {
         PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
         PasskeyFailure::AlreadyRegistered => "This passkey is registered already.",
@@ -215,7 +218,7 @@ pub(super) async fn rename(
 
 #[derive(Template)]
 #[template(path = "passkeys/remove.html")]
-struct Removal {
+struct RemovalPage {
     shell: Shell,
     name: String,
     second_factor_only: bool,
@@ -224,7 +227,7 @@ struct Removal {
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemovePasskey>>, layout: Layout) -> impl IntoResponse {
-    Page(Removal {
+    Page(RemovalPage {
         shell: layout.account(ok.who()),
         name: ok.on().name.clone(),
         second_factor_only: ok.on().discoverable == Some(false),

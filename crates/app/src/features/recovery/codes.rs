@@ -50,7 +50,7 @@ async fn recovery_ready_at<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>)
 
 /// Not a redirect: the codes are only in this response.
 pub(super) async fn generate(
-    mut ok: Authorized<MakeRecoveryCodes>,
+    mut ok: Authorized<GenerateRecoveryCodes>,
     layout: Layout,
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
@@ -60,8 +60,7 @@ pub(super) async fn generate(
     let new = authn.store_recovery_codes(&mut tx, ok.who(), codes).await?;
     let recovery_ready_at = recovery_ready_at(&mut tx, authn.clock().now()).await?;
     tx.commit().await?;
-    let (shell, left, created_at) =
-        (layout.account(ok.who()), i64::try_from(new.len())?, Some(authn.clock().now()));
+    let (shell, left, created_at) = (layout.account(ok.who()), i64::try_from(new.len())?, Some(authn.clock().now()));
     Ok(Page(CodesPage { shell, left, created_at, recovery_ready_at, new }).into_response())
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn feature() -> Feature {
         .get("/account/recovery", codes::show)
         .post("/account/recovery/codes", codes::generate)
         .post("/account/recovery/cancel", codes::cancel)
-        .get("/recovery", pages::ask)
+        .get("/recovery", pages::show)
         .post("/recovery", pages::use_code)
         .post("/recovery/continue", pages::continue_recovery);
     Feature::new("recovery")

@@ -31,7 +31,7 @@ impl RecoveryPage {
     }
 }
 
-pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
+pub(super) async fn show(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
     if !who.enrolled().passkey && !who.enrolled().totp {
         // There is nothing to recover.
         return Ok(Redirect::to(NEW_PASSKEY).into_response());

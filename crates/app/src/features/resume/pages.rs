@@ -31,7 +31,7 @@ impl ResumePage {
 }
 
 /// Opening the page does not submit the form. The person confirms that they still want it.
-pub(super) async fn ask(
+pub(super) async fn show(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
@@ -44,7 +44,7 @@ pub(super) async fn ask(
     Ok(Page(ResumePage::new(&who, deferred, input.view())))
 }
 
-pub(super) async fn send(
+pub(super) async fn resume(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,

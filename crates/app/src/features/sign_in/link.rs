@@ -6,33 +6,33 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use web::{DisplayEmail, Form, FormView, Input, Page, Query, Result, Shell};
 
-use super::pages::{EmailForm, Then, failed};
+use super::pages::{EmailForm, ReturnQuery, failed};
 
 const LINK_PATH: &str = "/sign-in/link";
 
 #[derive(Template)]
 #[template(path = "sign_in/link.html")]
-struct Ask {
+struct LinkPage {
     shell: Shell,
     form: FormView,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/link_sent.html")]
-struct Sent {
+struct LinkSentPage {
     shell: Shell,
     email: DisplayEmail,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/link_confirm.html")]
-struct ConfirmPage {
+struct LinkConfirmationPage {
     shell: Shell,
     form: FormView,
 }
 
-pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
-    Page(Ask { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
+pub(super) async fn show(public: Public, Query(ReturnQuery { return_to }): Query<ReturnQuery>) -> impl IntoResponse {
+    Page(LinkPage { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
 }
 
 pub(super) async fn send(
@@ -42,10 +42,10 @@ pub(super) async fn send(
     Form(input): Form<Input<EmailForm>>,
 ) -> Result<Response> {
     let context = &public.context;
-    let EmailForm { email, return_to, proof_of_work } = input.read(|form| Ask { shell: context.shell(), form })?;
+    let EmailForm { email, return_to, proof_of_work } = input.read(|form| LinkPage { shell: context.shell(), form })?;
     let sent = authn.send_link(&email, &return_to, &proof_of_work.into_solution(), &headers, context).await;
     let cookie = sent.map_err(|error| error.with_proof_of_work_page(context, LINK_PATH, &input))?;
-    let page = Sent { shell: context.shell(), email: DisplayEmail::of_nobody(&email) };
+    let page = LinkSentPage { shell: context.shell(), email: DisplayEmail::of_nobody(&email) };
     Ok((cookie, Page(page)).into_response())
 }
 
@@ -56,9 +56,9 @@ web::form! {
     }
 }
 
-/// A page with a button, so that software that opens links in emails does not use the link up.
+/// A page with a button, because some software opens the links in emails. That must not use the link up.
 pub(super) async fn confirm(public: Public, Query(link): Query<Input<TokenForm>>) -> impl IntoResponse {
-    Page(ConfirmPage { shell: public.context.shell(), form: link.view() })
+    Page(LinkConfirmationPage { shell: public.context.shell(), form: link.view() })
 }
 
 pub(super) async fn accept(

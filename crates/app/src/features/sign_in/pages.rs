@@ -21,14 +21,14 @@ use crate::features::resume;
 
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
-struct Choose {
+struct SignInPage {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
     /// What the button of each provider sends.
     provider_form: FormView,
     problem: &'static str,
-    /// A deferred form waits for the sign-in.
+    /// A deferred form continues after the sign-in.
     kept: bool,
     /// Why an organization does not accept the current session.
     unaccepted: &'static str,
@@ -41,7 +41,7 @@ struct Choose {
     passkeys_url: &'static str,
 }
 
-impl Choose {
+impl SignInPage {
     fn page(authn: &Authn, context: &Context, return_to: &LocalPath, problem: &'static str) -> Self {
         Self {
             shell: context.shell(),
@@ -92,14 +92,14 @@ impl EmailForm {
 /// The page to open afterwards.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct ReturnQuery {
     #[serde(default)]
     pub(super) return_to: String,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/failed.html")]
-struct Failed {
+struct FailurePage {
     shell: Shell,
     heading: &'static str,
     text: &'static str,
@@ -116,7 +116,7 @@ struct SignedOutPage {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reason {
+pub(super) struct SignInQuery {
     #[serde(default)]
     return_to: String,
     #[serde(default)]
@@ -132,32 +132,35 @@ pub(super) async fn choose(
     public: Public,
     who: Option<SignedIn>,
     State(authn): State<Authn>,
-    Query(Reason { return_to, reauthenticate, unaccepted, organization }): Query<Reason>,
+    Query(SignInQuery { return_to, reauthenticate, unaccepted, organization }): Query<SignInQuery>,
 ) -> Response {
     // Another tab was faster. Continue to the requested page.
     if who.is_some() && reauthenticate.is_empty() && unaccepted.is_empty() {
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
     let return_to = LocalPath::or_home(&return_to);
-    let page = Choose::page(&authn, &public.context, &return_to, "");
+    let page = SignInPage::page(&authn, &public.context, &return_to, "");
     let all_ways = ["", "signed_out"].contains(&&*unaccepted);
-    let (unaccepted, requires_sso) = match &*unaccepted {
-        "signed_out" => {
-            ("The organization you opened has ended your sessions there. Sign in again to continue.", false)
-        }
-        "link" => ("The organization you opened takes no sign-in by email. Please sign in another way.", false),
-        "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
-        "sso" => ("The organization you opened takes its own provider only.", true),
-        _ => ("", false),
-    };
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let provider_url =
-        organization.filter(|_| requires_sso).map(|organization| format!("/sign-in/{}", provider(organization)));
+        organization.filter(|_| unaccepted == "sso").map(|organization| format!("/sign-in/{}", provider(organization)));
     let provider_form = match &*reauthenticate {
         "yes" => ProviderForm::blank(&return_to).with(ProviderForm::FIELD.reauthenticate, "yes").view(),
         _ => page.provider_form,
     };
-    Page(Choose { provider_form, unaccepted, all_ways, provider_url, ..page }).into_response()
+    let unaccepted = why_unaccepted(&unaccepted);
+    Page(SignInPage { provider_form, unaccepted, all_ways, provider_url, ..page }).into_response()
+}
+
+/// Why an organization does not accept the session, for people.
+fn why_unaccepted(reason: &str) -> &'static str {
+    match reason {
+        "signed_out" => "The organization you opened has ended your sessions there. Sign in again to continue.",
+        "link" => "The organization you opened takes no sign-in by email. Please sign in another way.",
+        "elsewhere" => "You signed in through another organization's provider. Please sign in another way.",
+        "sso" => "The organization you opened takes its own provider only.",
+        _ => "",
+    }
 }
 
 pub(super) async fn passkey_options(
@@ -171,7 +174,7 @@ pub(super) async fn passkey_options(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PasskeyAnswer {
+pub(super) struct PasskeyForm {
     credential: String,
     #[serde(default)]
     return_to: String,
@@ -181,12 +184,12 @@ pub(super) async fn by_passkey(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(answer): Form<PasskeyAnswer>,
+    Form(answer): Form<PasskeyForm>,
 ) -> Result<Response> {
     let return_to = LocalPath::or_home(&answer.return_to);
     if answer.credential.is_empty() {
         let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
-        let page = Page(Choose::page(&authn, &public.context, &return_to, problem));
+        let page = Page(SignInPage::page(&authn, &public.context, &return_to, problem));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
     Ok(match authn.finish_passkey_sign_in(&answer.credential, &headers, &public.context).await? {
@@ -225,14 +228,14 @@ pub(super) async fn start(
 
 #[derive(Template)]
 #[template(path = "sign_in/confirm_provider.html")]
-struct ConfirmProvider {
+struct ProviderConfirmationPage {
     shell: Shell,
     notice: ProviderNotice,
     form: FormView,
     action_url: String,
 }
 
-/// Redirects to a provider. For that of an organization, the person confirms first whose it is.
+/// Redirects to a provider. Before an organization's own provider, the person confirms whose it is.
 pub(super) async fn start_at(
     authn: &Authn,
     public: &Public,
@@ -247,7 +250,7 @@ pub(super) async fn start_at(
     {
         let form = input.with(ProviderForm::FIELD.return_to, return_to.as_str());
         let form = form.with(ProviderForm::FIELD.confirmed, "yes").view();
-        return Ok(Page(ConfirmProvider { shell: context.shell(), notice, form, action_url }).into_response());
+        return Ok(Page(ProviderConfirmationPage { shell: context.shell(), notice, form, action_url }).into_response());
     }
     let (reauthenticate, proof_of_work) = (reauthenticate == "yes", proof_of_work.into_solution());
     let started = authn.start_sign_in(provider, &return_to, reauthenticate, &proof_of_work, headers, context).await;
@@ -255,18 +258,22 @@ pub(super) async fn start_at(
         Ok(started) => started,
         Err(failure) => return Ok(failed(failure, context)),
     };
-    // Not a redirect: `form-action 'self'` would block a form that redirects to another site.
-    let page = ClientRedirect {
-        shell: context.shell(),
-        heading: "On to your sign-in provider",
-        text: "You will be asked who you are, and come straight back.",
-        url: started.url.clone(),
-        link_label: "Continue",
-    };
+    let page = provider_redirect(context, started.url.clone());
     Ok((started, Page(page)).into_response())
 }
 
-/// The query that a provider sends somebody back with, as it is: what it means is for `authn` to say.
+/// Not a redirect: `form-action 'self'` would block a form that redirects to another site.
+fn provider_redirect(context: &Context, url: String) -> ClientRedirect {
+    ClientRedirect {
+        shell: context.shell(),
+        heading: "On to your sign-in provider",
+        text: "You will be asked who you are, and come straight back.",
+        url,
+        link_label: "Continue",
+    }
+}
+
+/// The query of the redirect from a provider, for `authn` to parse.
 pub(super) struct ProviderAnswer(String);
 
 impl ReadsFields for ProviderAnswer {
@@ -291,16 +298,7 @@ pub(super) async fn callback(
     headers: HeaderMap,
 ) -> Result<Response> {
     match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
-        Ok((cookie, return_to)) => {
-            let page = ClientRedirect {
-                shell: public.context.shell(),
-                heading: "You are signed in",
-                text: "Opening the page you asked for.",
-                url: return_to.to_string(),
-                link_label: "Continue",
-            };
-            Ok((cookie, Page(page)).into_response())
-        }
+        Ok((cookie, return_to)) => Ok((cookie, Page(signed_in_page(&public.context, &return_to))).into_response()),
         Err(SignInFailure::NoFlow) => {
             let wanted = authn.return_to_of(&query, &headers).await?;
             // They are signed in already, by this response or in another tab.
@@ -314,12 +312,22 @@ pub(super) async fn callback(
     }
 }
 
+fn signed_in_page(context: &Context, return_to: &LocalPath) -> ClientRedirect {
+    ClientRedirect {
+        shell: context.shell(),
+        heading: "You are signed in",
+        text: "Opening the page you asked for.",
+        url: return_to.to_string(),
+        link_label: "Continue",
+    }
+}
+
 pub(super) async fn back_channel_logout(notice: LogoutToken) -> Result<StatusCode> {
     notice.end_sessions().await?;
     Ok(StatusCode::OK)
 }
 
-/// Without a session they are signed out already: it ended in another tab, or the button was pressed twice.
+/// Without a session they are already signed out: in another tab, or by a second click.
 pub(super) async fn sign_out(
     public: Public,
     who: Option<SignedIn>,
@@ -347,14 +355,14 @@ pub(super) async fn sign_out(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Returned {
+pub(super) struct SignedOutQuery {
     state: Option<String>,
 }
 
 pub(super) async fn signed_out(
     public: Public,
     headers: HeaderMap,
-    Query(returned): Query<Returned>,
+    Query(returned): Query<SignedOutQuery>,
 ) -> Result<Response> {
     if returned.state.is_some() && !Authn::sign_out_was_ours(&headers, returned.state.as_deref()) {
         return Err(Error::Malformed("This sign-out was not started in this browser."));
@@ -400,6 +408,7 @@ fn failure_page(failure: SignInFailure, context: &Context, retry_url: String) ->
             (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")
         }
     };
-    let page = Failed { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
+    let page =
+        FailurePage { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
     (status, Page(page)).into_response()
 }

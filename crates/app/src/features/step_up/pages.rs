@@ -40,7 +40,7 @@ web::form! {
 /// What follows: a page, or a deferred form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct Continuation {
     #[serde(default)]
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
@@ -50,11 +50,11 @@ pub(super) struct Then {
     by_code: String,
 }
 
-pub(super) async fn ask(
+pub(super) async fn show(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Query(then): Query<Then>,
+    Query(then): Query<Continuation>,
 ) -> Result<Response> {
     if !(who.enrolled().passkey || who.enrolled().totp && then.by_code == "yes") {
         // They have no factor that would do. They create a passkey first, and then return.
@@ -69,7 +69,7 @@ pub(super) async fn ask(
 }
 
 impl StepUpPage {
-    async fn new(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Then) -> Result<Self> {
+    async fn new(authn: &Authn, who: &SignedIn, headers: &HeaderMap, then: &Continuation) -> Result<Self> {
         let action = match then.deferred {
             Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
             None => None,
@@ -103,7 +103,7 @@ pub(super) async fn options(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
+pub(super) struct PasskeyForm {
     credential: String,
     #[serde(default)]
     return_to: String,
@@ -113,13 +113,13 @@ pub(super) struct Answer {
     by_code: String,
 }
 
-pub(super) async fn accept(
+pub(super) async fn verify_passkey(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Answer { credential, return_to, deferred, by_code }): Form<Answer>,
+    Form(PasskeyForm { credential, return_to, deferred, by_code }): Form<PasskeyForm>,
 ) -> Result<Response> {
-    let then = Then { return_to, deferred, by_code };
+    let then = Continuation { return_to, deferred, by_code };
     let refuse = async |status: StatusCode, problem| {
         let page = StepUpPage { problem, ..StepUpPage::new(&authn, &who, &headers, &then).await? };
         Ok((status, Page(page)).into_response())
@@ -130,12 +130,12 @@ pub(super) async fn accept(
     }
     let outcome = match authn.finish_step_up(&who, &headers, &credential, then.deferred.map(Id::uuid)).await? {
         Ok(outcome) => outcome,
-        Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
+        Err(failure) => return refuse(StatusCode::FORBIDDEN, refusal_text(failure)).await,
     };
     Ok(finish(outcome, &then))
 }
 
-pub(super) async fn accept_code(
+pub(super) async fn verify_code(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,
@@ -143,7 +143,8 @@ pub(super) async fn accept_code(
 ) -> Result<Response> {
     let text = |name| input.text(name).unwrap_or_default();
     let deferred = text(CodeForm::FIELD.deferred).parse().ok();
-    let then = Then { return_to: text(CodeForm::FIELD.return_to).to_owned(), deferred, by_code: "yes".to_owned() };
+    let then =
+        Continuation { return_to: text(CodeForm::FIELD.return_to).to_owned(), deferred, by_code: "yes".to_owned() };
     let errors = match input.parse(|_, _| {}) {
         Ok(CodeForm { code, .. }) => match authn.verify_totp(&who, &headers, &code, deferred.map(Id::uuid)).await? {
             Some(outcome) => return Ok(finish(outcome, &then)),
@@ -157,7 +158,7 @@ pub(super) async fn accept_code(
 }
 
 /// Continues with what the proof was for.
-fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Response {
+fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Continuation) -> Response {
     let next = match deferred {
         Some(deferred) => deferred.into_response(),
         None if then.deferred.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
@@ -166,7 +167,7 @@ fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Res
     (cookie, next).into_response()
 }
 
-fn why_not(failure: PasskeyFailure) -> &'static str {
+fn refusal_text(failure: PasskeyFailure) -> &'static str {
     match failure {
         PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
         PasskeyFailure::Cloned => {
