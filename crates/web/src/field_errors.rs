@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Error, FieldName};
+use crate::FieldName;
 
 /// The errors of a form, by field.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +33,5 @@ impl FieldErrors {
     /// Field names and errors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(field, error)| (field.as_str(), error.as_str()))
-    }
-}
-
-/// Status 422 without a page, for programs and for forms that no page shows again.
-impl From<FieldErrors> for Error {
-    fn from(errors: FieldErrors) -> Self {
-        Self::Invalid(errors, None)
     }
 }

@@ -1,7 +1,5 @@
 mod declared;
-mod field;
 mod input;
-mod name;
 mod schema;
 mod view;
 
@@ -23,12 +21,10 @@ use serde::de::DeserializeOwned;
 
 use crate::refusal::SentForm;
 use crate::slot::Slot;
-use crate::{Error, FieldErrors};
+use crate::{Error, FieldErrors, FieldName};
 
 pub use declared::{FormFields, Parser};
-pub use field::{Choice, Conditional, Control, FieldError, FieldSpec, FieldText, FieldValue, Presence};
 pub use input::Input;
-pub use name::FieldName;
 pub use schema::schema_of_form;
 pub use view::{FieldView, FormView};
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::form::*;
-use crate::{Email, FieldErrors, MultiLine, SingleLine};
+use crate::{Choice, Conditional, Email, FieldErrors, MultiLine, SingleLine};
 
 crate::form! {
     #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! A form that is declared once.
 
-use super::{FieldName, FieldSpec, FieldValue};
-use crate::FieldErrors;
+use crate::{FieldErrors, FieldName, FieldSpec, FieldValue};
 
 /// A form that [`form!`](crate::form!) declares.
 pub trait FormFields: Sized {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::{Control, FieldName, FieldSpec, FormFields, Parser, Presence};
-use crate::{Error, FieldErrors, FormView, Result, display_email};
+use super::{FormFields, Parser};
+use crate::{Control, Error, FieldErrors, FieldName, FieldSpec, FormView, Presence, Result, display_email};
 
 /// The fields of the form `F` as they were sent, before they are parsed: each at most once, unless it is one of
 /// [`Control::Checkboxes`], and none that the form does not have. It is wiped from memory when it is dropped.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Control, FieldSpec, FormFields, Presence};
+use super::FormFields;
+use crate::{Control, FieldSpec, Presence};
 
 /// The schema of what a program sends for the form `F` (JSON Schema 2020-12): all but the sensitive fields.
 #[must_use]

@@ -1,8 +1,7 @@
 //! A form as a page shows it.
 
-use super::{Choice, Control, FieldName, FieldSpec, Presence};
-use crate::FieldErrors;
 use crate::refusal::Refusal;
+use crate::{Choice, Control, FieldErrors, FieldName, FieldSpec, Presence};
 
 /// A form with what is typed in it and what is wrong with it. `parts::fields` shows it.
 #[derive(Clone, Debug)]

@@ -1,8 +1,10 @@
 //! What a form says about each of its fields, and what the text of a field is read into.
 
+mod name;
+
 use std::fmt;
 
-use super::FieldName;
+pub use name::FieldName;
 
 /// One of what there is to choose from.
 #[derive(Clone, Copy, Debug)]
@@ -119,11 +121,11 @@ impl FieldSpec {
 
     /// Whether a form without it is read. A browser sends no field for radio buttons of which none is chosen, so that is an
     /// error for a person to read.
-    pub(super) fn may_be_missing(&self) -> bool {
+    pub(crate) fn may_be_missing(&self) -> bool {
         self.presence != Presence::Required || self.is_choice()
     }
 
-    pub(super) fn is_choice(&self) -> bool {
+    pub(crate) fn is_choice(&self) -> bool {
         matches!(self.control, Control::Radios | Control::Select | Control::Checkbox | Control::Checkboxes)
     }
 }
