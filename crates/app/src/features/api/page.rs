@@ -22,7 +22,7 @@ struct ApiPage {
     api_url: String,
     openapi_url: &'static str,
     scopes: Vec<Scope>,
-    /// The algorithms that a DPoP proof may be signed with.
+    /// The algorithms that a `DPoP` proof may be signed with.
     algorithms: String,
     proof_seconds: i64,
     jti_lengths: String,
