@@ -123,7 +123,7 @@ fn collect(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module, Stri
 
 /// Every path of the same crate that a file names, but for its tests.
 fn imports(module: &Module, text: &str, modules: &BTreeSet<Module>) -> Vec<Import> {
-    let code = text.split("#[cfg(test)]").next().unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let mut found = Vec::new();
     walk(&TokenStream::from_str(code).unwrap().into_iter().collect::<Vec<_>>(), &mut |tokens, is_use| {
         for (names, name) in paths(tokens) {

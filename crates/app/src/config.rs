@@ -72,7 +72,11 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the embedded defaults, then the file `HOLDFAST_CONFIG` names, then `HOLDFAST__SECTION__KEY` variables.
+    /// Reads the embedded defaults, then the file that `HOLDFAST_CONFIG` names, then `HOLDFAST__SECTION__KEY` variables.
+    ///
+    /// # Errors
+    ///
+    /// A source cannot be read, a key is unknown or has a wrong value, or the profile `production` has an unsafe setting.
     pub fn read() -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let (file, variables) = (std::env::var_os("HOLDFAST_CONFIG"), std::env::vars_os());
@@ -82,7 +86,11 @@ impl Config {
         Self::from_parts(file.as_deref().map(Path::new), texts)
     }
 
-    /// The same from given parts.
+    /// The same from a file and variables that are given.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
     pub fn from_parts(
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,

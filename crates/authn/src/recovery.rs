@@ -9,7 +9,7 @@ use tenancy::{Account, Identity as IdentityPlane, TenantId, Tx, Write};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{DigitCode, Error, typed_code};
+use web::{Control, DigitCode, Error, FieldError, FieldSpec, FieldText, typed_code};
 
 use crate::lockout::forget_failures;
 use crate::rate_limit::RateLimit;
@@ -49,9 +49,9 @@ pub enum RecoveryInput {
 }
 
 impl TryFrom<&str> for RecoveryInput {
-    type Error = String;
+    type Error = FieldError;
 
-    fn try_from(text: &str) -> Result<Self, String> {
+    fn try_from(text: &str) -> Result<Self, FieldError> {
         if let Ok(code) = DigitCode::try_from(text) {
             return Ok(Self::TotpCode(code));
         }
@@ -59,9 +59,20 @@ impl TryFrom<&str> for RecoveryInput {
         if code.len() == LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte)) {
             Ok(Self::RecoveryCode(code))
         } else {
-            Err("Enter a recovery code, which has 16 letters and digits, or the six digits of your app.".to_owned())
+            Err("Enter a recovery code, which has 16 letters and digits, or the six digits that your app shows.".into())
         }
     }
+}
+
+impl FieldText for RecoveryInput {
+    const SPEC: FieldSpec = FieldSpec {
+        label: "Code",
+        noun: "a code",
+        control: Control::Code,
+        autocomplete: "one-time-code",
+        single_use: true,
+        ..FieldSpec::TEXT
+    };
 }
 
 /// What an accepted code allows. As part of a response it ties a pending recovery to this browser.

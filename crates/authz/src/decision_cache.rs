@@ -57,7 +57,9 @@ impl QuestionKey {
         key.entity(&principal.entity);
         key.entity(resource);
         key.length(context.sso_organization.iter().len());
-        context.sso_organization.iter().for_each(|uid| key.uid(uid));
+        if let Some(uid) = &context.sso_organization {
+            key.uid(uid);
+        }
         key.attributes(&context.added);
         Self(key.bytes)
     }
@@ -108,7 +110,9 @@ impl<'a> KeyWriter<'a> {
         self.uid(&entity.uid);
         self.attributes(&entity.attributes);
         self.length(entity.parents.len());
-        entity.parents.iter().for_each(|parent| self.entity(parent));
+        for parent in &entity.parents {
+            self.entity(parent);
+        }
     }
 
     fn attributes(&mut self, attributes: &'a [(&'static str, Attribute)]) {
@@ -126,7 +130,9 @@ impl<'a> KeyWriter<'a> {
                 self.text(text);
             }
             self.length(uids.len());
-            uids.iter().for_each(|uid| self.uid(uid));
+            for uid in uids {
+                self.uid(uid);
+            }
         }
     }
 }

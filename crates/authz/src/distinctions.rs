@@ -69,7 +69,12 @@ impl Distinctions {
     fn read(&mut self, part: &Value) {
         let fields = match part {
             Value::Object(fields) => fields,
-            Value::Array(items) => return items.iter().for_each(|item| self.read(item)),
+            Value::Array(items) => {
+                for item in items {
+                    self.read(item);
+                }
+                return;
+            }
             _ => return,
         };
         if let (Some(kind), Some(_)) = (part["type"].as_str(), part["id"].as_str()) {

@@ -92,6 +92,13 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// Status 422 without a page, for programs and for forms that no page shows again.
+impl From<FieldErrors> for Error {
+    fn from(errors: FieldErrors) -> Self {
+        Self::Invalid(errors, None)
+    }
+}
+
 /// The error on its way to the edge, which knows the request and renders it.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorSlot(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);

@@ -1,25 +1,27 @@
 use std::collections::BTreeMap;
 
+use crate::FieldName;
+
 /// The errors of a form, by field.
 #[derive(Clone, Debug, Default)]
-pub struct FieldErrors(BTreeMap<&'static str, String>);
+pub struct FieldErrors(BTreeMap<FieldName, String>);
 
 impl FieldErrors {
     /// One error.
     #[must_use]
-    pub fn of(field: &'static str, error: impl Into<String>) -> Self {
+    pub fn of(field: FieldName, error: impl Into<String>) -> Self {
         Self(BTreeMap::from([(field, error.into())]))
     }
 
     /// Adds an error. The first error of a field is kept.
-    pub fn add(&mut self, field: &'static str, error: impl Into<String>) {
+    pub fn add(&mut self, field: FieldName, error: impl Into<String>) {
         self.0.entry(field).or_insert_with(|| error.into());
     }
 
     /// What is wrong with the field.
     #[must_use]
-    pub fn get(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str)
+    pub fn get(&self, field: FieldName) -> Option<&str> {
+        self.0.get(&field).map(String::as_str)
     }
 
     /// Whether there are no errors.
@@ -30,6 +32,6 @@ impl FieldErrors {
 
     /// Field names and errors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(field, error)| (*field, error.as_str()))
+        self.0.iter().map(|(field, error)| (field.as_str(), error.as_str()))
     }
 }

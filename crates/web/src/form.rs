@@ -1,5 +1,4 @@
 mod declared;
-mod field;
 mod input;
 mod schema;
 mod view;
@@ -22,10 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::refusal::SentForm;
 use crate::slot::Slot;
-use crate::{Error, FieldErrors};
+use crate::{Error, FieldErrors, FieldName};
 
 pub use declared::{FormFields, Parser};
-pub use field::{Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, Offered, Presence};
 pub use input::Input;
 pub use schema::schema_of_form;
 pub use view::{FieldView, FormView};
@@ -162,9 +160,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
-    let mut errors = FieldErrors::default();
-    errors.add("form", format!("The fields sent are not the fields expected: {what}."));
-    Error::Invalid(errors, None)
+    FieldErrors::of(FieldName::FORM, format!("The fields sent are not the fields expected: {what}.")).into()
 }
 
 /// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_html_form` puts

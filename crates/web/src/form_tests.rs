@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::form::*;
-use crate::{Email, FieldErrors, MultiLine, SingleLine};
+use crate::{Choice, Conditional, Email, FieldErrors, MultiLine, SingleLine};
 
 crate::form! {
     #[derive(Debug)]
@@ -19,8 +19,9 @@ crate::form! {
         email: Option<Email> {},
         size: Vec<String> { label: "Size", noun: "a size", choices: SIZES },
         wrapped: bool { label: "Wrap it" },
-        account: Offered<SingleLine<0, 5>> { label: "Account", noun: "an account", sensitive: true },
-        version: Offered<i64> { hint: "What the change starts from." },
+        account: Conditional<SingleLine<0, 5>> { label: "Account", noun: "an account", sensitive: true },
+        version: Conditional<i64> { hint: "What the change starts from." },
+        proof: String { single_use: true },
         reason: Reason,
     }
 }
@@ -37,8 +38,8 @@ fn what_is_sent_becomes_the_types_of_the_declaration() {
     let order = read(SENT).unwrap();
     assert_eq!((&*order.name, order.email, order.wrapped), ("Zoë", None, false));
     assert_eq!(order.size, ["s", "m"]);
-    assert_eq!((order.account, order.version), (Offered(None), Offered(None)));
-    assert_eq!(&*order.reason.reason, "because");
+    assert_eq!((order.account, order.version), (Conditional(None), Conditional(None)));
+    assert_eq!((&*order.reason.reason, &*order.proof), ("because", ""));
     let order = read(&format!("{SENT}&email=a%40b.example&wrapped=yes&account=&version=7")).unwrap();
     assert_eq!((order.email.as_deref(), order.wrapped), (Some("a@b.example"), true));
     assert_eq!((order.account.0.as_deref(), order.version.0), (Some(""), Some(7)));
@@ -74,8 +75,8 @@ fn errors_are_in_the_words_of_the_field() {
 #[test]
 fn a_page_shows_what_was_typed_and_offers_no_more_than_was_offered() {
     let input: Input<Order> = parse(format!("{SENT}&wrapped=yes").as_bytes()).unwrap();
-    let view = input.view_with(&FieldErrors::of("name", "Enter a name."));
-    let names: Vec<&str> = view.fields.iter().map(|field| field.spec.name).collect();
+    let view = input.view_with(&FieldErrors::of(Order::FIELD.name, "Enter a name."));
+    let names: Vec<&str> = view.fields.iter().map(|field| field.spec.name.as_str()).collect();
     assert_eq!(names, ["name", "email", "size", "wrapped", "reason"]);
     assert!(view.has_errors() && view.sensitive().is_empty() && !input.has_sensitive());
     let name = &view.fields[0];
@@ -84,11 +85,22 @@ fn a_page_shows_what_was_typed_and_offers_no_more_than_was_offered() {
     assert!(view.fields[2].is_chosen("m") && view.fields[3].is_chosen("yes"));
     // Sent again as it came.
     assert_eq!(encode(&input).unwrap(), b"name=Zo%C3%AB&size=s&size=m&wrapped=yes&reason=because");
+    assert_eq!(view.error_of(&Order::FIELD.name), Some("Enter a name."));
+    assert!(view.error_of(&Order::FIELD.reason.reason).is_none() && view.field(&Order::FIELD.version).is_none());
     let filled = Input::<Order>::of(&json!({ "name": "Ada", "version": 3, "tenant_id": "x" })).unwrap();
     let filled = filled.and(&json!({ "account": "A1" })).unwrap();
     assert!(filled.has_sensitive());
     assert_eq!(filled.view().sensitive()[0].value(), "A1");
     assert_eq!(encode(&filled).unwrap(), b"name=Ada&account=A1&version=3");
+}
+
+#[test]
+fn what_is_good_for_one_attempt_is_not_shown_again() {
+    let input = Input::<Order>::default().with(Order::FIELD.proof, "xyz").with(Order::FIELD.reason.reason, "because");
+    assert_eq!((input.text(Order::FIELD.proof), input.text(Order::FIELD.version)), (Some("xyz"), None));
+    let texts: Vec<(String, &str)> = input.texts().map(|(name, text)| (name.to_string(), text)).collect();
+    assert_eq!(texts, [("reason".to_owned(), "because")]);
+    assert!(input.view().field(&Order::FIELD.proof).is_none_or(|field| field.value().is_empty()));
 }
 
 #[test]

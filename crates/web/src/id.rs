@@ -4,6 +4,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
+use crate::{Control, FieldError, FieldSpec, FieldText};
+
 /// An id in a request: a UUID in its canonical spelling, with 36 lowercase characters. Other spellings (capitals, braces,
 /// `urn:uuid:`, missing hyphens) are refused, so an id is stored and compared as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,19 @@ impl FromStr for Id {
     }
 }
 
+impl TryFrom<&str> for Id {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        text.parse().map_err(|NoId| "This is not an id.".into())
+    }
+}
+
+/// A field that the page carries along.
+impl FieldText for Id {
+    const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, ..FieldSpec::TEXT };
+}
+
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
@@ -53,6 +68,10 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// An optional id: the field may be missing, or empty as browsers send it. For `#[serde(default, deserialize_with)]`.
+///
+/// # Errors
+///
+/// The text is neither empty nor an id.
 pub fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
     match &*String::deserialize(deserializer)? {
         "" => Ok(None),

@@ -11,6 +11,7 @@ pub mod cookie;
 mod edge;
 mod error;
 mod fetch_metadata;
+mod field;
 mod field_errors;
 mod field_names;
 mod fields;
@@ -44,12 +45,13 @@ pub use assets::{assets, passkeys_url};
 pub use client::Client;
 pub use edge::{Edge, IsTemporary, Limits, edge};
 pub use error::{Error, Result};
+pub use field::{Choice, Conditional, Control, FieldError, FieldName, FieldSpec, FieldText, FieldValue, Presence};
 pub use field_errors::FieldErrors;
 pub use fields::ReadsFields;
 pub use flash::{Flash, Tone};
 pub use form::{
-    Choice, Control, FieldError, FieldSpec, FieldText, FieldValue, FieldView, Form, FormFields, FormView, Input,
-    NoFields, Offered, Parser, Presence, QueryString, encode, form_of_refused, schema_of_form, share_body,
+    FieldView, Form, FormFields, FormView, Input, NoFields, Parser, QueryString, encode, form_of_refused,
+    schema_of_form, share_body,
 };
 pub use format::{filters, format_date, format_datetime};
 pub use host::Host;

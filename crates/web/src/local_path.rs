@@ -2,6 +2,8 @@ use std::fmt;
 
 use axum::http::Uri;
 
+use crate::{Control, FieldError, FieldSpec, FieldText, Presence};
+
 /// A path on this site to redirect to: never another origin, however a browser interprets the text.
 ///
 /// It begins with one `/`. It has no backslash, control character, fragment or second leading slash, and at most 512 bytes of
@@ -33,6 +35,19 @@ impl LocalPath {
     pub fn encoded(&self) -> String {
         serde_html_form::to_string([("", &self.0)]).unwrap_or_default().trim_start_matches('=').to_owned()
     }
+}
+
+impl TryFrom<&str> for LocalPath {
+    type Error = FieldError;
+
+    fn try_from(text: &str) -> Result<Self, FieldError> {
+        Ok(Self::or_home(text))
+    }
+}
+
+/// A field that the page carries along. It is the front page if it is missing or not valid.
+impl FieldText for LocalPath {
+    const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, presence: Presence::Optional, ..FieldSpec::TEXT };
 }
 
 impl fmt::Display for LocalPath {

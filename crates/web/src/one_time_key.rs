@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::form::{self, FORM};
 use crate::page::Shell;
-use crate::{Error, FieldErrors};
+use crate::{Error, FieldErrors, FieldName};
 
 /// Name of the field.
 pub(crate) const FIELD: &str = "one_time_key";
@@ -60,9 +60,8 @@ fn read(pair: &[u8]) -> Option<Uuid> {
 }
 
 fn malformed() -> Error {
-    let mut errors = FieldErrors::default();
-    errors.add("form", "The key of this form is not one of ours. Load the page again, and send the form from there.");
-    Error::Invalid(errors, None)
+    let text = "The key of this form is not one of ours. Load the page again, and send the form from there.";
+    FieldErrors::of(FieldName::FORM, text).into()
 }
 
 impl Shell {

@@ -4,14 +4,14 @@ use axum::http::{HeaderValue, StatusCode};
 
 use crate::format::format_duration;
 use crate::page::with_status;
-use crate::{Context, Error, Shell, assets};
+use crate::{Context, Error, FieldName, FormFields, Input, Shell, assets};
 
 #[derive(Template)]
 #[template(path = "proof_of_work.html")]
 struct ProofOfWorkPage<'a> {
     shell: Shell,
     action: &'a str,
-    fields: &'a [(&'static str, &'a str)],
+    fields: Vec<(FieldName, &'a str)>,
     challenge: &'a str,
     bits: u32,
     wait: String,
@@ -19,15 +19,15 @@ struct ProofOfWorkPage<'a> {
 }
 
 impl Error {
-    /// Adds the page on which a browser solves the challenge, and then submits the form with these fields to `action` again.
-    /// Without JavaScript, the page says how long to wait. Other errors do not change.
+    /// Adds the page on which a browser solves the challenge, and then submits the form to `action` again. Without JavaScript,
+    /// the page says how long to wait. Other errors do not change.
     #[must_use]
-    pub fn with_proof_of_work_page(self, context: &Context, action: &str, fields: &[(&'static str, &str)]) -> Self {
+    pub fn with_proof_of_work_page<F: FormFields>(self, context: &Context, action: &str, form: &Input<F>) -> Self {
         let Self::ProofOfWork(work, _) = self else { return self };
         let page = ProofOfWorkPage {
             shell: context.shell(),
             action,
-            fields,
+            fields: form.texts().collect(),
             challenge: &work.challenge,
             bits: work.bits,
             wait: format_duration(work.wait),

@@ -62,3 +62,14 @@ async fn a_page_of_this_site_is_returned_to_as_it_was_asked_for() {
     assert_eq!(client.get("/sign-in?return_to=/&return_to=/").await.status, 422);
     assert_eq!(world.traces().await.logins, 0);
 }
+
+#[tokio::test]
+async fn the_pages_that_ask_for_an_address_keep_the_page_to_return_to() {
+    let world = World::start().await;
+    for path in ["/sign-in/link", "/sign-in/organization"] {
+        for (return_to, kept) in [("%2Forganizations", "/organizations"), ("https%3A%2F%2Fevil.example", "/")] {
+            let page = world.stranger().get(&format!("{path}?return_to={return_to}")).await;
+            assert!(page.body.contains(&format!("name=\"return_to\" value=\"{kept}\"")), "{path}: {}", page.body);
+        }
+    }
+}

@@ -25,20 +25,21 @@ pub(crate) type SummarizeWorkspaces =
 
 /// A member who is signed out of the organization: who, by which member, and when.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SignedOut {
+pub(crate) struct MemberSignOut {
     pub(crate) member: UserId,
     pub(crate) by: UserId,
     pub(crate) at: DateTime<Utc>,
 }
 
 /// What is done in the transaction that signs a member out of the organization.
-pub(crate) type OnMemberSignedOut = for<'a> fn(&'a mut Tx<Write>, SignedOut) -> BoxFuture<'a, Result<()>>;
+pub(crate) type OnMemberSignedOut = for<'a> fn(&'a mut Tx<Write>, MemberSignOut) -> BoxFuture<'a, Result<()>>;
 
 /// What was deleted with an organization: a word for the event, and how many.
-pub(crate) type Deleted = Option<(&'static str, u64)>;
+pub(crate) type DeletionCount = Option<(&'static str, u64)>;
 
 /// What is done in the transaction that deletes the organization.
-pub(crate) type OnOrganizationDeleted = for<'a> fn(&'a mut Tx<Write>, &'a Authn) -> BoxFuture<'a, Result<Deleted>>;
+pub(crate) type OnOrganizationDeleted =
+    for<'a> fn(&'a mut Tx<Write>, &'a Authn) -> BoxFuture<'a, Result<DeletionCount>>;
 
 /// The name of what acts in the organization under this id and is no person.
 pub(crate) type NameActor = for<'a> fn(&'a mut Tx<Read>, Uuid) -> BoxFuture<'a, Result<Option<String>>>;
@@ -105,7 +106,7 @@ impl Hooks {
     }
 
     /// Has each feature end what a member who is signed out of the organization has under way in it.
-    pub(crate) async fn sign_out_member(&self, tx: &mut Tx<Write>, signed_out: SignedOut) -> Result<()> {
+    pub(crate) async fn sign_out_member(&self, tx: &mut Tx<Write>, signed_out: MemberSignOut) -> Result<()> {
         for end in &self.member_signed_out {
             end(tx, signed_out).await?;
         }

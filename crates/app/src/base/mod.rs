@@ -32,7 +32,7 @@ pub(crate) use api::Api;
 pub(crate) use event::{Announced, AnnouncementContext, Audience, DeclaredEvent, EventKind, events, unlinked};
 pub(crate) use feature::{Feature, policies};
 pub(crate) use form_page::FormPage;
-pub(crate) use hooks::{BoxFuture, Deleted, Hooks, SignedOut};
+pub(crate) use hooks::{BoxFuture, DeletionCount, Hooks, MemberSignOut};
 pub(crate) use justification::{Justification, with_reason};
 pub(crate) use layout::{Layout, on_errors, personal};
 pub(crate) use location::Location;

@@ -2,6 +2,7 @@ use authz::Action;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
+use web::FieldName;
 
 /// An action that an API client can be given.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +88,9 @@ fn anonymous(schema: &mut Value) {
     }
 }
 
-/// The same schema, in which `name` has to be there.
-pub(crate) fn requiring(mut schema: Value, name: &str) -> Value {
+/// The same schema of a form, in which this field is required.
+pub(crate) fn requiring(mut schema: Value, name: FieldName) -> Value {
+    let name = name.as_str();
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.push(name.into());
     }
@@ -98,10 +100,10 @@ pub(crate) fn requiring(mut schema: Value, name: &str) -> Value {
     schema
 }
 
-/// The same schema without `name`.
-pub(crate) fn without(mut schema: Value, name: &str) -> Value {
+/// The same schema of a form, without this field.
+pub(crate) fn without(mut schema: Value, name: FieldName) -> Value {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.remove(name);
+        properties.remove(name.as_str());
     }
     schema
 }

@@ -111,6 +111,10 @@ async fn end_open(tx: &mut Tx<Write, Operator>, person: UserId, now: DateTime<Ut
 }
 
 /// Unlocks an account.
+///
+/// # Errors
+///
+/// Nobody, or several people, match `who`, the account is not locked, or the database fails.
 pub async fn unlock(db: &Db, who: &str, reason: &Reason) -> Result<UserId, Failure> {
     let mut tx = db.begin_operator::<Write>().await?;
     let person = find(&mut tx, who).await?;

@@ -1,15 +1,17 @@
 //! A form that is declared once.
 
-use super::{FieldSpec, FieldValue};
-use crate::FieldErrors;
+use crate::{FieldErrors, FieldName, FieldSpec, FieldValue};
 
 /// A form that [`form!`](crate::form!) declares.
 pub trait FormFields: Sized {
     /// Its fields, in the order of the page.
     const FIELDS: &'static [FieldSpec];
 
-    /// Their names.
+    /// Their names, as texts.
     const NAMES: &'static [&'static str];
+
+    /// The type of the constant `FIELD` that [`form!`](crate::form!) adds to the form.
+    type FieldNames: Copy;
 
     /// Reads what was sent into the types of the fields. `None` where `parser` noted an error.
     fn read(parser: &mut Parser<'_>) -> Option<Self>;
@@ -25,7 +27,7 @@ pub struct Parser<'a> {
 
 impl Parser<'_> {
     /// Reads the field of that name.
-    pub fn field<T: FieldValue>(&mut self, name: &'static str) -> Option<T> {
+    pub fn field<T: FieldValue>(&mut self, name: FieldName) -> Option<T> {
         let (spec, sent) = self.fields.iter().zip(self.values).find(|(spec, _)| spec.name == name)?;
         T::read(sent).map_err(|error| self.errors.add(name, error.of(spec))).ok()
     }
@@ -51,7 +53,7 @@ impl FieldSpec {
     pub const fn names<const N: usize>(fields: &[Self]) -> [&'static str; N] {
         let (mut names, mut at) = ([""; N], 0);
         while at < N {
-            names[at] = fields[at].name;
+            names[at] = fields[at].name.as_str();
             at += 1;
         }
         names
@@ -79,7 +81,8 @@ impl FieldSpec {
 ///
 /// From it come the parsing ([`Input`](crate::Input)), errors in the words of the field, its HTML
 /// ([`FormView`](crate::FormView), `parts::fields`), and the schema of the API (`schema_of_form`). A member without braces
-/// is another form, whose fields become fields of this one.
+/// is another form, whose fields become fields of this one. `FIELD` has the name of each field, for what a page says about
+/// one: `Person::FIELD.email`.
 ///
 /// # Examples
 ///
@@ -96,6 +99,16 @@ impl FieldSpec {
 ///
 /// let errors = Input::<Person>::default().parse(|_, _| {}).err().unwrap_or_default();
 /// assert_eq!(errors.iter().collect::<Vec<_>>(), [("name", "Enter a name.")]);
+/// assert_eq!(errors.get(Person::FIELD.name), Some("Enter a name."));
+/// ```
+///
+/// ```compile_fail,E0609
+/// web::form! {
+///     pub struct Person {
+///         pub name: web::SingleLine<1, 60> { label: "Name", noun: "a name" },
+///     }
+/// }
+/// let misspelled = Person::FIELD.nmae;
 /// ```
 #[macro_export]
 macro_rules! form {
@@ -113,36 +126,57 @@ macro_rules! form {
             $($(#[$of_field])* $field_visibility $name: $type),*
         }
 
-        impl $crate::FormFields for $form {
-            const FIELDS: &'static [$crate::FieldSpec] = {
-                const PARTS: &[&[$crate::FieldSpec]] =
-                    &[$($crate::form!(@fields $name $type $({ $($key: $value),* })?)),*];
-                const ALL: [$crate::FieldSpec; $crate::FieldSpec::count(PARTS)] = $crate::FieldSpec::concat(PARTS);
-                &ALL
-            };
-            const NAMES: &'static [&'static str] = {
-                const ALL: [&str; <$form as $crate::FormFields>::FIELDS.len()] =
-                    $crate::FieldSpec::names(<$form as $crate::FormFields>::FIELDS);
-                &ALL
-            };
-
-            fn read(parser: &mut $crate::Parser<'_>) -> ::std::option::Option<Self> {
-                // All are read before the first error ends it, so that a page shows every error at once.
-                $(let $name = $crate::form!(@read parser $name $type $({ $($key: $value),* })?);)*
-                ::std::option::Option::Some(Self { $($name: $name?),* })
+        // The type of `FIELD` has no name outside this block, so two forms of a module do not collide.
+        #[allow(dead_code, unreachable_pub, reason = "few fields of a form are named, and the form says who can see it")]
+        const _: () = {
+            #[derive(Clone, Copy)]
+            pub struct FieldNames {
+                $(pub $name: $crate::form!(@names $type $({ $($key: $value),* })?)),*
             }
-        }
+
+            impl $form {
+                /// The name of each field.
+                pub const FIELD: FieldNames = FieldNames {
+                    $($name: $crate::form!(@name $name $type $({ $($key: $value),* })?)),*
+                };
+            }
+
+            impl $crate::FormFields for $form {
+                const FIELDS: &'static [$crate::FieldSpec] = {
+                    const PARTS: &[&[$crate::FieldSpec]] =
+                        &[$($crate::form!(@fields $name $type $({ $($key: $value),* })?)),*];
+                    const ALL: [$crate::FieldSpec; $crate::FieldSpec::count(PARTS)] = $crate::FieldSpec::concat(PARTS);
+                    &ALL
+                };
+                const NAMES: &'static [&'static str] = {
+                    const ALL: [&str; <$form as $crate::FormFields>::FIELDS.len()] =
+                        $crate::FieldSpec::names(<$form as $crate::FormFields>::FIELDS);
+                    &ALL
+                };
+                type FieldNames = FieldNames;
+
+                fn read(parser: &mut $crate::Parser<'_>) -> ::std::option::Option<Self> {
+                    // All are read before the first error ends it, so that a page shows every error at once.
+                    $(let $name = $crate::form!(@read parser $name $type $({ $($key: $value),* })?);)*
+                    ::std::option::Option::Some(Self { $($name: $name?),* })
+                }
+            }
+        };
     };
     (@fields $name:ident $type:ty { $($key:ident: $value:expr),* }) => {
         &[$crate::FieldSpec {
-            name: stringify!($name),
+            name: $crate::FieldName::declared(stringify!($name)),
             $($key: $value,)*
             ..<$type as $crate::FieldValue>::SPEC
         }]
     };
     (@fields $name:ident $type:ty) => { <$type as $crate::FormFields>::FIELDS };
     (@read $parser:ident $name:ident $type:ty { $($key:ident: $value:expr),* }) => {
-        $parser.field::<$type>(stringify!($name))
+        $parser.field::<$type>($crate::FieldName::declared(stringify!($name)))
     };
     (@read $parser:ident $name:ident $type:ty) => { <$type as $crate::FormFields>::read($parser) };
+    (@names $type:ty { $($key:ident: $value:expr),* }) => { $crate::FieldName };
+    (@names $type:ty) => { <$type as $crate::FormFields>::FieldNames };
+    (@name $name:ident $type:ty { $($key:ident: $value:expr),* }) => { $crate::FieldName::declared(stringify!($name)) };
+    (@name $name:ident $type:ty) => { <$type>::FIELD };
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::{Control, FieldSpec, FormFields, Parser, Presence};
-use crate::{Error, FieldErrors, FormView, Result, display_email};
+use super::{FormFields, Parser};
+use crate::{Control, Error, FieldErrors, FieldName, FieldSpec, FormView, Presence, Result, display_email};
 
 /// The fields of the form `F` as they were sent, before they are parsed: each at most once, unless it is one of
 /// [`Control::Checkboxes`], and none that the form does not have. It is wiped from memory when it is dropped.
@@ -61,7 +61,7 @@ impl<F: FormFields> Input<F> {
     pub fn and(mut self, row: &impl Serialize) -> Result<Self> {
         let row = serde_json::to_value(row)?;
         for (field, value) in F::FIELDS.iter().zip(&mut self.values) {
-            let text = match row.get(field.name) {
+            let text = match row.get(field.name.as_str()) {
                 Some(Value::String(text)) if field.control == Control::Input("email") => display_email(text),
                 Some(Value::String(text)) => text.clone(),
                 Some(Value::Number(number)) => number.to_string(),
@@ -73,11 +73,29 @@ impl<F: FormFields> Input<F> {
         Ok(self)
     }
 
+    /// The same form with this text in a field.
+    #[must_use]
+    pub fn with(mut self, name: FieldName, text: impl Into<String>) -> Self {
+        let at = F::FIELDS.iter().position(|field| field.name == name);
+        debug_assert!(at.is_some(), "this form has no field `{name}`");
+        if let Some(value) = at.and_then(|at| self.values.get_mut(at)) {
+            *value = vec![text.into()];
+        }
+        self
+    }
+
     /// What was sent for a field that has one text.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        let at = F::FIELDS.iter().position(|field| field.name == name)?;
-        self.values[at].first().map(String::as_str)
+    pub fn text(&self, name: FieldName) -> Option<&str> {
+        let at = F::FIELDS.iter().position(|field| field.name == name);
+        debug_assert!(at.is_some(), "this form has no field `{name}`");
+        self.values.get(at?)?.first().map(String::as_str)
+    }
+
+    /// Name and text of what a page would send again: all but secrets and what is good for one attempt.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (FieldName, &str)> {
+        let fields = F::FIELDS.iter().zip(&self.values).filter(|(field, _)| field.is_shown_again());
+        fields.flat_map(|(field, sent)| sent.iter().map(|text| (field.name, text.as_str())))
     }
 
     /// Whether a field was sent that a policy of its own guards.
@@ -137,7 +155,7 @@ impl<F: FormFields> Input<F> {
     /// 422 with the page that shows the form again, for what turned out to be wrong with a field afterwards.
     pub fn refuse<T: Template>(
         &self,
-        field: &'static str,
+        field: FieldName,
         error: impl Into<String>,
         page: impl FnOnce(FormView) -> T,
     ) -> Error {
@@ -166,7 +184,7 @@ impl<'de, F: FormFields> Visitor<'de> for Fields<F> {
         let mut input = Input { values: vec![Vec::new(); F::FIELDS.len()], form: PhantomData };
         let mut seen = vec![false; F::FIELDS.len()];
         while let Some(name) = map.next_key::<Cow<'_, str>>()? {
-            let known = F::FIELDS.iter().position(|field| field.name == name);
+            let known = F::FIELDS.iter().position(|field| field.name.as_str() == name);
             let at = known.ok_or_else(|| A::Error::custom(format!("unknown field `{name}`")))?;
             if std::mem::replace(&mut seen[at], true) {
                 return Err(A::Error::custom(format!("duplicate field `{name}`")));
@@ -175,7 +193,7 @@ impl<'de, F: FormFields> Visitor<'de> for Fields<F> {
         }
         let missing = F::FIELDS.iter().zip(seen).find(|(field, seen)| !seen && !field.may_be_missing());
         match missing {
-            Some((field, _)) => Err(A::Error::missing_field(field.name)),
+            Some((field, _)) => Err(A::Error::missing_field(field.name.as_str())),
             None => Ok(input),
         }
     }
@@ -187,7 +205,7 @@ fn next_value<'de, A: MapAccess<'de>>(map: &mut A, field: &FieldSpec) -> Result<
         _ if field.number => {
             Ok(map.next_value::<Option<i64>>()?.map(|number| number.to_string()).into_iter().collect())
         }
-        _ if field.presence == Presence::Offered => Ok(map.next_value::<Option<String>>()?.into_iter().collect()),
+        _ if field.presence == Presence::Conditional => Ok(map.next_value::<Option<String>>()?.into_iter().collect()),
         _ => Ok(vec![map.next_value()?]),
     }
 }
@@ -196,6 +214,6 @@ fn next_value<'de, A: MapAccess<'de>>(map: &mut A, field: &FieldSpec) -> Result<
 impl<F: FormFields> Serialize for Input<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pairs = F::FIELDS.iter().zip(&self.values);
-        serializer.collect_seq(pairs.flat_map(|(field, sent)| sent.iter().map(|value| (field.name, value))))
+        serializer.collect_seq(pairs.flat_map(|(field, sent)| sent.iter().map(|value| (field.name.as_str(), value))))
     }
 }

@@ -2,15 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Control, FieldSpec, FormFields, Presence};
+use super::FormFields;
+use crate::{Control, FieldSpec, Presence};
 
 /// The schema of what a program sends for the form `F` (JSON Schema 2020-12): all but the sensitive fields.
 #[must_use]
 pub fn schema_of_form<F: FormFields>() -> Value {
     let fields = || F::FIELDS.iter().filter(|field| !field.sensitive);
     let required: Vec<&str> =
-        fields().filter(|field| field.presence == Presence::Required).map(|field| field.name).collect();
-    let properties: Map<String, Value> = fields().map(|field| (field.name.to_owned(), schema_of(field))).collect();
+        fields().filter(|field| field.presence == Presence::Required).map(|field| field.name.as_str()).collect();
+    let properties: Map<String, Value> =
+        fields().map(|field| (field.name.as_str().to_owned(), schema_of(field))).collect();
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 

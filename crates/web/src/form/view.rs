@@ -1,8 +1,7 @@
 //! A form as a page shows it.
 
-use super::{Choice, Control, FieldSpec, Presence};
-use crate::FieldErrors;
 use crate::refusal::Refusal;
+use crate::{Choice, Control, FieldErrors, FieldName, FieldSpec, Presence};
 
 /// A form with what is typed in it and what is wrong with it. `parts::fields` shows it.
 #[derive(Clone, Debug)]
@@ -27,15 +26,18 @@ pub struct FieldView {
 
 impl FormView {
     pub(super) fn new(fields: &[FieldSpec], values: &[Vec<String>], errors: &FieldErrors) -> Self {
-        let is_left_out = |spec: &FieldSpec| spec.presence == Presence::Offered || spec.control == Control::Hidden;
+        debug_assert!(
+            errors.iter().all(|(name, _)| fields.iter().any(|spec| spec.name.as_str() == name)),
+            "an error of a field that the form does not have: {errors:?}"
+        );
+        let is_left_out = |spec: &FieldSpec| spec.presence == Presence::Conditional || spec.control == Control::Hidden;
         let shown = fields
             .iter()
             .zip(values)
             .filter(|(spec, sent)| !is_left_out(spec) || !sent.is_empty() || errors.get(spec.name).is_some());
         let field = |(spec, sent): (&FieldSpec, &Vec<String>)| FieldView {
             spec: *spec,
-            // A secret is typed again rather than shown.
-            values: if spec.control == Control::Password { Vec::new() } else { sent.clone() },
+            values: if spec.is_shown_again() { sent.clone() } else { Vec::new() },
             error: errors.get(spec.name).map(str::to_owned),
             choices: spec.choices.to_vec(),
         };
@@ -44,21 +46,29 @@ impl FormView {
 
     /// The same form with other words for a field than its own: its choices, its label, its hint.
     #[must_use]
-    pub fn with(mut self, name: &str, change: impl FnOnce(&mut FieldView)) -> Self {
-        if let Some(field) = self.fields.iter_mut().find(|field| field.spec.name == name) {
+    pub fn with(mut self, name: FieldName, change: impl FnOnce(&mut FieldView)) -> Self {
+        let field = self.fields.iter_mut().find(|field| field.spec.name == name);
+        debug_assert!(field.is_some(), "this page has no field `{name}`");
+        if let Some(field) = field {
             change(field);
         }
         self
     }
 
-    /// The form with what was typed, if it is the one that has just been refused. Secrets are typed again.
+    /// The field of that name, if the page shows it.
+    #[must_use]
+    pub fn field(&self, name: &FieldName) -> Option<&FieldView> {
+        self.fields.iter().find(|field| field.spec.name == *name)
+    }
+
+    /// The form with what was typed, if it is the one that has just been refused.
     #[must_use]
     pub fn refilled(&self, refusal: Option<&Refusal>) -> Self {
         let mut form = self.clone();
         let Some(Refusal { fields: sent, .. }) = refusal else { return form };
-        let is_this = sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name == name));
-        for field in form.fields.iter_mut().filter(|field| is_this && !field.is_secret()) {
-            let values = sent.iter().filter(|(name, _)| name == field.spec.name);
+        let is_this = sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name.as_str() == name));
+        for field in form.fields.iter_mut().filter(|field| is_this && field.spec.is_shown_again()) {
+            let values = sent.iter().filter(|(name, _)| name == field.spec.name.as_str());
             field.values = values.map(|(_, value)| value.clone()).collect();
         }
         form
@@ -72,8 +82,8 @@ impl FormView {
 
     /// What is wrong with the field of that name.
     #[must_use]
-    pub fn error_of(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|field| field.spec.name == name)?.error.as_deref()
+    pub fn error_of(&self, name: &FieldName) -> Option<&str> {
+        self.field(name)?.error.as_deref()
     }
 
     /// The fields that no policy of their own guards.
@@ -112,12 +122,6 @@ impl FieldView {
     #[must_use]
     pub fn is_chosen(&self, key: &str) -> bool {
         self.values.iter().any(|value| value == key)
-    }
-
-    /// Whether it holds a secret.
-    #[must_use]
-    pub fn is_secret(&self) -> bool {
-        self.spec.control == Control::Password
     }
 
     /// Whether it has several lines.

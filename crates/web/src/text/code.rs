@@ -38,7 +38,8 @@ impl<const N: usize> TryFrom<&str> for DigitCode<N> {
 }
 
 impl<const N: usize> FieldText for DigitCode<N> {
-    const SPEC: FieldSpec = FieldSpec { label: "Code", noun: "the code", control: Control::Digits, ..FieldSpec::TEXT };
+    const SPEC: FieldSpec =
+        FieldSpec { label: "Code", noun: "the code", control: Control::Digits, single_use: true, ..FieldSpec::TEXT };
 }
 
 fn general(c: char) -> GeneralCategory {

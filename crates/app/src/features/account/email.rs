@@ -14,7 +14,7 @@ const EMAIL_PATH: &str = "/account/email";
 
 #[derive(Template)]
 #[template(path = "account/email.html")]
-struct Confirm {
+struct EmailPage {
     shell: Shell,
     email: DisplayEmail,
     email_verified: bool,
@@ -27,7 +27,7 @@ web::form! {
     }
 }
 
-impl Confirm {
+impl EmailPage {
     fn page(who: &SignedIn, layout: &Layout, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
@@ -38,8 +38,8 @@ impl Confirm {
     }
 }
 
-pub(super) async fn ask(ok: Authorized<FormFor<VerifyEmail>>, layout: Layout) -> impl IntoResponse {
-    Page(Confirm::page(ok.who(), &layout, Input::<CodeForm>::default().view()))
+pub(super) async fn show(ok: Authorized<FormFor<VerifyEmail>>, layout: Layout) -> impl IntoResponse {
+    Page(EmailPage::page(ok.who(), &layout, Input::<CodeForm>::default().view()))
 }
 
 pub(super) async fn send(
@@ -47,7 +47,7 @@ pub(super) async fn send(
     State(authn): State<Authn>,
     Form(NoFields {}): Form<NoFields>,
 ) -> Result<Response> {
-    nothing_to_prove(ok.who())?;
+    check_unverified(ok.who())?;
     let code = authn.new_email_code(ok.who()).await?;
     let mut tx = ok.begin().await?;
     authn.send_email_code(&mut tx, ok.who(), &code).await?;
@@ -61,19 +61,19 @@ pub(super) async fn confirm(
     State(authn): State<Authn>,
     Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    nothing_to_prove(ok.who())?;
-    let CodeForm { code } = input.read(|form| Confirm::page(ok.who(), &layout, form))?;
+    check_unverified(ok.who())?;
+    let CodeForm { code } = input.read(|form| EmailPage::page(ok.who(), &layout, form))?;
     let mut tx = ok.begin().await?;
     let proved = authn.verify_email(&mut tx, ok.who(), &code).await?;
     tx.commit().await?;
     if !proved {
         const WRONG: &str = "That code isn’t valid or has expired. Request a new one.";
-        return Err(input.refuse("code", WRONG, |form| Confirm::page(ok.who(), &layout, form)));
+        return Err(input.refuse(CodeForm::FIELD.code, WRONG, |form| EmailPage::page(ok.who(), &layout, form)));
     }
     Ok(see_other("/account", "Email verified."))
 }
 
-fn nothing_to_prove(who: &SignedIn) -> Result<()> {
+fn check_unverified(who: &SignedIn) -> Result<()> {
     if who.email.is_empty() {
         Err(Error::Conflict("Your sign-in provider did not give us an email address.", None))
     } else if who.email_verified {

@@ -1,23 +1,25 @@
-//! What is known about the person who is signed in, and about this session.
+//! The account of the signed-in person, and their current session.
 
 mod email;
 
 use askama::Template;
+use authn::SignedIn;
 use authz::{Authorized, Routes};
-use axum::response::IntoResponse;
-use web::{DisplayEmail, Page, Shell, format_datetime};
+use axum::response::{IntoResponse, Response};
+use web::{DisplayEmail, Page, Shell, filters};
 
 use crate::base::{Account, Feature, FrameLink, Layout, ViewAccount, policies};
+use crate::features::sessions;
 
 authz::actions! {
-    /// Show that the address which the provider gave is one's own.
+    /// Verify the email address that the provider gave.
     VerifyEmail: Write on Account;
 }
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("/account", show)
-        .get("/account/email", email::ask)
+        .get("/account/email", email::show)
         .post("/account/email", email::send)
         .post("/account/email/confirm", email::confirm);
     Feature::new("account")
@@ -29,37 +31,20 @@ pub(crate) fn feature() -> Feature {
 
 #[derive(Template)]
 #[template(path = "account/show.html")]
-struct Show {
+struct AccountPage<'a> {
     shell: Shell,
-    name: String,
+    who: &'a SignedIn,
     email: DisplayEmail,
-    issuer: String,
-    subject: String,
-    vouched: bool,
-    signed_in_at: String,
     proved_with: String,
-    session_expires: String,
-    device: String,
-    network: String,
 }
 
-async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> impl IntoResponse {
+async fn show(ok: Authorized<ViewAccount>, layout: Layout) -> Response {
     let who = ok.who();
-    Page(Show {
+    Page(AccountPage {
         shell: layout.account(who),
-        name: who.name.clone(),
+        who,
         email: DisplayEmail::of_person(&who.email, who.email_verified),
-        issuer: who.issuer.clone().unwrap_or_default(),
-        subject: who.subject.clone().unwrap_or_default(),
-        vouched: who.issuer.is_some(),
-        signed_in_at: format_datetime(who.auth_time),
-        proved_with: crate::features::sessions::proved_with(
-            &who.methods,
-            who.passkey_at.is_some(),
-            who.totp_at.is_some(),
-        ),
-        session_expires: format_datetime(who.expires_at),
-        device: who.device.clone(),
-        network: who.network.clone(),
+        proved_with: sessions::proved_with(&who.methods, who.passkey_at.is_some(), who.totp_at.is_some()),
     })
+    .into_response()
 }

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
 use tenancy::{Mode, Tx, UserId};
 use uuid::Uuid;
-use web::{Result, format_datetime};
+use web::Result;
 
 use crate::base::{DisplayActor, EventKind, SentencePart, value_text};
 
@@ -16,13 +16,13 @@ pub(crate) struct Event {
     pub(crate) at: DateTime<Utc>,
     pub(crate) actor: DisplayActor,
     pub(crate) kind: String,
-    /// What happened, to follow the name of the actor.
+    /// What happened. It follows the name of the actor.
     pub(crate) sentence: Vec<SentencePart>,
     pub(crate) target: String,
     pub(crate) details: Value,
     pub(crate) request_id: Option<Uuid>,
     pub(crate) network: String,
-    /// The temporary access it was done under.
+    /// The temporary access that allowed it.
     pub(crate) elevation: Option<Uuid>,
 }
 
@@ -35,24 +35,24 @@ pub(crate) struct Detail {
 /// Which events to show.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    /// What programs do with tokens, and nothing else. Otherwise everything else.
+    /// Only token events, or only all others.
     pub(super) about_tokens: bool,
     pub(super) kind: Option<String>,
     pub(super) actor: Option<UserId>,
     /// First and last day, in UTC, both included.
     pub(super) from: Option<NaiveDate>,
     pub(super) to: Option<NaiveDate>,
-    /// Only what came before this event.
+    /// Only events before this one.
     pub(super) before: Option<Uuid>,
 }
 
-/// An event as it was recorded, with what is known of the actor now.
+/// A recorded event, with the current name and email of its actor.
 struct EventRow {
     id: Uuid,
     at: DateTime<Utc>,
     actor: Option<Uuid>,
     actor_name: String,
-    /// The name the actor has now, if they belong to the organization.
+    /// The current name of the actor, if they are a member.
     member_name: Option<String>,
     email: Option<String>,
     email_verified: Option<bool>,
@@ -66,7 +66,7 @@ struct EventRow {
     elevation: Option<Uuid>,
 }
 
-/// Events newest first, at most `most`.
+/// The newest events first, at most `most`.
 pub(super) async fn find<M: Mode>(
     tx: &mut Tx<M>,
     filter: &Filter,
@@ -117,7 +117,7 @@ impl EventRow {
         }
     }
 
-    /// By the name that was stored. Events of the seed and of clients have none for their person, who has the name of today.
+    /// The actor, by the stored name. Events of the seed and of clients have no stored name for a person: theirs is the current one.
     fn actor(&self) -> DisplayActor {
         let client = self.client_id.map(|_| self.client_name.clone());
         if self.actor.is_none() {
@@ -136,10 +136,6 @@ impl EventRow {
 }
 
 impl Event {
-    pub(crate) fn when(&self) -> String {
-        format_datetime(self.at)
-    }
-
     /// Actor and sentence as plain text.
     pub(crate) fn text(&self) -> String {
         let sentence: String = self.sentence.iter().map(|part| &*part.text).collect();

@@ -5,7 +5,7 @@ use authz::{Action, Authorized, FormFor, Resource};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use chrono::SecondsFormat;
+use chrono::{NaiveDate, SecondsFormat};
 use serde::Serialize;
 use serde_json::{Value, json};
 use web::{Choice, Control, Error, FieldError, FieldErrors, FieldSpec, FieldText, Form, FormView, Input, Page, Result};
@@ -16,23 +16,23 @@ use super::{ACTIVITY_EXPORTED, EXPORT_LIMIT, ExportActivity};
 use crate::base::{FormPage, Layout, Organization};
 
 /// Most events in one file: about ten megabytes of JSON, which one response may hold in memory.
-const MOST: usize = 20_000;
+const MAX_EVENTS: usize = 20_000;
 
-/// What the byte order mark tells spreadsheets, which otherwise take UTF-8 for something else.
+/// The byte order mark. Without it, spreadsheets do not read the file as UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 web::form! {
     pub(super) struct ExportForm {
         days: Days,
-        show: Option<AboutTokens> { label: "Events" },
+        show: Option<TokenEvents> { label: "Events" },
         format: Format {},
     }
 }
 
-/// The events about tokens, instead of the changes.
-pub(super) struct AboutTokens;
+/// Token events instead of changes.
+pub(super) struct TokenEvents;
 
-impl TryFrom<&str> for AboutTokens {
+impl TryFrom<&str> for TokenEvents {
     type Error = FieldError;
 
     fn try_from(text: &str) -> Result<Self, FieldError> {
@@ -40,7 +40,7 @@ impl TryFrom<&str> for AboutTokens {
     }
 }
 
-impl FieldText for AboutTokens {
+impl FieldText for TokenEvents {
     const SPEC: FieldSpec = FieldSpec {
         noun: "the events",
         control: Control::Checkboxes,
@@ -113,10 +113,10 @@ pub(super) async fn export(
     let filter = Filter { about_tokens: show.is_some(), from: days.from(), to: days.to(), ..Filter::default() };
     authn.check_person_rate_limit(EXPORT_LIMIT, ok.who()).await?;
     let mut tx = ok.begin().await?;
-    let events = find(&mut tx, &filter, MOST + 1, &layout.registry().events).await?;
-    if events.len() > MOST {
+    let events = find(&mut tx, &filter, MAX_EVENTS + 1, &layout.registry().events).await?;
+    if events.len() > MAX_EVENTS {
         let text = "More than 20,000 events match. Choose fewer days.";
-        return Err(input.refuse("from", text, |form| form_page(&ok, &layout, form)));
+        return Err(input.refuse(Days::FIELD.from, text, |form| form_page(&ok, &layout, form)));
     }
     let details = json!({
         "events": events.len(), "format": format.name(), "from": filter.from, "to": filter.to,
@@ -124,17 +124,12 @@ pub(super) async fn export(
     });
     ACTIVITY_EXPORTED.record(&mut tx, ok.on().entity().to_string(), details, &ok.who().actor()).await?;
     tx.commit().await?;
-    let name = format!("activity-{}.{}", authn.clock().now().format("%Y-%m-%d"), format.extension());
-    let headers = [
-        (header::CONTENT_TYPE, format.content_type().to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, format.write(&events)?).into_response())
+    format.response(&events, authn.clock().now().date_naive())
 }
 
 /// An event in a file. Its fields are columns of the CSV in this order.
 #[derive(Serialize)]
-struct Exported<'a, Details: Serialize> {
+struct ExportRow<'a, Details: Serialize> {
     at: String,
     actor: &'a str,
     actor_type: &'static str,
@@ -147,7 +142,7 @@ struct Exported<'a, Details: Serialize> {
     details: Details,
 }
 
-impl<'a, Details: Serialize> Exported<'a, Details> {
+impl<'a, Details: Serialize> ExportRow<'a, Details> {
     fn of(event: &'a Event, details: Details) -> Self {
         Self {
             at: event.at.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -186,12 +181,19 @@ impl Format {
         }
     }
 
+    /// A file with the date in its name.
+    fn response(self, events: &[Event], date: NaiveDate) -> Result<Response> {
+        let disposition = format!("attachment; filename=\"activity-{date}.{}\"", self.extension());
+        let headers = [(header::CONTENT_TYPE, self.content_type()), (header::CONTENT_DISPOSITION, &*disposition)];
+        Ok((headers, self.write(events)?).into_response())
+    }
+
     fn write(self, events: &[Event]) -> Result<Vec<u8>> {
         match self {
             Self::Csv => csv(events),
             Self::Json => {
-                let events: Vec<Exported<'_, &Value>> =
-                    events.iter().map(|event| Exported::of(event, &event.details)).collect();
+                let events: Vec<ExportRow<'_, &Value>> =
+                    events.iter().map(|event| ExportRow::of(event, &event.details)).collect();
                 Ok(serde_json::to_vec_pretty(&events)?)
             }
         }
@@ -204,15 +206,15 @@ fn csv(events: &[Event]) -> Result<Vec<u8>> {
         ["at", "actor", "actor_type", "actor_email", "kind", "event", "target", "network", "request_id", "details"];
     writer.write_record(header).map_err(Error::internal)?;
     for event in events {
-        let Exported { at, actor, actor_type, actor_email, kind, event, target, network, request_id, details } =
-            Exported::of(event, event.details.to_string());
+        let ExportRow { at, actor, actor_type, actor_email, kind, event, target, network, request_id, details } =
+            ExportRow::of(event, event.details.to_string());
         let cells = [&at, actor, actor_type, actor_email, kind, &event, target, network, &request_id, &details];
         writer.write_record(cells.map(no_formula)).map_err(Error::internal)?;
     }
     writer.into_inner().map_err(|error| Error::internal(error.to_string()))
 }
 
-/// A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): names are chosen by people.
+/// A cell that no spreadsheet reads as a formula (OWASP, "CSV Injection"). People choose the names in it.
 fn no_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell.to_owned() }
 }

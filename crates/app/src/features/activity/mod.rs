@@ -1,4 +1,4 @@
-//! What was done in an organization: its part of the audit trail, to be read and exported by those who answer for it.
+//! The activity of an organization: its part of the audit trail, for its administrators to read and export.
 
 mod event;
 mod export;
@@ -14,7 +14,7 @@ use crate::base::{Feature, Organization, Tab, events, policies};
 authz::actions! {
     /// Read the audit trail of the organization.
     ViewActivity: Read on Organization;
-    /// Take a copy of the audit trail out of the application.
+    /// Export the audit trail as a file.
     ExportActivity: Write on Organization;
 }
 

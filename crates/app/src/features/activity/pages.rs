@@ -3,11 +3,10 @@ use authz::Authorized;
 use axum::response::IntoResponse;
 use chrono::NaiveDate;
 use serde::Deserialize;
-use serde_json::json;
 use tenancy::UserId;
 use web::{
     Control, DisplayEmail, FieldError, FieldErrors, FieldSpec, FieldText, FormView, Id, Input, Link, Page, Query,
-    Result, Shell, optional_id,
+    Result, Shell, filters, optional_id,
 };
 
 use super::event::{Event, Filter, PAGE_SIZE, find};
@@ -16,8 +15,8 @@ use crate::base::{EventKind, Layout, truncate};
 
 #[derive(Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Asked {
-    /// `tokens` for what programs do with tokens.
+pub(super) struct ActivityQuery {
+    /// `tokens` for token events.
     show: String,
     action: String,
     #[serde(deserialize_with = "optional_id")]
@@ -49,7 +48,7 @@ impl Days {
         if let (Some(Day(from)), Some(Day(to))) = (&self.from, &self.to)
             && to < from
         {
-            errors.add("to", "Enter a last day that is not before the first one.");
+            errors.add(Self::FIELD.to, "Enter a last day that is not before the first one.");
         }
     }
 }
@@ -71,13 +70,13 @@ impl FieldText for Day {
 
 #[derive(Template)]
 #[template(path = "activity/list.html")]
-struct List {
+struct ActivityPage {
     shell: Shell,
     actions: Vec<ActionChoice>,
     people: Vec<PersonChoice>,
     more_people: bool,
     days: FormView,
-    /// Some of the events are asked for, and not all.
+    /// A filter leaves some of the events out.
     filtered: bool,
     events: Vec<Event>,
     about_tokens: bool,
@@ -106,38 +105,30 @@ struct PersonChoice {
 pub(super) async fn list(
     mut ok: Authorized<ViewActivity>,
     layout: Layout,
-    Query(asked): Query<Asked>,
+    Query(query): Query<ActivityQuery>,
 ) -> Result<impl IntoResponse> {
-    let days = Input::<Days>::of(&json!({ "from": asked.from, "to": asked.to }))?;
+    let days = Input::<Days>::default().with(Days::FIELD.from, &*query.from).with(Days::FIELD.to, &*query.to);
     let (filter, errors) = match days.parse(Days::check) {
-        Ok(days) => (asked.filter(&days), FieldErrors::default()),
-        Err(errors) => (asked.filter(&Days { from: None, to: None }), errors),
+        Ok(days) => (query.filter(&days), FieldErrors::default()),
+        Err(errors) => (query.filter(&Days { from: None, to: None }), errors),
     };
     let mut tx = ok.begin().await?;
-    let mut events = find(&mut tx, &filter, PAGE_SIZE + 1, &layout.registry().events).await?;
+    let events = find(&mut tx, &filter, PAGE_SIZE + 1, &layout.registry().events).await?;
+    let (events, more) = truncate(events, PAGE_SIZE);
     let (people, more_people) = people(&mut tx, filter.actor).await?;
     let list_url = format!("{}/activity", ok.on().url());
-    let next_url = (events.len() > PAGE_SIZE).then(|| {
-        events.truncate(PAGE_SIZE);
-        events.last().map(|last| asked.url(&list_url, &last.id.to_string()))
-    });
-    let choice = |kind: &EventKind| ActionChoice {
-        key: kind.name,
-        label: kind.label,
-        selected: filter.kind.as_deref() == Some(kind.name),
-    };
-    let kinds = layout.registry().events.iter().filter(|kind| kind.is_about_tokens() == filter.about_tokens);
     let show = |tokens| if tokens { format!("{list_url}?show={TOKENS}") } else { list_url.clone() };
-    let page = List {
+    let last = events.last().filter(|_| more);
+    let page = ActivityPage {
         shell: layout.organization(&ok),
-        actions: kinds.map(choice).collect(),
+        actions: action_choices(&layout.registry().events, &filter),
         people,
         more_people,
         days: days.view_with(&errors),
-        filtered: asked != Asked { show: asked.show.clone(), ..Asked::default() },
+        filtered: query != ActivityQuery { show: query.show.clone(), ..ActivityQuery::default() },
+        next_url: last.map(|last| query.url(&list_url, &last.id.to_string())),
+        first_url: filter.before.map(|_| query.url(&list_url, "")),
         events,
-        next_url: next_url.flatten(),
-        first_url: filter.before.map(|_| asked.url(&list_url, "")),
         links: layout.links(&ok),
         about_tokens: filter.about_tokens,
         other_url: show(!filter.about_tokens),
@@ -147,7 +138,17 @@ pub(super) async fn list(
     if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }
 }
 
-impl Asked {
+/// The kinds of events to choose from.
+fn action_choices(kinds: &[EventKind], filter: &Filter) -> Vec<ActionChoice> {
+    let choice = |kind: &EventKind| ActionChoice {
+        key: kind.name,
+        label: kind.label,
+        selected: filter.kind.as_deref() == Some(kind.name),
+    };
+    kinds.iter().filter(|kind| kind.is_about_tokens() == filter.about_tokens).map(choice).collect()
+}
+
+impl ActivityQuery {
     fn filter(&self, days: &Days) -> Filter {
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
         Filter {
@@ -178,7 +179,7 @@ impl Asked {
     }
 }
 
-/// What the address says for what programs do with tokens.
+/// The value of `show` for token events.
 pub(super) const TOKENS: &str = "tokens";
 
 /// Most people to choose from.

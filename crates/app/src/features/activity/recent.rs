@@ -1,5 +1,5 @@
 use askama::Template;
-use web::Result;
+use web::{Result, filters};
 
 use super::ViewActivity;
 use super::event::{Event, Filter, find};
@@ -13,7 +13,7 @@ pub(super) const PANEL: Panel = Panel { on: "/o/{organization}", render };
 
 #[derive(Template)]
 #[template(path = "activity/recent.html")]
-struct Recent {
+struct RecentPanel {
     events: Vec<Event>,
     activity_url: String,
 }
@@ -26,6 +26,6 @@ fn render(request: PanelRequest<'_>) -> BoxFuture<'_, Result<Option<String>>> {
         }
         let events = find(tx, &Filter::default(), RECENT_COUNT, events).await?;
         let activity_url = format!("{}/activity", location.organization.url());
-        Ok(Some(Recent { events, activity_url }.render()?))
+        Ok(Some(RecentPanel { events, activity_url }.render()?))
     })
 }

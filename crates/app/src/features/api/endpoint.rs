@@ -9,11 +9,11 @@ use web::{Error, Form, Json, Result};
 
 use crate::base::{Operation, Schema};
 
-/// Parameters that mean something at these two addresses.
+/// The parameters of the token and revocation endpoints.
 const PARAMETERS: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
 
-/// What was sent: of the parameters that mean something each once, and an empty one as if it were not there. Others are
-/// ignored (RFC 6749, section 3.2): clients send `audience`, `resource`, `token_type_hint` and what not.
+/// The parameters of a request, each at most once. An empty parameter counts as missing. Unknown ones are ignored (RFC 6749,
+/// section 3.2): clients send `audience`, `resource`, `token_type_hint` and others.
 #[derive(Default)]
 struct Parameters([Option<String>; PARAMETERS.len()]);
 
@@ -44,7 +44,7 @@ impl Parameters {
         (self.take("client_id"), self.take("client_secret").map(SecretString::from))
     }
 
-    /// What is asked for (RFC 6749, sections 4.4.2 and 6).
+    /// The requested grant (RFC 6749, sections 4.4.2 and 6).
     fn grant(&mut self) -> Result<Grant, TokenError> {
         let wrong = |text| TokenError::Oauth("invalid_request", text);
         let scope = self.take("scope");
@@ -182,7 +182,7 @@ pub(super) async fn revoke(
     }
 }
 
-/// RFC 6749, section 5.2 has one answer to what cannot be read. What is not for the client to mend stays what it is.
+/// RFC 6749, section 5.2 has one error for a request that cannot be parsed. Errors that the client cannot fix are unchanged.
 fn unread(error: Error) -> Response {
     let (status, text) = match error {
         Error::UnsupportedType(text) | Error::Malformed(text) => (StatusCode::BAD_REQUEST, text),
@@ -214,7 +214,7 @@ fn oauth(status: StatusCode, code: &str, text: &str) -> Response {
     answer
 }
 
-/// A key is published a day before it signs, so an answer may be kept for a while.
+/// A key is published a day before it signs, so clients may cache the response.
 pub(super) const CACHE_HEADERS: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))];
 
@@ -245,7 +245,7 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
     (CACHE_HEADERS, Json(document))
 }
 
-/// RFC 9728. What is described is named by the path behind the well-known one (section 3.3): the API, or our whole origin.
+/// RFC 9728. The path after the well-known one names the described resource (section 3.3): the API, or the whole origin.
 pub(super) async fn resource(
     public: Public,
     State(tokens): State<Tokens>,

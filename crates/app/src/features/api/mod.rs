@@ -1,4 +1,4 @@
-//! Where clients of the API get their tokens, what they can be given, and how the API is described.
+//! The token endpoint of the API, its scopes, and its description.
 
 mod endpoint;
 mod openapi;

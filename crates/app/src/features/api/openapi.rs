@@ -35,10 +35,10 @@ pub(super) async fn document(
     (CACHE_HEADERS, Json(document))
 }
 
-/// Thousands of values, and the same for every request: the features are registered once, at the start.
+/// It has thousands of values and is the same for every request, so it is built once.
 static DESCRIPTION: OnceLock<Value> = OnceLock::new();
 
-/// Without the addresses of this installation.
+/// The document without the addresses of this installation.
 fn describe(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for (row, operation) in &registry.operations {
@@ -86,7 +86,7 @@ fn describe(registry: &Registry) -> Value {
                 "client": {
                     "type": "http",
                     "scheme": "basic",
-                    "description": "Id and secret of the client. They may stand in the body instead, as `client_id` and `client_secret`.",
+                    "description": "Id and secret of the client. They may be in the body instead, as `client_id` and `client_secret`.",
                 },
             },
         },

@@ -10,7 +10,7 @@ use web::{Page, Result, Shell};
 use super::{OPENAPI, TOKEN};
 use crate::base::{Registry, Scope, personal};
 
-/// Where it is. Not below `/api/`, where everything is for programs.
+/// Its path. It is not below `/api/`, which is for programs.
 pub(super) const PATH: &str = "/api";
 
 /// How a program uses the API, for the person who writes it.
@@ -22,7 +22,7 @@ struct ApiPage {
     api_url: String,
     openapi_url: &'static str,
     scopes: Vec<Scope>,
-    /// What proofs of a key may be signed with.
+    /// The algorithms that a `DPoP` proof may be signed with.
     algorithms: String,
     proof_seconds: i64,
     jti_lengths: String,

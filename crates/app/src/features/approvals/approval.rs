@@ -8,15 +8,15 @@ use web::{Error, Result, format_datetime};
 
 use super::APPROVAL_REQUESTED;
 use crate::base::{
-    AnnouncementContext, Execution, Hooks, Justification, Organization, PendingAction, Registry, StoredAction,
-    truncate, with_reason,
+    AnnouncementContext, DisplayActor, Execution, Hooks, Justification, Organization, PendingAction, Registry,
+    StoredAction, truncate, with_reason,
 };
 
 /// Requests of one person, in all their organizations (with a bond, in that one). Owners and admins get an email for each.
 pub(crate) const APPROVAL_LIMIT: RateLimit = RateLimit { name: "approval", burst: 10, period: Duration::minutes(10) };
-/// How long somebody can approve.
+/// How long a request can be approved.
 const REQUEST_LIFETIME: Duration = Duration::hours(24);
-/// The same for what is done to an owner.
+/// The same for an action on an owner.
 const OWNER_REQUEST_LIFETIME: Duration = Duration::days(7);
 /// How long an owner can decline before another one takes their ownership alone.
 const OWNER_WAIT: Duration = Duration::hours(72);
@@ -25,7 +25,7 @@ pub(crate) fn list_url(organization: &Organization) -> String {
     format!("{}/approvals", organization.url())
 }
 
-/// What somebody asked for that takes a second person.
+/// A request for an action that needs a second person.
 #[derive(Debug)]
 pub(crate) struct Approval {
     pub(super) organization: TenantId,
@@ -38,32 +38,59 @@ pub(crate) struct Approval {
     pub(super) ticket: Option<String>,
     pub(super) requested_by: UserId,
     pub(super) requester: String,
-    pub(super) requester_email: String,
-    pub(super) requester_verified: bool,
+    requester_email: String,
+    requester_verified: bool,
     requester_role: String,
-    /// An administrator may ask for it as an owner may.
+    /// An administrator may request it, not only an owner.
     open_to_admins: bool,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    /// From when an owner approves it without a second person, where that is so.
+    /// When an owner can approve it alone, if ever.
     pub(super) single_approver_from: Option<DateTime<Utc>>,
     approvers: Vec<Uuid>,
     pub(super) decided_by: Option<UserId>,
-    pub(super) decider: Option<String>,
-    pub(super) decider_email: Option<String>,
-    pub(super) decider_verified: Option<bool>,
+    decider: Option<String>,
+    decider_email: Option<String>,
+    decider_verified: Option<bool>,
     outcome: Option<String>,
 }
 
-/// What has come of it.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nobody has decided. Until when somebody can.
+    /// Nobody has decided. Somebody can until this time.
     Open(DateTime<Utc>),
     Approved,
     Declined,
     Withdrawn,
-    Lapsed,
+    Expired,
+}
+
+impl Stage {
+    /// As people read it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Open(_) => "Pending approval",
+            Self::Approved => "Approved",
+            Self::Declined => "Declined",
+            Self::Withdrawn => "Withdrawn",
+            Self::Expired => "Expired",
+        }
+    }
+
+    /// The tone of its badge.
+    pub(super) fn tone(self) -> &'static str {
+        match self {
+            Self::Open(_) => "warning",
+            Self::Approved => "success",
+            Self::Declined | Self::Withdrawn | Self::Expired => "plain",
+        }
+    }
+
+    /// When it expires, while nobody has decided.
+    pub(super) fn open_until(self) -> Option<DateTime<Utc>> {
+        if let Self::Open(until) = self { Some(until) } else { None }
+    }
 }
 
 impl Approval {
@@ -73,13 +100,22 @@ impl Approval {
             Some("approved") => Stage::Approved,
             Some("declined") if self.decided_by == Some(self.requested_by) => Stage::Withdrawn,
             Some("declined") => Stage::Declined,
-            _ => Stage::Lapsed,
+            _ => Stage::Expired,
         }
     }
 
     /// What is executed once it is approved.
     pub(super) fn action(&self, registry: &Registry) -> Result<Box<dyn PendingAction>> {
         action(registry, &self.kind, &self.parameters)
+    }
+
+    pub(super) fn requester_actor(&self) -> DisplayActor {
+        DisplayActor::person(Some(self.requester.clone()), Some(&self.requester_email), Some(self.requester_verified))
+    }
+
+    pub(super) fn decider_actor(&self) -> Option<DisplayActor> {
+        let name = self.decider.clone()?;
+        Some(DisplayActor::person(Some(name), self.decider_email.as_deref(), self.decider_verified))
     }
 
     /// `action` in a few words, with the name of the member it is done to.
@@ -112,7 +148,7 @@ impl Resource for Approval {
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
 
-/// Those that are open first, then the newest, and whether there are more; or one.
+/// Open requests first, then the newest, and whether there are more. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Approval>, bool)> {
     let found = sqlx::query_as!(
         Approval,
@@ -136,9 +172,9 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<App
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Whether somebody else could approve in time what is requested now. An owner or admin of two days has been one for three
+/// Whether somebody else can approve a request in time. An owner or admin of two days will have been one for three days
 /// before the request expires.
-pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
+pub(crate) async fn has_other_approver<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Result<bool> {
     let any = sqlx::query_scalar!(
         r#"select exists (select from tenant.memberships
                            where user_id <> $1 and tenant.is_administrator(role)
@@ -148,7 +184,7 @@ pub(crate) async fn others_decide<M: Mode>(tx: &mut Tx<M>, than: UserId) -> Resu
     Ok(any.fetch_one(&mut **tx).await?)
 }
 
-/// How what is done to an owner comes about, for the page on which it is asked for.
+/// How an action on an owner is approved, for the page that requests it.
 pub(crate) const OWNER_RULE: &str = "This needs approval. The owner concerned can approve it, and so can somebody else who has \
     been an owner for three days. If nobody declines, any owner can do it after three days. All owners and admins get an email \
     when you ask.";
@@ -171,8 +207,8 @@ fn action(registry: &Registry, kind: &str, parameters: &Value) -> Result<Box<dyn
     )
 }
 
-/// What somebody wants done, and why.
-pub(crate) struct Request<'a, A> {
+/// An action that somebody requests, and why.
+pub(crate) struct ApprovalRequest<'a, A> {
     pub(crate) organization: &'a Organization,
     pub(crate) action: A,
     /// Name of the member it is done to.
@@ -183,8 +219,35 @@ pub(crate) struct Request<'a, A> {
     pub(crate) alone: bool,
 }
 
-impl<A: StoredAction> Request<'_, A> {
-    /// Does it where they may alone, and otherwise keeps it for a second person. Returns whether it was done.
+/// When a request can be approved, and how.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    requested_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    /// When an owner can approve it alone.
+    single_approver_from: Option<DateTime<Utc>>,
+}
+
+impl Deadlines {
+    fn new(now: DateTime<Utc>, affects_owner: bool) -> Self {
+        let lifetime = if affects_owner { OWNER_REQUEST_LIFETIME } else { REQUEST_LIFETIME };
+        let single_approver_from = affects_owner.then_some(now + OWNER_WAIT);
+        Self { requested_at: now, expires_at: now + lifetime, single_approver_from }
+    }
+
+    /// What the email about the request says of them.
+    fn note(&self) -> String {
+        match self.single_approver_from {
+            Some(from) => {
+                format!("Unless an owner or admin declines, any owner can do it from {}.", format_datetime(from))
+            }
+            None => format!("A second person has to approve it by {}.", format_datetime(self.expires_at)),
+        }
+    }
+}
+
+impl<A: StoredAction> ApprovalRequest<'_, A> {
+    /// Executes the action if they may do it alone, or stores it for a second person. Returns whether it was executed.
     pub(crate) async fn submit(
         self,
         tx: &mut Tx<Write>,
@@ -199,17 +262,34 @@ impl<A: StoredAction> Request<'_, A> {
             self.action.execute(tx, execution).await?;
             return Ok(true);
         }
-        let now = authn.clock().now();
-        let to_an_owner = self.action.affects_owner();
-        // An owner does it after the wait, if need be.
-        if !to_an_owner && !others_decide(tx, who.user).await? {
+        let affects_owner = self.action.affects_owner();
+        // After the wait, any owner can do it.
+        if !affects_owner && !has_other_approver(tx, who.user).await? {
             return Err(NO_APPROVER_ERROR);
         }
-        let single_approver_from = to_an_owner.then_some(now + OWNER_WAIT);
-        let expires_at = now + if to_an_owner { OWNER_REQUEST_LIFETIME } else { REQUEST_LIFETIME };
-        let id = Uuid::now_v7();
-        let (parameters, target) = (serde_json::to_value(&self.action)?, self.action.target(self.organization.id));
-        expire_stale(tx, A::KIND, target, now).await?;
+        let deadlines = Deadlines::new(authn.clock().now(), affects_owner);
+        let (id, parameters) = (Uuid::now_v7(), serde_json::to_value(&self.action)?);
+        self.insert(tx, id, &parameters, who.user, &membership.role, deadlines).await?;
+        let title = self.action.title(self.member.unwrap_or("a member"));
+        let details = self.justification.details(json!({ "title": title, "kind": A::KIND, "parameters": parameters }));
+        let (organization, target) = (self.organization, Entity::new("Approval", id).to_string());
+        let (note, page) = (deadlines.note(), list_url(organization));
+        let doing = AnnouncementContext { authn, who, organization, note: &note, page: &page, member: None };
+        APPROVAL_REQUESTED.announce(tx, &doing, target, details).await?.record(tx).await?;
+        Ok(false)
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Tx<Write>,
+        id: Uuid,
+        parameters: &Value,
+        requester: UserId,
+        role: &str,
+        Deadlines { requested_at, expires_at, single_approver_from }: Deadlines,
+    ) -> Result<()> {
+        let target = self.action.target(self.organization.id);
+        expire_stale(tx, A::KIND, target, requested_at).await?;
         sqlx::query!(
             "insert into tenant.approvals
                (id, kind, target, parameters, reason, ticket, requested_by, requester_role, requested_at, expires_at, single_approver_from)
@@ -220,9 +300,9 @@ impl<A: StoredAction> Request<'_, A> {
             parameters,
             self.justification.reason(),
             self.justification.ticket(),
-            who.user.uuid(),
-            membership.role,
-            now,
+            requester.uuid(),
+            role,
+            requested_at,
             expires_at,
             single_approver_from,
         )
@@ -233,23 +313,11 @@ impl<A: StoredAction> Request<'_, A> {
             Some("approvals_requester") => ROLE_CHANGED_ERROR,
             _ => error.into(),
         })?;
-        let title = self.action.title(self.member.unwrap_or("a member"));
-        let details = self.justification.details(json!({ "title": title, "kind": A::KIND, "parameters": parameters }));
-        let target = Entity::new("Approval", id).to_string();
-        let note = match single_approver_from {
-            Some(from) => {
-                format!("Unless an owner or admin declines, any owner can do it from {}.", format_datetime(from))
-            }
-            None => format!("A second person has to approve it by {}.", format_datetime(expires_at)),
-        };
-        let (organization, page) = (self.organization, list_url(self.organization));
-        let doing = AnnouncementContext { authn, who, organization, note: &note, page: &page, member: None };
-        APPROVAL_REQUESTED.announce(tx, &doing, target, details).await?.record(tx).await?;
-        Ok(false)
+        Ok(())
     }
 }
 
-/// Closes what nobody approved in time.
+/// Closes requests that nobody approved in time.
 async fn expire_stale(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "update tenant.approvals set decided_at = expires_at, outcome = 'expired'
@@ -263,22 +331,23 @@ async fn expire_stale(tx: &mut Tx<Write>, kind: &str, target: Uuid, now: DateTim
     Ok(())
 }
 
-/// What is decided about, as it stood in the row when it was decided.
-pub(super) struct Decided {
+/// A decision about a request, with the action as the row had it at that moment.
+pub(super) struct Resolution {
     pub(super) action: Box<dyn PendingAction>,
-    /// For events: who wanted it, who decided, why.
+    /// For events: who requested it, who decided, and why.
     pub(super) details: Value,
 }
 
-/// Decides, if nobody has, and if the decider still has the role that the decision was based on. `outcome` is `approved` or
+/// Decides a request, if nobody has, and if its requester still has the role of that time. `outcome` is `approved` or
 /// `declined`.
 pub(super) async fn decide(
     tx: &mut Tx<Write>,
-    (approval, registry): (&Approval, &Registry),
+    approval: &Approval,
+    registry: &Registry,
     outcome: &str,
     who: UserId,
     now: DateTime<Utc>,
-) -> Result<Decided> {
+) -> Result<Resolution> {
     let taken = sqlx::query!(
         r#"update tenant.approvals set decided_by = $2, decided_at = $3, outcome = $4
             where id = $1 and decided_at is null and expires_at > $3 and requester_role = $5
@@ -295,5 +364,5 @@ pub(super) async fn decide(
         "title": approval.title(&*action), "requester": approval.requester, "approval": approval.id, "kind": taken.kind,
         "parameters": taken.parameters, "requested_by": taken.requested_by, "decided_by": who,
     });
-    Ok(Decided { action, details: with_reason(facts, &taken.reason, taken.ticket.as_deref()) })
+    Ok(Resolution { action, details: with_reason(facts, &taken.reason, taken.ticket.as_deref()) })
 }

@@ -1,4 +1,4 @@
-//! What destroys takes two people: one asks, another one approves, and what was asked for is done as they approve it.
+//! Destructive actions need two people: one requests, another approves, and the approval executes the action.
 
 mod approval;
 mod pages;
@@ -9,25 +9,25 @@ use tenancy::{Retention, retention_rule};
 use crate::base::{Feature, Organization, Tab, events, policies};
 
 use approval::Approval;
-pub(crate) use approval::{APPROVAL_LIMIT, OWNER_RULE, Request, list_url, others_decide};
+pub(crate) use approval::{APPROVAL_LIMIT, ApprovalRequest, OWNER_RULE, has_other_approver, list_url};
 
 authz::actions! {
-    /// See what waits for a second person.
+    /// See the requests.
     ListApprovals: Read on Organization;
-    /// See what somebody asks for.
+    /// See a request.
     ViewApproval: Read on Approval;
-    /// Be the second person.
+    /// Approve a request.
     Approve: Write on Approval;
-    /// Decline what is asked for, or take it back.
+    /// Decline a request, or withdraw it.
     Decline: Write on Approval;
 }
 
 /// Longer than any session lasts.
-const FORMER: Retention = Retention::For(std::time::Duration::from_hours(30 * 24));
-/// How long they are kept after they have ended, and who has left after that.
+const FORMER_MEMBER_RETENTION: Retention = Retention::For(std::time::Duration::from_hours(30 * 24));
+/// How long requests and former members are kept.
 const RETENTION: &[tenancy::RetentionRule] = &[
     retention_rule!("tenant.approvals", "tenant_id, id", "expires_at", Retention::Records),
-    retention_rule!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER),
+    retention_rule!("tenant.former_members", "tenant_id, user_id", "left_at", FORMER_MEMBER_RETENTION),
 ];
 
 events! {

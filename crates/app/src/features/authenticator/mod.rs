@@ -8,13 +8,13 @@ use authz::Routes;
 use crate::base::{Account, Feature, policies};
 
 authz::actions! {
-    /// See whether there is one.
+    /// See whether the person has an authenticator app.
     ViewAuthenticator: Read on Account;
-    /// Make the secret of a new one. Shows it, this once.
+    /// Create the secret of a new app. The response shows it, once.
     AddAuthenticator: Write on Account;
-    /// Send the first code of it.
+    /// Confirm the new app with its first code.
     ConfirmAuthenticator: Write on Account;
-    /// Take it away.
+    /// Remove the app.
     RemoveAuthenticator: Write on Account;
 }
 

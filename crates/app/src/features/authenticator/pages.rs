@@ -4,7 +4,8 @@ use authz::{Authorized, Decision, FormFor};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, Shell, format_datetime, see_other};
+use chrono::{DateTime, Utc};
+use web::{DigitCode, Form, FormView, Input, LocalPath, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::picture::Picture;
 use super::{AddAuthenticator, ConfirmAuthenticator, RemoveAuthenticator, ViewAuthenticator};
@@ -14,12 +15,16 @@ const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 
 #[derive(Template)]
 #[template(path = "authenticator/show.html")]
-struct Show {
+struct AuthenticatorPage {
     shell: Shell,
-    /// When it was added, and last used.
-    app: Option<(String, String)>,
-    /// Where to prove who they are before they can add one.
+    app: Option<AuthenticatorApp>,
+    /// Where to sign in again before adding a first factor.
     sign_in_url: Option<String>,
+}
+
+struct AuthenticatorApp {
+    added_at: DateTime<Utc>,
+    last_used_at: Option<DateTime<Utc>>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) -> Result<impl IntoResponse> {
@@ -27,20 +32,20 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
     let app = sqlx::query!("select confirmed_at, last_used_at from identity.totp where confirmed_at is not null")
         .fetch_optional(&mut *tx)
         .await?;
-    let used = |at: Option<_>| at.map_or_else(|| "Not yet".to_owned(), format_datetime);
-    let app = app.and_then(|app| Some((format_datetime(app.confirmed_at?), used(app.last_used_at))));
+    let app =
+        app.and_then(|app| Some(AuthenticatorApp { added_at: app.confirmed_at?, last_used_at: app.last_used_at }));
     let refused = ok.decision::<AddAuthenticator>(ok.on()) == Decision::Deny;
     let reauthenticate = || {
         let (sign_in, here) = (ADDRESSES.sign_in, LocalPath::or_home(AUTHENTICATOR_PATH).encoded());
         format!("{sign_in}?reauthenticate=yes&return_to={here}")
     };
     let sign_in_url = (app.is_none() && refused).then(reauthenticate);
-    Ok(Page(Show { shell: layout.account(ok.who()), app, sign_in_url }))
+    Ok(Page(AuthenticatorPage { shell: layout.account(ok.who()), app, sign_in_url }))
 }
 
 #[derive(Template)]
 #[template(path = "authenticator/add.html")]
-struct Add {
+struct SetupPage {
     shell: Shell,
     /// The key, as text and as a QR code. Shown once: after a wrong code it does not appear again.
     key: Option<(TotpSecret, Picture)>,
@@ -53,14 +58,13 @@ web::form! {
     }
 }
 
-impl Add {
+impl SetupPage {
     fn page(who: &SignedIn, layout: &Layout, key: Option<(TotpSecret, Picture)>, form: FormView) -> Self {
-        // A code is typed again rather than shown.
-        Self { shell: layout.account(who), key, form: form.with("code", |field| field.values.clear()) }
+        Self { shell: layout.account(who), key, form }
     }
 }
 
-/// Not a redirect: the secret is on the page that answers, and nowhere after it.
+/// Not a redirect: the secret is only in this response.
 pub(super) async fn add(
     mut ok: Authorized<AddAuthenticator>,
     layout: Layout,
@@ -72,7 +76,8 @@ pub(super) async fn add(
     let secret = authn.new_totp(&mut tx, ok.who()).await?;
     tx.commit().await?;
     let picture = Picture::of(&secret.uri)?;
-    Ok(Page(Add::page(ok.who(), &layout, Some((secret, picture)), Input::<CodeForm>::default().view())).into_response())
+    Ok(Page(SetupPage::page(ok.who(), &layout, Some((secret, picture)), Input::<CodeForm>::default().view()))
+        .into_response())
 }
 
 pub(super) async fn confirm(
@@ -82,7 +87,7 @@ pub(super) async fn confirm(
     headers: HeaderMap,
     Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let CodeForm { code } = input.read(|form| Add::page(ok.who(), &layout, None, form))?;
+    let CodeForm { code } = input.read(|form| SetupPage::page(ok.who(), &layout, None, form))?;
     authn.check_set_up_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     if let Some(confirmed) = authn.confirm_totp(&mut tx, ok.who(), &code).await? {
@@ -92,17 +97,17 @@ pub(super) async fn confirm(
     }
     tx.commit().await?;
     let wrong = "That code isn’t valid. Wait for the next one, and check the clock on your device.";
-    Err(input.refuse("code", wrong, |form| Add::page(ok.who(), &layout, None, form)))
+    Err(input.refuse(CodeForm::FIELD.code, wrong, |form| SetupPage::page(ok.who(), &layout, None, form)))
 }
 
 #[derive(Template)]
 #[template(path = "authenticator/remove.html")]
-struct Removal {
+struct RemovalPage {
     shell: Shell,
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemoveAuthenticator>>, layout: Layout) -> impl IntoResponse {
-    Page(Removal { shell: layout.account(ok.who()) })
+    Page(RemovalPage { shell: layout.account(ok.who()) })
 }
 
 pub(super) async fn remove(

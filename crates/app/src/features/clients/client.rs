@@ -1,6 +1,6 @@
 use authn::Authn;
 use authz::{Entity, PathParams, Resource};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, Write};
 use tokens::{NewSecret, Scopes};
@@ -11,35 +11,86 @@ use super::{
     API_CLIENT_CREATED, API_CLIENT_SECRET_ROTATED, CLIENT_REVOKED, SERVICE_ACCOUNT_CREATED,
     SERVICE_ACCOUNT_SECRET_ROTATED,
 };
-use crate::base::{AnnouncementContext, BoxFuture, Deleted, Justification, Organization, Role, lock_tenant_quota};
+use crate::base::{
+    AnnouncementContext, BoxFuture, DeletionCount, DisplayActor, Justification, Organization, Role, lock_tenant_quota,
+};
 
-/// A client of the API, as the organization sees it.
+/// A client of the API.
 #[derive(Debug)]
 pub(crate) struct ApiClient {
     pub(super) organization: TenantId,
     pub(super) id: Uuid,
     pub(super) name: String,
     pub(super) member: Option<UserId>,
-    pub(super) member_name: Option<String>,
-    pub(super) member_email: Option<String>,
-    pub(super) member_verified: Option<bool>,
-    pub(super) role: Option<String>,
+    member_name: Option<String>,
+    member_email: Option<String>,
+    member_verified: Option<bool>,
+    role: Option<String>,
     pub(super) scopes: Vec<String>,
-    pub(super) dpop: bool,
+    dpop: bool,
     pub(super) signs: bool,
     pub(super) secret_created_at: DateTime<Utc>,
-    pub(super) secret_days: i32,
-    pub(super) secret_version: i32,
+    secret_days: i32,
+    secret_version: i32,
     pub(super) last_used_at: Option<DateTime<Utc>>,
     pub(super) created_at: DateTime<Utc>,
     /// The member who created it, as long as they are a member.
-    pub(super) created_by: Option<String>,
-    pub(super) maker_email: Option<String>,
-    pub(super) maker_verified: Option<bool>,
+    created_by: Option<String>,
+    creator_email: Option<String>,
+    creator_verified: Option<bool>,
 }
 
 pub(super) fn list_url(organization: TenantId) -> String {
     format!("/o/{organization}/clients")
+}
+
+/// How long before its expiry a secret is marked for renewal.
+const EXPIRY_WARNING: Duration = Duration::days(15);
+
+impl ApiClient {
+    /// Who it acts as.
+    pub(super) fn acts_as(&self) -> DisplayActor {
+        if self.role.is_some() {
+            return DisplayActor::Service { name: self.name.clone() };
+        }
+        DisplayActor::person(self.member_name.clone(), self.member_email.as_deref(), self.member_verified)
+    }
+
+    /// The member who created it.
+    pub(super) fn creator(&self) -> DisplayActor {
+        DisplayActor::person(self.created_by.clone(), self.creator_email.as_deref(), self.creator_verified)
+    }
+
+    /// The role of a service account.
+    pub(super) fn role_label(&self) -> Option<&'static str> {
+        self.role.as_deref().map(Role::label_of)
+    }
+
+    /// How it authenticates.
+    pub(super) fn kind_label(&self) -> &'static str {
+        match (self.dpop, self.signs) {
+            (true, _) => "Tokens bound to a key",
+            (_, true) => "Signed requests",
+            _ => "Bearer tokens",
+        }
+    }
+
+    /// When its secret expires.
+    pub(super) fn secret_expires_at(&self) -> DateTime<Utc> {
+        tokens::ends_at(self.secret_created_at, self.secret_days)
+    }
+
+    /// What to do about the age of its secret.
+    pub(super) fn secret_warning(&self, now: &DateTime<Utc>) -> Option<&'static str> {
+        let expires_at = self.secret_expires_at();
+        if expires_at <= *now {
+            Some("Too old")
+        } else if expires_at - *now <= EXPIRY_WARNING.min((expires_at - self.secret_created_at) / 3) {
+            Some("Renew soon")
+        } else {
+            None
+        }
+    }
 }
 
 impl Resource for ApiClient {
@@ -61,17 +112,17 @@ impl Resource for ApiClient {
     }
 }
 
-/// All of them, which are at most `MAX_CLIENTS`, or one.
+/// All clients, at most `MAX_CLIENTS`. With an id, only that one.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<Vec<ApiClient>> {
     Ok(sqlx::query_as!(
         ApiClient,
         r#"select c.tenant_id as "organization: TenantId", c.id, c.name, c.member as "member: UserId",
                   u.display_name as "member_name?", u.email as "member_email?",
                   u.verified_email is not null as "member_verified?", c.role, c.scopes, c.dpop, c.signs, c.secret_created_at,
-                  c.secret_days, c.secret_version, c.last_used_at, c.created_at, maker.display_name as "created_by?",
-                  maker.email as "maker_email?", maker.verified_email is not null as "maker_verified?"
+                  c.secret_days, c.secret_version, c.last_used_at, c.created_at, creator.display_name as "created_by?",
+                  creator.email as "creator_email?", creator.verified_email is not null as "creator_verified?"
              from tenant.api_clients c left join identity.users u on u.id = c.member
-             left join identity.users maker on maker.id = c.created_by
+             left join identity.users creator on creator.id = c.created_by
             where $1::uuid is null or c.id = $1
             order by c.name collate "und-x-icu", c.id"#,
         id,
@@ -89,15 +140,15 @@ pub(super) enum ActsAs {
     Service(Role),
 }
 
-/// How it proves itself.
+/// How it authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Authentication {
     Tokens,
     BoundTokens,
     Signatures,
 }
 
-impl Kind {
+impl Authentication {
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::BoundTokens => "bound",
@@ -107,18 +158,29 @@ impl Kind {
     }
 }
 
-/// For how many days each of its secrets is taken.
+/// How many days each of its secrets works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SecretDays(pub(super) i32);
 
-/// A client about to be made.
-#[derive(Debug)]
+/// A client that is about to be created.
 pub(super) struct NewClient {
+    pub(super) id: Uuid,
     pub(super) name: Name,
     pub(super) acts_as: ActsAs,
-    pub(super) kind: Kind,
+    pub(super) kind: Authentication,
     pub(super) days: SecretDays,
     pub(super) scopes: Scopes,
+    pub(super) secret: NewSecret,
+}
+
+impl NewClient {
+    /// The role of a service account.
+    fn role(&self) -> Option<&'static str> {
+        match self.acts_as {
+            ActsAs::Oneself => None,
+            ActsAs::Service(role) => Some(role.key()),
+        }
+    }
 }
 
 fn target(id: Uuid) -> String {
@@ -134,42 +196,62 @@ const TOO_MANY_CLIENTS_ERROR: Error = Error::Conflict(
     None,
 );
 
-/// Adds a client, if there is room for it. `taken` is the error for a name that people would take for that of another
-/// one, or of a member.
+/// Creates a client, unless there are too many. `taken` is the error for a name that looks like that of another client
+/// or of a member. Returns when its secret expires.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
-    (id, new, secret): (Uuid, &NewClient, &NewSecret),
+    new: &NewClient,
     justification: &Justification,
-    now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
     taken: impl FnOnce() -> Error,
+) -> Result<DateTime<Utc>> {
+    let now = doing.authn.clock().now();
+    insert_row(tx, new, doing.who.user, now, taken).await?;
+    let details = justification.details(json!({
+        "name": *new.name,
+        "role": new.role().unwrap_or("their own"),
+        "scopes": new.scopes.names(),
+        "proves": new.kind.key(),
+        "secret_days": new.days.0,
+    }));
+    match new.acts_as {
+        ActsAs::Oneself => API_CLIENT_CREATED.record(tx, target(new.id), details, &doing.who.actor()).await?,
+        // It outlives the membership of its creator.
+        ActsAs::Service(_) => {
+            SERVICE_ACCOUNT_CREATED.announce(tx, doing, target(new.id), details).await?.record(tx).await?;
+        }
+    }
+    Ok(tokens::ends_at(now, new.days.0))
+}
+
+async fn insert_row(
+    tx: &mut Tx<Write>,
+    new: &NewClient,
+    creator: UserId,
+    now: DateTime<Utc>,
+    taken: impl FnOnce() -> Error,
 ) -> Result<()> {
-    let by = doing.who.actor();
-    let (member, role) = match new.acts_as {
-        ActsAs::Oneself => (by.user, None),
-        ActsAs::Service(role) => (None, Some(role.key())),
-    };
     let key = name_key(&new.name);
     lock_tenant_quota(tx).await?;
     if is_name_of_a_member(tx, &key).await? {
         return Err(taken());
     }
-    let made = sqlx::query!(
+    let created = sqlx::query!(
         "insert into tenant.api_clients
            (id, name, name_key, member, role, scopes, dpop, signs, secret, secret_created_at, created_by, created_at, secret_days)
          select $1, $2, $14, $3, $4, $5, $6, $7, $8, $9, $10, $9, $13
           where (select count(*) from tenant.api_clients) < $11
             and ($3::uuid is null or (select count(*) from tenant.api_clients where member = $3) < $12)",
-        id,
+        new.id,
         &*new.name,
-        member.map(UserId::uuid),
-        role,
+        (new.acts_as == ActsAs::Oneself).then(|| creator.uuid()),
+        new.role(),
         new.scopes.names(),
-        new.kind == Kind::BoundTokens,
-        new.kind == Kind::Signatures,
-        secret.stored,
+        new.kind == Authentication::BoundTokens,
+        new.kind == Authentication::Signatures,
+        new.secret.stored,
         now,
-        by.user.map(UserId::uuid),
+        creator.uuid(),
         MAX_CLIENTS,
         MAX_CLIENTS_PER_MEMBER,
         new.days.0,
@@ -178,29 +260,10 @@ pub(super) async fn insert(
     .execute(&mut **tx)
     .await
     .on_constraint("api_clients_name_unique", taken)?;
-    if made.rows_affected() == 0 {
-        return Err(TOO_MANY_CLIENTS_ERROR);
-    }
-    let details = json!({
-        "name": *new.name,
-        "role": role.unwrap_or("their own"),
-        "scopes": new.scopes.names(),
-        "proves": new.kind.key(),
-        "secret_days": new.days.0,
-    });
-    let details = justification.details(details);
-    match new.acts_as {
-        ActsAs::Oneself => API_CLIENT_CREATED.record(tx, target(id), details, &by).await?,
-        // It outlives the membership of its creator.
-        ActsAs::Service(_) => {
-            SERVICE_ACCOUNT_CREATED.announce(tx, doing, target(id), details).await?.record(tx).await?;
-        }
-    }
-    Ok(())
+    if created.rows_affected() == 0 { Err(TOO_MANY_CLIENTS_ERROR) } else { Ok(()) }
 }
 
-/// Whether people would take the name for that of a member. Members may have the name of each other: theirs comes from
-/// their providers.
+/// Whether the name looks like that of a member. Two members may have the same name, which comes from their providers.
 async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select from identity.users u join tenant.memberships m on m.user_id = u.id
@@ -213,14 +276,15 @@ async fn is_name_of_a_member(tx: &mut Tx<Write>, key: &[u8; 32]) -> Result<bool>
 const CLIENT_CHANGED_ERROR: Error =
     Error::Conflict("This client has been changed or revoked. Nothing was changed.", None);
 
-/// Gives it another secret. The one before and every token that came of it have ended.
+/// Gives it a new secret, and ends the previous one with its tokens. Returns when the new one expires.
 pub(super) async fn renew(
     tx: &mut Tx<Write>,
-    (client, secret): (&ApiClient, &NewSecret),
+    client: &ApiClient,
+    secret: &NewSecret,
     justification: &Justification,
-    now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
-) -> Result<()> {
+) -> Result<DateTime<Utc>> {
+    let now = doing.authn.clock().now();
     let renewed = sqlx::query!(
         "update tenant.api_clients set secret = $3, secret_created_at = $4, secret_version = secret_version + 1
           where id = $1 and secret_version = $2",
@@ -238,7 +302,7 @@ pub(super) async fn renew(
     } else {
         SERVICE_ACCOUNT_SECRET_ROTATED.announce(tx, doing, target(client.id), details).await?.record(tx).await?;
     }
-    Ok(())
+    Ok(tokens::ends_at(now, client.secret_days))
 }
 
 /// Ends a client with all its tokens.
@@ -273,8 +337,8 @@ pub(super) fn names_in_use<'a>(tx: &'a mut Tx<Read>, keys: &'a [Vec<u8>]) -> Box
     })
 }
 
-/// Deletes those of an organization that is deleted.
-pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+/// Deletes the clients of a deleted organization.
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<DeletionCount>> {
     Box::pin(async move {
         let deleted = sqlx::query!("delete from tenant.api_clients").execute(&mut **tx).await?;
         Ok(Some(("clients", deleted.rows_affected())))

@@ -3,7 +3,7 @@ use tokens::Scopes;
 use web::{Choice, Control, FieldError, FieldSpec, FieldText, FormView};
 
 use super::CreateServiceAccount;
-use super::client::{ActsAs, Kind, Name, SecretDays, list_url};
+use super::client::{ActsAs, Authentication, Name, SecretDays, list_url};
 use crate::base::{FormPage, Justification, Layout, Organization, Role};
 
 web::form! {
@@ -11,7 +11,7 @@ web::form! {
         pub(super) name: Name { label: "Name", noun: "a name", hint: "What it is for, as others will recognize it." },
         pub(super) acts_as: ActsAs { label: "Acts as", noun: "who the client acts as" },
         pub(super) scope: Vec<String> { label: "Scopes", noun: "what the client may do" },
-        pub(super) kind: Kind { label: "Authenticates with", noun: "how the client authenticates" },
+        pub(super) kind: Authentication { label: "Authenticates with", noun: "how the client authenticates" },
         pub(super) days: SecretDays { label: "Secret expires after", noun: "when its secret expires" },
         pub(super) justification: Justification,
     }
@@ -31,7 +31,9 @@ impl ClientForm {
             shell: layout.organization(ok),
             heading: "Create API client".to_owned(),
             lead: "It can do what you select here, within the limits of its role.".into(),
-            form: form.with("acts_as", |field| field.choices = acts_as).with("scope", |field| field.choices = scopes),
+            form: form
+                .with(Self::FIELD.acts_as, |field| field.choices = acts_as)
+                .with(Self::FIELD.scope, |field| field.choices = scopes),
             button: "Create API client",
             removes: false,
             once: true,
@@ -47,18 +49,18 @@ impl ClientForm {
 
 const KINDS: &[Choice] = &[
     Choice {
-        key: Kind::BoundTokens.key(),
+        key: Authentication::BoundTokens.key(),
         label: "Tokens bound to a key",
         about: "It exchanges its secret for access tokens, and every request proves a key that only the client has (DPoP). A \
                 stolen token is worth nothing without the key.",
     },
     Choice {
-        key: Kind::Signatures.key(),
+        key: Authentication::Signatures.key(),
         label: "Signed requests",
         about: "It signs every request with its secret, which is never sent.",
     },
     Choice {
-        key: Kind::Tokens.key(),
+        key: Authentication::Tokens.key(),
         label: "Bearer tokens",
         about: "Anyone who gets hold of one of its tokens can use it until it expires. Choose this only if the program can do \
                 neither of the others.",
@@ -75,9 +77,13 @@ impl FieldText for ActsAs {
     const SPEC: FieldSpec = FieldSpec { control: Control::Radios, ..FieldSpec::TEXT };
 }
 
-impl FieldText for Kind {
-    const SPEC: FieldSpec =
-        FieldSpec { control: Control::Radios, choices: KINDS, initial: Kind::BoundTokens.key(), ..FieldSpec::TEXT };
+impl FieldText for Authentication {
+    const SPEC: FieldSpec = FieldSpec {
+        control: Control::Radios,
+        choices: KINDS,
+        initial: Authentication::BoundTokens.key(),
+        ..FieldSpec::TEXT
+    };
 }
 
 impl FieldText for SecretDays {
@@ -99,7 +105,7 @@ impl TryFrom<&str> for ActsAs {
     }
 }
 
-impl TryFrom<&str> for Kind {
+impl TryFrom<&str> for Authentication {
     type Error = FieldError;
 
     fn try_from(text: &str) -> Result<Self, FieldError> {

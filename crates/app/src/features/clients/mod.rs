@@ -13,17 +13,17 @@ use client::ApiClient;
 authz::actions! {
     /// See the list of clients.
     ListClients: Read on Organization;
-    /// Make a client.
+    /// Create a client.
     CreateClient: Write on Organization;
-    /// Make one that acts as oneself; asked in addition to `CreateClient`.
+    /// Create one that acts as oneself; asked in addition to `CreateClient`.
     CreateOwnClient: Write on Organization;
-    /// Make one that is a service account; asked in addition to `CreateClient`.
+    /// Create a service account; asked in addition to `CreateClient`.
     CreateServiceAccount: Write on Organization;
     /// See a client.
     ViewClient: Read on ApiClient;
-    /// Give a client another secret.
+    /// Give a client a new secret.
     RotateClientSecret: Write on ApiClient;
-    /// End a client.
+    /// Revoke a client.
     RevokeClient: Write on ApiClient;
 }
 
@@ -41,11 +41,11 @@ events! {
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)
-        .post("", pages::make)
+        .post("", pages::create)
         .get("/new", pages::new)
         .get("/{client}/secret", pages::confirm_renewal)
         .post("/{client}/secret", pages::renew)
-        .get("/{client}/revoke", pages::confirm_end)
+        .get("/{client}/revoke", pages::confirm_revocation)
         .post("/{client}/revoke", pages::revoke)
         .under("/o/{organization}/clients");
     Feature::new("clients")

@@ -11,7 +11,7 @@ use web::{Error, FieldErrors, Input, Json, Result, StrictQuery, schema_of_form};
 
 use super::contact::{self, ContactRow, list_url};
 use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
-use super::list::{self, Found};
+use super::list::{self, ContactSummary};
 use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
 use crate::base::{ListQuery, Operation, answer_schema, request_schema, requiring, without};
 
@@ -19,14 +19,14 @@ pub(super) const LIST: Operation = Operation {
     summary: "List and find contacts",
     description: "By name, 20 at a time.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<Page>), &[]),
+    answers: (200, Some(answer_schema::<ContactList>), &[]),
     ..Operation::NONE
 };
 
 pub(super) const SHOW: Operation = Operation {
     summary: "See a contact",
     description: "`tax_id` and `bank_account` are there only with the scope `ViewRestrictedFields`.",
-    answers: (200, Some(answer_schema::<Shown>), &[]),
+    answers: (200, Some(answer_schema::<ContactJson>), &[]),
     ..Operation::NONE
 };
 
@@ -35,8 +35,8 @@ const EMAIL_TAKEN_DESCRIPTION: &str =
 
 pub(super) const CREATE: Operation = Operation {
     summary: "Add a contact",
-    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), "version"))),
-    answers: (201, Some(answer_schema::<Created>), &[("Location", "Address of the contact.")]),
+    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
+    answers: (201, Some(answer_schema::<ContactReference>), &[("Location", "Address of the contact.")]),
     refuses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
     ..Operation::NONE
 };
@@ -45,7 +45,7 @@ pub(super) const UPDATE: Operation = Operation {
     summary: "Change a contact",
     description: "Puts all fields in the place of those there are: one that is left out becomes empty. Name the `version` that \
                   the change begins with.",
-    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), "version"))),
+    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
     answers: (204, None, &[]),
     refuses: &[
         (409, "Somebody else has changed the contact since that version.", None),
@@ -57,8 +57,8 @@ pub(super) const UPDATE: Operation = Operation {
 const JSON: &str = "application/json";
 
 #[derive(JsonSchema, Serialize)]
-struct Page {
-    contacts: Vec<Found>,
+struct ContactList {
+    contacts: Vec<ContactSummary>,
     /// Address of the next page.
     next: Option<String>,
 }
@@ -70,36 +70,32 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}", list_url(ok.on()));
     let (contacts, next) = list::page(&mut tx, ok.on(), &find, &url).await?;
-    Ok(Json(Page { contacts, next }))
+    Ok(Json(ContactList { contacts, next }))
 }
 
 #[derive(JsonSchema, Serialize)]
-struct Shown<'a> {
+struct ContactJson<'a> {
     #[serde(flatten)]
     contact: &'a ContactRow,
     #[serde(flatten)]
-    restricted: Option<contact::Restricted>,
+    restricted: Option<contact::RestrictedFields>,
 }
 
 pub(super) async fn show(mut ok: Authorized<ViewContact, ApiClient>) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let sees = ok.authorize_also::<ViewRestrictedFields>().await?;
     let restricted = if sees { Some(contact::restricted(&mut tx, ok.on()).await?) } else { None };
-    Ok(Json(Shown { contact: &ok.on().row, restricted }).into_response())
+    Ok(Json(ContactJson { contact: &ok.on().row, restricted }).into_response())
 }
 
 #[derive(JsonSchema, Serialize)]
-struct Created {
+struct ContactReference {
     id: Uuid,
     version: i64,
 }
 
-fn invalid(errors: FieldErrors) -> Error {
-    Error::Invalid(errors, None)
-}
-
 fn taken() -> Error {
-    invalid(FieldErrors::of("email", EMAIL_TAKEN_ERROR))
+    FieldErrors::of(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR).into()
 }
 
 pub(super) async fn create(
@@ -110,12 +106,12 @@ pub(super) async fn create(
         let text = "A new contact has no restricted fields. Make it first, then set them.";
         return Err(Error::NotPermitted(text.into(), None));
     }
-    let form = input.parse(ContactForm::check_new).map_err(invalid)?;
+    let form = input.parse(ContactForm::check_new)?;
     let (mut tx, id) = (ok.begin().await?, Uuid::now_v7());
-    contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
+    contact::insert(&mut tx, ok.on(), id, &form, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     let location = format!("/api/v1{}/{id}", list_url(ok.on()));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Created { id, version: 1 })))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(ContactReference { id, version: 1 })))
 }
 
 pub(super) async fn update(
@@ -126,7 +122,7 @@ pub(super) async fn update(
     if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let form = input.parse(ContactForm::check_change).map_err(invalid)?;
+    let form = input.parse(ContactForm::check_change)?;
     let mut tx = ok.begin().await?;
     if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
         return Err(Error::Conflict("This contact was changed by somebody else. Nothing was saved.", None));

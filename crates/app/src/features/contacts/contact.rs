@@ -13,7 +13,7 @@ use super::form::ContactForm;
 use super::{CONTACT_CHANGED, CONTACT_CREATED, CONTACT_DELETED};
 use crate::base::{DisplayActor, Hooks, Workspace};
 
-/// Somebody the people of a workspace work with.
+/// A contact of a workspace.
 #[derive(Debug)]
 pub(crate) struct Contact {
     pub(super) workspace: Workspace,
@@ -92,17 +92,17 @@ impl Resource for Contact {
     }
 }
 
-/// The fields that a policy of their own guards.
+/// The fields that need `ViewRestrictedFields`.
 #[derive(Debug, JsonSchema, Serialize)]
-pub(super) struct Restricted {
+pub(super) struct RestrictedFields {
     tax_id: String,
     bank_account: String,
 }
 
-/// The restricted fields. Only for a page that asked for `ViewRestrictedFields`.
-pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<Restricted> {
+/// The restricted fields. Call it only after `ViewRestrictedFields` was allowed.
+pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<RestrictedFields> {
     sqlx::query_as!(
-        Restricted,
+        RestrictedFields,
         "select tax_id, bank_account from tenant.contacts where workspace_id = $1 and id = $2",
         contact.workspace.id.uuid(),
         contact.row.id,
@@ -119,7 +119,8 @@ const SAME_EMAIL: &str = "contacts_email_unique";
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     workspace: &Workspace,
-    (id, form): (Uuid, &ContactForm),
+    id: Uuid,
+    form: &ContactForm,
     by: &Actor,
     taken: impl FnOnce() -> Error,
 ) -> Result<()> {
@@ -141,8 +142,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Changes a contact that still is at the version of the form. Restricted fields that are not in the form stay as they are.
-/// `false` where somebody else changed it in between.
+/// Changes a contact that still has the version of the form. Restricted fields that are not in the form do not change.
+/// `false`: somebody else changed the contact in between.
 pub(super) async fn update(
     tx: &mut Tx<Write>,
     contact: &Contact,
@@ -173,7 +174,7 @@ pub(super) async fn update(
     Ok(true)
 }
 
-/// Deletes a contact. One that is gone already is [`Error::NotFound`].
+/// Deletes a contact. [`Error::NotFound`] if it has been deleted.
 pub(super) async fn delete(tx: &mut Tx<Write>, contact: &Contact, by: &Actor) -> Result<()> {
     let deleted = sqlx::query!(
         "delete from tenant.contacts where workspace_id = $1 and id = $2",

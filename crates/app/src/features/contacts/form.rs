@@ -1,8 +1,8 @@
 use serde::Serialize;
-use web::{Control, Email, FieldErrors, MultiLine, Offered, SingleLine};
+use web::{Conditional, Control, Email, FieldErrors, MultiLine, SingleLine};
 
 web::form! {
-    /// What people and programs write into a contact. The restricted fields are there only where they were offered.
+    /// The fields of a contact. The restricted ones are there only if the page showed them.
     #[derive(Debug, Serialize)]
     pub(super) struct ContactForm {
         pub(super) name: SingleLine<1, 120> { label: "Name", noun: "a name" },
@@ -10,14 +10,14 @@ web::form! {
         phone: SingleLine<0, 40> { label: "Phone", noun: "a phone number", control: Control::Input("tel") },
         company: SingleLine<0, 120> { label: "Company", noun: "a company" },
         notes: MultiLine<0, 4000> { label: "Notes", noun: "a note" },
-        tax_id: Offered<SingleLine<0, 40>> {
+        tax_id: Conditional<SingleLine<0, 40>> {
             label: "Tax ID", noun: "a tax ID", control: Control::Code, sensitive: true,
         },
-        bank_account: Offered<SingleLine<0, 40>> {
+        bank_account: Conditional<SingleLine<0, 40>> {
             label: "Bank account", noun: "a bank account", control: Control::Code, sensitive: true,
             hint: "An IBAN, or an account number",
         },
-        version: Offered<i64> { hint: "The version that a change starts from." },
+        version: Conditional<i64> { hint: "The version that a change starts from." },
     }
 }
 
@@ -25,17 +25,17 @@ impl ContactForm {
     /// A new contact has no version yet.
     pub(super) fn check_new(&self, errors: &mut FieldErrors) {
         if self.version.0.is_some() {
-            errors.add("version", "A new contact has none.");
+            errors.add(Self::FIELD.version, "A new contact has none.");
         }
     }
 
     /// A change names the version that it starts from.
     pub(super) fn check_change(&self, errors: &mut FieldErrors) {
         if self.tax_id.0.is_some() != self.bank_account.0.is_some() {
-            errors.add("tax_id", "Send both restricted fields or none.");
+            errors.add(Self::FIELD.tax_id, "Send both restricted fields or none.");
         }
         if self.version.0.is_none() {
-            errors.add("version", "Say which version of the contact this changes.");
+            errors.add(Self::FIELD.version, "Say which version of the contact this changes.");
         }
     }
 

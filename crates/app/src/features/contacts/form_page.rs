@@ -9,7 +9,7 @@ use crate::base::{Layout, Workspace};
 
 #[derive(Template)]
 #[template(path = "contacts/form.html")]
-pub(super) struct FormPage {
+pub(super) struct ContactFormPage {
     shell: Shell,
     heading: String,
     /// Where the form is sent, and the page to go back to.
@@ -17,11 +17,11 @@ pub(super) struct FormPage {
     submit_label: &'static str,
     creates: bool,
     form: FormView,
-    /// Where a passkey would have the restricted fields offered.
+    /// Where to prove a passkey to edit the restricted fields.
     step_up_url: Option<String>,
 }
 
-impl FormPage {
+impl ContactFormPage {
     pub(super) fn new<A: Action<On = Workspace>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> Self {
         Self {
             shell: layout.organization(ok),
@@ -51,9 +51,9 @@ impl FormPage {
     }
 }
 
-/// The answer to a change that began at a version that is no longer the last. The form keeps what was typed, and the
-/// version it began at: it cannot be saved over a change that nobody has looked at.
-pub(super) fn outdated(input: &Input<ContactForm>, page: impl FnOnce(FormView) -> FormPage) -> Error {
+/// The response to a change of an outdated version. The form keeps the input and the version that it started from, so it
+/// cannot overwrite a change that the person has not seen.
+pub(super) fn outdated(input: &Input<ContactForm>, page: impl FnOnce(FormView) -> ContactFormPage) -> Error {
     const TEXT: &str = "Somebody else changed this contact. Your changes are still here but not saved.";
-    Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of("version", TEXT))))
+    Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of(ContactForm::FIELD.version, TEXT))))
 }

@@ -13,11 +13,11 @@ use crate::base::{Layout, ListQuery, Workspace};
 
 #[derive(Template)]
 #[template(path = "contacts/list.html")]
-struct List {
+struct ContactsPage {
     shell: Shell,
     workspace: String,
     query: String,
-    contacts: Vec<Found>,
+    contacts: Vec<ContactSummary>,
     may_create: bool,
     new_url: String,
     list_url: String,
@@ -33,7 +33,7 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let list_url = list_url(ok.on());
     let (contacts, next_url) = page(&mut tx, ok.on(), &find, &list_url).await?;
-    Ok(Page(List {
+    Ok(Page(ContactsPage {
         shell: layout.organization(&ok),
         workspace: ok.on().name.clone(),
         contacts,
@@ -47,26 +47,26 @@ pub(super) async fn list(
 }
 
 #[derive(JsonSchema, Serialize)]
-pub(super) struct Found {
+pub(super) struct ContactSummary {
     id: Uuid,
     name: String,
     email: String,
     company: String,
 }
 
-impl Found {
+impl ContactSummary {
     fn address(&self) -> DisplayEmail {
         DisplayEmail::of_nobody(&self.email)
     }
 }
 
-/// One page of those that `find` looks for, and the address of the next one below `list_url`.
+/// One page of the contacts that match `find`, and the address of the next page below `list_url`.
 pub(super) async fn page(
     tx: &mut Tx<Read>,
     workspace: &Workspace,
     find: &ListQuery,
     list_url: &str,
-) -> Result<(Vec<Found>, Option<String>)> {
+) -> Result<(Vec<ContactSummary>, Option<String>)> {
     let search_term = find.search_term();
     let found = if search_term.is_empty() {
         all(tx, workspace, find).await?
@@ -77,9 +77,9 @@ pub(super) async fn page(
 }
 
 /// One page and one contact more, by name.
-async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Result<Vec<Found>> {
+async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Result<Vec<ContactSummary>> {
     Ok(sqlx::query_as!(
-        Found,
+        ContactSummary,
         r#"select id, name, email, company from tenant.contacts
             where workspace_id = $1 and (name collate "und-x-icu", id) > ($2, $3)
             order by name collate "und-x-icu", id limit 21"#,
@@ -91,14 +91,19 @@ async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Resu
     .await?)
 }
 
-/// The same of those with a word that begins with what is sought. Nothing in it is a pattern. U+FFFF is behind every
+/// The same for contacts with a word that begins with the search term. The term is not a pattern. U+FFFF sorts after every
 /// character (CLDR, root collation).
 ///
-/// What few words begin with is looked for by word, and sorted. What many begin with is looked for by name: the next ones
-/// in the order of the list are likely to have it. Only where 5,000 of them do not fill a page, all its words are read.
-async fn select(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery, search_term: &str) -> Result<Vec<Found>> {
+/// A rare term is searched by word, and the matches are sorted. A common term is searched by name: the next contacts of the
+/// list are likely to match. Only if 5,000 of them do not fill a page, all matching words are read.
+async fn select(
+    tx: &mut Tx<Read>,
+    workspace: &Workspace,
+    find: &ListQuery,
+    search_term: &str,
+) -> Result<Vec<ContactSummary>> {
     Ok(sqlx::query_as!(
-        Found,
+        ContactSummary,
         r#"with few as materialized (
              select from tenant.contact_words w
               where w.workspace_id = $1

@@ -6,20 +6,20 @@ use web::{Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell,
 
 use super::contact::{self, ContactRow, list_url};
 use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
-use super::form_page::{FormPage, outdated};
+use super::form_page::{ContactFormPage, outdated};
 use super::{CreateContact, DeleteContact, EditContact, EditRestrictedFields, ViewContact, ViewRestrictedFields};
 use crate::base::{DisplayActor, Layout};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "contacts/show.html")]
-struct Show<'a> {
+struct ContactPage<'a> {
     shell: Shell,
     contact: &'a ContactRow,
     creator: DisplayActor,
     /// The fields of the form, as they are.
     details: FormView,
-    /// Where a passkey would bring the restricted fields to light.
+    /// Where to prove a passkey to see the restricted fields.
     step_up_url: Option<String>,
     may_edit: bool,
     may_delete: bool,
@@ -39,7 +39,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
         Decision::StepUp(factor) => Some(factor.url(&url)),
         Decision::Allow | Decision::Deny => None,
     };
-    Ok(Page(Show {
+    Ok(Page(ContactPage {
         shell: layout.organization(&ok),
         contact: &contact.row,
         creator,
@@ -54,7 +54,7 @@ pub(super) async fn show(mut ok: Authorized<ViewContact>, layout: Layout) -> Res
 }
 
 pub(super) async fn new(ok: Authorized<FormFor<CreateContact>>, layout: Layout) -> impl IntoResponse {
-    Page(FormPage::new(&ok, &layout, Input::<ContactForm>::default().view()))
+    Page(ContactFormPage::new(&ok, &layout, Input::<ContactForm>::default().view()))
 }
 
 pub(super) async fn create(
@@ -65,12 +65,13 @@ pub(super) async fn create(
     if input.has_sensitive() {
         return Err(Error::Forbidden);
     }
-    let form = input.read_with(ContactForm::check_new, |form| FormPage::new(&ok, &layout, form))?;
+    let form = input.read_with(ContactForm::check_new, |form| ContactFormPage::new(&ok, &layout, form))?;
     let id = Uuid::now_v7();
     let (url, text) = (format!("{}/{id}", list_url(ok.on())), format!("{} was added.", form.name));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::new(&ok, &layout, form));
-    contact::insert(&mut tx, ok.on(), (id, &form), &ok.who().actor(), taken).await?;
+    let taken =
+        || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| ContactFormPage::new(&ok, &layout, form));
+    contact::insert(&mut tx, ok.on(), id, &form, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
@@ -81,7 +82,7 @@ pub(super) async fn edit(mut ok: Authorized<FormFor<EditContact>>, layout: Layou
     if ok.authorize_also::<EditRestrictedFields>().await? {
         input = input.and(&contact::restricted(&mut tx, ok.on()).await?)?;
     }
-    Ok(Page(FormPage::edit(&ok, &layout, input.view())))
+    Ok(Page(ContactFormPage::edit(&ok, &layout, input.view())))
 }
 
 pub(super) async fn update(
@@ -92,11 +93,12 @@ pub(super) async fn update(
     if input.has_sensitive() {
         ok.authorize::<EditRestrictedFields>(&ok.on().url(), &input).await?;
     }
-    let form = input.read_with(ContactForm::check_change, |form| FormPage::edit(&ok, &layout, form))?;
+    let form = input.read_with(ContactForm::check_change, |form| ContactFormPage::edit(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
-    let taken = || input.refuse("email", EMAIL_TAKEN_ERROR, |form| FormPage::edit(&ok, &layout, form));
+    let taken =
+        || input.refuse(ContactForm::FIELD.email, EMAIL_TAKEN_ERROR, |form| ContactFormPage::edit(&ok, &layout, form));
     if !contact::update(&mut tx, ok.on(), &form, &ok.who().actor(), taken).await? {
-        return Err(outdated(&input, |form| FormPage::edit(&ok, &layout, form)));
+        return Err(outdated(&input, |form| ContactFormPage::edit(&ok, &layout, form)));
     }
     tx.commit().await?;
     Ok(see_other(&ok.on().url(), &format!("{} was saved.", form.name)))
@@ -104,17 +106,15 @@ pub(super) async fn update(
 
 #[derive(Template)]
 #[template(path = "contacts/delete.html")]
-struct Deletion {
+struct DeletionPage<'a> {
     shell: Shell,
-    name: String,
-    action_url: String,
-    cancel_url: String,
+    name: &'a str,
+    url: String,
 }
 
-pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> impl IntoResponse {
-    let url = ok.on().url();
-    let action_url = format!("{url}/delete");
-    Page(Deletion { shell: layout.organization(&ok), name: ok.on().row.name.clone(), action_url, cancel_url: url })
+pub(super) async fn confirm_deletion(ok: Authorized<FormFor<DeleteContact>>, layout: Layout) -> Response {
+    let (name, url) = (&*ok.on().row.name, ok.on().url());
+    Page(DeletionPage { shell: layout.organization(&ok), name, url }).into_response()
 }
 
 pub(super) async fn delete(mut ok: Authorized<DeleteContact>, Form(NoFields {}): Form<NoFields>) -> Result<Response> {

@@ -6,7 +6,7 @@ use web::Result;
 use super::ListContacts;
 use crate::base::{BoxFuture, Workspace};
 
-/// Contacts of a workspace that are counted: to count all would read each one.
+/// The most contacts that are counted. Counting all of them would read each one.
 const MAX_COUNT: i64 = 1000;
 
 /// How many contacts each workspace has, for people who may list them.

@@ -9,7 +9,8 @@ use web::{Error, Result};
 
 use super::{ELEVATION_APPROVED, ELEVATION_DECLINED, ELEVATION_ENDED, ELEVATION_REQUESTED};
 use crate::base::{
-    AnnouncementContext, BoxFuture, Justification, Organization, Role, SignedOut, truncate, with_reason,
+    AnnouncementContext, BoxFuture, DisplayActor, Justification, MemberSignOut, Organization, Role, truncate,
+    with_reason,
 };
 
 /// Requests of one person, in all their organizations. Owners and admins get an email for each.
@@ -24,17 +25,17 @@ pub(crate) struct Elevation {
     pub(super) id: Uuid,
     pub(super) user: UserId,
     pub(super) name: String,
-    pub(super) email: String,
-    pub(super) email_verified: bool,
+    email: String,
+    email_verified: bool,
     pub(super) role: String,
     pub(super) minutes: i32,
     pub(super) reason: String,
     pub(super) ticket: String,
     pub(super) requested_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    pub(super) approver: Option<String>,
-    pub(super) approver_email: Option<String>,
-    pub(super) approver_verified: Option<bool>,
+    approver: Option<String>,
+    approver_email: Option<String>,
+    approver_verified: Option<bool>,
     approved_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     /// The session that requested it has ended, and the access with it.
@@ -47,13 +48,44 @@ pub(super) enum Stage {
     /// Pending, until this time.
     Open(DateTime<Utc>),
     /// Active, until this time.
-    Lasts(DateTime<Utc>),
+    Active(DateTime<Utc>),
     Declined,
     Ended,
     /// Nobody approved it in time.
-    Lapsed,
+    Expired,
     /// The session that requested it has ended.
     SignedOut,
+}
+
+impl Stage {
+    /// As people read it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Open(_) => "Pending approval",
+            Self::Active(_) => "Active",
+            Self::Declined => "Declined",
+            Self::Ended => "Ended",
+            Self::Expired => "Expired",
+            Self::SignedOut => "Ended with the session",
+        }
+    }
+
+    /// The tone of its badge.
+    pub(super) fn tone(self) -> &'static str {
+        match self {
+            Self::Open(_) => "accent",
+            Self::Active(_) => "warning",
+            Self::Declined | Self::Ended | Self::Expired | Self::SignedOut => "plain",
+        }
+    }
+
+    /// Until when it is pending or active. `None`: it has ended.
+    pub(super) fn until(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Open(until) | Self::Active(until) => Some(until),
+            Self::Declined | Self::Ended | Self::Expired | Self::SignedOut => None,
+        }
+    }
 }
 
 impl Elevation {
@@ -61,12 +93,25 @@ impl Elevation {
         let until = self.approved_at.map(|at| at + Duration::minutes(self.minutes.into()));
         match (until, self.ended_at) {
             (None, Some(_)) => Stage::Declined,
-            (None, None) if self.expires_at <= now => Stage::Lapsed,
+            (None, None) if self.expires_at <= now => Stage::Expired,
             (_, None) if self.signed_out && until.is_none_or(|until| until > now) => Stage::SignedOut,
             (None, None) => Stage::Open(self.expires_at),
-            (Some(until), None) if until > now => Stage::Lasts(until),
+            (Some(until), None) if until > now => Stage::Active(until),
             (Some(_), _) => Stage::Ended,
         }
+    }
+
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
+
+    pub(super) fn requester_actor(&self) -> DisplayActor {
+        DisplayActor::person(Some(self.name.clone()), Some(&self.email), Some(self.email_verified))
+    }
+
+    pub(super) fn approver_actor(&self) -> Option<DisplayActor> {
+        let name = self.approver.clone()?;
+        Some(DisplayActor::person(Some(name), self.approver_email.as_deref(), self.approver_verified))
     }
 
     fn details(&self) -> Value {
@@ -115,7 +160,7 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Ele
 }
 
 /// A requested role and duration.
-pub(super) struct Asked {
+pub(super) struct AccessRequest {
     pub(super) role: Role,
     pub(super) minutes: i32,
 }
@@ -135,9 +180,9 @@ pub(super) fn expiry(now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Requests a role in addition to the member's current one.
-pub(super) async fn ask(
+pub(super) async fn request(
     tx: &mut Tx<Write>,
-    asked: &Asked,
+    access: &AccessRequest,
     membership: &Membership,
     justification: &Justification,
     doing: &AnnouncementContext<'_>,
@@ -161,8 +206,8 @@ pub(super) async fn ask(
         id,
         user.uuid(),
         membership.role,
-        asked.role.key(),
-        asked.minutes,
+        access.role.key(),
+        access.minutes,
         justification.reason(),
         justification.ticket(),
         now,
@@ -177,7 +222,7 @@ pub(super) async fn ask(
         _ => error.into(),
     })?;
     let details = justification.details(
-        json!({ "member": doing.who.name, "member_id": user, "role": asked.role.key(), "minutes": asked.minutes }),
+        json!({ "member": doing.who.name, "member_id": user, "role": access.role.key(), "minutes": access.minutes }),
     );
     let target = Entity::new("Elevation", id).to_string();
     ELEVATION_REQUESTED.announce(tx, doing, target, details).await?.record(tx).await
@@ -209,21 +254,21 @@ pub(super) async fn approve(
 
 /// Declines or ends it. Returns whether it was approved. Call [`record_end`] next.
 pub(super) async fn end(tx: &mut Tx<Write>, elevation: &Elevation, ender: UserId, now: DateTime<Utc>) -> Result<bool> {
-    let lasted = sqlx::query_scalar!(
+    let was_active = sqlx::query_scalar!(
         r#"update tenant.elevations set ended_by = $2, ended_at = $3
             where id = $1 and ended_at is null and coalesce(approved_at + make_interval(mins => minutes), expires_at) > $3
-           returning approved_at is not null as "lasted!""#,
+           returning approved_at is not null as "was_active!""#,
         elevation.id,
         ender.uuid(),
         now,
     );
-    lasted.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
+    was_active.fetch_optional(&mut **tx).await?.ok_or(ALREADY_ENDED_ERROR)
 }
 
 /// Ends the requests and active elevations of a member who is signed out.
-pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> BoxFuture<'_, Result<()>> {
+pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: MemberSignOut) -> BoxFuture<'_, Result<()>> {
     Box::pin(async move {
-        let SignedOut { member, by, at } = signed_out;
+        let MemberSignOut { member, by, at } = signed_out;
         sqlx::query!(
             "update tenant.elevations set ended_at = $2, ended_by = $3 where user_id = $1 and ended_at is null",
             member.uuid(),
@@ -240,10 +285,10 @@ pub(super) fn end_when_signed_out(tx: &mut Tx<Write>, signed_out: SignedOut) -> 
 pub(super) async fn record_end(
     tx: &mut Tx<Write>,
     elevation: &Elevation,
-    lasted: bool,
+    was_active: bool,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {
-    let announced = if lasted { ELEVATION_ENDED } else { ELEVATION_DECLINED };
+    let announced = if was_active { ELEVATION_ENDED } else { ELEVATION_DECLINED };
     let target = elevation.entity().to_string();
     announced.announce(tx, doing, target, elevation.details()).await?.record(tx).await
 }

@@ -40,7 +40,7 @@ events! {
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("", pages::list)
-        .post("", pages::ask)
+        .post("", pages::request)
         .get("/new", pages::new)
         .post("/{elevation}/approve", pages::approve)
         .post("/{elevation}/end", pages::end)

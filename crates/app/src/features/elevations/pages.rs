@@ -3,42 +3,32 @@ use authn::Authn;
 use authz::{Action, Authorized, FormFor, Viewer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use web::{
     Banner, Choice, Control, FieldError, FieldErrors, FieldSpec, FieldText, Form, FormOnce, FormView, Input, NoFields,
-    Page, Presence, Result, Shell, format_datetime, see_other,
+    Page, Presence, Result, Shell, filters, format_datetime, see_other,
 };
 
-use super::elevation::{self, ActingRole, Asked, Elevation, Stage};
+use super::elevation::{self, AccessRequest, ActingRole, Elevation, Stage};
 use super::{ApproveElevation, EndElevation, ListElevations, RequestElevation, ViewElevation};
-use crate::base::{AnnouncementContext, DisplayActor, FormPage, Justification, Layout, Location, Organization, Role};
+use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Location, Organization, Role};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "elevations/list.html")]
-struct List {
+struct ElevationsPage {
     shell: Shell,
-    elevations: Vec<ListRow>,
+    elevations: Vec<ElevationRow>,
     more: bool,
     new_url: Option<String>,
 }
 
-struct ListRow {
-    id: String,
-    name: String,
-    role: &'static str,
-    minutes: i32,
-    reason: String,
-    ticket: String,
-    asked: String,
-    who: DisplayActor,
-    approver: Option<DisplayActor>,
-    stage: &'static str,
-    tone: &'static str,
-    until: String,
+struct ElevationRow {
+    elevation: Elevation,
+    stage: Stage,
     approve_url: Option<String>,
-    /// Address and label of the button that ends it.
-    end: Option<(String, &'static str)>,
+    end_url: Option<String>,
+    end_label: &'static str,
 }
 
 /// The banner above every page of the organization while access is active.
@@ -64,61 +54,28 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let (now, you) = (authn.clock().now(), ok.who().user);
     let (all, more) = elevation::find(&mut tx, None).await?;
-    let open = |elevation: &Elevation| matches!(elevation.stage(now), Stage::Open(_) | Stage::Lasts(_));
-    let yours_is_open = all.iter().any(|elevation| elevation.user == you && open(elevation));
-    let row = |elevation: &Elevation| {
+    let row = |elevation: Elevation| {
+        let (stage, is_yours) = (elevation.stage(now), elevation.user == you);
         let url = |what| format!("{}/{}/{what}", list_url(ok.on()), elevation.id);
-        let is_open = matches!(elevation.stage(now), Stage::Open(_));
-        let end = match (is_open, elevation.user == you) {
-            (true, true) => "Withdraw",
-            (true, false) => "Decline",
-            (false, _) => "End now",
-        };
-        ListRow {
-            approve_url: (is_open && ok.can::<ApproveElevation>(elevation)).then(|| url("approve")),
-            end: (open(elevation) && ok.can::<EndElevation>(elevation)).then(|| (url("end"), end)),
-            ..ListRow::of(elevation, now)
+        let is_pending = matches!(stage, Stage::Open(_));
+        let can_end = stage.until().is_some() && ok.can::<EndElevation>(&elevation);
+        ElevationRow {
+            stage,
+            approve_url: (is_pending && ok.can::<ApproveElevation>(&elevation)).then(|| url("approve")),
+            end_url: can_end.then(|| url("end")),
+            end_label: match (is_pending, is_yours) {
+                (true, true) => "Withdraw",
+                (true, false) => "Decline",
+                (false, _) => "End now",
+            },
+            elevation,
         }
     };
-    let elevations = all.iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
-    let may_ask = ok.can::<RequestElevation>(ok.on()) && !yours_is_open;
-    let new_url = may_ask.then(|| format!("{}/new", list_url(ok.on())));
-    Ok(Page(List { shell: layout.organization(&ok), elevations, more, new_url }))
-}
-
-impl ListRow {
-    fn of(elevation: &Elevation, now: DateTime<Utc>) -> Self {
-        let (stage, tone, until) = match elevation.stage(now) {
-            Stage::Open(until) => ("Pending approval", "accent", format_datetime(until)),
-            Stage::Lasts(until) => ("Active", "warning", format_datetime(until)),
-            Stage::Declined => ("Declined", "plain", String::new()),
-            Stage::Ended => ("Ended", "plain", String::new()),
-            Stage::Lapsed => ("Expired", "plain", String::new()),
-            Stage::SignedOut => ("Ended with the session", "plain", String::new()),
-        };
-        Self {
-            id: elevation.id.to_string(),
-            name: elevation.name.clone(),
-            role: Role::label_of(&elevation.role),
-            minutes: elevation.minutes,
-            reason: elevation.reason.clone(),
-            ticket: elevation.ticket.clone(),
-            asked: format_datetime(elevation.requested_at),
-            who: DisplayActor::person(
-                Some(elevation.name.clone()),
-                Some(&elevation.email),
-                Some(elevation.email_verified),
-            ),
-            approver: elevation.approver.clone().map(|name| {
-                DisplayActor::person(Some(name), elevation.approver_email.as_deref(), elevation.approver_verified)
-            }),
-            stage,
-            tone,
-            until,
-            approve_url: None,
-            end: None,
-        }
-    }
+    let yours_is_open = all.iter().any(|elevation| elevation.user == you && elevation.stage(now).until().is_some());
+    let elevations = all.into_iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
+    let may_request = ok.can::<RequestElevation>(ok.on()) && !yours_is_open;
+    let new_url = may_request.then(|| format!("{}/new", list_url(ok.on())));
+    Ok(Page(ElevationsPage { shell: layout.organization(&ok), elevations, more, new_url }))
 }
 
 web::form! {
@@ -154,13 +111,13 @@ const DURATIONS: &[Choice] = &[
 impl ElevationForm {
     fn check(&self, own_role: &str, errors: &mut FieldErrors) {
         if self.role == Role::Owner {
-            errors.add("role", "Temporary access to the owner role is not possible.");
+            errors.add(Self::FIELD.role, "Temporary access to the owner role is not possible.");
         }
         if self.role.key() == own_role {
-            errors.add("role", "You have this role already.");
+            errors.add(Self::FIELD.role, "You have this role already.");
         }
         if self.justification.ticket.is_none() {
-            errors.add("ticket", "Enter a link to the request or ticket.");
+            errors.add(Self::FIELD.justification.ticket, "Enter a link to the request or ticket.");
         }
     }
 
@@ -180,8 +137,8 @@ impl ElevationForm {
                    roles, send invitations or create API clients."
                 .into(),
             form: form
-                .with("role", |field| field.choices = roles)
-                .with("ticket", |field| field.spec.presence = Presence::Required),
+                .with(Self::FIELD.role, |field| field.choices = roles)
+                .with(Self::FIELD.justification.ticket, |field| field.spec.presence = Presence::Required),
             button: "Request access",
             removes: false,
             once: true,
@@ -196,7 +153,7 @@ pub(super) async fn new(ok: Authorized<FormFor<RequestElevation>>, layout: Layou
     Ok(Page(ElevationForm::page(&ok, &layout, own_role, Input::<ElevationForm>::default().view())))
 }
 
-pub(super) async fn ask(
+pub(super) async fn request(
     mut ok: Authorized<RequestElevation>,
     layout: Layout,
     State(authn): State<Authn>,
@@ -205,7 +162,7 @@ pub(super) async fn ask(
     let membership = ok.member()?.membership.clone();
     let check = |form: &ElevationForm, errors: &mut FieldErrors| form.check(&membership.role, errors);
     let form = input.read_with(check, |form| ElevationForm::page(&ok, &layout, &membership.role, form))?;
-    let (asked, justification) = (Asked { role: form.role, minutes: form.minutes.0 }, form.justification);
+    let (access, justification) = (AccessRequest { role: form.role, minutes: form.minutes.0 }, form.justification);
     authn.check_person_rate_limit(elevation::ELEVATION_LIMIT, ok.who()).await?;
     let (page, text) = (list_url(ok.on()), "Access requested. Owners and admins were notified by email.");
     let mut tx = one_time_key::begin(&mut ok, key, &page, text).await?;
@@ -214,7 +171,7 @@ pub(super) async fn ask(
     // The member is notified too, in case somebody requests access in their name.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
     let doing = AnnouncementContext { authn: &authn, who, organization, note: &note, page: &page, member };
-    elevation::ask(&mut tx, &asked, &membership, &justification, &doing).await?;
+    elevation::request(&mut tx, &access, &membership, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&page, text))
 }
@@ -245,14 +202,14 @@ pub(super) async fn end(
     let mut tx = ok.begin().await?;
     let elevation = ok.on();
     let (name, role) = (&elevation.name, Role::label_of(&elevation.role));
-    let lasted = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
-    let done = if lasted {
+    let was_active = elevation::end(&mut tx, elevation, ok.who().user, authn.clock().now()).await?;
+    let done = if was_active {
         format!("{name} does not act as {role} any more.")
     } else {
         format!("{name} does not get to act as {role}.")
     };
     let page = list_url(&organization);
-    elevation::record_end(&mut tx, elevation, lasted, &doing(&ok, &authn, &organization, "", &page)).await?;
+    elevation::record_end(&mut tx, elevation, was_active, &doing(&ok, &authn, &organization, "", &page)).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(&organization), &done))
 }

@@ -11,13 +11,13 @@ use crate::base::Layout;
 
 #[derive(Template)]
 #[template(path = "failed_jobs/list.html")]
-struct List {
+struct FailedJobsPage {
     shell: Shell,
-    jobs: Vec<ListRow>,
+    jobs: Vec<FailedJobRow>,
     more: bool,
 }
 
-struct ListRow {
+struct FailedJobRow {
     job: FailedJob,
     kind: String,
     retry_url: Option<String>,
@@ -26,14 +26,14 @@ struct ListRow {
 pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = format!("{}/failed-jobs", ok.on().url());
-    let row = |job: FailedJob| ListRow {
+    let row = |job: FailedJob| FailedJobRow {
         retry_url: (!job.expired && ok.can::<RetryJob>(&job)).then(|| format!("{url}/{}/retry", job.id)),
         kind: in_words(&job.kind),
         job,
     };
     let (all, more) = job::find(&mut tx, None).await?;
     let jobs = all.into_iter().map(row).collect();
-    Ok(Page(List { shell: layout.organization(&ok), jobs, more }))
+    Ok(Page(FailedJobsPage { shell: layout.organization(&ok), jobs, more }))
 }
 
 /// `domain_check` is "Domain check".

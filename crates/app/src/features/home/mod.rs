@@ -14,13 +14,13 @@ pub(crate) fn feature() -> Feature {
 
 #[derive(Template)]
 #[template(path = "home/landing.html")]
-struct Landing {
+struct LandingPage {
     shell: Shell,
 }
 
 async fn landing(public: Public, who: Option<SignedIn>) -> Response {
     match who.and_then(|who| who.context().frame.organizations) {
         Some(page) => Redirect::to(page).into_response(),
-        None => Page(Landing { shell: public.context.shell() }).into_response(),
+        None => Page(LandingPage { shell: public.context.shell() }).into_response(),
     }
 }

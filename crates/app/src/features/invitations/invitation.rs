@@ -9,7 +9,9 @@ use web::{DisplayEmail, Error, Result};
 
 use super::PRIVILEGED_INVITATION;
 use super::{INVITATION_CREATED, INVITATION_REVOKED};
-use crate::base::{AnnouncementContext, BoxFuture, Deleted, DisplayActor, Justification, Organization, Role, truncate};
+use crate::base::{
+    AnnouncementContext, BoxFuture, DeletionCount, DisplayActor, Justification, Organization, Role, truncate,
+};
 
 /// Invitations of one person, in all their organizations (with a bond, in that one): a whole team at once, and then one every
 /// two minutes. Nobody can send bulk email in our name.
@@ -24,7 +26,7 @@ pub(super) const INVITATION_MAIL_LIMIT_ALL: RateLimit =
 /// How long an invitation can be accepted.
 const LIFETIME: Duration = Duration::days(7);
 
-/// An invitation, as the organization sees it.
+/// An invitation of an organization.
 #[derive(Debug)]
 pub(crate) struct Invitation {
     pub(super) organization: TenantId,
@@ -55,7 +57,7 @@ impl Invitation {
         DisplayActor::person(Some(self.inviter.clone()), Some(&self.inviter_email), Some(self.inviter_verified))
     }
 
-    /// Why they may not know of it.
+    /// Why the person may not know about it.
     pub(super) fn delivery_problem(&self) -> Option<&'static str> {
         match (self.notified, self.undelivered) {
             (false, _) => Some("No email sent"),
@@ -65,13 +67,10 @@ impl Invitation {
     }
 }
 
-impl Resource for Invitation {
-    type Plane = Tenant;
-    type View = super::RevokeInvitation;
-
-    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
-        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
-        Ok(sqlx::query_as!(
+/// The invitations that `$condition` selects, in the order that it says.
+macro_rules! select_invitations {
+    ($condition:literal, $($parameter:expr),+ $(,)?) => {
+        sqlx::query_as!(
             Invitation,
             r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
                       u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
@@ -82,11 +81,19 @@ impl Resource for Invitation {
                                                     and r.details ->> 'about' = i.email)) as "undelivered!",
                       i.notified, i.inviter_role, i.expires_at
                  from tenant.invitations i join identity.users u on u.id = i.invited_by
-                where i.id = $1"#,
-            id,
+                "# + $condition,
+            $($parameter),+
         )
-        .fetch_optional(&mut **tx)
-        .await?)
+    };
+}
+
+impl Resource for Invitation {
+    type Plane = Tenant;
+    type View = super::RevokeInvitation;
+
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
+        let Some(id) = path.id::<Uuid>("invitation") else { return Ok(None) };
+        Ok(select_invitations!("where i.id = $1", id).fetch_optional(&mut **tx).await?)
     }
 
     fn entity(&self) -> Entity {
@@ -107,27 +114,14 @@ pub(super) fn entity(organization: TenantId, id: Uuid, email: &str, role: &str, 
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
 
-/// Those that can still be accepted, by address, and whether there are more.
+/// The invitations that can still be accepted, by address, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<Invitation>, bool)> {
-    let found = sqlx::query_as!(
-        Invitation,
-        r#"select i.tenant_id as "organization: TenantId", i.id, i.email, i.role, u.display_name as inviter,
-                  u.email as inviter_email, u.verified_email is not null as "inviter_verified!",
-                  exists (select from audit.events e
-                           where e.kind = 'mail.undeliverable' and e.id > i.id and e.details ->> 'mail' = 'invitation'
-                             and e.details ->> 'recipient' = i.email
-                             and not exists (select from audit.events r where r.kind = 'job.retried' and r.id > e.id
-                                                and r.details ->> 'about' = i.email)) as "undelivered!",
-                  i.notified, i.inviter_role, i.expires_at
-             from tenant.invitations i join identity.users u on u.id = i.invited_by
-            where i.expires_at > $1 order by i.email limit 501"#,
-        now,
-    );
-    Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
+    let all = select_invitations!("where i.expires_at > $1 order by i.email limit 501", now);
+    Ok(truncate(all.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Whether an email may be sent to an address. It is counted when it is queued ([`count_told`]).
-pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
+/// Whether an email may be sent to an address. It is counted when it is queued ([`count_email`]).
+pub(super) async fn can_email(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
     for (limit, whose) in mail_limits(email, organization) {
         if authn.is_rate_limited(limit, &whose).await? {
             return Ok(false);
@@ -137,10 +131,10 @@ pub(super) async fn may_be_told(authn: &Authn, email: &str, organization: Tenant
 }
 
 /// Counts an email that was queued.
-pub(super) async fn count_told(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
+pub(super) async fn count_email(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
     for (limit, whose) in mail_limits(email, organization) {
         match authn.check_rate_limit_silently(limit, &whose).await {
-            // Others were sent at the same moment.
+            // Another email was sent at the same moment.
             Ok(()) | Err(Error::TooMany(_)) => {}
             Err(error) => return Err(error),
         }
@@ -152,7 +146,7 @@ fn mail_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] 
     [(INVITATION_MAIL_LIMIT, format!("{email} {organization}")), (INVITATION_MAIL_LIMIT_ALL, email.to_owned())]
 }
 
-/// Why an address cannot be invited: it is that of a member, or it is invited already.
+/// Why an address cannot be invited: it belongs to a member, or is already invited.
 pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>) -> Result<Option<&'static str>> {
     let known = sqlx::query!(
         r#"select exists (select from tenant.memberships m join identity.users u on u.id = m.user_id
@@ -174,16 +168,25 @@ pub(super) async fn obstacle(tx: &mut Tx<Write>, email: &str, now: DateTime<Utc>
 const INVITATION_CHANGED_ERROR: Error =
     Error::Conflict("This address was invited, or your own role changed, in the same moment. Nothing was done.", None);
 
-/// Invites `email`, in lowercase, as `role`. Returns when the invitation expires. `told`: an email is sent.
+/// An invitation that is about to be created.
+pub(super) struct NewInvitation<'a> {
+    /// In lowercase.
+    pub(super) email: &'a str,
+    pub(super) role: Role,
+    pub(super) inviter: &'a Membership,
+    /// An email is sent.
+    pub(super) notifies: bool,
+}
+
+/// Creates an invitation. Returns when it expires.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
-    (email, role, told): (&str, Role, bool),
-    inviter: &Membership,
+    NewInvitation { email, role, inviter, notifies }: NewInvitation<'_>,
     justification: &Justification,
-    now: DateTime<Utc>,
     doing: &AnnouncementContext<'_>,
 ) -> Result<DateTime<Utc>> {
-    let (id, expires_at, by) = (Uuid::now_v7(), now + LIFETIME, doing.who.actor());
+    let (now, by) = (doing.authn.clock().now(), doing.who.actor());
+    let (id, expires_at) = (Uuid::now_v7(), now + LIFETIME);
     sqlx::query!("delete from tenant.invitations where expires_at <= $1", now).execute(&mut **tx).await?;
     sqlx::query!(
         "insert into tenant.invitations (id, email, role, invited_by, inviter_role, created_at, expires_at, notified)
@@ -195,7 +198,7 @@ pub(super) async fn insert(
         inviter.role,
         now,
         expires_at,
-        told,
+        notifies,
     )
     .execute(&mut **tx)
     .await
@@ -214,7 +217,7 @@ pub(super) async fn insert(
     Ok(expires_at)
 }
 
-/// Cancels it. The invited person does not see it any more.
+/// Cancels it. The invited person no longer sees it.
 pub(super) async fn revoke(
     tx: &mut Tx<Write>,
     invitation: &Invitation,
@@ -230,7 +233,7 @@ pub(super) async fn revoke(
 }
 
 /// Deletes the invitations of a deleted organization.
-pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, _: &'a Authn) -> BoxFuture<'a, Result<DeletionCount>> {
     Box::pin(async move {
         let deleted = sqlx::query!("delete from tenant.invitations").execute(&mut **tx).await?;
         Ok(Some(("invitations", deleted.rows_affected())))

@@ -53,7 +53,7 @@ impl Resource for OwnInvitation {
 /// Most that the page shows.
 const MAX_SHOWN: usize = 100;
 
-/// Those that can still be accepted, the newest first, and whether there are more.
+/// The invitations that can still be accepted, the newest first, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<OwnInvitation>, bool)> {
     let found = sqlx::query_as!(
         OwnInvitation,

@@ -5,12 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use mail::Mail;
+use tenancy::{Tx, Write};
 use web::{
     DisplayEmail, Email, Error, Form, FormOnce, FormView, Input, NoFields, Page, Result, Shell, display_email, filters,
     see_other,
 };
 
-use super::invitation::{self, Invitation};
+use super::invitation::{self, Invitation, NewInvitation};
 use super::own::{self, OwnInvitation};
 use super::{AcceptInvitation, InviteMember, InviteOwner, ListInvitations, ListOwnInvitations, RevokeInvitation};
 use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization, Role, personal, unlinked};
@@ -18,14 +19,14 @@ use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "invitations/list.html")]
-struct List {
+struct InvitationsPage {
     shell: Shell,
-    invitations: Vec<ListRow>,
+    invitations: Vec<InvitationRow>,
     more: bool,
     new_url: Option<String>,
 }
 
-struct ListRow {
+struct InvitationRow {
     invitation: Invitation,
     revoke_url: Option<String>,
 }
@@ -41,14 +42,14 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let url = list_url(ok.on());
-    let row = |invitation: Invitation| ListRow {
+    let row = |invitation: Invitation| InvitationRow {
         revoke_url: ok.can::<RevokeInvitation>(&invitation).then(|| format!("{url}/{}/revoke", invitation.id)),
         invitation,
     };
     let (all, more) = invitation::all(&mut tx, authn.clock().now()).await?;
     let invitations = all.into_iter().map(row).collect();
     let new_url = ok.can::<InviteMember>(ok.on()).then(|| format!("{url}/new"));
-    Ok(Page(List { shell: layout.organization(&ok), invitations, more, new_url }))
+    Ok(Page(InvitationsPage { shell: layout.organization(&ok), invitations, more, new_url }))
 }
 
 web::form! {
@@ -65,7 +66,8 @@ fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, 
         shell: layout.organization(ok),
         heading: format!("Invite member to {}", ok.on().name),
         lead: "They get an email, and can join within seven days with an account that has this email address.".into(),
-        form: form.with("role", |field| field.choices = Role::choices(ok.can::<InviteOwner>(ok.on()))),
+        form: form
+            .with(InvitationForm::FIELD.role, |field| field.choices = Role::choices(ok.can::<InviteOwner>(ok.on()))),
         button: "Send invitation",
         removes: false,
         once: true,
@@ -90,43 +92,55 @@ pub(super) async fn invite(
         return Err(Error::Forbidden);
     }
     authn.check_person_rate_limit(invitation::INVITATION_LIMIT, ok.who()).await?;
-    let told = invitation::may_be_told(&authn, &email, ok.on().id).await?;
-    let (inviter, by) = (ok.member()?.membership.clone(), ok.who().actor());
-    let (url, mut text) = (list_url(ok.on()), format!("{} is invited.", display_email(&email)));
-    if !told {
-        text.push_str(
-            " No email was sent: this address has had too many lately. Ask them to sign in and open Invitations.",
-        );
-    }
+    let notifies = invitation::can_email(&authn, &email, ok.on().id).await?;
+    let inviter = ok.member()?.membership.clone();
+    let (url, text) = (list_url(ok.on()), success_text(&email, notifies));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
-    let now = authn.clock().now();
-    if let Some(obstacle) = invitation::obstacle(&mut tx, &email, now).await? {
-        return Err(input.refuse("email", obstacle, |form| form_page(&ok, &layout, form)));
+    if let Some(obstacle) = invitation::obstacle(&mut tx, &email, authn.clock().now()).await? {
+        return Err(input.refuse(InvitationForm::FIELD.email, obstacle, |form| form_page(&ok, &layout, form)));
     }
-    let page = list_url(ok.on());
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: ok.on(),
-        note: "",
-        page: &page,
-        member: None,
-    };
-    let until = invitation::insert(&mut tx, (&email, role, told), &inviter, &justification, now, &doing).await?;
-    if told {
-        let (inviter, organization) = (unlinked(&ok.who().name), unlinked(&ok.on().name));
-        let url = authn.url("/invitations");
-        let template = InvitationMail { inviter, organization, role: role.label(), until, url };
-        Mail::of("invitation", &template)?.queue_to_address(&mut tx, &email, &by).await?;
+    let doing =
+        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), note: "", page: &url, member: None };
+    let new = NewInvitation { email: &email, role, inviter: &inviter, notifies };
+    let expires_at = invitation::insert(&mut tx, new, &justification, &doing).await?;
+    if notifies {
+        queue_mail(&mut tx, &doing, &email, role, expires_at).await?;
     }
     tx.commit().await?;
-    if told {
-        invitation::count_told(&authn, &email, ok.on().id).await?;
+    if notifies {
+        invitation::count_email(&authn, &email, ok.on().id).await?;
     }
     Ok(see_other(&url, &text))
 }
 
-/// The invitation. Nothing in it is secret: anyone it was not sent to can do nothing with it.
+fn success_text(email: &str, notifies: bool) -> String {
+    let invited = format!("{} is invited.", display_email(email));
+    if notifies {
+        return invited;
+    }
+    format!(
+        "{invited} No email was sent: this address has had too many lately. Ask them to sign in and open Invitations."
+    )
+}
+
+async fn queue_mail(
+    tx: &mut Tx<Write>,
+    doing: &AnnouncementContext<'_>,
+    email: &str,
+    role: Role,
+    until: DateTime<Utc>,
+) -> Result<()> {
+    let mail = InvitationMail {
+        inviter: unlinked(&doing.who.name),
+        organization: unlinked(&doing.organization.name),
+        role: role.label(),
+        until,
+        url: doing.authn.url("/invitations"),
+    };
+    Ok(Mail::of("invitation", &mail)?.queue_to_address(tx, email, &doing.who.actor()).await?)
+}
+
+/// The email. It holds no secret: only the owner of the address can accept the invitation.
 #[derive(Template)]
 #[template(path = "mail/invitation.txt")]
 struct InvitationMail {
@@ -171,15 +185,15 @@ pub(super) async fn revoke(
 
 #[derive(Template)]
 #[template(path = "invitations/own.html")]
-struct ListOwn {
+struct OwnInvitationsPage {
     shell: Shell,
-    invitations: Vec<OwnRow>,
+    invitations: Vec<OwnInvitationRow>,
     more: bool,
     email: DisplayEmail,
     email_verified: bool,
 }
 
-struct OwnRow {
+struct OwnInvitationRow {
     invitation: OwnInvitation,
     /// `None` if the inviter may no longer do so.
     accept_url: Option<String>,
@@ -190,7 +204,7 @@ pub(super) async fn list_own(
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let row = |invitation: OwnInvitation| OwnRow {
+    let row = |invitation: OwnInvitation| OwnInvitationRow {
         accept_url: (ok.decision::<AcceptInvitation>(&invitation) != Decision::Deny)
             .then(|| format!("/invitations/{}/accept", invitation.id)),
         invitation,
@@ -199,7 +213,7 @@ pub(super) async fn list_own(
     let invitations = all.into_iter().map(row).collect();
     let who = ok.who();
     let (email, email_verified) = (DisplayEmail::of_nobody(&who.email), who.email_verified);
-    Ok(Page(ListOwn { shell: personal(who), invitations, more, email, email_verified }))
+    Ok(Page(OwnInvitationsPage { shell: personal(who), invitations, more, email, email_verified }))
 }
 
 pub(super) async fn accept(

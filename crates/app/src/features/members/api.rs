@@ -18,15 +18,15 @@ pub(super) const LIST: Operation = Operation {
     summary: "List members",
     description: "By name, 20 at a time.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<Page>), &[]),
+    answers: (200, Some(answer_schema::<MemberList>), &[]),
     ..Operation::NONE
 };
 
 pub(super) const SHOW: Operation =
-    Operation { summary: "See a member", answers: (200, Some(answer_schema::<Shown>), &[]), ..Operation::NONE };
+    Operation { summary: "See a member", answers: (200, Some(answer_schema::<MemberJson>), &[]), ..Operation::NONE };
 
 #[derive(JsonSchema, Serialize)]
-struct Shown {
+struct MemberJson {
     #[schemars(with = "Uuid")]
     id: UserId,
     name: String,
@@ -37,7 +37,7 @@ struct Shown {
     since: DateTime<Utc>,
 }
 
-impl Shown {
+impl MemberJson {
     fn of(member: &Member) -> Self {
         let Member { user, name, email, role, since, .. } = member;
         Self {
@@ -52,8 +52,8 @@ impl Shown {
 }
 
 #[derive(JsonSchema, Serialize)]
-struct Page {
-    members: Vec<Shown>,
+struct MemberList {
+    members: Vec<MemberJson>,
     /// Address of the next page.
     next: Option<String>,
 }
@@ -65,9 +65,9 @@ pub(super) async fn list(
     let mut tx = ok.begin().await?;
     let url = format!("/api/v1{}/members", ok.on().url());
     let (members, next) = member::page(&mut tx, &find, &url).await?;
-    Ok(Json(Page { members: members.iter().map(Shown::of).collect(), next }))
+    Ok(Json(MemberList { members: members.iter().map(MemberJson::of).collect(), next }))
 }
 
 pub(super) async fn show(ok: Authorized<ViewMember, ApiClient>) -> impl IntoResponse {
-    Json(Shown::of(ok.on()))
+    Json(MemberJson::of(ok.on()))
 }

@@ -15,7 +15,7 @@ use crate::base::{
     AnnouncementContext, BoxFuture, Execution, FormPage, Justification, Layout, Organization, PendingAction, Role,
     STATE_CHANGED_ERROR, StoredAction,
 };
-use crate::features::approvals::{APPROVAL_LIMIT, OWNER_RULE, Request};
+use crate::features::approvals::{APPROVAL_LIMIT, ApprovalRequest, OWNER_RULE};
 use crate::features::one_time_key;
 
 /// How the reset of an admin is approved, for the page that requests it.
@@ -78,7 +78,7 @@ pub(super) async fn reset(
     let action = FactorReset { member: ok.on().user, role: ok.on().role.clone() };
     let (organization, member, hooks) =
         (&Organization::of(&membership), Some(&*ok.on().name), &layout.registry().hooks);
-    let request = Request { organization, action, member, justification: &justification, hooks, alone };
+    let request = ApprovalRequest { organization, action, member, justification: &justification, hooks, alone };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))

@@ -5,7 +5,7 @@ use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, W
 use web::{DisplayEmail, Error, Result};
 
 use super::{ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, Organization, Role, SignedOut};
+use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, MemberSignOut, Organization, Role};
 
 /// A member of the organization.
 #[derive(Debug)]
@@ -42,13 +42,10 @@ impl Member {
     }
 }
 
-impl Resource for Member {
-    type Plane = Tenant;
-    type View = super::ViewMember;
-
-    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
-        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
-        Ok(sqlx::query_as!(
+/// The members that `$condition` selects, in the order that it says.
+macro_rules! select_members {
+    ($condition:literal, $($parameter:expr),+ $(,)?) => {
+        sqlx::query_as!(
             Member,
             r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
                       u.verified_email is not null as "email_verified!",
@@ -58,11 +55,19 @@ impl Resource for Member {
                       (m.recent_administrator_until > now()) is true as "recent_administrator!",
                       u.managed_by is not distinct from m.tenant_id as "managed!"
                  from tenant.memberships m join identity.users u on u.id = m.user_id
-                where m.user_id = $1"#,
-            user.uuid(),
+                "# + $condition,
+            $($parameter),+
         )
-        .fetch_optional(&mut **tx)
-        .await?)
+    };
+}
+
+impl Resource for Member {
+    type Plane = Tenant;
+    type View = super::ViewMember;
+
+    async fn load(tx: &mut Tx<Read>, _: &RequestAccess, path: &PathParams) -> Result<Option<Self>> {
+        let Some(user) = path.id::<UserId>("member") else { return Ok(None) };
+        Ok(select_members!("where m.user_id = $1", user.uuid()).fetch_optional(&mut **tx).await?)
     }
 
     fn entity(&self) -> Entity {
@@ -84,33 +89,23 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) ->
 
 /// One page of members and one more, by name, with a word that begins with the search term. The term is not a pattern.
 async fn select(tx: &mut Tx<Read>, find: &ListQuery) -> Result<Vec<Member>> {
-    Ok(sqlx::query_as!(
-        Member,
-        r#"select m.tenant_id as "organization: TenantId", m.user_id as "user: UserId", u.display_name as name, u.email,
-                      u.verified_email is not null as "email_verified!",
-                      u.name_key, exists (select from identity.users o join tenant.memberships om on om.user_id = o.id
-                                           where o.name_key = u.name_key and o.id <> u.id) as "same_name!",
-                  m.role, m.created_at as since,
-                      (m.recent_administrator_until > now()) is true as "recent_administrator!",
-                      u.managed_by is not distinct from m.tenant_id as "managed!"
-             from tenant.memberships m join identity.users u on u.id = m.user_id
-            where ($1 = '' or exists (select from unnest(u.words) w
+    let page = select_members!(
+        r#"where ($1 = '' or exists (select from unnest(u.words) w
                                        where w >= $1 collate tenant.alike and w < ($1 || U&'\FFFF') collate tenant.alike))
               and (u.display_name collate "und-x-icu", m.user_id) > ($2, $3)
             order by u.display_name collate "und-x-icu", m.user_id limit 21"#,
         find.search_term(),
         find.after,
         find.after_id(),
-    )
-    .fetch_all(&mut **tx)
-    .await?)
+    );
+    Ok(page.fetch_all(&mut **tx).await?)
 }
 
 const MEMBER_CHANGED_ERROR: Error =
     Error::Conflict("Somebody else has changed this member's role or removed them. Nothing was changed.", None);
 const LAST_OWNER_ERROR: Error = Error::Conflict("This is the last owner. Make somebody else an owner first.", None);
 
-/// A member as the decision was made on them.
+/// A member, as the policies decided about them.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) user: UserId,
@@ -155,7 +150,7 @@ pub(super) async fn change_role(
 /// lose only their access here.
 pub(super) async fn end_sessions(
     tx: &mut Tx<Write>,
-    signed_out: SignedOut,
+    signed_out: MemberSignOut,
     name: &str,
     hooks: &Hooks,
     justification: &Justification,
@@ -181,7 +176,7 @@ pub(super) async fn end_sessions(
     SESSIONS_ENDED.announce(tx, doing, target, details).await?.record(tx).await
 }
 
-/// Ends the membership, if the member still have the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
+/// Ends the membership, if the member still has the role. `kind` is [`MEMBER_REMOVED`](super::MEMBER_REMOVED) or
 /// [`MEMBER_LEFT`](super::MEMBER_LEFT), and `details` has the justification.
 pub(super) async fn remove(
     tx: &mut Tx<Write>,

@@ -17,25 +17,25 @@ use super::{
     MEMBER_REMOVED, RemoveMember, ResetFactors,
 };
 use crate::base::{
-    ADDRESSES, AnnouncementContext, FormPage, Justification, Layout, ListQuery, Organization, Role, SignedOut,
+    ADDRESSES, AnnouncementContext, FormPage, Justification, Layout, ListQuery, MemberSignOut, Organization, Role,
     StoredAction,
 };
-use crate::features::approvals::{self, APPROVAL_LIMIT, OWNER_RULE, Request};
+use crate::features::approvals::{self, APPROVAL_LIMIT, ApprovalRequest, OWNER_RULE};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "members/list.html")]
-struct List {
+struct MembersPage {
     shell: Shell,
     query: String,
-    members: Vec<ListRow>,
+    members: Vec<MemberRow>,
     list_url: String,
     next_url: Option<String>,
     first_url: Option<String>,
     links: Vec<Link>,
 }
 
-struct ListRow {
+struct MemberRow {
     member: Member,
     /// Another member, or something else in the organization, has this name, or one that looks like it.
     same_name: bool,
@@ -56,7 +56,7 @@ pub(super) async fn list(
     let (found, next_url) = member::page(&mut tx, &find, &list_url).await?;
     let keys: Vec<_> = found.iter().filter_map(|member| member.name_key.clone()).collect();
     let in_use = layout.registry().hooks.names_in_use(&mut tx, &keys).await?;
-    let row = |member: Member| ListRow {
+    let row = |member: Member| MemberRow {
         same_name: member.same_name || member.name_key.as_ref().is_some_and(|key| in_use.contains(key)),
         change_url: ok.can::<ChangeMemberRole>(&member).then(|| url(ok.on(), &member, "role")),
         remove_url: ok.can::<RemoveMember>(&member).then(|| url(ok.on(), &member, "remove")),
@@ -65,7 +65,7 @@ pub(super) async fn list(
         is_you: member.user == ok.who().user,
         member,
     };
-    Ok(Page(List {
+    Ok(Page(MembersPage {
         shell: layout.organization(&ok),
         members: found.into_iter().map(row).collect(),
         next_url,
@@ -98,7 +98,7 @@ fn role_page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: 
         shell: layout.organization(ok),
         heading: format!("Change the role of {}", member.name),
         lead: format!("Their role is now {}. {then}", Role::label_of(&member.role)).into(),
-        form: form.with("role", |field| field.choices = Role::choices(ok.can::<GrantOwnership>(member))),
+        form: form.with(RoleForm::FIELD.role, |field| field.choices = Role::choices(ok.can::<GrantOwnership>(member))),
         button: if alone { "Change role" } else { "Request approval" },
         removes: false,
         once: true,
@@ -108,9 +108,8 @@ fn role_page<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: 
 }
 
 pub(super) async fn edit_role(ok: Authorized<FormFor<ChangeMemberRole>>, layout: Layout) -> impl IntoResponse {
-    let form = Input::<RoleForm>::default().view();
-    let form = form.with("role", |field| field.values = vec![ok.on().role.clone()]);
-    Page(role_page(&ok, &layout, form))
+    let form = Input::<RoleForm>::default().with(RoleForm::FIELD.role, &*ok.on().role);
+    Page(role_page(&ok, &layout, form.view()))
 }
 
 pub(super) async fn change_role(
@@ -121,7 +120,7 @@ pub(super) async fn change_role(
 ) -> Result<Response> {
     let check = |form: &RoleForm, errors: &mut FieldErrors| {
         if form.role.key() == ok.on().role {
-            errors.add("role", "They have this role already.");
+            errors.add(RoleForm::FIELD.role, "They have this role already.");
         }
     };
     let RoleForm { role, justification } = input.read_with(check, |form| role_page(&ok, &layout, form))?;
@@ -130,7 +129,7 @@ pub(super) async fn change_role(
     }
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Demotion { member: ok.on().user, role: role.key().to_owned() };
-        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
+        return request_approval(&mut ok, &authn, &layout, action, &justification, key).await;
     }
     let (url, text) = (list_url(ok.on()), format!("{} is now {}.", ok.on().name, role.label()));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -143,12 +142,13 @@ pub(super) async fn change_role(
 }
 
 /// Requests an action on an owner, to be approved.
-async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
+async fn request_approval<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     ok: &mut Authorized<A>,
     authn: &Authn,
     layout: &Layout,
     action: P,
-    (justification, key): (&Justification, OneTimeKey),
+    justification: &Justification,
+    key: OneTimeKey,
 ) -> Result<Response> {
     authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     let membership = ok.member()?.membership.clone();
@@ -157,13 +157,13 @@ async fn ask<A: Action<On = Member, Mode = Write>, P: StoredAction>(
     let text = format!("{} stays an owner until this is approved. All owners and admins were told.", ok.on().name);
     let mut tx = one_time_key::begin(ok, key, &url, &text).await?;
     let (organization, member, hooks) = (&organization, Some(&*ok.on().name), &layout.registry().hooks);
-    let request = Request { organization, action, member, justification, hooks, alone: false };
+    let request = ApprovalRequest { organization, action, member, justification, hooks, alone: false };
     request.submit(&mut tx, authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))
 }
 
-/// What is done to the member of the path.
+/// The announcement of an action on the member of the path.
 fn doing<'a, A: Action<On = Member>>(
     ok: &'a Authorized<A>,
     authn: &'a Authn,
@@ -198,7 +198,7 @@ fn end_of_sessions<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, 
     }
 }
 
-/// What the pages have in common that ask justification something is taken from a member.
+/// What the pages have in common that take something from a member.
 fn confirm<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, what: &str, form: FormView) -> FormPage {
     let cancel_url = list_url(ok.on());
     FormPage {
@@ -227,7 +227,7 @@ pub(super) async fn remove(
     let justification = input.read(|form| removal(&ok, &layout, form))?;
     if !ok.authorize_also::<ChangeOwnershipAlone>().await? {
         let action = Removal { member: ok.on().user };
-        return ask(&mut ok, &authn, &layout, action, (&justification, key)).await;
+        return request_approval(&mut ok, &authn, &layout, action, &justification, key).await;
     }
     let leaves = ok.on().user == ok.who().user;
     let (url, text) = if leaves {
@@ -237,7 +237,7 @@ pub(super) async fn remove(
     };
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let organization = Organization::of(&ok.member()?.membership);
-    // A removed member does not see the organization any more.
+    // A removed member can no longer open the organization.
     let doing = doing(&ok, &authn, &organization, ok.who().context().frame.start_page());
     let kind = if leaves { MEMBER_LEFT } else { MEMBER_REMOVED };
     member::remove(&mut tx, ok.on().subject(), kind, justification.details(json!({})), &doing).await?;
@@ -262,7 +262,7 @@ pub(super) async fn end_sessions(
     let mut tx = ok.begin().await?;
     let organization = Organization::of(&ok.member()?.membership);
     let doing = doing(&ok, &authn, &organization, ADDRESSES.sessions);
-    let signed_out = SignedOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
+    let signed_out = MemberSignOut { member: ok.on().user, by: ok.who().user, at: authn.clock().now() };
     member::end_sessions(&mut tx, signed_out, &ok.on().name, &layout.registry().hooks, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&list_url(ok.on()), &format!("{} is signed out of this organization.", ok.on().name)))

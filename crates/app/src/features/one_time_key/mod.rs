@@ -69,7 +69,7 @@ pub(crate) async fn claim(
     }
     let before = sqlx::query!("select request_hash, location, message from identity.one_time_keys where key = $1", key);
     let before = before.fetch_optional(&mut *tx).await?.ok_or(Error::Unavailable)?;
-    // The decisions about this request are recorded all the same.
+    // The decisions about this request are recorded anyway.
     tx.commit().await?;
     if before.request_hash != request_hash {
         return Err(OTHER_CONTENT);

@@ -1,4 +1,4 @@
-//! What operators ask: is the process alive, is it ready, and who to tell about a vulnerability.
+//! Health checks for operators, and `security.txt`.
 
 use authn::Authn;
 use authz::{Public, Routes};

@@ -1,4 +1,4 @@
-//! Where API clients start: their organization and its workspaces.
+//! The organization of an API client, and its workspaces.
 
 use authz::Authorized;
 use axum::response::IntoResponse;
@@ -10,31 +10,31 @@ use uuid::Uuid;
 use web::{Json, Result, StrictQuery};
 
 use super::ListWorkspaces;
-use super::workspace::{self, Listed};
+use super::workspace::{self, WorkspaceSummary};
 use crate::base::{ListQuery, Operation, answer_schema, request_schema};
 
-/// Not below an organization: a client belongs to one, and learns its id here.
+/// Not below an organization: a client belongs to one, and gets its id here.
 pub(super) const PATH: &str = "/api/v1/workspaces";
 
 pub(super) const LIST: Operation = Operation {
     summary: "List workspaces",
     description: "By name, 20 at a time, with the organization of the client: the ids that other addresses need.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<Page>), &[]),
+    answers: (200, Some(answer_schema::<WorkspaceList>), &[]),
     ..Operation::NONE
 };
 
 #[derive(Serialize, JsonSchema)]
-struct Page {
+struct WorkspaceList {
     /// The organization of the client.
-    organization: Named,
-    workspaces: Vec<Listed>,
+    organization: OrganizationReference,
+    workspaces: Vec<WorkspaceSummary>,
     /// Address of the next page.
     next: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Named {
+struct OrganizationReference {
     #[schemars(with = "Uuid")]
     id: TenantId,
     name: String,
@@ -46,6 +46,6 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let (workspaces, next) = workspace::page(&mut tx, &find, PATH).await?;
-    let organization = Named { id: ok.on().id, name: ok.on().name.clone() };
-    Ok(Json(Page { organization, workspaces, next }))
+    let organization = OrganizationReference { id: ok.on().id, name: ok.on().name.clone() };
+    Ok(Json(WorkspaceList { organization, workspaces, next }))
 }

@@ -14,7 +14,7 @@ use super::{DeleteOrganization, DeleteOrganizationAlone, ORGANIZATION_DELETED, O
 use crate::base::{
     BoxFuture, Execution, Justification, Layout, Panel, PanelRequest, PendingAction, STATE_CHANGED_ERROR, StoredAction,
 };
-use crate::features::approvals::{self, APPROVAL_LIMIT, Request, others_decide};
+use crate::features::approvals::{self, APPROVAL_LIMIT, ApprovalRequest, has_other_approver};
 use crate::features::one_time_key;
 
 /// What the deletion does.
@@ -48,7 +48,7 @@ struct DeletionPage {
     consequences: &'static str,
     form: FormView,
     /// Somebody else could approve it.
-    others: bool,
+    has_other_approver: bool,
     action_url: String,
     cancel_url: String,
 }
@@ -64,13 +64,18 @@ web::form! {
 }
 
 impl DeletionPage {
-    fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, others: bool, form: FormView) -> Self {
+    fn page<A: Action<On = Organization>>(
+        ok: &Authorized<A>,
+        layout: &Layout,
+        has_other_approver: bool,
+        form: FormView,
+    ) -> Self {
         Self {
             shell: layout.organization(ok),
             organization: ok.on().name.clone(),
             consequences: CONSEQUENCES,
             form,
-            others,
+            has_other_approver,
             action_url: format!("{}/delete", ok.on().url()),
             cancel_url: format!("{}/settings", ok.on().url()),
         }
@@ -82,11 +87,11 @@ pub(super) async fn confirm(
     layout: Layout,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let others = others_decide(&mut tx, ok.who().user).await?;
-    Ok(Page(DeletionPage::page(&ok, &layout, others, Input::<DeletionForm>::default().view())))
+    let has_other_approver = has_other_approver(&mut tx, ok.who().user).await?;
+    Ok(Page(DeletionPage::page(&ok, &layout, has_other_approver, Input::<DeletionForm>::default().view())))
 }
 
-pub(super) async fn ask(
+pub(super) async fn delete(
     mut ok: Authorized<DeleteOrganization>,
     layout: Layout,
     State(authn): State<Authn>,
@@ -94,7 +99,7 @@ pub(super) async fn ask(
 ) -> Result<Response> {
     let check = |form: &DeletionForm, errors: &mut FieldErrors| {
         if *form.name != *ok.on().name {
-            errors.add("name", format!("Type the name of the organization: {}", ok.on().name));
+            errors.add(DeletionForm::FIELD.name, format!("Type the name of the organization: {}", ok.on().name));
         }
     };
     let form = input.read_with(check, |form| DeletionPage::page(&ok, &layout, true, form))?;
@@ -106,8 +111,14 @@ pub(super) async fn ask(
     let mut tx = one_time_key::begin(&mut ok, key, &url, text).await?;
     let action = Deletion { name: ok.on().name.clone() };
     let hooks = &layout.registry().hooks;
-    let request =
-        Request { organization: ok.on(), action, member: None, justification: &form.justification, hooks, alone };
+    let request = ApprovalRequest {
+        organization: ok.on(),
+        action,
+        member: None,
+        justification: &form.justification,
+        hooks,
+        alone,
+    };
     request.submit(&mut tx, &authn, ok.who(), &membership).await?;
     tx.commit().await?;
     Ok(see_other(&url, text))

@@ -1,4 +1,4 @@
-//! Organizations and their workspaces: the list of one's organizations, creating them, and their overview.
+//! Organizations and their workspaces: listing and creating them, and the overview of each.
 
 mod api;
 mod deletion;
@@ -40,7 +40,7 @@ pub(crate) fn feature() -> Feature {
         .get("/workspaces/new", pages::new_workspace)
         .post("/workspaces", pages::create_workspace)
         .get("/delete", deletion::confirm)
-        .post("/delete", deletion::ask);
+        .post("/delete", deletion::delete);
     let routes = Routes::new()
         .get(pages::LIST_PATH, pages::list)
         .get("/organizations/new", pages::new)

@@ -8,7 +8,7 @@ use web::{Error, Result, SingleLine};
 
 use super::ORGANIZATION_CREATED;
 use super::workspace;
-use crate::base::{Account, Organization, truncate};
+use crate::base::{Account, Organization, Role, truncate};
 
 /// An organization that the caller is about to create.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl NewOrganization {
 
     /// Its address.
     pub(super) fn url(&self) -> String {
-        Organization { id: self.id, name: String::new() }.url()
+        Organization::url_of(self.id)
     }
 }
 
@@ -67,19 +67,29 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
 
 /// An organization in the list of the person's organizations.
 #[derive(Debug)]
-pub(super) struct Own {
-    pub(super) id: TenantId,
+pub(super) struct OwnOrganization {
+    id: TenantId,
     pub(super) name: String,
-    pub(super) role: String,
+    role: String,
+}
+
+impl OwnOrganization {
+    pub(super) fn url(&self) -> String {
+        Organization::url_of(self.id)
+    }
+
+    pub(super) fn role_label(&self) -> &'static str {
+        Role::label_of(&self.role)
+    }
 }
 
 /// Most that the page shows.
 const MAX_SHOWN: usize = 500;
 
 /// The organizations of the person that the transaction is bound to, by name, and whether there are more.
-pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<Own>, bool)> {
+pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<OwnOrganization>, bool)> {
     let found = sqlx::query_as!(
-        Own,
+        OwnOrganization,
         r#"select m.tenant_id as "id: TenantId", o.name, m.role
              from tenant.memberships m join tenant.organizations o on o.tenant_id = m.tenant_id
             order by o.name collate "und-x-icu", m.tenant_id limit 501"#

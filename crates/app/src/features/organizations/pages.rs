@@ -5,41 +5,30 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use web::{FormOnce, FormView, Input, Link, Page, Result, Shell, see_other};
 
-use super::organization::{self, Name};
+use super::organization::{self, Name, OwnOrganization};
 use super::workspace;
 use super::{CreateOrganization, CreateWorkspace, NewOrganization, ViewOrganization};
-use crate::base::{FormPage, Layout, Location, Organization, Role, ViewAccount, Workspace, personal};
+use crate::base::{FormPage, Layout, Location, Organization, ViewAccount, Workspace, personal};
 use crate::features::one_time_key;
 
 pub(super) const LIST_PATH: &str = "/organizations";
 
 #[derive(Template)]
 #[template(path = "organizations/list.html")]
-struct List {
+struct OrganizationsPage {
     shell: Shell,
-    organizations: Vec<ListRow>,
+    organizations: Vec<OwnOrganization>,
     more: bool,
     may_create: bool,
     links: Vec<Link>,
 }
 
-struct ListRow {
-    name: String,
-    url: String,
-    role: &'static str,
-}
-
 pub(super) async fn list(mut ok: Authorized<ViewAccount>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let (own, more) = organization::own(&mut tx).await?;
-    let organizations = own.into_iter().map(|own| ListRow {
-        url: Organization { id: own.id, name: String::new() }.url(),
-        name: own.name,
-        role: Role::label_of(&own.role),
-    });
+    let (organizations, more) = organization::own(&mut tx).await?;
     let may_create = ok.can::<CreateOrganization>(&NewOrganization::by(ok.who().user));
     let (shell, links) = (personal(ok.who()), layout.account_links(LIST_PATH));
-    Ok(Page(List { shell, organizations: organizations.collect(), more, may_create, links }))
+    Ok(Page(OrganizationsPage { shell, organizations, more, may_create, links }))
 }
 
 web::form! {
@@ -85,7 +74,7 @@ pub(super) async fn create(
 
 #[derive(Template)]
 #[template(path = "organizations/show.html")]
-struct Show {
+struct OrganizationPage {
     shell: Shell,
     organization: String,
     workspaces: Vec<WorkspaceRow>,
@@ -109,7 +98,8 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
     let mut tx = ok.begin().await?;
     let (viewer, registry) = (ok.viewer(), layout.registry());
     let (found, more_workspaces) = workspace::all(&mut tx).await?;
-    let of = |found: workspace::Listed| Workspace { organization: ok.on().id, id: found.id, name: found.name };
+    let of =
+        |found: workspace::WorkspaceSummary| Workspace { organization: ok.on().id, id: found.id, name: found.name };
     let found: Vec<Workspace> = found.into_iter().map(of).collect();
     let mut summaries = registry.hooks.summarize_workspaces(viewer, &mut tx, &found).await?;
     let row = |workspace: Workspace| {
@@ -118,7 +108,7 @@ pub(super) async fn show(mut ok: Authorized<ViewOrganization>, layout: Layout) -
         let url = registry.workspace_page().and_then(|page| location.url(page));
         WorkspaceRow { name, url, summary }
     };
-    Ok(Page(Show {
+    Ok(Page(OrganizationPage {
         shell: layout.organization(&ok),
         organization: ok.on().name.clone(),
         workspaces: found.into_iter().map(row).collect(),
@@ -164,7 +154,7 @@ pub(super) async fn create_workspace(
     let (url, text) = (ok.on().url(), format!("The workspace {name} is ready."));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
     let exists = "There is a workspace of this name, or of one that looks like it.";
-    let taken = || input.refuse("name", exists, |form| workspace_page(&ok, &layout, form));
+    let taken = || input.refuse(WorkspaceForm::FIELD.name, exists, |form| workspace_page(&ok, &layout, form));
     workspace::insert(&mut tx, &name, &ok.who().actor(), taken).await?;
     tx.commit().await?;
     Ok(see_other(&url, &text))

@@ -43,16 +43,20 @@ pub(super) async fn insert(
 
 /// A workspace in a list.
 #[derive(Debug, JsonSchema, Serialize)]
-pub(super) struct Listed {
+pub(super) struct WorkspaceSummary {
     #[schemars(with = "Uuid")]
     pub(super) id: WorkspaceId,
     pub(super) name: String,
 }
 
 /// One page of the workspaces that match `find`, and the address of the next page below `list_url`.
-pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) -> Result<(Vec<Listed>, Option<String>)> {
+pub(super) async fn page(
+    tx: &mut Tx<Read>,
+    find: &ListQuery,
+    list_url: &str,
+) -> Result<(Vec<WorkspaceSummary>, Option<String>)> {
     let found = sqlx::query_as!(
-        Listed,
+        WorkspaceSummary,
         r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w
             where ($1 = '' or exists (select from unnest(tenant.words(w.name)) word
                                        where word >= $1 collate tenant.alike and word < ($1 || U&'\FFFF') collate tenant.alike))
@@ -69,9 +73,9 @@ pub(super) async fn page(tx: &mut Tx<Read>, find: &ListQuery, list_url: &str) ->
 const MAX_SHOWN: usize = 200;
 
 /// The workspaces of the organization, by name, and whether there are more.
-pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<Listed>, bool)> {
+pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<WorkspaceSummary>, bool)> {
     let found = sqlx::query_as!(
-        Listed,
+        WorkspaceSummary,
         r#"select w.id as "id: WorkspaceId", w.name from tenant.workspaces w order by w.name collate "und-x-icu", w.id limit 201"#
     );
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))

@@ -17,15 +17,15 @@ const PASSKEYS_PATH: &str = "/account/passkeys";
 
 #[derive(Template)]
 #[template(path = "passkeys/list.html")]
-struct List {
+struct PasskeysPage {
     shell: Shell,
-    passkeys: Vec<ListRow>,
+    passkeys: Vec<PasskeyRow>,
     /// There are usable passkeys, but none that may sign in alone.
     none_alone: bool,
     links: Vec<Link>,
 }
 
-struct ListRow {
+struct PasskeyRow {
     passkey: Passkey,
     rename_url: String,
     remove_url: Option<String>,
@@ -36,7 +36,7 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
     let passkeys = passkey::all(&mut tx).await?;
     let usable = passkeys.iter().filter(|passkey| passkey.disabled_reason.is_none()).count();
     let alone = passkeys.iter().any(|passkey| passkey.disabled_reason.is_none() && passkey.discoverable != Some(false));
-    let row = |passkey: Passkey| ListRow {
+    let row = |passkey: Passkey| PasskeyRow {
         remove_url: (usable > 1 || passkey.disabled_reason.is_some())
             .then(|| format!("{PASSKEYS_PATH}/{}/remove", passkey.id)),
         rename_url: format!("{PASSKEYS_PATH}/{}/rename", passkey.id),
@@ -44,12 +44,12 @@ pub(super) async fn list(mut ok: Authorized<ListPasskeys>, layout: Layout) -> Re
     };
     let passkeys = passkeys.into_iter().map(row).collect();
     let (shell, links) = (layout.account(ok.who()), layout.account_links(PASSKEYS_PATH));
-    Ok(Page(List { shell, passkeys, none_alone: usable > 0 && !alone, links }))
+    Ok(Page(PasskeysPage { shell, passkeys, none_alone: usable > 0 && !alone, links }))
 }
 
 #[derive(Template)]
 #[template(path = "passkeys/new.html")]
-struct New {
+struct EnrolmentPage {
     shell: Shell,
     first: bool,
     form: FormView,
@@ -60,12 +60,23 @@ struct New {
 web::form! {
     pub(super) struct EnrolForm {
         name: Name { label: "Name", noun: "a name", hint: "So that you can notify your passkeys apart." },
-        credential: String {},
+        credential: String { single_use: true },
         return_to: String {},
     }
 }
 
-impl New {
+impl EnrolForm {
+    fn check(&self, errors: &mut FieldErrors) {
+        if self.credential.is_empty() {
+            errors.add(
+                Self::FIELD.credential,
+                "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
+            );
+        }
+    }
+}
+
+impl EnrolmentPage {
     fn page(who: &SignedIn, layout: &Layout, return_to: &LocalPath, form: FormView) -> Self {
         Self {
             shell: layout.account(who),
@@ -79,7 +90,7 @@ impl New {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct EnrolmentQuery {
     #[serde(default = "to_list")]
     return_to: String,
 }
@@ -90,25 +101,24 @@ fn to_list() -> String {
 
 #[derive(Template)]
 #[template(path = "passkeys/sign_in_first.html")]
-struct SignInFirst {
+struct SignInFirstPage {
     shell: Shell,
     sign_in_url: String,
 }
 
-pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<Then>) -> Response {
+pub(super) async fn new(ok: Authorized<ListPasskeys>, layout: Layout, Query(then): Query<EnrolmentQuery>) -> Response {
     let (who, return_to) = (ok.who(), LocalPath::or_home(&then.return_to));
     let here = format!("{PASSKEYS_PATH}/new?return_to={}", return_to.encoded());
     match ok.decision::<EnrolPasskey>(ok.on()) {
         Decision::Allow => {
-            let form = Input::<EnrolForm>::default().view();
-            let form = form.with("name", |field| field.values = vec![who.context().client.device.clone()]);
-            Page(New::page(who, &layout, &return_to, form)).into_response()
+            let form = Input::<EnrolForm>::default().with(EnrolForm::FIELD.name, &*who.context().client.device);
+            Page(EnrolmentPage::page(who, &layout, &return_to, form.view())).into_response()
         }
         Decision::StepUp(factor) => Redirect::to(&factor.url(&here)).into_response(),
         Decision::Deny => {
             let (sign_in, here) = (ADDRESSES.sign_in, LocalPath::or_home(&here).encoded());
             let sign_in_url = format!("{sign_in}?reauthenticate=yes&return_to={here}");
-            Page(SignInFirst { shell: layout.account(who), sign_in_url }).into_response()
+            Page(SignInFirstPage { shell: layout.account(who), sign_in_url }).into_response()
         }
     }
 }
@@ -132,35 +142,28 @@ pub(super) async fn enrol(
     headers: HeaderMap,
     Form(input): Form<Input<EnrolForm>>,
 ) -> Result<Response> {
-    let check = |form: &EnrolForm, errors: &mut FieldErrors| {
-        if form.credential.is_empty() {
-            errors.add(
-                "credential",
-                "No passkey was created. You need a browser that supports passkeys, with JavaScript turned on.",
-            );
-        }
-    };
-    let return_to =
-        LocalPath::or_home(input.text("return_to").filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH));
+    let return_to = LocalPath::or_home(
+        input.text(EnrolForm::FIELD.return_to).filter(|path| !path.is_empty()).unwrap_or(PASSKEYS_PATH),
+    );
     let EnrolForm { name, credential, .. } =
-        input.read_with(check, |form| New::page(ok.who(), &layout, &return_to, form))?;
+        input.read_with(EnrolForm::check, |form| EnrolmentPage::page(ok.who(), &layout, &return_to, form))?;
     authn.check_answer_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &credential).await?;
     tx.commit().await?;
     match outcome {
         Ok(enrolled) => {
-            let text = ready(&name, enrolled.discoverable());
+            let text = success_text(&name, enrolled.discoverable());
             let cookie = authn.step_up_by_enrolment(ok.who(), &headers, enrolled).await?;
             Ok((cookie, see_other(return_to.as_str(), &text)).into_response())
         }
-        Err(failure) => {
-            Err(input.refuse("credential", why_not(failure), |form| New::page(ok.who(), &layout, &return_to, form)))
-        }
+        Err(failure) => Err(input.refuse(EnrolForm::FIELD.credential, refusal_text(failure), |form| {
+            EnrolmentPage::page(ok.who(), &layout, &return_to, form)
+        })),
     }
 }
 
-fn ready(name: &Name, discoverable: Option<bool>) -> String {
+fn success_text(name: &Name, discoverable: Option<bool>) -> String {
     if discoverable == Some(false) {
         format!(
             "{name} is ready to use as a second factor. It can't sign you in alone: sign in with your provider, then use it."
@@ -170,7 +173,7 @@ fn ready(name: &Name, discoverable: Option<bool>) -> String {
     }
 }
 
-fn why_not(failure: PasskeyFailure) -> &'static str {
+fn refusal_text(failure: PasskeyFailure) -> &'static str {
     match failure {
         PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
         PasskeyFailure::AlreadyRegistered => "This passkey is registered already.",
@@ -202,8 +205,8 @@ fn rename_page<A: Action<On = Passkey>>(ok: &Authorized<A>, layout: &Layout, for
 }
 
 pub(super) async fn edit_name(ok: Authorized<FormFor<RenamePasskey>>, layout: Layout) -> impl IntoResponse {
-    let form = Input::<NameForm>::default().view();
-    Page(rename_page(&ok, &layout, form.with("name", |field| field.values = vec![ok.on().name.clone()])))
+    let form = Input::<NameForm>::default().with(NameForm::FIELD.name, &*ok.on().name);
+    Page(rename_page(&ok, &layout, form.view()))
 }
 
 pub(super) async fn rename(
@@ -220,7 +223,7 @@ pub(super) async fn rename(
 
 #[derive(Template)]
 #[template(path = "passkeys/remove.html")]
-struct Removal {
+struct RemovalPage {
     shell: Shell,
     name: String,
     second_factor_only: bool,
@@ -229,7 +232,7 @@ struct Removal {
 }
 
 pub(super) async fn confirm_removal(ok: Authorized<FormFor<RemovePasskey>>, layout: Layout) -> impl IntoResponse {
-    Page(Removal {
+    Page(RemovalPage {
         shell: layout.account(ok.who()),
         name: ok.on().name.clone(),
         second_factor_only: ok.on().discoverable == Some(false),

@@ -6,20 +6,20 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tenancy::{Account, Mode, Read, Tx};
-use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
+use tenancy::{Account, Mode, Tx};
+use web::{Error, Form, NoFields, Page, Result, Shell, filters, see_other};
 
 use super::{CancelRecovery, GenerateRecoveryCodes, ViewRecovery};
 use crate::base::Layout;
 
 #[derive(Template)]
 #[template(path = "recovery/codes.html")]
-struct Codes {
+struct CodesPage {
     shell: Shell,
     left: i64,
-    made: Option<String>,
+    created_at: Option<DateTime<Utc>>,
     /// When a pending recovery can be continued.
-    waits: Option<String>,
+    recovery_ready_at: Option<DateTime<Utc>>,
     /// New codes, shown once.
     new: Vec<String>,
 }
@@ -30,27 +30,26 @@ pub(super) async fn show(
     State(authn): State<Authn>,
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    let (left, made) = codes(&mut tx).await?;
-    let waits = waits(&mut tx, authn.clock().now()).await?;
-    Ok(Page(Codes { shell: layout.account(ok.who()), left, made, waits, new: Vec::new() }))
-}
-
-async fn codes(tx: &mut Tx<Read, Account>) -> Result<(i64, Option<String>)> {
     let codes = sqlx::query!(
         r#"select count(*) filter (where used_at is null) as "left!", max(created_at) as made from identity.recovery_codes"#
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok((codes.left, codes.made.map(format_datetime)))
+    );
+    let codes = codes.fetch_one(&mut *tx).await?;
+    Ok(Page(CodesPage {
+        recovery_ready_at: recovery_ready_at(&mut tx, authn.clock().now()).await?,
+        shell: layout.account(ok.who()),
+        left: codes.left,
+        created_at: codes.made,
+        new: Vec::new(),
+    }))
 }
 
-async fn waits<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<Option<String>> {
+async fn recovery_ready_at<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let ready = sqlx::query_scalar!("select ready_at from identity.recoveries where expires_at > $1", now);
-    Ok(ready.fetch_optional(&mut **tx).await?.map(format_datetime))
+    Ok(ready.fetch_optional(&mut **tx).await?)
 }
 
 /// Not a redirect: the codes are only in this response.
-pub(super) async fn make(
+pub(super) async fn generate(
     mut ok: Authorized<GenerateRecoveryCodes>,
     layout: Layout,
     State(authn): State<Authn>,
@@ -59,12 +58,10 @@ pub(super) async fn make(
     let codes = authn.new_recovery_codes(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let new = authn.store_recovery_codes(&mut tx, ok.who(), codes).await?;
-    let waits = waits(&mut tx, authn.clock().now()).await?;
+    let recovery_ready_at = recovery_ready_at(&mut tx, authn.clock().now()).await?;
     tx.commit().await?;
-    let made = Some(format_datetime(authn.clock().now()));
-    let left = i64::try_from(new.len())?;
-    let page = Codes { shell: layout.account(ok.who()), left, made, waits, new };
-    Ok(Page(page).into_response())
+    let (shell, left, created_at) = (layout.account(ok.who()), i64::try_from(new.len())?, Some(authn.clock().now()));
+    Ok(Page(CodesPage { shell, left, created_at, recovery_ready_at, new }).into_response())
 }
 
 pub(super) async fn cancel(

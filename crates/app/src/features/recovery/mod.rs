@@ -19,11 +19,11 @@ authz::actions! {
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
         .get("/account/recovery", codes::show)
-        .post("/account/recovery/codes", codes::make)
+        .post("/account/recovery/codes", codes::generate)
         .post("/account/recovery/cancel", codes::cancel)
-        .get("/recovery", pages::ask)
-        .post("/recovery", pages::take)
-        .post("/recovery/continue", pages::go_on);
+        .get("/recovery", pages::show)
+        .post("/recovery", pages::use_code)
+        .post("/recovery/continue", pages::continue_recovery);
     Feature::new("recovery")
         .policies(policies!("recovery", ACTIONS))
         .routes(routes)

@@ -1,63 +1,62 @@
 use askama::Template;
 use authn::{Authn, Recovery, RecoveryInput, SignedIn};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
-use web::{Error, Form, NoFields, Page, Result, Shell, format_datetime, see_other};
+use chrono::{DateTime, Utc};
+use web::{Error, Form, FormView, Input, NoFields, Page, Result, Shell, filters, see_other};
 
 use crate::base::personal;
 use crate::features::passkeys::NEW_PASSKEY_PATH;
 
 #[derive(Template)]
 #[template(path = "recovery/ask.html")]
-struct Ask {
+struct RecoveryPage {
     shell: Shell,
-    problem: &'static str,
-    /// A pending recovery of this browser: when it can be continued, and whether that is now.
-    waits: Option<(String, bool)>,
+    /// When the pending recovery of this browser can be continued, and whether that is now.
+    pending: Option<(DateTime<Utc>, bool)>,
+    form: FormView,
 }
 
-pub(super) async fn ask(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
+web::form! {
+    pub(super) struct CodeForm {
+        code: RecoveryInput {},
+    }
+}
+
+impl RecoveryPage {
+    fn new(who: &SignedIn, pending: Option<(DateTime<Utc>, bool)>, form: FormView) -> Self {
+        Self { shell: personal(who), pending, form }
+    }
+}
+
+pub(super) async fn show(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
     if !who.enrolled().passkey && !who.enrolled().totp {
         // There is nothing to recover.
         return Ok(Redirect::to(NEW_PASSKEY_PATH).into_response());
     }
-    let waits = authn.pending_recovery(&who, &headers).await?.map(|(ready, now)| (format_datetime(ready), now));
-    Ok(Page(Ask { shell: personal(&who), problem: "", waits }).into_response())
+    let pending = authn.pending_recovery(&who, &headers).await?;
+    Ok(Page(RecoveryPage::new(&who, pending, Input::<CodeForm>::default().view())).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Code {
-    code: String,
-}
-
-pub(super) async fn take(
+pub(super) async fn use_code(
     who: SignedIn,
     State(authn): State<Authn>,
-    Form(Code { code }): Form<Code>,
+    Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let refuse = |problem| {
-        let page = Page(Ask { shell: personal(&who), problem, waits: None });
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
-    };
-    let Ok(code) = RecoveryInput::try_from(&*code) else {
-        return refuse(
-            "Enter a recovery code, which has 16 letters and digits, or the six digits that your app shows.",
-        );
-    };
+    let page = |form| RecoveryPage::new(&who, None, form);
+    let CodeForm { code } = input.read(page)?;
     match authn.recover(&who, &code).await? {
-        None => refuse("That code isn’t valid or has been used."),
+        None => Err(input.refuse(CodeForm::FIELD.code, "That code isn’t valid or has been used.", page)),
         Some(Recovery::Now) => Ok(see_other(NEW_PASSKEY_PATH, "Code accepted. Create a new passkey now.")),
         Some(Recovery::Pending(ready, cookie)) => {
-            let waits = Some((format_datetime(ready), false));
-            Ok((cookie, Page(Ask { shell: personal(&who), problem: "", waits })).into_response())
+            let page = RecoveryPage::new(&who, Some((ready, false)), input.view());
+            Ok((cookie, Page(page)).into_response())
         }
     }
 }
 
-pub(super) async fn go_on(
+pub(super) async fn continue_recovery(
     who: SignedIn,
     State(authn): State<Authn>,
     headers: HeaderMap,

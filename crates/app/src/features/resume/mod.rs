@@ -8,7 +8,7 @@ use web::LocalPath;
 use crate::base::Feature;
 
 pub(crate) fn feature() -> Feature {
-    let routes = Routes::new().get("/resume", pages::ask).post("/resume", pages::send);
+    let routes = Routes::new().get("/resume", pages::show).post("/resume", pages::resume);
     Feature::new("resume").routes(routes)
 }
 

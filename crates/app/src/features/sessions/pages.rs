@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 use web::{Form, NoFields, Page, Result, Shell, filters, see_other};
 
-use super::session::{self, Live};
+use super::session::{self, LiveSession};
 use super::{EndOtherSessions, EndSession, ListSessions, proved_with};
 use crate::base::Layout;
 
@@ -14,14 +14,14 @@ const SESSIONS_PATH: &str = "/account/sessions";
 
 #[derive(Template)]
 #[template(path = "sessions/list.html")]
-struct List {
+struct SessionsPage {
     shell: Shell,
-    sessions: Vec<ListRow>,
+    sessions: Vec<SessionRow>,
     more: bool,
 }
 
-struct ListRow {
-    session: Live,
+struct SessionRow {
+    session: LiveSession,
     how: String,
     is_this: bool,
     end_url: String,
@@ -34,7 +34,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let here: Uuid = ok.who().session;
-    let row = |session: Live| ListRow {
+    let row = |session: LiveSession| SessionRow {
         how: proved_with(&session.methods, session.by_passkey, session.by_totp),
         is_this: session.id == here,
         end_url: format!("{SESSIONS_PATH}/{}/end", session.id),
@@ -42,7 +42,7 @@ pub(super) async fn list(
     };
     let (live, more) = session::live(&mut tx, authn.clock().now()).await?;
     let sessions = live.into_iter().map(row).collect();
-    Ok(Page(List { shell: layout.account(ok.who()), sessions, more }))
+    Ok(Page(SessionsPage { shell: layout.account(ok.who()), sessions, more }))
 }
 
 pub(super) async fn end(

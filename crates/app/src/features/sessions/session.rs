@@ -36,7 +36,7 @@ impl Resource for Session {
 }
 
 /// A live session, as its owner sees it.
-pub(super) struct Live {
+pub(super) struct LiveSession {
     pub(super) id: Uuid,
     pub(super) methods: Vec<String>,
     pub(super) by_passkey: bool,
@@ -51,9 +51,9 @@ pub(super) struct Live {
 const MAX_SHOWN: usize = 100;
 
 /// Live sessions, the last used first, and whether there are more.
-pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<Live>, bool)> {
+pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<LiveSession>, bool)> {
     let found = sqlx::query_as!(
-        Live,
+        LiveSession,
         r#"select id, methods, (passkey_at is not null) as "by_passkey!", (totp_at is not null) as "by_totp!", last_device as device, last_network as network, created_at, last_seen_at
              from identity.sessions
             where ended_at is null and idle_expires_at > $1 and expires_at > $1

@@ -52,7 +52,7 @@ pub(crate) fn feature() -> Feature {
         .get("/sign-in", pages::edit)
         .post("/sign-in", pages::change)
         .get("/provider", provider::edit)
-        .post("/provider", provider::keep)
+        .post("/provider", provider::save)
         .get("/provider/remove", provider::confirm_removal)
         .post("/provider/remove", provider::remove)
         .get("/domains/new", domains::new)

@@ -3,6 +3,7 @@ use authn::Authn;
 use authz::{Action, Authorized, FormFor};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use tenancy::{Tx, Write};
 use web::{FormOnce, FormView, Input, Page, Result, Shell, see_other};
 
 use super::domain::{self, Domain};
@@ -11,12 +12,12 @@ use super::rules::{self, Relaxation, Rules};
 use super::url;
 use super::{ChangeSignIn, StopEnforcingSsoAlone, ViewSettings};
 use crate::base::{AnnouncementContext, FormPage, Justification, Layout, Organization};
-use crate::features::approvals::{APPROVAL_LIMIT, Request};
+use crate::features::approvals::{APPROVAL_LIMIT, ApprovalRequest};
 use crate::features::one_time_key;
 
 #[derive(Template)]
 #[template(path = "settings/show.html")]
-struct Show {
+struct SettingsPage {
     shell: Shell,
     rules: Rules,
     provider: Option<Provider>,
@@ -28,7 +29,7 @@ struct Show {
 
 pub(super) async fn show(mut ok: Authorized<ViewSettings>, layout: Layout) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
-    Ok(Page(Show {
+    Ok(Page(SettingsPage {
         rules: rules::load(&mut tx).await?,
         provider: provider::load(&mut tx).await?,
         domains: domain::find(&mut tx, None).await?,
@@ -73,7 +74,10 @@ fn form_page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, 
 const PENDING_APPROVAL_NOTICE: &str =
     "Your own provider is required until another owner or an admin approves that it is not.";
 
-fn came_with_it<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
+const PROVIDER_NOT_TESTED_ERROR: &str = "Sign in with your identity provider first, so that you know that it works.";
+
+/// Whether the session began with the organization's own provider.
+fn uses_own_provider<A: Action<On = Organization>>(ok: &Authorized<A>) -> bool {
     ok.who().sso_tenant == Some(ok.on().id)
 }
 
@@ -90,37 +94,45 @@ pub(super) async fn change(
     State(authn): State<Authn>,
     FormOnce(input, key): FormOnce<Input<RulesForm>>,
 ) -> Result<Response> {
-    let form = input.read(|form| form_page(&ok, &layout, form))?;
-    let rules = Rules { allows_magic_links: form.allows_magic_links, requires_sso: form.requires_sso };
-    if !rules.requires_sso {
+    let page = |form| form_page(&ok, &layout, form);
+    let RulesForm { requires_sso, allows_magic_links, justification } = input.read(page)?;
+    if !requires_sso {
         authn.check_person_rate_limit(APPROVAL_LIMIT, ok.who()).await?;
     }
     let mut tx = ok.begin().await?;
     let before = rules::load(&mut tx).await?;
-    if rules.requires_sso && !before.requires_sso && !came_with_it(&ok) {
-        const UNTRIED: &str = "Sign in with your identity provider first, so that you know that it works.";
-        return Err(input.refuse("requires_sso", UNTRIED, |form| form_page(&ok, &layout, form)));
+    if requires_sso && !before.requires_sso && !uses_own_provider(&ok) {
+        let page = |form| form_page(&ok, &layout, form);
+        return Err(input.refuse(RulesForm::FIELD.requires_sso, PROVIDER_NOT_TESTED_ERROR, page));
     }
-    let stops_enforcing = before.requires_sso && !rules.requires_sso;
-    let at_once = Rules { requires_sso: rules.requires_sso || stops_enforcing, ..rules };
-    let alone = stops_enforcing && ok.authorize_also::<StopEnforcingSsoAlone>().await?;
-    let (page, text) = (
-        url(ok.on()),
-        if stops_enforcing && !alone { PENDING_APPROVAL_NOTICE } else { "How members sign in was changed." },
-    );
-    let mut tx = one_time_key::claim(tx, key, &page, text).await?;
-    if stops_enforcing {
-        let (action, hooks) = (Relaxation { allows_magic_links: rules.allows_magic_links }, &layout.registry().hooks);
-        let request =
-            Request { organization: ok.on(), action, member: None, justification: &form.justification, hooks, alone };
+    let relaxes = before.requires_sso && !requires_sso;
+    let alone = relaxes && ok.authorize_also::<StopEnforcingSsoAlone>().await?;
+    let text = if relaxes && !alone { PENDING_APPROVAL_NOTICE } else { "How members sign in was changed." };
+    let mut tx = one_time_key::claim(tx, key, &url(ok.on()), text).await?;
+    if relaxes {
+        let (action, hooks) = (Relaxation { allows_magic_links }, &layout.registry().hooks);
+        let (organization, justification) = (ok.on(), &justification);
+        let request = ApprovalRequest { organization, action, member: None, justification, hooks, alone };
         request.submit(&mut tx, &authn, ok.who(), &ok.member()?.membership).await?;
     }
-    // Afterwards, as in an approval: the organization's row is locked last.
-    if at_once != before || !stops_enforcing {
-        let (who, organization) = (ok.who(), ok.on());
-        let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
-        rules::change(&mut tx, at_once, &form.justification, &doing).await?;
+    // Until the approval, the provider stays required.
+    let now = Rules { requires_sso: before.requires_sso || requires_sso, allows_magic_links };
+    if now != before || !relaxes {
+        // Last, as in an approval: the organization's row is locked last.
+        change_now(&mut tx, &ok, &authn, now, &justification).await?;
     }
     tx.commit().await?;
-    Ok(see_other(&page, text))
+    Ok(see_other(&url(ok.on()), text))
+}
+
+async fn change_now(
+    tx: &mut Tx<Write>,
+    ok: &Authorized<ChangeSignIn>,
+    authn: &Authn,
+    rules: Rules,
+    justification: &Justification,
+) -> Result<()> {
+    let (who, organization, page) = (ok.who(), ok.on(), url(ok.on()));
+    let doing = AnnouncementContext { authn, who, organization, note: "", page: &page, member: None };
+    rules::change(tx, rules, justification, &doing).await
 }

@@ -16,7 +16,7 @@ use web::{
 use super::ChangeSignIn;
 use super::url;
 use super::{PROVIDER_CHANGED, PROVIDER_REMOVED};
-use crate::base::{AnnouncementContext, BoxFuture, Deleted, FormPage, Justification, Layout, Organization};
+use crate::base::{AnnouncementContext, BoxFuture, DeletionCount, FormPage, Justification, Layout, Organization};
 
 /// Provider tests of one person.
 pub(super) const PROVIDER_LIMIT: RateLimit = RateLimit { name: "provider", burst: 10, period: Duration::minutes(1) };
@@ -51,7 +51,7 @@ pub(super) async fn load<M: Mode>(tx: &mut Tx<M, Tenant>) -> Result<Option<Provi
 
 #[derive(Template)]
 #[template(path = "settings/provider.html")]
-struct Edit {
+struct ProviderPage {
     shell: Shell,
     form: FormView,
     redirect_url: String,
@@ -60,7 +60,7 @@ struct Edit {
 
 web::form! {
     pub(super) struct ProviderForm {
-        preset: Kind {
+        preset: ProviderKind {
             label: "Kind of provider", noun: "one of the list",
             hint: "Some do not do all that the standard asks for. This says which ones, and how they are dealt with.",
         },
@@ -78,9 +78,9 @@ web::form! {
 }
 
 /// The kind of a provider: one of the presets, or one that follows the standard.
-pub(super) struct Kind(Option<Preset>);
+pub(super) struct ProviderKind(Option<Preset>);
 
-impl TryFrom<&str> for Kind {
+impl TryFrom<&str> for ProviderKind {
     type Error = FieldError;
 
     fn try_from(name: &str) -> Result<Self, FieldError> {
@@ -89,7 +89,7 @@ impl TryFrom<&str> for Kind {
     }
 }
 
-impl FieldText for Kind {
+impl FieldText for ProviderKind {
     const SPEC: FieldSpec = FieldSpec { control: Control::Select, presence: Presence::Optional, ..FieldSpec::TEXT };
 }
 
@@ -99,11 +99,11 @@ fn kinds() -> Vec<Choice> {
     std::iter::once(standard).chain(Preset::ALL.iter().map(preset)).collect()
 }
 
-impl Edit {
+impl ProviderPage {
     fn page<A: Action<On = Organization>>(ok: &Authorized<A>, layout: &Layout, authn: &Authn, form: FormView) -> Self {
         Self {
             shell: layout.organization(ok),
-            form: form.with("preset", |field| field.choices = kinds()),
+            form: form.with(ProviderForm::FIELD.preset, |field| field.choices = kinds()),
             redirect_url: authn.provider_redirect(ok.on().id),
             url: url(ok.on()),
         }
@@ -117,16 +117,16 @@ pub(super) async fn edit(
 ) -> Result<impl IntoResponse> {
     let mut tx = ok.begin().await?;
     let now = Input::<ProviderForm>::of(&load(&mut tx).await?.unwrap_or_default())?;
-    Ok(Page(Edit::page(&ok, &layout, &authn, now.view())))
+    Ok(Page(ProviderPage::page(&ok, &layout, &authn, now.view())))
 }
 
-pub(super) async fn keep(
+pub(super) async fn save(
     mut ok: Authorized<ChangeSignIn>,
     layout: Layout,
     State(authn): State<Authn>,
     Form(input): Form<Input<ProviderForm>>,
 ) -> Result<Response> {
-    let page = |form| Edit::page(&ok, &layout, &authn, form);
+    let page = |form| ProviderPage::page(&ok, &layout, &authn, form);
     let form = input.read(page)?;
     let (tenant, preset, justification) = (ok.on().id, form.preset.0, form.justification);
     let identity_provider = IdentityProvider {
@@ -138,7 +138,7 @@ pub(super) async fn keep(
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is contacted.
     if let Err(problem) = authn.test_identity_provider(tenant, &identity_provider, ok.who().user).await? {
-        return Err(input.refuse("issuer", in_words(problem), page));
+        return Err(input.refuse(ProviderForm::FIELD.issuer, in_words(problem), page));
     }
     let mut tx = ok.begin().await?;
     let page = url(ok.on());
@@ -213,7 +213,7 @@ pub(super) async fn remove(
 }
 
 /// Deletes the provider and the domains of a deleted organization, and ends the sessions that began with the provider.
-pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<Deleted>> {
+pub(super) fn delete_all<'a>(tx: &'a mut Tx<Write>, authn: &'a Authn) -> BoxFuture<'a, Result<DeletionCount>> {
     Box::pin(async move {
         authn.end_provider_sessions(tx, "the organization was deleted").await?;
         sqlx::query!("delete from tenant.identity_providers").execute(&mut **tx).await?;

@@ -4,34 +4,35 @@ use authz::Public;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
 use web::{DisplayEmail, Form, FormView, Input, Page, Query, Result, Shell};
 
-use super::pages::{EmailForm, Then, failed};
+use super::pages::{EmailForm, ReturnQuery, failed};
+
+const LINK_PATH: &str = "/sign-in/link";
 
 #[derive(Template)]
 #[template(path = "sign_in/link.html")]
-struct Ask {
+struct LinkPage {
     shell: Shell,
     form: FormView,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/link_sent.html")]
-struct Sent {
+struct LinkSentPage {
     shell: Shell,
     email: DisplayEmail,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/link_confirm.html")]
-struct ConfirmPage {
+struct LinkConfirmationPage {
     shell: Shell,
-    token: String,
+    form: FormView,
 }
 
-pub(super) async fn ask(public: Public, Query(Then { return_to }): Query<Then>) -> impl IntoResponse {
-    Page(Ask { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
+pub(super) async fn show(public: Public, Query(ReturnQuery { return_to }): Query<ReturnQuery>) -> impl IntoResponse {
+    Page(LinkPage { shell: public.context.shell(), form: EmailForm::blank(&return_to) })
 }
 
 pub(super) async fn send(
@@ -40,31 +41,33 @@ pub(super) async fn send(
     headers: HeaderMap,
     Form(input): Form<Input<EmailForm>>,
 ) -> Result<Response> {
-    let form = input.read(|form| Ask { shell: public.context.shell(), form: EmailForm::again(form) })?;
-    let sent = authn.send_link(&form.email, &form.return_to(), &form.solution(), &headers, &public.context).await;
-    let cookie = sent.map_err(|error| form.with_proof_of_work(error, &public.context, "/sign-in/link"))?;
-    let page = Sent { shell: public.context.shell(), email: DisplayEmail::of_nobody(&form.email) };
+    let context = &public.context;
+    let EmailForm { email, return_to, proof_of_work } = input.read(|form| LinkPage { shell: context.shell(), form })?;
+    let sent = authn.send_link(&email, &return_to, &proof_of_work.into_solution(), &headers, context).await;
+    let cookie = sent.map_err(|error| error.with_proof_of_work_page(context, LINK_PATH, &input))?;
+    let page = LinkSentPage { shell: context.shell(), email: DisplayEmail::of_nobody(&email) };
     Ok((cookie, Page(page)).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Link {
-    #[serde(default)]
-    token: String,
+web::form! {
+    /// The token of a link, which its page sends on.
+    pub(super) struct TokenForm {
+        token: String {},
+    }
 }
 
-/// A page with a button, so that software that opens links in emails does not use the link up.
-pub(super) async fn confirm(public: Public, Query(Link { token }): Query<Link>) -> impl IntoResponse {
-    Page(ConfirmPage { shell: public.context.shell(), token })
+/// A page with a button, because some software opens the links in emails. That must not use the link up.
+pub(super) async fn confirm(public: Public, Query(link): Query<Input<TokenForm>>) -> impl IntoResponse {
+    Page(LinkConfirmationPage { shell: public.context.shell(), form: link.view() })
 }
 
 pub(super) async fn accept(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Link { token }): Form<Link>,
+    Form(input): Form<Input<TokenForm>>,
 ) -> Result<Response> {
+    let TokenForm { token } = input.parse(|_, _| {})?;
     Ok(match authn.finish_link(&token, &headers, &public.context).await? {
         Ok((cookie, return_to)) => (cookie, Redirect::to(return_to.as_str())).into_response(),
         Err(failure) => failed(failure, &public.context),

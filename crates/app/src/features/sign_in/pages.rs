@@ -21,13 +21,14 @@ use crate::features::resume;
 
 #[derive(Template)]
 #[template(path = "sign_in/choose.html")]
-struct Choose {
+struct SignInPage {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
-    reauthenticate: bool,
+    /// What the button of each provider sends.
+    provider_form: FormView,
     problem: &'static str,
-    /// A deferred form waits for the sign-in.
+    /// A deferred form continues after the sign-in.
     kept: bool,
     /// Why an organization does not accept the current session.
     unaccepted: &'static str,
@@ -40,13 +41,13 @@ struct Choose {
     passkeys_url: &'static str,
 }
 
-impl Choose {
+impl SignInPage {
     fn page(authn: &Authn, context: &Context, return_to: &LocalPath, problem: &'static str) -> Self {
         Self {
             shell: context.shell(),
             return_to: return_to.to_string(),
             providers: authn.providers(),
-            reauthenticate: false,
+            provider_form: ProviderForm::blank(return_to).view(),
             problem,
             kept: resume::is_next(return_to),
             unaccepted: "",
@@ -60,53 +61,45 @@ impl Choose {
 }
 
 web::form! {
-    /// An address to sign in with, and on repeated attempts the solution of a proof of work.
+    /// The solution of a proof of work, which a browser adds to a form on repeated attempts.
+    pub(super) struct ProofOfWorkForm {
+        challenge: String { single_use: true },
+        solution: String { single_use: true },
+    }
+}
+
+impl ProofOfWorkForm {
+    pub(super) fn into_solution(self) -> ProofOfWorkSolution {
+        ProofOfWorkSolution { challenge: self.challenge, solution: self.solution }
+    }
+}
+
+web::form! {
+    /// An address to sign in with.
     pub(super) struct EmailForm {
         pub(super) email: Email { label: "Your email address", autocomplete: "email" },
-        return_to: String {},
-        challenge: String {},
-        solution: String {},
+        pub(super) return_to: LocalPath {},
+        pub(super) proof_of_work: ProofOfWorkForm,
     }
 }
 
 impl EmailForm {
     pub(super) fn blank(return_to: &str) -> FormView {
-        let return_to = LocalPath::or_home(return_to).to_string();
-        Input::<Self>::default().view().with("return_to", |field| field.values = vec![return_to])
-    }
-
-    /// The form again. A proof of work is good for one attempt.
-    pub(super) fn again(form: FormView) -> FormView {
-        form.with("challenge", |field| field.values.clear()).with("solution", |field| field.values.clear())
-    }
-
-    pub(super) fn return_to(&self) -> LocalPath {
-        LocalPath::or_home(&self.return_to)
-    }
-
-    pub(super) fn solution(&self) -> ProofOfWorkSolution {
-        ProofOfWorkSolution { challenge: self.challenge.clone(), solution: self.solution.clone() }
-    }
-
-    /// Adds to an error that asks for a proof of work the page that has the browser do it, and sends this form again.
-    pub(super) fn with_proof_of_work(&self, error: Error, context: &Context, action: &str) -> Error {
-        let return_to = self.return_to();
-        let fields = [("email", &*self.email), ("return_to", return_to.as_str())];
-        error.with_proof_of_work_page(context, action, &fields)
+        Input::<Self>::default().with(Self::FIELD.return_to, LocalPath::or_home(return_to).as_str()).view()
     }
 }
 
 /// The page to open afterwards.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct ReturnQuery {
     #[serde(default)]
     pub(super) return_to: String,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/failed.html")]
-struct Failed {
+struct FailurePage {
     shell: Shell,
     heading: &'static str,
     text: &'static str,
@@ -123,7 +116,7 @@ struct SignedOutPage {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reason {
+pub(super) struct SignInQuery {
     #[serde(default)]
     return_to: String,
     #[serde(default)]
@@ -139,49 +132,49 @@ pub(super) async fn choose(
     public: Public,
     who: Option<SignedIn>,
     State(authn): State<Authn>,
-    Query(Reason { return_to, reauthenticate, unaccepted, organization }): Query<Reason>,
+    Query(SignInQuery { return_to, reauthenticate, unaccepted, organization }): Query<SignInQuery>,
 ) -> Response {
     // Another tab was faster. Continue to the requested page.
     if who.is_some() && reauthenticate.is_empty() && unaccepted.is_empty() {
         return Redirect::to(LocalPath::or_home(&return_to).as_str()).into_response();
     }
-    let page = Choose::page(&authn, &public.context, &LocalPath::or_home(&return_to), "");
+    let return_to = LocalPath::or_home(&return_to);
+    let page = SignInPage::page(&authn, &public.context, &return_to, "");
     let all_ways = ["", "signed_out"].contains(&&*unaccepted);
-    let (unaccepted, requires_sso) = match &*unaccepted {
-        "signed_out" => {
-            ("The organization you opened has ended your sessions there. Sign in again to continue.", false)
-        }
-        "link" => ("The organization you opened takes no sign-in by email. Please sign in another way.", false),
-        "elsewhere" => ("You signed in through another organization's provider. Please sign in another way.", false),
-        "sso" => ("The organization you opened takes its own provider only.", true),
-        _ => ("", false),
-    };
     let provider = |organization: Id| ProviderKey::of_organization(TenantId::from(organization.uuid()));
     let provider_url =
-        organization.filter(|_| requires_sso).map(|organization| format!("/sign-in/{}", provider(organization)));
-    Page(Choose { reauthenticate: reauthenticate == "yes", unaccepted, all_ways, provider_url, ..page }).into_response()
+        organization.filter(|_| unaccepted == "sso").map(|organization| format!("/sign-in/{}", provider(organization)));
+    let provider_form = match &*reauthenticate {
+        "yes" => ProviderForm::blank(&return_to).with(ProviderForm::FIELD.reauthenticate, "yes").view(),
+        _ => page.provider_form,
+    };
+    let unaccepted = why_unaccepted(&unaccepted);
+    Page(SignInPage { provider_form, unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProofOfWorkForm {
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
+/// Why an organization does not accept the session, for people.
+fn why_unaccepted(reason: &str) -> &'static str {
+    match reason {
+        "signed_out" => "The organization you opened has ended your sessions there. Sign in again to continue.",
+        "link" => "The organization you opened takes no sign-in by email. Please sign in another way.",
+        "elsewhere" => "You signed in through another organization's provider. Please sign in another way.",
+        "sso" => "The organization you opened takes its own provider only.",
+        _ => "",
+    }
 }
 
 pub(super) async fn passkey_options(
     public: Public,
     State(authn): State<Authn>,
-    Form(ProofOfWorkForm { challenge, solution }): Form<ProofOfWorkForm>,
+    Form(input): Form<Input<ProofOfWorkForm>>,
 ) -> Result<Challenge> {
-    authn.start_passkey_sign_in(&ProofOfWorkSolution { challenge, solution }, &public.context).await
+    let proof_of_work = input.parse(|_, _| {})?.into_solution();
+    authn.start_passkey_sign_in(&proof_of_work, &public.context).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PasskeyAnswer {
+pub(super) struct PasskeyForm {
     credential: String,
     #[serde(default)]
     return_to: String,
@@ -191,12 +184,12 @@ pub(super) async fn by_passkey(
     public: Public,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(answer): Form<PasskeyAnswer>,
+    Form(answer): Form<PasskeyForm>,
 ) -> Result<Response> {
     let return_to = LocalPath::or_home(&answer.return_to);
     if answer.credential.is_empty() {
         let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
-        let page = Page(Choose::page(&authn, &public.context, &return_to, problem));
+        let page = Page(SignInPage::page(&authn, &public.context, &return_to, problem));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
     Ok(match authn.finish_passkey_sign_in(&answer.credential, &headers, &public.context).await? {
@@ -205,26 +198,21 @@ pub(super) async fn by_passkey(
     })
 }
 
-/// Where to return to, whether the provider must ask the person again (`yes`), and the proof of work.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Start {
-    #[serde(default)]
-    return_to: String,
-    #[serde(default)]
-    reauthenticate: String,
-    /// They have confirmed whose provider it is (`yes`).
-    #[serde(default)]
-    confirmed: String,
-    #[serde(default)]
-    challenge: String,
-    #[serde(default)]
-    solution: String,
+web::form! {
+    /// The button of a provider.
+    pub(super) struct ProviderForm {
+        return_to: LocalPath {},
+        /// `yes`: the provider has to ask the person again.
+        reauthenticate: String {},
+        /// `yes`: they have confirmed whose provider it is.
+        confirmed: String {},
+        proof_of_work: ProofOfWorkForm,
+    }
 }
 
-impl Start {
-    pub(super) fn to(return_to: &LocalPath) -> Self {
-        Self { return_to: return_to.to_string(), ..Self::default() }
+impl ProviderForm {
+    pub(super) fn blank(return_to: &LocalPath) -> Input<Self> {
+        Input::default().with(Self::FIELD.return_to, return_to.as_str())
     }
 }
 
@@ -233,64 +221,59 @@ pub(super) async fn start(
     State(authn): State<Authn>,
     provider: ProviderKey,
     headers: HeaderMap,
-    Form(start): Form<Start>,
+    Form(input): Form<Input<ProviderForm>>,
 ) -> Result<Response> {
-    move_on(&authn, &public, &provider, &start, &headers).await
+    start_at(&authn, &public, &provider, input, &headers).await
 }
 
 #[derive(Template)]
 #[template(path = "sign_in/confirm_provider.html")]
-struct ConfirmProvider {
+struct ProviderConfirmationPage {
     shell: Shell,
     notice: ProviderNotice,
+    form: FormView,
     action_url: String,
-    return_to: String,
-    reauthenticate: bool,
 }
 
-/// Redirects to a provider. For that of an organization, the person confirms first whose it is.
-pub(super) async fn move_on(
+/// Redirects to a provider. Before an organization's own provider, the person confirms whose it is.
+pub(super) async fn start_at(
     authn: &Authn,
     public: &Public,
     provider: &ProviderKey,
-    Start { return_to, reauthenticate, confirmed, challenge, solution }: &Start,
+    input: Input<ProviderForm>,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    let (to, context) = (LocalPath::or_home(return_to), &public.context);
+    let (context, action_url) = (&public.context, format!("/sign-in/{provider}"));
+    let ProviderForm { return_to, reauthenticate, confirmed, proof_of_work } = input.parse(|_, _| {})?;
     if confirmed != "yes"
         && let Some(notice) = authn.provider_notice(provider).await?
     {
-        return Ok(Page(ConfirmProvider {
-            shell: context.shell(),
-            notice,
-            action_url: format!("/sign-in/{provider}"),
-            return_to: to.to_string(),
-            reauthenticate: reauthenticate == "yes",
-        })
-        .into_response());
+        let form = input.with(ProviderForm::FIELD.return_to, return_to.as_str());
+        let form = form.with(ProviderForm::FIELD.confirmed, "yes").view();
+        return Ok(Page(ProviderConfirmationPage { shell: context.shell(), notice, form, action_url }).into_response());
     }
-    let solution = ProofOfWorkSolution { challenge: challenge.clone(), solution: solution.clone() };
-    let started = authn.start_sign_in(provider, &to, reauthenticate == "yes", &solution, headers, context).await;
-    let started = started.map_err(|error| {
-        let fields = [("return_to", &**return_to), ("reauthenticate", &**reauthenticate), ("confirmed", &**confirmed)];
-        error.with_proof_of_work_page(context, &format!("/sign-in/{provider}"), &fields)
-    })?;
-    let started = match started {
+    let (reauthenticate, proof_of_work) = (reauthenticate == "yes", proof_of_work.into_solution());
+    let started = authn.start_sign_in(provider, &return_to, reauthenticate, &proof_of_work, headers, context).await;
+    let started = match started.map_err(|error| error.with_proof_of_work_page(context, &action_url, &input))? {
         Ok(started) => started,
-        Err(failure) => return Ok(failed(failure, &public.context)),
+        Err(failure) => return Ok(failed(failure, context)),
     };
-    // Not a redirect: `form-action 'self'` would block a form that redirects to another site.
-    let page = ClientRedirect {
-        shell: public.context.shell(),
-        heading: "On to your sign-in provider",
-        text: "You will be asked who you are, and come straight back.",
-        url: started.url.clone(),
-        link_label: "Continue",
-    };
+    let page = provider_redirect(context, started.url.clone());
     Ok((started, Page(page)).into_response())
 }
 
-/// The query that a provider sends somebody back with, as it is: what it means is for `authn` to say.
+/// Not a redirect: `form-action 'self'` would block a form that redirects to another site.
+fn provider_redirect(context: &Context, url: String) -> ClientRedirect {
+    ClientRedirect {
+        shell: context.shell(),
+        heading: "On to your sign-in provider",
+        text: "You will be asked who you are, and come straight back.",
+        url,
+        link_label: "Continue",
+    }
+}
+
+/// The query of the redirect from a provider, for `authn` to parse.
 pub(super) struct ProviderAnswer(String);
 
 impl ReadsFields for ProviderAnswer {
@@ -315,16 +298,7 @@ pub(super) async fn callback(
     headers: HeaderMap,
 ) -> Result<Response> {
     match authn.finish_sign_in(&provider, &query, &headers, &public.context).await? {
-        Ok((cookie, return_to)) => {
-            let page = ClientRedirect {
-                shell: public.context.shell(),
-                heading: "You are signed in",
-                text: "Opening the page you asked for.",
-                url: return_to.to_string(),
-                link_label: "Continue",
-            };
-            Ok((cookie, Page(page)).into_response())
-        }
+        Ok((cookie, return_to)) => Ok((cookie, Page(signed_in_page(&public.context, &return_to))).into_response()),
         Err(SignInFailure::NoFlow) => {
             let wanted = authn.return_to_of(&query, &headers).await?;
             // They are signed in already, by this response or in another tab.
@@ -338,12 +312,22 @@ pub(super) async fn callback(
     }
 }
 
+fn signed_in_page(context: &Context, return_to: &LocalPath) -> ClientRedirect {
+    ClientRedirect {
+        shell: context.shell(),
+        heading: "You are signed in",
+        text: "Opening the page you asked for.",
+        url: return_to.to_string(),
+        link_label: "Continue",
+    }
+}
+
 pub(super) async fn back_channel_logout(notice: LogoutToken) -> Result<StatusCode> {
     notice.end_sessions().await?;
     Ok(StatusCode::OK)
 }
 
-/// Without a session they are signed out already: it ended in another tab, or the button was pressed twice.
+/// Without a session they are already signed out: in another tab, or by a second click.
 pub(super) async fn sign_out(
     public: Public,
     who: Option<SignedIn>,
@@ -371,14 +355,14 @@ pub(super) async fn sign_out(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Returned {
+pub(super) struct SignedOutQuery {
     state: Option<String>,
 }
 
 pub(super) async fn signed_out(
     public: Public,
     headers: HeaderMap,
-    Query(returned): Query<Returned>,
+    Query(returned): Query<SignedOutQuery>,
 ) -> Result<Response> {
     if returned.state.is_some() && !Authn::sign_out_was_ours(&headers, returned.state.as_deref()) {
         return Err(Error::Malformed("This sign-out was not started in this browser."));
@@ -424,6 +408,7 @@ fn failure_page(failure: SignInFailure, context: &Context, retry_url: String) ->
             (StatusCode::FORBIDDEN, "This account is locked", "Please ask the people who run this service.")
         }
     };
-    let page = Failed { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
+    let page =
+        FailurePage { shell: context.shell(), heading, text, request_id: context.request.to_string(), retry_url };
     (status, Page(page)).into_response()
 }

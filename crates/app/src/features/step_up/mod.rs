@@ -8,9 +8,9 @@ use crate::base::Feature;
 
 pub(crate) fn feature() -> Feature {
     let routes = Routes::new()
-        .get("/step-up", pages::ask)
-        .post("/step-up", pages::accept)
-        .post("/step-up/code", pages::accept_code)
+        .get("/step-up", pages::show)
+        .post("/step-up", pages::verify_passkey)
+        .post("/step-up/code", pages::verify_code)
         .post("/step-up/options", pages::options);
     Feature::new("step_up").routes(routes)
 }

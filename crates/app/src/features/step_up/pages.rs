@@ -4,7 +4,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use web::{DigitCode, Error, Form, Id, Link, LocalPath, NoFields, Page, Query, Result, Shell, optional_id};
+use web::{
+    DigitCode, Error, FieldErrors, Form, FormView, Id, Input, Link, LocalPath, NoFields, Page, Query, Result, Shell,
+    optional_id,
+};
 
 use super::{REQUEST_EXPIRED, in_words};
 use crate::base::{ADDRESSES, Layout, personal};
@@ -12,7 +15,7 @@ use crate::features::passkeys::NEW_PASSKEY_PATH;
 
 #[derive(Template)]
 #[template(path = "step_up/ask.html")]
-struct Ask {
+struct StepUpPage {
     shell: Shell,
     /// The action of the deferred form.
     action: Option<String>,
@@ -21,17 +24,25 @@ struct Ask {
     problem: &'static str,
     /// They have a passkey.
     by_passkey: bool,
-    /// A code of their authenticator app is accepted too.
-    by_code: bool,
-    code_problem: &'static str,
+    /// The form for a code of their authenticator app, if one is accepted.
+    code_form: Option<FormView>,
     passkeys_url: &'static str,
     links: Vec<Link>,
+}
+
+web::form! {
+    /// A code of an authenticator app, and what to continue with.
+    pub(super) struct CodeForm {
+        code: DigitCode<6> { label: "Code from your authenticator app" },
+        return_to: LocalPath {},
+        deferred: Option<Id> {},
+    }
 }
 
 /// What follows: a page, or a deferred form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Then {
+pub(super) struct Continuation {
     #[serde(default)]
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
@@ -41,19 +52,12 @@ pub(super) struct Then {
     by_code: String,
 }
 
-/// Why the attempt failed.
-#[derive(Default)]
-struct Problems {
-    passkey: &'static str,
-    code: &'static str,
-}
-
-pub(super) async fn ask(
+pub(super) async fn show(
     who: SignedIn,
     layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Query(then): Query<Then>,
+    Query(then): Query<Continuation>,
 ) -> Result<Response> {
     if !(who.enrolled().passkey || who.enrolled().totp && then.by_code == "yes") {
         // They have no factor that would do. They create a passkey first, and then return.
@@ -64,33 +68,38 @@ pub(super) async fn ask(
         let enrol = format!("{NEW_PASSKEY_PATH}?return_to={}", LocalPath::or_home(&back).encoded());
         return Ok(Redirect::to(&enrol).into_response());
     }
-    page(&authn, &layout, (&who, &headers), &then, Problems::default()).await
+    Ok(Page(StepUpPage::new(&authn, &layout, (&who, &headers), &then).await?).into_response())
 }
 
-async fn page(
-    authn: &Authn,
-    layout: &Layout,
-    (who, headers): (&SignedIn, &HeaderMap),
-    then: &Then,
-    problems: Problems,
-) -> Result<Response> {
-    let action = match then.deferred {
-        Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
-        None => None,
-    };
-    Ok(Page(Ask {
-        shell: personal(who),
-        action,
-        return_to: LocalPath::or_home(&then.return_to).to_string(),
-        deferred: then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default(),
-        problem: problems.passkey,
-        by_passkey: who.enrolled().passkey,
-        by_code: who.enrolled().totp && then.by_code == "yes",
-        code_problem: problems.code,
-        passkeys_url: web::passkeys_url(),
-        links: layout.account_links(ADDRESSES.step_up),
-    })
-    .into_response())
+impl StepUpPage {
+    async fn new(
+        authn: &Authn,
+        layout: &Layout,
+        (who, headers): (&SignedIn, &HeaderMap),
+        then: &Continuation,
+    ) -> Result<Self> {
+        let action = match then.deferred {
+            Some(id) => authn.deferred_request(who, headers, id.uuid()).await?.map(|form| in_words(&form.action)),
+            None => None,
+        };
+        let return_to = LocalPath::or_home(&then.return_to).to_string();
+        let deferred = then.deferred.map(|id| id.uuid().to_string()).unwrap_or_default();
+        let code_form = || {
+            let form = Input::<CodeForm>::default().with(CodeForm::FIELD.return_to, &*return_to);
+            form.with(CodeForm::FIELD.deferred, &*deferred).view()
+        };
+        Ok(Self {
+            shell: personal(who),
+            action,
+            problem: "",
+            by_passkey: who.enrolled().passkey,
+            code_form: (who.enrolled().totp && then.by_code == "yes").then(code_form),
+            return_to,
+            deferred,
+            passkeys_url: web::passkeys_url(),
+            links: layout.account_links(ADDRESSES.step_up),
+        })
+    }
 }
 
 pub(super) async fn options(
@@ -103,7 +112,7 @@ pub(super) async fn options(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
+pub(super) struct PasskeyForm {
     credential: String,
     #[serde(default)]
     return_to: String,
@@ -113,17 +122,17 @@ pub(super) struct Answer {
     by_code: String,
 }
 
-pub(super) async fn accept(
+pub(super) async fn verify_passkey(
     who: SignedIn,
     layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Answer { credential, return_to, deferred, by_code }): Form<Answer>,
+    Form(PasskeyForm { credential, return_to, deferred, by_code }): Form<PasskeyForm>,
 ) -> Result<Response> {
-    let then = Then { return_to, deferred, by_code };
-    let refuse = async |status: StatusCode, passkey| {
-        let problems = Problems { passkey, ..Problems::default() };
-        Ok((status, page(&authn, &layout, (&who, &headers), &then, problems).await?).into_response())
+    let then = Continuation { return_to, deferred, by_code };
+    let refuse = async |status: StatusCode, problem| {
+        let page = StepUpPage { problem, ..StepUpPage::new(&authn, &layout, (&who, &headers), &then).await? };
+        Ok((status, Page(page)).into_response())
     };
     if credential.is_empty() {
         let problem = "No passkey was used. You need a browser that supports passkeys, with JavaScript turned on.";
@@ -131,44 +140,36 @@ pub(super) async fn accept(
     }
     let outcome = match authn.finish_step_up(&who, &headers, &credential, then.deferred.map(Id::uuid)).await? {
         Ok(outcome) => outcome,
-        Err(failure) => return refuse(StatusCode::FORBIDDEN, why_not(failure)).await,
+        Err(failure) => return refuse(StatusCode::FORBIDDEN, refusal_text(failure)).await,
     };
     Ok(finish(outcome, &then))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Code {
-    code: String,
-    #[serde(default)]
-    return_to: String,
-    #[serde(default, deserialize_with = "optional_id")]
-    deferred: Option<Id>,
-}
-
-pub(super) async fn accept_code(
+pub(super) async fn verify_code(
     who: SignedIn,
     layout: Layout,
     State(authn): State<Authn>,
     headers: HeaderMap,
-    Form(Code { code, return_to, deferred }): Form<Code>,
+    Form(input): Form<Input<CodeForm>>,
 ) -> Result<Response> {
-    let then = Then { return_to, deferred, by_code: "yes".to_owned() };
-    let Ok(code) = DigitCode::try_from(&*code) else {
-        let problems = Problems { code: "Enter the six digits that your app shows.", ..Problems::default() };
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &layout, (&who, &headers), &then, problems).await?)
-            .into_response());
+    let text = |name| input.text(name).unwrap_or_default();
+    let deferred = text(CodeForm::FIELD.deferred).parse().ok();
+    let then =
+        Continuation { return_to: text(CodeForm::FIELD.return_to).to_owned(), deferred, by_code: "yes".to_owned() };
+    let errors = match input.parse(|_, _| {}) {
+        Ok(CodeForm { code, .. }) => match authn.verify_totp(&who, &headers, &code, deferred.map(Id::uuid)).await? {
+            Some(outcome) => return Ok(finish(outcome, &then)),
+            None => FieldErrors::of(CodeForm::FIELD.code, "That code isn’t valid or has been used."),
+        },
+        Err(errors) => errors,
     };
-    if let Some(outcome) = authn.verify_totp(&who, &headers, &code, then.deferred.map(Id::uuid)).await? {
-        return Ok(finish(outcome, &then));
-    }
-    let problems = Problems { code: "That code isn’t valid or has been used.", ..Problems::default() };
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&authn, &layout, (&who, &headers), &then, problems).await?)
-        .into_response())
+    let page = StepUpPage::new(&authn, &layout, (&who, &headers), &then).await?;
+    let code_form = page.code_form.is_some().then(|| input.view_with(&errors));
+    Err(errors.on_page(StepUpPage { code_form, ..page }))
 }
 
 /// Continues with what the proof was for.
-fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Response {
+fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Continuation) -> Response {
     let next = match deferred {
         Some(deferred) => deferred.into_response(),
         None if then.deferred.is_none() => Redirect::to(LocalPath::or_home(&then.return_to).as_str()).into_response(),
@@ -177,7 +178,7 @@ fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Then) -> Res
     (cookie, next).into_response()
 }
 
-fn why_not(failure: PasskeyFailure) -> &'static str {
+fn refusal_text(failure: PasskeyFailure) -> &'static str {
     match failure {
         PasskeyFailure::NoChallenge => "This took too long, or was sent twice. Please try again.",
         PasskeyFailure::Cloned => {

@@ -1,6 +1,10 @@
 //! What a form says about each of its fields, and what the text of a field is read into.
 
+mod name;
+
 use std::fmt;
+
+pub use name::FieldName;
 
 /// One of what there is to choose from.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +21,7 @@ pub struct Choice {
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
     /// Its name in the form, in JSON and in its id on the page.
-    pub name: &'static str,
+    pub name: FieldName,
     /// Its label on the page.
     pub label: &'static str,
     /// What errors call it, with its article: "a name".
@@ -38,6 +42,8 @@ pub struct FieldSpec {
     pub presence: Presence,
     /// A policy of its own guards it. Pages set it apart, and programs cannot write it.
     pub sensitive: bool,
+    /// It is good for one attempt, as a code is. No page shows it again.
+    pub single_use: bool,
     /// What it holds until somebody types.
     pub initial: &'static str,
     /// What there is to choose from, where that is the same for everybody. Empty: the page says it.
@@ -52,7 +58,7 @@ pub enum Presence {
     /// It can, and is empty then.
     Optional,
     /// It is there only where the page offered it.
-    Offered,
+    Conditional,
 }
 
 impl Presence {
@@ -91,7 +97,7 @@ pub enum Control {
 impl FieldSpec {
     /// One line of text, which types of fields begin with.
     pub const TEXT: Self = Self {
-        name: "",
+        name: FieldName::NONE,
         label: "",
         noun: "this field",
         hint: "",
@@ -102,17 +108,24 @@ impl FieldSpec {
         number: false,
         presence: Presence::Required,
         sensitive: false,
+        single_use: false,
         initial: "",
         choices: &[],
     };
 
+    /// Whether a page shows again what was sent. A secret is typed again, and so is what is good for one attempt.
+    #[must_use]
+    pub const fn is_shown_again(&self) -> bool {
+        !self.single_use && !matches!(self.control, Control::Password)
+    }
+
     /// Whether a form without it is read. A browser sends no field for radio buttons of which none is chosen, so that is an
     /// error for a person to read.
-    pub(super) fn may_be_missing(&self) -> bool {
+    pub(crate) fn may_be_missing(&self) -> bool {
         self.presence != Presence::Required || self.is_choice()
     }
 
-    pub(super) fn is_choice(&self) -> bool {
+    pub(crate) fn is_choice(&self) -> bool {
         matches!(self.control, Control::Radios | Control::Select | Control::Checkbox | Control::Checkboxes)
     }
 }
@@ -179,7 +192,7 @@ pub trait FieldText: for<'a> TryFrom<&'a str, Error = FieldError> {
     const SPEC: FieldSpec;
 }
 
-/// A type of a field: a [`FieldText`], an `Option` of one that may be empty, an [`Offered`] one, or one of a few others.
+/// A type of a field: a [`FieldText`], an `Option` of one that may be empty, an [`Conditional`] one, or one of a few others.
 pub trait FieldValue: Sized {
     /// What a field of this type is unless its form says otherwise.
     const SPEC: FieldSpec;
@@ -214,17 +227,17 @@ impl<T: FieldText> FieldValue for Option<T> {
 
 /// A field that is there only where the page offered it. `None`: it was not sent, which is not the same as empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offered<T>(pub Option<T>);
+pub struct Conditional<T>(pub Option<T>);
 
-impl<T: FieldValue> FieldValue for Offered<T> {
-    const SPEC: FieldSpec = FieldSpec { presence: Presence::Offered, ..T::SPEC };
+impl<T: FieldValue> FieldValue for Conditional<T> {
+    const SPEC: FieldSpec = FieldSpec { presence: Presence::Conditional, ..T::SPEC };
 
     fn read(sent: &[String]) -> Result<Self, FieldError> {
         if sent.is_empty() { Ok(Self(None)) } else { T::read(sent).map(|value| Self(Some(value))) }
     }
 }
 
-impl<T: serde::Serialize> serde::Serialize for Offered<T> {
+impl<T: serde::Serialize> serde::Serialize for Conditional<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
