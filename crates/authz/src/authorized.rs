@@ -8,7 +8,8 @@ use tokens::ApiClient;
 use web::{Error, Result};
 
 use crate::action::{Action, ActionMode as _, PathParams, Resource, TxOf, sensitivity};
-use crate::authorizer::{Authorizer, Decision, Granted, Question, micros};
+use crate::authorizer::{Authorizer, Granted, Question, micros};
+use crate::decision::Decision;
 use crate::entity::{Entity, Sensitivity};
 use crate::request::{AuthzRequest, Caller, MemberContext};
 use crate::viewer::{RequestViewer, Viewer};

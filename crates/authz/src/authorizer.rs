@@ -15,6 +15,7 @@ use web::{Addresses, Error, LocalPath, Result};
 
 use crate::cedar::CedarQuestion;
 use crate::context::RefusedBecause;
+use crate::decision::{Answer, Decision, StepUp};
 use crate::decision_cache::{DecisionCache, QuestionKey};
 use crate::entity::Entity;
 use crate::policies::Policies;
@@ -34,34 +35,6 @@ struct Inner {
     policies: Arc<Policies>,
     engine: cedar_policy::Authorizer,
     answers: DecisionCache,
-}
-
-/// The answer to one question.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) decision: Decision,
-    /// Ids of the policies that determined it.
-    pub(crate) policies: Arc<[String]>,
-}
-
-/// What the policies say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Allowed.
-    Allow,
-    /// Refused now, and allowed with a factor proved now.
-    StepUp(StepUp),
-    /// Refused, whatever they prove.
-    Deny,
-}
-
-/// A factor that turns a refusal into a permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepUp {
-    /// A code of the authenticator app that they have does as well as a passkey.
-    by_code: bool,
-    /// The page that asks for it.
-    page: &'static str,
 }
 
 /// What a guard asks.
@@ -364,25 +337,6 @@ impl Authorizer {
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.0.authn.clock().now()
-    }
-}
-
-impl StepUp {
-    /// The page that asks for it before the page `path` is shown.
-    #[must_use]
-    pub fn url(self, path: &str) -> String {
-        // Home also replaces a path that is too long for an address.
-        format!("{}?return_to={}{}", self.page, LocalPath::or_home(path).encoded(), self.hint())
-    }
-
-    /// The same before a stored form is sent.
-    fn url_of_form(self, id: Uuid) -> String {
-        format!("{}?deferred={id}{}", self.page, self.hint())
-    }
-
-    /// Has the page ask for a code, too. Only that: what it proves is decided when it comes.
-    fn hint(self) -> &'static str {
-        if self.by_code { "&by_code=yes" } else { "" }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use crate::authorizer::Answer;
+use crate::decision::Answer;
 use crate::distinctions::{Distinctions, Magnitude};
 use crate::entity::{Attribute, Entity, Uid};
 use crate::request::AuthzRequest;
@@ -185,7 +185,7 @@ mod tests {
         Policies::load(&[source]).unwrap()
     }
 
-    /// Numbers from a seed, the same in every run (SplitMix64).
+    /// Numbers from a seed, the same in every run (`SplitMix64`).
     struct Numbers(u64);
 
     impl Numbers {

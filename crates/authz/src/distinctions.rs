@@ -115,6 +115,7 @@ fn compared<'a>(operator: &str, operands: &'a Value) -> Option<(&'a str, i64)> {
 mod tests {
     use serde_json::json;
 
+    use super::Magnitude::{Between, Bound, Exactly};
     use super::*;
 
     fn of(policies: &str) -> Distinctions {
@@ -125,11 +126,10 @@ mod tests {
     // control: POL-11
     #[test]
     fn a_number_is_told_from_others_by_the_numbers_it_is_compared_with() {
-        let all = of(r#"
+        let all = of(r"
             permit (principal, action, resource) when { context has age && context.age <= 300 && context.risk > 30 };
-            forbid (principal, action, resource) when { 900 < context.age || context.sum + 1 > 5 };"#);
+            forbid (principal, action, resource) when { 900 < context.age || context.sum + 1 > 5 };");
         let ages = [0, 299, 300, 301, 899, 900, 901].map(|age| all.magnitude("age", age));
-        use Magnitude::{Between, Bound, Exactly};
         assert_eq!(ages, [Between(0), Between(0), Bound(0), Between(1), Between(1), Bound(1), Between(2)]);
         assert_eq!([30, 31].map(|risk| all.magnitude("risk", risk)), [Bound(0), Between(1)]);
         assert_eq!(all.magnitude("sum", 7), Exactly(7), "it is not only compared");

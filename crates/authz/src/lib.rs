@@ -12,6 +12,7 @@ mod authorized;
 mod authorizer;
 mod cedar;
 mod context;
+mod decision;
 mod decision_cache;
 mod distinctions;
 mod entity;
@@ -24,8 +25,9 @@ mod viewer;
 
 pub use action::{Action, ActionDeclaration, ActionMode, FormFor, PathParams, Resource, TxOf};
 pub use authorized::{Authorized, CallerKind};
-pub use authorizer::{Authorizer, Decision, StepUp};
+pub use authorizer::Authorizer;
 pub use context::{ContextFragment, Contribution, RefusedBecause, RoleGroup};
+pub use decision::{Decision, StepUp};
 pub use entity::{Entity, Sensitivity};
 pub use guard::{Guard, Guarded, Public};
 pub use policies::{Policies, PolicySource};

@@ -4,7 +4,8 @@ use axum::http::request::Parts;
 use web::Result;
 
 use crate::action::{Action, Resource as _, sensitivity};
-use crate::authorizer::{Authorizer, Decision};
+use crate::authorizer::Authorizer;
+use crate::decision::Decision;
 use crate::request::{AuthzRequest, MemberContext};
 
 /// The caller of a page, for parts of it that are not about the action of its route. It opens no transaction.

@@ -1,6 +1,7 @@
 use askama::Template;
 
-use crate::sender::RULE;
+/// What is between the texts of combined emails.
+pub(crate) const RULE: &str = "----------";
 
 /// The text of an email as HTML: the same words, and links where the text has an address on a line of its own.
 ///

@@ -10,7 +10,7 @@ use serde_json::json;
 use tenancy::{Db, Jobs, Tx, Write};
 
 use crate::config::{Config, ConfigError, Server};
-use crate::html::HtmlMail;
+use crate::html::{HtmlMail, RULE};
 use crate::mail::QueuedMail;
 
 /// Emails of one kind to one address. Further ones wait and are combined.
@@ -108,9 +108,6 @@ impl JobHandler for Sender {
         Ok(())
     }
 }
-
-/// What is between the texts of combined emails.
-pub(crate) const RULE: &str = "----------";
 
 /// Subject and text of one email, or of several combined.
 fn combine(job: &Job<QueuedMail>, first: &QueuedMail) -> (String, String) {

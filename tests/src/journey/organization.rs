@@ -43,8 +43,8 @@ async fn an_organization_connects_its_provider_and_people_sign_in_with_it_withou
     page.click("#f-role-viewer").await;
     page.fill("#f-reason", "Works here").await;
     page.loads(page.click_text("button", "Send invitation")).await;
-    // One error: the proof that failed was answered with its status.
-    let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("/prove")).collect();
+    // One error: the verification that failed was answered with its status.
+    let errors: Vec<_> = page.console_errors().into_iter().filter(|error| !error.contains("/verify")).collect();
     assert!(errors.is_empty(), "{errors:?}");
 
     let browser = Browser::launch().await;
