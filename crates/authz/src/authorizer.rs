@@ -10,7 +10,6 @@ use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use tenancy::{Plane, Read, TenantId, Tx};
 use tokens::{ApiClient, Scopes, Tokens};
-use uuid::Uuid;
 use web::{Addresses, Error, LocalPath, Result};
 
 use crate::cedar::CedarQuestion;
