@@ -131,7 +131,8 @@ async fn a_deferred_form_runs_once_for_its_person_in_its_browser_and_in_time() {
     };
     let mut statuses: [u16; 2] = tokio::join!(send(one, answers.0), send(other, answers.1)).into();
     statuses.sort_unstable();
-    assert_eq!(statuses, [303, 403], "a session has one challenge at a time");
+    // The other one finds no challenge, or finds that the proof has replaced the cookie that it sends.
+    assert!(matches!(statuses, [303, 401 | 403]), "a session has one challenge at a time: {statuses:?}");
     assert_eq!(world.role("vera").await.as_deref(), Some("editor"));
     assert_eq!(world.events("member.role_changed").await.len(), 1);
 
