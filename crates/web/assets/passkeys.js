@@ -47,7 +47,7 @@ const problems = {
   NothingAlone: "That was cancelled, or it took too long. Nothing has changed. If your security key is a second factor only, sign in another way first. You use the key right after.",
   InvalidStateError: "This device or key already holds a passkey for your account.",
   SecurityError: "Passkeys cannot be used at this address. Ask the people who run this service.",
-  NotSupportedError: "This device cannot make a passkey of the kind that is needed. Try another device or a security key.",
+  NotSupportedError: "This device cannot create the kind of passkey that is needed. Try another device or a security key.",
 };
 
 const ask = async (url, body) => {

@@ -158,7 +158,7 @@ fn new_client(
 /// The message for a form that is sent again. A secret is shown only once.
 fn created_before(name: &str) -> String {
     format!(
-        "{name} was created already, and its secret was shown once. If you do not have it, make a new secret below."
+        "{name} was created already, and its secret was shown once. If you do not have it, generate a new secret below."
     )
 }
 

@@ -24,7 +24,7 @@ const SECOND_PERSON: &str = "This needs approval, because this member is an admi
 
 /// What the reset does.
 const CONSEQUENCES: &str = "Their passkeys, their authenticator app and their recovery codes are removed, and all their \
-    sessions end. They sign in with the organization's provider then, and make a new passkey.";
+    sessions end. They then sign in with the organization's provider and create a new passkey.";
 
 const OWN_FACTORS_ERROR: Error = Error::Conflict(
     "This account is the person's own and not one of your provider, so nobody here can reset its passkeys and codes. \

@@ -59,7 +59,7 @@ struct EnrolmentPage {
 
 web::form! {
     pub(super) struct EnrolForm {
-        name: Name { label: "Name", noun: "a name", hint: "So that you can notify your passkeys apart." },
+        name: Name { label: "Name", noun: "a name", hint: "So that you can tell your passkeys apart." },
         credential: String { single_use: true },
         return_to: String {},
     }
