@@ -54,8 +54,8 @@ impl EventKind {
     }
 
     /// The same with emails to `audience`, who get them with this subject.
-    pub(crate) const fn announced(self, subject: &'static str, audience: &'static [Audience]) -> Announced {
-        Announced { event: self, subject, audience }
+    pub(crate) const fn announced(self, subject: &'static str, audience: &'static [Audience]) -> EmailedEventKind {
+        EmailedEventKind { event: self, subject, audience }
     }
 
     /// Records one in the transaction of what it is about.
@@ -104,7 +104,7 @@ pub(crate) enum Audience {
 
 /// A kind of event that people are notified of by email.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Announced {
+pub(crate) struct EmailedEventKind {
     event: EventKind,
     subject: &'static str,
     audience: &'static [Audience],
@@ -139,7 +139,7 @@ macro_rules! events {
         const $name: $crate::base::EventKind = $crate::base::EventKind::new($kind, $label, $sentence);
     };
     (@const $name:ident, $kind:literal, $label:literal, $sentence:literal, $subject:literal, [$($audience:ident),+]) => {
-        const $name: $crate::base::Announced = $crate::base::EventKind::new($kind, $label, $sentence)
+        const $name: $crate::base::EmailedEventKind = $crate::base::EventKind::new($kind, $label, $sentence)
             .announced($subject, &[$($crate::base::Audience::$audience),+]);
     };
 }
@@ -157,6 +157,23 @@ pub(crate) struct AnnouncementContext<'a> {
     pub(crate) page: &'a str,
     /// The affected member.
     pub(crate) member: Option<UserId>,
+}
+
+impl<'a> AnnouncementContext<'a> {
+    /// What `who` does in the organization. `page` says more.
+    pub(crate) fn new(authn: &'a Authn, who: &'a SignedIn, organization: &'a Organization, page: &'a str) -> Self {
+        Self { authn, who, organization, note: "", page, member: None }
+    }
+
+    /// The same with a sentence on what comes next.
+    pub(crate) fn with_note(self, note: &'a str) -> Self {
+        Self { note, ..self }
+    }
+
+    /// The same, if it affects a member.
+    pub(crate) fn about_member(self, member: impl Into<Option<UserId>>) -> Self {
+        Self { member: member.into(), ..self }
+    }
 }
 
 /// An event whose emails are queued, and which still has to be recorded.
@@ -179,7 +196,7 @@ struct AnnouncementMail<'a> {
     url: String,
 }
 
-impl Announced {
+impl EmailedEventKind {
     /// As a feature registers it.
     pub(crate) const fn declared(self) -> DeclaredEvent {
         DeclaredEvent { kind: self.event, email: Some((self.subject, self.audience)) }

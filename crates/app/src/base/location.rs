@@ -11,18 +11,18 @@ pub(crate) struct Location {
 }
 
 /// A resource that a location names, so that the navigation can ask about it without loading anything.
-pub(crate) trait Located: Resource {
+pub(crate) trait InLocation: Resource {
     /// The one there. `None`: the location has none.
     fn at(location: &Location) -> Option<&Self>;
 }
 
-impl Located for Organization {
+impl InLocation for Organization {
     fn at(location: &Location) -> Option<&Self> {
         Some(&location.organization)
     }
 }
 
-impl Located for Workspace {
+impl InLocation for Workspace {
     fn at(location: &Location) -> Option<&Self> {
         location.workspace.as_ref()
     }

@@ -29,7 +29,7 @@ use authz::PolicySource;
 pub(crate) use account::Account;
 pub(crate) use actor::DisplayActor;
 pub(crate) use api::Api;
-pub(crate) use event::{Announced, AnnouncementContext, Audience, DeclaredEvent, EventKind, events, unlinked};
+pub(crate) use event::{AnnouncementContext, Audience, DeclaredEvent, EmailedEventKind, EventKind, events, unlinked};
 pub(crate) use feature::{Feature, policies};
 pub(crate) use form_page::FormPage;
 pub(crate) use hooks::{BoxFuture, DeletionCount, Hooks, MemberSignOut};

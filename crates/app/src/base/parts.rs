@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Frame, Link, Result};
 
 use super::hooks::{BoxFuture, Hooks};
-use super::location::Located;
+use super::location::InLocation;
 use super::{DeclaredEvent, EventKind, Location, Operation, PendingActionKind, Scope};
 
 /// What one feature registered.
@@ -49,7 +49,7 @@ impl Parts {
 /// Whether the navigation offers something to somebody at a location.
 type Offered = fn(Viewer<'_>, &Location) -> bool;
 
-fn can<A: Action<On: Located>>(viewer: Viewer<'_>, location: &Location) -> bool {
+fn can<A: Action<On: InLocation>>(viewer: Viewer<'_>, location: &Location) -> bool {
     A::On::at(location).is_some_and(|on| viewer.can::<A>(on))
 }
 
@@ -71,7 +71,7 @@ impl Tab {
     }
 
     /// An entry for people who may do `A`, the action of its page.
-    pub(crate) fn to<A: Action<On: Located>>(label: &'static str, page: &'static str) -> Self {
+    pub(crate) fn to<A: Action<On: InLocation>>(label: &'static str, page: &'static str) -> Self {
         Self { label, page, offered: can::<A>, counts: None }
     }
 
@@ -157,7 +157,7 @@ pub(crate) struct PageLink {
 
 impl PageLink {
     /// A link for people who may do `A`, the action of the page it leads to.
-    pub(crate) fn to<A: Action<On: Located>>(on: &'static str, label: &'static str, page: &'static str) -> Self {
+    pub(crate) fn to<A: Action<On: InLocation>>(on: &'static str, label: &'static str, page: &'static str) -> Self {
         Self { on, label, page, offered: can::<A> }
     }
 

@@ -274,7 +274,7 @@ impl<A: StoredAction> ApprovalRequest<'_, A> {
         let details = self.justification.details(json!({ "title": title, "kind": A::KIND, "parameters": parameters }));
         let (organization, target) = (self.organization, Entity::new("Approval", id).to_string());
         let (note, page) = (deadlines.note(), list_url(organization));
-        let doing = AnnouncementContext { authn, who, organization, note: &note, page: &page, member: None };
+        let doing = AnnouncementContext::new(authn, who, organization, &page).with_note(&note);
         APPROVAL_REQUESTED.announce(tx, &doing, target, details).await?.record(tx).await?;
         Ok(false)
     }

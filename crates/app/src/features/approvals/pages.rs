@@ -74,8 +74,7 @@ pub(super) async fn approve(
     let start_page = who.context().frame.start_page();
     let next = if action.ends_access_of(who.user) { start_page.to_owned() } else { organization.url() };
     let (note, target) = ("It is done.", ok.on().entity().to_string());
-    let doing =
-        AnnouncementContext { authn: &authn, who, organization: &organization, note, page: &next, member: None };
+    let doing = AnnouncementContext::new(&authn, who, &organization, &next).with_note(note);
     let resolution = approval::decide(&mut tx, ok.on(), &registry, "approved", who.user, now).await?;
     let announcement = APPROVAL_APPROVED.announce(&mut tx, &doing, target, resolution.details.clone()).await?;
     announcement.record(&mut tx).await?;
@@ -97,7 +96,7 @@ pub(super) async fn decline(
     let mut tx = ok.begin().await?;
     let (who, now) = (ok.who(), authn.clock().now());
     let (note, url) = ("Nothing was changed.", list_url(&organization));
-    let doing = AnnouncementContext { authn: &authn, who, organization: &organization, note, page: &url, member: None };
+    let doing = AnnouncementContext::new(&authn, who, &organization, &url).with_note(note);
     let resolution = approval::decide(&mut tx, ok.on(), &registry, "declined", who.user, now).await?;
     let target = ok.on().entity().to_string();
     APPROVAL_DECLINED.announce(&mut tx, &doing, target, resolution.details).await?.record(&mut tx).await?;

@@ -112,19 +112,12 @@ pub(super) async fn create(
 ) -> Result<Response> {
     let page = |form| ClientForm::page(&ok, &layout, form);
     let (new, justification) = new_client(&input, &tokens, page)?;
-    let may = match new.acts_as {
-        ActsAs::Oneself => ok.authorize_also::<CreateOwnClient>().await?,
-        ActsAs::Service(_) => ok.authorize_also::<CreateServiceAccount>().await?,
-    };
-    if !may {
-        return Err(Error::Forbidden);
-    }
+    need_kind(&mut ok, new.acts_as).await?;
     let url = list_url(ok.on().id);
     let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
     let in_use = "A client or a member has this name, or one that looks like it.";
     let taken = || input.refuse(ClientForm::FIELD.name, in_use, |form| ClientForm::page(&ok, &layout, form));
-    let doing =
-        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), note: "", page: &url, member: None };
+    let doing = AnnouncementContext::new(&authn, ok.who(), ok.on(), &url);
     let expires_at = client::insert(&mut tx, &new, &justification, &doing, taken).await?;
     authn.notify(&mut tx, ok.who().user, &secret_shown(&new.name, ok.on().id), ok.who().context()).await?;
     tx.commit().await?;
@@ -137,6 +130,15 @@ pub(super) async fn create(
         expires_at,
     };
     Ok(Page(SecretPage::new(&ok, &layout, &tokens, issued)).into_response())
+}
+
+/// Refuses a client that acts as somebody whom the person may not have it act as.
+async fn need_kind(ok: &mut Authorized<CreateClient>, acts_as: ActsAs) -> Result<()> {
+    let may = match acts_as {
+        ActsAs::Oneself => ok.authorize_also::<CreateOwnClient>().await?,
+        ActsAs::Service(_) => ok.authorize_also::<CreateServiceAccount>().await?,
+    };
+    if may { Ok(()) } else { Err(Error::Forbidden) }
 }
 
 /// The client that the form asks for, with a new secret.
@@ -206,14 +208,7 @@ pub(super) async fn renew(
     let secret = tokens.new_secret(ok.on().id, ok.on().signs)?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: &organization,
-        note: "",
-        page: &page,
-        member: None,
-    };
+    let doing = AnnouncementContext::new(&authn, ok.who(), &organization, &page);
     let client = ok.on();
     let expires_at = client::renew(&mut tx, client, &secret, &justification, &doing).await?;
     let notice = secret_shown(&client.name, client.organization);
@@ -244,14 +239,7 @@ pub(super) async fn revoke(
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), list_url(ok.on().organization));
     let member = ok.on().member;
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: &organization,
-        note: "",
-        page: &page,
-        member,
-    };
+    let doing = AnnouncementContext::new(&authn, ok.who(), &organization, &page).about_member(member);
     client::revoke(&mut tx, ok.on(), &justification, &doing).await?;
     tx.commit().await?;
     let text = format!("{} was revoked.", ok.on().name);

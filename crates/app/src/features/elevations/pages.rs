@@ -3,7 +3,7 @@ use authn::Authn;
 use authz::{Action, Authorized, FormFor, Viewer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use web::{
     Banner, Choice, Control, FieldError, FieldErrors, FieldSpec, FieldText, Form, FormOnce, FormView, Input, NoFields,
     Page, Presence, Result, Shell, filters, format_datetime, see_other,
@@ -46,20 +46,13 @@ fn list_url(organization: &Organization) -> String {
     format!("{}/elevations", organization.url())
 }
 
-pub(super) async fn list(
-    mut ok: Authorized<ListElevations>,
-    layout: Layout,
-    State(authn): State<Authn>,
-) -> Result<impl IntoResponse> {
-    let mut tx = ok.begin().await?;
-    let (now, you) = (authn.clock().now(), ok.who().user);
-    let (all, more) = elevation::find(&mut tx, None).await?;
-    let row = |elevation: Elevation| {
-        let (stage, is_yours) = (elevation.stage(now), elevation.user == you);
+impl ElevationRow {
+    fn new(ok: &Authorized<ListElevations>, elevation: Elevation, now: DateTime<Utc>) -> Self {
+        let (stage, is_yours) = (elevation.stage(now), elevation.user == ok.who().user);
         let url = |what| format!("{}/{}/{what}", list_url(ok.on()), elevation.id);
         let is_pending = matches!(stage, Stage::Open(_));
         let can_end = stage.until().is_some() && ok.can::<EndElevation>(&elevation);
-        ElevationRow {
+        Self {
             stage,
             approve_url: (is_pending && ok.can::<ApproveElevation>(&elevation)).then(|| url("approve")),
             end_url: can_end.then(|| url("end")),
@@ -70,9 +63,20 @@ pub(super) async fn list(
             },
             elevation,
         }
-    };
+    }
+}
+
+pub(super) async fn list(
+    mut ok: Authorized<ListElevations>,
+    layout: Layout,
+    State(authn): State<Authn>,
+) -> Result<impl IntoResponse> {
+    let mut tx = ok.begin().await?;
+    let (now, you) = (authn.clock().now(), ok.who().user);
+    let (all, more) = elevation::find(&mut tx, None).await?;
     let yours_is_open = all.iter().any(|elevation| elevation.user == you && elevation.stage(now).until().is_some());
-    let elevations = all.into_iter().filter(|elevation| ok.can::<ViewElevation>(elevation)).map(row).collect();
+    let elevations = all.into_iter().filter(|elevation| ok.can::<ViewElevation>(elevation));
+    let elevations = elevations.map(|elevation| ElevationRow::new(&ok, elevation, now)).collect();
     let may_request = ok.can::<RequestElevation>(ok.on()) && !yours_is_open;
     let new_url = may_request.then(|| format!("{}/new", list_url(ok.on())));
     Ok(Page(ElevationsPage { shell: layout.organization(&ok), elevations, more, new_url }))
@@ -170,7 +174,7 @@ pub(super) async fn request(
     let note = format!("It can be approved until {until}.");
     // The member is notified too, in case somebody requests access in their name.
     let (who, organization, member) = (ok.who(), ok.on(), Some(ok.who().user));
-    let doing = AnnouncementContext { authn: &authn, who, organization, note: &note, page: &page, member };
+    let doing = AnnouncementContext::new(&authn, who, organization, &page).with_note(&note).about_member(member);
     elevation::request(&mut tx, &access, &membership, &justification, &doing).await?;
     tx.commit().await?;
     Ok(see_other(&page, text))
@@ -221,7 +225,7 @@ fn doing<'a, A: Action<On = Elevation>>(
     note: &'a str,
     page: &'a str,
 ) -> AnnouncementContext<'a> {
-    AnnouncementContext { authn, who: ok.who(), organization, note, page, member: Some(ok.on().user) }
+    AnnouncementContext::new(authn, ok.who(), organization, page).with_note(note).about_member(ok.on().user)
 }
 
 fn organization<A: Action<On = Elevation>>(ok: &Authorized<A>) -> Result<Organization> {

@@ -99,8 +99,7 @@ pub(super) async fn invite(
     if let Some(obstacle) = invitation::obstacle(&mut tx, &email, authn.clock().now()).await? {
         return Err(input.refuse(InvitationForm::FIELD.email, obstacle, |form| form_page(&ok, &layout, form)));
     }
-    let doing =
-        AnnouncementContext { authn: &authn, who: ok.who(), organization: ok.on(), note: "", page: &url, member: None };
+    let doing = AnnouncementContext::new(&authn, ok.who(), ok.on(), &url);
     let new = NewInvitation { email: &email, role, inviter: &inviter, notifies };
     let expires_at = invitation::insert(&mut tx, new, &justification, &doing).await?;
     if notifies {

@@ -133,7 +133,7 @@ impl FactorReset {
         }
         let name = execution.member.unwrap_or("a member");
         let page = organization.url();
-        let doing = AnnouncementContext { authn, who, organization, note: "", page: &page, member: Some(self.member) };
+        let doing = AnnouncementContext::new(authn, who, organization, &page).about_member(self.member);
         let removed = remove_factors(tx, self.member, "by the organization", authn.clock().now()).await?;
         details["member"] = json!(name);
         details["passkeys"] = json!(removed.passkeys);

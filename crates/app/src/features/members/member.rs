@@ -5,7 +5,9 @@ use tenancy::{OnConstraint, Read, RequestAccess, Tenant, TenantId, Tx, UserId, W
 use web::{DisplayEmail, Error, Result};
 
 use super::{ROLE_CHANGED, SESSIONS_ENDED};
-use crate::base::{Announced, AnnouncementContext, Hooks, Justification, ListQuery, MemberSignOut, Organization, Role};
+use crate::base::{
+    AnnouncementContext, EmailedEventKind, Hooks, Justification, ListQuery, MemberSignOut, Organization, Role,
+};
 
 /// A member of the organization.
 #[derive(Debug)]
@@ -181,7 +183,7 @@ pub(super) async fn end_sessions(
 pub(super) async fn remove(
     tx: &mut Tx<Write>,
     member: Subject<'_>,
-    kind: Announced,
+    kind: EmailedEventKind,
     mut details: Value,
     doing: &AnnouncementContext<'_>,
 ) -> Result<()> {

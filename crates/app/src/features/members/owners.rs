@@ -50,14 +50,8 @@ impl PendingAction for Removal {
         Box::pin(async move {
             let Execution { authn, organization, member: name, details, who, .. } = execution;
             let name = name.unwrap_or("a member");
-            let doing = AnnouncementContext {
-                authn,
-                who,
-                organization,
-                note: "",
-                page: who.context().frame.start_page(),
-                member: Some(self.member),
-            };
+            let doing = AnnouncementContext::new(authn, who, organization, who.context().frame.start_page())
+                .about_member(self.member);
             member::remove(tx, Subject { user: self.member, name, role: OWNER }, MEMBER_REMOVED, details, &doing).await
         })
     }
@@ -98,8 +92,7 @@ impl PendingAction for Demotion {
             let to = Role::try_from(&*self.role).map_err(|_| STATE_CHANGED_ERROR)?;
             let name = name.unwrap_or("a member");
             let page = organization.url();
-            let doing =
-                AnnouncementContext { authn, who, organization, note: "", page: &page, member: Some(self.member) };
+            let doing = AnnouncementContext::new(authn, who, organization, &page).about_member(self.member);
             member::change_role(tx, Subject { user: self.member, name, role: OWNER }, to, details, &doing).await
         })
     }

@@ -170,7 +170,7 @@ fn doing<'a, A: Action<On = Member>>(
     organization: &'a Organization,
     page: &'a str,
 ) -> AnnouncementContext<'a> {
-    AnnouncementContext { authn, who: ok.who(), organization, note: "", page, member: Some(ok.on().user) }
+    AnnouncementContext::new(authn, ok.who(), organization, page).about_member(ok.on().user)
 }
 
 fn removal<A: Action<On = Member>>(ok: &Authorized<A>, layout: &Layout, form: FormView) -> FormPage {

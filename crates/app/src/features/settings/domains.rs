@@ -73,14 +73,7 @@ pub(super) async fn verify(
     }
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: &organization,
-        note: "",
-        page: &page,
-        member: None,
-    };
+    let doing = AnnouncementContext::new(&authn, ok.who(), &organization, &page);
     domain::verify(&mut tx, ok.on(), authn.clock().now(), &doing).await?;
     tx.commit().await?;
     Ok(see_other(&settings_url(&ok), &format!("{} is verified.", ok.on().shown())))
@@ -124,14 +117,7 @@ pub(super) async fn remove(
     let justification = input.read(|form| removal(&ok, &layout, form))?;
     let mut tx = ok.begin().await?;
     let (organization, page) = (Organization::of(&ok.member()?.membership), settings_url(&ok));
-    let doing = AnnouncementContext {
-        authn: &authn,
-        who: ok.who(),
-        organization: &organization,
-        note: "",
-        page: &page,
-        member: None,
-    };
+    let doing = AnnouncementContext::new(&authn, ok.who(), &organization, &page);
     domain::remove(&mut tx, ok.on(), &justification, &doing).await?;
     if !domain::any_verified(&mut tx).await? {
         // The provider can no longer be used, nor sign people out.

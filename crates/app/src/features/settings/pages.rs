@@ -133,6 +133,6 @@ async fn change_now(
     justification: &Justification,
 ) -> Result<()> {
     let (who, organization, page) = (ok.who(), ok.on(), url(ok.on()));
-    let doing = AnnouncementContext { authn, who, organization, note: "", page: &page, member: None };
+    let doing = AnnouncementContext::new(authn, who, organization, &page);
     rules::change(tx, rules, justification, &doing).await
 }

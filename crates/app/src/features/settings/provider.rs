@@ -77,6 +77,17 @@ web::form! {
     }
 }
 
+impl ProviderForm {
+    fn identity_provider(&self) -> IdentityProvider {
+        IdentityProvider {
+            issuer: self.issuer.to_string(),
+            client_id: self.client_id.to_string(),
+            client_secret: SecretString::from(self.client_secret.to_string()),
+            preset: self.preset.0,
+        }
+    }
+}
+
 /// The kind of a provider: one of the presets, or one that follows the standard.
 pub(super) struct ProviderKind(Option<Preset>);
 
@@ -128,13 +139,7 @@ pub(super) async fn save(
 ) -> Result<Response> {
     let page = |form| ProviderPage::page(&ok, &layout, &authn, form);
     let form = input.read(page)?;
-    let (tenant, preset, justification) = (ok.on().id, form.preset.0, form.justification);
-    let identity_provider = IdentityProvider {
-        issuer: form.issuer.to_string(),
-        client_id: form.client_id.to_string(),
-        client_secret: SecretString::from(form.client_secret.to_string()),
-        preset,
-    };
+    let (tenant, identity_provider) = (ok.on().id, form.identity_provider());
     authn.check_person_rate_limit(PROVIDER_LIMIT, ok.who()).await?;
     // No transaction is open while the provider is contacted.
     if let Err(problem) = authn.test_identity_provider(tenant, &identity_provider, ok.who().user).await? {
@@ -143,11 +148,11 @@ pub(super) async fn save(
     let mut tx = ok.begin().await?;
     let page = url(ok.on());
     let (who, organization) = (ok.who(), ok.on());
-    let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
+    let doing = AnnouncementContext::new(&authn, who, organization, &page);
     authn.store_identity_provider(&mut tx, tenant, &identity_provider, ok.who().user).await?;
-    let details = justification.details(
-        json!({ "issuer": identity_provider.issuer, "client_id": identity_provider.client_id, "preset": preset.map(Preset::name) }),
-    );
+    let IdentityProvider { issuer, client_id, preset, .. } = identity_provider;
+    let details = json!({ "issuer": issuer, "client_id": client_id, "preset": preset.map(Preset::name) });
+    let details = form.justification.details(details);
     let announcement = PROVIDER_CHANGED.announce(&mut tx, &doing, organization.entity().to_string(), details).await?;
     announcement.record(&mut tx).await?;
     tx.commit().await?;
@@ -199,7 +204,7 @@ pub(super) async fn remove(
     let mut tx = ok.begin().await?;
     let page = url(ok.on());
     let (who, organization) = (ok.who(), ok.on());
-    let doing = AnnouncementContext { authn: &authn, who, organization, note: "", page: &page, member: None };
+    let doing = AnnouncementContext::new(&authn, who, organization, &page);
     authn.end_provider_sessions(&mut tx, "the provider was removed").await?;
     let removed =
         sqlx::query_scalar!("delete from tenant.identity_providers returning issuer").fetch_optional(&mut *tx).await;

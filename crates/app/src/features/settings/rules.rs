@@ -91,7 +91,7 @@ impl Relaxation {
     async fn stop_enforcing(&self, tx: &mut Tx<Write>, execution: Execution<'_>) -> Result<()> {
         let Execution { authn, organization, mut details, who, .. } = execution;
         let (note, page) = ("The organization's own provider is not required any more.", organization.url());
-        let doing = AnnouncementContext { authn, who, organization, note, page: &page, member: None };
+        let doing = AnnouncementContext::new(authn, who, organization, &page).with_note(note);
         details["organization"] = json!(organization.name);
         details["allows_magic_links"] = json!(self.allows_magic_links);
         details["requires_sso"] = json!(false);
