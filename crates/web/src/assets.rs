@@ -10,7 +10,7 @@ const STYLE: &str = include_str!("../assets/style.css");
 const ICON: &str = include_str!("../assets/icon.svg");
 const PROOF_OF_WORK: &str = include_str!("../assets/proof_of_work.js");
 
-// The name contains a hash of the content. A browser may cache the file forever, and never shows a page with an old style.
+// The name contains a hash of the content. A browser can cache the file forever and still never use an outdated one.
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/style-{}.css", hash(STYLE)));
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon-{}.svg", hash(ICON)));
 static PROOF_OF_WORK_URL: LazyLock<String> =
@@ -31,7 +31,7 @@ pub(crate) fn proof_of_work_url() -> &'static str {
     &PROOF_OF_WORK_URL
 }
 
-/// Address of the module for pages that create or prove a passkey.
+/// The URL of the module for pages that create or use a passkey.
 #[must_use]
 pub fn passkeys_url() -> &'static str {
     &PASSKEYS_URL
@@ -44,7 +44,7 @@ fn hash(content: &str) -> String {
     })
 }
 
-/// The routes of the static files: the style sheet, the icon and the two modules. There are no others.
+/// The routes of the static files: the style sheet, the icon and the two modules.
 pub fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let serve = |content: &'static str, kind: &'static str| {
         get(move || async move {

@@ -10,16 +10,16 @@ use crate::text::visible;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Where a request comes from, coarse on purpose. A signal for risk, never an identity.
+/// Where a request comes from. It is coarse on purpose: a risk signal, never an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The network: /24 of an IPv4 address, /48 of an IPv6 address.
     pub network: String,
-    /// Browser family and platform, such as `Firefox on Linux`. Versions change too often to matter.
+    /// Browser family and platform, such as `Firefox on Linux`. Versions are left out because they change too often.
     pub device: String,
 }
 
-/// Headers in which reverse proxies put the client's address. Only the first of them is ever read.
+/// Headers in which reverse proxies send the client's address. Only the first one is ever read.
 const FORWARDED: [&str; 8] = [
     FORWARDED_FOR,
     "forwarded",
@@ -32,10 +32,10 @@ const FORWARDED: [&str; 8] = [
 ];
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The number of our reverse proxies, each of which appends to `X-Forwarded-For`. With 0 the header is not read, because
+/// The number of our reverse proxies. Each of them appends to `X-Forwarded-For`. With 0 the header is ignored, because
 /// anybody can send it.
 ///
-/// If the number is wrong, everybody shares one network and its limits. Each sign of that is logged once.
+/// If the number is wrong, all clients share one network and its limits. Each sign of a wrong number is logged once.
 #[derive(Debug)]
 pub(crate) struct Proxies {
     count: usize,
@@ -49,7 +49,7 @@ impl Proxies {
         Self { count, unread: Once::new(), missing: Once::new(), unreadable: Once::new() }
     }
 
-    /// Where a request comes from. A `probe` reaches us without a proxy, so it says nothing about the number of proxies.
+    /// Returns where a request comes from. A `probe` bypasses the proxies, so it says nothing about their number.
     pub(crate) fn client(&self, request: &Request, probe: bool) -> Client {
         let headers = request.headers();
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
@@ -71,7 +71,7 @@ impl Proxies {
             }
             return None;
         }
-        // As bytes: what a client puts before a proxy's entry need not be text.
+        // Read as bytes: what a client sends before the proxies' entries may not be valid text.
         let values = headers.get_all(FORWARDED_FOR).iter().map(axum::http::HeaderValue::as_bytes);
         let entries = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
         let entries: Vec<_> = entries.filter(|entry| !entry.is_empty()).collect();
@@ -100,14 +100,14 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it: bare, with a port, an IPv6 address in brackets, quoted, or with a zone.
+/// Parses an address as proxies write it: bare, with a port, an IPv6 address in brackets, quoted, or with a zone.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim_matches('"');
     let bare = match entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((inside, "")) => inside,
         Some((inside, port)) => port.strip_prefix(':').filter(|port| is_port(port)).map(|_| inside)?,
         None => match entry.split_once(':') {
-            // One colon ends an IPv4 address. An IPv6 address has more of them.
+            // A single colon separates an IPv4 address from its port. An IPv6 address has several colons.
             Some((inside, port)) if is_port(port) && inside.contains('.') => inside,
             _ => entry,
         },

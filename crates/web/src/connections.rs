@@ -3,10 +3,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The open connections, bounded in total and per network.
+/// The open connections, limited in total and per network.
 ///
-/// A new connection above the bound is accepted, and another one is closed: of the network with the most connections, the one
-/// that has been idle longest. Connections that send nothing, or read no response, therefore keep out nobody.
+/// Above the limit, a new connection is accepted and another one is closed. The closed one belongs to the network with
+/// the most connections, and has been idle longest there. Clients that send nothing or read no response therefore
+/// cannot keep others out.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections(Arc<Mutex<State>>);
 
@@ -14,20 +15,20 @@ pub(crate) struct Connections(Arc<Mutex<State>>);
 struct State {
     most: usize,
     most_per_network: usize,
-    /// By number, in the order of arrival.
+    /// Connections by number, in the order of arrival.
     open: BTreeMap<u64, ConnectionState>,
-    /// Orders new connections and ends of requests.
+    /// The next number. It orders new connections and ends of requests.
     next: u64,
 }
 
 #[derive(Debug)]
 struct ConnectionState {
     network: Arc<str>,
-    /// Requests that are running.
+    /// The number of running requests.
     working: usize,
-    /// When the last request ended, or when the connection was opened.
+    /// When the last request ended. Before the first request: when the connection was opened.
     idle_since: u64,
-    /// Dropped to close it.
+    /// Dropping it closes the connection.
     _close: oneshot::Sender<()>,
 }
 
@@ -55,8 +56,8 @@ impl Connections {
         Self(Arc::new(Mutex::new(State { most, most_per_network, open: BTreeMap::new(), next: 0 })))
     }
 
-    /// Accepts a connection of `network`, and closes another one if needed. `None`: the network has its maximum, and all are
-    /// busy.
+    /// Accepts a connection from `network`, and closes another one if needed. Returns `None` if the network is at its
+    /// limit and all its connections are busy.
     pub(crate) fn open(&self, network: Arc<str>) -> Option<OpenConnection> {
         let mut state = self.lock();
         state.make_room(&network)?;
@@ -102,7 +103,7 @@ impl State {
         Some(())
     }
 
-    /// The network with the most connections. In a tie it is `own`.
+    /// Returns the network with the most connections. `own` wins a tie.
     fn largest(&self, own: &str) -> Option<Arc<str>> {
         let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
         for entry in self.open.values() {
@@ -116,12 +117,12 @@ impl State {
 }
 
 impl OpenConnection {
-    /// The handle for the requests of this connection.
+    /// Returns the handle that requests on this connection use.
     pub(crate) fn handle(&self) -> ConnectionHandle {
         ConnectionHandle { number: self.number, connections: self.connections.clone() }
     }
 
-    /// Resolves when the connection must close to make room.
+    /// Resolves when this connection must close to make room for another.
     pub(crate) async fn closed(&mut self) {
         let _ = (&mut self.closed).await;
     }
@@ -194,7 +195,7 @@ mod tests {
         assert!(is_closed(&mut many[0]));
         let _later = open("b");
         assert!(is_closed(&mut many[1]) && !is_closed(&mut many[2]));
-        // Now b has the most.
+        // Now network b has the most connections.
         let _last = open("a");
         assert!(is_closed(&mut few) && !is_closed(&mut many[2]) && !is_closed(&mut late));
         assert_eq!(all(&connections), 4);

@@ -1,5 +1,5 @@
-//! Cookies. All have the prefix `__Host-Http-` (this host, TLS, set by a response and never by a script), `Secure`,
-//! `HttpOnly` and `Path=/`.
+//! Cookies. Each has the prefix `__Host-Http-` (this host only, over TLS, set by a response and never by a script),
+//! `Secure`, `HttpOnly` and `Path=/`.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
@@ -7,14 +7,14 @@ use axum::response::Response;
 /// When the browser sends the cookie.
 #[derive(Clone, Copy, Debug)]
 pub enum SameSite {
-    /// Only with requests that our own pages start.
+    /// Only with requests that our own pages make.
     Strict,
-    /// Also after a link or redirect from another site.
+    /// Also when a person follows a link or redirect from another site.
     Lax,
 }
 
-/// The value of the cookie `__Host-Http-{name}`. `None` if it is missing, or occurs with different values, which is a sign of
-/// an attack.
+/// Returns the value of the cookie `__Host-Http-{name}`. Returns `None` if it is missing, or if it occurs with
+/// different values, which is a sign of an attack.
 #[must_use]
 pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers
@@ -27,15 +27,15 @@ pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     values.all(|other| other == first).then_some(first)
 }
 
-/// Sets `__Host-Http-{name}`. `value` must be valid in a cookie (base64url). `max_age` is in seconds. With `None` the cookie
-/// lasts until the browser closes.
+/// Sets `__Host-Http-{name}`. `value` must be valid in a cookie (base64url). `max_age` is in seconds. With `None` the
+/// cookie lasts until the browser closes.
 pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) {
     if let Some(cookie) = line(name, value, same_site, max_age) {
         headers.append(header::SET_COOKIE, cookie);
     }
 }
 
-/// The header value that [`set`] adds, for a response that does not exist yet.
+/// Builds the header value that [`set`] adds, for a response that does not exist yet.
 #[must_use]
 pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) -> Option<HeaderValue> {
     let mut cookie = format!("__Host-Http-{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site:?}");
@@ -46,7 +46,8 @@ pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) 
     HeaderValue::try_from(cookie).ok()
 }
 
-/// The first value that a response sets for `__Host-Http-{name}`. Empty if it removes the cookie.
+/// Returns the first value that a response sets for `__Host-Http-{name}`. It is empty if the response removes the
+/// cookie.
 #[must_use]
 pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get_all(header::SET_COOKIE).iter().find_map(|cookie| {
@@ -55,7 +56,7 @@ pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Replaces `__Host-Http-{name}` in the headers of a request and keeps its other cookies.
+/// Replaces `__Host-Http-{name}` in the headers of a request and keeps the other cookies.
 pub fn replace(headers: &mut HeaderMap, name: &str, value: &str) {
     let name = format!("__Host-Http-{name}");
     let others = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -73,7 +74,7 @@ pub fn remove(headers: &mut HeaderMap, name: &str) {
     set(headers, name, "", SameSite::Strict, Some(0));
 }
 
-/// Merges the cookies of both responses into `done`. Those of `before` come first, because those of `done` are newer.
+/// Merges the cookies of both responses into `done`. The cookies of `done` are newer, so they come last.
 #[must_use]
 pub fn with_cookies_of(before: &Response, mut done: Response) -> Response {
     let newer: Vec<_> = done.headers().get_all(header::SET_COOKIE).iter().cloned().collect();

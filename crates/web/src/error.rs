@@ -10,36 +10,37 @@ use crate::{FieldErrors, ProofOfWork};
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request was not executed, by outcome and not by source.
+/// Why a request was not executed. The variants follow the outcome, not the source.
 ///
-/// A client sees the status, a fixed sentence and the request id. Internal details go to the log. Every other error becomes
-/// [`Error::Internal`] with `?`.
+/// A client sees the status, a fixed sentence and the request id. Internal details go to the log. With `?`, any other
+/// error becomes [`Error::Internal`].
 #[derive(Debug)]
 pub enum Error {
-    /// Status 404. It does not exist, or the caller must not learn that it does.
+    /// Status 404. The resource does not exist, or the caller must not learn that it does.
     NotFound,
-    /// Status 403. The caller may know of it, but may not do this.
+    /// Status 403. The caller may know that the resource exists, but may not do this.
     Forbidden,
-    /// Status 403. The sentence says why an API client may not do this. Has a challenge (RFC 6750, section 3.1) if another
-    /// scope would help.
+    /// Status 403. The sentence says why an API client may not do this. If another scope would help, there is a
+    /// challenge (RFC 6750, section 3.1).
     NotPermitted(Cow<'static, str>, Option<HeaderValue>),
-    /// Status 401. No live session. A page redirects to the sign-in and back. A form says that it was not saved.
+    /// Status 401. There is no live session. A page redirects to sign-in and returns afterwards. A form says it was not
+    /// saved.
     Unauthenticated,
-    /// Status 401. A fresh passkey, or signing in again, would allow it. Has the address of the page that asks for it and
-    /// continues from there, and the `Set-Cookie` that ties a deferred request to this browser. Programs get the challenge of
-    /// RFC 9470.
+    /// Status 401. The action needs a fresh passkey or a new sign-in. Contains the address of the page that asks for it
+    /// and then continues. Also contains the `Set-Cookie` that binds a deferred request to this browser. Programs get
+    /// the challenge of RFC 9470.
     StepUp(String, Option<HeaderValue>),
-    /// Status 401. The credentials of an API client are not valid. Has the challenge (RFC 6750, RFC 9449) and a constant
-    /// sentence.
+    /// Status 401. The credentials of an API client are not valid. Contains the challenge (RFC 6750, RFC 9449) and a
+    /// constant sentence.
     Challenge(HeaderValue, &'static str),
-    /// Status 422. The input is not valid. Has the page that shows the errors beside the fields.
+    /// Status 422. The input is not valid. May contain the page that shows the errors beside the fields.
     Invalid(FieldErrors, Option<Box<Response>>),
-    /// Status 400. The request cannot be parsed. Has a constant sentence.
+    /// Status 400. The request cannot be parsed. Contains a constant sentence.
     Malformed(&'static str),
-    /// Status 409. It has changed, or a rule of the data forbids it. Has a constant sentence, and the page that keeps the
-    /// input if there was any.
+    /// Status 409. The resource has changed, or a rule about the data forbids the change. Contains a constant sentence.
+    /// May contain the page that keeps the input.
     Conflict(&'static str, Option<Box<Response>>),
-    /// The same form was submitted before. Has the response it got then.
+    /// The same form was submitted before. Contains the response to the first submission.
     Answered(Box<Response>),
     /// Status 408. The body did not arrive in time.
     TooSlow,
@@ -47,21 +48,21 @@ pub enum Error {
     TooLarge,
     /// Status 415. The route does not accept this content type. The constant sentence says which one it accepts.
     UnsupportedType(&'static str),
-    /// Status 429. Too many attempts. Has the seconds until the next one.
+    /// Status 429. There were too many attempts. Contains the seconds until the next one is allowed.
     TooMany(u64),
     /// Status 429. The network has made many attempts. The client may continue at once after a proof of work, or later
-    /// without. Has the page on which a browser does the work.
+    /// without one. May contain the page on which a browser does the work.
     ProofOfWork(ProofOfWork, Option<Box<Response>>),
     /// Status 503. The server is overloaded, or a dependency of this request is down. The client may retry.
     Unavailable,
-    /// Status 503. An external service does not respond. Has a constant sentence.
+    /// Status 503. An external service does not respond. Contains a constant sentence.
     Unanswered(&'static str),
-    /// Status 500. A fault of ours, or of a dependency.
+    /// Status 500. The fault is ours, or that of a dependency.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// An internal error with a sentence for the log.
+    /// Creates an internal error with a sentence for the log.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::Internal(message.to_string().into())
     }
@@ -92,14 +93,14 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// Status 422 without a page, for programs and for forms that no page shows again.
+/// Becomes status 422 without a page. This is for programs and for forms that no page shows again.
 impl From<FieldErrors> for Error {
     fn from(errors: FieldErrors) -> Self {
         Self::Invalid(errors, None)
     }
 }
 
-/// The error on its way to the edge, which knows the request and renders it.
+/// The error on its way to the edge. The edge knows the request and renders the error.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorSlot(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 

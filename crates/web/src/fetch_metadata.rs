@@ -1,10 +1,10 @@
 use axum::http::{HeaderMap, Method};
 
-/// Whether a browser may send this request from where it says it comes (Fetch Metadata, W3C).
+/// Whether a browser may send this request, given the origin that the browser reports (Fetch Metadata, W3C).
 ///
-/// Other sites may navigate to our pages with a plain GET, as links do. They may not embed or fetch them, or submit anything.
-/// A client without these headers is not a current browser. Old browsers are covered by the strict cookie and the check of
-/// `Origin`.
+/// Other sites may navigate to our pages with a plain GET, as links do. They may not embed or fetch our pages, or
+/// submit anything to them. A client without these headers is not a current browser. For old browsers, the strict
+/// cookie and the check of `Origin` apply.
 pub(crate) fn allowed(method: &Method, headers: &HeaderMap) -> bool {
     let is = |name, value: &str| headers.get(name).is_some_and(|sent| sent == value);
     let ours =
@@ -12,7 +12,7 @@ pub(crate) fn allowed(method: &Method, headers: &HeaderMap) -> bool {
     ours || (method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"))
 }
 
-/// Another site started the request, so the browser did not send the strict cookie.
+/// Whether another site started the request. In that case the browser did not send the strict cookie.
 pub(crate) fn came_from_elsewhere(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
 }

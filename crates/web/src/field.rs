@@ -1,4 +1,4 @@
-//! What a form says about each of its fields, and what the text of a field is read into.
+//! The description of a form's fields, and the types that their text is parsed into.
 
 mod name;
 
@@ -6,63 +6,63 @@ use std::fmt;
 
 pub use name::FieldName;
 
-/// One of what there is to choose from.
+/// An option that a person can choose.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
-    /// What is sent.
+    /// The value that is sent.
     pub key: &'static str,
-    /// What people read.
+    /// The label that people see.
     pub label: &'static str,
-    /// A sentence below it.
+    /// A sentence below the label.
     pub about: &'static str,
 }
 
-/// A field of a form. All that is known about it is here: pages, errors and the description of the API are made from it.
+/// The description of a form field. Pages, error messages and the API schema are all generated from it.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
-    /// Its name in the form, in JSON and in its id on the page.
+    /// The name in the form and in JSON. The id on the page contains it, too.
     pub name: FieldName,
-    /// Its label on the page.
+    /// The label on the page.
     pub label: &'static str,
-    /// What errors call it, with its article: "a name".
+    /// What error messages call it, with its article: "a name".
     pub noun: &'static str,
     /// A sentence below the label.
     pub hint: &'static str,
-    /// How a page shows it.
+    /// How a page shows the field.
     pub control: Control,
     /// The `autocomplete` attribute.
     pub autocomplete: &'static str,
-    /// The fewest characters.
+    /// The minimum number of characters.
     pub min: usize,
-    /// The most characters. 0: the type has another limit.
+    /// The maximum number of characters. 0 means that the type has its own limit.
     pub max: usize,
-    /// It is a number, which JSON has as such.
+    /// Whether the value is a number, in JSON too.
     pub number: bool,
-    /// Whether it can be left out.
+    /// Whether the field can be left out.
     pub presence: Presence,
-    /// A policy of its own guards it. Pages set it apart, and programs cannot write it.
+    /// Whether the field has its own policy. Pages show it in a separate section, and programs cannot write it.
     pub sensitive: bool,
-    /// It is good for one attempt, as a code is. No page shows it again.
+    /// Whether the value is valid for one attempt only, such as a code. No page shows it again.
     pub single_use: bool,
-    /// What it holds until somebody types.
+    /// The initial value.
     pub initial: &'static str,
-    /// What there is to choose from, where that is the same for everybody. Empty: the page says it.
+    /// The options, if they are the same for everybody. If empty, the page supplies them.
     pub choices: &'static [Choice],
 }
 
 /// Whether a field can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It cannot.
+    /// The field must be filled in.
     Required,
-    /// It can, and is empty then.
+    /// The field can be left out, and is then empty.
     Optional,
-    /// It is there only where the page offered it.
+    /// The field exists only if the page offered it.
     Conditional,
 }
 
 impl Presence {
-    /// That of a text with at least so many characters.
+    /// The presence of a text with this minimum length.
     #[must_use]
     pub const fn of(min: usize) -> Self {
         if min > 0 { Self::Required } else { Self::Optional }
@@ -72,30 +72,30 @@ impl Presence {
 /// How a page shows a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// An input of this type.
+    /// An input of this HTML type.
     Input(&'static str),
-    /// A short code in figures of one width.
+    /// A short code in monospaced characters.
     Code,
-    /// Digits that somebody gets from elsewhere and types once.
+    /// Digits that a person gets elsewhere and types once.
     Digits,
-    /// A secret, which no page shows again.
+    /// A secret. No page shows it again.
     Password,
-    /// Several lines, of which this many are seen at once.
+    /// Several lines. The number is how many are visible at once.
     TextArea(usize),
-    /// One of a few.
+    /// One of a few options.
     Radios,
-    /// One of many.
+    /// One of many options.
     Select,
-    /// A box to tick, which sends `yes`.
+    /// A single checkbox that sends `yes`.
     Checkbox,
-    /// Any number of a few: the field is sent once for each.
+    /// Any number of a few options. The field is sent once for each.
     Checkboxes,
-    /// What the page carries along.
+    /// A value that the page carries without showing it.
     Hidden,
 }
 
 impl FieldSpec {
-    /// One line of text, which types of fields begin with.
+    /// A single line of text. Field types start from this specification.
     pub const TEXT: Self = Self {
         name: FieldName::NONE,
         label: "",
@@ -113,14 +113,14 @@ impl FieldSpec {
         choices: &[],
     };
 
-    /// Whether a page shows again what was sent. A secret is typed again, and so is what is good for one attempt.
+    /// Whether a page shows the submitted value again. Secrets and single-use values must be typed again.
     #[must_use]
     pub const fn is_shown_again(&self) -> bool {
         !self.single_use && !matches!(self.control, Control::Password)
     }
 
-    /// Whether a form without it is read. A browser sends no field for radio buttons of which none is chosen, so that is an
-    /// error for a person to read.
+    /// Whether a form without this field can be parsed. A browser sends nothing for radio buttons if none is chosen. A
+    /// person must then see an error at the field.
     pub(crate) fn may_be_missing(&self) -> bool {
         self.presence != Presence::Required || self.is_choice()
     }
@@ -130,16 +130,16 @@ impl FieldSpec {
     }
 }
 
-/// Why the text of a field is not acceptable. The field says it in its own words.
+/// Why the text of a field is not valid. The field puts the error into its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldError {
-    /// There is none.
+    /// The field is empty.
     Empty,
-    /// Fewer characters than this.
+    /// The text is shorter than this many characters.
     TooShort(usize),
-    /// More characters than the first number: the second one.
+    /// The text is longer than the first number. The second number is its length.
     TooLong(usize, usize),
-    /// A sentence that needs no name.
+    /// A complete sentence that does not name the field.
     Sentence(String),
 }
 
@@ -155,7 +155,7 @@ impl From<&str> for FieldError {
     }
 }
 
-/// The error of a text that is no field of a form.
+/// Formats the error of a text that does not belong to a form field.
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.of(&FieldSpec { noun: "a text", ..FieldSpec::TEXT }))
@@ -165,7 +165,7 @@ impl fmt::Display for FieldError {
 impl std::error::Error for FieldError {}
 
 impl FieldError {
-    /// The error in the words of the field.
+    /// Formats the error in the words of the field.
     #[must_use]
     pub fn of(&self, field: &FieldSpec) -> String {
         let noun = field.noun;
@@ -186,21 +186,21 @@ fn capitalized(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// A type that one text is read into.
+/// A type that is parsed from one text.
 pub trait FieldText: for<'a> TryFrom<&'a str, Error = FieldError> {
-    /// What a field of this type is unless its form says otherwise.
+    /// The default specification of a field of this type. A form can override it.
     const SPEC: FieldSpec;
 }
 
-/// A type of a field: a [`FieldText`], an `Option` of one that may be empty, an [`Conditional`] one, or one of a few others.
+/// The type of a form field: a [`FieldText`], an `Option` of one, a [`Conditional`] one, or one of a few other types.
 pub trait FieldValue: Sized {
-    /// What a field of this type is unless its form says otherwise.
+    /// The default specification of a field of this type. A form can override it.
     const SPEC: FieldSpec;
 
-    /// Reads what was sent for the field: nothing, one text, or several.
+    /// Parses what was sent for the field: nothing, one text, or several.
     ///
     /// # Errors
-    /// The reason why it is not acceptable.
+    /// The reason why the value is not valid.
     fn read(sent: &[String]) -> Result<Self, FieldError>;
 }
 
@@ -225,7 +225,7 @@ impl<T: FieldText> FieldValue for Option<T> {
     }
 }
 
-/// A field that is there only where the page offered it. `None`: it was not sent, which is not the same as empty.
+/// A field that exists only if the page offered it. `None` means that it was not sent, which is different from empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditional<T>(pub Option<T>);
 
@@ -243,7 +243,7 @@ impl<T: serde::Serialize> serde::Serialize for Conditional<T> {
     }
 }
 
-/// What is ticked of several boxes, of which at least one has to be.
+/// The selected checkboxes of a group. At least one must be selected.
 impl FieldValue for Vec<String> {
     const SPEC: FieldSpec = FieldSpec { control: Control::Checkboxes, ..FieldSpec::TEXT };
 
@@ -252,7 +252,7 @@ impl FieldValue for Vec<String> {
     }
 }
 
-/// Whether a box is ticked.
+/// Whether a checkbox is selected.
 impl FieldValue for bool {
     const SPEC: FieldSpec = FieldSpec { control: Control::Checkbox, presence: Presence::Optional, ..FieldSpec::TEXT };
 
@@ -273,7 +273,7 @@ impl FieldValue for i64 {
     }
 }
 
-/// Text that the page carries along, of any kind.
+/// Any text that the page carries without showing it.
 impl FieldValue for String {
     const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, presence: Presence::Optional, ..FieldSpec::TEXT };
 

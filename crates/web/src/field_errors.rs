@@ -7,18 +7,18 @@ use crate::FieldName;
 pub struct FieldErrors(BTreeMap<FieldName, String>);
 
 impl FieldErrors {
-    /// One error.
+    /// Creates a set with one error.
     #[must_use]
     pub fn of(field: FieldName, error: impl Into<String>) -> Self {
         Self(BTreeMap::from([(field, error.into())]))
     }
 
-    /// Adds an error. The first error of a field is kept.
+    /// Adds an error. If the field has an error already, the first one stays.
     pub fn add(&mut self, field: FieldName, error: impl Into<String>) {
         self.0.entry(field).or_insert_with(|| error.into());
     }
 
-    /// What is wrong with the field.
+    /// Returns the error of the field.
     #[must_use]
     pub fn get(&self, field: FieldName) -> Option<&str> {
         self.0.get(&field).map(String::as_str)
@@ -30,7 +30,7 @@ impl FieldErrors {
         self.0.is_empty()
     }
 
-    /// Field names and errors, sorted by name.
+    /// Returns field names and errors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(field, error)| (field.as_str(), error.as_str()))
     }

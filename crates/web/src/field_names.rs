@@ -1,14 +1,14 @@
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The names of the fields of a struct. None for anything else.
+/// Returns the names of the fields of a struct. For any other type the result is empty.
 pub(crate) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut names = Names(&[]);
     let _ = T::deserialize(&mut names);
     names.0
 }
 
-/// Deserializes nothing, and keeps the names of the fields that are asked for.
+/// A deserializer that fails, but records the field names that the type asks for.
 struct Names(&'static [&'static str]);
 
 impl<'de> Deserializer<'de> for &mut Names {

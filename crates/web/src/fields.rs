@@ -6,14 +6,14 @@ use crate::field_names::names;
 use crate::one_time_key::FIELD;
 use crate::{Form, FormOnce, Json, Query, StrictQuery};
 
-/// A parameter of a handler that says which fields of a form, or parameters of a query, it reads. The table of routes
-/// shows them, and the tests send them.
+/// A handler parameter that reads fields of a form or parameters of a query, and lists their names. The table of routes
+/// shows the names, and tests send them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which fields it reads",
     note = "implement `web::ReadsFields` for it; it has no fields if it reads neither the form nor the query"
 )]
 pub trait ReadsFields {
-    /// Their names.
+    /// The names of the fields.
     #[must_use]
     fn fields() -> Vec<&'static str> {
         Vec::new()
@@ -23,7 +23,7 @@ pub trait ReadsFields {
 impl<T> ReadsFields for State<T> {}
 impl ReadsFields for HeaderMap {}
 impl ReadsFields for OriginalUri {}
-/// It reads a document, which the description of the API shows.
+/// A JSON body has no form fields. The description of the API covers it.
 impl<T> ReadsFields for Json<T> {}
 
 impl<A: ReadsFields, B: ReadsFields> ReadsFields for (A, B) {

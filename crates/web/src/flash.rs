@@ -9,25 +9,25 @@ const NAME: &str = "flash";
 /// How a [`Flash`] looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// It succeeded.
+    /// The action succeeded.
     Success,
-    /// It did not succeed, and nothing is lost.
+    /// The action did not succeed, and nothing is lost.
     Warning,
 }
 
-/// A message shown once, on the next page.
+/// A message that is shown once, on the next page.
 ///
-/// It travels in a cookie that only this host can set. It is plain text and escaped when it is shown.
+/// It travels in a cookie that only this host can set. It is plain text, and the page escapes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flash {
-    /// How it looks.
+    /// How the message looks.
     pub tone: Tone,
     /// The message.
     pub text: String,
 }
 
 impl Flash {
-    /// Adds it to a response.
+    /// Adds the message to a response.
     pub(crate) fn set(&self, headers: &mut HeaderMap) {
         let tone = if self.tone == Tone::Success { 's' } else { 'w' };
         let value = URL_SAFE_NO_PAD.encode(format!("{tone}{}", self.text));

@@ -28,20 +28,21 @@ pub use input::Input;
 pub use schema::schema_of_form;
 pub use view::{FieldView, FormView};
 
-/// A content type, and the error for any other.
+/// A content type, and the error for any other content type.
 pub(crate) type Kind = (&'static str, &'static str);
 
 pub(crate) const FORM: Kind =
     ("application/x-www-form-urlencoded", "This address takes form fields (application/x-www-form-urlencoded).");
-/// Largest form, in bytes. The longest field has 4,000 characters.
+/// The maximum size of a form, in bytes. The longest field has 4,000 characters.
 const MAX_BODY: usize = 64 * 1024;
-/// Longest time for a body to arrive after its headers.
+/// The maximum time for a body to arrive after its headers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A form as it was sent: `T` is an [`Input`], or a struct of strings that refuses unknown fields.
+/// A submitted form. `T` is an [`Input`], or a struct of strings that denies unknown fields.
 ///
-/// Rejections: 415 for another content type, 413 above 64 KiB, 408 after 10 seconds, 400 for what is not percent-encoded
-/// UTF-8, and 422 for unknown, repeated or missing fields or a query string. `T` parses the strings; see [`FieldErrors`].
+/// Rejections: 415 for another content type, 413 above 64 KiB, 408 after 10 seconds, and 400 if the body is not
+/// percent-encoded UTF-8. Unknown, repeated or missing fields and a query string get 422. `T` parses the strings; see
+/// [`FieldErrors`].
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
@@ -54,7 +55,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     }
 }
 
-/// Reads a form or document without parsing its fields.
+/// Reads a form or a document without parsing its fields.
 pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Result<Bytes, Error> {
     let form = parts
         .headers
@@ -69,7 +70,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
         return Err(Error::UnsupportedType("Send the body as it is, without a content encoding."));
     }
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-        // Fields come in the body. A second place for them could be used to smuggle one in.
+        // Fields belong in the body. A second place could be used to smuggle a field in.
         return Err(unexpected("a query string beside the form"));
     }
     let slot = parts.extensions.get::<Slot>();
@@ -91,7 +92,7 @@ pub(crate) async fn read(parts: &Parts, body: Body, (wanted, other): Kind) -> Re
     Ok(bytes)
 }
 
-/// The body of a request, available to a guard that will not pass the request on.
+/// The body of a request. A guard that refuses the request can still read it.
 #[derive(Clone, Debug)]
 struct SharedBody(Arc<Mutex<Body>>);
 
@@ -115,7 +116,7 @@ impl HttpBody for SharedBody {
     }
 }
 
-/// Middleware that lets a guard read the form of a request that it refuses ([`form_of_refused`]).
+/// Middleware that lets a guard read the form of a request that the guard refuses ([`form_of_refused`]).
 pub async fn share_body(mut request: Request, next: Next) -> Response {
     let body = SharedBody(Arc::new(Mutex::new(std::mem::take(request.body_mut()))));
     request.extensions_mut().insert(body.clone());
@@ -123,18 +124,18 @@ pub async fn share_body(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The form of a request whose handler will not run, with the same limits as [`Form`]. Its fields are not parsed.
+/// Reads the form of a request whose handler will not run, with the same limits as [`Form`]. Does not parse the fields.
 ///
 /// # Errors
 ///
-/// As the rejections of [`Form`].
+/// The same as the rejections of [`Form`].
 pub async fn form_of_refused(parts: &Parts) -> Result<Bytes, Error> {
     let body = parts.extensions.get::<SharedBody>().cloned();
     let body = body.ok_or_else(|| Error::internal("share_body is not around this route"))?;
     read(parts, Body::new(body), FORM).await
 }
 
-/// Encodes a form as a browser would.
+/// Encodes a form as a browser does.
 ///
 /// # Errors
 ///
@@ -151,11 +152,11 @@ pub struct NoFields {}
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let decoded = decode(bytes).ok_or(Error::Malformed("What was sent is not encoded as forms are."))?;
     if decoded.contains('\0') {
-        // The database cannot store a NUL.
+        // The database cannot store a NUL character.
         return Err(unexpected("a NUL character"));
     }
-    // serde names the field that is unknown, missing or repeated. The name came from the client, is escaped, and goes back to
-    // that client only.
+    // serde names the unknown, missing or repeated field. The name came from the client. It is escaped and goes back
+    // only to that client.
     serde_html_form::from_bytes(bytes).map_err(unexpected)
 }
 
@@ -163,8 +164,8 @@ pub(crate) fn unexpected(what: impl fmt::Display) -> Error {
     FieldErrors::of(FieldName::FORM, format!("The fields sent are not the fields expected: {what}.")).into()
 }
 
-/// The text behind the percent signs. `None` where it is no UTF-8 or a percent sign stands alone: `serde_html_form` puts
-/// other characters in their place, and what is stored would not be what was sent.
+/// Decodes percent-encoded text. Returns `None` for invalid UTF-8 or an incomplete percent sequence. `serde_html_form`
+/// would replace such bytes, and the stored text would differ from the text that was sent.
 fn decode(bytes: &[u8]) -> Option<String> {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -175,19 +176,19 @@ fn decode(bytes: &[u8]) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Builds a query string, for links to other pages of a list. Empty values are omitted.
+/// Builds a query string for links to other pages of a list. Empty values are omitted.
 #[derive(Debug, Default)]
 pub struct QueryString(Vec<(&'static str, String)>);
 
 impl QueryString {
-    /// Adds a parameter, unless it is empty.
+    /// Adds a parameter unless its value is empty.
     pub fn add(&mut self, name: &'static str, value: &str) {
         if !value.is_empty() {
             self.0.push((name, value.to_owned()));
         }
     }
 
-    /// The path with these parameters.
+    /// Returns the path with these parameters.
     #[must_use]
     pub fn on(&self, path: &str) -> String {
         match serde_html_form::to_string(&self.0) {

@@ -83,7 +83,7 @@ fn a_page_shows_what_was_typed_and_offers_no_more_than_was_offered() {
     assert_eq!((name.value(), name.max_length()), ("Zoë", Some(5)));
     assert_eq!(name.described_by().as_deref(), Some("f-name-error"));
     assert!(view.fields[2].is_chosen("m") && view.fields[3].is_chosen("yes"));
-    // Sent again as it came.
+    // The form can be sent again unchanged.
     assert_eq!(encode(&input).unwrap(), b"name=Zo%C3%AB&size=s&size=m&wrapped=yes&reason=because");
     assert_eq!(view.error_of(&Order::FIELD.name), Some("Enter a name."));
     assert!(view.error_of(&Order::FIELD.reason.reason).is_none() && view.field(&Order::FIELD.version).is_none());

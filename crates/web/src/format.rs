@@ -1,20 +1,20 @@
-//! How dates, times and waits read. Templates format with the filters `date` and `datetime`.
+//! Formatting of dates, times and waiting times. Templates use the filters `date` and `datetime`.
 
 use chrono::{DateTime, Utc};
 
-/// A date: "29 Nov 2026".
+/// Formats a date: "29 Nov 2026".
 #[must_use]
 pub fn format_date(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y").to_string()
 }
 
-/// A date and a time: "29 Nov 2026, 14:05 UTC".
+/// Formats a date and a time: "29 Nov 2026, 14:05 UTC".
 #[must_use]
 pub fn format_datetime(time: DateTime<Utc>) -> String {
     time.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
-/// A wait, never shorter than it is.
+/// Formats a waiting time. It is rounded up.
 pub(crate) fn format_duration(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..=90 => (seconds, "second"),
@@ -24,7 +24,7 @@ pub(crate) fn format_duration(seconds: u64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The filters of templates. A module with a template that uses one has `use web::filters;`.
+/// The filters of templates. A module whose template uses one needs `use web::filters;`.
 #[expect(missing_docs, reason = "each filter is the function of this module that it calls")]
 #[expect(clippy::inline_always, reason = "the attribute `filter_fn` writes it")]
 pub mod filters {

@@ -1,12 +1,12 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Sent with every response, errors and static files included.
+/// Headers of every response, including errors and static files.
 const ALWAYS: [(HeaderName, &str); 11] = [
     (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    // Other sites learn nothing of our addresses, which may contain codes. `no-referrer` would reveal no less, and would make
-    // the `Origin` of our own forms `null`, which is all that a browser without Fetch Metadata sends.
+    // Other sites learn nothing about our URLs, which may contain codes. `no-referrer` would not protect more. It would
+    // also make the `Origin` of our own forms `null`, and a browser without Fetch Metadata sends nothing else.
     (header::REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -22,13 +22,13 @@ const ALWAYS: [(HeaderName, &str); 11] = [
     ),
 ];
 
-/// Completes a response. A handler may choose `Cache-Control`, but cannot loosen the rest.
+/// Adds the headers to a response. A handler may choose `Cache-Control`, but cannot loosen the other headers.
 pub(crate) fn complete(headers: &mut HeaderMap, nonce: &str) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Everything is denied except our style sheet and modules with the nonce of this response, our own images, and forms to
-    // ourselves.
+    // Everything is denied except our style sheet and modules with the nonce of this response, our own images, and
+    // forms that submit to us.
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; \

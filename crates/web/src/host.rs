@@ -7,7 +7,7 @@ use crate::Error;
 
 const NO_HOST: Error = Error::Malformed("The request needs exactly one Host header that names a host.");
 
-/// The host that this application serves: that of its public URL.
+/// The host that this application serves. It is the host of the public URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     name: String,
@@ -16,7 +16,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The host of an origin. `None` if the text is not an origin.
+    /// Returns the host of an origin. Returns `None` if the text is not an origin.
     #[must_use]
     pub fn of(url: &str) -> Option<Self> {
         let url: Uri = url.parse().ok()?;
@@ -30,11 +30,11 @@ impl Host {
     }
 }
 
-/// Refuses a request that names no host or several (RFC 9112, section 3.2) with 400, and a request for another host than
-/// `ours` with 421 (RFC 9110, section 15.5.20). Links, cookies and caches belong to one host.
+/// Refuses a request that names no host or several hosts with 400 (RFC 9112, section 3.2). Refuses a request for
+/// another host than `ours` with 421 (RFC 9110, section 15.5.20). Links, cookies and caches belong to one host.
 ///
-/// Probes of orchestrators name any address, so they have no `ours`. HTTP/1.0 requests may have no host, if there is no
-/// `ours`.
+/// Probes of orchestrators may name any address, so they have no `ours`. Without `ours`, an HTTP/1.0 request may leave
+/// out the host.
 pub(crate) fn refusal(request: &Request, ours: Option<&Host>) -> Option<Response> {
     let mut given = request.headers().get_all(header::HOST).iter();
     let named = match (given.next(), given.next()) {
@@ -44,12 +44,12 @@ pub(crate) fn refusal(request: &Request, ours: Option<&Host>) -> Option<Response
     };
     let Some(named) = named else { return Some(NO_HOST.into_response()) };
     let ours = ours?;
-    // A host in the request target takes precedence over the header (RFC 9112, section 3.2.2). Both must be ours.
+    // A host in the request target takes precedence over the header (RFC 9112, section 3.2.2). Both must match `ours`.
     let right = ours.is(&named) && request.uri().authority().is_none_or(|target| ours.is(target));
     (!right).then(|| StatusCode::MISDIRECTED_REQUEST.into_response())
 }
 
-/// A host with an optional port, and nothing else.
+/// Parses a host with an optional port, and nothing else.
 fn authority(value: &[u8]) -> Option<Authority> {
     let authority = Authority::try_from(value).ok()?;
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));

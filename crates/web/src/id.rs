@@ -12,7 +12,7 @@ use crate::{Control, FieldError, FieldSpec, FieldText};
 pub struct Id(Uuid);
 
 impl Id {
-    /// The id.
+    /// Returns the id as a UUID.
     #[must_use]
     pub fn uuid(self) -> Uuid {
         self.0
@@ -56,7 +56,7 @@ impl TryFrom<&str> for Id {
     }
 }
 
-/// A field that the page carries along.
+/// A hidden field.
 impl FieldText for Id {
     const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, ..FieldSpec::TEXT };
 }
@@ -67,7 +67,8 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// An optional id: the field may be missing, or empty as browsers send it. For `#[serde(default, deserialize_with)]`.
+/// Deserializes an optional id. The field may be missing, or empty as browsers send it. For `#[serde(default,
+/// deserialize_with)]`.
 ///
 /// # Errors
 ///

@@ -12,13 +12,13 @@ use crate::page::RenderedPage;
 
 const JSON: Kind = ("application/json", "This address takes JSON (application/json).");
 
-/// A JSON document. As a body it follows the rules of [`Form`](crate::Form), and `T` is a struct that denies unknown fields.
-/// It is also a response.
+/// A JSON document. As a request body it follows the rules of [`Form`](crate::Form), and `T` is a struct that denies
+/// unknown fields. As a response it is sent as JSON.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// SHA-256 of the body that a signature covers. The code that verified the signature puts it into the request. Any other body
-/// is refused.
+/// SHA-256 of the body that a signature covers. The code that verified the signature adds it to the request. A body
+/// with another digest is refused.
 #[derive(Clone, Debug)]
 pub struct BodyDigest(pub [u8; 32]);
 
@@ -51,7 +51,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(text) => {
                 let kind = HeaderValue::from_static("application/json");
                 let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response();
-                // Tells the edge to leave it as it is, even if it reports a failure.
+                // The edge leaves the response as it is, even if it reports a failure.
                 response.extensions_mut().insert(RenderedPage);
                 response
             }

@@ -1,7 +1,8 @@
-//! No response leaves without our headers, and no internal error text reaches a client.
+//! The HTTP edge. Every response has our headers, and no internal error text reaches a client.
 //!
-//! [`edge`] wraps the whole application: request id, security headers, limits, same-site rules, one log line, and the page or
-//! problem document for every error. The other modules are what handlers read from requests and respond with.
+//! [`edge`] wraps the whole application: request id, security headers, limits, same-site rules, one log line, and the
+//! page or problem document for every error. The other modules provide what handlers read from requests and respond
+//! with.
 
 mod addresses;
 mod assets;

@@ -4,7 +4,7 @@ use axum::http::Uri;
 
 use crate::{Control, FieldError, FieldSpec, FieldText, Presence};
 
-/// A path on this site to redirect to: never another origin, however a browser interprets the text.
+/// A path on this site to redirect to. It never leads to another origin, however a browser interprets the text.
 ///
 /// It begins with one `/`. It has no backslash, control character, fragment or second leading slash, and at most 512 bytes of
 /// ASCII.
@@ -12,7 +12,7 @@ use crate::{Control, FieldError, FieldSpec, FieldText, Presence};
 pub struct LocalPath(String);
 
 impl LocalPath {
-    /// The path if it is valid, otherwise the front page.
+    /// Returns the path if it is valid, and otherwise the front page.
     #[must_use]
     pub fn or_home(text: &str) -> Self {
         let bytes = text.as_bytes();
@@ -45,7 +45,7 @@ impl TryFrom<&str> for LocalPath {
     }
 }
 
-/// A field that the page carries along. It is the front page if it is missing or not valid.
+/// A hidden field. A missing or invalid value becomes the front page.
 impl FieldText for LocalPath {
     const SPEC: FieldSpec = FieldSpec { control: Control::Hidden, presence: Presence::Optional, ..FieldSpec::TEXT };
 }

@@ -7,17 +7,18 @@ use crate::form::{self, FORM};
 use crate::page::Shell;
 use crate::{Error, FieldErrors, FieldName};
 
-/// Name of the field.
+/// The name of the field.
 pub(crate) const FIELD: &str = "one_time_key";
 
-/// The form of a route that creates something, with the one-time key of its page. Submitted twice, it creates one thing.
+/// The form of a route that creates something, with the one-time key of its page. If it is submitted twice, it creates
+/// one thing.
 ///
-/// It follows the rules of [`Form`](crate::Form), and responds 422 if the key is not valid. A form without a key is not
-/// protected from being submitted twice.
+/// It follows the rules of [`Form`](crate::Form), and responds with 422 if the key is not valid. A form without a key
+/// is not protected from double submission.
 #[derive(Debug)]
 pub struct FormOnce<T>(pub T, pub OneTimeKey);
 
-/// What identifies a form as submitted before.
+/// Identifies a form that was submitted before.
 #[derive(Clone, Copy, Debug)]
 pub struct OneTimeKey {
     /// The key.
@@ -40,7 +41,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for FormOnce<T> {
     }
 }
 
-/// Splits the key from the form. A field whose name only decodes to the same name is unknown.
+/// Separates the key from the form. The name must be spelled exactly: a percent-encoded spelling is an unknown field.
 fn take_key(bytes: &[u8]) -> Result<(Option<Uuid>, Vec<u8>), Error> {
     let value_of =
         |pair: &&[u8]| pair.strip_prefix(FIELD.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'=', ..]));
@@ -65,8 +66,8 @@ fn malformed() -> Error {
 }
 
 impl Shell {
-    /// The one-time key of this page. It is derived from the nonce, which is random and different on every page, and does not
-    /// reveal it.
+    /// Returns the one-time key of this page. It is derived from the nonce, which is random and different on every
+    /// page. It does not reveal the nonce.
     #[must_use]
     pub fn one_time_key(&self) -> Uuid {
         let hash = Sha256::new().chain_update(FIELD).chain_update([0]).chain_update(&*self.nonce).finalize();

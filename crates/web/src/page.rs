@@ -12,22 +12,22 @@ use crate::rate_limiter::{RateLimitKey, RateLimiter};
 use crate::refusal::Refusal;
 use crate::{Client, DisplayEmail, Error, FieldErrors, Flash, Quota, Tone, assets};
 
-/// What handlers and pages need to know about the request.
+/// What handlers and pages need to know about a request.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The request id: in the log, in the audit trail, on error pages.
+    /// The request id. The log, the audit trail and error pages show it.
     pub request: Uuid,
-    /// Where it comes from.
+    /// The client that sent the request.
     pub client: Client,
     /// The nonce of the content security policy of this response.
     pub(crate) nonce: Arc<str>,
     pub(crate) flash: Option<Flash>,
     pub(crate) quotas: Quotas,
-    /// `None`: this request is not rate-limited.
+    /// `None` means that this request is not rate-limited.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
-    /// The form that this page has just refused.
+    /// The form that was just refused, if it was a form of this page.
     pub(crate) refusal: Option<Arc<Refusal>>,
-    /// Where the header and the footer lead.
+    /// The links of the header and the footer.
     pub frame: Arc<Frame>,
 }
 
@@ -54,7 +54,7 @@ pub struct Shell {
     pub(crate) refusal: Option<Arc<Refusal>>,
 }
 
-/// A flash, as the layout shows it.
+/// A flash message in the form that the layout needs.
 #[derive(Clone, Debug)]
 pub struct DisplayFlash {
     pub tone: &'static str,
@@ -69,7 +69,7 @@ pub struct Person {
     pub email: DisplayEmail,
 }
 
-/// The organization of the page, and where in it the page is.
+/// The organization that the page belongs to, and the position of the page in it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct OrganizationShell {
@@ -80,7 +80,7 @@ pub struct OrganizationShell {
     pub banners: Vec<Banner>,
 }
 
-/// A message above every page of an organization while something lasts, with a link.
+/// A message with a link. It is above every page of an organization while a condition lasts.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is what the layout shows under that name")]
 pub struct Banner {
@@ -100,28 +100,28 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link to another page, where nothing waits.
+    /// Creates a link to another page, without a count of waiting items.
     #[must_use]
     pub fn new(label: &'static str, href: String) -> Self {
         Self { href, label, current: false, waiting: 0 }
     }
 }
 
-/// Where the header and the footer of every page lead. The product fills it in, because its features own the pages.
+/// The links of the header and the footer of every page. The product sets them, because its features own the pages.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// The page where people choose an organization.
     pub organizations: Option<&'static str>,
-    /// The page about the own account.
+    /// The page of a person's own account.
     pub account: Option<&'static str>,
     /// The form that signs out.
     pub sign_out: Option<&'static str>,
-    /// The links of the footer, by their labels.
+    /// The links of the footer.
     pub footer: Vec<Link>,
 }
 
 impl Frame {
-    /// Where people go who can no longer open the page that they were on.
+    /// Returns the page for people who can no longer open their current page.
     #[must_use]
     pub fn start_page(&self) -> &'static str {
         self.organizations.unwrap_or("/")
@@ -129,8 +129,8 @@ impl Frame {
 }
 
 impl Context {
-    /// Counts this request. Guards call it as soon as they know the caller. The edge counts all other requests for their
-    /// network.
+    /// Counts this request. Guards call it as soon as they know the caller. The edge counts all other requests against
+    /// their network.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Context {
         self.quotas.record(quota);
     }
 
-    /// The layout for somebody who is not signed in.
+    /// Returns the layout for a person who is not signed in.
     #[must_use]
     pub fn shell(&self) -> Shell {
         Shell {
@@ -168,13 +168,13 @@ impl Context {
 }
 
 impl Shell {
-    /// Why the form of this page has just been refused, and what was sent in it.
+    /// Returns why the form of this page was just refused, with its submitted values.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_deref()
     }
 
-    /// The rule by which the form of this page has just been refused.
+    /// Returns the rule that just refused the form of this page.
     #[must_use]
     pub fn refused_by(&self) -> Option<&'static str> {
         Some(self.refusal()?.rule)
@@ -199,19 +199,19 @@ impl<T: Template> IntoResponse for Page<T> {
     }
 }
 
-/// Marks a response as one of our pages, whatever its status. The edge leaves it as it is.
+/// Marks a response as one of our pages, whatever its status is. The edge leaves it as it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RenderedPage;
 
 impl FieldErrors {
-    /// Status 422 with the page that shows the errors beside the fields. Programs get a problem document.
+    /// Returns status 422 with the page that shows the errors beside the fields. Programs get a problem document.
     pub fn on_page(self, page: impl Template) -> Error {
         Error::Invalid(self, Some(Box::new(with_status(StatusCode::UNPROCESSABLE_ENTITY, page))))
     }
 }
 
 impl Error {
-    /// Status 409 with the page that keeps the input. Programs get a problem document.
+    /// Returns status 409 with the page that keeps the input. Programs get a problem document.
     pub fn conflict_on_page(text: &'static str, page: impl Template) -> Self {
         Self::Conflict(text, Some(Box::new(with_status(StatusCode::CONFLICT, page))))
     }
@@ -225,11 +225,11 @@ pub(crate) fn with_status(status: StatusCode, page: impl Template) -> Response {
     response
 }
 
-/// A page that redirects without a script: the way back from another site. The next request then comes from our own page and
-/// has the strict cookie.
+/// A page that redirects without a script, for the way back from another site. The next request then comes from our own
+/// page, so the browser sends the strict cookie with it.
 ///
-/// Chromium considers who started a navigation, not the last redirect. After a click on another site, a redirect from here
-/// would arrive without the session.
+/// Chromium looks at which site started a navigation, not at the last redirect. After a click on another site, an HTTP
+/// redirect from here would arrive without the session.
 #[derive(Debug, Template)]
 #[template(path = "client_redirect.html")]
 #[expect(missing_docs, reason = "each field is what the template shows under that name")]
@@ -241,7 +241,7 @@ pub struct ClientRedirect {
     pub link_label: &'static str,
 }
 
-/// Redirects to a path of ours with 303 and shows `text` once.
+/// Redirects to one of our paths with 303, and shows `text` once.
 #[must_use]
 pub fn see_other(path: &str, text: &str) -> Response {
     let Ok(location) = HeaderValue::from_str(path) else {

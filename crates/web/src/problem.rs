@@ -9,7 +9,7 @@ use crate::fetch_metadata::came_from_elsewhere;
 use crate::format::format_duration;
 use crate::{Addresses, ClientRedirect, Context, Error, LocalPath, Page, Shell};
 
-/// RFC 9470, section 3. The age is that of the policy `base.fresh_passkey`.
+/// The challenge of RFC 9470, section 3. `max_age` is the maximum age in the policy `base.fresh_passkey`.
 const STEP_UP_CHALLENGE: &str = "Session error=\"insufficient_user_authentication\", \
      error_description=\"This needs a passkey proved just now\", acr_values=\"passkey\", max_age=\"300\"";
 
@@ -25,26 +25,27 @@ struct ErrorPage {
     link_label: String,
 }
 
-/// What rendering an error needs of the request.
+/// The parts of a request that are needed to render an error.
 pub(crate) struct RequestInfo {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) html: bool,
     pub(crate) elsewhere: bool,
-    /// The page that submitted it, as far as the browser says.
+    /// The page that submitted the request, if the browser reports it.
     pub(crate) sent_from: LocalPath,
 }
 
 impl RequestInfo {
     pub(crate) fn of(request: &Request, addresses: &Addresses) -> Self {
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers());
-        // A client of the API is a program, whatever it accepts.
+        // A client of the API is a program, whatever its `Accept` header says.
         let html = wants_html(headers) && !uri.path().starts_with(addresses.programs);
         Self { method, uri, html, elsewhere: came_from_elsewhere(headers), sent_from: sent_from(headers) }
     }
 }
 
-/// The page of a form, as the browser reports it, if it is on the requested host. Otherwise home.
+/// Returns the page of a form, as the browser reports it, if it is on the requested host. Otherwise returns the front
+/// page.
 pub(crate) fn sent_from(headers: &HeaderMap) -> LocalPath {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let page = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok());
@@ -52,7 +53,7 @@ pub(crate) fn sent_from(headers: &HeaderMap) -> LocalPath {
     LocalPath::or_home(page.as_ref().and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str))
 }
 
-/// Whether the client wants a page. Everybody else gets documents.
+/// Whether the client wants an HTML page. All other clients get documents.
 #[must_use]
 pub fn wants_html(headers: &HeaderMap) -> bool {
     headers
@@ -62,8 +63,8 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
         .any(|value| value.contains("text/html"))
 }
 
-/// Renders an error: a page for people and a problem document (RFC 9457) for programs. A page that needs a session redirects
-/// to the sign-in.
+/// Renders an error: a page for people, and a problem document (RFC 9457) for programs. A page that needs a session
+/// redirects to sign-in.
 pub(crate) fn render(
     status: StatusCode,
     error: Option<Error>,
@@ -123,7 +124,8 @@ pub(crate) fn render(
 fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses) -> Response {
     let path = LocalPath::or_home(info.uri.path_and_query().map_or("/", |path| path.as_str()));
     if info.elsewhere {
-        // After a link from another site or an email, our own page repeats the request with the strict cookie.
+        // After a link from another site or an email, our own page repeats the request. The browser then sends the
+        // strict cookie.
         return Page(ClientRedirect {
             shell: context.shell(),
             heading: "One moment",
@@ -136,7 +138,7 @@ fn send_to_sign_in(info: &RequestInfo, context: &Context, addresses: &Addresses)
     go_to(&format!("{}?return_to={}", addresses.sign_in, path.encoded()))
 }
 
-/// Where somebody goes from an error page: to the form that was refused, or else to what they can open.
+/// Returns the link of an error page: back to the refused form, or to a page that the person can open.
 fn way_back(shell: &Shell, info: &RequestInfo) -> (String, String) {
     let form = Some(info.sent_from.to_string()).filter(|page| info.method == Method::POST && page != "/");
     match (form, &shell.organization, &shell.person) {
@@ -148,7 +150,7 @@ fn way_back(shell: &Shell, info: &RequestInfo) -> (String, String) {
 }
 
 impl ErrorPage {
-    /// The page for a form that came without a session and could not be deferred.
+    /// Returns the page for a form that was submitted without a session and could not be deferred.
     fn of_signed_out(self, info: &RequestInfo, addresses: &Addresses) -> Self {
         Self {
             heading: "You are signed out",
@@ -191,7 +193,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
             ("This request cannot be read", "Something in the address or the form is malformed.")
         }
         StatusCode::UNAUTHORIZED => ("Please sign in", "This needs a session. Sign in and try again."),
-        // No handler said so: the request was refused before.
+        // No handler ran: the request was refused earlier.
         StatusCode::FORBIDDEN => ("Not allowed", "The request came from another site."),
         StatusCode::NOT_FOUND => ("Page not found", "It may have moved, or you may not have access."),
         StatusCode::METHOD_NOT_ALLOWED => ("Not possible here", "This address does not take requests of this kind."),

@@ -19,8 +19,8 @@ struct ProofOfWorkPage<'a> {
 }
 
 impl Error {
-    /// Adds the page on which a browser solves the challenge, and then submits the form to `action` again. Without JavaScript,
-    /// the page says how long to wait. Other errors do not change.
+    /// Adds the page on which a browser solves the challenge and then submits the form to `action` again. Without
+    /// JavaScript, the page says how long to wait. Other errors stay the same.
     #[must_use]
     pub fn with_proof_of_work_page<F: FormFields>(self, context: &Context, action: &str, form: &Input<F>) -> Self {
         let Self::ProofOfWork(work, _) = self else { return self };

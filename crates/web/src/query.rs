@@ -6,12 +6,12 @@ use crate::Error;
 use crate::field_names::names;
 use crate::form::parse;
 
-/// The query string of a page. Unknown parameters are ignored, because campaigns, email programs and networks add theirs to
-/// every link. Known ones follow the rules of [`Form`](crate::Form). A repeated one is a 422.
+/// The query string of a page. Unknown parameters are ignored, because campaigns, email programs and networks add their
+/// own to links. Known parameters follow the rules of [`Form`](crate::Form). A repeated parameter gets 422.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
-/// The query string of an API route. An unknown parameter is a mistake in the client: 422.
+/// The query string of an API route. An unknown parameter is a mistake of the client and gets 422.
 #[derive(Debug)]
 pub struct StrictQuery<T>(pub T);
 

@@ -6,18 +6,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What is left of a limit after the request.
+/// What is left of a rate limit after the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// What is limited, in printable ASCII without quotes.
+    /// The name of the limit, in printable ASCII without quotes.
     pub name: &'static str,
-    /// How many are possible without a pause.
+    /// How many requests are possible without a pause.
     pub quota: u32,
     /// Seconds until an exhausted quota is full again.
     pub window: u64,
-    /// How many are still possible without a pause.
+    /// How many requests are still possible without a pause.
     pub left: u32,
-    /// Seconds until one more is possible.
+    /// Seconds until one more request is possible.
     pub more_in: u64,
 }
 
@@ -27,9 +27,9 @@ pub(crate) struct Quotas(Arc<Mutex<RecordedQuotas>>);
 
 #[derive(Debug, Default)]
 struct RecordedQuotas {
-    /// Limits on requests in general.
+    /// Limits on all requests.
     general: Vec<Quota>,
-    /// Limits on what this request does.
+    /// Limits on the action of this request.
     own: Vec<Quota>,
 }
 
@@ -51,8 +51,8 @@ impl Quotas {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the fields of draft-ietf-httpapi-ratelimit-headers-10, in which limits are lists of strings with parameters.
-    /// General limits are reported only if the request has no limit of its own, which is always tighter.
+    /// Writes the header fields of draft-ietf-httpapi-ratelimit-headers-10. In them, limits are lists of strings with
+    /// parameters. General limits are reported only if the request has no limit of its own, which is always tighter.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let counted = self.lock();
         let quotas = if counted.own.is_empty() { &counted.general } else { &counted.own };
@@ -73,7 +73,7 @@ impl Quotas {
     }
 }
 
-/// A limit may be counted twice, as in a deferred request. The newer quota replaces the older one.
+/// Records a quota. A limit may be counted twice, as in a deferred request. The newer quota replaces the older one.
 fn record(quotas: &mut Vec<Quota>, quota: Quota) {
     quotas.retain(|known| known.name != quota.name);
     quotas.push(quota);

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use crate::Quota;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// Most keys of one limit: about 10 MB.
+/// The maximum number of keys of one limit. They take about 10 MB.
 const MOST: usize = 100_000;
 
-/// The `[http.rate_limits]` section of the configuration: requests per minute, as a burst and then evenly.
+/// The `[http.rate_limits]` section of the configuration. The unit is requests per minute. They may come in a burst.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitConfig {
@@ -23,27 +23,27 @@ pub struct RateLimitConfig {
     pub person_per_minute: NonZeroU32,
     /// For one API client.
     pub client_per_minute: NonZeroU32,
-    /// For one organization, by all its people and clients.
+    /// For one organization, including all its members and API clients.
     pub organization_per_minute: NonZeroU32,
 }
 
-/// Who a request counts for.
+/// Who a request counts against.
 #[derive(Clone, Copy, Debug)]
 pub enum RateLimitKey {
     /// The network of the request.
     Network,
-    /// A signed-in person. Sessions bonded to an organization count separately.
+    /// A signed-in person. Sessions that are bonded to an organization count separately.
     Person(Uuid, Option<Uuid>),
     /// All API clients that act as a person in an organization.
     ClientsOf(Uuid, Uuid),
     /// An API client.
     Client(Uuid),
-    /// An organization, for requests of its members and clients.
+    /// An organization. Requests of its members and API clients count.
     Organization(Uuid),
 }
 
-/// The requests of the last minute, in memory. Each instance counts its own and forgets them when it stops. Limits that must
-/// hold across instances are in the database.
+/// The request counts of the last minute, in memory. Each instance has its own counts, and loses them when it stops.
+/// Limits that must hold across instances are in the database.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     network: Gcra<Box<str>>,
@@ -64,7 +64,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a request. Returns what is left, and whether it was refused. A refused request is not counted.
+    /// Counts a request. Returns what is left, and whether the request is refused. A refused request is not counted.
     pub(crate) fn check(&self, key: RateLimitKey, network: &str) -> (Quota, bool) {
         match key {
             RateLimitKey::Network => self.network.check(network.into()),
@@ -115,7 +115,7 @@ impl<K: Eq + Hash> Gcra<K> {
     fn left(&self, backlog: Duration) -> Quota {
         let emission_interval = self.emission_interval().as_nanos().max(1);
         let left = MINUTE.saturating_sub(backlog).as_nanos() / emission_interval;
-        // One more fits as soon as the backlog has shrunk by this much.
+        // One more request fits as soon as the backlog has shrunk by this much.
         let more_in = (backlog.as_nanos() + emission_interval * (left + 1)).saturating_sub(MINUTE.as_nanos());
         Quota {
             name: self.name,
@@ -127,7 +127,7 @@ impl<K: Eq + Hash> Gcra<K> {
     }
 }
 
-/// Makes room: drops keys without a backlog, and if needed the half with the smallest backlogs.
+/// Makes room. Drops the keys without a backlog and, if that is not enough, the half with the smallest backlogs.
 fn forget<K: Eq + Hash>(known: &mut HashMap<K, Duration>, now: Duration) {
     known.retain(|_, tat| *tat > now);
     if known.len() > MOST / 2 {

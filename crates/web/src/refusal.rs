@@ -3,14 +3,14 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use axum::http::Extensions;
 
-/// Why a form was refused, and what was sent in it.
+/// The rule that refused a form, and the submitted values.
 #[derive(Debug)]
 pub struct Refusal {
     pub(crate) rule: &'static str,
     pub(crate) fields: Vec<(String, String)>,
 }
 
-/// The body of the form of a request, as soon as it has been read.
+/// The body of a submitted form. It is set as soon as the form has been read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SentForm(Arc<OnceLock<Bytes>>);
 
@@ -21,7 +21,7 @@ impl SentForm {
         }
     }
 
-    /// Names and values. Empty if the form has not been read.
+    /// Returns names and values. Empty if the form has not been read.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let sent = self.0.get().map(|bytes| serde_html_form::from_bytes(bytes));
         sent.and_then(Result::ok).unwrap_or_default()

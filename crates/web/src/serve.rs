@@ -22,29 +22,29 @@ use crate::{Host, Limits, RateLimitConfig, client};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Address to listen on, in plain HTTP.
+    /// The address to listen on, in plain HTTP.
     pub listen: SocketAddr,
-    /// What terminates TLS, if `listen` can be reached from outside this machine and private networks.
+    /// What terminates TLS. Needed if `listen` can be reached from outside this machine and private networks.
     pub tls: Option<Tls>,
-    /// Origin as browsers see it, without a trailing slash: `https://app.example.com`.
+    /// The origin as browsers see it, without a trailing slash: `https://app.example.com`.
     pub public_url: String,
-    /// Most open connections. Above it, a new one closes an idle one.
+    /// The maximum number of open connections. Above it, a new connection closes an idle one.
     pub max_connections: usize,
-    /// Most open connections from one network. Behind proxies, only the total counts.
+    /// The maximum number of open connections from one network. Behind proxies, only the total counts.
     pub max_connections_per_network: usize,
-    /// Requests that run at the same time.
+    /// The maximum number of requests that run at the same time.
     pub max_concurrent_requests: usize,
-    /// Milliseconds that a request waits to run. After that the response is 503.
+    /// How long a request waits for its turn, in milliseconds. After that the response is 503.
     pub place_wait_ms: u64,
-    /// Longest time for a request, in seconds.
+    /// The maximum time for a request, in seconds.
     pub request_seconds: u64,
-    /// Seconds for the headers of a request to arrive. Also closes idle connections.
+    /// Seconds for the headers of a request to arrive. Idle connections are closed after the same time.
     pub header_seconds: u64,
     /// Seconds after which a client that does not read its response is disconnected.
     pub write_seconds: u64,
     /// Seconds for running requests to finish when the process stops.
     pub shutdown_seconds: u64,
-    /// Number of our reverse proxies, each of which appends to `X-Forwarded-For`. Production has no default.
+    /// The number of our reverse proxies. Each of them appends to `X-Forwarded-For`. Production has no default.
     pub proxies: Option<usize>,
     /// Requests per minute.
     pub rate_limits: RateLimitConfig,
@@ -58,7 +58,7 @@ pub enum Tls {
     InFront,
 }
 
-/// What production accepts.
+/// The rules for these settings in production.
 pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "http.listen",
@@ -150,7 +150,7 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Whether an address is only reachable from this machine or its private network (RFC 1918, RFC 4193).
+/// Whether an address can only be reached from this machine or its private network (RFC 1918, RFC 4193).
 fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
@@ -158,7 +158,7 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// `https://host` or `https://host:port` without a path, as browsers send it in `Origin`.
+/// Whether the URL is `https://host` or `https://host:port` without a path, as browsers send it in `Origin`.
 fn is_https_origin(url: &str) -> bool {
     url.strip_prefix("https://").is_some_and(|host| {
         !host.contains('@') && host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty())
@@ -166,7 +166,7 @@ fn is_https_origin(url: &str) -> bool {
 }
 
 impl Config {
-    /// The limits of the edge. In production it serves only the host of `public_url`.
+    /// Returns the limits of the edge. In production it serves only the host of `public_url`.
     #[must_use]
     pub fn limits(&self, production: bool) -> Limits {
         Limits {
@@ -180,10 +180,10 @@ impl Config {
     }
 }
 
-/// Serves HTTP/1.1 until `stop` resolves, then lets running requests finish.
+/// Serves HTTP/1.1 until `stop` resolves, and then lets running requests finish.
 ///
-/// A connection above the maximum closes an idle one of the network that has the most, so nobody is kept out. Headers above
-/// 32 KiB, more than 64 headers, or headers that take too long end the connection.
+/// Above the maximum, a new connection closes an idle one of the network with the most connections, so nobody is locked
+/// out. A connection ends if its headers exceed 32 KiB, number more than 64, or take too long.
 pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: impl Future<Output = ()>) {
     let behind_proxies = config.proxies.is_some_and(|proxies| proxies > 0);
     let most_per_network = if behind_proxies { usize::MAX } else { config.max_connections_per_network };
@@ -205,7 +205,8 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // No file descriptors are left, or the connection was gone before it was accepted. Give others time to end.
+                // No file descriptors are left, or the connection closed before it was accepted. Wait for other
+                // connections to end.
                 tracing::warn!(%error, "connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -217,7 +218,7 @@ pub async fn serve(listener: TcpListener, app: Router, config: &Config, stop: im
             tracing::debug!("connection refused: its network has too many active connections");
             continue;
         };
-        // Responses are small and written at once. Waiting to fill packets would only delay them.
+        // Responses are small and written in one piece. Waiting to fill packets would only delay them.
         let _ = stream.set_nodelay(true);
         let (app, line) = (app.clone(), open.handle());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

@@ -1,8 +1,8 @@
-//! A form that a rule of the data refuses (409) is answered with the page it was on: with the rule above it, and with what
-//! was typed.
+//! If a rule about the data refuses a form (409), the response is the page of the form. The page shows the rule, and
+//! keeps the submitted values.
 //!
-//! The page is rendered by its own handler, behind its own guard, from a second request that never leaves the process. If
-//! the page cannot be rendered, the response stays the error page.
+//! The handler of the page renders it, behind its own guard, from a second request that never leaves the process. If
+//! that fails, the response stays the error page.
 
 use std::sync::{Arc, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::problem::{sent_from, wants_html};
 use crate::refusal::{Refusal, SentForm};
 use crate::{Context, Error, cookie, one_time_key};
 
-/// Middleware that answers a refused form with its page. `router` is the application without this middleware.
+/// Middleware that responds to a refused form with its page. `router` is the application without this middleware.
 pub async fn show_refusals(State(router): State<Router>, mut request: Request, next: Next) -> Response {
     let page: Option<Uri> = Some(sent_from(request.headers()).to_string())
         .filter(|page| page != "/" && request.method() == Method::POST && wants_html(request.headers()))
@@ -33,7 +33,7 @@ pub async fn show_refusals(State(router): State<Router>, mut request: Request, n
     let refused = next.run(request).await;
     let Some(rule) = rule_of(&refused) else { return refused };
     let mut fields = sent.fields();
-    // The page has a new key.
+    // The page has a new one-time key.
     fields.retain(|(name, _)| name != one_time_key::FIELD);
     let context = Context { refusal: Some(Arc::new(Refusal { rule, fields })), ..context };
     let Ok(mut shown) = router.oneshot(page_request(page, headers, context)).await;
@@ -44,7 +44,7 @@ pub async fn show_refusals(State(router): State<Router>, mut request: Request, n
     cookie::with_cookies_of(&refused, shown)
 }
 
-/// The rule, if the response is a refusal that has no page of its own.
+/// Returns the rule, if the response is a refusal that has no page of its own.
 fn rule_of(response: &Response) -> Option<&'static str> {
     let ErrorSlot(error) = response.extensions().get()?;
     match &*error.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -53,7 +53,7 @@ fn rule_of(response: &Response) -> Option<&'static str> {
     }
 }
 
-/// The request of the same browser for the page.
+/// Builds the request for the page, with the headers of the same browser.
 fn page_request(page: Uri, mut headers: HeaderMap, context: Context) -> Request {
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::ORIGIN] {
         headers.remove(name);

@@ -5,7 +5,8 @@ use fair::{FairSemaphore, Permit};
 use crate::Error;
 use crate::connections::{ActiveRequest, ConnectionHandle};
 
-/// The permit of a running request. It is released while the client sends the body, so slow clients keep nobody out.
+/// The permit of a running request. It is released while the client sends the body, so slow clients do not block
+/// others.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) places: FairSemaphore<Arc<str>>,
@@ -17,7 +18,7 @@ pub(crate) struct Slot {
 type Permits = (Permit<Arc<str>>, Option<ActiveRequest>);
 
 impl Slot {
-    /// Waits for a permit, fairly among networks.
+    /// Waits for a permit. Permits are shared fairly among networks.
     pub(crate) async fn take(&self) -> Result<(), Error> {
         let place = self.places.acquire(Arc::clone(&self.network)).await.ok_or(Error::Unavailable)?;
         let working = self.connection.as_ref().map(ConnectionHandle::begin_request);

@@ -1,6 +1,6 @@
-//! Validated text: what is stored and compared has one spelling, and it is what people see.
+//! Validated text. What is stored and compared has one spelling, and that spelling is what people see.
 
-/// Lets types that wrap a string be read and displayed.
+/// Implements `Deref`, `Display` and `Serialize` for types that wrap a string.
 macro_rules! as_text {
     ($([$($generics:tt)*] $name:ty),*) => {$(
         impl<$($generics)*> std::ops::Deref for $name {
@@ -41,11 +41,11 @@ use characters::{composed, first_hidden};
 
 use crate::{Control, FieldError, FieldSpec, FieldText, Presence};
 
-/// One line of text: in NFC, trimmed, `MIN` to `MAX` characters, without deceptive characters.
+/// A single line of text: in NFC, trimmed, with `MIN` to `MAX` characters, and without deceptive characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingleLine<const MIN: usize, const MAX: usize>(String);
 
-/// Text of several lines: like [`SingleLine`], with line breaks (as `\n`) and tabs.
+/// Several lines of text: like [`SingleLine`], but with line breaks (as `\n`) and tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MultiLine<const MIN: usize, const MAX: usize>(String);
 
@@ -62,7 +62,7 @@ fn sized(text: &str, min: usize, max: usize) -> Result<(), FieldError> {
     }
 }
 
-/// Normalizes text and validates it. `breaks` are the control characters it may contain.
+/// Normalizes text and validates it. `breaks` lists the control characters that it may contain.
 fn read(text: &str, min: usize, max: usize, breaks: &[char]) -> Result<String, FieldError> {
     let text = composed(text.trim());
     sized(&text, min, max)?;

@@ -8,8 +8,8 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream that fails if a write makes no progress for `limit`.
 ///
-/// The kernel buffers small responses. This is for clients that send request after request and read nothing. Clients that
-/// send one request are idle.
+/// The kernel buffers small responses. The timeout is for clients that send request after request and read nothing. A
+/// client that sends one request counts as idle.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,

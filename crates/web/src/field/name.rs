@@ -1,15 +1,15 @@
 use std::fmt;
 
-/// The name of a field of a declared form, such as `ContactForm::FIELD.email`. Only [`form!`](crate::form!) makes one, so a
-/// misspelled field does not compile.
+/// The name of a field of a declared form, such as `ContactForm::FIELD.email`. Only [`form!`](crate::form!) creates
+/// these names, so a misspelled field does not compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldName(&'static str);
 
 impl FieldName {
-    /// The name of what is wrong with a form as a whole.
+    /// The name for errors of the form as a whole.
     pub(crate) const FORM: Self = Self("form");
 
-    /// That of a field that no form has declared yet.
+    /// The name of a field that no form has declared yet.
     pub(super) const NONE: Self = Self("");
 
     /// For [`form!`](crate::form!).
@@ -19,7 +19,7 @@ impl FieldName {
         Self(name)
     }
 
-    /// As it is in the form and in JSON.
+    /// The name as it is in the form and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0

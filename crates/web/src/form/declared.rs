@@ -1,23 +1,23 @@
-//! A form that is declared once.
+//! The declaration of a form.
 
 use crate::{FieldErrors, FieldName, FieldSpec, FieldValue};
 
 /// A form that [`form!`](crate::form!) declares.
 pub trait FormFields: Sized {
-    /// Its fields, in the order of the page.
+    /// The fields, in the order of the page.
     const FIELDS: &'static [FieldSpec];
 
-    /// Their names, as texts.
+    /// The names of the fields.
     const NAMES: &'static [&'static str];
 
     /// The type of the constant `FIELD` that [`form!`](crate::form!) adds to the form.
     type FieldNames: Copy;
 
-    /// Reads what was sent into the types of the fields. `None` where `parser` noted an error.
+    /// Parses the submitted values into the types of the fields. Returns `None` if `parser` recorded an error.
     fn read(parser: &mut Parser<'_>) -> Option<Self>;
 }
 
-/// Reads one field after the other, and notes what is wrong with each.
+/// Parses one field after another, and records the error of each.
 #[derive(Debug)]
 pub struct Parser<'a> {
     pub(super) values: &'a [Vec<String>],
@@ -26,7 +26,7 @@ pub struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Reads the field of that name.
+    /// Parses the field with this name.
     pub fn field<T: FieldValue>(&mut self, name: FieldName) -> Option<T> {
         let (spec, sent) = self.fields.iter().zip(self.values).find(|(spec, _)| spec.name == name)?;
         T::read(sent).map_err(|error| self.errors.add(name, error.of(spec))).ok()
@@ -35,7 +35,7 @@ impl Parser<'_> {
 
 /// For [`form!`](crate::form!).
 impl FieldSpec {
-    /// The number of fields of all parts of a form.
+    /// Counts the fields of all parts of a form.
     #[doc(hidden)]
     #[must_use]
     pub const fn count(parts: &[&[Self]]) -> usize {
@@ -47,7 +47,7 @@ impl FieldSpec {
         total
     }
 
-    /// The names of the fields of a form.
+    /// Returns the names of the fields of a form.
     #[doc(hidden)]
     #[must_use]
     pub const fn names<const N: usize>(fields: &[Self]) -> [&'static str; N] {
@@ -59,7 +59,7 @@ impl FieldSpec {
         names
     }
 
-    /// The fields of all parts of a form.
+    /// Returns the fields of all parts of a form.
     #[doc(hidden)]
     #[must_use]
     pub const fn concat<const N: usize>(parts: &[&[Self]]) -> [Self; N] {
@@ -77,12 +77,12 @@ impl FieldSpec {
     }
 }
 
-/// Declares a form: a struct of what it is parsed into, and for each field what [`FieldSpec`] says besides its type.
+/// Declares a form: a struct of the parsed values, with a [`FieldSpec`] for each field.
 ///
-/// From it come the parsing ([`Input`](crate::Input)), errors in the words of the field, its HTML
-/// ([`FormView`](crate::FormView), `parts::fields`), and the schema of the API (`schema_of_form`). A member without braces
-/// is another form, whose fields become fields of this one. `FIELD` has the name of each field, for what a page says about
-/// one: `Person::FIELD.email`.
+/// The declaration generates the parsing ([`Input`](crate::Input)), the error messages, the HTML
+/// ([`FormView`](crate::FormView), `parts::fields`), and the API schema (`schema_of_form`). A member without braces is
+/// another form, whose fields become fields of this one. `FIELD` holds the name of each field, so that a page can refer
+/// to it: `Person::FIELD.email`.
 ///
 /// # Examples
 ///
@@ -156,7 +156,7 @@ macro_rules! form {
                 type FieldNames = FieldNames;
 
                 fn read(parser: &mut $crate::Parser<'_>) -> ::std::option::Option<Self> {
-                    // All are read before the first error ends it, so that a page shows every error at once.
+                    // All fields are parsed before the first error returns, so a page shows every error at once.
                     $(let $name = $crate::form!(@read parser $name $type $({ $($key: $value),* })?);)*
                     ::std::option::Option::Some(Self { $($name: $name?),* })
                 }

@@ -1,4 +1,4 @@
-//! What was sent for the fields of a form, as text.
+//! The submitted text of a form's fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,10 +13,10 @@ use zeroize::Zeroize;
 use super::{FormFields, Parser};
 use crate::{Control, Error, FieldErrors, FieldName, FieldSpec, FormView, Presence, Result, display_email};
 
-/// The fields of the form `F` as they were sent, before they are parsed: each at most once, unless it is one of
-/// [`Control::Checkboxes`], and none that the form does not have. It is wiped from memory when it is dropped.
+/// The submitted fields of the form `F`, before parsing. Each field occurs at most once, unless it is one of
+/// [`Control::Checkboxes`]. Fields that the form does not have are refused. The text is wiped from memory on drop.
 pub struct Input<F> {
-    /// For each of [`FormFields::FIELDS`]. Empty where it was not sent.
+    /// One entry for each of [`FormFields::FIELDS`]. An entry is empty if the field was not sent.
     pub(super) values: Vec<Vec<String>>,
     form: PhantomData<fn() -> F>,
 }
@@ -34,7 +34,7 @@ impl<F> Drop for Input<F> {
     }
 }
 
-/// A form that nobody has filled in yet.
+/// Creates a form that nobody has filled in yet.
 impl<F: FormFields> Default for Input<F> {
     fn default() -> Self {
         let initial = |field: &FieldSpec| match field.initial {
@@ -46,18 +46,18 @@ impl<F: FormFields> Default for Input<F> {
 }
 
 impl<F: FormFields> Input<F> {
-    /// The form of what is there already. The fields of `row` that the form has are filled in by their names.
+    /// Creates a form from existing data. The fields of `row` fill the fields of the form that have the same names.
     ///
     /// # Errors
-    /// `row` is not a struct of texts and numbers.
+    /// `row` cannot be serialized.
     pub fn of(row: &impl Serialize) -> Result<Self> {
         Self::default().and(row)
     }
 
-    /// The same form with what `row` holds besides.
+    /// Fills in more fields, from `row`.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// The same as [`of`](Self::of).
     pub fn and(mut self, row: &impl Serialize) -> Result<Self> {
         let row = serde_json::to_value(row)?;
         for (field, value) in F::FIELDS.iter().zip(&mut self.values) {
@@ -73,7 +73,7 @@ impl<F: FormFields> Input<F> {
         Ok(self)
     }
 
-    /// The same form with this text in a field.
+    /// Sets the text of a field.
     #[must_use]
     pub fn with(mut self, name: FieldName, text: impl Into<String>) -> Self {
         let at = F::FIELDS.iter().position(|field| field.name == name);
@@ -84,7 +84,7 @@ impl<F: FormFields> Input<F> {
         self
     }
 
-    /// What was sent for a field that has one text.
+    /// Returns what was sent for a field that has one text.
     #[must_use]
     pub fn text(&self, name: FieldName) -> Option<&str> {
         let at = F::FIELDS.iter().position(|field| field.name == name);
@@ -92,34 +92,34 @@ impl<F: FormFields> Input<F> {
         self.values.get(at?)?.first().map(String::as_str)
     }
 
-    /// Name and text of what a page would send again: all but secrets and what is good for one attempt.
+    /// Returns the names and texts that a page may send again: all except secrets and single-use values.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (FieldName, &str)> {
         let fields = F::FIELDS.iter().zip(&self.values).filter(|(field, _)| field.is_shown_again());
         fields.flat_map(|(field, sent)| sent.iter().map(|text| (field.name, text.as_str())))
     }
 
-    /// Whether a field was sent that a policy of its own guards.
+    /// Whether a field was sent that has its own policy.
     #[must_use]
     pub fn has_sensitive(&self) -> bool {
         F::FIELDS.iter().zip(&self.values).any(|(field, sent)| field.sensitive && !sent.is_empty())
     }
 
-    /// The form as a page shows it.
+    /// Returns the form as a page shows it.
     #[must_use]
     pub fn view(&self) -> FormView {
         self.view_with(&FieldErrors::default())
     }
 
-    /// The form as a page shows it again, with what is wrong.
+    /// Returns the form as a page shows it again, with its errors.
     #[must_use]
     pub fn view_with(&self, errors: &FieldErrors) -> FormView {
         FormView::new(F::FIELDS, &self.values, errors)
     }
 
-    /// Reads every field into its type. `check` then looks at rules that need the whole form.
+    /// Parses every field into its type. `check` then applies the rules that need the whole form.
     ///
     /// # Errors
-    /// What is wrong with each field.
+    /// The error of each field.
     pub fn parse(&self, check: impl FnOnce(&F, &mut FieldErrors)) -> Result<F, FieldErrors> {
         let mut errors = FieldErrors::default();
         let form = F::read(&mut Parser { values: &self.values, fields: F::FIELDS, errors: &mut errors });
@@ -129,10 +129,10 @@ impl<F: FormFields> Input<F> {
         form.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
-    /// As [`parse`](Self::parse), for a page.
+    /// Parses as [`parse`](Self::parse) does, for a page.
     ///
     /// # Errors
-    /// 422 with the page that shows the form again, the errors beside its fields.
+    /// Status 422, with the page that shows the form again and the errors beside its fields.
     pub fn read_with<T: Template>(
         &self,
         check: impl FnOnce(&F, &mut FieldErrors),
@@ -144,15 +144,15 @@ impl<F: FormFields> Input<F> {
         })
     }
 
-    /// As [`read_with`](Self::read_with), without rules that need the whole form.
+    /// Parses as [`read_with`](Self::read_with) does, without rules that need the whole form.
     ///
     /// # Errors
-    /// As [`read_with`](Self::read_with).
+    /// The same as [`read_with`](Self::read_with).
     pub fn read<T: Template>(&self, page: impl FnOnce(FormView) -> T) -> Result<F> {
         self.read_with(|_, _| {}, page)
     }
 
-    /// 422 with the page that shows the form again, for what turned out to be wrong with a field afterwards.
+    /// Returns status 422 with the page that shows the form again, for an error that was found after parsing.
     pub fn refuse<T: Template>(
         &self,
         field: FieldName,
@@ -210,7 +210,7 @@ fn next_value<'de, A: MapAccess<'de>>(map: &mut A, field: &FieldSpec) -> Result<
     }
 }
 
-/// The fields as pairs, to be sent again.
+/// Serializes the fields as pairs, so that they can be sent again.
 impl<F: FormFields> Serialize for Input<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pairs = F::FIELDS.iter().zip(&self.values);

@@ -1,11 +1,11 @@
-//! The schema of a form in the description of the API.
+//! The schema of a form for the description of the API.
 
 use serde_json::{Map, Value, json};
 
 use super::FormFields;
 use crate::{Control, FieldSpec, Presence};
 
-/// The schema of what a program sends for the form `F` (JSON Schema 2020-12): all but the sensitive fields.
+/// Returns the schema of what a program sends for the form `F` (JSON Schema 2020-12). Sensitive fields are left out.
 #[must_use]
 pub fn schema_of_form<F: FormFields>() -> Value {
     let fields = || F::FIELDS.iter().filter(|field| !field.sensitive);

@@ -3,24 +3,24 @@
 use crate::refusal::Refusal;
 use crate::{Choice, Control, FieldErrors, FieldName, FieldSpec, Presence};
 
-/// A form with what is typed in it and what is wrong with it. `parts::fields` shows it.
+/// A form with its current values and errors. `parts::fields` renders it.
 #[derive(Clone, Debug)]
 pub struct FormView {
-    /// Its fields, in the order of the page.
+    /// The fields, in the order of the page.
     pub fields: Vec<FieldView>,
     has_errors: bool,
 }
 
-/// A field with what is typed in it and what is wrong with it.
+/// A field with its current values and its error.
 #[derive(Clone, Debug)]
 pub struct FieldView {
-    /// What its form says about it.
+    /// The specification of the field.
     pub spec: FieldSpec,
-    /// What it holds; several texts where several can be chosen.
+    /// The current values. There can be several if several options can be chosen.
     pub values: Vec<String>,
-    /// What is wrong with it.
+    /// The error of the field.
     pub error: Option<String>,
-    /// What there is to choose from.
+    /// The options that a person can choose.
     pub choices: Vec<Choice>,
 }
 
@@ -44,7 +44,7 @@ impl FormView {
         Self { fields: shown.map(field).collect(), has_errors: !errors.is_empty() }
     }
 
-    /// The same form with other words for a field than its own: its choices, its label, its hint.
+    /// Changes the view of one field, such as its options, its label or its hint.
     #[must_use]
     pub fn with(mut self, name: FieldName, change: impl FnOnce(&mut FieldView)) -> Self {
         let field = self.fields.iter_mut().find(|field| field.spec.name == name);
@@ -55,13 +55,13 @@ impl FormView {
         self
     }
 
-    /// The field of that name, if the page shows it.
+    /// Returns the field with this name, if the page shows it.
     #[must_use]
     pub fn field(&self, name: &FieldName) -> Option<&FieldView> {
         self.fields.iter().find(|field| field.spec.name == *name)
     }
 
-    /// The form with what was typed, if it is the one that has just been refused.
+    /// Fills the form with the submitted values, if it is the form that was just refused.
     #[must_use]
     pub fn refilled(&self, refusal: Option<&Refusal>) -> Self {
         let mut form = self.clone();
@@ -74,24 +74,24 @@ impl FormView {
         form
     }
 
-    /// Something is wrong with it.
+    /// Whether the form has errors.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.has_errors
     }
 
-    /// What is wrong with the field of that name.
+    /// Returns the error of the field with this name.
     #[must_use]
     pub fn error_of(&self, name: &FieldName) -> Option<&str> {
         self.field(name)?.error.as_deref()
     }
 
-    /// The fields that no policy of their own guards.
+    /// Returns the fields that do not have their own policy.
     pub fn open(&self) -> impl Iterator<Item = &FieldView> {
         self.fields.iter().filter(|field| !field.spec.sensitive)
     }
 
-    /// The fields that a policy of their own guards.
+    /// Returns the fields that have their own policy.
     #[must_use]
     pub fn sensitive(&self) -> Vec<&FieldView> {
         self.fields.iter().filter(|field| field.spec.sensitive).collect()
@@ -99,44 +99,45 @@ impl FormView {
 }
 
 impl FieldView {
-    /// The one text that it holds.
+    /// Returns the first value, or an empty text.
     #[must_use]
     pub fn value(&self) -> &str {
         self.values.first().map_or("", String::as_str)
     }
 
-    /// Whether it is a group of boxes to tick or one of which is chosen.
+    /// Whether the field is a group of radio buttons or checkboxes.
     #[must_use]
     pub fn is_group(&self) -> bool {
         matches!(self.spec.control, Control::Radios | Control::Checkboxes)
     }
 
-    /// The id of the control, or of one of a group: that of the first is where an error leads.
+    /// Returns the id of the control for an option. The first option has the id of the field, so that a link in an
+    /// error leads to it.
     #[must_use]
     pub fn id(&self, choice: &Choice) -> String {
         let is_first = self.choices.first().is_some_and(|first| first.key == choice.key);
         if is_first { format!("f-{}", self.spec.name) } else { format!("f-{}-{}", self.spec.name, choice.key) }
     }
 
-    /// Whether this is chosen.
+    /// Whether the option with this key is chosen.
     #[must_use]
     pub fn is_chosen(&self, key: &str) -> bool {
         self.values.iter().any(|value| value == key)
     }
 
-    /// Whether it has several lines.
+    /// Whether the field has several lines.
     #[must_use]
     pub fn is_text_area(&self) -> bool {
         matches!(self.spec.control, Control::TextArea(_))
     }
 
-    /// Whether it holds an email address.
+    /// Whether the field is for an email address.
     #[must_use]
     pub fn is_email(&self) -> bool {
         self.spec.control == Control::Input("email")
     }
 
-    /// Whether the page says that it may be left empty. Choices and the days of a filter are clear without that.
+    /// Whether the page marks the field as optional. For options and dates of a filter, that is clear without a mark.
     #[must_use]
     pub fn is_marked_optional(&self) -> bool {
         self.spec.presence != Presence::Required
@@ -144,13 +145,14 @@ impl FieldView {
             && self.spec.control != Control::Input("date")
     }
 
-    /// The `maxlength` of its control. A secret has none: a browser would cut what is pasted and say nothing.
+    /// Returns the `maxlength` of the control. A secret has none, because a browser would silently truncate a pasted
+    /// secret.
     #[must_use]
     pub fn max_length(&self) -> Option<usize> {
         Some(self.spec.max).filter(|max| *max > 0 && self.spec.control != Control::Password)
     }
 
-    /// The ids of what describes its control.
+    /// Returns the ids of the elements that describe the control.
     #[must_use]
     pub fn described_by(&self) -> Option<String> {
         let name = self.spec.name;

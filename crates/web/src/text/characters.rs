@@ -1,4 +1,4 @@
-//! Which characters are part of a spelling, and which ones deceive.
+//! Which characters belong to a spelling, and which ones deceive.
 
 use icu_properties::props::{
     BidiClass, CanonicalCombiningClass, DefaultIgnorableCodePoint, ExtendedPictographic, GeneralCategory, JoiningType,
@@ -7,24 +7,26 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 
-/// Most combining marks in a row. More of them cover the lines above and below, and no language needs as many.
+/// The maximum number of combining marks in a row. More marks cover the lines above and below. No language needs so
+/// many.
 const MARKS: usize = 8;
-/// Invisible, but not `Default_Ignorable_Code_Point`: the empty braille pattern, the null notehead, the Khitan filler.
+/// Invisible characters that are not `Default_Ignorable_Code_Point`: the empty braille pattern, the null notehead, the
+/// Khitan filler.
 const BLANK: [char; 3] = ['\u{2800}', '\u{1d159}', '\u{16fe4}'];
-/// The flags that are spelled with tags after the black flag (UTS #51, `RGI_Emoji_Tag_Sequence`).
+/// The flags that are spelled as tags after the black flag (UTS #51, `RGI_Emoji_Tag_Sequence`).
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
-/// Text in the form that is compared and stored (NFC).
+/// Returns text in the form that is compared and stored (NFC).
 pub(super) fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// The position of the first character that is not allowed.
+/// Returns the position of the first character that is not allowed.
 ///
-/// Characters that are invisible or reorder text are refused: controls, bidirectional overrides and isolates, tags, default
-/// ignorables, private use. Joiners and marks are allowed where they are part of a spelling: between letters that they join
-/// or separate (RFC 5892, A.1 and A.2; UAX #31, 2.3), in emoji (UTS #51), and direction marks in text with right-to-left
-/// letters.
+/// Characters that are invisible or that reorder text are refused: controls, bidirectional overrides and isolates,
+/// tags, default ignorables, private use. Joiners and marks are allowed where they belong to a spelling: between
+/// letters that they join or separate (RFC 5892, A.1 and A.2; UAX #31, 2.3) and in emoji (UTS #51). Direction marks are
+/// allowed in text with right-to-left letters.
 pub(super) fn first_hidden(text: &[char]) -> Option<usize> {
     let rtl = text.iter().any(|c| {
         let class = CodePointMapData::<BidiClass>::new().get(*c);
@@ -58,7 +60,7 @@ fn is_spelling(c: char, before: &[char], after: &[char], rtl: bool) -> bool {
     }
 }
 
-/// Characters that no text needs.
+/// Whether no text needs this character.
 fn deceives(c: char) -> bool {
     let general = CodePointMapData::<GeneralCategory>::new().get(c);
     let formats =
@@ -88,7 +90,8 @@ fn is_virama(c: char) -> bool {
     CodePointMapData::<CanonicalCombiningClass>::new().get(c) == CanonicalCombiningClass::Virama
 }
 
-/// RFC 5892, A.1: letters that would join, ignoring transparent characters between them.
+/// Whether the letters would join without the character between them. Transparent characters are skipped (RFC 5892,
+/// A.1).
 fn keeps_apart(before: &[char], after: &[char]) -> bool {
     let joining = |c: &char| CodePointMapData::<JoiningType>::new().get(*c);
     let seen = |kind: &JoiningType| *kind != JoiningType::Transparent;
@@ -102,7 +105,7 @@ fn script(c: char) -> Script {
     CodePointMapData::<Script>::new().get(c)
 }
 
-/// Letters of languages without spaces between words, which mark where a line may break.
+/// Whether the letter belongs to a script without spaces between words. Such text marks where a line may break.
 fn has_no_spaces(c: char) -> bool {
     matches!(script(c), Script::Khmer | Script::Lao | Script::Myanmar | Script::Thai | Script::Tibetan)
 }
@@ -135,7 +138,7 @@ fn is_flag(c: char, before: &[char], after: &[char]) -> bool {
         && letters.is_some_and(|letters| letters.strip_suffix('\u{7f}').is_some_and(|flag| FLAGS.contains(&flag)))
 }
 
-/// Text from outside, safe to display: in NFC, without deceptive characters, at most `most` characters.
+/// Makes external text safe to display: in NFC, without deceptive characters, with at most `most` characters.
 #[must_use]
 pub fn visible(text: &str, most: usize) -> String {
     let within = |text: &str| text.chars().take(most).collect::<String>();
@@ -149,7 +152,7 @@ fn without_hidden(text: &str) -> String {
     let mut chars: Vec<char> = text.nfc().collect();
     while let Some(at) = first_hidden(&chars) {
         chars.remove(at);
-        // Characters may now compose, or no longer be joined.
+        // Characters may now compose, or may no longer be joined.
         chars = chars.into_iter().nfc().collect();
     }
     chars.into_iter().collect()

@@ -6,17 +6,18 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{Control, FieldError, FieldSpec, FieldText};
 
-/// Longest input that is parsed, including separators.
+/// The maximum length of input that is parsed, including separators.
 const MAX_LENGTH: usize = 64;
 
-/// A typed or pasted code, normalized: narrow forms (NFKC), digits of every script by their value, without spaces, hyphens,
-/// dots and invisible characters.
+/// Normalizes a typed or pasted code. Wide forms become narrow (NFKC), and digits of every script become `0` to `9`.
+/// Spaces, hyphens, dots and invisible characters are removed.
 #[must_use]
 pub fn typed_code(text: &str) -> String {
     text.chars().take(MAX_LENGTH).nfkc().filter(|c| !separates(*c)).map(|c| digit(c).unwrap_or(c)).collect()
 }
 
-/// A code of `N` digits that a person typed. It exists only if the input has that form, so nothing else counts as an attempt.
+/// A code of `N` digits that a person typed. Only input of that form becomes one, so other input does not count as an
+/// attempt.
 pub struct DigitCode<const N: usize>(String);
 
 impl<const N: usize> Deref for DigitCode<N> {
@@ -52,8 +53,8 @@ fn separates(c: char) -> bool {
         || matches!(general(c), GeneralCategory::DashPunctuation | GeneralCategory::Format)
 }
 
-/// Decimal digits come in runs that begin with a zero and have ten characters, or a multiple of ten for several styles (The
-/// Unicode Standard, section 4.6).
+/// Decimal digits come in runs that begin with a zero. A run has ten characters, or a multiple of ten for several
+/// styles (The Unicode Standard, section 4.6).
 fn digit(c: char) -> Option<char> {
     let is_digit = |c: &char| general(*c) == GeneralCategory::DecimalNumber;
     if !is_digit(&c) {

@@ -3,8 +3,8 @@ use unicode_security::{RestrictionLevel, RestrictionLevelDetection as _, skeleto
 
 use crate::{FieldError, FieldSpec, FieldText};
 
-/// A domain name as in the DNS: in A-labels (RFC 5890, UTS #46), lowercase, with a dot, and not a number. All spellings of a
-/// domain become the same text: `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
+/// A domain name as in the DNS: in A-labels (RFC 5890, UTS #46), lowercase, with a dot, and not a number. All spellings
+/// of a domain become the same text, such as `bücher.example`, `BÜCHER．example` and `xn--bcher-kva.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(String);
 
@@ -31,15 +31,15 @@ impl FieldText for Domain {
 }
 
 impl Domain {
-    /// The domain as people read it.
+    /// Returns the domain as people read it.
     #[must_use]
     pub fn shown(&self) -> String {
         display_domain(&self.0)
     }
 }
 
-/// A domain in A-labels as people read it: in its own letters, unless a label mixes scripts or looks like another one in
-/// plain letters (UTS #39).
+/// Converts a domain in A-labels to what people read. It keeps its own letters, unless a label mixes scripts or looks
+/// like another label in plain letters (UTS #39).
 #[must_use]
 pub fn display_domain(domain: &str) -> String {
     if is_shown_as_it_is(domain) {
@@ -53,7 +53,8 @@ pub fn display_domain(domain: &str) -> String {
     Uts46::new().to_user_interface(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Allow, honest).0.into_owned()
 }
 
-/// Most are plain, and a page shows many. UTS #46 takes 20 times as long to find out.
+/// Whether the domain can be shown without conversion. That is true of most domains, and a page shows many. UTS #46
+/// would take 20 times as long to find out.
 pub(super) fn is_shown_as_it_is(domain: &str) -> bool {
     domain.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-')) && !domain.contains("xn--")
 }

@@ -2,8 +2,8 @@ use super::characters::{composed, first_hidden};
 use super::domain::{Domain, display_domain, is_shown_as_it_is};
 use crate::{Control, FieldError, FieldSpec, FieldText};
 
-/// An email address: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in A-labels, at most 254 bytes.
-/// Only a message that arrives verifies one.
+/// An email address: a local part of RFC 5321 or RFC 6531 without quotes, and a [`Domain`] in A-labels, at most 254
+/// bytes. Only a message that arrives verifies the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -47,7 +47,7 @@ impl FieldText for Email {
     };
 }
 
-/// RFC 5321, section 4.1.2, with the letters of RFC 6531.
+/// Whether the text is an atom of RFC 5321, section 4.1.2, with the letters of RFC 6531.
 fn is_atom(atom: &str) -> bool {
     let chars: Vec<char> = atom.chars().collect();
     let takes = |c: &char| {
@@ -57,45 +57,45 @@ fn is_atom(atom: &str) -> bool {
 }
 
 impl Email {
-    /// The form in which addresses are compared, as in `identity.users.verified_email`: `A` to `Z` in lowercase. Other
-    /// letters stay as they are, because the lowercase of some is also that of `A` to `Z`.
+    /// Returns the form in which addresses are compared, as in `identity.users.verified_email`. Only `A` to `Z` become
+    /// lowercase. Other letters stay as they are, because some of them have a lowercase form in `a` to `z`.
     #[must_use]
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
 
-    /// The part after the `@`, in A-labels.
+    /// Returns the part after the `@`, in A-labels.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0.rsplit('@').next().unwrap_or_default()
     }
 }
 
-/// A stored email address for a page, with whether it is verified. It has no `Display`, so a template must show both:
+/// A stored email address for a page, and whether it is verified. It has no `Display`, so a template must show both, as
 /// `parts::address` does.
 #[derive(Clone, Debug, Default)]
 pub struct DisplayEmail {
-    /// The address, its domain in its own letters. Empty if there is none.
+    /// The address, with its domain in its own letters. Empty if there is none.
     pub text: String,
-    /// Nobody has verified it, though it is shown beside a name.
+    /// Whether the address is unverified although it is shown beside a name.
     pub unverified: bool,
 }
 
 impl DisplayEmail {
-    /// The email address of a person.
+    /// Creates the email address of a person.
     #[must_use]
     pub fn of_person(stored: &str, verified: bool) -> Self {
         Self { text: display_email(stored), unverified: !verified && !stored.is_empty() }
     }
 
-    /// An address that identifies nobody, such as that of a contact.
+    /// Creates an address that identifies nobody, such as the address of a contact.
     #[must_use]
     pub fn of_nobody(stored: &str) -> Self {
         Self { text: display_email(stored), unverified: false }
     }
 }
 
-/// A stored address as people read it: its domain in its own letters, unless that deceives.
+/// Formats a stored address as people read it. Its domain is in its own letters, unless that deceives.
 #[must_use]
 pub fn display_email(stored: &str) -> String {
     match stored.rsplit_once('@') {
@@ -160,7 +160,7 @@ mod tests {
             &format!("{}@b.example", "a".repeat(65)),
             &format!("a@{}example", "abcdefgh.".repeat(30)),
         ] {
-            // A trailing dot is the root of the DNS.
+            // A trailing dot means the root of the DNS.
             assert!(Email::try_from(bad).is_err() || bad == "a@b.example.", "{bad}");
         }
     }

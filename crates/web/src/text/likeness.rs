@@ -4,13 +4,13 @@ use unicode_security::skeleton;
 
 use super::characters::is_ignorable;
 
-/// A key that is equal for names that people cannot tell apart: `Olivia`, `OLIVIA`, `0livia`, `OIivia`, `Оlivia` with a
-/// Cyrillic letter, and `Oli‎via` with an invisible character. Names that must differ within an organization have different
-/// keys. A column stores the key beside the name. Only this function makes it.
+/// Returns a key that is equal for names that people cannot tell apart: `Olivia`, `OLIVIA`, `0livia`, `OIivia`,
+/// `Оlivia` with a Cyrillic letter, and `Oli‎via` with an invisible character. Names that must differ within an
+/// organization have different keys. A column stores the key beside the name. Only this function creates the key.
 ///
-/// A hash of skeletons (UTS #39) of the compatible form (NFKC), ignoring case. If the capital of a letter looks like another
-/// letter, the capital counts, because names are written in both: `i`, `l` and `1` are equal. It is a hash because a skeleton
-/// can be too long for an index.
+/// The key is a hash of skeletons (UTS #39) of the compatible form (NFKC), ignoring case. If the capital of a letter
+/// looks like another letter, the capital counts, because names are written in both cases: `i`, `l` and `1` are equal.
+/// The key is a hash because a skeleton can be too long for an index.
 #[must_use]
 pub fn name_key(name: &str) -> [u8; 32] {
     Sha256::digest(likeness(name)).into()
@@ -29,7 +29,7 @@ fn folded(text: &str) -> String {
 fn fold(c: char) -> String {
     let capital: String = c.to_uppercase().collect();
     let seen: String = skeleton(&capital).collect();
-    // Several characters for one are a decomposed mark, which the next skeleton handles too.
+    // Several characters in place of one are a decomposed mark. The next skeleton handles the mark.
     let taken = if seen.chars().count() == 1 { seen } else { capital };
     taken.to_lowercase()
 }
