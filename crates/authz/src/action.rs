@@ -8,51 +8,52 @@ use crate::entity::{Entity, Sensitivity};
 
 /// An action. Features declare actions with [`actions!`](crate::actions), under the names of the Cedar schema.
 pub trait Action: Send + Sync + 'static {
-    /// Name of the Cedar action.
+    /// The name of the Cedar action.
     const NAME: &'static str;
     /// The guard's name in the table of routes.
     const GUARD: &'static str = Self::NAME;
-    /// `public`, `internal` or `restricted`, if the data of the action has another class than that of its resource
-    /// ([`Resource::DATA`]).
+    /// `public`, `internal` or `restricted`. Set it if the data of the action has another class than the data of its
+    /// resource ([`Resource::DATA`]).
     const DATA: Option<&'static str> = None;
-    /// Whether it reads or writes. This decides which transaction its [`Authorized`](crate::Authorized) opens.
+    /// Whether the action reads or writes. This decides which transaction its [`Authorized`](crate::Authorized) opens.
     type Mode: ActionMode;
     /// Its resource.
     type On: Resource;
 }
 
-/// The resource of an action, as far as policies need to know it.
+/// The resource of an action, as policies see it.
 pub trait Resource: Sized + Send + Sync + 'static {
     /// The plane of its rows: one organization, or one person outside any organization.
     type Plane: Owned;
-    /// The action that decides whether somebody may know that it exists. If they may not do this one either, they get a 404
-    /// instead of a 403.
+    /// The action that decides whether a caller may know that the resource exists. A caller who is refused both actions
+    /// gets a 404 instead of a 403.
     type View: Action;
-    /// `public`, `internal` or `restricted`, if policies should know.
+    /// The class of the data: `public`, `internal` or `restricted`. `None` if policies do not need it.
     const DATA: Option<&'static str> = None;
 
-    /// Loads it by the parameters of the path, under row-level security. `None` is a 404.
+    /// Loads the resource by the parameters of the path, under row-level security. `None` becomes a 404.
     fn load(
         tx: &mut Tx<Read, Self::Plane>,
         entry: &RequestAccess,
         path: &PathParams,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
-    /// The resource as policies see it.
+    /// Returns the resource as policies see it.
     fn entity(&self) -> Entity;
 
-    /// How sensitive an action on it is.
+    /// Returns how sensitive an action on the resource is.
     fn sensitivity(&self) -> Sensitivity {
         Sensitivity::default()
     }
 
-    /// The organization that the action creates. The transaction is then bound to it instead of to the organization of the path.
+    /// Returns the organization that the action creates. The transaction is then bound to it instead of the
+    /// organization in the path.
     fn creates_tenant(&self) -> Option<TenantId> {
         None
     }
 }
 
-/// How sensitive `A` on this resource is.
+/// Returns how sensitive `A` on this resource is.
 pub(crate) fn sensitivity<A: Action>(on: &A::On) -> Sensitivity {
     Sensitivity { data_classification: data_classification::<A>(), ..on.sensitivity() }
 }
@@ -69,8 +70,9 @@ pub type TxOf<A> = Tx<<A as Action>::Mode, <<A as Action>::On as Resource>::Plan
 
 /// Whether an action reads or writes: [`Read`] or [`Write`].
 ///
-/// A reading action continues in the transaction of its decision, so it reads the state that was decided on. A writing action begins
-/// a transaction of its own, because the body of the request arrives in between.
+/// A reading action continues in the transaction of its decision, so it reads the state that the decision was about. A
+/// writing action begins its own transaction, because the body of the request arrives between the decision and the
+/// write.
 pub trait ActionMode: Mode {
     #[doc(hidden)]
     const READS: bool;
@@ -106,31 +108,32 @@ impl ActionMode for Write {
     }
 }
 
-/// An action as its feature declares it. The start compares it with the schema.
+/// An action as its feature declares it. At startup, it is compared with the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActionDeclaration {
-    /// Name of the Cedar action.
+    /// The name of the Cedar action.
     pub name: &'static str,
-    /// It may write.
+    /// Whether it may write.
     pub writes: bool,
     /// `public`, `internal` or `restricted`.
     pub data: Option<&'static str>,
 }
 
 impl ActionDeclaration {
-    /// The declaration of the action `A`.
+    /// Returns the declaration of the action `A`.
     #[must_use]
     pub const fn of<A: Action>() -> Self {
         Self { name: A::NAME, writes: !<A::Mode as ActionMode>::READS, data: data_classification::<A>() }
     }
 }
 
-/// The parameters of a route's path.
+/// The parameters in the path of a route.
 #[derive(Debug)]
 pub struct PathParams(pub(crate) Vec<(String, String)>);
 
 impl PathParams {
-    /// The parameter `name` as an id. `None` if it is not an id in canonical form: no resource can have it.
+    /// Returns the parameter `name` as an id. Returns `None` if it is not an id in canonical form, because no resource
+    /// can have such an id.
     #[must_use]
     pub fn id<T: FromStr + ToString>(&self, name: &str) -> Option<T> {
         let (_, text) = self.0.iter().find(|(known, _)| known == name)?;
@@ -143,7 +146,7 @@ impl PathParams {
     }
 }
 
-/// The form of an action. The policies decide as for the action itself, but the transaction only reads.
+/// The action of showing the form for `A`. Policies decide as they do for `A`, but the transaction only reads.
 #[derive(Debug)]
 pub struct FormFor<A>(PhantomData<fn() -> A>);
 
@@ -155,7 +158,7 @@ impl<A: Action> Action for FormFor<A> {
     type On = A::On;
 }
 
-/// Declares the actions of a feature, and their list `ACTIONS`. The start compares that list with the schema.
+/// Declares the actions of a feature, and their list `ACTIONS`. At startup, that list is compared with the schema.
 ///
 /// ```
 /// # struct Folder;
@@ -199,7 +202,7 @@ macro_rules! actions {
             }
         )+
 
-        /// Every action declared here.
+        /// All actions that are declared here.
         pub(crate) const ACTIONS: &[$crate::ActionDeclaration] = &[$($crate::ActionDeclaration::of::<$name>()),+];
     };
 }

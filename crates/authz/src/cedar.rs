@@ -1,4 +1,4 @@
-//! A question of ours as one of Cedar's.
+//! Conversion of an authorization request into a Cedar request.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::entity::{Attribute, Entity, Sensitivity, Uid};
 use crate::policies::{LoadedAction, Policies};
 use crate::request::{AuthzRequest, RequestContext};
 
-/// A question about an action, ready to be asked in different contexts.
+/// A request about an action that can be evaluated in different contexts.
 pub(crate) struct CedarQuestion<'a> {
     policies: &'a Policies,
     action: &'a LoadedAction,
@@ -17,16 +17,16 @@ pub(crate) struct CedarQuestion<'a> {
     resource: EntityUid,
     sensitivity: Sensitivity,
     in_scope: bool,
-    /// Principal and resource with all their ancestors, and the action with its groups.
+    /// The principal and the resource with all their ancestors, and the action with its groups.
     pub(crate) entities: Entities,
 }
 
 impl<'a> CedarQuestion<'a> {
-    /// `in_scope` is false if a client of the API asks for an action that it was not given.
+    /// Creates a question. `in_scope` is false if an API client does not have the scope for the action.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if an entity does not fit the schema, or two descriptions of one entity differ.
+    /// [`Error::Internal`] if an entity does not fit the schema, or if two descriptions of one entity differ.
     pub(crate) fn new(
         policies: &'a Policies,
         request: &AuthzRequest,
@@ -43,11 +43,11 @@ impl<'a> CedarQuestion<'a> {
         Ok(Self { policies, action, principal, resource, sensitivity: request.sensitivity, in_scope, entities })
     }
 
-    /// The question in a context, checked against the schema.
+    /// Returns the Cedar request in a context, checked against the schema.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if Cedar does not accept the attributes.
+    /// [`Error::Internal`] if Cedar rejects the attributes.
     pub(crate) fn in_context(&self, context: &RequestContext) -> Result<Request> {
         let (principal, resource) = (self.principal.clone(), self.resource.clone());
         let context = self.context(context)?;
@@ -81,7 +81,7 @@ fn uid(policies: &Policies, uid: &Uid) -> Result<EntityUid> {
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(&uid.id)))
 }
 
-/// Entities of ours as Cedar's, checked against the schema.
+/// Converts our entities into Cedar entities, and checks them against the schema.
 fn entities<'a>(policies: &Policies, all: impl IntoIterator<Item = &'a Entity>) -> Result<Entities> {
     let all = all.into_iter().map(|one| entity(policies, one)).collect::<Result<Vec<_>>>()?;
     Ok(Entities::from_entities(all, Some(&policies.entity_types))?)

@@ -9,20 +9,20 @@ use crate::policy_error::PolicyError;
 /// The attributes that a feature adds to the context of every decision (`RequestContext` in the schema).
 #[derive(Clone, Copy, Debug)]
 pub struct ContextFragment {
-    /// `policies/<name>.context.cedarschema`: declarations of attributes.
+    /// `policies/<name>.context.cedarschema`. It declares attributes.
     pub schema: &'static str,
-    /// Groups of roles that its policies name.
+    /// The groups of roles that the policies of the feature use.
     pub role_groups: &'static [RoleGroup],
-    /// Reads the contribution from the look-up of the request.
+    /// Reads the feature's contribution from the `RequestAccess` of the request.
     pub read: fn(&RequestAccess) -> web::Result<Contribution>,
 }
 
-/// A group of roles, `RoleGroup::"<name>"` in policies. An entity in one of the roles is also in the group.
+/// A group of roles. In policies it is `RoleGroup::"<name>"`. An entity in one of the roles is also in the group.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleGroup {
-    /// Its name.
+    /// The name of the group.
     pub name: &'static str,
-    /// Its roles.
+    /// The roles in the group.
     pub roles: &'static [&'static str],
 }
 
@@ -39,38 +39,38 @@ pub struct Contribution {
     pub(crate) refused_because: Option<RefusedBecause>,
 }
 
-/// Why a member is refused by their organization.
+/// Why an organization refuses a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedBecause {
-    /// The parameter `unaccepted` of the sign-in page.
+    /// The value of the parameter `unaccepted` of the sign-in page.
     pub reason: String,
     /// The message for an API client.
     pub text_for_clients: &'static str,
 }
 
 impl Contribution {
-    /// A role that the member has besides their own.
+    /// Adds a role to the member's own role.
     #[must_use]
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.roles.push(role.into());
         self
     }
 
-    /// A context attribute that is true.
+    /// Adds a context attribute that is true.
     #[must_use]
     pub fn flag(mut self, name: &'static str) -> Self {
         self.attributes.push((name, Attribute::Flag));
         self
     }
 
-    /// A text as a context attribute.
+    /// Adds a text as a context attribute.
     #[must_use]
     pub fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, Attribute::Text(value.into())));
         self
     }
 
-    /// The reason, if the policies refuse everything because of this contribution.
+    /// Sets the reason, for a contribution that makes the policies refuse everything.
     #[must_use]
     pub fn refused_because(mut self, why: RefusedBecause) -> Self {
         self.refused_because = Some(why);
@@ -90,16 +90,16 @@ pub(crate) struct LoadedFragment {
 /// The groups of each role.
 pub(crate) type RoleGroups = HashMap<&'static str, Vec<Uid>>;
 
-/// The type of the context, from declarations of attributes.
+/// Builds the type of the context from declarations of attributes.
 pub(crate) fn context_type(attributes: &str) -> String {
     format!("type RequestContext = {{\n{attributes}\n}};")
 }
 
-/// The context fragments of all features, with the attributes that each one declares.
+/// Loads the context fragments of all features, with the attributes that each one declares.
 ///
 /// # Errors
 ///
-/// A fragment declares anything besides attributes, or an attribute that another one declares.
+/// A fragment declares something other than attributes, or an attribute that another fragment declares.
 pub(crate) fn load(
     fragments: impl IntoIterator<Item = (&'static str, ContextFragment)>,
 ) -> Result<Vec<LoadedFragment>, PolicyError> {
@@ -131,8 +131,8 @@ fn declared_attributes(feature: &'static str, schema: &str) -> Result<BTreeSet<S
     if is_alone { Ok(names) } else { Err(wrong(&json)) }
 }
 
-/// The groups of each role. An enumerated entity of Cedar has no parents, so an entity in a role is also put into the groups of
-/// the role.
+/// Returns the groups of each role. An enumerated entity in Cedar has no parents, so an entity in a role is also put
+/// into the groups of that role.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What a set of policies can tell apart, read from the policies themselves.
+//! The distinctions that a set of policies makes. They are derived from the policies themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,33 +7,34 @@ use serde_json::Value;
 
 use crate::policy_error::PolicyError;
 
-/// Two questions that differ in nothing that the policies tell apart have the same answer.
+/// What the policies can tell apart. Two requests that do not differ in any of these ways get the same decision.
 #[derive(Debug, Default)]
 pub(crate) struct Distinctions {
-    /// Types with an entity that a policy or the schema names. Entities of all other types are only compared with each other,
-    /// so it does not matter which ones they are.
+    /// Types with an entity that a policy or the schema names. Entities of other types are only compared with each
+    /// other, so it does not matter which ones they are.
     named_types: BTreeSet<String>,
-    /// Numbers that a context attribute is compared with.
+    /// The numbers that each context attribute is compared with.
     bounds: BTreeMap<String, BTreeSet<i64>>,
-    /// Context attributes that a policy uses in another way than by comparing them with a number.
+    /// Context attributes that a policy uses for more than a comparison with a number.
     exact: BTreeSet<String>,
-    /// A policy uses the context as a whole.
+    /// Whether a policy uses the context as a whole.
     all_exact: bool,
 }
 
-/// A number, as far as the policies tell it from others.
+/// A number, as precisely as the policies distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Magnitude {
-    /// Above so many of the bounds, and equal to none.
+    /// Above this many bounds, and equal to none.
     Between(i64),
-    /// Above so many of the bounds, and equal to the next one.
+    /// Above this many bounds, and equal to the next one.
     Bound(i64),
     /// The number itself.
     Exactly(i64),
 }
 
 impl Distinctions {
-    /// Of these policies, and of a schema in Cedar's JSON form: it names the entities of enumerated types.
+    /// Reads the distinctions of these policies. `schema`, in Cedar's JSON form, names the entities of enumerated
+    /// types.
     ///
     /// # Errors
     ///
@@ -50,12 +51,12 @@ impl Distinctions {
         Ok(all)
     }
 
-    /// Whether it matters which entity of the type is meant.
+    /// Whether it matters which entity of this type is meant.
     pub(crate) fn is_named(&self, kind: &str) -> bool {
         self.named_types.contains(kind)
     }
 
-    /// The number as the value of a context attribute.
+    /// Classifies a number as the value of a context attribute.
     pub(crate) fn magnitude(&self, attribute: &str, number: i64) -> Magnitude {
         if self.all_exact || self.exact.contains(attribute) {
             return Magnitude::Exactly(number);
@@ -65,7 +66,7 @@ impl Distinctions {
         if bounds.contains(&number) { Magnitude::Bound(below) } else { Magnitude::Between(below) }
     }
 
-    /// Reads a policy, or a part of it, in Cedar's JSON form. What is not understood counts as exact.
+    /// Reads a policy, or a part of it, in Cedar's JSON form. An attribute in an unknown expression counts as exact.
     fn read(&mut self, part: &Value) {
         let fields = match part {
             Value::Object(fields) => fields,
@@ -99,7 +100,7 @@ impl Distinctions {
     }
 }
 
-/// The context attribute and the number that are compared.
+/// Returns the context attribute and the number of a comparison.
 fn compared<'a>(operator: &str, operands: &'a Value) -> Option<(&'a str, i64)> {
     let attribute = |side: &'a Value| {
         let attribute = &side["."];

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// An entity of the Cedar schema: type, id, parents and attributes. It is built only from typed values, because JSON from a request
-/// could smuggle in entities.
+/// An entity of the Cedar schema: type, id, parents and attributes. It is built only from typed values, because JSON
+/// from a request could smuggle in entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     pub(crate) uid: Uid,
@@ -10,7 +10,7 @@ pub struct Entity {
     pub(crate) attributes: Vec<(&'static str, Attribute)>,
 }
 
-/// Type and id of an entity.
+/// The type and id of an entity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Uid {
     pub(crate) kind: &'static str,
@@ -26,41 +26,41 @@ pub(crate) enum Attribute {
 }
 
 impl Entity {
-    /// `kind::"id"`.
+    /// Creates `kind::"id"`.
     #[must_use]
     pub fn new(kind: &'static str, id: impl std::fmt::Display + Copy) -> Self {
         Self { uid: Uid { kind, id: id.to_string() }, parents: Vec::new(), attributes: Vec::new() }
     }
 
-    /// Puts it inside another entity, with all parents of that one.
+    /// Puts the entity inside another entity, with all of that entity's parents.
     #[must_use]
     pub fn inside(mut self, parent: Entity) -> Self {
         self.parents.push(parent);
         self
     }
 
-    /// A text attribute.
+    /// Adds a text attribute.
     #[must_use]
     pub fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, Attribute::Text(value.into())));
         self
     }
 
-    /// An attribute that is true, and otherwise absent.
+    /// Adds an attribute that is true. If `is` is false, the attribute is absent.
     #[must_use]
     pub fn flag(mut self, name: &'static str, is: bool) -> Self {
         self.attributes.extend(is.then_some((name, Attribute::Flag)));
         self
     }
 
-    /// An attribute that refers to another entity.
+    /// Adds an attribute that refers to another entity.
     #[must_use]
     pub fn reference(mut self, name: &'static str, to: &Entity) -> Self {
         self.attributes.push((name, Attribute::Reference(to.uid.clone())));
         self
     }
 
-    /// An attribute that is a set of other entities.
+    /// Adds an attribute that is a set of other entities.
     #[must_use]
     pub fn references(mut self, name: &'static str, to: &[Entity]) -> Self {
         let all = to.iter().map(|entity| entity.uid.clone()).collect();
@@ -68,16 +68,17 @@ impl Entity {
         self
     }
 
-    /// It has neither parents nor attributes.
+    /// Whether the entity has neither parents nor attributes.
     pub(crate) fn is_name_only(&self) -> bool {
         self.parents.is_empty() && self.attributes.is_empty()
     }
 
-    /// Adds the entity and all its ancestors. If there are two descriptions of one entity, the one that is not only a name is used.
+    /// Adds the entity and all its ancestors. If one entity is described twice, the description with parents or
+    /// attributes is used.
     ///
     /// # Errors
     ///
-    /// The entity, if two descriptions of it differ and neither is only a name.
+    /// Returns the entity if it has two different descriptions, and both have parents or attributes.
     pub(crate) fn collect<'a>(&'a self, into: &mut BTreeMap<&'a Uid, &'a Entity>) -> Result<(), &'a Entity> {
         match into.entry(&self.uid) {
             Entry::Vacant(free) => {
@@ -105,12 +106,13 @@ impl std::fmt::Display for Entity {
     }
 }
 
-/// How sensitive an action on a resource is. These are context attributes of its decision.
+/// How sensitive an action on a resource is. The fields become context attributes of the decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sensitivity {
     /// The amount of money that the action is about, in minor units.
     pub amount: Option<i64>,
-    /// `public`, `internal` or `restricted`: [`Resource::DATA`](crate::Resource::DATA), or that of the action.
+    /// `public`, `internal` or `restricted`. It is the class of the action or, if it has none,
+    /// [`Resource::DATA`](crate::Resource::DATA).
     pub(crate) data_classification: Option<&'static str>,
 }
 

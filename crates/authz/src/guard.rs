@@ -13,22 +13,22 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The first parameter of a handler. It protects the handler: [`Public`] (anybody), [`SignedIn`] (a live session),
-/// [`Authorized<A>`] (a Cedar Allow), `Authorized<A, ApiClient>` (the same for an API client), [`LogoutToken`] (a verified message of
-/// a provider).
+/// The first parameter of a handler, which protects the handler. Guards are [`Public`] (anybody), [`SignedIn`] (a live
+/// session), [`Authorized<A>`] (the policies allowed `A`), `Authorized<A, ApiClient>` (the same for an API client), and
+/// [`LogoutToken`] (a verified message from a provider).
 pub trait Guard: sealed::Sealed {
-    /// Its name in the table of routes.
+    /// The name in the table of routes.
     const NAME: &'static str;
-    /// The request comes from a browser and must come from our own pages. This does not apply to messages of other services, which
-    /// have a signature.
+    /// Whether the request comes from a browser and must come from our own pages. This is false for messages from other
+    /// services, which have a signature.
     const FROM_BROWSER: bool = true;
-    /// It accepts tokens and signatures of the API, and no cookies.
+    /// Whether it accepts tokens and signatures of the API, and no cookies.
     const API: bool = false;
     /// Whether the handler may write. A GET route needs a guard that only reads.
     type Mode: Mode;
 }
 
-/// Anybody may send the request. The handler's signature shows that this is intended.
+/// A guard that lets anybody send the request. It shows in the handler's signature that this is intended.
 #[derive(Debug)]
 pub struct Public {
     /// The request.
@@ -72,7 +72,7 @@ impl Guard for LogoutToken {
     type Mode = Read;
 }
 
-/// A handler whose first parameter is a guard.
+/// A handler with a guard as its first parameter.
 #[diagnostic::on_unimplemented(
     message = "this handler has no guard",
     note = "make its first parameter `Authorized<YourAction>`, `SignedIn`, or `Public` if anybody may reach it"
@@ -81,11 +81,12 @@ pub trait Guarded {
     /// The guard.
     type Guard: Guard;
 
-    /// The fields that its other parameters read from the form or the query.
+    /// Returns the fields that the other parameters read from the form or the query.
     fn fields() -> Vec<&'static str>;
 }
 
-// axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`. M says how it extracts the last one.
+// axum describes a handler `fn(G, A, B) -> R` by the tuple `(M, G, A, B)`. `M` tells how the last parameter is
+// extracted.
 macro_rules! guarded {
     ($($rest:ident),*) => {
         impl<M, G: Guard, $($rest: ReadsFields),*> Guarded for (M, G, $($rest),*) {

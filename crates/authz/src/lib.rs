@@ -1,8 +1,9 @@
-//! Nothing tenant-owned happens without a Cedar Allow.
+//! Authorization with Cedar. Nothing that a tenant owns is read or written without an Allow.
 //!
-//! A handler's first parameter is its [`Guard`]. [`Routes`] accepts no handler without one. [`Authorized<A>`] is the guard of
-//! everything that belongs to an organization or an account. It exists only after the session, the membership, the resource and the
-//! policies were checked, and only it opens transactions. `Authorized<A, ApiClient>` is the same for API clients.
+//! The first parameter of a handler is its [`Guard`]. [`Routes`] accepts no handler without one. [`Authorized<A>`] is
+//! the guard for everything that belongs to an organization or an account. It exists only after the session, the
+//! membership, the resource and the policies were checked. Only it opens transactions. `Authorized<A, ApiClient>` is
+//! the same for API clients.
 
 #[doc(hidden)] // for the `actions!` macro
 pub use tenancy;

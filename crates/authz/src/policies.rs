@@ -11,18 +11,18 @@ use crate::context::{self, ContextFragment, LoadedFragment, RoleGroups};
 use crate::distinctions::Distinctions;
 use crate::policy_error::PolicyError;
 
-/// The policies of one feature, as they stand in `policies/`, and the actions its code knows.
+/// The policies of one feature, as written in `policies/`, and the actions that its code declares.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicySource {
-    /// Name of the feature: the ids of its policies begin with it.
+    /// The name of the feature. The ids of its policies begin with it.
     pub name: &'static str,
     /// `policies/<name>.cedarschema`.
     pub schema: &'static str,
     /// `policies/<name>.cedar`.
     pub policies: &'static str,
-    /// `ACTIONS` of the feature.
+    /// The `ACTIONS` of the feature.
     pub actions: &'static [ActionDeclaration],
-    /// What it adds to the context of every question.
+    /// What the feature adds to the context of every request.
     pub context: Option<ContextFragment>,
 }
 
@@ -30,29 +30,29 @@ pub struct PolicySource {
 #[derive(Debug)]
 pub struct Policies {
     pub(crate) schema: Schema,
-    /// The types of entities alone. To entities that it checks the engine adds every action of the schema, which took longer
-    /// than the answer did.
+    /// The schema of the entity types, without actions. When Cedar checks entities, it adds every action of the schema
+    /// to them. That took longer than the decision itself.
     pub(crate) entity_types: Schema,
     pub(crate) hash: [u8; 32],
     pub(crate) by_action: HashMap<String, LoadedAction>,
     pub(crate) types: HashMap<String, EntityTypeName>,
     pub(crate) fragments: Vec<LoadedFragment>,
-    /// The groups that each role is in.
+    /// The groups that contain each role.
     pub(crate) role_groups: RoleGroups,
     pub(crate) distinctions: Distinctions,
 }
 
-/// An action, and the policies whose head takes it. The engine looks at every policy it is given, so it is given those
-/// alone: the head is what it would look at first, and a policy whose head does not fit neither decides nor errs.
+/// An action, and the policies whose scope matches it. Cedar looks at every policy that it gets, so it gets only these.
+/// A policy whose scope does not match neither decides nor causes errors.
 #[derive(Debug)]
 pub(crate) struct LoadedAction {
     pub(crate) action: cedar_policy::Entity,
     pub(crate) policies: PolicySet,
-    /// It is in the group [`GIVES_ACCESS`], so it may change memberships.
+    /// Whether it is in the group [`GIVES_ACCESS`] and may therefore change memberships.
     pub(crate) gives_access: bool,
 }
 
-/// The group of actions that give access to somebody or take it.
+/// The group of actions that give or remove access.
 const GIVES_ACCESS: &str = r#"Action::"GivesAccess""#;
 
 impl Policies {
@@ -60,7 +60,7 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// The policies are not valid. The error says why.
     pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let fragments = context::load(fragments(sources))?;
         let (schema, json) = schema(sources)?;
@@ -73,7 +73,7 @@ impl Policies {
             return Err(PolicyError::Validation(report.to_string()));
         }
         let actions = schema.action_entities().map_err(unsound)?;
-        // A group of actions applies to nothing: nobody can ask for it.
+        // A group of actions applies to nothing, so nobody can request it.
         let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
         let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
         same_actions(sources, &known)?;
@@ -87,7 +87,7 @@ impl Policies {
 }
 
 impl LoadedAction {
-    /// The action by its name.
+    /// Returns the name of the action with its policies.
     fn of(
         action: cedar_policy::Entity,
         policies: &PolicySet,
@@ -104,12 +104,12 @@ impl LoadedAction {
     }
 }
 
-/// What each feature adds to the context.
+/// Returns what each feature adds to the context.
 fn fragments(sources: &[PolicySource]) -> impl Iterator<Item = (&'static str, ContextFragment)> {
     sources.iter().filter_map(|source| Some((source.name, source.context?)))
 }
 
-/// The schema of all sources, and the same in Cedar's JSON form.
+/// Returns the schema of all sources, also in Cedar's JSON form.
 fn schema(sources: &[PolicySource]) -> Result<(Schema, serde_json::Value), PolicyError> {
     let schemas = sources.iter().map(|source| source.schema);
     let context = fragments(sources).map(|(_, fragment)| fragment.schema);
@@ -123,7 +123,7 @@ fn schema(sources: &[PolicySource]) -> Result<(Schema, serde_json::Value), Polic
     Ok((schema, fragment.to_json_value().map_err(unsound)?))
 }
 
-/// The policies of all sources, each under its id.
+/// Returns the policies of all sources, each with its id.
 fn policies(sources: &[PolicySource]) -> Result<PolicySet, PolicyError> {
     let mut all = PolicySet::new();
     for source in sources {
@@ -143,7 +143,7 @@ fn policies(sources: &[PolicySource]) -> Result<PolicySet, PolicyError> {
     Ok(all)
 }
 
-/// Identifies the policies in the records of their decisions.
+/// Returns the hash that identifies the policies in the records of their decisions.
 fn hash(sources: &[PolicySource]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for source in sources {
@@ -173,7 +173,7 @@ fn unsound(error: impl std::fmt::Display) -> PolicyError {
     PolicyError::Schema(error.to_string())
 }
 
-/// Whether the head of the policy takes the action, by itself or by a group it is in.
+/// Whether the scope of the policy matches the action or a group of it.
 fn takes(policy: &Policy, action: &EntityUid, actions: &Entities) -> bool {
     match policy.action_constraint() {
         ActionConstraint::Any => true,
@@ -182,7 +182,7 @@ fn takes(policy: &Policy, action: &EntityUid, actions: &Entities) -> bool {
     }
 }
 
-/// The policy under its `@id`, which the audit trail then cites. Ids from parsing are only positions.
+/// Names the policy by its `@id`, which the audit trail cites. The ids from parsing are only positions.
 fn named(feature: &'static str, policy: &Policy) -> Result<Policy, PolicyError> {
     let id = policy.annotation("id").unwrap_or_default();
     let good = id.strip_prefix(feature).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| {
@@ -192,8 +192,8 @@ fn named(feature: &'static str, policy: &Policy) -> Result<Policy, PolicyError> 
     if good { Ok(policy.new_id(PolicyId::new(id))) } else { Err(PolicyError::Id(feature, id.to_owned())) }
 }
 
-/// A permit must name a principal, an action, a resource, and a role or condition. A condition that looks at nothing, such
-/// as `when { true }`, is none.
+/// Whether a permit is too broad. A permit must name a principal, an action, a resource, and a role or condition. A
+/// condition without a variable, such as `when { true }`, does not count.
 fn is_wildcard(policy: &Policy) -> bool {
     let unconditional = !policy.to_json().is_ok_and(|json| names_a_variable(&json["conditions"]));
     match policy.principal_constraint() {
@@ -205,7 +205,7 @@ fn is_wildcard(policy: &Policy) -> bool {
         || matches!(policy.resource_constraint(), ResourceConstraint::Any)
 }
 
-/// Whether an expression of Cedar's JSON form (`{"Var": "principal"}`) looks at the question at all.
+/// Whether an expression in Cedar's JSON form uses a variable of the request, such as `{"Var": "principal"}`.
 fn names_a_variable(expression: &serde_json::Value) -> bool {
     match expression {
         serde_json::Value::Object(fields) => {
@@ -229,8 +229,8 @@ fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> R
     })
 }
 
-/// What deletes, and what changes restricted data, takes a passkey proved just now: that is not for each feature to remember.
-/// In their own account, a person without a passkey proves a code instead.
+/// Checks that actions that delete, or that change restricted data, require a fresh passkey. Features cannot forget it.
+/// In their own account, a person without a passkey can use a code instead.
 fn take_a_fresh_passkey(sources: &[PolicySource], schema: &Schema, actions: &Entities) -> Result<(), PolicyError> {
     for action in sources.iter().flat_map(|source| source.actions).filter(|action| action.writes) {
         let deletes = ["Delete", "Remove"].iter().any(|verb| action.name.starts_with(verb));
@@ -273,7 +273,7 @@ mod tests {
         Policies::load(&[PolicySource { policies, ..BASE }])
     }
 
-    /// The policies asked about an action.
+    /// Returns the ids of the policies that are evaluated for an action.
     fn ids(policies: &Policies, action: &str) -> Vec<String> {
         let mut ids: Vec<String> = policies.by_action[action].policies.policies().map(|p| p.id().to_string()).collect();
         ids.sort();
@@ -329,7 +329,7 @@ mod tests {
         ] {
             assert!(matches!(load(permit), Err(PolicyError::Wildcard(_))), "{permit}");
         }
-        // A forbid may be as wide as it likes.
+        // A forbid may be as broad as it likes.
         assert!(load(r#"@id("base.x") forbid (principal, action, resource) when { context.age > 9 };"#).is_ok());
     }
 

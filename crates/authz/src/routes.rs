@@ -35,18 +35,18 @@ use crate::guard::{Guard, Guarded};
 #[derive(Debug)]
 pub struct Routes<S>(Vec<(Route, MethodRouter<S>)>);
 
-/// A row of the route table. Tests walk it, and reviewers read it.
+/// A row of the table of routes. Tests iterate over it, and reviewers read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `GET`, `POST`, or for the API `PUT` and `DELETE`.
     pub method: &'static str,
-    /// Path with its parameters in braces.
+    /// The path, with its parameters in braces.
     pub path: String,
     /// The guard: the name of an action, or `SignedIn`, `Public`, `LogoutToken`.
     pub guard: &'static str,
-    /// It is a route of the API. It accepts tokens and signatures, and no cookies.
+    /// Whether it is a route of the API. Such a route accepts tokens and signatures, and no cookies.
     pub api: bool,
-    /// The names of the fields that its handler reads, from the form, or from the query if it has no form.
+    /// The names of the fields that the handler reads from the form, or from the query if it has no form.
     pub fields: Vec<&'static str>,
 }
 
@@ -57,13 +57,13 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No routes.
+    /// Creates an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds a `GET` route. Its guard lets it read and not write.
+    /// Adds a `GET` route. Its guard lets the handler read, but not write.
     #[must_use]
     pub fn get<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -73,7 +73,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add::<T>("GET", path, get(handler))
     }
 
-    /// Adds a `POST` route. Requests that other sites start are refused, unless the guard is a signed message of a service.
+    /// Adds a `POST` route. Requests from other sites are refused, unless the guard is a signed message of a service.
     #[must_use]
     pub fn post<H, T>(self, path: &str, handler: H) -> Self
     where
@@ -122,20 +122,20 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// Adds other routes.
+    /// Adds the routes of another table.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// The route table.
+    /// Returns the table of routes.
     #[must_use]
     pub fn table(&self) -> Vec<Route> {
         self.0.iter().map(|(row, _)| row.clone()).collect()
     }
 
-    /// The router.
+    /// Builds the router.
     pub fn into_router(self) -> Router<S> {
         self.0.into_iter().fold(Router::new(), |router, (row, route)| router.route(&row.path, route))
     }

@@ -2,7 +2,7 @@ use authz::{Entity, PathParams, Resource};
 use tenancy::{Read, RequestAccess, Tx, UserId};
 use web::Result;
 
-/// What is a person's own, outside any organization.
+/// The resource of what a person owns outside any organization.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) owner: UserId,

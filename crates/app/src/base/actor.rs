@@ -1,27 +1,27 @@
-//! Who did something, as pages show it.
+//! Actors as pages show them.
 
 use web::DisplayEmail;
 
-/// Who did something, or is about to. Pages show it with `parts::who`: what kind of actor it is, an element of the page says,
-/// which nobody can type as a name; and beside the name of a person, which others may share, is the address that
-/// tells them apart.
+/// The actor of an action that was done or is about to be done. Pages show it with `parts::who`. A separate element
+/// shows the kind of actor, because anybody can choose a misleading name. Several people can have the same name, so a
+/// person's email address is beside it.
 #[derive(Clone, Debug)]
 pub(crate) enum DisplayActor {
     Person {
         name: String,
         email: DisplayEmail,
     },
-    /// A client of the API that acts as a person.
+    /// An API client that acts as a person.
     Client {
         name: String,
         person: String,
         email: DisplayEmail,
     },
-    /// A client of the API with a role of its own.
+    /// An API client with a role of its own.
     Service {
         name: String,
     },
-    /// Somebody who has left. The name is empty if nothing kept it.
+    /// A person who has left. The name is empty if nothing stored it.
     FormerMember {
         name: String,
     },
@@ -30,7 +30,8 @@ pub(crate) enum DisplayActor {
 }
 
 impl DisplayActor {
-    /// A person as a query found them: name, stored address, and whether it is verified. Without a name they have left.
+    /// Creates a person from a query result: name, stored address, and whether the address is verified. Without a name,
+    /// the person has left.
     pub(crate) fn person(name: Option<String>, email: Option<&str>, verified: Option<bool>) -> Self {
         match name {
             Some(name) => Self::Person {
@@ -41,7 +42,7 @@ impl DisplayActor {
         }
     }
 
-    /// The same through a client of the API, if there was one.
+    /// Adds the API client through which the actor acted, if there was one.
     pub(crate) fn through(self, client: Option<String>) -> Self {
         match (self, client) {
             (Self::Person { name: person, email }, Some(name)) => Self::Client { name, person, email },
@@ -53,7 +54,7 @@ impl DisplayActor {
         }
     }
 
-    /// What a template reads: the kind, which is no text of theirs, and the name.
+    /// Returns the kind of actor, for templates. No actor can choose this text.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Person { .. } => "Person",
@@ -68,7 +69,7 @@ impl DisplayActor {
         matches!(self, Self::Person { .. })
     }
 
-    /// The name of the client or service, or else of the person.
+    /// Returns the name of the client or service account, or otherwise of the person.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Person { name, .. }
@@ -79,7 +80,7 @@ impl DisplayActor {
         }
     }
 
-    /// The person a client acts as.
+    /// Returns the name of the person that a client acts as.
     pub(crate) fn behind(&self) -> Option<&str> {
         match self {
             Self::Client { person, .. } => Some(person),

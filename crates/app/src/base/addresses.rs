@@ -1,6 +1,6 @@
 use web::Addresses;
 
-/// Where other crates find the routes that they send people and programs to.
+/// The routes that other crates send people and programs to.
 pub const ADDRESSES: Addresses = Addresses {
     sign_in: "/sign-in",
     sign_in_callback: "/sign-in/{provider}/callback",

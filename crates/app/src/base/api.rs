@@ -5,7 +5,7 @@ use tenancy::Read;
 use super::State;
 use super::operation::Operation;
 
-/// Routes of the API. None can be added that does not say what it is.
+/// Routes of the API. Each one needs a description.
 #[derive(Default)]
 pub(crate) struct Api {
     pub(crate) routes: Routes<State>,
@@ -37,12 +37,12 @@ impl Api {
         Self { routes: self.routes.put(path, handler), ..self }.with(operation)
     }
 
-    /// Puts every path below `prefix`.
+    /// Adds `prefix` to every path.
     pub(crate) fn under(self, prefix: &str) -> Self {
         Self { routes: self.routes.under(prefix), ..self }
     }
 
-    /// Each route with what it says of itself.
+    /// Returns each route with its description.
     pub(crate) fn operations(&self) -> impl Iterator<Item = (Route, Operation)> {
         self.routes.table().into_iter().zip(self.operations.iter().copied())
     }

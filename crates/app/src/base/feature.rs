@@ -1,4 +1,4 @@
-//! How a feature registers what it brings. `registry` puts all of them together.
+//! How a feature registers its parts. `registry` combines the parts of all features.
 
 use authn::RateLimit;
 use authz::{PolicySource, Routes};
@@ -8,7 +8,7 @@ use super::hooks::{FindNames, NameActor, OnMemberSignedOut, OnOrganizationDelete
 use super::parts::{AccountLink, AccountTab, Parts, RegisteredJob, ScheduledJob};
 use super::{Api, DeclaredEvent, FrameLink, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
-/// One folder of the product, and all that the rest of the product has to know of it.
+/// A feature of the product. It is one folder, and registers all that the rest of the product needs to know about it.
 pub(crate) struct Feature {
     routes: Routes<State>,
     api: Api,
@@ -16,150 +16,151 @@ pub(crate) struct Feature {
 }
 
 impl Feature {
-    /// A feature with the name of its folder, which is also the name of its policies.
+    /// Creates a feature with the name of its folder. Its policies have the same name.
     pub(crate) fn new(name: &'static str) -> Self {
         let parts = Parts { name, ..Parts::default() };
         Self { routes: Routes::new(), api: Api::default(), parts }
     }
 
-    /// Its pages.
+    /// Adds its pages.
     pub(crate) fn routes(self, routes: Routes<State>) -> Self {
         Self { routes, ..self }
     }
 
-    /// Its part of the API.
+    /// Adds its part of the API.
     pub(crate) fn api(self, api: Api) -> Self {
         Self { api, ..self }
     }
 
-    /// Its actions and rules: see [`policies!`].
+    /// Adds its actions and rules. See [`policies!`].
     pub(crate) fn policies(mut self, policies: PolicySource) -> Self {
         self.parts.policies = Some(policies);
         self
     }
 
-    /// Its actions that an API client can be given.
+    /// Adds the actions that an API client can get as scopes.
     pub(crate) fn scopes(mut self, scopes: &[Scope]) -> Self {
         self.parts.scopes.extend_from_slice(scopes);
         self
     }
 
-    /// The events it records: the `EVENTS` of its [`events!`](super::events).
+    /// Adds the events that it records: the `EVENTS` of its [`events!`](super::events).
     pub(crate) fn events(mut self, events: &[DeclaredEvent]) -> Self {
         self.parts.events.extend_from_slice(events);
         self
     }
 
-    /// How often people may do what it limits.
+    /// Adds its rate limits.
     pub(crate) fn limits(mut self, limits: &[RateLimit]) -> Self {
         self.parts.limits.extend_from_slice(limits);
         self
     }
 
-    /// How long the rows of its tables are kept.
+    /// Adds how long the rows of its tables are kept.
     pub(crate) fn retention(mut self, retention: &[RetentionRule]) -> Self {
         self.parts.retention.extend_from_slice(retention);
         self
     }
 
-    /// An action of its own that takes a second person.
+    /// Adds an action that needs a second person.
     pub(crate) fn pending_action<A: StoredAction>(mut self) -> Self {
         self.parts.pending_actions.push(PendingActionKind::of::<A>());
         self
     }
 
-    /// Work that it has done in the background, on a schedule.
+    /// Adds a background job that runs on a schedule.
     pub(crate) fn job<J: ScheduledJob>(mut self) -> Self {
         self.parts.jobs.push(RegisteredJob::of::<J>());
         self
     }
 
-    /// An entry of the organization's navigation.
+    /// Adds an entry to the organization's navigation.
     pub(crate) fn tab(mut self, tab: Tab) -> Self {
         self.parts.tabs.push(tab);
         self
     }
 
-    /// An entry of the account's navigation.
+    /// Adds an entry to the account's navigation.
     pub(crate) fn account_tab(mut self, label: &'static str, page: &'static str) -> Self {
         self.parts.account_tabs.push(AccountTab { label, page });
         self
     }
 
-    /// A link that it puts on a page outside any organization.
+    /// Adds a link to a page outside any organization.
     pub(crate) fn account_link(mut self, on: &'static str, label: &'static str, page: &'static str) -> Self {
         self.parts.account_links.push(AccountLink { on, label, page });
         self
     }
 
-    /// A link that it puts into the header or the footer of every page.
+    /// Adds a link to the header or the footer of every page.
     pub(crate) fn frame_link(mut self, link: FrameLink) -> Self {
         self.parts.frame_links.push(link);
         self
     }
 
-    /// A link that it puts on a page of an organization, of its own or of another feature.
+    /// Adds a link to a page of an organization. The page may belong to another feature.
     pub(crate) fn link(mut self, link: PageLink) -> Self {
         self.parts.links.push(link);
         self
     }
 
-    /// A part that it adds to a page of another feature.
+    /// Adds a panel to a page of another feature.
     pub(crate) fn panel(mut self, panel: Panel) -> Self {
         self.parts.panels.push(panel);
         self
     }
 
-    /// A sentence that it puts above every page of an organization.
+    /// Adds a banner above every page of an organization.
     pub(crate) fn banner(mut self, show: ShowBanner) -> Self {
         self.parts.hooks.banners.push(show);
         self
     }
 
-    /// The name of what acts in the organization and is no person.
+    /// Adds a lookup for the names of actors that are not people.
     pub(crate) fn name_actor(mut self, name: NameActor) -> Self {
         self.parts.hooks.actor_names.push(name);
         self
     }
 
-    /// Which names its things have that people could take for those of members.
+    /// Adds a lookup for names of its objects that people could mistake for names of members.
     pub(crate) fn names_in_use(mut self, find: FindNames) -> Self {
         self.parts.hooks.names_in_use.push(find);
         self
     }
 
-    /// What it says of each workspace in the overview of the organization.
+    /// Adds a summary of each workspace for the overview of the organization.
     pub(crate) fn summarize_workspaces(mut self, summarize: SummarizeWorkspaces) -> Self {
         self.parts.hooks.workspace_summaries.push(summarize);
         self
     }
 
-    /// What it does in the transaction that signs a member out of the organization.
+    /// Adds a hook for the transaction that signs a member out of the organization.
     pub(crate) fn on_member_signed_out(mut self, hook: OnMemberSignedOut) -> Self {
         self.parts.hooks.member_signed_out.push(hook);
         self
     }
 
-    /// What it does in the transaction that deletes the organization.
+    /// Adds a hook for the transaction that deletes the organization.
     pub(crate) fn on_organization_deleted(mut self, hook: OnOrganizationDeleted) -> Self {
         self.parts.hooks.organization_deleted.push(hook);
         self
     }
 
-    /// Its pages and its part of the API, to be served.
+    /// Returns the routes of its pages and of its part of the API.
     pub(crate) fn into_routes(self) -> Routes<State> {
         self.routes.and(self.api.routes)
     }
 
-    /// What it registered.
+    /// Returns the registered parts.
     pub(crate) fn into_parts(self) -> Parts {
         let table = [&self.routes, &self.api.routes].into_iter().flat_map(Routes::table).collect();
         Parts { table, operations: self.api.operations().collect(), ..self.parts }
     }
 }
 
-/// The policies of a feature: `policies/<name>.cedarschema`, `policies/<name>.cedar`, and its declared actions. With `context`,
-/// also `policies/<name>.context.cedarschema`: the attributes that `context` adds to every question.
+/// The policies of a feature: `policies/<name>.cedarschema`, `policies/<name>.cedar`, and its declared actions. With
+/// `context`, also `policies/<name>.context.cedarschema`, which declares the attributes that `context` adds to every
+/// request.
 macro_rules! policies {
     ($name:literal, $actions:expr) => {
         $crate::base::policies!($name, $actions, None)

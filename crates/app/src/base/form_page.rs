@@ -2,7 +2,7 @@ use askama::Template;
 use std::borrow::Cow;
 use web::{FormView, Shell};
 
-/// A page that is one form: what it is about, its fields, and the button that sends it.
+/// A page with one form: a heading, the fields, and the submit button.
 #[derive(Template)]
 #[template(path = "form.html")]
 pub(crate) struct FormPage {
@@ -11,9 +11,9 @@ pub(crate) struct FormPage {
     pub(crate) lead: Cow<'static, str>,
     pub(crate) form: FormView,
     pub(crate) button: &'static str,
-    /// It takes something away.
+    /// Whether submitting the form removes something.
     pub(crate) removes: bool,
-    /// It carries a one-time key, for a route that takes one.
+    /// Whether the form contains a one-time key, for a route that takes one.
     pub(crate) once: bool,
     pub(crate) action_url: String,
     pub(crate) cancel_url: String,

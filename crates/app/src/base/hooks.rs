@@ -1,4 +1,4 @@
-//! What features do when something happens elsewhere.
+//! Hooks: what features do when something happens in another part of the product.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -13,17 +13,17 @@ use web::{Banner, Result};
 
 use super::{Location, Workspace};
 
-/// What an asynchronous function behind a pointer returns.
+/// The return type of an asynchronous function pointer.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A sentence above every page of an organization, with a link.
+/// Returns a sentence with a link, for the top of every page of an organization.
 pub(crate) type ShowBanner = fn(Viewer<'_>, &Location) -> Option<Banner>;
 
-/// What a feature says of each of these workspaces, for those that the viewer may look into.
+/// Returns a feature's summary of each of these workspaces, if the viewer may see it.
 pub(crate) type SummarizeWorkspaces =
     for<'a> fn(Viewer<'a>, &'a mut Tx<Read>, &'a [Workspace]) -> BoxFuture<'a, Result<HashMap<WorkspaceId, String>>>;
 
-/// A member who is signed out of the organization: who, by which member, and when.
+/// A member's sign-out from the organization: who is signed out, by which member, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MemberSignOut {
     pub(crate) member: UserId,
@@ -31,23 +31,23 @@ pub(crate) struct MemberSignOut {
     pub(crate) at: DateTime<Utc>,
 }
 
-/// What is done in the transaction that signs a member out of the organization.
+/// Runs in the transaction that signs a member out of the organization.
 pub(crate) type OnMemberSignedOut = for<'a> fn(&'a mut Tx<Write>, MemberSignOut) -> BoxFuture<'a, Result<()>>;
 
-/// What was deleted with an organization: a word for the event, and how many.
+/// What was deleted with an organization: a word for the event, and the count.
 pub(crate) type DeletionCount = Option<(&'static str, u64)>;
 
-/// What is done in the transaction that deletes the organization.
+/// Runs in the transaction that deletes the organization.
 pub(crate) type OnOrganizationDeleted =
     for<'a> fn(&'a mut Tx<Write>, &'a Authn) -> BoxFuture<'a, Result<DeletionCount>>;
 
-/// The name of what acts in the organization under this id and is no person.
+/// Returns the name of the actor with this id, if it is not a person.
 pub(crate) type NameActor = for<'a> fn(&'a mut Tx<Read>, Uuid) -> BoxFuture<'a, Result<Option<String>>>;
 
-/// Which of these names, by their keys, something in the organization has that is no person.
+/// Returns those of the given name keys that belong to objects of the organization other than people.
 pub(crate) type FindNames = for<'a> fn(&'a mut Tx<Read>, &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Vec<u8>>>>;
 
-/// What the features do when something happens elsewhere, in the order of the features.
+/// The hooks of all features, in the order of the features.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
     pub(super) banners: Vec<ShowBanner>,
@@ -68,12 +68,12 @@ impl Hooks {
         self.organization_deleted.extend(&other.organization_deleted);
     }
 
-    /// The sentences above a page.
+    /// Returns the banners of a page.
     pub(crate) fn banners(&self, viewer: Viewer<'_>, location: &Location) -> Vec<Banner> {
         self.banners.iter().filter_map(|show| show(viewer, location)).collect()
     }
 
-    /// The name of what acts in the organization under this id and is no person.
+    /// Returns the name of the actor with this id, if it is not a person.
     pub(crate) async fn name_actor(&self, tx: &mut Tx<Read>, id: Uuid) -> Result<Option<String>> {
         for name in &self.actor_names {
             if let Some(found) = name(tx, id).await? {
@@ -83,7 +83,7 @@ impl Hooks {
         Ok(None)
     }
 
-    /// Those of these names, by their keys, that something in the organization has that is no person.
+    /// Returns those of the given name keys that belong to objects of the organization other than people.
     pub(crate) async fn names_in_use(&self, tx: &mut Tx<Read>, keys: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>> {
         let mut in_use = HashSet::new();
         for find in &self.names_in_use {
@@ -92,7 +92,7 @@ impl Hooks {
         Ok(in_use)
     }
 
-    /// Has each feature delete what it keeps for an organization that is deleted. Returns how many of what, for the event.
+    /// Lets each feature delete its data of a deleted organization. Returns the counts for the event.
     pub(crate) async fn delete_with_organization(
         &self,
         tx: &mut Tx<Write>,
@@ -105,7 +105,7 @@ impl Hooks {
         Ok(deleted)
     }
 
-    /// Has each feature end what a member who is signed out of the organization has under way in it.
+    /// Lets each feature end what a signed-out member has in progress in the organization.
     pub(crate) async fn sign_out_member(&self, tx: &mut Tx<Write>, signed_out: MemberSignOut) -> Result<()> {
         for end in &self.member_signed_out {
             end(tx, signed_out).await?;
@@ -113,7 +113,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// What the features say of each of these workspaces, for those that the viewer may look into.
+    /// Returns the features' summaries of each of these workspaces, as far as the viewer may see them.
     pub(crate) async fn summarize_workspaces(
         &self,
         viewer: Viewer<'_>,

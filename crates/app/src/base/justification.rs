@@ -1,10 +1,11 @@
-//! Why a sensitive change is made: two fields of its form, kept with the record of the change.
+//! The justification of a sensitive change. It consists of two form fields, and is stored with the record of the
+//! change.
 
 use serde_json::{Value, json};
 use web::{Control, FieldError, FieldSpec, FieldText, MultiLine, SingleLine};
 
 web::form! {
-    /// A reason, and perhaps where the change was asked for.
+    /// A reason, and optionally a link to the request for the change.
     #[derive(Debug)]
     pub(crate) struct Justification {
         reason: MultiLine<3, 500> {
@@ -18,7 +19,7 @@ web::form! {
     }
 }
 
-/// A link to where the change was asked for.
+/// A link to the request for the change.
 #[derive(Debug)]
 pub(crate) struct Ticket(SingleLine<1, 500>);
 
@@ -41,7 +42,7 @@ impl FieldText for Ticket {
 }
 
 impl Justification {
-    /// The details of an event, with the reason and the link.
+    /// Adds the reason and the link to the details of an event.
     pub(crate) fn details(&self, facts: Value) -> Value {
         with_reason(facts, self.reason(), self.ticket())
     }
@@ -55,7 +56,7 @@ impl Justification {
     }
 }
 
-/// The details of an event about what was asked for before, with the reason and the link that were given then.
+/// Adds a stored reason and link to the details of an event. For events about a request that was made earlier.
 pub(crate) fn with_reason(mut facts: Value, reason: &str, ticket: Option<&str>) -> Value {
     facts["reason"] = json!(reason);
     if let Some(link) = ticket {

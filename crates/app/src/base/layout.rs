@@ -1,4 +1,4 @@
-//! What is the same around every page: who is signed in, where they are, and where they can go.
+//! The layout around every page: who is signed in, where they are, and where they can go.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::parts::PanelRequest;
 use super::registry::Registry;
 use super::{Location, Role, State};
 
-/// The layout of the page that is asked for. It knows what the features registered, and which page this is.
+/// The layout of the requested page. It knows the current page and what the features registered.
 #[derive(Clone)]
 pub(crate) struct Layout {
     registry: Arc<Registry>,
@@ -40,7 +40,7 @@ impl FromRequestParts<State> for Layout {
     }
 }
 
-/// The layout of a page outside any organization.
+/// Returns the layout of a page outside any organization.
 pub(crate) fn personal(who: &SignedIn) -> Shell {
     let person = Person { name: who.name.clone(), email: DisplayEmail::of_person(&who.email, who.email_verified) };
     let mut shell = who.context().shell();
@@ -49,7 +49,7 @@ pub(crate) fn personal(who: &SignedIn) -> Shell {
 }
 
 impl Layout {
-    /// Around a page about the person's own account.
+    /// Returns the layout of a page about the person's own account.
     pub(crate) fn account(&self, who: &SignedIn) -> Shell {
         let entries = self.registry.account_tabs.iter().map(|tab| Link::new(tab.label, tab.page.to_owned()));
         let mut shell = personal(who);
@@ -57,12 +57,12 @@ impl Layout {
         shell
     }
 
-    /// Around a page of an organization.
+    /// Returns the layout of a page of an organization.
     pub(crate) fn organization<A: Action>(&self, ok: &Authorized<A>) -> Shell {
         self.around(personal(ok.who()), ok.viewer())
     }
 
-    /// Around a page that tells of an error, for somebody whose request got as far as `person` and `viewer` say.
+    /// Returns the layout of an error page. It depends on how far the request got: whether `viewer` is known.
     fn error(&self, person: &SignedIn, viewer: Option<Viewer<'_>>) -> Shell {
         match viewer {
             Some(viewer) if viewer.member().is_some() => self.around(personal(person), viewer),
@@ -90,7 +90,7 @@ impl Layout {
         shell
     }
 
-    /// The links that features put on this page and that the viewer may follow.
+    /// Returns the links that features add to this page and that the viewer may follow.
     pub(crate) fn links<A: Action>(&self, ok: &Authorized<A>) -> Vec<Link> {
         let Some(location) = location(ok) else { return Vec::new() };
         let offered = |link: &&super::PageLink| link.on == self.page && (link.offered)(ok.viewer(), &location);
@@ -98,13 +98,13 @@ impl Layout {
         links.filter_map(|link| Some(Link::new(link.label, location.url(link.page)?))).collect()
     }
 
-    /// The links that features put on a page outside any organization.
+    /// Returns the links that features add to a page outside any organization.
     pub(crate) fn account_links(&self, page: &str) -> Vec<Link> {
         let here = self.registry.account_links.iter().filter(|link| link.on == page);
         here.map(|link| Link::new(link.label, link.page.to_owned())).collect()
     }
 
-    /// The parts that features add to this page, as HTML.
+    /// Renders the panels that features add to this page, as HTML.
     pub(crate) async fn panels<A: Action>(&self, ok: &Authorized<A>, tx: &mut Tx<Read>) -> Result<Vec<String>> {
         let (Some(location), mut rendered) = (location(ok), Vec::new()) else { return Ok(Vec::new()) };
         for panel in self.registry.panels.iter().filter(|panel| panel.on == self.page) {
@@ -118,7 +118,7 @@ impl Layout {
         &self.registry
     }
 
-    /// The entries of a navigation. The current one is that of the page, or else of the nearest page above it.
+    /// Marks the current entry of a navigation. It is the entry of the page, or of the nearest page above it.
     fn entries(&self, mut entries: Vec<Link>) -> Vec<Link> {
         let is_above =
             |url: &str| self.path.strip_prefix(url).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -130,7 +130,7 @@ impl Layout {
     }
 }
 
-/// Middleware that keeps the header and the navigation on the pages that tell of errors, for those who are signed in.
+/// Middleware that keeps the header and the navigation on error pages, for signed-in people.
 pub(crate) async fn on_errors(
     FromState(registry): FromState<Arc<Registry>>,
     mut request: Request,
@@ -149,7 +149,7 @@ pub(crate) async fn on_errors(
     response
 }
 
-/// Where a page of an organization is.
+/// Returns the location of a page of an organization.
 fn location<A: Action>(ok: &Authorized<A>) -> Option<Location> {
     let member = ok.member().ok()?;
     Some(Location::of(&member.membership, member.workspace.as_ref()))

@@ -1,5 +1,5 @@
-//! What every feature builds on: the organization and its workspaces, roles, accounts, and what a feature registers.
-//! Nothing here knows a feature.
+//! The base of every feature: the organization and its workspaces, roles, accounts, and the registration of features.
+//! Nothing here knows a particular feature.
 
 mod account;
 mod actor;
@@ -53,16 +53,16 @@ pub use registry::{EventAudience, FeaturePages, Registry, RegistryError};
 pub use state::State;
 
 authz::actions! {
-    /// See the own account: who vouches for it, this session, the organizations one belongs to.
+    /// See the person's own account: its identity provider, the current session and the organizations.
     ViewAccount: Read on Account;
     /// See the overview of an organization.
     ViewOrganization: Read on Organization;
-    /// Know that a workspace is there. What is in it is for the features to say.
+    /// Know that a workspace exists. Features decide who sees its contents.
     ViewWorkspace: Read on Workspace;
 }
 
-/// The policies that every feature's build on.
+/// The policies that the policies of every feature build on.
 pub(crate) fn policies_of_all() -> PolicySource {
-    // `authz` adds these attributes itself.
+    // `authz` adds these attributes.
     policies!("base", ACTIONS, context: |_| Ok(authz::Contribution::default()), role_groups: Role::GROUPS)
 }

@@ -4,11 +4,11 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use web::FieldName;
 
-/// An action that an API client can be given.
+/// An action that an API client can get as a scope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     pub(crate) action: &'static str,
-    /// What a person reads for it.
+    /// The label that people see.
     pub(crate) label: &'static str,
 }
 
@@ -18,61 +18,62 @@ impl Scope {
     }
 }
 
-/// A schema of JSON Schema 2020-12, which is what `OpenAPI` 3.1 wants.
+/// A schema of JSON Schema 2020-12, as `OpenAPI` 3.1 requires.
 pub(crate) type Schema = fn() -> Value;
 
-/// A header of an answer, and what it says.
+/// A response header and its description.
 pub(crate) type Header = (&'static str, &'static str);
 
-/// What a route of the API says of itself, beside its handler. Path, method and scope come from the table of routes.
+/// The description of an API route, beside its handler. Path, method and scope come from the table of routes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
-    /// What it does, in a few words.
+    /// A summary in a few words.
     pub(crate) summary: &'static str,
-    /// What a caller has to know besides.
+    /// Further information that a caller needs.
     pub(crate) description: &'static str,
-    /// The query it reads: an object, of which each member is a parameter.
+    /// The schema of the query: an object whose members are the parameters.
     pub(crate) query: Option<Schema>,
-    /// The body it takes: media type and schema.
+    /// The request body: media type and schema.
     pub(crate) takes: Option<(&'static str, Schema)>,
-    /// Its answer where all is well: status, body, headers.
+    /// The response on success: status, body, headers.
     pub(crate) answers: (u16, Option<Schema>, &'static [Header]),
-    /// Refusals besides those of every route of its kind: status, reason, and the body where that is no problem document.
+    /// Refusals in addition to those of every route of its kind: status, reason, and the body if it is not a problem
+    /// document.
     pub(crate) refuses: &'static [(u16, &'static str, Option<Schema>)],
 }
 
 impl Operation {
-    /// What most have in common.
+    /// The defaults. Most operations change only a few of them.
     pub(crate) const NONE: Self =
         Self { summary: "", description: "", query: None, takes: None, answers: (200, None, &[]), refuses: &[] };
 }
 
-/// The schema of what is read into a `T`.
+/// Returns the schema of a request body that is deserialized into `T`.
 pub(crate) fn request_schema<T: JsonSchema>() -> Value {
     schema::<T>(SchemaSettings::draft2020_12())
 }
 
-/// The schema of what a `T` is written as.
+/// Returns the schema of a response body that is serialized from `T`.
 pub(crate) fn answer_schema<T: JsonSchema>() -> Value {
     schema::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
 
 fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
     let settings = settings.with(|settings| {
-        // References of a schema would be read as references of the whole document.
+        // References of a schema would be resolved against the whole document.
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     anonymous(&mut schema);
     if let Some(object) = schema.as_object_mut() {
-        // The description of a type is for developers of this project. Operations have their own.
+        // The doc comment of a type is for developers of this project. Operations have their own descriptions.
         object.remove("description");
     }
     schema
 }
 
-/// Without the names of our types, which are nobody's business.
+/// Removes the names of our types, which callers do not need.
 fn anonymous(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     if object.get("title").is_some_and(Value::is_string) {
@@ -88,7 +89,7 @@ fn anonymous(schema: &mut Value) {
     }
 }
 
-/// The same schema of a form, in which this field is required.
+/// Returns the schema of a form with this field required.
 pub(crate) fn requiring(mut schema: Value, name: FieldName) -> Value {
     let name = name.as_str();
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
@@ -100,7 +101,7 @@ pub(crate) fn requiring(mut schema: Value, name: FieldName) -> Value {
     schema
 }
 
-/// The same schema of a form, without this field.
+/// Returns the schema of a form without this field.
 pub(crate) fn without(mut schema: Value, name: FieldName) -> Value {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.remove(name.as_str());
@@ -108,7 +109,7 @@ pub(crate) fn without(mut schema: Value, name: FieldName) -> Value {
     schema
 }
 
-/// Whether it is there is said elsewhere, so it is never null.
+/// Removes `null` from the types. Whether the value may be missing is described elsewhere.
 pub(crate) fn not_null(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     let Some(Value::Array(kinds)) = object.get("type") else { return };
@@ -116,7 +117,7 @@ pub(crate) fn not_null(schema: &mut Value) {
     object.extend(kind.map(|kind| ("type".to_owned(), kind)));
 }
 
-/// The members of an object of a schema: name, whether it has to be there, and its own schema.
+/// Returns the members of an object schema: name, whether it is required, and its own schema.
 pub(crate) fn members(schema: &Value) -> Vec<(String, bool, Map<String, Value>)> {
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema["properties"].as_object().into_iter().flatten();

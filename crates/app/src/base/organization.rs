@@ -2,7 +2,7 @@ use authz::{Entity, PathParams, Resource};
 use tenancy::{Membership, Read, RequestAccess, Tenant, TenantId, Tx, Write};
 use web::Result;
 
-/// An organization somebody is a member of.
+/// An organization that a person belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct Organization {
     pub(crate) id: TenantId,
@@ -40,8 +40,8 @@ impl Resource for Organization {
     }
 }
 
-/// Locks the quotas of the organization until the transaction ends, so parallel transactions do not exceed a maximum. Call it
-/// first in a transaction: one that waits here has not locked anything that others wait for.
+/// Locks the quotas of the organization until the transaction ends, so that parallel transactions do not exceed a
+/// maximum. Call it first in a transaction: a transaction that waits here then holds no lock that others wait for.
 ///
 /// # Errors
 ///

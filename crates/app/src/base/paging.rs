@@ -1,43 +1,43 @@
-//! Lists that are longer than a page: one page at a time, by name, or with a sentence that there is more.
+//! Lists that are longer than a page. They show one page at a time, by name, or a sentence that there is more.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 use web::{Id, QueryString, optional_id};
 
-/// Rows on one page of a list by name. Queries ask for one more.
+/// Rows on one page of a list by name. Queries fetch one more row.
 const PAGE_SIZE: usize = 20;
-/// Characters of a word that `tenant.words` keeps.
+/// The maximum length of a word that `tenant.words` stores, in characters.
 const MAX_WORD: usize = 120;
 
-/// What to look for, and after which name and id the page begins: a place in the order, not a row. Nothing depends on
-/// whether a row with that name or id is there, or whose it is.
+/// The search term, and the name and id after which the page begins. They are a position in the order, not a row. The
+/// result does not depend on whether a row with that name or id exists, or who owns it.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListQuery {
-    /// Finds what has a word that begins with this, without regard to accents and case.
+    /// Finds rows with a word that begins with this text. Accents and case are ignored.
     pub(crate) q: String,
-    /// The page begins behind this name.
+    /// The page begins after this name.
     pub(crate) after: String,
-    /// And within that name behind this id.
+    /// Among rows with that name, the page begins after this id.
     #[serde(deserialize_with = "optional_id")]
     #[schemars(with = "Option<Uuid>")]
     after_id: Option<Id>,
 }
 
 impl ListQuery {
-    /// The id behind which the page begins, within one name.
+    /// Returns the id after which the page begins, among rows with the same name.
     pub(crate) fn after_id(&self) -> Uuid {
         self.after_id.map(Id::uuid).unwrap_or_default()
     }
 
-    /// What to look for: the beginning of a word, without regard to accents and case. Empty: everything.
+    /// Returns the search term: the beginning of a word, ignoring accents and case. An empty term finds everything.
     pub(crate) fn search_term(&self) -> String {
         self.q.trim().chars().take(MAX_WORD).collect()
     }
 
-    /// Cuts what was found to one page. Returns it with the address of the next one below `list_url`; `place` is what the
-    /// list is ordered by.
+    /// Truncates the rows to one page. Returns them with the URL of the next page below `list_url`. `place` returns
+    /// what the list is ordered by.
     pub(crate) fn page<T>(
         &self,
         found: Vec<T>,
@@ -52,7 +52,7 @@ impl ListQuery {
         (found, next_url)
     }
 
-    /// Address of the first page, unless this is it.
+    /// Returns the URL of the first page, unless this is the first page.
     pub(crate) fn first_url(&self, list_url: &str) -> Option<String> {
         (!self.after.is_empty()).then(|| self.url(list_url, "", ""))
     }
@@ -66,7 +66,7 @@ impl ListQuery {
     }
 }
 
-/// Cuts what was found to `most`. Returns it with whether there was more.
+/// Truncates the rows to `most`. Returns them, and whether there were more.
 pub(crate) fn truncate<T>(mut found: Vec<T>, most: usize) -> (Vec<T>, bool) {
     let more = found.len() > most;
     found.truncate(most);

@@ -1,4 +1,4 @@
-//! Actions that take a second person. A feature declares them; `approvals` stores, shows and executes them.
+//! Actions that need a second person. A feature declares them. `approvals` stores, shows and executes them.
 
 use std::fmt::Debug;
 
@@ -12,59 +12,59 @@ use web::{Error, Result};
 
 use super::{BoxFuture, Hooks, Organization};
 
-/// An action that is stored until a second person approves it, and executed in the transaction of the approval.
+/// An action that is stored until a second person approves it. It is executed in the transaction of the approval.
 ///
-/// Its fields are its parameters, as they were when it was requested. If one of them is not true any more, `execute` changes
-/// nothing and returns [`STATE_CHANGED_ERROR`].
+/// Its fields are its parameters, as they were at the time of the request. If one of them is no longer true, `execute`
+/// changes nothing and returns [`STATE_CHANGED_ERROR`].
 pub(crate) trait PendingAction: Debug + Send + Sync {
-    /// The organization or the member it is done to.
+    /// Returns the id of the organization or member that the action affects.
     fn target(&self, organization: TenantId) -> Uuid;
 
-    /// Whether it takes the ownership or the factors of an owner. The owner concerned can approve it, and has three days to
-    /// decline before another owner does it alone.
+    /// Whether it removes an owner's ownership or factors. The affected owner can approve it. They have three days to
+    /// decline before another owner can do it alone.
     fn affects_owner(&self) -> bool {
         false
     }
 
-    /// Whether `user` can no longer open the organization after it.
+    /// Whether `user` can no longer open the organization after the action.
     fn ends_access_of(&self, _user: UserId) -> bool {
         false
     }
 
-    /// In a few words. `member` is the name of the member it is done to.
+    /// Returns a title of a few words. `member` is the name of the affected member.
     fn title(&self, member: &str) -> String;
 
-    /// What happens when it is executed.
+    /// Returns a sentence about what happens when it is executed.
     fn consequences(&self) -> &'static str;
 
-    /// Does it and records it.
+    /// Executes the action and records it.
     fn execute<'a>(&'a self, tx: &'a mut Tx<Write>, execution: Execution<'a>) -> BoxFuture<'a, Result<()>>;
 }
 
-/// A [`PendingAction`] as the row of its request has it: under the name of its kind, with its fields as JSON.
+/// A [`PendingAction`] in the form that is stored: the name of its kind, and its fields as JSON.
 pub(crate) trait StoredAction: PendingAction + Serialize + DeserializeOwned + 'static {
-    /// As the database names it.
+    /// The name in the database.
     const KIND: &'static str;
 }
 
-/// On whose word a pending action is executed, and what its event says about that.
+/// The context in which a pending action is executed, with the details for its event.
 pub(crate) struct Execution<'a> {
     pub(crate) authn: &'a Authn,
     pub(crate) organization: &'a Organization,
-    /// Name of the member it is done to.
+    /// The name of the affected member.
     pub(crate) member: Option<&'a str>,
     /// Who requested it, who approved it, and why.
     pub(crate) details: Value,
     pub(crate) who: &'a SignedIn,
-    /// What other features do then.
+    /// The hooks of other features.
     pub(crate) hooks: &'a Hooks,
 }
 
-/// A kind of pending action, as its feature registers it.
+/// A kind of pending action that a feature registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingActionKind {
     pub(crate) name: &'static str,
-    /// Reads the parameters of a stored action. Unknown, missing and mistyped ones are errors.
+    /// Parses the parameters of a stored action. Unknown, missing and mistyped parameters are errors.
     pub(crate) parse: fn(&Value) -> Result<Box<dyn PendingAction>>,
 }
 
@@ -78,7 +78,7 @@ fn parse<A: StoredAction>(parameters: &Value) -> Result<Box<dyn PendingAction>> 
     Ok(Box::new(A::deserialize(parameters)?))
 }
 
-/// What an action is about is no longer as it was.
+/// The error if the object of the action has changed since the request.
 pub(crate) const STATE_CHANGED_ERROR: Error = Error::Conflict(
     "This has changed since it was requested. Nothing was done. Request it again if you still need it.",
     None,

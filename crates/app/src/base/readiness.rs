@@ -5,30 +5,31 @@ use serde::Deserialize;
 use tenancy::Db;
 use tokio::sync::Mutex;
 
-/// `[security]`: who to tell about a vulnerability.
+/// `[security]`: the contact for reporting a vulnerability.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityContact {
-    /// `mailto:` or `https:` address.
+    /// A `mailto:` or `https:` address.
     pub contact: String,
-    /// Where the way of reporting is described.
+    /// The address of the disclosure policy.
     pub policy: Option<String>,
 }
 
-/// Can ask whether the database works, and nothing else. Knows how many proxies are believed.
+/// Checks whether the database works. It can do nothing else with the database. It also knows the number of trusted
+/// proxies.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     db: Db,
     pub(crate) proxies: usize,
-    /// The last answer. Locked while there is a new one to come, so that one asks and the others wait for it.
+    /// The last result. It stays locked during a check, so one caller checks and the others wait.
     last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
-/// How long a result is cached. The database is asked once in that time, however many probes come.
+/// How long a result is cached. However many probes arrive, the database is queried once in that time.
 const CACHE_AGE: Duration = Duration::from_secs(1);
 
 impl Readiness {
-    /// Asks this database.
+    /// Creates a check of this database.
     #[must_use]
     pub fn new(db: Db, http: &web::Config) -> Self {
         Self { db, proxies: http.proxies.unwrap_or_default(), last: Arc::default() }
@@ -50,7 +51,7 @@ impl Readiness {
     }
 }
 
-/// What the server believes about where requests come from, to explain why limits affect the wrong people.
+/// Describes how the server determines the origin of requests. It helps to explain why limits affect the wrong people.
 #[must_use]
 pub fn origin_of_requests(proxies: usize) -> String {
     match proxies {

@@ -1,4 +1,4 @@
-//! All features put together, for whatever must know all of them.
+//! The combined registrations of all features, for code that must know all of them.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,8 @@ use super::parts::{AccountLink, AccountTab, FrameLink, PageLink, Panel, Parts, R
 use super::sentence::keys;
 use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 
-/// What the features registered. It is built once, at the start. The start fails if something does not fit together.
+/// What the features registered. It is built once, at startup. Startup fails if the registrations contradict each
+/// other.
 #[derive(Debug, Default)]
 pub struct Registry {
     table: Vec<Route>,
@@ -35,10 +36,10 @@ pub struct Registry {
     pub(crate) hooks: Hooks,
 }
 
-/// Something that a feature registered does not fit.
+/// An error in the registrations of the features.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RegistryError {
-    /// A name that must be unique is not.
+    /// A name that must be unique is used twice.
     #[error("{what} `{name}` is registered twice: rename or remove one of them")]
     Twice {
         /// What kind of thing has the name.
@@ -46,7 +47,7 @@ pub enum RegistryError {
         /// The name.
         name: String,
     },
-    /// Something is shown on a page, or leads to one, that nobody registered.
+    /// A feature registered a link to a page, or something on a page, that nobody registered.
     #[error("the feature `{feature}` names the page `{page}`, and no feature has a route of this path")]
     NoPage {
         /// The feature.
@@ -54,7 +55,7 @@ pub enum RegistryError {
         /// The path.
         page: &'static str,
     },
-    /// A client could be given what is no action.
+    /// A scope of a feature is not an action.
     #[error("the feature `{feature}` offers the scope `{scope}`, which is no action of its `actions!`")]
     NoAction {
         /// The feature.
@@ -62,7 +63,7 @@ pub enum RegistryError {
         /// The name of the action.
         scope: &'static str,
     },
-    /// An event has nothing that people could read.
+    /// An event has no sentence that people can read.
     #[error(
         "the event `{0}` has no sentence that names its object, such as \"created the invoice {{number}}\": see its `events!`"
     )]
@@ -77,16 +78,16 @@ pub enum RegistryError {
     },
 }
 
-/// A kind of event, what it says, and who is notified of it by email.
+/// A kind of event, its sentence, and who gets an email about it.
 #[derive(Clone, Debug)]
 pub struct EventAudience {
     /// The kind of the event.
     pub kind: &'static str,
-    /// What it says, with details in braces.
+    /// The sentence, with details in braces.
     pub sentence: &'static str,
-    /// Subject of the email.
+    /// The subject of the email.
     pub subject: &'static str,
-    /// Who gets it: owners, admins, the member it is about. Empty if nobody does.
+    /// The recipients: owners, admins, the affected member. Empty if nobody gets an email.
     pub audience: Vec<&'static str>,
 }
 
@@ -98,14 +99,14 @@ impl EventAudience {
     }
 }
 
-/// The addresses that a feature has, and those of other features that it registered a link to, or something on.
+/// The paths of a feature, and the paths of other features that it registered a link to, or something on.
 #[derive(Clone, Debug)]
 pub struct FeaturePages {
     /// The name of the feature.
     pub feature: &'static str,
     /// The paths of its routes.
     pub own: Vec<String>,
-    /// The paths that the start has checked.
+    /// The paths that are checked at startup.
     pub registered: Vec<&'static str>,
 }
 
@@ -117,11 +118,11 @@ impl FeaturePages {
 }
 
 impl Registry {
-    /// Puts the features together, with the policies that all of them build on.
+    /// Combines the features with the base policies.
     ///
     /// # Errors
     ///
-    /// What a feature registered does not fit the rest; the message says what to change.
+    /// A feature's registrations do not fit the rest. The message says what to change.
     pub(crate) fn new(base: PolicySource, features: &[Parts]) -> Result<Self, RegistryError> {
         let mut registry = Self { policies: vec![base], ..Self::default() };
         for feature in features {
@@ -186,7 +187,7 @@ impl Registry {
         }
     }
 
-    /// Where the header and the footer of every page lead.
+    /// Returns the links of the header and the footer of every page.
     pub(crate) fn frame(&self) -> &Frame {
         &self.frame
     }
@@ -195,72 +196,73 @@ impl Registry {
         self.table.iter().any(|route| route.method == method && route.path == path)
     }
 
-    /// Every route of the product: method, path, guard.
+    /// Returns every route of the product: method, path, guard.
     #[must_use]
     pub fn table(&self) -> &[Route] {
         &self.table
     }
 
-    /// The addresses of each feature.
+    /// Returns the paths of each feature.
     #[must_use]
     pub fn pages(&self) -> &[FeaturePages] {
         &self.pages
     }
 
-    /// Every policy of the product, those of the base first.
+    /// Returns every policy of the product. The policies of the base come first.
     #[must_use]
     pub fn policies(&self) -> &[PolicySource] {
         &self.policies
     }
 
-    /// The actions that API clients can be given.
+    /// Returns the actions that API clients can get as scopes.
     #[must_use]
     pub fn scopes(&self) -> Vec<&'static str> {
         self.scopes.iter().map(|scope| scope.action).collect()
     }
 
-    /// How long the rows of the features' tables are kept.
+    /// Returns how long the rows of the features' tables are kept.
     #[must_use]
     pub fn retention(&self) -> &[RetentionRule] {
         &self.retention
     }
 
-    /// Every kind of event, and who is notified of it.
+    /// Returns every kind of event, and who gets an email about it.
     #[must_use]
     pub fn event_audiences(&self) -> &[EventAudience] {
         &self.audiences
     }
 
-    /// Starts what the features have done in the background.
+    /// Starts the background jobs of the features.
     pub async fn start_jobs(&self, worker: &Worker, db: &Db, authn: &Authn) {
         for job in &self.jobs {
             (job.start)(worker, db.clone(), authn.clone()).await;
         }
     }
 
-    /// Runs the scheduled job of this name once, besides its schedule. `None`: no feature registered it.
+    /// Runs the scheduled job with this name once, in addition to its schedule. Returns `None` if no feature registered
+    /// it.
     pub async fn run_job(&self, name: &str, db: &Db, authn: &Authn) -> Option<Result<(), Failure>> {
         let job = self.jobs.iter().find(|job| job.name == name)?;
         Some((job.run)(db.clone(), authn.clone()).await)
     }
 
-    /// The page that a workspace leads to: the first entry of its navigation.
+    /// Returns the page that a link to a workspace opens. It is the first entry in the workspace's navigation.
     pub(crate) fn workspace_page(&self) -> Option<&'static str> {
         self.tabs.iter().map(|tab| tab.page).find(|page| page.contains("{workspace}"))
     }
 
-    /// The kinds of pending actions of all features.
+    /// Returns the kinds of pending actions of all features.
     pub fn pending_action_kinds(&self) -> impl Iterator<Item = &'static str> {
         self.pending_actions.iter().map(|kind| kind.name)
     }
 
-    /// The kind of pending action of this name.
+    /// Returns the kind of pending action with this name.
     pub(crate) fn pending_action(&self, name: &str) -> Option<&PendingActionKind> {
         self.pending_actions.iter().find(|kind| kind.name == name)
     }
 }
 
-/// Whether the sentence has a detail in it. What programs do with tokens has no name.
+/// Whether the sentence contains a detail. Token events need none, because their objects have no name.
 fn names_its_object(kind: &EventKind) -> bool {
     let sentence = kind.sentence.trim();
     !sentence.is_empty() && (kind.is_about_tokens() || keys(sentence).next().is_some())

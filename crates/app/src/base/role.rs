@@ -1,7 +1,7 @@
 use authz::RoleGroup;
 use web::{Choice, Control, FieldError, FieldSpec, FieldText};
 
-/// What a member is in an organization. Which role may do what is written in `policies/`, and nowhere else.
+/// The role of a member in an organization. Only `policies/` says what each role may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Owner,
@@ -17,16 +17,16 @@ impl Role {
     pub(crate) const ALL: [Self; 7] =
         [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance, Self::Creator, Self::Editor, Self::Viewer];
 
-    /// Those who decide about people or money. The database has them in `tenant.is_privileged`.
+    /// The roles that decide about people or money. The database lists them in `tenant.is_privileged`.
     const PRIVILEGED: [Self; 4] = [Self::Owner, Self::Admin, Self::BillingAdmin, Self::Finance];
 
-    /// The groups of roles in the policies.
+    /// The groups of roles that policies use.
     pub(crate) const GROUPS: &[RoleGroup] = &[
         RoleGroup { name: "any", roles: &keys(Self::ALL) },
         RoleGroup { name: "privileged", roles: &keys(Self::PRIVILEGED) },
     ];
 
-    /// As the database and the policies name it.
+    /// Returns the name in the database and in policies.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -44,7 +44,7 @@ impl Role {
         Self::PRIVILEGED.contains(&self)
     }
 
-    /// As people read it.
+    /// Returns the name that people see.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Owner => "Owner",
@@ -57,7 +57,7 @@ impl Role {
         }
     }
 
-    /// What it is for.
+    /// Returns a description of the role.
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Owner => "Everything, including making others owners.",
@@ -70,7 +70,7 @@ impl Role {
         }
     }
 
-    /// Those to choose from in a form.
+    /// Returns the roles that a form offers.
     pub(crate) fn choices(with_owner: bool) -> Vec<Choice> {
         let offered = Self::ALL.into_iter().filter(|role| with_owner || *role != Self::Owner);
         offered.map(Self::choice).collect()
@@ -80,7 +80,7 @@ impl Role {
         Choice { key: self.key(), label: self.label(), about: self.about() }
     }
 
-    /// The label of a stored role.
+    /// Returns the label of a stored role.
     pub(crate) fn label_of(key: &str) -> &'static str {
         Self::try_from(key).map_or("Unknown", Self::label)
     }

@@ -1,19 +1,19 @@
-//! What an event says in one sentence, from the names that were stored with it.
+//! The sentence of an event, built from the names that were stored with it.
 
 use serde_json::Value;
 use web::{display_domain, display_email};
 
 use super::Role;
 
-/// A piece of a sentence.
+/// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentencePart {
     pub(crate) text: String,
-    /// Somebody chose this text: pages set it apart, so that nobody can write the rest of the sentence with it.
+    /// Whether a person chose this text. Pages set it apart, so that nobody can forge the rest of the sentence with it.
     pub(crate) is_value: bool,
 }
 
-/// The pieces of `sentence`, with the details in the place of `{key}`. `None` if the details lack one.
+/// Fills the details into `sentence` in place of `{key}`. Returns `None` if a detail is missing.
 ///
 /// ```text
 /// changed {member}’s role from {from} to {to}
@@ -36,12 +36,12 @@ pub(crate) fn fill_in(sentence: &str, details: &Value) -> Option<Vec<SentencePar
     Some(parts)
 }
 
-/// The keys of a sentence.
+/// Returns the keys in a sentence.
 pub(crate) fn keys(sentence: &str) -> impl Iterator<Item = &str> {
     sentence.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(key, _)| key))
 }
 
-/// A detail of an event as people read it.
+/// Formats a detail of an event as people read it.
 pub(crate) fn value_text(key: &str, value: &Value) -> String {
     match (key, value) {
         ("email" | "recipient", Value::String(address)) => display_email(address),

@@ -8,7 +8,7 @@ use tokens::Tokens;
 use super::readiness::{Readiness, SecurityContact};
 use super::registry::Registry;
 
-/// What handlers can ask for. There is no database in it.
+/// The state that handlers can extract. It contains no database.
 ///
 /// ```compile_fail,E0277
 /// async fn list(_: authz::Public, axum::extract::State(db): axum::extract::State<tenancy::Db>) {}
@@ -25,7 +25,7 @@ pub struct State {
 }
 
 impl State {
-    /// Puts together what `main.rs` made.
+    /// Combines the parts that `main.rs` created.
     #[must_use]
     pub fn new(
         authn: Authn,

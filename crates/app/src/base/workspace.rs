@@ -17,7 +17,7 @@ impl Workspace {
         format!("/o/{}/w/{}", self.organization, self.id)
     }
 
-    /// The workspace of the path.
+    /// Returns the workspace in the path.
     pub(crate) fn of(membership: Option<&Membership>, workspace: Option<&WorkspaceFacts>) -> Option<Self> {
         let (membership, workspace) = (membership?, workspace?);
         Some(Self { organization: membership.tenant, id: workspace.id, name: workspace.name.clone() })
