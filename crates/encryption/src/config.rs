@@ -8,11 +8,11 @@ use settings::{Rule, Setting};
 pub struct Config {
     /// The current key: 32 random bytes in base64. It encrypts and decrypts.
     pub key: SecretString,
-    /// The key before it. It only decrypts.
+    /// The previous key. It only decrypts.
     pub previous_key: Option<SecretString>,
 }
 
-/// What production accepts.
+/// The rules for these settings in production.
 pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "encryption.key",
@@ -26,13 +26,13 @@ pub const SETTINGS: &[Setting<Config>] = &[
     },
 ];
 
-/// What is wrong with the configuration. The application does not start.
+/// An error in the configuration. The application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The text is not a key. The message does not repeat it: it may be most of one.
+    /// The text is not a key. The message does not repeat it, because it may contain most of one.
     #[error("encryption.{0}: want 32 random bytes in base64; `openssl rand -base64 32` makes them")]
     Key(&'static str),
-    /// The key was made up by a person.
+    /// A person made up the key.
     #[error("encryption.{0}: these bytes are not random; `openssl rand -base64 32` makes such")]
     Weak(&'static str),
     /// Both settings hold the same key.

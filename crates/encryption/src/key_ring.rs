@@ -14,13 +14,13 @@ use uuid::Uuid;
 use crate::config::{Config, ConfigError};
 use crate::one_time_key;
 
-/// Length of the key id. A ciphertext begins with the id of its key, then the salt.
+/// The length of a key id. A ciphertext begins with the id of its key, followed by the salt.
 const KEY_ID_LENGTH: usize = 4;
 const SALT_LENGTH: usize = 32;
-/// Fewest different bytes in a random key. Fewer than this happens in less than one of 10^20 random keys.
+/// The minimum number of different bytes in a random key. A random key has fewer with a probability below 10^-20.
 const MIN_DISTINCT_BYTES: usize = 16;
 
-/// A column that holds encrypted secrets. A new one gets a line here. `holdfast re-encrypt` does not compile until it covers
+/// A column that holds encrypted secrets. Add a new column here. `holdfast re-encrypt` does not compile until it covers
 /// the new column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
@@ -35,10 +35,11 @@ pub enum Column {
 }
 
 impl Column {
-    /// Every column.
+    /// All columns.
     pub const ALL: [Self; 4] = [Self::Totp, Self::IdentityProvider, Self::SigningKey, Self::ApiClient];
 
-    /// Schema, table and column. The name is part of the key derivation, so it cannot change without re-encryption.
+    /// Returns schema, table and column. The name is part of the key derivation, so it cannot change without
+    /// re-encryption.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,12 +51,12 @@ impl Column {
     }
 }
 
-/// Where an encrypted secret is stored. A ciphertext decrypts only with the context it was encrypted with.
+/// The place where an encrypted secret is stored. A ciphertext decrypts only in the context it was encrypted with.
 #[derive(Clone, Copy, Debug)]
 pub struct EncryptionContext {
     /// The column.
     pub column: Column,
-    /// Key of the row.
+    /// The key of the row.
     pub row: Uuid,
 }
 
@@ -66,7 +67,7 @@ pub struct EncryptionContext {
 )]
 pub struct DecryptError;
 
-/// The configured keys. Cheap to clone. `Debug` shows none of them.
+/// The configured keys. Cloning is cheap. `Debug` shows none of the keys.
 #[derive(Clone)]
 pub struct KeyRing(Arc<ConfiguredKeys>);
 
@@ -81,7 +82,7 @@ struct Key {
 }
 
 impl KeyRing {
-    /// Checks the configured keys.
+    /// Creates a key ring from the configured keys.
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl KeyRing {
 
     /// Encrypts a secret for its context with AES-256-GCM.
     ///
-    /// Each ciphertext has a key of its own, derived from the configured key, the context and 32 random bytes (HKDF,
-    /// RFC 5869). No nonce is ever used twice with one key, with any number of secrets (NIST SP 800-38D, section 8).
+    /// Each ciphertext has its own key. It is derived from the configured key, the context and 32 random bytes (HKDF,
+    /// RFC 5869). A key never uses a nonce twice, however many secrets there are (NIST SP 800-38D, section 8).
     ///
     /// # Errors
     ///
@@ -110,13 +111,14 @@ impl KeyRing {
         Ok([&id[..], &salt, &one_time_key::encrypt(&derived_key(bytes, &salt, context), plain)].concat())
     }
 
-    /// The id of the current key. Every ciphertext under the current key begins with it, and no other does.
+    /// Returns the id of the current key. Every ciphertext under the current key begins with it. No other ciphertext
+    /// does.
     #[must_use]
     pub fn current_id(&self) -> &[u8] {
         &self.0.current.id
     }
 
-    /// Decrypts what was encrypted with this context, under the current key or the previous one.
+    /// Decrypts what was encrypted in this context, under the current key or the previous one.
     ///
     /// # Errors
     ///
@@ -129,13 +131,13 @@ impl KeyRing {
         one_time_key::decrypt(&derived, ciphertext).map(Zeroizing::new).ok_or(DecryptError)
     }
 
-    /// Authenticates a text for one purpose: HMAC-SHA-256 (RFC 2104) under a key derived for that purpose.
+    /// Authenticates a text for one purpose with HMAC-SHA-256 (RFC 2104). The key is derived for that purpose.
     #[must_use]
     pub fn mac(&self, purpose: &'static str, text: &[u8]) -> [u8; 32] {
         hmac(&self.0.current, purpose).chain_update(text).finalize().into_bytes().into()
     }
 
-    /// Verifies a MAC made with the current key or the previous one, in constant time.
+    /// Verifies a MAC of the current key or the previous one, in constant time.
     #[must_use]
     pub fn verify_mac(&self, purpose: &'static str, text: &[u8], mac: &[u8; 32]) -> bool {
         self.keys().any(|key| hmac(key, purpose).chain_update(text).verify(&(*mac).into()).is_ok())
@@ -177,7 +179,7 @@ fn derived_key(key: &SecretBox<[u8; 32]>, salt: &[u8], context: EncryptionContex
 
 fn hmac(key: &Key, purpose: &'static str) -> Hmac<Sha256> {
     let mut derived = hmac::digest::Key::<Hmac<Sha256>>::default();
-    // Not a salt that `encrypt` can have: those are 32 bytes long.
+    // `encrypt` cannot produce this salt, because its salts are 32 bytes long.
     let expanded =
         Hkdf::<Sha256>::new(Some(b"mark"), key.bytes.expose_secret()).expand(purpose.as_bytes(), &mut derived);
     debug_assert!(expanded.is_ok(), "HKDF makes up to 8160 bytes");

@@ -3,27 +3,29 @@ use aes_gcm::{Aes256Gcm, Key, Nonce};
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
-/// Encrypts with a key derived from `token`: 256 random bits that encrypt nothing else and that the database does not hold.
+/// Encrypts with a key derived from `token`. The token has 256 random bits, encrypts nothing else, and is not in the
+/// database.
 #[must_use]
 pub fn encrypt_with_token(token: &str, plain: &[u8]) -> Vec<u8> {
     encrypt(&key_of(token), plain)
 }
 
-/// Decrypts what [`encrypt_with_token`] encrypted with the same token. `None` for another token or a changed ciphertext.
+/// Decrypts what [`encrypt_with_token`] encrypted with the same token. Returns `None` for another token or a changed
+/// ciphertext.
 #[must_use]
 pub fn decrypt_with_token(token: &str, encrypted: &[u8]) -> Option<Vec<u8>> {
     decrypt(&key_of(token), encrypted)
 }
 
 fn key_of(token: &str) -> Zeroizing<[u8; 32]> {
-    // Not the hash of the token that the database stores.
+    // This hash differs from the hash of the token that the database stores.
     Zeroizing::new(Sha256::new().chain_update("sealed with ").chain_update(token).finalize().into())
 }
 
-/// The key encrypts this text and nothing else, so the nonce may be constant (NIST SP 800-38D, section 8).
+/// Encrypts with a key that encrypts nothing else, so the nonce may be constant (NIST SP 800-38D, section 8).
 pub(crate) fn encrypt(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     let encrypted = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)).encrypt(&Nonce::default(), plain);
-    // Fails from 64 GiB on. An empty ciphertext never decrypts.
+    // Encryption fails from 64 GiB on. An empty ciphertext never decrypts.
     encrypted.unwrap_or_default()
 }
 

@@ -1,8 +1,8 @@
-//! Nobody takes all of what everybody shares.
+//! Fair sharing of a limited number of permits. No caller can take all of them.
 //!
-//! A [`FairSemaphore`] has a fixed number of permits. Each caller names a key: a network, an organization, a provider. A key
-//! may hold no more permits than are left free. One key alone gets half of the permits. `n` busy keys get one part in `n + 1`
-//! each, and the last part stays free for the next key.
+//! A [`FairSemaphore`] has a fixed number of permits. Each caller names a key: a network, an organization, a provider.
+//! A key may hold no more permits than are left free. If one key is busy, it gets half of the permits. If `n` keys are
+//! busy, each gets one part in `n + 1`, and the last part stays free for the next key.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// A semaphore that keys share fairly. Clones share the same permits.
+/// A semaphore that is shared fairly among keys. Clones share the same permits.
 #[derive(Clone)]
 pub struct FairSemaphore<K: Eq + Hash + Clone>(Arc<Shared<K>>);
 
@@ -23,7 +23,7 @@ struct Shared<K: Eq + Hash + Clone> {
 
 struct State<K: Eq + Hash + Clone> {
     free: usize,
-    /// Only keys that hold a permit or wait for one.
+    /// The keys that hold a permit or wait for one.
     keys: HashMap<K, Key<K>>,
     /// The number of the next waiter.
     next: u64,
@@ -34,26 +34,27 @@ struct Key<K: Eq + Hash + Clone> {
     waiting: VecDeque<(u64, oneshot::Sender<Permit<K>>)>,
 }
 
-/// A permit. Dropping it releases it.
+/// A permit. It is released when it is dropped.
 pub struct Permit<K: Eq + Hash + Clone>(Option<(Arc<Shared<K>>, K)>);
 
 impl<K: Eq + Hash + Clone> FairSemaphore<K> {
-    /// A semaphore with `total` permits. Nobody waits for one longer than `longest_wait`.
+    /// Creates a semaphore with `total` permits. Nobody waits longer than `longest_wait` for a permit.
     #[must_use]
     pub fn new(total: usize, longest_wait: Duration) -> Self {
         let state = Mutex::new(State { free: total, keys: HashMap::new(), next: 0 });
         Self(Arc::new(Shared { state, longest_wait }))
     }
 
-    /// A permit for `key` if there is one now. `None`: the key holds as many as are free, or has others waiting.
+    /// Returns a permit for `key` if one is free now. Returns `None` if the key holds as many as are free, or has other
+    /// waiters.
     #[must_use]
     pub fn try_acquire(&self, key: K) -> Option<Permit<K>> {
         let mut state = self.0.lock();
         state.has_room(&key).then(|| state.hold(&self.0, key))
     }
 
-    /// A permit for `key`, at once or after a wait. Waiters of one key form a queue. A released permit goes to the key that
-    /// holds the fewest. `None`: there was none in time.
+    /// Returns a permit for `key`, at once or after a wait. The waiters of one key form a queue. A released permit goes
+    /// to the key that holds the fewest. Returns `None` if no permit became free in time.
     pub async fn acquire(&self, key: K) -> Option<Permit<K>> {
         let waiting = {
             let mut state = self.0.lock();
@@ -66,7 +67,7 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
             state.next += 1;
             waiting
         };
-        // A permit that arrives as the wait ends is dropped with the channel, which releases it.
+        // If a permit arrives just as the wait ends, it is dropped with the channel, and that releases it.
         let place = tokio::time::timeout(self.0.longest_wait, waiting).await.ok().and_then(Result::ok);
         if place.is_none() {
             self.0.lock().forget_the_gone();
@@ -74,7 +75,7 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
         place
     }
 
-    /// The number of free permits.
+    /// Returns the number of free permits.
     #[must_use]
     pub fn free(&self) -> usize {
         self.0.lock().free
@@ -116,8 +117,8 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    /// The key that gets the next permit. Of the keys that may have one more, it holds the fewest; among equals it has waited
-    /// longest.
+    /// Returns the key that gets the next permit. Of the keys that may have one more, it is the one that holds the
+    /// fewest. Among equals, it is the one that has waited longest.
     fn next_in_line(&self) -> Option<K> {
         let waits = |(key, known): (&K, &Key<K>)| {
             let (number, _) = known.waiting.front()?;
@@ -132,7 +133,7 @@ impl<K: Eq + Hash + Clone> State<K> {
         known.held += 1;
         self.free -= 1;
         if let Err(mut refused) = waiting.send(Permit(Some((Arc::clone(shared), key.clone())))) {
-            // The waiter has given up. Dropping the permit as it is would ask for the lock that is held here.
+            // The waiter has given up. Dropping the permit normally would ask for the lock that is held here.
             refused.0 = None;
             known.held -= 1;
             self.free += 1;
@@ -140,7 +141,7 @@ impl<K: Eq + Hash + Clone> State<K> {
         }
     }
 
-    /// Forgets keys that neither hold a permit nor wait for one.
+    /// Removes keys that neither hold a permit nor wait for one.
     fn forget_the_gone(&mut self) {
         self.keys.retain(|_, known| {
             known.waiting.retain(|(_, place)| !place.is_closed());

@@ -1,49 +1,50 @@
-//! What production accepts of a setting is one row, checked at the start and printed in the documentation.
+//! The rules for settings in production. Each rule is one row. Startup checks it, and the documentation prints it.
 //!
-//! Each crate that owns a section of the configuration gives the rows of its settings.
+//! Each crate that owns a section of the configuration provides the rows of its settings.
 
 use std::fmt;
 
-/// What production accepts of a setting of the section `C`.
+/// The rule for one setting in the section `C`, in production.
 #[derive(Debug)]
 pub struct Setting<C: 'static> {
-    /// Its path, such as `http.listen`. `*` matches any key.
+    /// The path of the setting, such as `http.listen`. `*` matches any key.
     pub name: &'static str,
-    /// What is accepted.
+    /// The values that production accepts.
     pub rule: Rule<C>,
-    /// What another value would cost, or why none costs anything.
+    /// The risk of another value, or why no value is a risk.
     pub why: &'static str,
 }
 
-/// What production accepts.
+/// The values that production accepts.
 #[derive(Debug)]
 pub enum Rule<C: 'static> {
-    /// A number from the first to the second, both included. This applies to each setting that a `*` in the name matches.
+    /// A number between the two bounds, both included. This applies to each setting that a `*` in the name matches.
     Between(u64, u64, fn(&C) -> Vec<u64>),
-    /// What the sentence says.
+    /// The condition in the sentence.
     Must(&'static str, fn(&C) -> bool),
-    /// What the sentence says. Every profile refuses anything else when it reads the setting.
+    /// The condition in the sentence. Every profile refuses other values when it reads the setting.
     Everywhere(&'static str),
-    /// Anything: no value makes the product unsafe.
+    /// Any value: none makes the product unsafe.
     Any,
 }
 
 /// A row of the documentation.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Path of the setting.
+    /// The path of the setting.
     pub name: &'static str,
-    /// What production accepts, in words.
+    /// The accepted values, in words.
     pub accepts: String,
-    /// Why.
+    /// The reason for the rule.
     pub why: &'static str,
-    /// The bounds, where it is a number.
+    /// The bounds, if the setting is a number.
     pub bounds: Option<(u64, u64)>,
-    /// Whether it is checked by [`refusals`].
+    /// Whether [`refusals`] checks the setting.
     pub checked: bool,
 }
 
-/// A setting that production does not start with. Says nothing of its value unless that is a number: it may be a secret.
+/// A setting that stops the start in production. It shows the value only if that is a number, because it may be a
+/// secret.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     row: Row,
@@ -51,7 +52,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Path of the setting.
+    /// Returns the path of the setting.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.row.name
@@ -69,7 +70,7 @@ impl fmt::Display for Refusal {
 }
 
 impl<C> Setting<C> {
-    /// As the documentation has it.
+    /// Returns the row of the documentation.
     #[must_use]
     pub fn row(&self) -> Row {
         let (accepts, bounds) = match &self.rule {
@@ -93,13 +94,13 @@ impl<C> Setting<C> {
     }
 }
 
-/// The rows of a section.
+/// Returns the rows of a section.
 #[must_use]
 pub fn rows<C>(settings: &[Setting<C>]) -> Vec<Row> {
     settings.iter().map(Setting::row).collect()
 }
 
-/// What production refuses of a section.
+/// Returns the settings of a section that production refuses.
 #[must_use]
 pub fn refusals<C>(settings: &[Setting<C>], config: &C) -> Vec<Refusal> {
     settings.iter().filter_map(|setting| setting.refusal(config)).collect()

@@ -1,4 +1,4 @@
-//! One folder per feature, and the list of features. A feature registers everything it brings (`feature()`).
+//! One folder for each feature, and the list of features. A feature registers all its parts in `feature()`.
 
 mod account;
 mod activity;

@@ -12,7 +12,7 @@ use crate::base::{Account, Feature, FrameLink, Layout, ViewAccount, policies};
 use crate::features::sessions;
 
 authz::actions! {
-    /// Verify the email address that the provider gave.
+    /// Verify the email address that the identity provider gave.
     VerifyEmail: Write on Account;
 }
 

@@ -32,14 +32,14 @@ pub(crate) struct Detail {
     pub(crate) value: String,
 }
 
-/// Which events to show.
+/// The filter of the list of events.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    /// Only token events, or only all others.
+    /// Whether to show only token events, or only all other events.
     pub(super) about_tokens: bool,
     pub(super) kind: Option<String>,
     pub(super) actor: Option<UserId>,
-    /// First and last day, in UTC, both included.
+    /// The first and the last day, in UTC. Both are included.
     pub(super) from: Option<NaiveDate>,
     pub(super) to: Option<NaiveDate>,
     /// Only events before this one.
@@ -66,7 +66,7 @@ struct EventRow {
     elevation: Option<Uuid>,
 }
 
-/// The newest events first, at most `most`.
+/// Returns the newest events first, at most `most`.
 pub(super) async fn find<M: Mode>(
     tx: &mut Tx<M>,
     filter: &Filter,
@@ -117,7 +117,8 @@ impl EventRow {
         }
     }
 
-    /// The actor, by the stored name. Events of the seed and of clients have no stored name for a person: theirs is the current one.
+    /// Returns the actor, by the stored name. Seed events and API client events store no name for a person. They get
+    /// the current name.
     fn actor(&self) -> DisplayActor {
         let client = self.client_id.map(|_| self.client_name.clone());
         if self.actor.is_none() {
@@ -136,7 +137,7 @@ impl EventRow {
 }
 
 impl Event {
-    /// Actor and sentence as plain text.
+    /// Returns actor and sentence as plain text.
     pub(crate) fn text(&self) -> String {
         let sentence: String = self.sentence.iter().map(|part| &*part.text).collect();
         let name = self.actor.name();
@@ -153,7 +154,7 @@ impl Event {
     }
 }
 
-/// `bank_account` as people read it.
+/// Formats a key such as `bank_account` as people read it.
 fn key_label(key: &str) -> String {
     let spaced = key.replace('_', " ");
     let mut chars = spaced.chars();

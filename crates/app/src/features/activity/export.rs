@@ -1,4 +1,4 @@
-//! A copy of the audit trail, as CSV for a spreadsheet or as JSON for a program.
+//! The export of the audit trail, as CSV for a spreadsheet or as JSON for a program.
 
 use authn::Authn;
 use authz::{Action, Authorized, FormFor, Resource};
@@ -15,7 +15,8 @@ use super::pages::{Days, TOKENS};
 use super::{ACTIVITY_EXPORTED, EXPORT_LIMIT, ExportActivity};
 use crate::base::{FormPage, Layout, Organization};
 
-/// Most events in one file: about ten megabytes of JSON, which one response may hold in memory.
+/// The maximum number of events in one file. That is about ten megabytes of JSON, which one response can hold in
+/// memory.
 const MAX_EVENTS: usize = 20_000;
 
 /// The byte order mark. Without it, spreadsheets do not read the file as UTF-8.
@@ -29,7 +30,7 @@ web::form! {
     }
 }
 
-/// Token events instead of changes.
+/// The choice of token events instead of changes.
 pub(super) struct TokenEvents;
 
 impl TryFrom<&str> for TokenEvents {
@@ -127,7 +128,7 @@ pub(super) async fn export(
     format.response(&events, authn.clock().now().date_naive())
 }
 
-/// An event in a file. Its fields are columns of the CSV in this order.
+/// An event in a file. Its fields are the columns of the CSV, in this order.
 #[derive(Serialize)]
 struct ExportRow<'a, Details: Serialize> {
     at: String,
@@ -181,7 +182,7 @@ impl Format {
         }
     }
 
-    /// A file with the date in its name.
+    /// Builds the response: a file with the date in its name.
     fn response(self, events: &[Event], date: NaiveDate) -> Result<Response> {
         let disposition = format!("attachment; filename=\"activity-{date}.{}\"", self.extension());
         let headers = [(header::CONTENT_TYPE, self.content_type()), (header::CONTENT_DISPOSITION, &*disposition)];
@@ -214,7 +215,8 @@ fn csv(events: &[Event]) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| Error::internal(error.to_string()))
 }
 
-/// A cell that no spreadsheet reads as a formula (OWASP, "CSV Injection"). People choose the names in it.
+/// Makes a cell safe, so that no spreadsheet reads it as a formula (OWASP, "CSV Injection"). People choose the names in
+/// it.
 fn no_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The activity of an organization: its part of the audit trail, for its administrators to read and export.
+//! The activity of an organization: its part of the audit trail. Its administrators can read and export it.
 
 mod event;
 mod export;
@@ -22,7 +22,7 @@ events! {
     ACTIVITY_EXPORTED: "activity.exported", "Exported the activity", "exported {events} events as {format}";
 }
 
-/// Exports by one person, in all their organizations.
+/// Exports by one person, across all their organizations.
 const EXPORT_LIMIT: RateLimit = RateLimit { name: "activity export", burst: 10, period: Duration::minutes(1) };
 
 pub(crate) fn feature() -> Feature {

@@ -28,7 +28,7 @@ pub(super) struct ActivityQuery {
 }
 
 web::form! {
-    /// The first and the last day of a range. An empty one is open on that side.
+    /// The first and the last day of a range. An empty day leaves that side open.
     pub(super) struct Days {
         from: Option<Day> { label: "From" },
         to: Option<Day> { label: "To" },
@@ -76,11 +76,11 @@ struct ActivityPage {
     people: Vec<PersonChoice>,
     more_people: bool,
     days: FormView,
-    /// A filter leaves some of the events out.
+    /// Whether a filter hides some of the events.
     filtered: bool,
     events: Vec<Event>,
     about_tokens: bool,
-    /// The page with the other kinds of events.
+    /// The URL of the page with the other kinds of events.
     other_url: String,
     export_url: Option<String>,
     next_url: Option<String>,
@@ -138,7 +138,7 @@ pub(super) async fn list(
     if errors.is_empty() { Ok(Page(page)) } else { Err(errors.on_page(page)) }
 }
 
-/// The kinds of events to choose from.
+/// Returns the kinds of events that a person can choose.
 fn action_choices(kinds: &[EventKind], filter: &Filter) -> Vec<ActionChoice> {
     let choice = |kind: &EventKind| ActionChoice {
         key: kind.name,
@@ -182,10 +182,10 @@ impl ActivityQuery {
 /// The value of `show` for token events.
 pub(super) const TOKENS: &str = "tokens";
 
-/// Most people to choose from.
+/// The maximum number of people that a person can choose from.
 const MAX_PEOPLE: usize = 500;
 
-/// Members by name, and whether there are more.
+/// Returns the members by name, and whether there are more.
 async fn people(tx: &mut tenancy::Tx<tenancy::Read>, selected: Option<UserId>) -> Result<(Vec<PersonChoice>, bool)> {
     let found = sqlx::query!(
         r#"select u.id as "id: UserId", u.display_name as name, u.email,

@@ -5,7 +5,7 @@ use super::ViewActivity;
 use super::event::{Event, Filter, find};
 use crate::base::{BoxFuture, Panel, PanelRequest};
 
-/// Events that the overview of an organization shows.
+/// The number of events in the overview of an organization.
 const RECENT_COUNT: usize = 5;
 
 /// The newest events, in the overview of the organization.

@@ -12,8 +12,8 @@ use crate::base::{Operation, Schema};
 /// The parameters of the token and revocation endpoints.
 const PARAMETERS: [&str; 6] = ["grant_type", "scope", "refresh_token", "client_id", "client_secret", "token"];
 
-/// The parameters of a request, each at most once. An empty parameter counts as missing. Unknown ones are ignored (RFC 6749,
-/// section 3.2): clients send `audience`, `resource`, `token_type_hint` and others.
+/// The parameters of a request. Each occurs at most once, and an empty parameter counts as missing. Unknown parameters
+/// are ignored (RFC 6749, section 3.2), because clients send `audience`, `resource`, `token_type_hint` and others.
 #[derive(Default)]
 struct Parameters([Option<String>; PARAMETERS.len()]);
 
@@ -44,7 +44,7 @@ impl Parameters {
         (self.take("client_id"), self.take("client_secret").map(SecretString::from))
     }
 
-    /// The requested grant (RFC 6749, sections 4.4.2 and 6).
+    /// Reads the requested grant (RFC 6749, sections 4.4.2 and 6).
     fn grant(&mut self) -> Result<Grant, TokenError> {
         let wrong = |text| TokenError::Oauth("invalid_request", text);
         let scope = self.take("scope");
@@ -162,7 +162,7 @@ pub(super) async fn token(
     }
 }
 
-/// RFC 7009, section 2.1. The hint is not needed.
+/// The revocation endpoint (RFC 7009, section 2.1). The token type hint is not needed.
 pub(super) async fn revoke(
     public: Public,
     State(tokens): State<Tokens>,
@@ -182,7 +182,8 @@ pub(super) async fn revoke(
     }
 }
 
-/// RFC 6749, section 5.2 has one error for a request that cannot be parsed. Errors that the client cannot fix are unchanged.
+/// Converts the error for a request that cannot be parsed. RFC 6749, section 5.2 has one error for it. Errors that the
+/// client cannot fix stay the same.
 fn unread(error: Error) -> Response {
     let (status, text) = match error {
         Error::UnsupportedType(text) | Error::Malformed(text) => (StatusCode::BAD_REQUEST, text),
@@ -223,7 +224,7 @@ pub(super) async fn keys(public: Public, State(tokens): State<Tokens>) -> Result
     Ok((CACHE_HEADERS, Json(tokens.key_set().await?)))
 }
 
-/// RFC 8414.
+/// The metadata of the authorization server (RFC 8414).
 pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> impl IntoResponse {
     drop(public);
     let issuer = tokens.issuer();
@@ -245,7 +246,8 @@ pub(super) async fn metadata(public: Public, State(tokens): State<Tokens>) -> im
     (CACHE_HEADERS, Json(document))
 }
 
-/// RFC 9728. The path after the well-known one names the described resource (section 3.3): the API, or the whole origin.
+/// The metadata of a protected resource (RFC 9728). The path after the well-known part names the resource (section
+/// 3.3): the API or the whole origin.
 pub(super) async fn resource(
     public: Public,
     State(tokens): State<Tokens>,

@@ -1,4 +1,4 @@
-//! The description of the API (`OpenAPI` 3.1), made from the table of its routes.
+//! The description of the API (`OpenAPI` 3.1), generated from the table of routes.
 
 use authz::{Public, Route};
 use axum::extract::State;
@@ -35,10 +35,10 @@ pub(super) async fn document(
     (CACHE_HEADERS, Json(document))
 }
 
-/// It has thousands of values and is the same for every request, so it is built once.
+/// The document has thousands of values and is the same for every request, so it is built once.
 static DESCRIPTION: OnceLock<Value> = OnceLock::new();
 
-/// The document without the addresses of this installation.
+/// Builds the document without the addresses of this installation.
 fn describe(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for (row, operation) in &registry.operations {
@@ -165,13 +165,13 @@ fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
-/// A refusal that routes have in common.
+/// A refusal that several routes share.
 struct Refusal {
     key: &'static str,
     name: &'static str,
     text: &'static str,
     headers: &'static [Header],
-    /// Which routes have it.
+    /// Whether a route can respond with this refusal.
     when: fn(&Route, &Operation) -> bool,
 }
 
@@ -255,7 +255,7 @@ fn described(headers: &[Header]) -> Value {
     Value::Object(headers.iter().map(header).collect())
 }
 
-/// RFC 9457, as the edge writes it (`web/src/problem.rs`).
+/// The schema of a problem document (RFC 9457), as the edge writes it (`web/src/problem.rs`).
 fn problem_schema() -> Value {
     let text = json!({ "type": "string" });
     json!({

@@ -10,10 +10,10 @@ use web::{Page, Result, Shell};
 use super::{OPENAPI, TOKEN};
 use crate::base::{Registry, Scope, personal};
 
-/// Its path. It is not below `/api/`, which is for programs.
+/// The path of the page. It is not below `/api/`, because paths there are for programs.
 pub(super) const PATH: &str = "/api";
 
-/// How a program uses the API, for the person who writes it.
+/// A page that explains the API to the developer of a program.
 #[derive(Template)]
 #[template(path = "api/page.html")]
 struct ApiPage {
@@ -22,11 +22,11 @@ struct ApiPage {
     api_url: String,
     openapi_url: &'static str,
     scopes: Vec<Scope>,
-    /// The algorithms that a `DPoP` proof may be signed with.
+    /// The algorithms that may sign a `DPoP` proof.
     algorithms: String,
     proof_seconds: i64,
     jti_lengths: String,
-    /// What a signed request covers.
+    /// The authority that a signed request covers.
     authority: String,
     example: SignedExample,
 }

@@ -10,7 +10,7 @@ use crate::base::{Account, Feature, policies};
 authz::actions! {
     /// See whether the person has an authenticator app.
     ViewAuthenticator: Read on Account;
-    /// Create the secret of a new app. The response shows it, once.
+    /// Create the secret of a new app. Only this response shows it.
     AddAuthenticator: Write on Account;
     /// Confirm the new app with its first code.
     ConfirmAuthenticator: Write on Account;

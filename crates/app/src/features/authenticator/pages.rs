@@ -18,7 +18,7 @@ const AUTHENTICATOR_PATH: &str = "/account/authenticator";
 struct AuthenticatorPage {
     shell: Shell,
     app: Option<AuthenticatorApp>,
-    /// Where to sign in again before adding a first factor.
+    /// The page to sign in again before a first factor is added.
     sign_in_url: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn show(mut ok: Authorized<ViewAuthenticator>, layout: Layout) 
 #[template(path = "authenticator/add.html")]
 struct SetupPage {
     shell: Shell,
-    /// The key, as text and as a QR code. Shown once: after a wrong code it does not appear again.
+    /// The key, as text and as a QR code. It is shown only once, and does not appear again after a wrong code.
     key: Option<(TotpSecret, Picture)>,
     form: FormView,
 }
@@ -64,7 +64,7 @@ impl SetupPage {
     }
 }
 
-/// Not a redirect: the secret is only in this response.
+/// Responds with a page instead of a redirect, because only this response contains the secret.
 pub(super) async fn add(
     mut ok: Authorized<AddAuthenticator>,
     layout: Layout,

@@ -1,11 +1,11 @@
 use qrcode::{Color, EcLevel, QrCode};
 use web::Result;
 
-/// A text as a picture for cameras (QR code, ISO/IEC 18004), one unit for each square.
+/// A text as a QR code (ISO/IEC 18004). Each square is one unit.
 pub(super) struct Picture {
-    /// Length of a side, with the quiet zone of four squares around.
+    /// The length of a side, including the quiet zone of four squares.
     pub(super) side: usize,
-    /// The dark squares, from the left and from the top.
+    /// The positions of the dark squares, from the left and from the top.
     pub(super) dark: Vec<(usize, usize)>,
 }
 

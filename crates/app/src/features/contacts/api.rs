@@ -1,4 +1,4 @@
-//! Contacts for clients of the API: the same fields, rules and functions as the pages, but for what takes a passkey.
+//! Contacts for API clients. Fields, rules and functions are those of the pages, except for what needs a passkey.
 
 use authz::Authorized;
 use axum::http::{StatusCode, header};
@@ -59,7 +59,7 @@ const JSON: &str = "application/json";
 #[derive(JsonSchema, Serialize)]
 struct ContactList {
     contacts: Vec<ContactSummary>,
-    /// Address of the next page.
+    /// The address of the next page.
     next: Option<String>,
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn update(
     mut ok: Authorized<EditContact, ApiClient>,
     Json(input): Json<Input<ContactForm>>,
 ) -> Result<StatusCode> {
-    // They take a person's passkey, as a deletion does.
+    // Restricted fields need a person's passkey, as deletion does.
     if input.has_sensitive() {
         return Err(Error::Forbidden);
     }

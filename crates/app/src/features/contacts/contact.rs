@@ -20,7 +20,7 @@ pub(crate) struct Contact {
     pub(super) row: ContactRow,
 }
 
-/// A row of `tenant.contacts`, as pages and the API show it, without its restricted fields.
+/// A row of `tenant.contacts` as pages and the API show it, without its restricted fields.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ContactRow {
     pub(super) id: Uuid,
@@ -29,9 +29,9 @@ pub(super) struct ContactRow {
     pub(super) phone: String,
     pub(super) company: String,
     pub(super) notes: String,
-    /// Counts changes; a change names the version it started from.
+    /// The version, which counts changes. A change names the version that it started from.
     pub(super) version: i64,
-    /// The member or the service account that added it.
+    /// The member or the service account that added the contact.
     pub(super) created_by: Uuid,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
@@ -44,7 +44,8 @@ pub(super) struct ContactRow {
 }
 
 impl ContactRow {
-    /// Who added it. What is no person any more, or never was one, is known to the feature that it is of.
+    /// Returns who added the contact. If that is not a person, or no longer one, the feature that owns the id knows the
+    /// name.
     pub(super) async fn creator(&self, tx: &mut Tx<Read>, hooks: &Hooks) -> Result<DisplayActor> {
         let person = DisplayActor::person(self.creator.clone(), self.creator_email.as_deref(), self.creator_verified);
         let service = if self.creator.is_none() { hooks.name_actor(tx, self.created_by).await? } else { None };
@@ -99,7 +100,7 @@ pub(super) struct RestrictedFields {
     bank_account: String,
 }
 
-/// The restricted fields. Call it only after `ViewRestrictedFields` was allowed.
+/// Returns the restricted fields. Call it only after `ViewRestrictedFields` was allowed.
 pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<RestrictedFields> {
     sqlx::query_as!(
         RestrictedFields,
@@ -114,8 +115,8 @@ pub(super) async fn restricted(tx: &mut Tx<Read>, contact: &Contact) -> Result<R
 
 const SAME_EMAIL: &str = "contacts_email_unique";
 
-/// Adds a contact. Its columns are taken from the form by their names, so that no two can change places.
-/// `taken` is the error for an email address that another contact of the workspace has.
+/// Adds a contact. The columns are filled from the form by name, so two columns cannot be swapped. `taken` is the error
+/// if another contact of the workspace has the email address.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     workspace: &Workspace,
@@ -142,8 +143,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Changes a contact that still has the version of the form. Restricted fields that are not in the form do not change.
-/// `false`: somebody else changed the contact in between.
+/// Changes a contact if it still has the version of the form. Restricted fields that are not in the form do not change.
+/// Returns `false` if somebody else changed the contact in the meantime.
 pub(super) async fn update(
     tx: &mut Tx<Write>,
     contact: &Contact,
@@ -174,7 +175,7 @@ pub(super) async fn update(
     Ok(true)
 }
 
-/// Deletes a contact. [`Error::NotFound`] if it has been deleted.
+/// Deletes a contact. Returns [`Error::NotFound`] if it is already deleted.
 pub(super) async fn delete(tx: &mut Tx<Write>, contact: &Contact, by: &Actor) -> Result<()> {
     let deleted = sqlx::query!(
         "delete from tenant.contacts where workspace_id = $1 and id = $2",

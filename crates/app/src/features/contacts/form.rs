@@ -2,7 +2,7 @@ use serde::Serialize;
 use web::{Conditional, Control, Email, FieldErrors, MultiLine, SingleLine};
 
 web::form! {
-    /// The fields of a contact. The restricted ones are there only if the page showed them.
+    /// The fields of a contact. The restricted fields exist only if the page showed them.
     #[derive(Debug, Serialize)]
     pub(super) struct ContactForm {
         pub(super) name: SingleLine<1, 120> { label: "Name", noun: "a name" },
@@ -22,14 +22,14 @@ web::form! {
 }
 
 impl ContactForm {
-    /// A new contact has no version yet.
+    /// Checks a form for a new contact, which has no version yet.
     pub(super) fn check_new(&self, errors: &mut FieldErrors) {
         if self.version.0.is_some() {
             errors.add(Self::FIELD.version, "A new contact has none.");
         }
     }
 
-    /// A change names the version that it starts from.
+    /// Checks a form for a change, which names the version that it starts from.
     pub(super) fn check_change(&self, errors: &mut FieldErrors) {
         if self.tax_id.0.is_some() != self.bank_account.0.is_some() {
             errors.add(Self::FIELD.tax_id, "Send both restricted fields or none.");

@@ -12,12 +12,12 @@ use crate::base::{Layout, Workspace};
 pub(super) struct ContactFormPage {
     shell: Shell,
     heading: String,
-    /// Where the form is sent, and the page to go back to.
+    /// The URL that the form is submitted to. It is also the page to go back to.
     url: String,
     submit_label: &'static str,
     creates: bool,
     form: FormView,
-    /// Where to prove a passkey to edit the restricted fields.
+    /// The page to verify a passkey before the restricted fields can be edited.
     step_up_url: Option<String>,
 }
 
@@ -51,8 +51,8 @@ impl ContactFormPage {
     }
 }
 
-/// The response to a change of an outdated version. The form keeps the input and the version that it started from, so it
-/// cannot overwrite a change that the person has not seen.
+/// The response to a change of an outdated version. The form keeps the input and the version that it started from. It
+/// therefore cannot overwrite a change that the person has not seen.
 pub(super) fn outdated(input: &Input<ContactForm>, page: impl FnOnce(FormView) -> ContactFormPage) -> Error {
     const TEXT: &str = "Somebody else changed this contact. Your changes are still here but not saved.";
     Error::conflict_on_page(TEXT, page(input.view_with(&FieldErrors::of(ContactForm::FIELD.version, TEXT))))

@@ -60,7 +60,7 @@ impl ContactSummary {
     }
 }
 
-/// One page of the contacts that match `find`, and the address of the next page below `list_url`.
+/// Returns one page of the contacts that match `find`, and the URL of the next page below `list_url`.
 pub(super) async fn page(
     tx: &mut Tx<Read>,
     workspace: &Workspace,
@@ -76,7 +76,7 @@ pub(super) async fn page(
     Ok(find.page(found, list_url, |contact| (&contact.name, contact.id)))
 }
 
-/// One page and one contact more, by name.
+/// Returns the contacts of one page and one more, by name.
 async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Result<Vec<ContactSummary>> {
     Ok(sqlx::query_as!(
         ContactSummary,
@@ -91,11 +91,11 @@ async fn all(tx: &mut Tx<Read>, workspace: &Workspace, find: &ListQuery) -> Resu
     .await?)
 }
 
-/// The same for contacts with a word that begins with the search term. The term is not a pattern. U+FFFF sorts after every
-/// character (CLDR, root collation).
+/// Returns the same for contacts with a word that begins with the search term. The term is not a pattern. U+FFFF sorts
+/// after every character (CLDR, root collation).
 ///
-/// A rare term is searched by word, and the matches are sorted. A common term is searched by name: the next contacts of the
-/// list are likely to match. Only if 5,000 of them do not fill a page, all matching words are read.
+/// A rare term is searched by word, and the matches are sorted. A common term is searched by name, because the next
+/// contacts of the list are likely to match. Only if 5,000 of them do not fill a page, all matching words are read.
 async fn select(
     tx: &mut Tx<Read>,
     workspace: &Workspace,

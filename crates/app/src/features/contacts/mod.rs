@@ -1,4 +1,4 @@
-//! Contacts of a workspace. The model that other features copy: a folder, a migration, a policy pair, templates, a test.
+//! Contacts of a workspace. Other features copy this model: a folder, a migration, a policy pair, templates, a test.
 
 mod api;
 mod contact;
@@ -25,9 +25,9 @@ authz::actions! {
     EditContact: Write on Contact;
     /// Delete a contact.
     DeleteContact: Write on Contact;
-    /// See tax id and bank account; asked in addition to `ViewContact`.
+    /// See tax id and bank account. Checked in addition to `ViewContact`.
     ViewRestrictedFields: Read on Contact, "restricted" data;
-    /// Change tax id and bank account; asked in addition to `EditContact`.
+    /// Change tax id and bank account. Checked in addition to `EditContact`.
     EditRestrictedFields: Write on Contact, "restricted" data;
 }
 

@@ -17,9 +17,9 @@ struct ContactPage<'a> {
     shell: Shell,
     contact: &'a ContactRow,
     creator: DisplayActor,
-    /// The fields of the form, as they are.
+    /// The fields of the form, with the current values.
     details: FormView,
-    /// Where to prove a passkey to see the restricted fields.
+    /// The page to verify a passkey before the restricted fields are shown.
     step_up_url: Option<String>,
     may_edit: bool,
     may_delete: bool,

@@ -6,10 +6,10 @@ use web::Result;
 use super::ListContacts;
 use crate::base::{BoxFuture, Workspace};
 
-/// The most contacts that are counted. Counting all of them would read each one.
+/// The maximum number of contacts that are counted. Counting all contacts would read each of them.
 const MAX_COUNT: i64 = 1000;
 
-/// How many contacts each workspace has, for people who may list them.
+/// Counts the contacts of each workspace, for people who may list them.
 pub(super) fn of_workspaces<'a>(
     viewer: Viewer<'a>,
     tx: &'a mut Tx<Read>,

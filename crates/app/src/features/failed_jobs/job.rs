@@ -10,9 +10,9 @@ use web::{Error, Result};
 use super::JOB_RETRIED;
 use crate::base::{Organization, truncate};
 
-/// Retries of one person. Each one may send an email.
+/// Retries by one person. Each retry may send an email.
 pub(super) const RETRY_LIMIT: RateLimit = RateLimit { name: "job retry", burst: 20, period: Duration::minutes(1) };
-/// Most that the page shows.
+/// The maximum number of jobs that the page shows.
 const MAX_SHOWN: usize = 500;
 const ALREADY_RETRIED_ERROR: Error = Error::Conflict("This job is already being retried. Nothing was changed.", None);
 const JOB_EXPIRED_ERROR: Error =
@@ -28,7 +28,7 @@ pub(crate) struct FailedJob {
     pub(super) tries: i32,
     pub(super) failed_at: DateTime<Utc>,
     pub(super) failure: String,
-    /// It was only valid for a while, and has expired.
+    /// Whether the job was only valid for a limited time, and has expired.
     pub(super) expired: bool,
 }
 
@@ -46,7 +46,7 @@ impl Resource for FailedJob {
     }
 }
 
-/// The newest first, and whether there are more. With an id, only that one.
+/// Returns the newest jobs first, and whether there are more. With an id, returns only that job.
 pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<FailedJob>, bool)> {
     let found = sqlx::query_as!(
         FailedJob,
@@ -59,10 +59,10 @@ pub(super) async fn find(tx: &mut Tx<Read>, id: Option<Uuid>) -> Result<(Vec<Fai
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Queues it again. Its count of attempts continues, which fences off a worker that believes it still has the job.
+/// Queues the job again. Its count of attempts continues. That fences off a worker that believes it still has the job.
 ///
 /// # Errors
-/// [`Error::Conflict`] if it has expired or is already being retried.
+/// [`Error::Conflict`] if the job has expired or is already being retried.
 pub(super) async fn retry(tx: &mut Tx<Write>, job: &FailedJob, by: &Actor) -> Result<()> {
     if job.expired {
         return Err(JOB_EXPIRED_ERROR);

@@ -1,4 +1,4 @@
-//! An organization's jobs that failed permanently, such as emails that no server accepted, and retrying them.
+//! An organization's jobs that failed permanently, such as emails that no server accepted. People can retry them.
 
 mod job;
 mod pages;

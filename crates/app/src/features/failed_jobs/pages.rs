@@ -36,7 +36,7 @@ pub(super) async fn list(mut ok: Authorized<ListFailedJobs>, layout: Layout) -> 
     Ok(Page(FailedJobsPage { shell: layout.organization(&ok), jobs, more }))
 }
 
-/// `domain_check` is "Domain check".
+/// Formats a kind of job: `domain_check` becomes "Domain check".
 fn in_words(kind: &str) -> String {
     let words = kind.replace('_', " ");
     let mut letters = words.chars();

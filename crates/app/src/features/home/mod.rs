@@ -1,4 +1,4 @@
-//! The front page: a landing page for visitors, and the organizations of signed-in people.
+//! The front page. It is a landing page for visitors, and lists the organizations of a signed-in person.
 
 use askama::Template;
 use authn::SignedIn;

@@ -1,8 +1,8 @@
-//! A form that creates something carries a one-time key. Submitted twice, it creates one thing, and the second response is
-//! the first one again.
+//! One-time keys. A form that creates something contains one. If it is submitted twice, it creates one thing, and the
+//! second response repeats the first.
 //!
-//! The creating transaction writes the key. Of two parallel requests, the database lets one write it, and the other waits for
-//! it.
+//! The creating transaction writes the key. Of two parallel requests, the database lets one write the key. The other
+//! waits for it.
 
 use authn::SignedIn;
 use authz::{Action, Authorized, Resource};
@@ -11,7 +11,7 @@ use web::{Error, OneTimeKey, Result, see_other};
 
 use crate::base::Feature;
 
-/// Kept for 24 hours.
+/// Keys are kept for 24 hours.
 const RETENTION: &[RetentionRule] =
     &[tenancy::retention_rule!("identity.one_time_keys", "user_id, key", "expires_at", tenancy::HOUR)];
 
@@ -25,12 +25,12 @@ const OTHER_CONTENT: Error = Error::Conflict(
     None,
 );
 
-/// Begins the transaction of a form that creates something. `location` and `message` are its redirect. If the response shows
-/// a secret, they are what a repeated request gets instead.
+/// Begins the transaction of a form that creates something. `location` and `message` describe its redirect. If the
+/// response shows a secret, a repeated request gets the redirect instead.
 ///
 /// # Errors
 ///
-/// Those of [`Authorized::begin`] and [`claim`].
+/// The errors of [`Authorized::begin`] and [`claim`].
 pub(crate) async fn begin<A>(
     ok: &mut Authorized<A, SignedIn>,
     key: OneTimeKey,
@@ -43,12 +43,12 @@ where
     claim(ok.begin().await?, key, location, message).await
 }
 
-/// The same, for a transaction that has to read something before the response is known.
+/// Claims the key for a transaction that must read something before the response is known.
 ///
 /// # Errors
 ///
-/// [`Error::Answered`] with the first response, if the form was submitted before. [`Error::Conflict`] if another form was
-/// submitted with its key.
+/// [`Error::Answered`] with the first response, if the form was submitted before. [`Error::Conflict`] if another form
+/// was submitted with the same key.
 pub(crate) async fn claim(
     mut tx: Tx<Write>,
     OneTimeKey { key, request_hash }: OneTimeKey,
@@ -69,7 +69,7 @@ pub(crate) async fn claim(
     }
     let before = sqlx::query!("select request_hash, location, message from identity.one_time_keys where key = $1", key);
     let before = before.fetch_optional(&mut *tx).await?.ok_or(Error::Unavailable)?;
-    // The decisions about this request are recorded anyway.
+    // The decisions about this request are recorded in any case.
     tx.commit().await?;
     if before.request_hash != request_hash {
         return Err(OTHER_CONTENT);

@@ -13,7 +13,7 @@ use super::ListWorkspaces;
 use super::workspace::{self, WorkspaceSummary};
 use crate::base::{ListQuery, Operation, answer_schema, request_schema};
 
-/// Not below an organization: a client belongs to one, and gets its id here.
+/// The path is not below an organization, because a client belongs to one organization, and gets its id here.
 pub(super) const PATH: &str = "/api/v1/workspaces";
 
 pub(super) const LIST: Operation = Operation {
@@ -29,7 +29,7 @@ struct WorkspaceList {
     /// The organization of the client.
     organization: OrganizationReference,
     workspaces: Vec<WorkspaceSummary>,
-    /// Address of the next page.
+    /// The address of the next page.
     next: Option<String>,
 }
 

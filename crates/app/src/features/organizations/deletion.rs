@@ -17,7 +17,7 @@ use crate::base::{
 use crate::features::approvals::{self, APPROVAL_LIMIT, ApprovalRequest, has_other_approver};
 use crate::features::one_time_key;
 
-/// What the deletion does.
+/// The consequences of the deletion, for people.
 const CONSEQUENCES: &str = "Everyone loses access immediately, including API clients. Its domains, its provider, its \
     invitations and its API clients are deleted, and the sessions that its provider began end. Contacts and the activity \
     record are kept, for the operator to restore or to erase.";
@@ -47,7 +47,7 @@ struct DeletionPage {
     organization: String,
     consequences: &'static str,
     form: FormView,
-    /// Somebody else could approve it.
+    /// Whether another person could approve the deletion.
     has_other_approver: bool,
     action_url: String,
     cancel_url: String,
@@ -124,7 +124,7 @@ pub(super) async fn delete(
     Ok(see_other(&url, text))
 }
 
-/// Deletes the organization, if it still has the name that was confirmed.
+/// The deletion of the organization. It happens only if the organization still has the name that was confirmed.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deletion {

@@ -22,7 +22,7 @@ authz::actions! {
     CreateWorkspace: Write on Organization;
     /// Delete the organization, with a second person.
     DeleteOrganization: Write on Organization;
-    /// Delete it without a second person; asked in addition to `DeleteOrganization`.
+    /// Delete it without a second person. Checked in addition to `DeleteOrganization`.
     DeleteOrganizationAlone: Write on Organization;
 }
 

@@ -39,7 +39,7 @@ impl NewOrganization {
         Self { id: TenantId::new(), owner }
     }
 
-    /// Its address.
+    /// Returns the URL of the organization.
     pub(super) fn url(&self) -> String {
         Organization::url_of(self.id)
     }
@@ -65,7 +65,7 @@ pub(super) async fn insert(tx: &mut Tx<Write>, new: &NewOrganization, name: &Nam
     Ok(())
 }
 
-/// An organization in the list of the person's organizations.
+/// An organization in a person's list of organizations.
 #[derive(Debug)]
 pub(super) struct OwnOrganization {
     id: TenantId,
@@ -83,10 +83,10 @@ impl OwnOrganization {
     }
 }
 
-/// Most that the page shows.
+/// The maximum number of organizations that the page shows.
 const MAX_SHOWN: usize = 500;
 
-/// The organizations of the person that the transaction is bound to, by name, and whether there are more.
+/// Returns the organizations of the person that the transaction is bound to, by name, and whether there are more.
 pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<OwnOrganization>, bool)> {
     let found = sqlx::query_as!(
         OwnOrganization,
@@ -97,7 +97,7 @@ pub(super) async fn own(tx: &mut Tx<Read, tenancy::Account>) -> Result<(Vec<OwnO
     Ok(truncate(found.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Number of members.
+/// Returns the number of members.
 pub(super) async fn member_count(tx: &mut Tx<Read>) -> Result<i64> {
     Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from tenant.memberships"#).fetch_one(&mut **tx).await?)
 }

@@ -88,9 +88,9 @@ struct OrganizationPage {
 
 struct WorkspaceRow {
     name: String,
-    /// Its address.
+    /// The URL of the workspace.
     url: Option<String>,
-    /// What the features say about it.
+    /// The features' summaries of the workspace.
     summary: Option<String>,
 }
 

@@ -10,12 +10,12 @@ use web::{Error, Result, name_key};
 use super::WORKSPACE_CREATED;
 use crate::base::{ListQuery, lock_tenant_quota, truncate};
 
-/// Most workspaces of one organization. Lists and searches read all of them.
+/// The maximum number of workspaces in an organization. Lists and searches read all of them.
 const MAX_WORKSPACES: i64 = 1000;
 const TOO_MANY_WORKSPACES_ERROR: Error = Error::Conflict("An organization has at most 1,000 workspaces.", None);
 
-/// Adds a workspace, unless there are too many. Its name must differ visibly from every other in the organization. Otherwise
-/// the error is `taken`.
+/// Adds a workspace, unless there are too many. Its name must be visibly different from every other name in the
+/// organization. Otherwise the error is `taken`.
 pub(super) async fn insert(
     tx: &mut Tx<Write>,
     name: &str,
@@ -49,7 +49,7 @@ pub(super) struct WorkspaceSummary {
     pub(super) name: String,
 }
 
-/// One page of the workspaces that match `find`, and the address of the next page below `list_url`.
+/// Returns one page of the workspaces that match `find`, and the URL of the next page below `list_url`.
 pub(super) async fn page(
     tx: &mut Tx<Read>,
     find: &ListQuery,
@@ -69,10 +69,10 @@ pub(super) async fn page(
     Ok(find.page(found.fetch_all(&mut **tx).await?, list_url, |workspace| (&workspace.name, workspace.id.uuid())))
 }
 
-/// Most that the overview shows.
+/// The maximum number of workspaces that the overview shows.
 const MAX_SHOWN: usize = 200;
 
-/// The workspaces of the organization, by name, and whether there are more.
+/// Returns the workspaces of the organization, by name, and whether there are more.
 pub(super) async fn all(tx: &mut Tx<Read>) -> Result<(Vec<WorkspaceSummary>, bool)> {
     let found = sqlx::query_as!(
         WorkspaceSummary,

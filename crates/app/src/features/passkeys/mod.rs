@@ -10,7 +10,7 @@ use crate::base::{Account, Feature, policies};
 use passkey::Passkey;
 
 authz::actions! {
-    /// See the own passkeys.
+    /// See the person's own passkeys.
     ListPasskeys: Read on Account;
     /// Get a challenge to create a passkey.
     EnrolPasskey: Write on Account;
@@ -18,11 +18,11 @@ authz::actions! {
     StorePasskey: Write on Account;
     /// Rename a passkey.
     RenamePasskey: Write on Passkey;
-    /// Remove a passkey. The last one stays.
+    /// Remove a passkey. The last one cannot be removed.
     RemovePasskey: Write on Passkey;
 }
 
-/// Where people create a passkey who need one for what they do. It takes `return_to`.
+/// The page where people create a passkey if their action needs one. It takes `return_to`.
 pub(crate) const NEW_PASSKEY_PATH: &str = "/account/passkeys/new";
 
 pub(crate) fn feature() -> Feature {

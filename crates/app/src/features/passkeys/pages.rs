@@ -20,7 +20,7 @@ const PASSKEYS_PATH: &str = "/account/passkeys";
 struct PasskeysPage {
     shell: Shell,
     passkeys: Vec<PasskeyRow>,
-    /// There are usable passkeys, but none that may sign in alone.
+    /// Whether there are usable passkeys, but none that can sign in without a provider.
     none_alone: bool,
     links: Vec<Link>,
 }

@@ -12,7 +12,7 @@ pub(crate) struct Passkey {
     pub(super) id: Uuid,
     pub(super) owner: UserId,
     pub(super) name: String,
-    /// Whether it signs in alone, as far as known.
+    /// Whether the passkey can sign in by itself. `None` if that is not known.
     pub(super) discoverable: Option<bool>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) last_used_at: Option<DateTime<Utc>>,
@@ -42,7 +42,7 @@ impl Resource for Passkey {
     }
 }
 
-/// All passkeys of the person, the newest last. `authn` allows at most 20.
+/// Returns all passkeys of the person. The newest is last. `authn` allows at most 20.
 pub(super) async fn all(tx: &mut Tx<Read, Account>) -> Result<Vec<Passkey>> {
     Ok(sqlx::query_as!(
         Passkey,
@@ -68,14 +68,14 @@ pub(super) async fn rename(tx: &mut Tx<Write, Account>, passkey: &Passkey, name:
     Ok(())
 }
 
-/// Removes it, and ends the person's other sessions: somebody who has it may have begun one of them.
+/// Removes the passkey, and ends the person's other sessions. Somebody who has the passkey may have begun one of them.
 pub(super) async fn remove(
     tx: &mut Tx<Write, Account>,
     passkey: &Passkey,
     now: DateTime<Utc>,
     by: &Actor,
 ) -> Result<()> {
-    // First, so that a session that is just adding a passkey does not succeed.
+    // Sessions end first, so that a session that is adding a passkey at this moment does not succeed.
     let ended = sqlx::query_scalar!(
         "update identity.sessions set ended_at = $2, ended_reason = 'a passkey was removed'
           where id is distinct from $1 and ended_at is null and expires_at > $2 returning id",

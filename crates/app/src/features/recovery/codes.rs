@@ -20,7 +20,7 @@ struct CodesPage {
     created_at: Option<DateTime<Utc>>,
     /// When a pending recovery can be continued.
     recovery_ready_at: Option<DateTime<Utc>>,
-    /// New codes, shown once.
+    /// The new codes. They are shown only once.
     new: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ async fn recovery_ready_at<M: Mode>(tx: &mut Tx<M, Account>, now: DateTime<Utc>)
     Ok(ready.fetch_optional(&mut **tx).await?)
 }
 
-/// Not a redirect: the codes are only in this response.
+/// Responds with a page instead of a redirect, because only this response contains the codes.
 pub(super) async fn generate(
     mut ok: Authorized<GenerateRecoveryCodes>,
     layout: Layout,

@@ -1,4 +1,4 @@
-//! Recovering an account after losing every passkey: recovery codes, and using one.
+//! Account recovery after losing every passkey: generating recovery codes, and using one.
 
 mod codes;
 mod pages;

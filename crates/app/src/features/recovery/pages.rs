@@ -13,7 +13,7 @@ use crate::features::passkeys::NEW_PASSKEY_PATH;
 #[template(path = "recovery/ask.html")]
 struct RecoveryPage {
     shell: Shell,
-    /// When the pending recovery of this browser can be continued, and whether that is now.
+    /// When the pending recovery of this browser can be continued, and whether that time has come.
     pending: Option<(DateTime<Utc>, bool)>,
     form: FormView,
 }
@@ -32,7 +32,7 @@ impl RecoveryPage {
 
 pub(super) async fn show(who: SignedIn, State(authn): State<Authn>, headers: HeaderMap) -> Result<Response> {
     if !who.enrolled().passkey && !who.enrolled().totp {
-        // There is nothing to recover.
+        // The person does not need recovery.
         return Ok(Redirect::to(NEW_PASSKEY_PATH).into_response());
     }
     let pending = authn.pending_recovery(&who, &headers).await?;

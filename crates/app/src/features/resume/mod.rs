@@ -1,4 +1,4 @@
-//! Submitting a form after the sign-in, if its session had ended.
+//! Resuming a form after sign-in, if the session had ended before the form was submitted.
 
 mod pages;
 
@@ -12,7 +12,7 @@ pub(crate) fn feature() -> Feature {
     Feature::new("resume").routes(routes)
 }
 
-/// Whether a sign-in leads to a deferred form.
+/// Whether the page after the sign-in is that of a deferred form.
 pub(crate) fn is_next(return_to: &LocalPath) -> bool {
     return_to.as_str().starts_with("/resume?")
 }

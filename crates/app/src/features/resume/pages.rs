@@ -12,7 +12,7 @@ use crate::features::step_up::{REQUEST_EXPIRED, in_words};
 #[template(path = "resume/ask.html")]
 struct ResumePage {
     shell: Shell,
-    /// `None` once it is sent or has expired.
+    /// `None` once the form is submitted or has expired.
     deferred: Option<DeferredRequestSummary>,
     form: FormView,
     request_expired: &'static str,
@@ -30,7 +30,7 @@ impl ResumePage {
     }
 }
 
-/// Opening the page does not submit the form. The person confirms that they still want it.
+/// Shows the deferred form. Opening the page does not submit it: the person must confirm that they still want it.
 pub(super) async fn show(
     who: SignedIn,
     State(authn): State<Authn>,

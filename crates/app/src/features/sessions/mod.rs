@@ -1,4 +1,4 @@
-//! The sessions of a person, and signing out of them.
+//! A person's sessions. They can sign out of each one.
 
 mod pages;
 mod session;
@@ -10,16 +10,16 @@ use crate::base::{Account, Feature, policies};
 use session::Session;
 
 authz::actions! {
-    /// See the own sessions.
+    /// See the person's own sessions.
     ListSessions: Read on Account;
-    /// End one of the own sessions.
+    /// End one of the person's own sessions.
     EndSession: Write on Session;
-    /// End all own sessions except the current one.
+    /// End all of the person's own sessions except the current one.
     EndOtherSessions: Write on Account;
 }
 
-/// How a session began and which factors were proved in it, for people. Other methods of a session are a provider's own
-/// words.
+/// Describes how a session began and which factors were verified in it. Other method names come from the provider and
+/// are not shown.
 pub(crate) fn proved_with(methods: &[String], passkey: bool, totp: bool) -> String {
     let began = match methods.first().map(String::as_str) {
         Some("mail") => "a link by email",

@@ -35,7 +35,7 @@ impl Resource for Session {
     }
 }
 
-/// A live session, as its owner sees it.
+/// A live session as its owner sees it.
 pub(super) struct LiveSession {
     pub(super) id: Uuid,
     pub(super) methods: Vec<String>,
@@ -47,10 +47,10 @@ pub(super) struct LiveSession {
     pub(super) last_seen_at: DateTime<Utc>,
 }
 
-/// Most that the page shows.
+/// The maximum number of sessions that the page shows.
 const MAX_SHOWN: usize = 100;
 
-/// Live sessions, the last used first, and whether there are more.
+/// Returns the live sessions, and whether there are more. The most recently used is first.
 pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Result<(Vec<LiveSession>, bool)> {
     let found = sqlx::query_as!(
         LiveSession,
@@ -65,7 +65,7 @@ pub(super) async fn live(tx: &mut Tx<Read, Account>, now: DateTime<Utc>) -> Resu
 
 const SESSION_ENDED_ERROR: Error = Error::Conflict("This session has ended already.", None);
 
-/// Ends a session. Its next request no longer finds it.
+/// Ends a session. Its next request will not find it.
 pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: DateTime<Utc>, by: &Actor) -> Result<()> {
     let ended = sqlx::query!(
         "update identity.sessions set ended_at = $2, ended_reason = 'ended by its person' where id = $1 and ended_at is null",
@@ -80,7 +80,7 @@ pub(super) async fn end(tx: &mut Tx<Write, Account>, session: &Session, now: Dat
     Ok(())
 }
 
-/// Ends all sessions but one. Returns how many.
+/// Ends all sessions except one. Returns how many it ended.
 pub(super) async fn end_others(
     tx: &mut Tx<Write, Account>,
     kept: Uuid,

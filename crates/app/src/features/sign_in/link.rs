@@ -50,13 +50,13 @@ pub(super) async fn send(
 }
 
 web::form! {
-    /// The token of a link, which its page sends on.
+    /// The token of a link. The page of the link submits it.
     pub(super) struct TokenForm {
         token: String {},
     }
 }
 
-/// A page with a button, because some software opens the links in emails. That must not use the link up.
+/// A page with a button. Some software opens the links in emails, and that must not use the link up.
 pub(super) async fn confirm(public: Public, Query(link): Query<Input<TokenForm>>) -> impl IntoResponse {
     Page(LinkConfirmationPage { shell: public.context.shell(), form: link.view() })
 }

@@ -1,4 +1,5 @@
-//! Signing in with an identity provider (configured or an organization's own), a passkey or a link by email, and signing out.
+//! Signing in with an identity provider (configured, or connected by an organization), a passkey or a link by email.
+//! Signing out.
 
 mod link;
 mod organization;

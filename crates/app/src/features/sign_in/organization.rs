@@ -23,7 +23,7 @@ pub(super) async fn show(public: Public, Query(ReturnQuery { return_to }): Query
 
 const NO_PROVIDER: &str = "No organization has an identity provider for this address. Sign in another way.";
 
-/// The domain of the address selects the organization. Whether such a person exists is not looked up.
+/// The domain of the address selects the organization. The code does not look up whether such a person exists.
 pub(super) async fn start(
     public: Public,
     State(authn): State<Authn>,

@@ -25,16 +25,16 @@ struct SignInPage {
     shell: Shell,
     return_to: String,
     providers: Vec<ProviderChoice>,
-    /// What the button of each provider sends.
+    /// The hidden fields that the button of each provider submits.
     provider_form: FormView,
     problem: &'static str,
-    /// A deferred form continues after the sign-in.
+    /// Whether a deferred form continues after the sign-in.
     kept: bool,
     /// Why an organization does not accept the current session.
     unaccepted: &'static str,
     /// Whether to offer every way to sign in, or only the alternatives to the current one.
     all_ways: bool,
-    /// The sign-in address of that organization's provider.
+    /// The URL to sign in with that organization's provider.
     provider_url: Option<String>,
     link_url: String,
     organization_url: String,
@@ -61,7 +61,7 @@ impl SignInPage {
 }
 
 web::form! {
-    /// The solution of a proof of work, which a browser adds to a form on repeated attempts.
+    /// The solution of a proof of work. A browser adds it to a form after repeated attempts.
     pub(super) struct ProofOfWorkForm {
         challenge: String { single_use: true },
         solution: String { single_use: true },
@@ -75,7 +75,7 @@ impl ProofOfWorkForm {
 }
 
 web::form! {
-    /// An address to sign in with.
+    /// The email address to sign in with.
     pub(super) struct EmailForm {
         pub(super) email: Email { label: "Your email address", autocomplete: "email" },
         pub(super) return_to: LocalPath {},
@@ -89,7 +89,7 @@ impl EmailForm {
     }
 }
 
-/// The page to open afterwards.
+/// The page to open after the sign-in.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReturnQuery {
@@ -152,7 +152,7 @@ pub(super) async fn choose(
     Page(SignInPage { provider_form, unaccepted, all_ways, provider_url, ..page }).into_response()
 }
 
-/// Why an organization does not accept the session, for people.
+/// Explains why an organization does not accept the session.
 fn why_unaccepted(reason: &str) -> &'static str {
     match reason {
         "signed_out" => "The organization you opened has ended your sessions there. Sign in again to continue.",
@@ -199,12 +199,12 @@ pub(super) async fn by_passkey(
 }
 
 web::form! {
-    /// The button of a provider.
+    /// The fields behind the button of a provider.
     pub(super) struct ProviderForm {
         return_to: LocalPath {},
-        /// `yes`: the provider has to ask the person again.
+        /// `yes` means that the provider must authenticate the person again.
         reauthenticate: String {},
-        /// `yes`: they have confirmed whose provider it is.
+        /// `yes` means that the person has confirmed whose provider it is.
         confirmed: String {},
         proof_of_work: ProofOfWorkForm,
     }
@@ -235,7 +235,7 @@ struct ProviderConfirmationPage {
     action_url: String,
 }
 
-/// Redirects to a provider. Before an organization's own provider, the person confirms whose it is.
+/// Redirects to a provider. If an organization owns the provider, the person first confirms whose it is.
 pub(super) async fn start_at(
     authn: &Authn,
     public: &Public,
@@ -262,7 +262,7 @@ pub(super) async fn start_at(
     Ok((started, Page(page)).into_response())
 }
 
-/// Not a redirect: `form-action 'self'` would block a form that redirects to another site.
+/// Redirects from a page, because `form-action 'self'` would block a form that redirects to another site.
 fn provider_redirect(context: &Context, url: String) -> ClientRedirect {
     ClientRedirect {
         shell: context.shell(),
@@ -301,7 +301,7 @@ pub(super) async fn callback(
         Ok((cookie, return_to)) => Ok((cookie, Page(signed_in_page(&public.context, &return_to))).into_response()),
         Err(SignInFailure::NoFlow) => {
             let wanted = authn.return_to_of(&query, &headers).await?;
-            // They are signed in already, by this response or in another tab.
+            // The person is already signed in, by this response or in another tab.
             if who.is_some() {
                 return Ok(Redirect::to(wanted.as_str()).into_response());
             }
@@ -327,7 +327,7 @@ pub(super) async fn back_channel_logout(notice: LogoutToken) -> Result<StatusCod
     Ok(StatusCode::OK)
 }
 
-/// Without a session they are already signed out: in another tab, or by a second click.
+/// Without a session the person is already signed out: in another tab, or by a second click.
 pub(super) async fn sign_out(
     public: Public,
     who: Option<SignedIn>,

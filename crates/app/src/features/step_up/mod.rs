@@ -1,4 +1,4 @@
-//! Proving a factor for an action, and then continuing with exactly that action.
+//! Step-up: a person verifies a factor for an action, and then continues with exactly that action.
 
 mod pages;
 
@@ -15,10 +15,10 @@ pub(crate) fn feature() -> Feature {
     Feature::new("step_up").routes(routes)
 }
 
-/// The message if the deferred form is not there.
+/// The message if the deferred form no longer exists.
 pub(crate) const REQUEST_EXPIRED: &str = "This form has expired and nothing was done. Please fill it in again.";
 
-/// `ChangeMemberRole` as people read it: "change member role".
+/// Formats `ChangeMemberRole` as people read it: "change member role".
 pub(crate) fn in_words(action: &str) -> String {
     action.chars().fold(String::new(), |mut words, c| {
         if c.is_uppercase() && !words.is_empty() {

@@ -22,9 +22,9 @@ struct StepUpPage {
     return_to: String,
     deferred: String,
     problem: &'static str,
-    /// They have a passkey.
+    /// Whether the person has a passkey.
     by_passkey: bool,
-    /// The form for a code of their authenticator app, if one is accepted.
+    /// The form for a code of the person's authenticator app, if a code is accepted.
     code_form: Option<FormView>,
     passkeys_url: &'static str,
     links: Vec<Link>,
@@ -39,7 +39,7 @@ web::form! {
     }
 }
 
-/// What follows: a page, or a deferred form.
+/// The continuation: a page or a deferred form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Continuation {
@@ -47,7 +47,7 @@ pub(super) struct Continuation {
     return_to: String,
     #[serde(default, deserialize_with = "optional_id")]
     deferred: Option<Id>,
-    /// `yes`: a code of an authenticator app is accepted too.
+    /// `yes` means that a code of an authenticator app is accepted, too.
     #[serde(default)]
     by_code: String,
 }
@@ -60,7 +60,7 @@ pub(super) async fn show(
     Query(then): Query<Continuation>,
 ) -> Result<Response> {
     if !(who.enrolled().passkey || who.enrolled().totp && then.by_code == "yes") {
-        // They have no factor that would do. They create a passkey first, and then return.
+        // The person has no factor that would be accepted. They create a passkey first, and then return.
         let back = match then.deferred {
             Some(id) => format!("/step-up?deferred={}", id.uuid()),
             None => then.return_to,
@@ -168,7 +168,7 @@ pub(super) async fn verify_code(
     Err(errors.on_page(StepUpPage { code_form, ..page }))
 }
 
-/// Continues with what the proof was for.
+/// Continues with the page or form that needed the factor.
 fn finish(StepUpOutcome { cookie, deferred }: StepUpOutcome, then: &Continuation) -> Response {
     let next = match deferred {
         Some(deferred) => deferred.into_response(),
