@@ -7,13 +7,13 @@ use web::{Client, Context, Error, filters};
 use crate::Authn;
 use crate::actor::actor;
 
-/// What the owner of an account is notified of by email, no matter who caused it.
+/// An event that the owner of an account is notified of by email, no matter who caused it.
 #[derive(Clone, Debug, Template)]
 pub enum AccountNotification {
-    /// A passkey was added. It can sign in, unless it is known not to be discoverable.
+    /// A passkey was added. It can sign in by itself, unless it is known not to be discoverable.
     #[template(path = "mail/passkey_added.txt")]
     PasskeyAdded {
-        /// Its name.
+        /// The name of the passkey.
         name: String,
         /// Whether it can sign in without a provider, according to the browser.
         discoverable: Option<bool>,
@@ -21,7 +21,7 @@ pub enum AccountNotification {
     /// A passkey with this name was removed.
     #[template(path = "mail/passkey_removed.txt")]
     PasskeyRemoved {
-        /// Its name.
+        /// The name of the passkey.
         name: String,
     },
     /// A passkey was cloned and is disabled.
@@ -33,25 +33,25 @@ pub enum AccountNotification {
     /// The authenticator app was removed.
     #[template(path = "mail/totp_removed.txt")]
     TotpRemoved,
-    /// An organization removed their factors.
+    /// An organization removed the person's factors.
     #[template(path = "mail/factors_reset.txt")]
     FactorsReset,
     /// A new device signed in.
     #[template(path = "mail/new_device.txt")]
     NewDevice,
-    /// Their provider reports another email address, or no longer verifies this one.
+    /// The person's provider reports another email address, or no longer verifies the current one.
     #[template(path = "mail/address_changed.txt")]
     AddressChanged,
     /// New recovery codes were generated.
     #[template(path = "mail/recovery_codes_generated.txt")]
     RecoveryCodesGenerated,
-    /// A recovery code was used. A passkey can be created now.
+    /// A recovery code was used. A passkey can be created immediately.
     #[template(path = "mail/code_used.txt")]
     CodeUsed,
-    /// A recovery code was used. A passkey can be created at this time.
+    /// A recovery code was used. A passkey can be created at a later time.
     #[template(path = "mail/recovery_pending.txt")]
     RecoveryPending {
-        /// When it can continue.
+        /// When the recovery can continue.
         ready: DateTime<Utc>,
     },
     /// A pending recovery was continued.
@@ -60,12 +60,12 @@ pub enum AccountNotification {
     /// A pending recovery was stopped.
     #[template(path = "mail/recovery_stopped.txt")]
     RecoveryStopped,
-    /// They saw a new secret of an API client.
+    /// The person saw a new secret of an API client.
     #[template(path = "mail/client_secret.txt")]
     ClientSecret {
-        /// Name of the client.
+        /// The name of the client.
         name: String,
-        /// The page where it can be revoked.
+        /// The page where the client can be revoked.
         path: String,
     },
     /// Wrong codes were tried. No code is accepted until this time.
@@ -77,7 +77,7 @@ pub enum AccountNotification {
 }
 
 impl AccountNotification {
-    /// Its name for operators.
+    /// Returns the name for operators.
     fn kind(&self) -> &'static str {
         match self {
             Self::PasskeyRemoved { .. } => "passkey.removed",
@@ -99,13 +99,14 @@ impl AccountNotification {
     }
 }
 
-/// What happened, the device and network that did it, and what to do about it.
+/// The email: what happened, the device and network that caused it, and what to do about it.
 #[derive(Template)]
 #[template(path = "mail/account_notification.txt")]
 struct NotificationMail<'a> {
     notification: &'a AccountNotification,
     when: DateTime<Utc>,
-    /// The person's own device and network. `None` if somebody else did it: the person must not see theirs.
+    /// The person's own device and network. `None` if somebody else caused the event, because the person must not see
+    /// theirs.
     client: Option<&'a Client>,
     remedy: &'static str,
     url: String,
@@ -128,7 +129,7 @@ impl Authn {
         Ok(())
     }
 
-    /// The same, to the address that the person had until now.
+    /// Notifies the address that the person had until now.
     pub(crate) async fn notify_address(
         &self,
         tx: &mut Tx<Write, Identity>,
@@ -152,7 +153,7 @@ impl Authn {
         Ok(Mail::of(notification.kind(), &NotificationMail { notification, when, client, remedy, url })?)
     }
 
-    /// The full address of a page, for emails.
+    /// Returns the full URL of a page, for emails.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.public_url)

@@ -7,22 +7,22 @@ use crate::id_token::error_of;
 use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 
-/// Time to finish a login flow at the provider.
+/// The time to finish a login flow at the provider.
 pub(crate) const LIFETIME: Duration = Duration::minutes(10);
 
 /// The values that are new in each authorization request.
 pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) state: &'a str,
     pub(crate) nonce: &'a str,
-    /// The PKCE challenge, with S256.
+    /// The PKCE challenge (method S256).
     pub(crate) challenge: &'a str,
-    /// The provider must ask the person, and must not rely on its own session.
+    /// Whether the provider must authenticate the person again and not rely on its own session.
     pub(crate) reauthenticate: bool,
 }
 
 impl Provider {
-    /// Where the browser goes to sign in (OpenID Connect Core 1.0, section 3.1.2.1). If requests must be pushed, the address
-    /// refers to a request that the provider has already accepted.
+    /// Returns the URL that the browser opens to sign in (OpenID Connect Core 1.0, section 3.1.2.1). If requests must
+    /// be pushed, the URL refers to a request that the provider has already accepted.
     pub(crate) async fn authorization_url(
         &self,
         metadata: &Metadata,
@@ -44,7 +44,7 @@ impl Provider {
             ("max_age", &*max_age),
         ];
         if request.reauthenticate {
-            // For providers that do not know `max_age`. The time in the token decides.
+            // This is for providers that do not know `max_age`. The time in the token decides.
             fields.push(("prompt", &*self.settings.reauthentication_prompt));
         }
         if !acr_values.is_empty() {
@@ -60,7 +60,7 @@ impl Provider {
         Ok(url)
     }
 
-    /// Pushes an authorization request (RFC 9126, section 2). Returns its reference.
+    /// Pushes an authorization request (RFC 9126, section 2). Returns the reference to it.
     async fn push(
         &self,
         metadata: &Metadata,
@@ -80,7 +80,8 @@ impl Provider {
             StatusCode::CREATED | StatusCode::OK => {}
             status => {
                 let reason = format!("pushed request: the status is {} {}", status.as_u16(), error_of(answer.body()));
-                // A client error means that the provider has read the request and does not support it. Otherwise it does not work.
+                // A client error means that the provider has read the request and does not support it. Any other error
+                // means that the provider does not work.
                 return Err(if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
                     ProviderError::Unsupported(reason)
                 } else {

@@ -2,24 +2,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// The time, in whole seconds. Everything that expires uses this clock, so that a test can move it.
+/// A clock in whole seconds. Everything that expires uses it, so tests can change the time.
 #[derive(Clone, Debug)]
 pub struct Clock(Option<Arc<Mutex<DateTime<Utc>>>>);
 
 impl Clock {
-    /// The clock of the system.
+    /// Creates the system clock.
     #[must_use]
     pub fn system() -> Self {
         Self(None)
     }
 
-    /// A clock for tests. It does not move by itself.
+    /// Creates a clock for tests. It does not advance by itself.
     #[must_use]
     pub fn fixed_at(time: DateTime<Utc>) -> Self {
         Self(Some(Arc::new(Mutex::new(time.trunc_subsecs(0)))))
     }
 
-    /// The time now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
@@ -29,7 +29,7 @@ impl Clock {
         }
     }
 
-    /// Moves a clock for tests. The clock of the system is not affected.
+    /// Advances a clock for tests. The system clock is not affected.
     pub fn advance(&self, by: chrono::Duration) {
         if let Some(time) = &self.0 {
             *time.lock().unwrap_or_else(PoisonError::into_inner) += by;

@@ -26,7 +26,7 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
 }
 
-/// `[authn.session]`: all in seconds.
+/// `[authn.session]`. All values are in seconds.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionConfig {
@@ -52,15 +52,15 @@ pub struct RecoveryConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SsoConfig {
-    /// The DNS server that verifies domains. `None`: those of this machine.
+    /// The DNS server that verifies domains. `None` means the DNS servers of this machine.
     pub resolver: Option<SocketAddr>,
-    /// Days after which a verified domain without its record is withdrawn.
+    /// The days after which a verified domain whose record is missing is withdrawn.
     pub withdraw_after_days: u32,
 }
 
 impl SsoConfig {
     pub(crate) fn check(self) -> Result<(), ConfigError> {
-        // With less, a mistake in the DNS over a weekend would end everybody's sign-in.
+        // With fewer days, a DNS mistake over a weekend would lock everybody out.
         if (3..=30).contains(&self.withdraw_after_days) { Ok(()) } else { Err(ConfigError::Sso) }
     }
 }
@@ -71,7 +71,7 @@ impl SsoConfig {
 pub struct LimitsConfig {
     /// Sign-ins that one network may start per minute.
     pub sign_ins_per_minute: u32,
-    /// How many of these, in percent, need no proof of work.
+    /// The percentage of these sign-ins that need no proof of work.
     pub free_percent: u32,
 }
 
@@ -81,13 +81,13 @@ impl LimitsConfig {
         if sound { Ok(()) } else { Err(ConfigError::Limits) }
     }
 
-    /// The limit on sign-ins of one network.
+    /// Returns the limit on sign-ins from one network.
     pub(crate) fn sign_in(self, name: &'static str) -> RateLimit {
         let period = Duration::milliseconds(60_000 / i64::from(self.sign_ins_per_minute.max(1)));
         RateLimit { name, burst: self.sign_ins_per_minute, period }
     }
 
-    /// How many of them need no proof of work.
+    /// Returns how many of these sign-ins need no proof of work.
     pub(crate) fn free_sign_ins(self) -> u32 {
         (self.sign_ins_per_minute * self.free_percent / 100).max(1)
     }
@@ -99,45 +99,45 @@ impl LimitsConfig {
 pub struct ProviderConfig {
     /// The name on the page: "Continue with {name}".
     pub name: String,
-    /// Issuer identifier, exactly as the provider states it, trailing slash included.
+    /// The issuer identifier, exactly as the provider states it, including a trailing slash.
     pub issuer: String,
-    /// Our client id there.
+    /// Our client id at the provider.
     pub client_id: String,
-    /// Our client secret there.
+    /// Our client secret at the provider.
     pub client_secret: SecretString,
-    /// Scopes besides `openid`.
+    /// The scopes in addition to `openid`.
     #[serde(default = "profile_and_email")]
     pub scopes: Vec<String>,
-    /// The provider must have seen the person at most this long ago (`max_age`), in seconds.
+    /// The maximum time since the provider authenticated the person (`max_age`), in seconds.
     #[serde(default = "eight_hours")]
     pub max_age_seconds: u32,
-    /// Acceptable `acr` values. If there are any, a token without exactly one of these is refused.
+    /// The accepted `acr` values. If there are any, a token without exactly one of them is refused.
     #[serde(default)]
     pub acr_values: Vec<String>,
     /// How long the provider's metadata is cached, in seconds.
     #[serde(default = "one_hour")]
     pub metadata_seconds: u32,
-    /// Pause in seconds after a failure, before the provider is contacted again. The same pause applies between two fetches of its
-    /// key set for unknown keys.
+    /// The pause in seconds before the provider is contacted again after a failure. It is also the pause between two
+    /// fetches of its key set because of unknown keys.
     #[serde(default = "ten")]
     pub retry_seconds: u32,
-    /// Settings that a known product needs. The settings below override them.
+    /// The settings that a known product needs. The settings below override them.
     pub preset: Option<Preset>,
-    /// The provider supports PKCE, even if its discovery document does not announce it. PKCE is always used.
+    /// Whether the provider supports PKCE even though its discovery document does not announce it. PKCE is always used.
     #[serde(default, deserialize_with = "switch")]
     pub allow_unannounced_pkce: Option<bool>,
-    /// A token without `auth_time` is accepted. The time of the sign-in is used instead.
+    /// Whether a token without `auth_time` is accepted. The time of the sign-in is used instead.
     #[serde(default, deserialize_with = "switch")]
     pub allow_missing_auth_time: Option<bool>,
-    /// The `prompt` that is sent if the provider must ask the person again.
+    /// The `prompt` that is sent if the provider must authenticate the person again.
     pub reauthentication_prompt: Option<String>,
-    /// Authorization requests are pushed first (RFC 9126), even if the provider does not require it.
+    /// Whether authorization requests are pushed (RFC 9126) even if the provider does not require it.
     #[serde(default, deserialize_with = "switch")]
     pub push_requests: Option<bool>,
 }
 
 impl ProviderConfig {
-    /// The configuration of an organization's provider. It has the default settings.
+    /// Returns the configuration of an organization's provider, with the default settings.
     pub(crate) fn of_organization(
         issuer: &str,
         client_id: &str,
@@ -163,7 +163,7 @@ impl ProviderConfig {
     }
 }
 
-/// A boolean. A variable of the environment has it as text.
+/// Deserializes a boolean. An environment variable contains it as text.
 fn switch<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,6 +1,6 @@
 use settings::Refusal;
 
-/// What is wrong with the configuration. The application does not start.
+/// An error in the configuration. The application does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A lifetime of sessions is too short or too long.
@@ -9,10 +9,10 @@ pub enum ConfigError {
     /// Passkeys cannot be bound to the origin.
     #[error("http.public_url: want an origin with a host name, which passkeys are bound to; not an IP address")]
     PublicUrl,
-    /// A limit would let nobody in, or everybody.
+    /// A limit would let in nobody or everybody.
     #[error("authn.limits: want sign_ins_per_minute from 1 to 60000, free_percent from 1 to 100")]
     Limits,
-    /// A provider key does not fit into an address.
+    /// A provider key does not fit into a URL.
     #[error(
         "authn.providers.{0}: a key is of a-z, 0-9 and -, at most 32 characters, not `passkey`, `link` or \
          `organization`, which are taken, and does not begin with `o-`"

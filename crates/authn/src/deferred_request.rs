@@ -1,6 +1,6 @@
-//! Forms that were submitted and not executed yet. One waits for a factor, or for its person to sign in again after the
-//! session has ended. A deferred request carries no authority: when it is executed, the guards decide as for any other
-//! request.
+//! Forms that were submitted but not executed yet. A form may wait for a factor, or for its person to sign in again
+//! after the session has ended. A deferred request has no authority of its own. When it is executed, the guards decide
+//! as they do for any other request.
 
 use axum::Router;
 use axum::body::Body;
@@ -19,14 +19,14 @@ use web::{Addresses, Context, Error, LocalPath, RateLimitKey};
 use crate::secret::{Token, hash};
 use crate::{Authn, SignedIn, session, session_cookie};
 
-/// How long a request is deferred.
+/// How long a request stays deferred.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Most deferred requests of one person and bond. The oldest is dropped.
+/// The maximum number of deferred requests of one person and bond. If there are more, the oldest is dropped.
 const MAX_PER_PERSON: i64 = 5;
-/// Longest path that is stored, in bytes. Ours are shorter.
+/// The maximum length of a path that is stored, in bytes. Our paths are shorter.
 const MAX_PATH: usize = 2048;
 
-/// A deferred form, taken from the database. [`resume_deferred_request`] executes it.
+/// A deferred form that was taken from the database. [`resume_deferred_request`] executes it.
 #[derive(Clone, Debug)]
 pub struct DeferredRequest {
     path: String,
@@ -41,17 +41,17 @@ impl IntoResponse for DeferredRequest {
     }
 }
 
-/// What the confirmation page shows of a deferred request.
+/// The part of a deferred request that the confirmation page shows.
 #[derive(Debug)]
 pub struct DeferredRequestSummary {
-    /// Name of its action.
+    /// The name of the action.
     pub action: String,
     /// When it was submitted.
     pub sent_at: DateTime<Utc>,
 }
 
-/// Who a request is deferred for: a person, and the organization to which their session is bonded, if any. The same person
-/// with another bond is another owner.
+/// The owner of a deferred request: a person, and the organization that their session is bonded to, if any. The same
+/// person with another bond is a different owner.
 struct RequestOwner {
     user: Uuid,
     sso_tenant: Option<Uuid>,
@@ -64,9 +64,9 @@ impl RequestOwner {
 }
 
 impl Authn {
-    /// Defers a form until its person has verified a factor, for the same person in the same browser. Returns its id and a
-    /// cookie for the browser. Without that cookie, somebody with a stolen session could plant a form there, and its owner
-    /// could confirm it.
+    /// Defers a form until its person has verified a factor. Only the same person in the same browser can resume it.
+    /// Returns its id and a cookie for the browser. Without that cookie, an attacker with a stolen session could plant
+    /// a form, and the owner of the session could confirm it.
     ///
     /// # Errors
     ///
@@ -82,12 +82,12 @@ impl Authn {
         self.store(tx, &RequestOwner::of(who), action, path, body).await
     }
 
-    /// Authenticates a request like [`authenticate`](Self::authenticate). If the session has ended, the form of a page is
-    /// deferred for its person, and the error leads to the sign-in and from there to the form.
+    /// Authenticates a request as [`authenticate`](Self::authenticate) does. If the session has ended, the form of a
+    /// page is deferred for its person. The error then leads to the sign-in, and from there to the form.
     ///
     /// # Errors
     ///
-    /// As [`authenticate`](Self::authenticate). [`Error::StepUp`] leads to the sign-in.
+    /// The errors of [`authenticate`](Self::authenticate). [`Error::StepUp`] leads to the sign-in.
     pub async fn authenticate_or_defer<P: Plane>(
         &self,
         parts: &request::Parts,
@@ -117,13 +117,15 @@ impl Authn {
         Ok(Error::StepUp(format!("{}?return_to={}", addresses.sign_in, resume.encoded()), Some(cookie)))
     }
 
-    /// The person of the ended session whose token the browser sent, unless the session ended for a suspicious reason.
+    /// Returns the person of the ended session whose token the browser sent. Returns `None` if the session ended for a
+    /// suspicious reason.
     async fn owner_of_ended_session(&self, headers: &HeaderMap) -> Result<Option<RequestOwner>, Error> {
         // SECURITY: nothing is written without the 256 random bits of a session that existed here.
         let shown = session_cookie::token_of(headers).or_else(|| session_cookie::ended_token(headers)).map(hash);
         let Some(shown) = shown else { return Ok(None) };
         let mut tx = self.0.db.begin_identity::<Read>().await?;
-        // One request can replace the token and end the session. The browser then has the old token, which was still valid.
+        // One request can replace the token and end the session. The browser then still has the old token, which was
+        // valid.
         let owner = sqlx::query_as!(
             RequestOwner,
             "select s.user_id as user, s.sso_tenant_id as sso_tenant from identity.sessions s join identity.users u on u.id = s.user_id
@@ -148,7 +150,7 @@ impl Authn {
     ) -> Result<(Uuid, HeaderValue), Error> {
         let (id, token, now) = (Uuid::now_v7(), Token::new()?, self.0.clock.now());
         let encrypted = encrypt_with_token(token.reveal(), body);
-        // One request of a person at a time, so parallel ones do not exceed the maximum.
+        // Only one request per person runs this at a time, so parallel requests do not exceed the maximum.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", owner.user)
             .execute(&mut *tx)
             .await?;
@@ -184,7 +186,7 @@ impl Authn {
         Ok((id, cookie.ok_or_else(|| Error::internal("no cookie"))?))
     }
 
-    /// The deferred request with this id, for the same person and bond in the same browser.
+    /// Returns the deferred request with this id, if it belongs to the same person and bond in the same browser.
     ///
     /// # Errors
     ///
@@ -255,14 +257,14 @@ impl Authn {
     }
 }
 
-/// Name of the cookie that identifies the browser of a deferred request.
+/// Returns the name of the cookie that identifies the browser of a deferred request.
 fn name(id: Uuid) -> String {
     format!("deferred-{}", id.simple())
 }
 
-/// Middleware around the whole application that executes a [`DeferredRequest`] in the request that took it: with the same
-/// router, the same guards, and the newest token of the session. `router` is the application without this middleware.
-/// `addresses` names the routes whose handlers return a deferred request.
+/// Middleware around the whole application that executes a [`DeferredRequest`] in the request that took it. It uses the
+/// same router, the same guards, and the newest token of the session. `router` is the application without this
+/// middleware. `addresses` names the routes whose handlers return a deferred request.
 pub async fn resume_deferred_request(
     State((router, addresses)): State<(Router, Addresses)>,
     request: Request,
@@ -277,7 +279,7 @@ pub async fn resume_deferred_request(
     let Some(context) = context else { return response };
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::TRANSFER_ENCODING);
-    // The deferred form may itself take another one. Each is taken once, so this ends.
+    // The deferred form may itself take another one. Each one is taken only once, so this loop ends.
     while let Some(DeferredRequest { path, body }) = response.extensions_mut().remove::<DeferredRequest>() {
         session_cookie::replace(response.headers(), &mut headers);
         let mut again = Request::new(Body::from(body));

@@ -11,11 +11,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::ConfigError;
 
-/// Longest wait for one response of a server. Each query is sent at most twice.
+/// The maximum wait for one response of a server. Each query is sent at most twice.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Addresses that are not public (IANA's registries of special-purpose addresses, RFC 6890), and those that translate to IPv4. In
-/// IPv6, everything outside `2000::/3` is not public either.
+/// Addresses that are not public (IANA's registries of special-purpose addresses, RFC 6890), and addresses that
+/// translate to IPv4. In IPv6, everything outside `2000::/3` is not public either.
 const SPECIAL: [&str; 20] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -45,7 +45,7 @@ static NOT_PUBLIC: LazyLock<Vec<IpNet>> = LazyLock::new(|| SPECIAL.iter().filter
 pub(crate) struct Dns(TokioResolver);
 
 impl Dns {
-    /// Uses `server`, or the resolver of this machine if there is none.
+    /// Creates a client that uses `server`, or the resolver of this machine if there is none.
     pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, ConfigError> {
         let mut builder = match server {
             None => TokioResolver::builder_tokio().map_err(|error| ConfigError::Resolver(error.to_string()))?,
@@ -62,14 +62,15 @@ impl Dns {
         options.cache_size = 0;
         options.timeout = TIMEOUT;
         options.attempts = 2;
-        // A name that an organization configures must not be resolved by the hosts file of this machine.
+        // An organization chooses the name. The hosts file of this machine must not resolve it.
         options.use_hosts_file = ResolveHosts::Never;
         builder.build().map(Self).map_err(|error| ConfigError::Resolver(error.to_string()))
     }
 
-    /// Whether `name` has a TXT record `text`. `Err` if the DNS did not respond, so the answer is not known.
+    /// Whether `name` has a TXT record with `text`. Returns `Err` if the DNS did not respond, because the answer is
+    /// then unknown.
     pub(crate) async fn has_txt_record(&self, name: &str, text: &str) -> Result<bool, String> {
-        // The dot at the end prevents search domains of this machine.
+        // The trailing dot prevents the use of this machine's search domains.
         let found = match self.0.txt_lookup(format!("{name}.")).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() => return Ok(false),
@@ -81,7 +82,7 @@ impl Dns {
         }))
     }
 
-    /// The public addresses of a name. Other addresses are dropped.
+    /// Returns the public addresses of a name. Other addresses are dropped.
     async fn public(&self, name: &str) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let found = self.0.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await?;
         let public: Vec<_> = found.iter().filter(|ip| is_public(*ip)).map(|ip| SocketAddr::new(ip, 0)).collect();
@@ -89,8 +90,9 @@ impl Dns {
     }
 }
 
-/// For an HTTP client that contacts addresses of an organization's choice. It connects only to the addresses that were checked here.
-/// So a name that resolves differently the second time has no effect (SSRF by DNS rebinding).
+/// The resolver of the HTTP client that contacts addresses chosen by organizations. The client connects only to the
+/// addresses that were checked here. If a name resolves differently the second time, that has no effect (SSRF by DNS
+/// rebinding).
 impl Resolve for Dns {
     fn resolve(&self, name: Name) -> Resolving {
         let dns = self.clone();

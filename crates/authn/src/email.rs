@@ -10,11 +10,11 @@ use crate::rate_limit::RateLimit;
 use crate::secret::hash;
 use crate::{Authn, SignedIn};
 
-/// Codes sent for one person, and to one address from one network.
+/// The codes that one person may request, and the codes that one network may request for one address.
 const CODE_LIMIT: RateLimit = RateLimit { name: "email code", burst: 3, period: Duration::minutes(10) };
 /// How long a code is valid.
 const LIFETIME: Duration = Duration::minutes(15);
-/// Attempts for one code. With the limit above that makes 30 an hour, of a hundred million codes.
+/// The attempts for one code. With the limit above, that allows 30 attempts an hour, out of a hundred million codes.
 const MAX_ATTEMPTS: i32 = 5;
 const DIGITS: usize = 8;
 /// Row-level security enforces the same for codes and for verified addresses.
@@ -41,17 +41,18 @@ impl Authn {
     ///
     /// # Errors
     ///
-    /// [`Error::TooMany`] after three at once, and then one every ten minutes.
+    /// [`Error::TooMany`] after a burst of three codes. After that, one is allowed every ten minutes.
     pub async fn new_email_code(&self, who: &SignedIn) -> Result<EmailCode, Error> {
         self.check_person_rate_limit(CODE_LIMIT, who).await?;
-        // Counted per network, so somebody else who claims the address cannot keep its owner from verifying it.
+        // Codes are counted per network, so that another person who claims the address cannot stop its owner from
+        // verifying it.
         let address = format!("{} {}", who.email.to_ascii_lowercase(), who.context().client.network);
         self.check_rate_limit_silently(CODE_LIMIT, &address).await?;
         let mut code = String::with_capacity(DIGITS);
         while code.len() < DIGITS {
             let mut byte = [0];
             getrandom::fill(&mut byte)?;
-            // 250 is a multiple of ten: every digit is as likely as the others.
+            // 250 is a multiple of ten, so every digit is equally likely.
             if byte[0] < 250 {
                 code.push(char::from(b'0' + byte[0] % 10));
             }
@@ -59,7 +60,7 @@ impl Authn {
         Ok(EmailCode(code))
     }
 
-    /// Sends a code to the address that the provider gave for the person. An earlier code is replaced.
+    /// Sends a code to the address that the provider gave for the person. It replaces an earlier code.
     ///
     /// # Errors
     ///
@@ -96,8 +97,8 @@ impl Authn {
         Ok(())
     }
 
-    /// Checks the code, once, and marks the address as verified. `false` if the code is wrong. The caller commits in any
-    /// case, because a wrong attempt counts.
+    /// Checks the code once, and marks the address as verified. Returns `false` if the code is wrong. The caller
+    /// commits in any case, because a wrong attempt counts.
     ///
     /// # Errors
     ///

@@ -7,12 +7,12 @@ use url::{Host, Url};
 use crate::ConfigError;
 use crate::dns::Dns;
 
-/// Largest response that is read from a configured provider, and from that of an organization.
+/// The maximum size of a response from a configured provider, and of one from an organization's provider.
 const MAX_BODY: usize = 256 * 1024;
 const MAX_BODY_PUBLIC: usize = 64 * 1024;
 
-/// The HTTP client for providers. It follows no redirects, because they are a way to make a server fetch what it must not. It
-/// uses no proxy from the environment, and limits time and size.
+/// The HTTP client for providers. It follows no redirects, because redirects could make the server fetch what it must
+/// not. It ignores proxies in the environment, and limits time and size.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the only place that holds HTTP clients")]
 pub(crate) struct HttpClient {
@@ -20,12 +20,12 @@ pub(crate) struct HttpClient {
     public: reqwest::Client,
 }
 
-/// Where a provider may be, depending on who configured it.
+/// The networks where a provider may be. They depend on who configured it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkScope {
     /// Configured by the operator: https, on any network.
     Https,
-    /// Connected by an organization: https at the default port of a name with public addresses. Only those are contacted.
+    /// Connected by an organization: https on the default port of a host name. Only public addresses are contacted.
     Public,
     /// In development: loopback only.
     Loopback,
@@ -59,7 +59,7 @@ pub(crate) enum HttpError {
 
 impl HttpClient {
     pub(crate) fn new(dns: &Dns) -> Result<Self, ConfigError> {
-        // This fails if another part of the process has installed it already, which is fine.
+        // This fails if another part of the process has already installed a crypto provider, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         #[expect(
             clippy::disallowed_methods,

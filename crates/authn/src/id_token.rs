@@ -9,17 +9,17 @@ use crate::lenient::{self, Identifier, NumericDate};
 use crate::metadata::{Metadata, ProviderError};
 use crate::provider::Provider;
 
-/// How far a provider's clock may be off.
+/// The maximum clock difference between us and a provider.
 pub(crate) const SKEW: Duration = Duration::seconds(60);
 
-/// The person that a provider has authenticated, after all checks.
+/// A person that a provider has authenticated, after all checks.
 #[derive(Debug)]
 pub(crate) struct ProviderIdentity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
     /// `None` if the provider did not respond.
     pub(crate) name: Option<String>,
-    /// Empty if they have none. `None` if the provider did not respond.
+    /// Empty if the person has no address. `None` if the provider did not respond.
     pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
     pub(crate) auth_time: DateTime<Utc>,
@@ -27,7 +27,7 @@ pub(crate) struct ProviderIdentity {
     pub(crate) sid: Option<String>,
 }
 
-/// Why a code yields no identity. The text is for the log and the audit trail.
+/// Why a code does not yield an identity. The text is for the log and the audit trail.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdTokenError {
     #[error("provider: {0}")]
@@ -57,7 +57,7 @@ pub(crate) struct ExpectedClaims<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) pkce_verifier: &'a str,
     pub(crate) started: DateTime<Utc>,
-    /// The person must have authenticated after the flow started.
+    /// Whether the person must have authenticated after the flow started.
     pub(crate) reauthenticate: bool,
 }
 
@@ -114,7 +114,7 @@ pub(crate) enum Audience {
 }
 
 impl Audience {
-    /// Whether it is this client alone.
+    /// Whether this client is the only audience.
     pub(crate) fn is(&self, client: &str) -> bool {
         match self {
             Self::One(one) => one == client,
@@ -182,7 +182,7 @@ impl Provider {
         let (status, error) = (answer.status().as_u16(), error_of(answer.body()));
         let reason = format!("code exchange: the status is {status} {error}");
         Err(match &*error {
-            // The provider works. The code is forged, used, expired or from another flow.
+            // The provider works, but the code is forged, used, expired or from another flow.
             "invalid_grant" => IdTokenError::Token(reason),
             // Our registration at the provider does not match our configuration.
             "invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_request" => {
@@ -219,7 +219,7 @@ impl Provider {
         } else if !config.acr_values.is_empty() && context.is_none_or(|acr| !config.acr_values.contains(&acr)) {
             Err("not one of the requested authentication contexts")
         } else if !(1..=255).contains(&claims.sub.len()) || !claims.sub.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            // OpenID Connect Core 1.0, section 2: at most 255 ASCII characters.
+            // OpenID Connect Core 1.0, section 2 allows at most 255 ASCII characters.
             Err("a subject of 1 to 255 printable characters is required")
         } else if !claims.sid.clone().is_none_or(|sid| is_identifier(&sid.into_text())) {
             Err("a session id of 1 to 255 characters without controls is required")
@@ -229,7 +229,7 @@ impl Provider {
     }
 }
 
-/// The `error` of a response (RFC 6749, section 5.2), for the log.
+/// Extracts the `error` of a response (RFC 6749, section 5.2) for the log.
 pub(crate) fn error_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Answer {
@@ -238,13 +238,13 @@ pub(crate) fn error_of(body: &[u8]) -> String {
     serde_json::from_slice::<Answer>(body).map_or_else(|_| String::new(), |answer| visible(&answer.error, 64))
 }
 
-/// Whether the database accepts an identifier of a provider.
+/// Whether the database accepts an identifier from a provider.
 pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// An email address, either unchanged or not at all: a corrected address would be another one, which nobody has verified. Only its
-/// domain is converted to A-labels.
+/// Returns an email address unchanged, or `None`. A corrected address would be a different one that nobody has
+/// verified. Only the domain is converted to A-labels.
 pub(crate) fn address(given: &str) -> Option<String> {
     Email::try_from(given).ok().filter(|_| given.trim() == given).map(|email| email.to_string())
 }

@@ -1,4 +1,4 @@
-//! Signed tokens of providers (RFC 7515) and the keys they are signed with (RFC 7517).
+//! Signed tokens from providers (RFC 7515), and the keys that sign them (RFC 7517).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,13 +10,13 @@ use web::visible;
 
 use crate::lenient;
 
-/// Accepted algorithms. `none` and algorithms with a shared secret are refused, even if a provider announces them.
+/// The accepted algorithms. `none` and algorithms with a shared secret are refused, even if a provider announces them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Rs256,
     Ps256,
     Es256,
-    /// `EdDSA` of RFC 8037, with Ed25519 as its only curve here. RFC 9864 calls it `Ed25519`.
+    /// `EdDSA` of RFC 8037. Ed25519 is its only accepted curve. RFC 9864 calls the algorithm `Ed25519`.
     Ed25519,
 }
 
@@ -34,7 +34,7 @@ impl Algorithm {
         })
     }
 
-    /// The left half of a hash, as in `at_hash` (OpenID Connect Core 1.0, section 3.1.3.6).
+    /// Returns the left half of a hash, as in `at_hash` (OpenID Connect Core 1.0, section 3.1.3.6).
     pub(crate) fn half_hash(self, text: &str) -> String {
         let hash = digest(if self == Self::Ed25519 { &SHA512 } else { &SHA256 }, text.as_bytes());
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
@@ -46,9 +46,9 @@ impl Algorithm {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum JwsError {
     Refused(String),
-    /// It may be valid, but uses something that we do not support.
+    /// The token may be valid, but it uses something that we do not support.
     Unsupported(String),
-    /// The set does not have its key. Keys rotate, so a newer set may have it.
+    /// The key set does not contain the key. Keys rotate, so a newer set may contain it.
     NoKey,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Jws<'a> {
         };
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::from("not base64url"));
         let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| JwsError::from("no header"))?;
-        // A critical extension must be understood, and we understand none (RFC 7515, section 4.1.11).
+        // Critical extensions must be understood, and we understand none (RFC 7515, section 4.1.11).
         if head.crit.is_some() {
             return Err(JwsError::Unsupported("its header has critical extensions".to_owned()));
         }
@@ -114,7 +114,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// The claims, if exactly one key of the set fits and has signed them.
+    /// Returns the claims if exactly one key of the set fits and has signed them.
     pub(crate) fn claims<T: for<'de> Deserialize<'de>>(&self, keys: &KeySet) -> Result<T, JwsError> {
         let named = |key: &&Key| self.key.is_none() || key.id == self.key;
         let mut candidates = keys.0.iter().filter(named).filter(|key| key.fits(self.algorithm));
@@ -138,7 +138,7 @@ pub(crate) struct KeySet(Vec<Key>);
 #[derive(Clone, Debug)]
 struct Key {
     id: Option<String>,
-    /// The only algorithm that the key is for, if it names one.
+    /// The only algorithm that the key may be used for, if it names one.
     algorithm: Option<Algorithm>,
     public: Public,
 }
@@ -196,7 +196,7 @@ impl Key {
             Some(name) => Some(Algorithm::named(&name)?),
             None => None,
         };
-        // Some providers pad it.
+        // Some providers pad the text.
         let bytes = |text: Option<String>| URL_SAFE_NO_PAD.decode(text?.trim_end_matches('=')).ok();
         let public = match (&*jwk.kty, jwk.crv.as_deref()) {
             ("RSA", _) => Public::Rsa { n: bytes(jwk.n)?, e: bytes(jwk.e)? },
@@ -246,13 +246,13 @@ impl Key {
     }
 }
 
-/// Some providers write a number with leading zeros.
+/// Removes the leading zeros that some providers write.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }
 
-/// A coordinate on P-256, at its full length.
+/// Returns a coordinate on P-256, padded to its full length.
 fn coordinate(number: &[u8]) -> Option<Vec<u8>> {
     let number = without_zeros(number);
     Some([vec![0; 32_usize.checked_sub(number.len())?], number.to_vec()].concat())
@@ -262,7 +262,7 @@ fn coordinate(number: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// RFC 8037, appendix A.4, and RFC 7515, appendices A.2 and A.3.
+    /// The examples of RFC 8037, appendix A.4, and of RFC 7515, appendices A.2 and A.3.
     const ED25519: (&str, &str) = (
         r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
         "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",

@@ -1,17 +1,17 @@
-//! Lenient parsing of what providers send. Unneeded members are not parsed, and an optional member may have the wrong type. Providers
-//! differ, and one wrong claim must not lock out everybody who uses one of them.
+//! Lenient parsing of provider responses. Members that are not needed are not parsed, and an optional member may have
+//! the wrong type. Providers differ, and one wrong claim must not lock out all users of a provider.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-/// A member that counts as missing if it cannot be parsed.
+/// Deserializes a member. If it cannot be parsed, it counts as missing.
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
-/// The strings of a list, or a single string. Anything else counts as an empty list.
+/// Deserializes a list of strings, or a single string. Anything else counts as an empty list.
 pub(crate) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let text = |value| if let Value::String(text) = value { Some(text) } else { None };
     Ok(match Value::deserialize(from)? {
@@ -37,7 +37,7 @@ impl Identifier {
     }
 }
 
-/// Seconds since 1970. A fraction is cut off (RFC 7519, section 2).
+/// Seconds since 1970. Fractions are dropped (RFC 7519, section 2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumericDate(DateTime<Utc>);
 

@@ -1,10 +1,12 @@
-//! A `SignedIn` exists only for a live session of an unlocked user.
+//! Authentication of people. A [`SignedIn`] exists only for a live session of an unlocked user.
 //!
-//! People sign in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]), with a passkey
-//! ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) or, where an organization allows it, with a link by
-//! email ([`Authn::send_link`], [`Authn::finish_link`]).
+//! People sign in through an OpenID Connect provider ([`Authn::start_sign_in`], [`Authn::finish_sign_in`]), with a
+//! passkey ([`Authn::start_passkey_sign_in`], [`Authn::finish_passkey_sign_in`]) or, if an organization allows it, with
+//! a link by email ([`Authn::send_link`], [`Authn::finish_link`]).
+//!
 //! A random token in one strict cookie then identifies the session. The database stores only its hash. Everything about
-//! sessions and login flows is private to this crate. Handlers receive a [`SignedIn`], or an `Authorized` that holds one.
+//! sessions and login flows is private to this crate. Handlers receive a [`SignedIn`], or an `Authorized` that contains
+//! one.
 
 mod account_notification;
 mod actor;
@@ -84,7 +86,7 @@ use http_client::HttpClient;
 use provider::Provider;
 use sso::Organizations;
 
-/// Retention of the rows of this crate.
+/// The retention of the rows of this crate.
 pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("identity.login_flows", "handle_hash, state_hash", "expires_at", HOUR),
     retention_rule!("identity.email_codes", "user_id", "expires_at", HOUR),
@@ -105,7 +107,7 @@ pub const RETENTION: &[RetentionRule] = &[
     retention_rule!("identity.magic_links", "token_hash", "expires_at", HOUR),
 ];
 
-/// Authentication of people: users, sessions, factors and identity providers. Cheap to clone.
+/// Authentication of people: users, sessions, factors and identity providers. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Authn(Arc<Inner>);
 
@@ -129,8 +131,8 @@ struct Inner {
 }
 
 impl Authn {
-    /// Checks the configuration and keeps the database to itself. `addresses` are paths below `public_url`.
-    /// It does not contact the identity providers: one that is down must not stop the application from starting.
+    /// Checks the configuration, and keeps the database private. `addresses` are paths below `public_url`. Identity providers
+    /// are not contacted, because a provider that is down must not stop the application from starting.
     ///
     /// # Errors
     ///
@@ -177,7 +179,7 @@ impl Authn {
         })))
     }
 
-    /// Fetches the metadata of the configured providers and logs what is wrong with them, at the start instead of at the
+    /// Fetches the metadata of the configured providers and logs problems. They show up at startup instead of at the
     /// first sign-in. Nothing depends on the result.
     pub async fn check_providers(&self) {
         for (key, provider) in &self.0.providers {
@@ -188,13 +190,13 @@ impl Authn {
         }
     }
 
-    /// The paths that the product chose.
+    /// Returns the paths that the product chose.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.0.addresses
     }
 
-    /// The clock of this crate.
+    /// Returns the clock of this crate.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock

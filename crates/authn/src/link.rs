@@ -19,15 +19,17 @@ use crate::{Authn, NewCookie, ProofOfWorkSolution, SignInFailure};
 const COOKIE: &str = "link";
 /// How long a link is valid.
 const LIFETIME: Duration = Duration::minutes(10);
-/// Links to one email address requested by one network, whether or not anybody has the address. A proof of work allows further ones.
+/// Links to one email address that one network may request, whether or not anybody has the address. A proof of work
+/// allows more.
 const LINK_LIMIT: RateLimit = RateLimit { name: "sign-in link", burst: 3, period: Duration::minutes(10) };
 const LINK_LIMIT_AFTER_WORK: RateLimit =
     RateLimit { name: "sign-in link after work", burst: 5, period: Duration::minutes(5) };
-/// Links to one email address requested by all networks. Above it, email is sent only for requests from a network where the
-/// person has signed in before. Strangers can neither fill a mailbox nor keep its owner out.
+/// Links to one email address that all networks together may request. Above this limit, email is sent only for requests
+/// from a network where the person has signed in before. Strangers can neither fill a mailbox nor lock its owner out.
 const LINK_LIMIT_ALL_NETWORKS: RateLimit = RateLimit { name: "sign-in links", burst: 20, period: Duration::minutes(5) };
 
-/// The cookie of the browser that requested a link. Only this browser can use the link. All its links share one cookie.
+/// The cookie of the browser that requested a link. Only this browser can use the link. All links of a browser share
+/// one cookie.
 #[derive(Debug)]
 pub struct LinkCookie(String);
 
@@ -35,7 +37,7 @@ impl IntoResponseParts for LinkCookie {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        // Strict: it is needed only when our own page submits the form.
+        // The cookie is strict, because it is needed only when our own page submits the form.
         cookie::set(
             response.headers_mut(),
             COOKIE,
@@ -55,8 +57,9 @@ struct LinkMail<'a> {
 }
 
 impl Authn {
-    /// Sends a sign-in link to the one account with this verified email address, if it is in an organization that allows
-    /// links and has no privileged role anywhere. Response and work are the same if there is no such account.
+    /// Sends a sign-in link to the only account with this verified email address. The account must be in an
+    /// organization that allows links, and must not have a privileged role anywhere. If there is no such account, the
+    /// response and the amount of work are the same.
     ///
     /// # Errors
     ///
@@ -84,7 +87,7 @@ impl Authn {
             address,
         );
         let found = found.fetch_all(&mut *tx).await?;
-        // If two accounts have the address, nobody can tell which one is meant.
+        // If two accounts have the address, it is not clear which one is meant.
         let user = if let [user] = found[..] { Some(user) } else { None };
         let allowed = self.takes_links(&mut tx, user.unwrap_or_else(UserId::new)).await?;
         let known = sqlx::query_scalar!(
@@ -111,7 +114,8 @@ impl Authn {
         Ok(LinkCookie(handle.reveal().to_owned()))
     }
 
-    /// Counts a link to an address. Neighbours can use up the first part of the limit, so the rest needs a proof of work.
+    /// Counts a link to an address. Others in the same network can use up the first part of the limit, so the rest
+    /// needs a proof of work.
     async fn check_link_rate_limit(&self, address: &str, worked: bool, context: &Context) -> Result<(), Error> {
         let whose = format!("{address} {}", context.client.network);
         if worked {
@@ -142,8 +146,9 @@ impl Authn {
         Ok(takes.fetch_one(&mut **tx).await?)
     }
 
-    /// Signs a person in with a link: once, within ten minutes, in the browser that requested it, and if they still may.
-    /// Attempts are not counted, because the link and its cookie are 256 random bits each.
+    /// Signs a person in with a link. It works once, within ten minutes, in the browser that requested it, and only if
+    /// the person may still use links. Attempts are not counted, because the link and its cookie have 256 random bits
+    /// each.
     ///
     /// # Errors
     ///
@@ -161,7 +166,7 @@ impl Authn {
         };
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let link = sqlx::query!(
-            // Waits for a transaction that is locking the account.
+            // This waits for a transaction that is locking the account.
             r#"delete from identity.magic_links l
                 using (select id, locked_at from identity.users
                         where id = (select user_id from identity.magic_links where token_hash = $1) for share) u

@@ -8,30 +8,31 @@ use web::Error;
 use crate::rate_limit::seconds;
 use crate::{AccountNotification, Authn, SignedIn};
 
-/// Wrong codes without a wait.
+/// The number of wrong codes without a wait.
 const FREE_ATTEMPTS: i32 = 5;
 /// The owner is notified at most this often.
 const NOTIFY_INTERVAL: Duration = Duration::days(1);
 
-/// A code that may be checked now. It counts as wrong until [`succeed`](Self::succeed).
+/// A code that may now be checked. It counts as wrong until [`succeed`](Self::succeed) is called.
 #[derive(Debug)]
 #[must_use = "the attempt must be told whether the code was right"]
 pub(crate) struct CodeAttempt {
     user: UserId,
     sso_tenant: Option<TenantId>,
     failures: i32,
-    /// If the code is wrong: when the next one may be checked.
+    /// When the next code may be checked, if this one is wrong.
     locked_until: DateTime<Utc>,
 }
 
 impl CodeAttempt {
-    /// The code was right. Earlier wrong codes are forgotten.
+    /// Records that the code was right. Earlier wrong codes are forgotten.
     pub(crate) async fn succeed<P: Plane>(self, tx: &mut Tx<Write, P>) -> Result<(), Error> {
         forget_failures(tx, self.user, self.sso_tenant).await
     }
 }
 
-/// Forgets the wrong codes of a person in sessions of one bond, once they have verified a stronger factor than a code.
+/// Forgets the wrong codes of a person in sessions of one bond, after they have verified a factor that is stronger than
+/// a code.
 pub(crate) async fn forget_failures<P: Plane>(
     tx: &mut Tx<Write, P>,
     user: UserId,
@@ -65,12 +66,13 @@ async fn refuse_locked<M: Mode>(
 }
 
 impl Authn {
-    /// Allows one code of the person to be checked. Five wrong codes are free. After the next one the person waits a minute,
-    /// and after each further one twice as long, at most a day. Attempts of others in the same network do not count.
+    /// Allows one code of the person to be checked. Five wrong codes are free. After the next one the person waits a
+    /// minute. Each further wrong code doubles the wait, up to a day. Attempts of others in the same network do not
+    /// count.
     ///
-    /// The attempt is counted in one statement before the code is checked. Parallel attempts are counted like sequential
-    /// ones, and a process that dies in between has counted too. A refused attempt changes nothing. There is one row for each
-    /// person who ever entered a wrong code.
+    /// The attempt is counted in one statement before the code is checked. Parallel attempts therefore count like
+    /// sequential ones, and an attempt counts even if the process dies. A refused attempt changes nothing. There is one
+    /// row for each person who ever entered a wrong code.
     ///
     /// # Errors
     ///
@@ -102,7 +104,8 @@ impl Authn {
         Err(Error::TooMany(seconds(0)))
     }
 
-    /// The code was wrong. If that locks the person out, this is recorded, and they are notified once a day.
+    /// Records that the code was wrong. If that locks the person out, it is recorded, and they are notified at most
+    /// once a day.
     pub(crate) async fn fail_code_attempt(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

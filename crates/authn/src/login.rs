@@ -21,23 +21,23 @@ use crate::session::Authentication;
 use crate::session_cookie::LOGIN;
 use crate::{Authn, NewCookie, ProofOfWorkSolution, ProviderKey};
 
-/// Most login flows of one browser. The oldest is dropped.
+/// The maximum number of login flows of one browser. If there are more, the oldest is dropped.
 const MAX_LOGIN_FLOWS: i64 = 5;
 
 /// A provider that people can choose.
 #[derive(Clone, Debug)]
 pub struct ProviderChoice {
-    /// Its key in addresses.
+    /// The key in URLs.
     pub key: String,
-    /// Its name.
+    /// The name that people see.
     pub name: String,
 }
 
-/// Where to send the browser for a login flow. As part of a response it sets the short-lived cookie that ties the flow to
-/// this browser.
+/// The redirect of the browser for a login flow. As part of a response, it sets the short-lived cookie that binds the
+/// flow to this browser.
 #[derive(Debug)]
 pub struct AuthorizationRedirect {
-    /// The address at the provider.
+    /// The URL at the provider.
     pub url: String,
     handle: String,
 }
@@ -46,24 +46,25 @@ impl IntoResponseParts for AuthorizationRedirect {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        // Lax, because the cookie must come with the redirect of the provider. Its random handle is useless without the state.
+        // The cookie is lax, because the browser must send it after the provider's redirect. Its random handle is
+        // useless without the state.
         let seconds = LIFETIME.num_seconds().unsigned_abs();
         cookie::set(response.headers_mut(), LOGIN, &self.handle, SameSite::Lax, Some(seconds));
         Ok(response)
     }
 }
 
-/// Why a sign-in failed, as far as the person may know. The details are in the log and, if a flow existed, in the audit
+/// Why a sign-in failed, as far as the person may know. The log has the details. If a flow existed, so does the audit
 /// trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFailure {
-    /// There is no flow in this browser. It was started elsewhere, is finished, or was started more than ten minutes ago.
+    /// This browser has no flow. It was started elsewhere, is finished, or was started more than ten minutes ago.
     NoFlow,
     /// The person or the provider declined.
     Declined,
     /// The provider is down or slow.
     ProviderDown,
-    /// The provider lacks something that is required, or is not set up for us. Trying again changes nothing.
+    /// The provider lacks something that is required, or is not set up for us. Retrying does not help.
     Unsupported,
     /// The response of the provider does not prove who the person is.
     Refused,
@@ -71,14 +72,14 @@ pub enum SignInFailure {
     Locked,
 }
 
-/// The parameters a provider sends back (RFC 6749, section 4.1.2; RFC 9207).
+/// The parameters that a provider sends back (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Debug, Default)]
 struct AuthorizationResponse {
     code: Option<String>,
     state: Option<String>,
     iss: Option<String>,
     error: Option<String>,
-    /// A parameter that matters occurs twice. Two parsers could disagree on which one counts.
+    /// Whether an important parameter occurs twice. Two parsers could disagree on which one counts.
     ambiguous: bool,
 }
 
@@ -99,8 +100,8 @@ impl AuthorizationResponse {
     }
 }
 
-/// What an error of a provider means (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6). An unknown one
-/// counts as declined.
+/// Interprets an error from a provider (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6). An
+/// unknown error counts as declined.
 fn declined(error: &str) -> SignInFailure {
     match error {
         "server_error" | "temporarily_unavailable" => SignInFailure::ProviderDown,
@@ -126,7 +127,7 @@ impl From<ProviderError> for SignInFailure {
     }
 }
 
-/// A row of `identity.login_flows`. Taking it deletes it.
+/// A row of `identity.login_flows`. It is deleted when it is taken.
 struct LoginFlow {
     issuer: String,
     nonce: String,
@@ -149,7 +150,7 @@ struct NewLoginFlow<'a> {
 }
 
 impl Authn {
-    /// The providers that people can choose.
+    /// Returns the providers that people can choose.
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderChoice> {
         let choice = |(key, provider): (&String, &Arc<Provider>)| ProviderChoice {
@@ -159,12 +160,13 @@ impl Authn {
         self.0.providers.iter().map(choice).collect()
     }
 
-    /// Starts a login flow. With `reauthenticate` the provider must ask the person again and not rely on its own session.
+    /// Starts a login flow. With `reauthenticate` the provider must authenticate the person again and not rely on its
+    /// own session.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] if there is no such provider, [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has
-    /// started many. The inner error says why the provider cannot be used now.
+    /// [`Error::NotFound`] if there is no such provider. [`Error::ProofOfWork`] or [`Error::TooMany`] if the network
+    /// has started many sign-ins. The inner error says why the provider cannot be used now.
     pub async fn start_sign_in(
         &self,
         key: &ProviderKey,
@@ -209,13 +211,14 @@ impl Authn {
         Ok(Ok(AuthorizationRedirect { url: url.into(), handle: handle.reveal().to_owned() }))
     }
 
-    /// Stores a login flow for this browser, and drops its oldest one if it has too many. Returns the handle for the cookie.
+    /// Stores a login flow for this browser. If the browser has too many, its oldest flow is dropped. Returns the
+    /// handle for the cookie.
     async fn store_login_flow(&self, flow: NewLoginFlow<'_>, headers: &HeaderMap) -> Result<Token, Error> {
         let now = self.0.clock.now();
-        // One handle for all tabs of a browser, and one state for each flow.
+        // All tabs of a browser share one handle. Each flow has its own state.
         let handle = Token::of_browser(headers, LOGIN)?;
         let mut tx = self.0.db.begin_identity::<Write>().await?;
-        // The strict session cookie comes with this request, but not with the redirect back.
+        // The browser sends the strict session cookie with this request, but not with the redirect back.
         let here = self.session_of_browser(&mut tx, headers).await?;
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 3))", &handle.hash()[..])
             .execute(&mut *tx)
@@ -251,12 +254,12 @@ impl Authn {
         Ok(handle)
     }
 
-    /// Finishes a login flow with the response of the provider. It takes the flow (once), checks the response, exchanges the
-    /// code, verifies the ID token and creates a session, all or nothing.
+    /// Finishes a login flow with the response of the provider. It takes the flow (once), checks the response,
+    /// exchanges the code, verifies the ID token and creates a session. Either all of this happens or none of it.
     ///
-    /// Nothing is counted here. A flow takes one response, and it was counted when it started. A response without a flow is
-    /// only logged, so forged responses use up no limit that neighbours share. They also end nothing: the right response can
-    /// still finish the flow.
+    /// Nothing is counted here. A flow takes one response, and it was counted when it started. A response without a
+    /// flow is only logged, so forged responses use up no limit that others share. They also end nothing: the right
+    /// response can still finish the flow.
     ///
     /// # Errors
     ///
@@ -323,7 +326,8 @@ impl Authn {
         }
         let metadata: Arc<Metadata> =
             provider.metadata(&self.0.clock).await.map_err(|error| (error.clone().into(), error.to_string()))?;
-        // RFC 9207: which issuer responds. Checked before anything is sent, so a code of one provider never reaches another.
+        // RFC 9207 identifies the issuer of the response. This is checked before anything is sent, so that a code of
+        // one provider never reaches another.
         if login.issuer != provider.config.issuer
             || answer.iss.as_ref().map_or(metadata.names_issuer, |iss| *iss != login.issuer)
         {
@@ -363,7 +367,7 @@ impl Authn {
     ) -> Result<Result<(NewCookie, LocalPath), SignInFailure>, Error> {
         let mut tx = self.0.db.begin_identity_for::<Write>(organization).await?;
         if let Some(tenant) = organization {
-            // Before the token is trusted for anything.
+            // This is checked before the token is trusted for anything.
             if !self.is_still_connected(&mut tx, tenant, &identity.issuer, login.created_at).await? {
                 drop(tx);
                 self.record_failure(key, "the provider was changed", context).await?;
@@ -404,7 +408,7 @@ impl Authn {
         Ok(Ok((NewCookie::after_sign_in(&token, others), LocalPath::or_home(&login.return_to))))
     }
 
-    /// Tells the login flows in other tabs of this browser that they replace its new session. Returns whether there are any.
+    /// Makes login flows in other tabs of this browser replace its new session. Returns whether there are any.
     pub(crate) async fn supersede_in_other_tabs(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -421,7 +425,7 @@ impl Authn {
         Ok(others.execute(&mut **tx).await?.rows_affected() > 0)
     }
 
-    /// The page that a finished or expired login flow should have opened, if it is still stored.
+    /// Returns the page that a finished or expired login flow should have opened, if it is still stored.
     ///
     /// # Errors
     ///

@@ -11,10 +11,11 @@ use crate::{Authn, ProviderKey, SignedIn, session_cookie};
 
 const COOKIE: &str = "logout";
 
-/// A session that has ended. As part of a response it clears what the browser stores.
+/// A session that has ended. As part of a response, it clears what the browser stores.
 #[derive(Debug)]
 pub struct SignedOut {
-    /// The provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if it has one and responds.
+    /// The URL of the provider's own sign-out (OpenID Connect RP-Initiated Logout 1.0), if the provider has one and
+    /// responds.
     pub provider_url: Option<String>,
     state: Option<String>,
     /// The token of the session that ended.
@@ -22,7 +23,7 @@ pub struct SignedOut {
 }
 
 impl SignedOut {
-    /// There is no session to end. The browser still forgets its cookies.
+    /// Signs out a browser that has no session. The browser still forgets its cookies.
     #[must_use]
     pub fn already(headers: &HeaderMap) -> Self {
         let ended = session_cookie::token_of(headers).map(str::to_owned);
@@ -39,7 +40,7 @@ impl IntoResponseParts for SignedOut {
         if let Some(ended) = &self.ended {
             session_cookie::set_ended(headers, ended);
         }
-        // Pages of the session, including those that the back button would show.
+        // This clears pages of the session, including pages that the back button would show.
         headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(state) = &self.state {
@@ -50,8 +51,8 @@ impl IntoResponseParts for SignedOut {
 }
 
 impl Authn {
-    /// Ends the session, and returns where the provider's session can be ended. ID tokens are not stored, so none is sent as
-    /// a hint, and the provider asks the person.
+    /// Ends the session, and returns the URL where the provider's session can be ended. ID tokens are not stored, so
+    /// none is sent as a hint. The provider therefore asks the person to confirm.
     ///
     /// # Errors
     ///
@@ -65,7 +66,7 @@ impl Authn {
         let Some(mut url) = metadata.and_then(|metadata| metadata.end_session_endpoint.clone()) else {
             return Ok(here);
         };
-        // One state for all sign-outs of this browser, so a late one is still recognized.
+        // All sign-outs of a browser share one state, so a late one is still recognized.
         let state = Token::of_browser(headers, COOKIE)?;
         url.query_pairs_mut()
             .append_pair("client_id", &provider.config.client_id)
@@ -88,7 +89,7 @@ impl Authn {
         }
     }
 
-    /// Whether the sign-out at the provider was started in this browser. It only affects the text of the page.
+    /// Whether this browser started the sign-out at the provider. It only affects the text of the page.
     #[must_use]
     pub fn sign_out_was_ours(headers: &HeaderMap, state: Option<&str>) -> bool {
         matches!((cookie::get(headers, COOKIE), state), (Some(ours), Some(theirs)) if ours == theirs)

@@ -17,16 +17,17 @@ use crate::provider::Provider;
 use crate::rate_limit::RateLimit;
 use crate::{Authn, Clock, ProviderKey};
 
-/// How old a logout token may be.
+/// The maximum age of a logout token.
 const MAX_AGE: Duration = Duration::minutes(5);
-/// Limit for one provider. When a whole company signs out, it sends thousands, and perhaps does not repeat them.
+/// The limit for one provider. When all people of a company sign out, it sends thousands of tokens, and may not repeat
+/// them.
 const LOGOUT_TOKEN_LIMIT: RateLimit =
     RateLimit { name: "logout notice", burst: 6_000, period: Duration::milliseconds(10) };
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// A provider's message that a person signed out there. It exists only if the token was verified: type, algorithm, signature,
-/// issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). The transaction that ends
-/// the sessions checks that it was not used before.
+/// A provider's message that a person signed out there. It exists only if the token was verified: type, algorithm,
+/// signature, issuer, audience, times, event, no nonce (OpenID Connect Back-Channel Logout 1.0, section 2.6). The
+/// transaction that ends the sessions checks that the token was not used before.
 #[derive(Debug)]
 pub struct LogoutToken(VerifiedClaims, Authn, Context);
 
@@ -43,9 +44,9 @@ struct VerifiedClaims {
 
 /// Why a logout token is not accepted.
 enum LogoutTokenError {
-    /// It proves nothing.
+    /// The token proves nothing.
     Refused(String),
-    /// The provider or its keys are not available now. It may send the token again.
+    /// The provider or its keys are not available now. The provider may send the token again.
     NotNow(ProviderError),
 }
 
@@ -71,8 +72,8 @@ impl From<JwsError> for LogoutTokenError {
     }
 }
 
-/// Other parameters are ignored (OpenID Connect Back-Channel Logout 1.0, section 2.5): a refused token would leave a session
-/// open.
+/// Unknown parameters are ignored (OpenID Connect Back-Channel Logout 1.0, section 2.5). If the token were refused
+/// because of one, a session would stay open.
 #[derive(Deserialize)]
 struct Body {
     logout_token: String,
@@ -108,7 +109,7 @@ where
         let provider = authn.provider(&key).await?;
         let Form(Body { logout_token }) = Form::from_request(Request::from_parts(parts, body), state).await?;
         match provider.verify_logout(&key, &logout_token, &authn.0.clock).await {
-            // Only signed tokens count, and only for their provider.
+            // Only signed tokens count, and only against the limit of their provider.
             Ok(verified) => authn
                 .check_rate_limit(LOGOUT_TOKEN_LIMIT, &key, &context)
                 .await
@@ -133,7 +134,7 @@ impl Provider {
         clock: &Clock,
     ) -> Result<VerifiedClaims, LogoutTokenError> {
         let token = Jws::parse(token)?;
-        // An ID token is not a logout token, and the reverse.
+        // An ID token is not a logout token, and a logout token is not an ID token.
         if token.kind.as_deref() != Some("logout+jwt") {
             return Err("not of type logout+jwt".into());
         }
@@ -176,7 +177,7 @@ impl Provider {
 }
 
 impl VerifiedClaims {
-    /// Stores the token. `false` if it was used before.
+    /// Stores the token. Returns `false` if it was used before.
     async fn register(&self, tx: &mut Tx<Write, IdentityPlane>) -> Result<bool, Error> {
         let registered = sqlx::query!(
             "insert into identity.logout_tokens (issuer, jti, provider, subject, sid, issued_at, expires_at)
@@ -194,14 +195,14 @@ impl VerifiedClaims {
         Ok(registered.rows_affected() == 1)
     }
 
-    /// Forgets that the organization's provider has authenticated the person.
+    /// Deletes the record that the organization's provider has authenticated the person.
     async fn withdraw_authentication(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         organization: Option<TenantId>,
     ) -> Result<(), Error> {
-        // A passkey alone opens the organization again only after the next sign-in at this provider. This also holds if the
-        // session has already ended here.
+        // After this, a passkey alone opens the organization only after the next sign-in at this provider. This also
+        // holds if the session has already ended here.
         sqlx::query!(
             "delete from identity.sso_authentications v
               where v.sso_tenant_id = $1 and v.issuer = $2
@@ -222,11 +223,11 @@ impl VerifiedClaims {
 }
 
 impl LogoutToken {
-    /// Ends the sessions that the token names. `sid` names one session. `sub` names all sessions of a person, including those
-    /// that began with a passkey alone. With both, sessions of the person without a `sid` end too. An organization's own
-    /// provider ends only sessions bonded to that organization.
+    /// Ends the sessions that the token names. `sid` names one session. `sub` names all sessions of a person, including
+    /// sessions that began with a passkey alone. If the token has both, sessions of the person without a `sid` end,
+    /// too. An organization's own provider ends only sessions that are bonded to that organization.
     ///
-    /// The token stays stored, so a sign-in that is just being finished does not create such a session
+    /// The token stays stored. A sign-in that is in progress therefore does not create such a session
     /// ([`signed_out_since`]).
     ///
     /// # Errors
@@ -238,7 +239,8 @@ impl LogoutToken {
         let provider = authn.provider(&token.provider).await?;
         let _turn = provider.logout_tokens.lock().await;
         let mut tx = authn.0.db.begin_identity_for::<Write>(provider.organization).await?;
-        // A sign-in with this provider has either finished, and its session is found below, or will find the stored token.
+        // Either a sign-in with this provider has finished, and its session is found below, or it will find the stored
+        // token.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", &*token.provider)
             .execute(&mut *tx)
             .await?;
@@ -279,8 +281,8 @@ impl LogoutToken {
     }
 }
 
-/// Whether the provider said that the person signed out since they last authenticated there. Then this sign-in proves nothing
-/// any more. Until the transaction ends, no other logout token of this provider is processed.
+/// Whether the provider said that the person signed out since they last authenticated there. In that case the sign-in
+/// proves nothing. Until the transaction ends, no other logout token of this provider is processed.
 pub(crate) async fn signed_out_since(
     tx: &mut Tx<Write, IdentityPlane>,
     provider: &str,

@@ -9,10 +9,10 @@ use crate::provider_settings::ProviderSettings;
 /// Why a provider cannot be used. The text is for the log and the audit trail.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ProviderError {
-    /// It may work in a moment.
+    /// The provider may work in a moment.
     #[error("{0}")]
     NotNow(String),
-    /// It lacks something, or says that our configuration is wrong. Trying again changes nothing.
+    /// The provider lacks something, or says that our configuration is wrong. Retrying does not help.
     #[error("not supported: {0}")]
     Unsupported(String),
 }
@@ -25,8 +25,8 @@ pub(crate) enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// A method that the provider announces. Without an announcement, Basic is the default (OpenID Connect Discovery 1.0,
-    /// section 3).
+    /// Chooses a method that the provider announces. Without an announcement, Basic is the default (OpenID Connect
+    /// Discovery 1.0, section 3).
     fn of(announced: &[String]) -> Option<Self> {
         let offers = |method: &str| announced.iter().any(|one| one == method);
         if announced.is_empty() || offers("client_secret_basic") {
@@ -45,9 +45,9 @@ pub(crate) struct Metadata {
     pub(crate) jwks_uri: Url,
     pub(crate) userinfo_endpoint: Option<Url>,
     pub(crate) end_session_endpoint: Option<Url>,
-    /// Where authorization requests must be pushed first, if they must (RFC 9126).
+    /// The endpoint for pushed authorization requests (RFC 9126), if requests must be pushed.
     pub(crate) pushed_to: Option<Url>,
-    /// It announces that its responses name it as issuer (RFC 9207).
+    /// Whether the provider announces that its responses name it as issuer (RFC 9207).
     pub(crate) names_issuer: bool,
     pub(crate) client_auth: ClientAuth,
     pub(crate) keys: KeySet,
@@ -78,7 +78,8 @@ struct Document {
 }
 
 impl Metadata {
-    /// Reads a discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414). Its keys are fetched afterwards.
+    /// Parses a discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414). The keys are fetched
+    /// afterwards.
     pub(crate) fn read(
         body: &[u8],
         issuer: &str,
@@ -88,7 +89,7 @@ impl Metadata {
         let lacks = |what: &str| Err(ProviderError::Unsupported(format!("discovery: {what}")));
         let document: Document =
             serde_json::from_slice(body).map_err(|error| ProviderError::NotNow(format!("discovery: {error}")))?;
-        // As text, not as addresses (OpenID Connect Discovery 1.0, section 4.3).
+        // The issuers are compared as text, not as URLs (OpenID Connect Discovery 1.0, section 4.3).
         if document.issuer != issuer {
             return lacks("its document names another issuer");
         }
@@ -113,7 +114,7 @@ impl Metadata {
         let Some(client_auth) = ClientAuth::of(&document.token_endpoint_auth_methods_supported) else {
             return lacks("it supports neither client_secret_basic nor client_secret_post");
         };
-        // Optional endpoints may be missing. One that may not be contacted counts as missing.
+        // Optional endpoints may be missing. An endpoint that must not be contacted counts as missing.
         let reachable = |url: Option<Url>| url.filter(|url| network_scope.covers(url));
         let pushed_to = reachable(document.pushed_authorization_request_endpoint);
         let must_push = settings.push_requests || document.require_pushed_authorization_requests.unwrap_or_default();
@@ -170,7 +171,8 @@ mod tests {
         ] {
             for value in [json!(null), json!(1), json!("x y"), json!({"a": 1}), json!([1, null])] {
                 let read = read(|document| document[name] = value.clone());
-                // A string is accepted as a list of one. A list of algorithms or methods may have entries we do not know.
+                // A string is accepted as a list with one entry. A list of algorithms or methods may contain unknown
+                // entries.
                 let said = value == json!("x y") && (name.contains("auth_methods") || name.contains("alg_values"));
                 assert_eq!(read.is_ok(), !said, "{name}: {value}: {read:?}");
             }

@@ -24,7 +24,7 @@ pub use enrolment::{ExistingCredentials, NewPasskey};
 /// How long a challenge is valid.
 const LIFETIME: Duration = Duration::minutes(5);
 
-/// The relying party of `public_url`: the host is its id, and the URL its only origin.
+/// Creates the relying party of `public_url`. Its id is the host, and its only origin is the URL.
 pub(crate) fn relying_party(public_url: &str) -> Result<Webauthn, ConfigError> {
     let url: Url = public_url.parse().map_err(|_| ConfigError::PublicUrl)?;
     let host = url.domain().ok_or(ConfigError::PublicUrl)?;
@@ -39,16 +39,16 @@ pub enum PasskeyFailure {
     NoChallenge,
     /// The response is not valid.
     Refused,
-    /// The signature counter went back, so two devices have this key. It is disabled now.
+    /// The signature counter went back, so two devices have this key. The passkey is now disabled.
     Cloned,
-    /// The passkey is registered already.
+    /// The passkey is already registered.
     AlreadyRegistered,
     /// The account has the maximum number of passkeys.
     TooMany,
 }
 
-/// A challenge for the browser: the options for `navigator.credentials` as JSON, and a cookie that ties the response to this
-/// browser.
+/// A challenge for the browser. It consists of the options for `navigator.credentials` as JSON, and a cookie that binds
+/// the response to this browser.
 #[derive(Debug)]
 pub struct Challenge {
     purpose: Purpose,
@@ -66,7 +66,7 @@ impl IntoResponse for Challenge {
     }
 }
 
-/// What a challenge is for, and who it is issued to.
+/// The purpose of a challenge, and who it is issued to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     SignIn,
@@ -113,20 +113,21 @@ impl Purpose {
         }
     }
 
-    /// Name of its cookie. There is one for each purpose, so tabs with different purposes do not disturb each other.
+    /// Returns the name of the cookie. Each purpose has its own cookie, so tabs with different purposes do not disturb
+    /// each other.
     fn cookie(self) -> String {
         format!("ceremony-{}", self.kind())
     }
 
-    /// The hash of the handle in the cookie. Without a cookie it is a hash that no row has.
+    /// Returns the hash of the handle in the cookie. Without a cookie, it is a hash that no row has.
     fn handle(self, headers: &HeaderMap) -> Hash {
         cookie::get(headers, &self.cookie()).map(hash).unwrap_or_default()
     }
 }
 
 impl Authn {
-    /// Stores the state that verifies the response to `options`. A session has one challenge for each purpose. A new one replaces
-    /// it.
+    /// Stores the state that verifies the response to `options`. A session has one challenge for each purpose. A new
+    /// challenge replaces the old one.
     async fn give_out<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
@@ -174,7 +175,7 @@ impl Authn {
     }
 }
 
-/// The browser's response, as its script sends it.
+/// Parses the browser's response, as the script sends it.
 pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Error> {
     serde_json::from_str(answer).map_err(|_| Error::Malformed("This is not a response of a passkey."))
 }

@@ -9,19 +9,19 @@ use crate::Authn;
 use crate::rate_limit::{RateLimit, rate_limited};
 use crate::secret::{Hash, base64url};
 
-/// Difficulty as a power of two: on average 0.5 s in Chromium on a server with two cores, and 70 ms with OpenSSL on one of
-/// them.
+/// The difficulty as a power of two. The work takes 0.5 s on average in Chromium on a server with two cores, and 70 ms
+/// with OpenSSL on one of the cores.
 const BITS: u32 = 18;
 /// How long a challenge is valid.
 const LIFETIME: Duration = Duration::minutes(5);
-/// Parts of a challenge: the second at which it expires, random bytes, and our MAC.
+/// The parts of a challenge: the second at which it expires, random bytes, and our MAC.
 const TIME: usize = 8;
 const RANDOM: usize = 16;
 const MAC: usize = 32;
-/// Purpose of our MAC on challenges.
+/// The purpose of our MAC on challenges.
 const PURPOSE: &str = "challenge to work";
 
-/// The solution of a challenge, as a form submits it. Empty if there was no challenge.
+/// The solution of a challenge, as a form submits it. It is empty if there was no challenge.
 #[derive(Clone, Debug, Default)]
 pub struct ProofOfWorkSolution {
     /// The challenge.
@@ -33,9 +33,9 @@ pub struct ProofOfWorkSolution {
 impl Authn {
     /// Checks whether a network may start another sign-in at `endpoint`.
     ///
-    /// The first part of the limit needs no proof of work. After that a solution is required. At the end of the limit everybody
-    /// is refused. A solution is valid for one network and endpoint, and counts once: it is used up in the transaction of the
-    /// count. A refused request changes nothing. Returns whether a solution was used.
+    /// The first part of the limit needs no proof of work. After that, a solution is required. At the end of the limit,
+    /// all sign-ins are refused. A solution is valid for one network and endpoint, and counts once: the transaction
+    /// that counts the sign-in uses it up. A refused request changes nothing. Returns whether a solution was used.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Authn {
         Err(self.require_proof_of_work(endpoint, context, RateLimit { burst: free, ..limit }.left(backlog).more_in)?)
     }
 
-    /// Asks for a proof of work, or for a wait of so many seconds.
+    /// Returns the error that asks for a proof of work, or for a wait of this many seconds.
     pub(crate) fn require_proof_of_work(&self, endpoint: &str, context: &Context, wait: u64) -> Result<Error, Error> {
         let challenge = self.challenge_for(endpoint, &context.client.network)?;
         Ok(Error::ProofOfWork(ProofOfWork { challenge, bits: BITS, wait }, None))
@@ -82,7 +82,7 @@ impl Authn {
         Ok(base64url(&challenge))
     }
 
-    /// The MAC and expiry of a challenge of ours that was solved in time.
+    /// Returns the MAC and the expiry of one of our challenges, if it was solved in time.
     fn solved(&self, endpoint: &str, network: &str, given: &ProofOfWorkSolution) -> Option<(Hash, DateTime<Utc>)> {
         let challenge: [u8; TIME + RANDOM + MAC] = URL_SAFE_NO_PAD.decode(&given.challenge).ok()?.try_into().ok()?;
         let (begin, mac) = challenge.split_first_chunk::<{ TIME + RANDOM }>()?;
@@ -94,7 +94,7 @@ impl Authn {
         (ours && until > self.0.clock.now() && worked >= BITS).then_some((mac, until))
     }
 
-    /// Uses up a solution. `false` if it was used before.
+    /// Uses up a solution. Returns `false` if it was used before.
     async fn use_up(&self, tx: &mut Tx<Write, IdentityPlane>, mac: &Hash, until: DateTime<Utc>) -> Result<bool, Error> {
         let used = sqlx::query!(
             "insert into identity.proof_of_work_solutions (mac, expires_at) values ($1, $2) on conflict do nothing",
@@ -106,7 +106,7 @@ impl Authn {
 }
 
 fn mac_input(endpoint: &str, network: &str, begin: &[u8]) -> Vec<u8> {
-    // Neither contains a NUL, and the rest has a fixed length.
+    // Neither text contains a NUL, and the rest has a fixed length.
     [endpoint.as_bytes(), b"\0", network.as_bytes(), b"\0", begin].concat()
 }
 

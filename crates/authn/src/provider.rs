@@ -17,32 +17,35 @@ use crate::provider_settings::ProviderSettings;
 use crate::secret::base64;
 use crate::{Clock, ConfigError, ProviderConfig, ProviderKey};
 
-/// Maximum number of requests that wait for one configured provider at a time, and for one of an organization.
+/// The maximum number of requests that wait at a time for one configured provider, and for one provider of an
+/// organization.
 const MAX_WAITING: usize = 32;
 const MAX_WAITING_PER_ORGANIZATION: usize = 4;
 
-/// An identity provider: a configured one, or that of an organization.
+/// An identity provider. It is configured, or an organization has connected it.
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) config: ProviderConfig,
     pub(crate) settings: ProviderSettings,
-    /// The redirect address.
+    /// The redirect URL.
     pub(crate) redirect: String,
-    /// The organization that connected it.
+    /// The organization that connected the provider.
     pub(crate) organization: Option<TenantId>,
-    /// The permits for all providers of organizations, and the person in whose share its requests wait.
+    /// The permits for all providers of organizations, and the person whose share the requests use.
     share: Option<(FairSemaphore<UserId>, UserId)>,
     network_scope: NetworkScope,
     http: HttpClient,
     known: Mutex<ProviderCache>,
-    /// Held while one request fetches the metadata, and permits for all that wait for a response.
+    /// `asking` is held while one request fetches the metadata. `waiting` has the permits of all requests that wait for
+    /// a response.
     asking: tokio::sync::Mutex<()>,
     waiting: Semaphore,
-    /// Held while one logout token is processed. In the database they would wait for each other, each with a connection.
+    /// Held while one logout token is processed. Otherwise tokens would wait for each other in the database, each with
+    /// a connection.
     pub(crate) logout_tokens: tokio::sync::Mutex<()>,
 }
 
-/// A permit to wait: for this provider, and in the share of organizations' providers.
+/// A permit to wait for this provider. It includes a permit in the share of organizations' providers.
 #[derive(Debug)]
 pub(crate) struct ProviderPermit<'a>(
     #[expect(dead_code, reason = "held")] SemaphorePermit<'a>,
@@ -58,7 +61,7 @@ struct ProviderCache {
 }
 
 impl ProviderCache {
-    /// The metadata if it is fresh. `None` if it is time to fetch it.
+    /// Returns the metadata if it is fresh. Returns `None` if it must be fetched.
     fn fresh(&self, config: &ProviderConfig, clock: &Clock) -> Result<Option<Arc<Metadata>>, ProviderError> {
         let now = clock.now();
         if let Some((metadata, at)) = &self.metadata
@@ -97,7 +100,7 @@ impl Provider {
         Self::at(key, config, redirect, None, production, http)
     }
 
-    /// The provider of an organization. The organization chooses its addresses, so they are not trusted.
+    /// Creates the provider of an organization. The organization chooses its URLs, so they are not trusted.
     pub(crate) fn of_organization(
         tenant: TenantId,
         share: (FairSemaphore<UserId>, UserId),
@@ -148,9 +151,9 @@ impl Provider {
         })
     }
 
-    /// The provider's metadata. It is fetched at most once per [`ProviderConfig::metadata_seconds`], and after a failure not
-    /// before [`ProviderConfig::retry_seconds`]. One request fetches it and a few wait. Others are refused at once, so
-    /// requests do not pile up behind a slow provider.
+    /// Returns the provider's metadata. It is fetched at most once per [`ProviderConfig::metadata_seconds`], and after
+    /// a failure not before [`ProviderConfig::retry_seconds`]. One request fetches it and a few wait. Other requests
+    /// are refused at once, so they do not pile up behind a slow provider.
     pub(crate) async fn metadata(&self, clock: &Clock) -> Result<Arc<Metadata>, ProviderError> {
         if let Some(metadata) = self.known().fresh(&self.config, clock)? {
             return Ok(metadata);
@@ -159,8 +162,8 @@ impl Provider {
         if let Some(metadata) = self.known().fresh(&self.config, clock)? {
             return Ok(metadata);
         }
-        // A cancelled request leaves no trace, and the next one fetches. Otherwise anybody could keep others from signing in
-        // by starting a request and hanging up.
+        // A cancelled request leaves no trace, and the next one fetches the metadata. Otherwise anybody could stop
+        // others from signing in, by starting a request and hanging up.
         let found = self.discover().await.map(Arc::new);
         let mut known = self.known();
         match &found {
@@ -173,8 +176,9 @@ impl Provider {
         found
     }
 
-    /// The metadata with a freshly fetched key set, for a token whose key is unknown, because keys rotate. Fetched at most
-    /// once per [`ProviderConfig::retry_seconds`], so tokens with invented keys cause few requests.
+    /// Returns the metadata with a freshly fetched key set. It is for a token whose key is unknown, because keys
+    /// rotate. The key set is fetched at most once per [`ProviderConfig::retry_seconds`], so tokens with invented keys
+    /// cause few requests.
     pub(crate) async fn metadata_with_new_keys(&self, clock: &Clock) -> Result<Arc<Metadata>, ProviderError> {
         let metadata = self.metadata(clock).await?;
         let _turn = self.fetch_permit().await?;
@@ -204,7 +208,7 @@ impl Provider {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A permit to wait for the provider.
+    /// Acquires a permit to wait for the provider.
     pub(crate) async fn acquire_permit(&self) -> Result<ProviderPermit<'_>, ProviderError> {
         let full = || ProviderError::NotNow("many requests wait for its response".to_owned());
         let own = self.waiting.try_acquire().map_err(|_| full())?;
@@ -215,18 +219,18 @@ impl Provider {
         Ok(ProviderPermit(own, share))
     }
 
-    /// Host of the issuer, with the port if it is not the default.
+    /// Returns the host of the issuer, with the port if it is not the default.
     pub(crate) fn host(&self) -> String {
         let authority = Url::parse(&self.config.issuer).map(|url| url.authority().to_owned());
         authority.unwrap_or_default()
     }
 
-    /// Permission to fetch metadata or keys: one request at a time.
+    /// Acquires the permission to fetch metadata or keys. One request at a time has it.
     async fn fetch_permit(&self) -> Result<(ProviderPermit<'_>, tokio::sync::MutexGuard<'_, ()>), ProviderError> {
         Ok((self.acquire_permit().await?, self.asking.lock().await))
     }
 
-    /// The claims of a token of this provider. If its key is unknown, the key set is fetched again.
+    /// Returns the claims of a token of this provider. If its key is unknown, the key set is fetched again.
     pub(crate) async fn claims<T: for<'de> Deserialize<'de>>(
         &self,
         token: &Jws<'_>,
@@ -268,7 +272,7 @@ impl Provider {
         self.send(request, form.into_bytes()).await
     }
 
-    /// Fetches a document, with a bearer token if given.
+    /// Fetches a document. Sends a bearer token if there is one.
     pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Result<Response<Vec<u8>>, ProviderError> {
         let mut request = Request::get(url).header(header::ACCEPT, "application/json");
         if let Some(token) = bearer {
@@ -304,7 +308,7 @@ impl Provider {
     }
 }
 
-/// An error with its causes, for the log. The outer error often says only "request failed".
+/// Formats an error with its causes, for the log. The outer error often says only "request failed".
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -8,12 +8,12 @@ use web::Error;
 
 use crate::Authn;
 
-/// Begins the key of an organization's provider, followed by the organization's id.
+/// The prefix of the key of an organization's provider. The organization's id follows.
 pub(crate) const PREFIX: &str = "o-";
 
-/// The provider in the address of a sign-in: one of the configuration, or that of an organization. Each has only one spelling, so a
-/// logout token of the provider finds the sign-ins that are stored under it. Whether the organization has a provider is not checked
-/// yet.
+/// The provider in the URL of a sign-in: a configured one, or an organization's. Each provider has only one spelling,
+/// so its logout token finds the sign-ins that are stored under it. It is not checked yet whether the organization has
+/// a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderKey {
     text: String,
@@ -21,7 +21,7 @@ pub struct ProviderKey {
 }
 
 impl ProviderKey {
-    /// The key of an organization's provider.
+    /// Returns the key of an organization's provider.
     #[must_use]
     pub fn of_organization(tenant: TenantId) -> Self {
         Self { text: format!("{PREFIX}{tenant}"), organization: Some(tenant) }
@@ -47,7 +47,7 @@ impl fmt::Display for ProviderKey {
 }
 
 impl Authn {
-    /// Parses a key. `None` if no provider could have it.
+    /// Parses a key. Returns `None` if no provider can have it.
     pub(crate) fn provider_key(&self, text: &str) -> Option<ProviderKey> {
         if self.0.providers.contains_key(text) {
             return Some(ProviderKey { text: text.to_owned(), organization: None });
@@ -58,7 +58,7 @@ impl Authn {
 
 impl web::ReadsFields for ProviderKey {}
 
-/// Reads the parameter of the path. The response is 404 if it is not a key.
+/// Reads the parameter in the path. The response is 404 if it is not a key.
 impl<S> FromRequestParts<S> for ProviderKey
 where
     Authn: FromRef<S>,

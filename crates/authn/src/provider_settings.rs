@@ -1,24 +1,24 @@
 use serde::Deserialize;
 
-/// A known product, with the settings that it needs because it differs from the specifications. The settings themselves override
-/// these.
+/// A known product, with the settings that it needs because it differs from the specifications. Explicit settings
+/// override these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// It sends `auth_time`, announces PKCE and has discovery, so it needs no setting.
+    /// Keycloak sends `auth_time`, announces PKCE and has discovery, so it needs no setting.
     Keycloak,
-    /// It needs no setting.
+    /// Okta needs no setting.
     Okta,
-    /// It needs no setting. Its issuer ends with a slash.
+    /// Auth0 needs no setting. Its issuer ends with a slash.
     Auth0,
-    /// It never sends `auth_time`, and supports neither `max_age` nor `prompt=login`.
+    /// Google never sends `auth_time`, and supports neither `max_age` nor `prompt=login`.
     Google,
-    /// Entra ID supports PKCE and does not announce it. `auth_time` is an optional claim that must be turned on for the application.
-    /// The issuer is that of one directory, never `common`.
+    /// Entra ID supports PKCE, but does not announce it. `auth_time` is an optional claim that must be turned on for
+    /// the application. The issuer belongs to one directory and is never `common`.
     Microsoft,
-    /// Cognito supports PKCE and does not announce it.
+    /// Cognito supports PKCE, but does not announce it.
     Cognito,
-    /// It does not send `auth_time`, unless its operator turns that on.
+    /// GitLab does not send `auth_time`, unless its operator turns that on.
     Gitlab,
     /// Gitea and Forgejo do not send `auth_time`.
     Gitea,
@@ -37,13 +37,13 @@ impl Preset {
         (Self::Okta, "okta", "Okta"),
     ];
 
-    /// The preset of this name.
+    /// Returns the preset with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(preset, ..)| *preset)
     }
 
-    /// Its name in the configuration.
+    /// Returns the name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(preset, ..)| *preset == self).map_or("", |(_, name, _)| name)
@@ -64,7 +64,7 @@ impl Preset {
     }
 }
 
-/// The settings of a provider, from its preset and its configuration.
+/// The settings of a provider. They come from its preset and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderSettings {
     pub(crate) allow_unannounced_pkce: bool,

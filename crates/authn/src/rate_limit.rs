@@ -6,15 +6,15 @@ use web::{Context, Error, Quota};
 use crate::Authn;
 use crate::secret::Hash;
 
-/// A burst, and then one per period: the generic cell rate algorithm (GCRA, ITU-T I.371). The database stores one theoretical
-/// arrival time (TAT) for each key.
+/// A rate limit: a burst, and then one request per period. It uses the generic cell rate algorithm (GCRA, ITU-T I.371).
+/// The database stores one theoretical arrival time (TAT) for each key.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    /// What is limited.
+    /// The name of what is limited.
     pub name: &'static str,
-    /// How many are allowed without a pause.
+    /// How many requests are allowed without a pause.
     pub burst: u32,
-    /// The time after which one more is allowed.
+    /// The time after which one more request is allowed.
     pub period: Duration,
 }
 
@@ -23,12 +23,12 @@ impl RateLimit {
         self.period.num_microseconds().unwrap_or(i64::MAX)
     }
 
-    /// What is left if the TAT is `backlog` microseconds from now.
+    /// Returns what is left if the TAT is `backlog` microseconds from now.
     pub(crate) fn left(self, backlog: i64) -> Quota {
         let period = self.micros().max(1);
         let whole = period.saturating_mul(self.burst.into());
         let left = (whole.saturating_sub(backlog) / period).clamp(0, self.burst.into());
-        // One more is allowed as soon as the backlog has shrunk by this much.
+        // One more request is allowed as soon as the backlog has shrunk by this much.
         let more = backlog.saturating_add(period.saturating_mul(left + 1)).saturating_sub(whole);
         Quota {
             name: self.name,
@@ -40,7 +40,7 @@ impl RateLimit {
     }
 }
 
-/// The time in whole seconds, rounded up.
+/// Converts microseconds to whole seconds, rounded up.
 pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(1).unsigned_abs().div_ceil(1_000_000)
 }
@@ -53,14 +53,14 @@ pub(crate) fn rate_limited(quota: Quota) -> Error {
 impl Authn {
     /// Counts one request of `whose`, and reports in the response what is left.
     ///
-    /// `whose` must be authenticated: a client that proved its secret, a provider that signed, a person
-    /// ([`check_person_rate_limit`](Self::check_person_rate_limit)). A network or an email address is shared by strangers, so
-    /// it is never a key of its own: one stranger could use up the limit for all. [`check_sign_in`](Self::check_sign_in)
-    /// limits how they start.
+    /// `whose` must be authenticated: a client that proved its secret, a provider that signed, or a person
+    /// ([`check_person_rate_limit`](Self::check_person_rate_limit)). Strangers share a network or an email address, so
+    /// neither is ever a key by itself: one stranger could use up the limit for all.
+    /// [`check_sign_in`](Self::check_sign_in) limits how sign-ins start.
     ///
-    /// The count is in the database, so it holds across instances and restarts. It happens before the attempt, so parallel
-    /// attempts are counted like sequential ones. A key is stored as a hash. The janitor deletes rows whose time has passed.
-    /// A refused request is not counted.
+    /// The count is in the database, so it holds across instances and restarts. The count comes before the attempt, so
+    /// parallel attempts count like sequential ones. A key is stored as a hash. The janitor deletes rows whose time has
+    /// passed. A refused request is not counted.
     ///
     /// # Errors
     ///
@@ -71,8 +71,8 @@ impl Authn {
         if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
-    /// The same if `whose` is not the caller, such as somebody else's email address. The response does not report what is
-    /// left, because that would reveal what others did.
+    /// Counts one request of `whose`, if that is not the caller, such as another person's email address. The response
+    /// does not report what is left, because that would reveal what others did.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Authn {
         if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
-    /// Whether `whose` has used up a limit. Counts nothing: it is for attempts that are counted afterwards.
+    /// Whether `whose` has used up a limit. This counts nothing. It is for attempts that are counted afterwards.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl Authn {
         }
     }
 
-    /// Refuses `whose` if they have used up a limit. Counts nothing: it is for limits that only failures use up, before the
-    /// attempt.
+    /// Refuses `whose` if they have used up a limit. This counts nothing. It is for limits that only failed attempts
+    /// use up, and is called before the attempt.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Authn {
         Ok((counted, limit.left(backlog)))
     }
 
-    /// Counts one if fewer than `burst` are used up. Returns whether it did, and the backlog in microseconds.
+    /// Counts one request if fewer than `burst` are used up. Returns whether it did, and the backlog in microseconds.
     pub(crate) async fn consume_in(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

@@ -18,19 +18,20 @@ use crate::session::lock_session;
 use crate::{AccountNotification, Authn, SignedIn};
 
 const COOKIE: &str = "recovery";
-/// Number of codes of one person.
+/// The number of codes of one person.
 const CODES: usize = 10;
 /// Limit on new sets of codes for one person.
 const CODES_LIMIT: RateLimit = RateLimit { name: "recovery codes", burst: 3, period: Duration::minutes(1) };
 /// How long a recovery can be continued after its wait.
 const RECOVERY_WINDOW: Duration = Duration::days(7);
-/// Without I, L, O and U, because people write codes down and read them again (Crockford's base 32).
+/// The characters of a code. I, L, O and U are missing, because people write codes down and read them again
+/// (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Characters that find a code, and characters in total: 20 and 80 bits.
+/// The number of characters that find a code (20 bits), and the number of all characters (80 bits).
 const SELECTOR: usize = 4;
 const LENGTH: usize = 16;
 
-/// Each hash takes 19 MiB (OWASP's first choice of parameters), so at most two run at a time.
+/// A hash takes 19 MiB (OWASP's first choice of parameters), so at most two run at a time.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
 /// New codes that nobody has seen and that are not stored yet.
@@ -40,11 +41,12 @@ pub struct RecoveryCodes {
     hashes: Vec<String>,
 }
 
-/// What a person typed to recover their account. It has the form of a code, so nothing else counts as an attempt.
+/// The input of a person who recovers their account. It has the form of a code, so other input does not count as an
+/// attempt.
 pub enum RecoveryInput {
-    /// A code of their authenticator app.
+    /// A code of the person's authenticator app.
     TotpCode(DigitCode<6>),
-    /// One of their recovery codes.
+    /// One of the person's recovery codes.
     RecoveryCode(String),
 }
 
@@ -75,7 +77,7 @@ impl FieldText for RecoveryInput {
     };
 }
 
-/// What an accepted code allows. As part of a response it ties a pending recovery to this browser.
+/// What an accepted code allows. As part of a response, it binds a pending recovery to this browser.
 #[derive(Debug)]
 pub enum Recovery {
     /// A new passkey can be created in this session, for 15 minutes.
@@ -84,7 +86,7 @@ pub enum Recovery {
     Pending(DateTime<Utc>, PendingRecoveryCookie),
 }
 
-/// The cookie of the browser of a pending recovery.
+/// The cookie of the browser that has a pending recovery.
 #[derive(Debug)]
 pub struct PendingRecoveryCookie(String);
 
@@ -99,8 +101,8 @@ impl IntoResponseParts for PendingRecoveryCookie {
 }
 
 impl Authn {
-    /// Generates ten new codes. They are not valid until [`store_recovery_codes`](Self::store_recovery_codes). This happens before
-    /// the transaction, because hashing is slow and no connection should wait for it.
+    /// Generates ten new codes. They are not valid until [`store_recovery_codes`](Self::store_recovery_codes) stores
+    /// them. This happens before the transaction, because hashing is slow and no connection should wait for it.
     ///
     /// # Errors
     ///
@@ -121,7 +123,7 @@ impl Authn {
         Ok(RecoveryCodes { shown, selectors, hashes: hashed(secrets).await? })
     }
 
-    /// Stores hashes of new codes and deletes the old ones. Returns the codes, to be shown once.
+    /// Stores the hashes of new codes and deletes the old codes. Returns the new codes, which are shown only once.
     ///
     /// # Errors
     ///
@@ -156,14 +158,14 @@ impl Authn {
         Ok(codes.shown)
     }
 
-    /// Accepts a recovery code of the signed-in person, or a code of their authenticator app. It allows nothing but creating
-    /// a new passkey: after a wait if the person has a passkey or a privileged role, otherwise immediately. `None` if the
-    /// code is wrong or used.
+    /// Accepts a recovery code of the signed-in person, or a code of their authenticator app. The code allows nothing
+    /// but the creation of a new passkey. The person must wait first if they have a passkey or a privileged role.
+    /// Otherwise they can create it immediately. Returns `None` if the code is wrong or used.
     ///
     /// # Errors
     ///
-    /// [`Error::TooMany`] during a lockout. [`Error::Conflict`] in a session that began with a link by email: access to a
-    /// mailbox recovers nothing.
+    /// [`Error::TooMany`] during a lockout. [`Error::Conflict`] in a session that began with a link by email, because
+    /// access to a mailbox must not recover an account.
     pub async fn recover(&self, who: &SignedIn, code: &RecoveryInput) -> Result<Option<Recovery>, Error> {
         refuse_link(who)?;
         let now = self.0.clock.now();
@@ -234,7 +236,8 @@ impl Authn {
         now: DateTime<Utc>,
     ) -> Result<Recovery, Error> {
         let target = format!("User::{}", who.user);
-        // A code can be phished. A person with a passkey, or with a role that needs one, gets time to stop the recovery.
+        // A code can be phished. A person with a passkey, or with a role that needs one, gets time to stop the
+        // recovery.
         let waits = sqlx::query_scalar!(
             r#"select exists (select from identity.passkeys
                                where user_id = $1 and (sso_tenant_id is null or sso_tenant_id = $2))
@@ -269,7 +272,7 @@ impl Authn {
         Ok(Recovery::Pending(ready, PendingRecoveryCookie(token.reveal().to_owned())))
     }
 
-    /// When the pending recovery of this browser can be continued, and whether that is now.
+    /// Returns when the pending recovery of this browser can be continued, and whether that time has come.
     ///
     /// # Errors
     ///
@@ -293,7 +296,8 @@ impl Authn {
         Ok(ready.fetch_optional(&mut *tx).await?.map(|ready| (ready, ready <= now)))
     }
 
-    /// Continues a recovery after its wait, once and in its browser. `false` if there is none.
+    /// Continues a recovery after its wait. This works once, and only in the browser that began it. Returns `false` if
+    /// there is none.
     ///
     /// # Errors
     ///
@@ -340,7 +344,8 @@ impl Authn {
     }
 }
 
-/// The notifications about a recovery go to the mailbox that such a session began with. So they would not warn the owner.
+/// Refuses a session that began with a link by email. Notifications about a recovery go to the same mailbox, so they
+/// would not warn the owner.
 fn refuse_link(who: &SignedIn) -> Result<(), Error> {
     if who.is_by_link() {
         return Err(Error::Conflict(
@@ -359,7 +364,7 @@ fn bond(who: &SignedIn) -> Option<Uuid> {
 fn new_code() -> Result<String, getrandom::Error> {
     let mut bytes = [0; LENGTH];
     getrandom::fill(&mut bytes)?;
-    // 256 is a multiple of 32: every character is as likely as the others.
+    // 256 is a multiple of 32, so every character is equally likely.
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
@@ -367,7 +372,7 @@ fn in_groups(code: &str) -> String {
     code.as_bytes().chunks(SELECTOR).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
 }
 
-/// A typed code without separators, and with look-alike characters corrected.
+/// Removes separators from a typed code, and corrects look-alike characters.
 fn normalized(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         'O' => Some('0'),
@@ -394,7 +399,7 @@ fn hash_of(secret: &str) -> Result<String, Error> {
     Ok(argon2().hash_password(secret.as_bytes(), &salt).map_err(unusable)?.to_string())
 }
 
-/// Whether the secret matches the hash. Takes as long if there is no hash.
+/// Whether the secret matches the hash. It takes as long if there is no hash.
 async fn matches(stored: Option<String>, secret: String) -> Result<bool, Error> {
     let _turn = HASHING.acquire().await?;
     let checked = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
-//! How unusual a session looks: its requests are compared with where it began.
+//! The risk of a session: how much its requests differ from its start.
 //!
-//! These are signals and not proofs. A network changes with every train ride, so changes of network alone never end a session. The
-//! browser of an honest person does not turn into another one during a session.
+//! The differences are signals, not proof. A network changes with every train ride, so changes of network alone never
+//! end a session. But an honest person's browser does not become a different browser during a session.
 
 use chrono::{DateTime, Duration, Utc};
 use tenancy::SessionFacts;
@@ -9,23 +9,23 @@ use web::Client;
 
 /// A session with a higher score ends.
 pub(crate) const MAX_SCORE: i64 = 80;
-/// Changes within this time count together. They count for this long.
+/// Changes within this time are counted together, and count for this long.
 pub(crate) const CHANGE_WINDOW: Duration = Duration::minutes(10);
-/// For a new device, on its first day.
+/// The score of a new device, on its first day.
 const NEW_DEVICE: i64 = 15;
 const NEW_FOR: Duration = Duration::hours(24);
-/// For another device family than at the start of the session.
+/// The score of a device family that differs from the start of the session.
 const OTHER_DEVICE: i64 = 50;
-/// For another network than at the start of the session.
+/// The score of a network that differs from the start of the session.
 const OTHER_NETWORK: i64 = 20;
-/// For each change after the second one. There may be several people.
+/// The score of each change after the second one. Several people may use the session.
 const CHANGE: i64 = 5;
-/// For each return to the previous place. Two browsers may be in use at once.
+/// The score of each return to the previous place. Two browsers may be in use at once.
 const RETURN: i64 = 15;
-/// Maximum for all changes, and for all returns.
+/// The maximum score of all changes, and of all returns.
 const MAX_MOVES: i64 = 45;
 
-/// The score of a request, 0 to 100.
+/// Computes the score of a request, from 0 to 100.
 pub(crate) fn score(session: &SessionFacts, client: &Client, now: DateTime<Utc>) -> i64 {
     let other_device = client.device != session.device;
     let mut score = 0;
@@ -48,28 +48,28 @@ pub(crate) fn score(session: &SessionFacts, client: &Client, now: DateTime<Utc>)
     if ends { score.min(100) } else { score.min(MAX_SCORE) }
 }
 
-/// Whether one of two device families is a phone or tablet and the other one a desktop computer. In one network this can be the
-/// "Desktop site" switch of a phone's browser, or the device mode of developer tools.
+/// Whether one of two device families is a phone or tablet and the other one a desktop computer. In one network, the
+/// reason may be the "Desktop site" switch of a phone's browser, or the device mode of developer tools.
 fn is_other_view(one: &str, other: &str) -> bool {
     let is_mobile = |device: &str| ["Android", "iOS"].iter().any(|platform| device.ends_with(platform));
     let is_desktop = |device: &str| ["Windows", "macOS", "Linux"].iter().any(|platform| device.ends_with(platform));
     is_mobile(one) && is_desktop(other) || is_desktop(one) && is_mobile(other)
 }
 
-/// Device family and network of the last request of a session.
+/// Returns the device family and the network of the last request of a session.
 pub(crate) fn seen(session: &SessionFacts) -> (&str, &str) {
     let drift = session.drift.as_ref();
     drift.map_or((&session.device, &session.network), |drift| (&drift.seen_device, &drift.seen_network))
 }
 
-/// Whether the request has another device or network than the one before it.
+/// Whether the request has another device or network than the previous one.
 pub(crate) fn has_moved(session: &SessionFacts, client: &Client) -> bool {
     let (device, network) = seen(session);
     client.device != device || differs(&client.network, network)
 }
 
-/// Whether two networks are different places. A browser with IPv4 and IPv6 addresses switches between them, so a difference of kind
-/// means nothing.
+/// Whether two networks are different places. A browser with IPv4 and IPv6 addresses switches between them, so a
+/// different kind of address means nothing.
 fn differs(one: &str, other: &str) -> bool {
     one != other && one.contains(':') == other.contains(':')
 }
@@ -141,10 +141,12 @@ mod tests {
             (("Firefox on Linux", "198.51.100.0/24"), false, 4, 0, 30),
             (("Firefox on Linux", "198.51.100.0/24"), false, 5, 0, 35),
             (("Firefox on Linux", "198.51.100.0/24"), false, 2, 1, 35),
-            // With the same device, any number of changes stays at the maximum, and the session does not end.
+            // With the same device, the score stays at the maximum for any number of changes, and the session does not
+            // end.
             (("Firefox on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, MAX_SCORE),
             (("Chrome on Linux", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),
-            // In the same network the other view of a browser needs a fresh proof. In another network the session ends.
+            // In the same network, the other view of a browser needs a fresh proof. In another network, the session
+            // ends.
             (("Firefox on Android", "192.0.2.0/24"), true, 1, 0, 65),
             (("Safari on iOS", "192.0.2.0/24"), true, i32::MAX, i32::MAX, MAX_SCORE),
             (("Firefox on Android", "198.51.100.0/24"), true, i32::MAX, i32::MAX, 100),

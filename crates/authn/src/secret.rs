@@ -7,7 +7,7 @@ use web::cookie;
 /// SHA-256 of a token. A random value needs no salt and no slow hash.
 pub(crate) type Hash = [u8; 32];
 
-/// A bearer token of 256 random bits. It lives in a cookie or an address. We store its hash.
+/// A bearer token of 256 random bits, for a cookie or a URL. The database stores its hash.
 pub(crate) struct Token(String);
 
 impl Token {
@@ -17,8 +17,8 @@ impl Token {
         Ok(Self(base64url(&bytes)))
     }
 
-    /// The token that the browser already has in this cookie, or a new one. All tabs share one cookie, so a tab does not end
-    /// what another one has started. Something else tells the tabs apart.
+    /// Returns the token that the browser already has in this cookie, or a new one. All tabs share one cookie, so a tab
+    /// does not end what another tab has started. Something else distinguishes the tabs.
     pub(crate) fn of_browser(headers: &HeaderMap, cookie: &str) -> Result<Self, getrandom::Error> {
         match cookie::get(headers, cookie).filter(|token| is_token(token)) {
             Some(token) => Ok(Self(token.to_owned())),
@@ -26,7 +26,7 @@ impl Token {
         }
     }
 
-    /// For the cookie or the address, and nothing else.
+    /// Returns the token. Use it only for the cookie or the URL.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -36,7 +36,7 @@ impl Token {
     }
 }
 
-/// Whether it could be one of ours: 32 bytes in base64url.
+/// Whether the text could be one of our tokens: 32 bytes in base64url.
 pub(crate) fn is_token(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

@@ -24,14 +24,15 @@ use crate::{AccountNotification, Authn, SignedIn, risk, session_cookie};
 
 const USED_FROM_ELSEWHERE: &str = "used from elsewhere";
 const TOKEN_REUSED: &str = "a replaced token was used";
-/// Why sessions end when a passkey was cloned.
+/// The reason why sessions end when a passkey was cloned.
 pub(crate) const PASSKEY_CLONED: &str = "a passkey was cloned";
-/// Reasons that mean that somebody else may have the token of the session, or a passkey.
+/// The reasons that mean that another person may have the token of the session, or a passkey.
 pub(crate) const SUSPICIOUS: [&str; 3] = [USED_FROM_ELSEWHERE, TOKEN_REUSED, PASSKEY_CLONED];
-/// How often the use of a session is stored, at most. Idle expiry needs no finer time, and each update costs a write.
+/// The minimum time between two updates of a session's last use. Idle expiry does not need to be more precise, and each
+/// update costs a write.
 const TOUCH_INTERVAL: Duration = Duration::seconds(60);
 
-/// The token that replaces the one in the browser, on its way to the response.
+/// The token that will replace the one in the browser, on its way to the response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RenewedToken(Arc<Mutex<Option<String>>>);
 
@@ -41,7 +42,7 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(renewed.clone());
     let mut response = next.run(request).await;
     let token = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // A session that has just begun, ended or stepped up has a newer token already.
+    // If a session has just begun, ended or stepped up, the response already has a newer token.
     if let (Some(token), None) = (token, cookie::given(response.headers(), SESSION)) {
         session_cookie::set(response.headers_mut(), &token);
     }
@@ -49,10 +50,10 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
 }
 
 impl Authn {
-    /// Authenticates a request: the live session of its cookie, and what it may access at `scope`.
+    /// Authenticates a request: finds the live session of its cookie, and what the session may access at `scope`.
     ///
-    /// This takes one round trip. About once a minute per session it takes more, to store that the session is in use and to
-    /// replace its token.
+    /// This takes one round trip. About once a minute per session it takes more, to store that the session is in use
+    /// and to replace its token.
     ///
     /// # Errors
     ///
@@ -73,7 +74,7 @@ impl Authn {
         };
         let moved = risk::has_moved(&session, &context.client);
         if moved || self.is_due(&session, now) {
-            // Release the connection first: a request never holds two.
+            // Release the connection first, because a request never holds two.
             drop(tx);
             self.touch(&session, given, now, parts, &context.client).await?;
             (session, tx, access) = look_up().await?.ok_or(Error::Unauthenticated)?;
@@ -94,8 +95,8 @@ impl Authn {
         Ok((who, tx, access))
     }
 
-    /// Authenticates a request again before it writes, because its body may have taken a while. The session must still be
-    /// live. One round trip.
+    /// Authenticates a request again before it writes, because its body may have taken a while to arrive. The session
+    /// must still be live. This takes one round trip.
     ///
     /// # Errors
     ///
@@ -153,8 +154,8 @@ impl Authn {
         Ok(())
     }
 
-    /// Ends a session whose replaced token is used after the grace period. Two browsers have had the token, and one of them
-    /// should not. (A lost response with the new token looks the same.)
+    /// Ends a session whose replaced token is used after the grace period. Two browsers have had the token, and one of
+    /// them should not have had it. (A lost response with the new token looks the same.)
     async fn end_stolen(&self, given: &[u8; 32], now: DateTime<Utc>, context: &Context) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
@@ -186,8 +187,8 @@ impl Authn {
         now - session.rotated_at >= Duration::seconds(self.0.session.rotate_seconds.into())
     }
 
-    /// Stores that the session is in use and from where, and replaces an old token. Of parallel requests with the same token,
-    /// one replaces it. The others keep theirs, which stays valid for the grace period.
+    /// Stores that the session is in use and where, and replaces an old token. If parallel requests have the same
+    /// token, one of them replaces it. The others keep their token, which stays valid for the grace period.
     async fn touch(
         &self,
         session: &SessionFacts,
@@ -225,7 +226,8 @@ impl Authn {
         Ok(())
     }
 
-    /// Replaces the token of a session, if it is still the given one. Parallel requests with the same token replace it once.
+    /// Replaces the token of a session, if the session still has the given token. Parallel requests with the same token
+    /// replace it only once.
     async fn replace_token(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -300,7 +302,7 @@ impl Authn {
         Ok((id, token))
     }
 
-    /// The session of this browser, if it has one.
+    /// Returns the session of this browser, if it has one.
     pub(crate) async fn session_of_browser(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -314,7 +316,7 @@ impl Authn {
         Ok(session.fetch_optional(&mut **tx).await?)
     }
 
-    /// Ends the session that a browser had before it signed in again. Its cookie is gone, so nobody else can end it.
+    /// Ends the session that a browser had before it signed in again. Its cookie is gone, so nothing else can end it.
     pub(crate) async fn end_replaced_session(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -337,7 +339,7 @@ impl Authn {
         Ok(())
     }
 
-    /// Ends one session. The next request no longer finds it.
+    /// Ends one session. The next request will not find it.
     pub(crate) async fn end_session(&self, who: &SignedIn) -> Result<(), Error> {
         let mut tx = self.0.db.begin_identity::<Write>().await?;
         let ended = sqlx::query!(
@@ -361,8 +363,8 @@ impl Authn {
 /// How a person authenticated.
 pub(crate) struct Authentication<'a> {
     provider: Option<(&'a str, &'a ProviderIdentity)>,
-    /// The organization whose own provider authenticated them, or whose provider the passkey depends on. If an organization manages
-    /// the account, the database bonds the session to that organization, too.
+    /// The organization whose own provider authenticated the person, or whose provider the passkey depends on. If an
+    /// organization manages the account, the database bonds the session to that organization, too.
     organization: Option<TenantId>,
     auth_time: DateTime<Utc>,
     methods: Vec<String>,
@@ -400,7 +402,7 @@ async fn record_move(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let (seen_device, seen_network) = risk::seen(session);
-    // Of parallel requests from the same new place, the first one counts it.
+    // If parallel requests come from the same new place, only the first one counts it.
     sqlx::query!(
                 "update identity.sessions
                     set location_changes = case when location_changed_at > $6 then location_changes else 0 end + 1,
@@ -422,8 +424,8 @@ async fn record_move(
     Ok(())
 }
 
-/// Locks the session until `tx` ends, if it is still live. A request that ends the session then waits, and finds what `tx`
-/// has added.
+/// Locks the session until `tx` ends, if the session is still live. A request that ends the session then waits, and
+/// finds what `tx` has added.
 pub(crate) async fn lock_session(tx: &mut Tx<Write, Account>, who: &SignedIn) -> Result<bool, Error> {
     let live = sqlx::query_scalar!(
         "select id from identity.sessions where id = $1 and ended_at is null for share",

@@ -1,4 +1,4 @@
-//! The cookies around a session: its own, that of an ended session, and that of a login flow.
+//! The cookies of a session, of an ended session, and of a login flow.
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponseParts, ResponseParts};
@@ -9,9 +9,11 @@ use crate::secret::{Token, is_token};
 pub(crate) const SESSION: &str = "session";
 /// The cookie of a browser with a login flow.
 pub(crate) const LOGIN: &str = "login";
-/// This cookie has the token of the session that was signed out. A form in another tab can then be deferred for its person.
+/// The cookie with the token of the session that was signed out. A form in another tab can then be deferred for its
+/// person.
 const ENDED: &str = "ended";
-/// Lifetime of that cookie in seconds. It is as long as a session may be idle by default, and short enough for a shared computer.
+/// The lifetime of that cookie in seconds. It is the default idle time of a session, and short enough for a shared
+/// computer.
 const ENDED_SECONDS: u64 = 1800;
 
 /// Replaces the session cookie of a request with the one that a response sets, if it sets one.
@@ -22,7 +24,7 @@ pub(crate) fn replace(response: &HeaderMap, request: &mut HeaderMap) {
 }
 
 pub(crate) fn set(headers: &mut HeaderMap, token: &str) {
-    // Without Max-Age: the server decides how long it lasts, and it ends with the browser.
+    // The cookie has no `Max-Age`. The server decides how long the session lasts, and the cookie ends with the browser.
     cookie::set(headers, SESSION, token, SameSite::Strict, None);
 }
 
@@ -30,17 +32,17 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
     cookie::remove(headers, SESSION);
 }
 
-/// The token of a browser: 32 bytes in base64url. Anything else cannot be ours and is not looked up.
+/// Returns the token of a browser: 32 bytes in base64url. Other values cannot be ours, so they are not looked up.
 pub(crate) fn token_of(headers: &HeaderMap) -> Option<&str> {
     cookie::get(headers, SESSION).filter(|token| is_token(token))
 }
 
-/// The token of the session that was signed out in this browser.
+/// Returns the token of the session that was signed out in this browser.
 pub(crate) fn ended_token(headers: &HeaderMap) -> Option<&str> {
     cookie::get(headers, ENDED).filter(|token| is_token(token))
 }
 
-/// Makes the browser forget the ended session, because somebody has signed in.
+/// Makes the browser forget the ended session, because a person has signed in.
 pub(crate) fn forget_ended(headers: &mut HeaderMap) {
     cookie::remove(headers, ENDED);
 }
@@ -54,7 +56,7 @@ pub(crate) fn set_ended(headers: &mut HeaderMap, token: &str) {
 #[derive(Debug)]
 pub struct NewCookie {
     token: String,
-    /// The browser has no other login flow, so its flow cookie is removed.
+    /// Whether to remove the login flow cookie, because the browser has no other login flow.
     ends_login: bool,
 }
 
@@ -63,7 +65,7 @@ impl NewCookie {
         Self { token: token.reveal().to_owned(), ends_login: false }
     }
 
-    /// After a sign-in through a provider, when other tabs may have login flows.
+    /// Creates the cookie after a sign-in through a provider, when other tabs may have login flows.
     pub(crate) fn after_sign_in(token: &Token, others: bool) -> Self {
         Self { ends_login: !others, ..Self::of(token) }
     }

@@ -2,7 +2,7 @@ use settings::{Refusal, Rule, Setting, refusals};
 
 use crate::{Config, ProviderConfig};
 
-/// What production accepts.
+/// The rules for these settings in production.
 pub const SETTINGS: &[Setting<Config>] = &[
     Setting {
         name: "authn.session.idle_seconds",
@@ -128,7 +128,7 @@ fn each(authn: &Config, value: fn(&ProviderConfig) -> u32) -> Vec<u64> {
     authn.providers.values().map(|provider| value(provider).into()).collect()
 }
 
-/// Lifetimes of sessions that no profile accepts.
+/// Returns a session lifetime that no profile accepts, if there is one.
 pub(crate) fn unsound_session(authn: &Config) -> Option<Refusal> {
     refusals(SETTINGS, authn).into_iter().find(|refusal| refusal.name().starts_with("authn.session."))
 }

@@ -16,19 +16,22 @@ use crate::provider::Provider;
 use crate::provider_settings::Preset;
 use crate::{Authn, ConfigError, ProofOfWorkSolution, ProviderConfig, ProviderKey};
 
-/// Maximum number of organizations' providers in the cache, each with at most 64 KiB of text twice. Above it, another one is dropped.
+/// The maximum number of organizations' providers in the cache. Each takes at most 64 KiB of text twice. Above the
+/// maximum, another one is dropped.
 const CACHE_SIZE: usize = 500;
 const PROVIDER_IS_REQUIRED: Error = Error::Conflict(
     "Your organization requires SSO, so its identity provider cannot be replaced. Stop requiring SSO first. That takes a second person.",
     None,
 );
 
-/// Maximum number of requests that wait for providers of organizations at a time. Configured providers have permits of their own.
+/// The maximum number of requests that wait for organizations' providers at a time. Configured providers have their own
+/// permits.
 const MAX_WAITING: usize = 32;
-/// How long a request waits for a permit. Many people who hold one each leave one to a person who has none within this time.
+/// How long a request waits for a permit. Even if many people hold one permit each, a person without one gets one in
+/// this time.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// The cached providers of organizations, each as of the last change of its row.
+/// The cached providers of organizations. Each entry belongs to the last change of its row.
 #[derive(Debug)]
 pub(crate) struct Organizations {
     known: Mutex<CachedProviders>,
@@ -52,13 +55,13 @@ impl Organizations {
 /// An identity provider that an organization connects.
 #[derive(Debug)]
 pub struct IdentityProvider {
-    /// Issuer identifier, exactly as the provider states it.
+    /// The issuer identifier, exactly as the provider states it.
     pub issuer: String,
-    /// Our client id there.
+    /// Our client id at the provider.
     pub client_id: String,
-    /// Our client secret there.
+    /// Our client secret at the provider.
     pub client_secret: SecretString,
-    /// The settings it is known to need.
+    /// The product, if it is a known one with special settings.
     pub preset: Option<Preset>,
 }
 
@@ -67,9 +70,9 @@ pub struct IdentityProvider {
 pub struct VerifiedDomain {
     /// The organization.
     pub organization: TenantId,
-    /// Id of its row.
+    /// The id of the row.
     pub id: Uuid,
-    /// Its name.
+    /// The name of the domain.
     pub name: String,
     /// The token in its DNS record.
     pub token: String,
@@ -78,11 +81,11 @@ pub struct VerifiedDomain {
 /// A notice for people before they go to an organization's provider.
 #[derive(Debug)]
 pub struct ProviderNotice {
-    /// Name of the organization, which it chooses itself.
+    /// The name of the organization. The organization chooses it.
     pub organization: String,
-    /// Its verified domains.
+    /// The verified domains of the organization.
     pub domains: Vec<String>,
-    /// Host of its provider.
+    /// The host of the organization's provider.
     pub host: String,
 }
 
@@ -91,9 +94,9 @@ pub struct ProviderNotice {
 pub enum IdentityProviderProblem {
     /// The issuer is not an https address of a public host.
     Issuer,
-    /// It does not respond like a provider. The reason is in the log.
+    /// The server does not respond like an identity provider. The log has the reason.
     Unusable,
-    /// It responds, but lacks this.
+    /// The provider responds, but lacks this feature.
     Lacks(String),
 }
 
@@ -120,7 +123,7 @@ impl Authn {
         Ok(())
     }
 
-    /// The provider of a key: a configured one, or that of an organization with a verified domain.
+    /// Returns the provider with this key: a configured one, or that of an organization with a verified domain.
     pub(crate) async fn provider(&self, key: &ProviderKey) -> Result<Arc<Provider>, Error> {
         let Some(tenant) = key.organization() else {
             return self.0.providers.get(&**key).map(Arc::clone).ok_or(Error::NotFound);
@@ -168,7 +171,7 @@ impl Authn {
         Provider::of_organization(tenant, share, config, redirect, self.0.production, self.0.http.clone())
     }
 
-    /// Tests the provider of an organization before it is stored. The request waits in the share of the person who asks.
+    /// Tests an organization's provider before it is stored. The request uses the share of the person who makes it.
     ///
     /// # Errors
     ///
@@ -195,8 +198,8 @@ impl Authn {
         })
     }
 
-    /// The notice for people before they go to an organization's provider. It is needed because anybody can create an organization
-    /// and send others to its provider.
+    /// Returns the notice for people before they go to an organization's provider. They need it, because anybody can
+    /// create an organization and send others to its provider.
     ///
     /// # Errors
     ///
@@ -215,14 +218,14 @@ impl Authn {
         Ok(Some(ProviderNotice { organization: row.name, domains: row.domains, host: provider.host() }))
     }
 
-    /// The redirect address that an organization registers at its provider.
+    /// Returns the redirect URL that an organization registers at its provider.
     #[must_use]
     pub fn provider_redirect(&self, tenant: TenantId) -> String {
         self.url(&self.0.addresses.callback_of(&ProviderKey::of_organization(tenant)))
     }
 
-    /// Whether the organization has kept its provider, and a verified domain, since a sign-in began. This does not change
-    /// until the transaction ends: a request that removes the provider waits, and then finds the session.
+    /// Whether the organization has kept its provider and a verified domain since a sign-in began. This cannot change
+    /// until the transaction ends. A request that removes the provider waits, and then finds the session.
     pub(crate) async fn is_still_connected(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -285,7 +288,7 @@ impl Authn {
     ///
     /// The database fails.
     pub async fn end_provider_sessions(&self, tx: &mut Tx<Write, Tenant>, why: &str) -> Result<(), Error> {
-        // A session that is just being created either exists now, and is found below, or will see the change.
+        // If a session is being created, it either exists now and is found below, or it will see the change.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id')::uuid::text, 2))")
             .execute(&mut **tx)
             .await?;
@@ -300,12 +303,12 @@ impl Authn {
         Ok(())
     }
 
-    /// Key of the provider that an organization has connected for the domain of this address. This is the start of a sign-in, so it has
-    /// the same limit.
+    /// Returns the key of the provider that an organization has connected for the domain of this address. This is the
+    /// start of a sign-in, so it has the same limit.
     ///
     /// # Errors
     ///
-    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many.
+    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many sign-ins.
     pub async fn identity_provider_for(
         &self,
         email: &Email,
@@ -348,7 +351,7 @@ impl Authn {
         self.0.dns.has_txt_record(&domain_record(domain), &format!("holdfast-domain={token}")).await
     }
 
-    /// Verified domains that are due to be checked again, those that have waited longest first.
+    /// Returns the verified domains that are due for a new check. The domains that have waited longest come first.
     ///
     /// # Errors
     ///
@@ -366,7 +369,7 @@ impl Authn {
         Ok(due.fetch_all(&mut *tx).await?)
     }
 
-    /// How long the record of a verified domain may be missing.
+    /// Returns how long the record of a verified domain may be missing.
     #[must_use]
     pub fn withdraws_domains_after(&self) -> chrono::Duration {
         self.0.withdraw_after
@@ -382,7 +385,7 @@ impl Authn {
     }
 }
 
-/// Name of the TXT record that verifies a domain.
+/// Returns the name of the TXT record that verifies a domain.
 #[must_use]
 pub fn domain_record(domain: &str) -> String {
     format!("_holdfast.{domain}")

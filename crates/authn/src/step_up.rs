@@ -15,13 +15,13 @@ use crate::{Authn, NewCookie, SignedIn, session_cookie};
 pub struct StepUpOutcome {
     /// The new cookie.
     pub cookie: NewCookie,
-    /// The deferred request, taken. It is executed once or never.
+    /// The deferred request, which was taken. It is executed once or never.
     pub deferred: Option<DeferredRequest>,
 }
 
 impl Authn {
-    /// Accepts one of the person's passkeys for this session, replaces the session's token, and takes the deferred request,
-    /// all or nothing.
+    /// Accepts one of the person's passkeys for this session, replaces the session's token, and takes the deferred
+    /// request. Either all of this happens or none of it.
     ///
     /// # Errors
     ///
@@ -59,8 +59,9 @@ impl Authn {
         Ok(Ok(StepUpOutcome { cookie, deferred }))
     }
 
-    /// Records a proof in the session, with device and network, and replaces its token at once. So somebody with the old token
-    /// does not get the new rights. Of two proofs with one token, the second finds the token replaced.
+    /// Records a proof in the session, with device and network, and replaces its token at once. An attacker with the
+    /// old token therefore does not get the new rights. If two proofs have the same token, the second one finds the
+    /// token replaced.
     pub(crate) async fn record_proof(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,

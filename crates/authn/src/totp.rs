@@ -12,12 +12,12 @@ use crate::rate_limit::RateLimit;
 use crate::secret::{Token, hash};
 use crate::{AccountNotification, Authn, NewCookie, SignedIn, StepUpOutcome, session_cookie};
 
-/// Time to enter the first code of a new app.
+/// The time to enter the first code of a new app.
 const LIFETIME: Duration = Duration::minutes(15);
 const SET_UP_EXPIRED: Error = Error::Conflict("This setup has expired. Please start over.", None);
-/// Keys created and first codes tried by one person.
+/// Keys that one person creates, and first codes that they try.
 const SET_UP_LIMIT: RateLimit = RateLimit { name: "authenticator app", burst: 10, period: Duration::minutes(1) };
-/// Steps of 30 seconds by which the clock of a phone may be wrong.
+/// The number of 30-second steps by which the clock of a phone may be wrong.
 const SKEW: u16 = 1;
 
 /// The secret of an authenticator app during setup, for the page that shows it.
@@ -33,7 +33,7 @@ pub struct TotpSecret {
 pub struct ConfirmedTotp(());
 
 impl Authn {
-    /// Counts a new key or a first code. Call it before the transaction: a request never holds two connections.
+    /// Counts a new key or a first code. Call it before the transaction, because a request never holds two connections.
     ///
     /// # Errors
     ///
@@ -42,8 +42,8 @@ impl Authn {
         self.check_person_rate_limit(SET_UP_LIMIT, who).await
     }
 
-    /// Creates the secret of an authenticator app. The app is not a factor before [`confirm_totp`](Self::confirm_totp). The secret
-    /// replaces one that was never confirmed.
+    /// Creates the secret of an authenticator app. The app is not a factor until [`confirm_totp`](Self::confirm_totp)
+    /// succeeds. The secret replaces one that was never confirmed.
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ impl Authn {
         shown(&totp(&secret, who)?)
     }
 
-    /// Checks the first code of the app that this session is setting up, and enables the app. `None` if the code is wrong.
+    /// Checks the first code of the app that this session is setting up, and enables the app. Returns `None` if the
+    /// code is wrong.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Authn {
         if removed.execute(&mut **tx).await?.rows_affected() == 0 {
             return Err(Error::Conflict("You no longer have an authenticator app.", None));
         }
-        // Somebody else with the app may have begun one of the other sessions.
+        // Another person with the app may have begun one of the other sessions.
         let ended = sqlx::query_scalar!(
             "update identity.sessions set ended_at = $2, ended_reason = 'the authenticator app was removed'
               where id <> $1 and ended_at is null and expires_at > $2 returning id",
@@ -151,7 +152,7 @@ impl Authn {
     }
 
     /// Accepts a code of the person's authenticator app for this session, replaces the session's token, and takes the
-    /// deferred request, all or nothing. `None` if the code is wrong or used.
+    /// deferred request. Either all of this happens or none of it. Returns `None` if the code is wrong or used.
     ///
     /// # Errors
     ///
@@ -184,8 +185,8 @@ impl Authn {
         Ok(Some(StepUpOutcome { cookie, deferred }))
     }
 
-    /// Uses up a code of one of the apps that count in this session. A second use of the same code, or of an earlier one, is
-    /// refused (RFC 6238, section 5.2).
+    /// Uses up a code of one of the apps that count in this session. If the same code or an earlier one is used again,
+    /// it is refused (RFC 6238, section 5.2).
     pub(crate) async fn take_totp(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -201,7 +202,7 @@ impl Authn {
         for encrypted in apps.fetch_all(&mut **tx).await? {
             let (secret, now) = (self.0.keys.decrypt(encryption_context(who.user), &encrypted)?, self.0.clock.now());
             let Some(step) = step(&builder(&secret).build()?, code, now)? else { continue };
-            // The secret is encrypted again each time, so that a previous encryption key goes out of use.
+            // The secret is encrypted again each time, so that ciphertexts under a previous encryption key disappear.
             let taken = sqlx::query!(
                 "update identity.totp set secret = $2, last_step = $3, last_used_at = $4
                   where user_id = $1 and secret = $5 and last_step < $3",
@@ -218,8 +219,8 @@ impl Authn {
         Ok(false)
     }
 
-    /// Records a code in the session and replaces its token at once, like [`record_proof`](Self::record_proof). A code can be
-    /// phished, so it does not reset the risk of an unusual session.
+    /// Records a code in the session and replaces its token at once, like [`record_proof`](Self::record_proof). A code
+    /// can be phished, so it does not reset the risk of an unusual session.
     async fn record_code(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -249,7 +250,7 @@ fn encryption_context(user: UserId) -> EncryptionContext {
     EncryptionContext { column: Column::Totp, row: user.uuid() }
 }
 
-/// What every app supports: SHA-1, six digits, 30 seconds (RFC 6238).
+/// Returns the settings that every app supports: SHA-1, six digits, 30 seconds (RFC 6238).
 fn builder(secret: &[u8]) -> Builder {
     Builder::new()
         .with_algorithm(Algorithm::SHA1)
@@ -260,7 +261,7 @@ fn builder(secret: &[u8]) -> Builder {
         .with_account_name("account")
 }
 
-/// With the name that the app displays.
+/// Returns a TOTP with the name that the app displays.
 fn totp(secret: &[u8], who: &SignedIn) -> Result<Totp, Error> {
     let name = if who.email.is_empty() { &who.name } else { &who.email };
     Ok(builder(secret).with_account_name(name.replace(':', " ")).with_issuer(Some("Holdfast")).build()?)
@@ -272,7 +273,7 @@ fn shown(totp: &Totp) -> Result<TotpSecret, Error> {
     Ok(TotpSecret { uri: totp.to_url()?, text: groups.join(" ") })
 }
 
-/// The time step of a code, if it is a current one.
+/// Returns the time step of a code, if the code is current.
 fn step(totp: &Totp, code: &DigitCode<6>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, Error> {
     let step = totp.check(code, now.timestamp().unsigned_abs());
     Ok(step.map(i64::try_from).transpose()?)
@@ -287,7 +288,7 @@ mod tests {
     // control: IDN-11
     #[test]
     fn codes_follow_the_standard_and_are_valid_for_one_step_before_and_after() {
-        // RFC 6238, appendix B: the last six digits of its values for SHA-1.
+        // These are the last six digits of the SHA-1 values in RFC 6238, appendix B.
         let totp = builder(b"12345678901234567890").build().unwrap();
         let step = |code: &str, at| step(&totp, &code.try_into().unwrap(), at).unwrap();
         for (time, code) in

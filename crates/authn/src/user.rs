@@ -9,8 +9,8 @@ use crate::id_token::ProviderIdentity;
 use crate::{AccountNotification, Authn};
 
 impl Authn {
-    /// The person of an (issuer, subject) pair. Never looked up by email address: a person who controls an address at one
-    /// provider would own accounts of another. Name and address follow the provider.
+    /// Finds or creates the person of an (issuer, subject) pair. It never looks them up by email address: a person who
+    /// controls an address at one provider would take over accounts of another. Name and address follow the provider.
     pub(crate) async fn find_or_create_user(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -19,7 +19,8 @@ impl Authn {
         context: &Context,
     ) -> Result<(Uuid, bool), Error> {
         let key = identity.name.as_deref().map(name_key);
-        // If one person signs in twice for the first time, the second request waits here and finds the row of the first one.
+        // If one person signs in twice at once for the first time, the second request waits here and finds the row of
+        // the first one.
         sqlx::query!(
             "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))",
             identity.issuer,
@@ -27,8 +28,8 @@ impl Authn {
         )
         .execute(&mut **tx)
         .await?;
-        // An organization's provider changes nothing about a person that another provider manages. A claim that could not be
-        // fetched changes nothing either.
+        // An organization's provider changes nothing about a person that another provider manages. A claim that could
+        // not be fetched changes nothing either.
         let known = sqlx::query!(
             r#"with before as (
                  select u.id, u.verified_email, u.locked_at from identity.users u

@@ -8,7 +8,7 @@ use crate::id_token::{IdTokenError, Profile, address};
 use crate::metadata::Metadata;
 use crate::provider::Provider;
 
-/// Timeout for userinfo. Together with the other requests of a sign-in, it is below the timeout of our own request.
+/// The timeout for userinfo. Together with the other requests of a sign-in, it is below the timeout of our own request.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
@@ -18,12 +18,13 @@ struct UserInfo {
     profile: Profile,
 }
 
-/// Name, address, and whether the address is verified. `None` if the provider did not respond.
+/// Name, address, and whether the address is verified. Name and address are `None` if the provider did not respond.
 type FullProfile = (Option<String>, Option<String>, bool);
 
 impl Provider {
-    /// Name and address. They come from userinfo if the ID token lacks one of them (OpenID Connect Core 1.0, sections 5.3 and 5.4).
-    /// If userinfo fails, they are not known. If it is about another person, the sign-in is refused.
+    /// Returns the name and the address. They come from userinfo if the ID token lacks one of them (OpenID Connect Core
+    /// 1.0, sections 5.3 and 5.4). If userinfo fails, they are unknown. If userinfo is about another person, the
+    /// sign-in is refused.
     pub(crate) async fn full_profile(
         &self,
         metadata: &Metadata,
@@ -71,7 +72,7 @@ impl Provider {
         }
         let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.to_ascii_lowercase().starts_with("application/jwt") {
-            // A provider sends this only to clients that have registered for it.
+            // A provider sends such a response only to clients that have registered for it.
             return Err("not supported: it is signed or encrypted; register the client for plain JSON".to_owned());
         }
         serde_json::from_slice(answer.body()).map_err(|error| error.to_string())

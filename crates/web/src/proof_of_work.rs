@@ -1,6 +1,6 @@
-/// A challenge to a client. The solution is a number below 2^32. As four big-endian bytes it is appended to the last 32
-/// bytes of the challenge, and the SHA-256 of the result must begin with the required number of zero bits. The client
-/// submits the fields `challenge` and `solution` with the same form.
+/// A challenge to a client. The solution is a number below 2^32. It is appended, as four big-endian bytes, to the last 32
+/// bytes of the challenge. The SHA-256 of the result must begin with the required number of zero bits. The client submits
+/// the fields `challenge` and `solution` with the same form.
 #[derive(Clone, Debug)]
 pub struct ProofOfWork {
     /// The challenge, in base64url.

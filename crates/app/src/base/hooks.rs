@@ -44,7 +44,7 @@ pub(crate) type OnOrganizationDeleted =
 /// Returns the name of the actor with this id, if it is not a person.
 pub(crate) type NameActor = for<'a> fn(&'a mut Tx<Read>, Uuid) -> BoxFuture<'a, Result<Option<String>>>;
 
-/// Returns those of the given name keys that belong to objects of the organization other than people.
+/// Returns the given name keys that belong to objects of the organization, other than people.
 pub(crate) type FindNames = for<'a> fn(&'a mut Tx<Read>, &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Vec<u8>>>>;
 
 /// The hooks of all features, in the order of the features.
@@ -83,7 +83,7 @@ impl Hooks {
         Ok(None)
     }
 
-    /// Returns those of the given name keys that belong to objects of the organization other than people.
+    /// Returns the given name keys that belong to objects of the organization, other than people.
     pub(crate) async fn names_in_use(&self, tx: &mut Tx<Read>, keys: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>> {
         let mut in_use = HashSet::new();
         for find in &self.names_in_use {
@@ -113,7 +113,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// Returns the features' summaries of each of these workspaces, as far as the viewer may see them.
+    /// Returns the features' summaries of each of these workspaces, if the viewer may see them.
     pub(crate) async fn summarize_workspaces(
         &self,
         viewer: Viewer<'_>,

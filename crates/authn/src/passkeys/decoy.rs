@@ -3,8 +3,8 @@ use webauthn_rs::prelude::Passkey;
 
 use crate::secret::base64url;
 
-/// A fake passkey with this credential id. A response that is verified against it has already been refused. Its key is the base point
-/// of P-256 (SEC 2, section 2.4.2), because almost every authenticator uses P-256.
+/// Returns a fake passkey with this credential id. Its caller has already refused the response that is verified against
+/// it. The key is the base point of P-256 (SEC 2, section 2.4.2), because almost every authenticator uses P-256.
 pub(super) fn decoy(credential_id: &[u8]) -> Result<Passkey, serde_json::Error> {
     serde_json::from_value(json!({ "cred": {
         "cred_id": base64url(credential_id),

@@ -9,7 +9,7 @@ use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
 use super::{Challenge, PasskeyFailure, Purpose, read};
 use crate::{AccountNotification, Authn, NewCookie, SignedIn};
 
-/// Most passkeys of one person: enough for every device, and a bound on what one account can store.
+/// The maximum number of passkeys of one person. It is enough for every device, and limits what one account can store.
 const MAX_PASSKEYS: i64 = 20;
 
 /// Proof that the person has just created a passkey, with user verification.
@@ -20,21 +20,21 @@ pub struct NewPasskey {
 }
 
 impl NewPasskey {
-    /// Whether it is discoverable, so that it can sign in without a provider. The browser says so without a signature, so only texts
-    /// depend on it.
+    /// Whether the passkey is discoverable, so that it can sign in without a provider. The browser reports this without
+    /// a signature, so only texts depend on it.
     #[must_use]
     pub fn discoverable(&self) -> Option<bool> {
         self.discoverable
     }
 }
 
-/// The credentials of a person. A device that has one of them does not create another, which would replace it there.
+/// The credentials of a person. A device with one of them does not create another one, which would replace it there.
 #[derive(Debug)]
 pub struct ExistingCredentials(Vec<Vec<u8>>);
 
 impl Authn {
-    /// Counts a challenge to create a passkey, and finds the credentials of every bond that it must exclude. Call it before
-    /// the transaction: a request never holds two connections.
+    /// Counts a challenge to create a passkey, and finds the credentials of every bond that the challenge must exclude.
+    /// Call it before the transaction, because a request never holds two connections.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Authn {
         Ok(ExistingCredentials(known.fetch_all(&mut *tx).await?))
     }
 
-    /// Starts to create a passkey. It requires user verification and excludes existing passkeys.
+    /// Starts the creation of a passkey. It requires user verification and excludes existing passkeys.
     ///
     /// # Errors
     ///
@@ -62,14 +62,15 @@ impl Authn {
         let (options, state) =
             self.0.webauthn.start_passkey_registration(who.user.uuid(), name, &who.name, Some(known))?;
         let mut options = serde_json::to_value(options)?["publicKey"].take();
-        // Preferred, so it can sign in alone if the device can store it. Not required, because a key without storage is a
-        // good second factor. The browser says which it is (`credProps`, which the library requests).
+        // A resident key is preferred, so the passkey can sign in by itself if the device can store it. It is not
+        // required, because a key without storage is a good second factor. The browser reports which one it is
+        // (`credProps`, which the library requests).
         options["authenticatorSelection"]["residentKey"] = json!("preferred");
         self.give_out(tx, Purpose::enrol(who), options, serde_json::to_value(&state)?).await
     }
 
-    /// Stores the passkey that responds to the challenge of this browser and session. The challenge is used up with the
-    /// caller's transaction in any case.
+    /// Stores the passkey that responds to the challenge of this browser and session. The challenge is used up in any
+    /// case, in the caller's transaction.
     ///
     /// # Errors
     ///
@@ -127,7 +128,7 @@ impl Authn {
                 "the credential id has a length that no authenticator uses".to_owned(),
             )));
         }
-        // One request of a person at a time, so parallel ones do not exceed the maximum.
+        // Only one request per person runs this at a time, so parallel requests do not exceed the maximum.
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 3))", who.user.uuid())
             .execute(&mut **tx)
             .await?;

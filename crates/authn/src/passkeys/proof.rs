@@ -18,16 +18,16 @@ use crate::{AccountNotification, Authn, SignedIn};
 
 /// Challenges issued to one signed-in person.
 const CHALLENGE_LIMIT: RateLimit = RateLimit { name: "challenge", burst: 30, period: Duration::seconds(20) };
-/// Responses of one person. Each one leaves an event.
+/// Responses of one person. Each response creates an event.
 const ANSWER_LIMIT: RateLimit = RateLimit { name: "proof", ..CHALLENGE_LIMIT };
 
-/// A person has verified a passkey.
+/// A proof that a person has verified a passkey.
 pub(crate) struct PasskeyProof {
     pub(crate) user: Uuid,
     pub(crate) passkey: Uuid,
-    /// The organization whose provider alone the passkey depends on.
+    /// The organization that the passkey depends on, if it counts only with that organization's provider.
     pub(crate) sso_tenant: Option<TenantId>,
-    /// The account is locked, so the valid proof does not count.
+    /// Whether the account is locked. In that case the valid proof does not count.
     pub(crate) locked: bool,
 }
 
@@ -37,7 +37,7 @@ impl Authn {
         self.check_person_rate_limit(CHALLENGE_LIMIT, who).await
     }
 
-    /// Counts a response. Call it before the transaction: a request never holds two connections.
+    /// Counts a response. Call it before the transaction, because a request never holds two connections.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Authn {
         self.check_person_rate_limit(ANSWER_LIMIT, who).await
     }
 
-    /// Issues a challenge for one of the person's passkeys in this session. `None` if they have none.
+    /// Issues a challenge for one of the person's passkeys in this session. Returns `None` if they have none.
     ///
     /// # Errors
     ///
@@ -70,18 +70,19 @@ impl Authn {
         Ok(Some(challenge))
     }
 
-    /// A challenge for one of the `allowed` credentials. If none are named, the person chooses one.
+    /// Creates a challenge for one of the `allowed` credentials. If the list is empty, the person chooses a passkey.
     pub(super) async fn challenge(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
         purpose: Purpose,
         allowed: &[Vec<u8>],
     ) -> Result<Challenge, Error> {
-        // The library's own credential list would be a snapshot. Credentials are read again when the response comes.
+        // The library's own credential list would be a snapshot. The credentials are read again when the response
+        // arrives.
         let (options, state) = self.0.webauthn.start_discoverable_authentication()?;
         let mut state = serde_json::to_value(&state)?;
-        // A passkey of one device becomes a synchronized one when its owner turns that on. The library allows this if the person
-        // is already known.
+        // A passkey of one device becomes a synchronized one when its owner turns synchronization on. The library
+        // accepts that if the person is already known.
         state["ast"]["allow_backup_eligible_upgrade"] = json!(true);
         let mut options = serde_json::to_value(options)?["publicKey"].take();
         let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
@@ -89,9 +90,9 @@ impl Authn {
         self.give_out(tx, purpose, options, state).await
     }
 
-    /// Verifies a response (WebAuthn Level 3, section 7.2). It takes the challenge first and reads the credential under a
-    /// lock, so of two responses to one challenge, or with one counter, only one is accepted. The caller commits in any case,
-    /// because the challenge is used up.
+    /// Verifies a response (WebAuthn Level 3, section 7.2). It first takes the challenge, and then reads the credential
+    /// under a lock. If two responses have the same challenge or the same counter, only one is accepted. The caller
+    /// commits in any case, because the challenge is used up.
     pub(crate) async fn prove(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -114,8 +115,8 @@ impl Authn {
         )
         .fetch_optional(&mut **tx)
         .await?;
-        // An impossible response is verified too, against a key that nobody has. Response times then do not reveal whether
-        // the credential exists.
+        // An impossible response is verified too, against a key that nobody has. Response times therefore do not reveal
+        // whether the credential exists.
         let (stored, mut passkey) = match stored.ok_or("no such credential").and_then(|stored| {
             let unusable = unusable(purpose, &answer, stored.user_id, stored.sso_tenant, stored.disabled_at.is_some());
             unusable.map_or(Ok(stored), Err)
@@ -141,7 +142,7 @@ impl Authn {
         };
         passkey.update_credential(&result);
         self.record_use(tx, purpose, stored.id, &passkey).await?;
-        // Somebody who guesses codes must not lock out an owner with a passkey.
+        // An attacker who guesses codes must not lock out an owner with a passkey.
         let bond = purpose.owner().map_or(stored.sso_tenant, |owner| owner.sso_tenant);
         forget_failures(tx, stored.user_id.into(), bond).await?;
         Ok(Ok(PasskeyProof {
@@ -160,7 +161,8 @@ impl Authn {
         id: Uuid,
         passkey: &Passkey,
     ) -> Result<(), Error> {
-        // A passkey that responds to a challenge without names is discoverable, even if its browser said otherwise.
+        // A passkey that responds to a challenge without a list of credentials is discoverable, even if its browser
+        // reported otherwise.
         sqlx::query!(
             "update identity.passkeys set credential = $2, last_used_at = $3, discoverable = discoverable or $4 where id = $1",
             id,
@@ -173,8 +175,9 @@ impl Authn {
         Ok(())
     }
 
-    /// Two devices have the key, and one of them is not its owner's. The passkey is disabled, and so are the passkeys that
-    /// were created with it. Every session that could use it ends, because nobody knows which of them belong to the owner.
+    /// Disables a cloned passkey. Two devices have the key, and one of them is not its owner's. Passkeys that were
+    /// created with it are disabled, too. Every session that could use it ends, because nobody knows which sessions
+    /// belong to the owner.
     async fn disable_cloned(
         &self,
         tx: &mut Tx<Write, IdentityPlane>,
@@ -213,8 +216,9 @@ impl Authn {
     }
 }
 
-/// Why a stored credential cannot be used for this purpose. `None` if it can. Its owner must be the person of the session, or the
-/// person that the authenticator names. A credential that depends on an organization's provider counts only there.
+/// Returns why a stored credential cannot be used for this purpose, or `None` if it can. The owner of the credential
+/// must be the person of the session, or the person that the authenticator names. A credential that depends on an
+/// organization's provider counts only in that organization.
 fn unusable(
     purpose: Purpose,
     answer: &PublicKeyCredential,

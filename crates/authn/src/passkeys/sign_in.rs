@@ -14,7 +14,7 @@ impl Authn {
     ///
     /// # Errors
     ///
-    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many.
+    /// [`Error::ProofOfWork`] or [`Error::TooMany`] if the network has started many sign-ins.
     pub async fn start_passkey_sign_in(
         &self,
         solution: &ProofOfWorkSolution,
@@ -27,8 +27,8 @@ impl Authn {
         Ok(challenge)
     }
 
-    /// Signs in the person who responds to this browser's challenge. A challenge takes one response and was counted when it
-    /// was issued. Responses without a challenge are not counted, so they use up no limit that neighbours share.
+    /// Signs in the person who responds to this browser's challenge. A challenge takes one response, and was counted
+    /// when it was issued. Responses without a challenge are not counted, so they use up no limit that others share.
     ///
     /// # Errors
     ///
