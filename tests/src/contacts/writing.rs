@@ -1,7 +1,7 @@
 //! Writing contacts: nothing is lost, nothing is there twice, and what people type stays text.
 
 use super::{add, names};
-use crate::harness::World;
+use crate::harness::{Answer, World};
 
 #[tokio::test]
 async fn a_contact_is_written_shown_changed_and_deleted_and_each_is_recorded() {
@@ -41,6 +41,45 @@ async fn a_contact_is_written_shown_changed_and_deleted_and_each_is_recorded() {
             .await
             .unwrap();
     assert_eq!(kinds, ["contact.created", "contact.changed", "contact.deleted"]);
+}
+
+/// The fields that a page has for people, by their names, each filled with a text of its own.
+fn filled(page: &Answer, turn: u8) -> Vec<(String, String)> {
+    let tags = page.body.split('<').filter(|tag| tag.starts_with("input") || tag.starts_with("textarea"));
+    let named = tags.filter(|tag| !tag.contains("hidden")).filter_map(|tag| {
+        let name = tag.split_once("name=\"")?.1.split_once('"')?.0;
+        let text = if tag.contains("email") { format!("{name}{turn}@example.com") } else { format!("{name} {turn}") };
+        Some((name.to_owned(), text))
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn every_field_of_the_page_is_stored_when_a_contact_is_added_and_when_it_is_changed() {
+    let world = World::start().await;
+    let mut olivia = world.sign_in("olivia").await;
+    let stored = async |form: &[(String, String)]| {
+        let row = "select c::text from tenant.contacts c order by updated_at desc, created_at desc limit 1";
+        let row: String = sqlx::query_scalar(row).fetch_one(&mut world.database.owner().await).await.unwrap();
+        for (name, text) in form {
+            assert!(row.contains(&**text), "{name} is on the page and not in the table: {row}");
+        }
+    };
+    fn borrowed(form: &[(String, String)]) -> Vec<(&str, &str)> {
+        form.iter().map(|(name, text)| (&**name, &**text)).collect()
+    }
+    let new = filled(&olivia.get(&format!("{}/new", world.acme.contacts())).await, 1);
+    assert!(new.iter().any(|(name, _)| name == "notes"), "{new:?}");
+    let contact = add(&mut olivia, world.acme, &borrowed(&new)).await;
+    stored(&new).await;
+
+    world.prove(&mut olivia, "olivia").await;
+    let changed = filled(&olivia.get(&format!("{contact}/edit")).await, 2);
+    assert!(changed.len() > new.len(), "the restricted fields are there: {changed:?}");
+    let form = [borrowed(&changed), vec![("version", "1")]].concat();
+    let answer = olivia.post(&contact, &form).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    stored(&changed).await;
 }
 
 #[tokio::test]
