@@ -10,7 +10,7 @@
 
 mod account_notification;
 mod actor;
-mod authorization;
+mod authorization_request;
 mod clock;
 mod config;
 mod config_error;

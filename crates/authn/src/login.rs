@@ -11,7 +11,7 @@ use web::cookie::{self, SameSite};
 use web::{Context, Error, LocalPath};
 
 use crate::actor::actor;
-use crate::authorization::{AuthorizationRequest, LIFETIME};
+use crate::authorization_request::{AuthorizationRequest, LIFETIME};
 use crate::id_token::{ExpectedClaims, IdTokenError, ProviderIdentity};
 use crate::logout_token::signed_out_since;
 use crate::metadata::{Metadata, ProviderError};

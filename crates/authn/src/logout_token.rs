@@ -8,7 +8,7 @@ use uuid::Uuid;
 use web::{Context, Error, Form, visible};
 
 use crate::actor::actor;
-use crate::authorization::LIFETIME;
+use crate::authorization_request::LIFETIME;
 use crate::id_token::{Audience, ProviderIdentity, SKEW, is_identifier};
 use crate::jws::{Jws, JwsError};
 use crate::lenient::{self, Identifier, NumericDate};

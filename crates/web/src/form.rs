@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
-use crate::refusal::SentForm;
+use crate::refused_form::SentForm;
 use crate::slot::Slot;
 use crate::{Error, FieldErrors, FieldName};
 

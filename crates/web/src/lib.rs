@@ -34,7 +34,7 @@ mod proof_of_work_page;
 mod query;
 mod quota;
 mod rate_limiter;
-mod refusal;
+mod refused_form;
 mod serve;
 mod show_refusals;
 mod slot;
@@ -66,7 +66,7 @@ pub use proof_of_work::ProofOfWork;
 pub use query::{Query, StrictQuery};
 pub use quota::Quota;
 pub use rate_limiter::{RateLimitConfig, RateLimitKey};
-pub use refusal::Refusal;
+pub use refused_form::RefusedForm;
 pub use serve::{Config, SETTINGS, Tls, serve};
 pub use show_refusals::show_refusals;
 pub use text::{

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::quota::Quotas;
 use crate::rate_limiter::{RateLimitKey, RateLimiter};
-use crate::refusal::Refusal;
+use crate::refused_form::RefusedForm;
 use crate::{Client, DisplayEmail, Error, FieldErrors, Flash, Quota, Tone, assets};
 
 /// What handlers and pages need to know about a request.
@@ -26,7 +26,7 @@ pub struct Context {
     /// `None` means that this request is not rate-limited.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
     /// The form that was just refused, if it was a form of this page.
-    pub(crate) refusal: Option<Arc<Refusal>>,
+    pub(crate) refusal: Option<Arc<RefusedForm>>,
     /// The links of the header and the footer.
     pub frame: Arc<Frame>,
 }
@@ -51,7 +51,7 @@ pub struct Shell {
     pub organization: Option<OrganizationShell>,
     pub tabs: Vec<Link>,
     pub frame: Arc<Frame>,
-    pub(crate) refusal: Option<Arc<Refusal>>,
+    pub(crate) refusal: Option<Arc<RefusedForm>>,
 }
 
 /// A flash message in the form that the layout needs.
@@ -170,7 +170,7 @@ impl Context {
 impl Shell {
     /// Returns why the form of this page was just refused, with its submitted values.
     #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&RefusedForm> {
         self.refusal.as_deref()
     }
 

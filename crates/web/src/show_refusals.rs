@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use crate::error::ErrorSlot;
 use crate::page::RenderedPage;
 use crate::problem::{sent_from, wants_html};
-use crate::refusal::{Refusal, SentForm};
+use crate::refused_form::{RefusedForm, SentForm};
 use crate::{Context, Error, cookie, one_time_key};
 
 /// Middleware that responds to a refused form with its page. `router` is the application without this middleware.
@@ -35,7 +35,7 @@ pub async fn show_refusals(State(router): State<Router>, mut request: Request, n
     let mut fields = sent.fields();
     // The page has a new one-time key.
     fields.retain(|(name, _)| name != one_time_key::FIELD);
-    let context = Context { refusal: Some(Arc::new(Refusal { rule, fields })), ..context };
+    let context = Context { refusal: Some(Arc::new(RefusedForm { rule, fields })), ..context };
     let Ok(mut shown) = router.oneshot(page_request(page, headers, context)).await;
     if shown.status() != StatusCode::OK || shown.extensions().get::<RenderedPage>().is_none() {
         return refused;

@@ -1,6 +1,6 @@
 //! A form as a page shows it.
 
-use crate::refusal::Refusal;
+use crate::refused_form::RefusedForm;
 use crate::{Choice, Control, FieldErrors, FieldName, FieldSpec, Presence};
 
 /// A form with its current values and errors. `parts::fields` renders it.
@@ -63,9 +63,9 @@ impl FormView {
 
     /// Fills the form with the submitted values, if it is the form that was just refused.
     #[must_use]
-    pub fn refilled(&self, refusal: Option<&Refusal>) -> Self {
+    pub fn refilled(&self, refusal: Option<&RefusedForm>) -> Self {
         let mut form = self.clone();
-        let Some(Refusal { fields: sent, .. }) = refusal else { return form };
+        let Some(RefusedForm { fields: sent, .. }) = refusal else { return form };
         let is_this = sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name.as_str() == name));
         for field in form.fields.iter_mut().filter(|field| is_this && field.spec.is_shown_again()) {
             let values = sent.iter().filter(|(name, _)| name == field.spec.name.as_str());

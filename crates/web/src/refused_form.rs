@@ -5,7 +5,7 @@ use axum::http::Extensions;
 
 /// The rule that refused a form, and the submitted values.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct RefusedForm {
     pub(crate) rule: &'static str,
     pub(crate) fields: Vec<(String, String)>,
 }
