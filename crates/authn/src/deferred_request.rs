@@ -182,7 +182,7 @@ impl Authn {
         .await?;
         tx.commit().await?;
         let seconds = LIFETIME.num_seconds().unsigned_abs();
-        let cookie = cookie::line(&name(id), token.reveal(), SameSite::Strict, Some(seconds));
+        let cookie = cookie::header_value(&name(id), token.reveal(), SameSite::Strict, Some(seconds));
         Ok((id, cookie.ok_or_else(|| Error::internal("no cookie"))?))
     }
 

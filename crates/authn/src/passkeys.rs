@@ -90,7 +90,7 @@ impl ChallengeOwner {
 }
 
 impl Purpose {
-    pub(crate) fn enrol(who: &SignedIn) -> Self {
+    pub(crate) fn registration(who: &SignedIn) -> Self {
         Self::Enrol(ChallengeOwner::of(who))
     }
 
@@ -128,7 +128,7 @@ impl Purpose {
 impl Authn {
     /// Stores the state that verifies the response to `options`. A session has one challenge for each purpose. A new
     /// challenge replaces the old one.
-    async fn give_out<P: Plane>(
+    async fn issue_challenge<P: Plane>(
         &self,
         tx: &mut Tx<Write, P>,
         purpose: Purpose,

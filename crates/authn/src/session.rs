@@ -43,7 +43,7 @@ pub async fn renew_cookie(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let token = renewed.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     // If a session has just begun, ended or stepped up, the response already has a newer token.
-    if let (Some(token), None) = (token, cookie::given(response.headers(), SESSION)) {
+    if let (Some(token), None) = (token, cookie::value_in_response(response.headers(), SESSION)) {
         session_cookie::set(response.headers_mut(), &token);
     }
     response

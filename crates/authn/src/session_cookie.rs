@@ -18,7 +18,7 @@ const ENDED_SECONDS: u64 = 1800;
 
 /// Replaces the session cookie of a request with the one that a response sets, if it sets one.
 pub(crate) fn replace(response: &HeaderMap, request: &mut HeaderMap) {
-    if let Some(token) = cookie::given(response, SESSION) {
+    if let Some(token) = cookie::value_in_response(response, SESSION) {
         cookie::replace(request, SESSION, token);
     }
 }

@@ -34,7 +34,7 @@ impl Authn {
         answer: &str,
         deferred: Option<Uuid>,
     ) -> Result<Result<StepUpOutcome, PasskeyFailure>, Error> {
-        self.check_answer_rate_limit(who).await?;
+        self.check_response_rate_limit(who).await?;
         let mut tx = self.begin_for(who).await?;
         let proof = match self.prove(&mut tx, Purpose::step_up(who), answer, headers, who.context()).await? {
             Ok(proof) => proof,

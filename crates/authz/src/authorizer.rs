@@ -15,7 +15,7 @@ use web::{Addresses, Error, LocalPath, Result};
 use crate::cedar::CedarQuestion;
 use crate::context::RefusedBecause;
 use crate::decision::{Answer, Decision, StepUp};
-use crate::decision_cache::{DecisionCache, QuestionKey};
+use crate::decision_cache::{DecisionCache, DecisionKey};
 use crate::entity::Entity;
 use crate::policies::Policies;
 use crate::request::{AuthzRequest, Caller, RequestContext};
@@ -143,7 +143,7 @@ impl Authorizer {
     }
 
     fn evaluate(&self, request: &AuthzRequest, action: &'static str, in_scope: bool) -> Result<Answer, String> {
-        let key = QuestionKey::new(&self.0.policies.distinctions, request, action, in_scope);
+        let key = DecisionKey::new(&self.0.policies.distinctions, request, action, in_scope);
         if let Some(answer) = self.0.answers.get(&key) {
             return Ok(answer);
         }

@@ -17,16 +17,16 @@ const CAPACITY: usize = 4_096;
 
 /// The answers to questions that were asked before. Begins again when it is full.
 #[derive(Debug, Default)]
-pub(crate) struct DecisionCache(RwLock<HashMap<QuestionKey, Answer>>);
+pub(crate) struct DecisionCache(RwLock<HashMap<DecisionKey, Answer>>);
 
 impl DecisionCache {
     /// The answer to a question, if it was asked before.
-    pub(crate) fn get(&self, key: &QuestionKey) -> Option<Answer> {
+    pub(crate) fn get(&self, key: &DecisionKey) -> Option<Answer> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Keeps an answer.
-    pub(crate) fn insert(&self, key: QuestionKey, answer: Answer) {
+    pub(crate) fn insert(&self, key: DecisionKey, answer: Answer) {
         let mut answers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= CAPACITY {
             answers.clear();
@@ -38,9 +38,9 @@ impl DecisionCache {
 /// All of a question that the policies can tell from others, as bytes. Every part has its length or its number before it, so
 /// different parts never make the same bytes.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct QuestionKey(Vec<u8>);
+pub(crate) struct DecisionKey(Vec<u8>);
 
-impl QuestionKey {
+impl DecisionKey {
     /// The key of a question. `in_scope` is false if a client of the API asks for an action that it was not given.
     pub(crate) fn new(distinctions: &Distinctions, request: &AuthzRequest, action: &str, in_scope: bool) -> Self {
         let AuthzRequest { principal, resource, sensitivity } = request;
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn questions_with_one_key_have_one_answer() {
         let (policies, engine) = (policies(), cedar_policy::Authorizer::new());
-        let mut answers: HashMap<QuestionKey, (cedar_policy::Decision, Vec<String>)> = HashMap::new();
+        let mut answers: HashMap<DecisionKey, (cedar_policy::Decision, Vec<String>)> = HashMap::new();
         let (mut numbers, mut repeated, mut allowed) = (Numbers(7), 0, 0);
         for _ in 0..3_000 {
             let (request, action, in_scope) = question(&mut numbers);
@@ -273,7 +273,7 @@ mod tests {
             reasons.sort();
             let answer = (response.decision(), reasons);
             allowed += usize::from(answer.0 == cedar_policy::Decision::Allow);
-            let key = QuestionKey::new(&policies.distinctions, &request, action, in_scope);
+            let key = DecisionKey::new(&policies.distinctions, &request, action, in_scope);
             if let Some(known) = answers.get(&key) {
                 assert_eq!(*known, answer, "{request:?} {action}");
                 repeated += 1;
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn what_the_policies_compare_makes_another_key_and_nothing_else_does() {
         let policies = policies();
-        let key = |request: &AuthzRequest, action| QuestionKey::new(&policies.distinctions, request, action, true);
+        let key = |request: &AuthzRequest, action| DecisionKey::new(&policies.distinctions, request, action, true);
         // The same numbers twice: the two questions differ in their ids alone.
         let (one, action, _) = question(&mut Numbers(3));
         let (other, ..) = question(&mut Numbers(3));
@@ -327,9 +327,9 @@ mod tests {
         let cache = DecisionCache::default();
         let answer = Answer { decision: crate::Decision::Allow, policies: Arc::default() };
         for number in 0..=CAPACITY {
-            cache.insert(QuestionKey(number.to_le_bytes().to_vec()), answer.clone());
+            cache.insert(DecisionKey(number.to_le_bytes().to_vec()), answer.clone());
         }
-        let kept = |number: usize| cache.get(&QuestionKey(number.to_le_bytes().to_vec())).is_some();
+        let kept = |number: usize| cache.get(&DecisionKey(number.to_le_bytes().to_vec())).is_some();
         assert_eq!((kept(0), kept(CAPACITY)), (false, true));
     }
 }

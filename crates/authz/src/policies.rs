@@ -77,7 +77,7 @@ impl Policies {
         let asked = |uid: &EntityUid| schema.principals_for_action(uid).is_some_and(|mut types| types.next().is_some());
         let known: Vec<cedar_policy::Entity> = actions.iter().filter(|action| asked(&action.uid())).cloned().collect();
         same_actions(sources, &known)?;
-        take_a_fresh_passkey(sources, &schema, &actions)?;
+        check_fresh_passkey_required(sources, &schema, &actions)?;
         let by_action =
             known.into_iter().map(|action| LoadedAction::of(action, &policies, &actions)).collect::<Result<_, _>>()?;
         let types = schema.entity_types().map(|name| (name.to_string(), name.clone())).collect();
@@ -97,7 +97,7 @@ impl LoadedAction {
         if uid.type_name().to_string() != "Action" {
             return Err(PolicyError::Schema(format!("{uid}: declare actions outside of namespaces")));
         }
-        let policies = policies.policies().filter(|policy| takes(policy, &uid, actions)).cloned();
+        let policies = policies.policies().filter(|policy| scope_matches(policy, &uid, actions)).cloned();
         let policies = PolicySet::from_policies(policies).map_err(unsound)?;
         let gives_access = actions.is_ancestor_of(&GIVES_ACCESS.parse().map_err(unsound)?, &uid);
         Ok((uid.id().unescaped().to_owned(), Self { action, policies, gives_access }))
@@ -174,7 +174,7 @@ fn unsound(error: impl std::fmt::Display) -> PolicyError {
 }
 
 /// Whether the scope of the policy matches the action or a group of it.
-fn takes(policy: &Policy, action: &EntityUid, actions: &Entities) -> bool {
+fn scope_matches(policy: &Policy, action: &EntityUid, actions: &Entities) -> bool {
     match policy.action_constraint() {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(one) => one == *action,
@@ -231,7 +231,11 @@ fn same_actions(sources: &[PolicySource], actions: &[cedar_policy::Entity]) -> R
 
 /// Checks that actions that delete, or that change restricted data, require a fresh passkey. Features cannot forget it.
 /// In their own account, a person without a passkey can use a code instead.
-fn take_a_fresh_passkey(sources: &[PolicySource], schema: &Schema, actions: &Entities) -> Result<(), PolicyError> {
+fn check_fresh_passkey_required(
+    sources: &[PolicySource],
+    schema: &Schema,
+    actions: &Entities,
+) -> Result<(), PolicyError> {
     for action in sources.iter().flat_map(|source| source.actions).filter(|action| action.writes) {
         let deletes = ["Delete", "Remove"].iter().any(|verb| action.name.starts_with(verb));
         let restricted = action.data == Some("restricted");

@@ -30,14 +30,14 @@ pub fn get<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// Sets `__Host-Http-{name}`. `value` must be valid in a cookie (base64url). `max_age` is in seconds. With `None` the
 /// cookie lasts until the browser closes.
 pub fn set(headers: &mut HeaderMap, name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) {
-    if let Some(cookie) = line(name, value, same_site, max_age) {
+    if let Some(cookie) = header_value(name, value, same_site, max_age) {
         headers.append(header::SET_COOKIE, cookie);
     }
 }
 
 /// Builds the header value that [`set`] adds, for a response that does not exist yet.
 #[must_use]
-pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) -> Option<HeaderValue> {
+pub fn header_value(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) -> Option<HeaderValue> {
     let mut cookie = format!("__Host-Http-{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site:?}");
     if let Some(seconds) = max_age {
         cookie.push_str("; Max-Age=");
@@ -49,7 +49,7 @@ pub fn line(name: &str, value: &str, same_site: SameSite, max_age: Option<u64>) 
 /// Returns the first value that a response sets for `__Host-Http-{name}`. It is empty if the response removes the
 /// cookie.
 #[must_use]
-pub fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn value_in_response<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get_all(header::SET_COOKIE).iter().find_map(|cookie| {
         let pair = cookie.to_str().ok()?.split(';').next()?;
         pair.strip_prefix("__Host-Http-")?.strip_prefix(name)?.strip_prefix('=')

@@ -288,7 +288,7 @@ mod tests {
             .route("/500/panic", get(panics))
             .route("/500/bare", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "inside: SELECT secret") }))
             .route("/503", fails(|| Error::Unavailable))
-            .route("/503/unanswered", fails(|| Error::Unanswered("A sentence.")))
+            .route("/503/unanswered", fails(|| Error::ExternalServiceUnavailable("A sentence.")))
             .route("/503/later", fails(|| Error::internal("later")))
             .route("/503/late", get(|| async { tokio::time::sleep(Duration::from_hours(1)).await }));
         for path in [

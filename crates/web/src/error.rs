@@ -41,7 +41,7 @@ pub enum Error {
     /// May contain the page that keeps the input.
     Conflict(&'static str, Option<Box<Response>>),
     /// The same form was submitted before. Contains the response to the first submission.
-    Answered(Box<Response>),
+    AlreadySubmitted(Box<Response>),
     /// Status 408. The body did not arrive in time.
     TooSlow,
     /// Status 413. The body is too large for the route.
@@ -56,7 +56,7 @@ pub enum Error {
     /// Status 503. The server is overloaded, or a dependency of this request is down. The client may retry.
     Unavailable,
     /// Status 503. An external service does not respond. Contains a constant sentence.
-    Unanswered(&'static str),
+    ExternalServiceUnavailable(&'static str),
     /// Status 500. The fault is ours, or that of a dependency.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -75,12 +75,12 @@ impl Error {
             Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(..) => StatusCode::CONFLICT,
-            Self::Answered(response) => response.status(),
+            Self::AlreadySubmitted(response) => response.status(),
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany(_) | Self::ProofOfWork(..) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::ExternalServiceUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,7 +106,7 @@ pub(crate) struct ErrorSlot(pub(crate) Arc<std::sync::Mutex<Option<Error>>>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Self::Answered(response) = self {
+        if let Self::AlreadySubmitted(response) = self {
             return *response;
         }
         let mut response = self.status().into_response();

@@ -231,7 +231,7 @@ fn words(status: StatusCode, error: Option<&Error>) -> (&'static str, String) {
         Some(Error::Conflict(text, _) | Error::Malformed(text) | Error::UnsupportedType(text)) => {
             (heading, (*text).to_owned())
         }
-        Some(Error::Unanswered(text)) => ("No answer", (*text).to_owned()),
+        Some(Error::ExternalServiceUnavailable(text)) => ("No answer", (*text).to_owned()),
         Some(Error::ProofOfWork(work, _)) => (
             "Many come from your network",
             format!("Do the work that is asked for, or try again in {}.", format_duration(work.wait)),

@@ -11,7 +11,7 @@ use crate::Quota;
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// The maximum number of keys of one limit. They take about 10 MB.
-const MOST: usize = 100_000;
+const MAX_KEYS: usize = 100_000;
 
 /// The `[http.rate_limits]` section of the configuration. The unit is requests per minute. They may come in a burst.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -101,7 +101,7 @@ impl<K: Eq + Hash> Gcra<K> {
         if with_this > MINUTE {
             return (self.left(backlog), true);
         }
-        if known.len() >= MOST && !known.contains_key(&key) {
+        if known.len() >= MAX_KEYS && !known.contains_key(&key) {
             forget(&mut known, now);
         }
         known.insert(key, now + with_this);
@@ -130,7 +130,7 @@ impl<K: Eq + Hash> Gcra<K> {
 /// Makes room. Drops the keys without a backlog and, if that is not enough, the half with the smallest backlogs.
 fn forget<K: Eq + Hash>(known: &mut HashMap<K, Duration>, now: Duration) {
     known.retain(|_, tat| *tat > now);
-    if known.len() > MOST / 2 {
+    if known.len() > MAX_KEYS / 2 {
         let mut times: Vec<_> = known.values().copied().collect();
         let middle = times.len() / 2;
         let (_, middle, _) = times.select_nth_unstable(middle);
@@ -180,10 +180,10 @@ mod tests {
         let now = Duration::from_secs(1);
         let debtor = usize::MAX;
         while !counts.check_at(debtor, now).1 {}
-        for key in 0..MOST * 2 {
+        for key in 0..MAX_KEYS * 2 {
             assert!(!counts.check_at(key, now).1);
         }
-        assert!(counts.tat.lock().unwrap().len() <= MOST);
+        assert!(counts.tat.lock().unwrap().len() <= MAX_KEYS);
         assert!(counts.check_at(debtor, now).1, "still refused");
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use justification::{Justification, with_reason};
 pub(crate) use layout::{Layout, on_errors, personal};
 pub(crate) use location::Location;
 pub(crate) use operation::{
-    Header, Operation, Schema, Scope, answer_schema, members, request_schema, requiring, without,
+    Header, Operation, Schema, Scope, members, request_schema, requiring, response_schema, without,
 };
 pub(crate) use organization::{Organization, lock_tenant_quota};
 pub(crate) use paging::{ListQuery, truncate};

@@ -34,18 +34,24 @@ pub(crate) struct Operation {
     /// The schema of the query: an object whose members are the parameters.
     pub(crate) query: Option<Schema>,
     /// The request body: media type and schema.
-    pub(crate) takes: Option<(&'static str, Schema)>,
+    pub(crate) request_body: Option<(&'static str, Schema)>,
     /// The response on success: status, body, headers.
-    pub(crate) answers: (u16, Option<Schema>, &'static [Header]),
+    pub(crate) success: (u16, Option<Schema>, &'static [Header]),
     /// Refusals in addition to those of every route of its kind: status, reason, and the body if it is not a problem
     /// document.
-    pub(crate) refuses: &'static [(u16, &'static str, Option<Schema>)],
+    pub(crate) error_responses: &'static [(u16, &'static str, Option<Schema>)],
 }
 
 impl Operation {
     /// The defaults. Most operations change only a few of them.
-    pub(crate) const NONE: Self =
-        Self { summary: "", description: "", query: None, takes: None, answers: (200, None, &[]), refuses: &[] };
+    pub(crate) const DEFAULT: Self = Self {
+        summary: "",
+        description: "",
+        query: None,
+        request_body: None,
+        success: (200, None, &[]),
+        error_responses: &[],
+    };
 }
 
 /// Returns the schema of a request body that is deserialized into `T`.
@@ -54,7 +60,7 @@ pub(crate) fn request_schema<T: JsonSchema>() -> Value {
 }
 
 /// Returns the schema of a response body that is serialized from `T`.
-pub(crate) fn answer_schema<T: JsonSchema>() -> Value {
+pub(crate) fn response_schema<T: JsonSchema>() -> Value {
     schema::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
 

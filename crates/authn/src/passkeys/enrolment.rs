@@ -66,7 +66,7 @@ impl Authn {
         // required, because a key without storage is a good second factor. The browser reports which one it is
         // (`credProps`, which the library requests).
         options["authenticatorSelection"]["residentKey"] = json!("preferred");
-        self.give_out(tx, Purpose::enrol(who), options, serde_json::to_value(&state)?).await
+        self.issue_challenge(tx, Purpose::registration(who), options, serde_json::to_value(&state)?).await
     }
 
     /// Stores the passkey that responds to the challenge of this browser and session. The challenge is used up in any
@@ -112,7 +112,7 @@ impl Authn {
         name: &str,
         answer: &RegisterPublicKeyCredential,
     ) -> Result<Result<NewPasskey, (PasskeyFailure, String)>, Error> {
-        let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::enrol(who), headers).await? else {
+        let Some(state) = self.take::<_, PasskeyRegistration>(tx, Purpose::registration(who), headers).await? else {
             return Ok(Err((PasskeyFailure::NoChallenge, "no challenge for this browser and session".to_owned())));
         };
         if !crate::session::lock_session(tx, who).await? {

@@ -42,7 +42,7 @@ impl Authn {
     /// # Errors
     ///
     /// [`Error::TooMany`] above the rate limit.
-    pub async fn check_answer_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
+    pub async fn check_response_rate_limit(&self, who: &SignedIn) -> Result<(), Error> {
         self.check_person_rate_limit(ANSWER_LIMIT, who).await
     }
 
@@ -87,7 +87,7 @@ impl Authn {
         let mut options = serde_json::to_value(options)?["publicKey"].take();
         let credential = |id: &Vec<u8>| json!({ "type": "public-key", "id": crate::secret::base64url(id) });
         options["allowCredentials"] = allowed.iter().map(credential).collect();
-        self.give_out(tx, purpose, options, state).await
+        self.issue_challenge(tx, purpose, options, state).await
     }
 
     /// Verifies a response (WebAuthn Level 3, section 7.2). It first takes the challenge, and then reads the credential

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// The maximum number of combining marks in a row. More marks cover the lines above and below. No language needs so
 /// many.
-const MARKS: usize = 8;
+const MAX_COMBINING_MARKS: usize = 8;
 /// Invisible characters that are not `Default_Ignorable_Code_Point`: the empty braille pattern, the null notehead, the
 /// Khitan filler.
 const BLANK: [char; 3] = ['\u{2800}', '\u{1d159}', '\u{16fe4}'];
@@ -55,7 +55,9 @@ fn is_spelling(c: char, before: &[char], after: &[char], rtl: bool) -> bool {
         '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}' => has(before.last(), is_ideograph),
         '\u{180b}'..='\u{180f}' => has(before.last(), |c| script(c) == Script::Mongolian && c.is_alphabetic()),
         '\u{e0061}'..='\u{e007f}' => is_flag(c, before, after),
-        c if is_mark(c) => !(before.len() >= MARKS && before.iter().rev().take(MARKS).all(|c| is_mark(*c))),
+        c if is_mark(c) => {
+            !(before.len() >= MAX_COMBINING_MARKS && before.iter().rev().take(MAX_COMBINING_MARKS).all(|c| is_mark(*c)))
+        }
         c => !deceives(c),
     }
 }

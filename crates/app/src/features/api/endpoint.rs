@@ -72,20 +72,20 @@ pub(super) const TOKEN: Operation = Operation {
     summary: "Get an access token",
     description: "With the id and secret of a client (RFC 6749, section 4.4), or with a refresh token as well (section 6). With a \
                   proof of a key in the header `DPoP` the token is bound to that key. Unknown parameters are ignored.",
-    takes: Some((FORM, token_request)),
-    answers: (200, Some(token_answer), &[]),
-    refuses: ERROR_RESPONSES,
-    ..Operation::NONE
+    request_body: Some((FORM, token_request)),
+    success: (200, Some(token_answer), &[]),
+    error_responses: ERROR_RESPONSES,
+    ..Operation::DEFAULT
 };
 
 pub(super) const REVOKE: Operation = Operation {
     summary: "Revoke a token",
     description: "RFC 7009. A refresh token ends with every token that came of it, an access token alone. What is no token of the \
                   client is left alone, and the answer is the same.",
-    takes: Some((FORM, revocation_request)),
-    answers: (200, Some(|| json!({ "type": "object" })), &[]),
-    refuses: ERROR_RESPONSES,
-    ..Operation::NONE
+    request_body: Some((FORM, revocation_request)),
+    success: (200, Some(|| json!({ "type": "object" })), &[]),
+    error_responses: ERROR_RESPONSES,
+    ..Operation::DEFAULT
 };
 
 const ERROR_RESPONSES: &[(u16, &str, Option<Schema>)] = &[

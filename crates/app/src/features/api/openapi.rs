@@ -15,8 +15,8 @@ use crate::base::{Header, Operation, Registry, members};
 pub(super) const DOCUMENT: Operation = Operation {
     summary: "This description",
     description: "OpenAPI 3.1. It changes only when the program does.",
-    answers: (200, Some(|| json!({ "type": "object" })), &[]),
-    ..Operation::NONE
+    success: (200, Some(|| json!({ "type": "object" })), &[]),
+    ..Operation::DEFAULT
 };
 
 pub(super) async fn document(
@@ -121,7 +121,7 @@ fn describe_one(row: &Route, operation: &Operation) -> Value {
     if !operation.description.is_empty() {
         described["description"] = operation.description.into();
     }
-    if let Some((kind, schema)) = operation.takes {
+    if let Some((kind, schema)) = operation.request_body {
         described["requestBody"] = json!({ "required": true, "content": { kind: { "schema": schema() } } });
     }
     described
@@ -131,7 +131,7 @@ fn security(row: &Route, operation: &Operation) -> Value {
     if row.api {
         let scope = [row.guard];
         json!([{ "oauth2": scope }, { "dpop": scope }, { "signature": scope, "signature_input": scope }])
-    } else if operation.takes.is_some() {
+    } else if operation.request_body.is_some() {
         json!([{ "client": [] }, {}])
     } else {
         json!([])
@@ -139,7 +139,7 @@ fn security(row: &Route, operation: &Operation) -> Value {
 }
 
 fn responses(row: &Route, operation: &Operation) -> Value {
-    let (status, body, headers) = operation.answers;
+    let (status, body, headers) = operation.success;
     let mut answer = json!({ "description": reason(status), "headers": described(headers) });
     if let Some(schema) = body {
         answer["content"] = json!({ "application/json": { "schema": schema() } });
@@ -149,7 +149,7 @@ fn responses(row: &Route, operation: &Operation) -> Value {
         let reference = json!({ "$ref": format!("#/components/responses/{}", refusal.name) });
         all.insert(refusal.key.to_owned(), reference);
     }
-    for (status, text, schema) in operation.refuses {
+    for (status, text, schema) in operation.error_responses {
         let refused = match schema {
             Some(schema) => {
                 json!({ "description": text, "content": { "application/json": { "schema": schema() } } })
@@ -184,7 +184,7 @@ const REFUSALS: [Refusal; 10] = [
         name: "Malformed",
         text: "The body is not one JSON document.",
         headers: &[],
-        when: |row, operation| row.api && operation.takes.is_some(),
+        when: |row, operation| row.api && operation.request_body.is_some(),
     },
     Refusal {
         key: "401",
@@ -213,21 +213,21 @@ const REFUSALS: [Refusal; 10] = [
         name: "TooLarge",
         text: "The body is larger than 64 KiB.",
         headers: &[],
-        when: |row, operation| row.api && operation.takes.is_some(),
+        when: |row, operation| row.api && operation.request_body.is_some(),
     },
     Refusal {
         key: "415",
         name: "UnsupportedType",
         text: "The body is not `application/json`.",
         headers: &[],
-        when: |row, operation| row.api && operation.takes.is_some(),
+        when: |row, operation| row.api && operation.request_body.is_some(),
     },
     Refusal {
         key: "422",
         name: "Invalid",
         text: "A field or a parameter is unknown, missing, there twice or not acceptable. `errors` names the fields.",
         headers: &[],
-        when: |row, operation| row.api && (operation.takes.is_some() || operation.query.is_some()),
+        when: |row, operation| row.api && (operation.request_body.is_some() || operation.query.is_some()),
     },
     Refusal { key: "429", name: "TooManyRequests", text: "Too many requests.", headers: &[RETRY], when: |_, _| true },
     Refusal {

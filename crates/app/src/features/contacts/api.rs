@@ -13,21 +13,21 @@ use super::contact::{self, ContactRow, list_url};
 use super::form::{ContactForm, EMAIL_TAKEN_ERROR};
 use super::list::{self, ContactSummary};
 use super::{CreateContact, EditContact, ListContacts, ViewContact, ViewRestrictedFields};
-use crate::base::{ListQuery, Operation, answer_schema, request_schema, requiring, without};
+use crate::base::{ListQuery, Operation, request_schema, requiring, response_schema, without};
 
 pub(super) const LIST: Operation = Operation {
     summary: "List and find contacts",
     description: "By name, 20 at a time.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<ContactList>), &[]),
-    ..Operation::NONE
+    success: (200, Some(response_schema::<ContactList>), &[]),
+    ..Operation::DEFAULT
 };
 
 pub(super) const SHOW: Operation = Operation {
     summary: "See a contact",
     description: "`tax_id` and `bank_account` are there only with the scope `ViewRestrictedFields`.",
-    answers: (200, Some(answer_schema::<ContactJson>), &[]),
-    ..Operation::NONE
+    success: (200, Some(response_schema::<ContactJson>), &[]),
+    ..Operation::DEFAULT
 };
 
 const EMAIL_TAKEN_DESCRIPTION: &str =
@@ -35,23 +35,23 @@ const EMAIL_TAKEN_DESCRIPTION: &str =
 
 pub(super) const CREATE: Operation = Operation {
     summary: "Add a contact",
-    takes: Some((JSON, || without(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
-    answers: (201, Some(answer_schema::<ContactReference>), &[("Location", "Address of the contact.")]),
-    refuses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
-    ..Operation::NONE
+    request_body: Some((JSON, || without(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
+    success: (201, Some(response_schema::<ContactReference>), &[("Location", "Address of the contact.")]),
+    error_responses: &[(422, EMAIL_TAKEN_DESCRIPTION, None)],
+    ..Operation::DEFAULT
 };
 
 pub(super) const UPDATE: Operation = Operation {
     summary: "Change a contact",
     description: "Puts all fields in the place of those there are: one that is left out becomes empty. Name the `version` that \
                   the change begins with.",
-    takes: Some((JSON, || requiring(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
-    answers: (204, None, &[]),
-    refuses: &[
+    request_body: Some((JSON, || requiring(schema_of_form::<ContactForm>(), ContactForm::FIELD.version))),
+    success: (204, None, &[]),
+    error_responses: &[
         (409, "Somebody else has changed the contact since that version.", None),
         (422, EMAIL_TAKEN_DESCRIPTION, None),
     ],
-    ..Operation::NONE
+    ..Operation::DEFAULT
 };
 
 const JSON: &str = "application/json";

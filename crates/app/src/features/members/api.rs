@@ -12,18 +12,21 @@ use web::{Json, Result, StrictQuery};
 
 use super::member::{self, Member};
 use super::{ListMembers, ViewMember};
-use crate::base::{ListQuery, Operation, answer_schema, request_schema};
+use crate::base::{ListQuery, Operation, request_schema, response_schema};
 
 pub(super) const LIST: Operation = Operation {
     summary: "List members",
     description: "By name, 20 at a time.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<MemberList>), &[]),
-    ..Operation::NONE
+    success: (200, Some(response_schema::<MemberList>), &[]),
+    ..Operation::DEFAULT
 };
 
-pub(super) const SHOW: Operation =
-    Operation { summary: "See a member", answers: (200, Some(answer_schema::<MemberJson>), &[]), ..Operation::NONE };
+pub(super) const SHOW: Operation = Operation {
+    summary: "See a member",
+    success: (200, Some(response_schema::<MemberJson>), &[]),
+    ..Operation::DEFAULT
+};
 
 #[derive(JsonSchema, Serialize)]
 struct MemberJson {

@@ -47,7 +47,7 @@ where
 ///
 /// # Errors
 ///
-/// [`Error::Answered`] with the first response, if the form was submitted before. [`Error::Conflict`] if another form
+/// [`Error::AlreadySubmitted`] with the first response, if the form was submitted before. [`Error::Conflict`] if another form
 /// was submitted with the same key.
 pub(crate) async fn claim(
     mut tx: Tx<Write>,
@@ -74,5 +74,5 @@ pub(crate) async fn claim(
     if before.request_hash != request_hash {
         return Err(OTHER_CONTENT);
     }
-    Err(Error::Answered(Box::new(see_other(&before.location, &before.message))))
+    Err(Error::AlreadySubmitted(Box::new(see_other(&before.location, &before.message))))
 }

@@ -11,7 +11,7 @@ use web::{Json, Result, StrictQuery};
 
 use super::ListWorkspaces;
 use super::workspace::{self, WorkspaceSummary};
-use crate::base::{ListQuery, Operation, answer_schema, request_schema};
+use crate::base::{ListQuery, Operation, request_schema, response_schema};
 
 /// The path is not below an organization, because a client belongs to one organization, and gets its id here.
 pub(super) const PATH: &str = "/api/v1/workspaces";
@@ -20,8 +20,8 @@ pub(super) const LIST: Operation = Operation {
     summary: "List workspaces",
     description: "By name, 20 at a time, with the organization of the client: the ids that other addresses need.",
     query: Some(request_schema::<ListQuery>),
-    answers: (200, Some(answer_schema::<WorkspaceList>), &[]),
-    ..Operation::NONE
+    success: (200, Some(response_schema::<WorkspaceList>), &[]),
+    ..Operation::DEFAULT
 };
 
 #[derive(Serialize, JsonSchema)]

@@ -147,7 +147,7 @@ pub(super) async fn enrol(
     );
     let EnrolForm { name, credential, .. } =
         input.read_with(EnrolForm::check, |form| EnrolmentPage::page(ok.who(), &layout, &return_to, form))?;
-    authn.check_answer_rate_limit(ok.who()).await?;
+    authn.check_response_rate_limit(ok.who()).await?;
     let mut tx = ok.begin().await?;
     let outcome = authn.finish_enrolment(&mut tx, ok.who(), &headers, &name, &credential).await?;
     tx.commit().await?;

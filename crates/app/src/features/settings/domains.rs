@@ -13,7 +13,7 @@ use crate::features::one_time_key;
 const RECORD_MISSING_ERROR: Error =
     Error::Conflict("We couldn’t find the record yet. DNS changes can take an hour. Try again later.", None);
 const DNS_UNAVAILABLE_ERROR: Error =
-    Error::Unanswered("The DNS did not answer. Nothing was changed. Please try again in a minute.");
+    Error::ExternalServiceUnavailable("The DNS did not answer. Nothing was changed. Please try again in a minute.");
 
 web::form! {
     pub(super) struct DomainForm {

@@ -29,7 +29,7 @@ struct SignInPage {
     provider_form: FormView,
     problem: &'static str,
     /// Whether a deferred form continues after the sign-in.
-    kept: bool,
+    has_deferred_request: bool,
     /// Why an organization does not accept the current session.
     unaccepted: &'static str,
     /// Whether to offer every way to sign in, or only the alternatives to the current one.
@@ -49,7 +49,7 @@ impl SignInPage {
             providers: authn.providers(),
             provider_form: ProviderForm::blank(return_to).view(),
             problem,
-            kept: resume::is_next(return_to),
+            has_deferred_request: resume::is_next(return_to),
             unaccepted: "",
             all_ways: true,
             provider_url: None,
