@@ -16,8 +16,7 @@ create table audit.events (
   session_id uuid,
   network text not null default '',
   details jsonb not null default '{}',
-  -- How the actor acted, as features report it. `client` is the API client that was used. `elevation` is the temporary access that was
-  -- used.
+  -- How the actor acted, as features report it. `client` is the API client that was used.
   context jsonb not null default '{}' check (jsonb_typeof(context) = 'object')
 );
 create index events_by_tenant on audit.events (tenant_id, about_token, id desc);

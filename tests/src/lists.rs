@@ -1,5 +1,7 @@
 //! Lists that are longer than a page: their cursors, and what they say of what they do not show.
 
+use std::pin::Pin;
+
 use uuid::Uuid;
 
 use crate::harness::{Answer, Client, World};
@@ -57,72 +59,34 @@ async fn says(client: &mut Client, page: &str, sentence: &str) -> bool {
     page.body.contains(sentence)
 }
 
+/// A list that is cut, and says so. The tests of its feature register it.
+pub(crate) struct CutList {
+    pub(crate) page: fn(&World) -> String,
+    pub(crate) sentence: &'static str,
+    pub(crate) most: i64,
+    /// The table of its rows, and a query that counts those of the list.
+    pub(crate) table: &'static str,
+    pub(crate) counted: &'static str,
+    /// Makes a row, which is then copied.
+    pub(crate) make: for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = Uuid> + 'a>>,
+    /// The columns besides `id` that a copy needs other values for.
+    pub(crate) others: &'static str,
+}
+
+inventory::collect!(CutList);
+
 #[tokio::test]
 async fn a_list_that_is_not_shown_to_its_end_says_so() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    let (acme, new_id) = (world.acme.url(), "'id', gen_random_uuid()");
-    for (page, sentence, most, table, counted, id, others) in [
-        (
-            "/account/sessions".to_owned(),
-            "Only the 100 used last are shown.",
-            100,
-            "identity.sessions",
-            "select count(*) from identity.sessions where ended_at is null",
-            world.new_session("olivia").await,
-            format!("{new_id}, 'token_hash', sha256(gen_random_uuid()::text::bytea)"),
-        ),
-        (
-            format!("{acme}/elevations"),
-            "Only the newest 500 of this organization are shown.",
-            500,
-            "tenant.elevations",
-            "select count(*) from tenant.elevations",
-            world.new_elevation(world.acme).await,
-            format!("{new_id}, 'ended_at', t.requested_at"),
-        ),
-        (
-            format!("{acme}/failed-jobs"),
-            "Only the newest 500 are shown.",
-            500,
-            "jobs.queue",
-            "select count(*) from jobs.queue where failed_at is not null",
-            world.new_failed_job(world.acme).await,
-            new_id.to_owned(),
-        ),
-        (
-            format!("{acme}/approvals"),
-            "Only the newest 500 of this organization are shown.",
-            500,
-            "tenant.approvals",
-            "select count(*) from tenant.approvals",
-            world.new_approval(world.acme).await,
-            format!("{new_id}, 'target', gen_random_uuid()"),
-        ),
-        (
-            format!("{acme}/invitations"),
-            "Only the first 500 are shown, by address.",
-            500,
-            "tenant.invitations",
-            "select count(*) from tenant.invitations",
-            world.new_invitation(world.acme).await,
-            format!("{new_id}, 'email', gen_random_uuid() || '@example.org'"),
-        ),
-        (
-            acme.clone(),
-            "Only the first 200 are shown, by name.",
-            200,
-            "tenant.workspaces",
-            "select count(*) from tenant.workspaces join tenant.organizations o using (tenant_id) where o.name = 'Acme'",
-            world.acme.workspace,
-            format!("{new_id}, 'name', gen_random_uuid()"),
-        ),
-    ] {
-        let missing = most - world.database.count(counted).await;
-        copy(&world, table, id, &others, missing).await;
-        assert!(!says(&mut olivia, &page, sentence).await, "{page} shows all");
-        copy(&world, table, id, &others, 1).await;
-        assert!(says(&mut olivia, &page, sentence).await, "{page} does not show all");
+    for list in inventory::iter::<CutList>() {
+        let (page, id) = ((list.page)(&world), (list.make)(&world).await);
+        let missing = list.most - world.database.count(list.counted).await;
+        let others = format!("'id', gen_random_uuid(){}", list.others);
+        copy(&world, list.table, id, &others, missing).await;
+        assert!(!says(&mut olivia, &page, list.sentence).await, "{page} shows all");
+        copy(&world, list.table, id, &others, 1).await;
+        assert!(says(&mut olivia, &page, list.sentence).await, "{page} does not show all");
     }
 }
 

@@ -3,9 +3,11 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
 use crate::policies::{entities, entity, reference};
+
+inventory::submit! { CausedByTests(&["api_client.created", "api_client.secret_rotated", "api_client.token_reused", "api_token.issued", "api_token.refused", "api_token.revoked"]) }
 
 sample!("client", World::new_client);
 entities!("ApiClient", clients);

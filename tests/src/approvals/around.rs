@@ -4,7 +4,6 @@ use super::effects::{required, reset};
 use super::{WHY, ask_for_deletion, decide, latest};
 use crate::harness::World;
 use crate::harness::passkey::{Authenticator, enrol, options};
-use crate::recovery::{lost, try_code};
 use crate::sso::{SECRET, provider};
 
 // control: POL-07
@@ -149,29 +148,4 @@ async fn declining_takes_a_fresh_passkey_and_asking_is_counted() {
         assert_eq!(adam.post(&reset(&world, viewer), &[WHY]).await.status, 303);
     }
     assert_eq!(adam.post(&reset(&world, viewer), &[WHY]).await.status, 429);
-}
-
-// control: POL-06
-// control: IDN-11
-#[tokio::test]
-async fn a_recovery_waits_where_an_elevation_is_privileged() {
-    let world = World::start().await;
-    let (codes, mut erin) = lost(&world, "erin").await;
-    let waiting = "select count(*) from identity.recoveries";
-    // A person with a passkey must wait in every role.
-    world.change("alter table identity.passkeys disable trigger require_a_passkey").await;
-    world.change("delete from identity.passkeys").await;
-    assert!(try_code(&mut erin, &codes[0]).await.status < 400);
-    assert_eq!(world.database.count(waiting).await, 0, "an editor's is at once");
-    world
-        .change(
-            "insert into tenant.elevations (tenant_id, id, user_id, session_id, own_role, role, minutes, reason, ticket,
-                                            requested_at, expires_at)
-             select tenant_id, gen_random_uuid(), user_id, gen_random_uuid(), role, 'admin', 60, 'A test', 'x', now(), now()
-               from tenant.memberships join identity.accounts using (user_id) where subject = 'erin'",
-        )
-        .await;
-    let mut again = world.sign_in_at_provider("erin").await;
-    assert!(try_code(&mut again, &codes[1]).await.status < 400);
-    assert_eq!(world.database.count(waiting).await, 1);
 }

@@ -3,9 +3,25 @@
 use cedar_policy::{Entity, RestrictedExpression};
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, entity, reference, text};
+
+inventory::submit! {
+    CutList {
+        page: |world| format!("{}/approvals", world.acme.url()),
+        sentence: "Only the newest 500 of this organization are shown.",
+        most: 500,
+        table: "tenant.approvals",
+        counted: "select count(*) from tenant.approvals",
+        make: |world| Box::pin(world.new_approval(world.acme)),
+        others: ", 'target', gen_random_uuid()",
+    }
+}
+
+// It takes a second person.
+inventory::submit! { CausedByTests(&["organization.deleted"]) }
 
 sample!("approval", World::new_approval);
 entities!("Approval", approvals);

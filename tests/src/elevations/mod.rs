@@ -1,7 +1,9 @@
 //! Temporary access: who approves it, what it allows and what it does not, and how it ends.
 
 mod database;
+mod elsewhere;
 mod ends;
+mod policies;
 mod samples;
 
 use reqwest::Method;

@@ -3,9 +3,24 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, entity, reference, text};
+
+inventory::submit! {
+    CutList {
+        page: |world| format!("{}/elevations", world.acme.url()),
+        sentence: "Only the newest 500 of this organization are shown.",
+        most: 500,
+        table: "tenant.elevations",
+        counted: "select count(*) from tenant.elevations",
+        make: |world| Box::pin(world.new_elevation(world.acme)),
+        others: ", 'ended_at', t.requested_at",
+    }
+}
+
+inventory::submit! { CausedByTests(&["elevation.declined"]) }
 
 sample!("elevation", World::new_elevation);
 entities!("Elevation", elevations);

@@ -144,6 +144,11 @@ pub(crate) struct Changes {
 
 inventory::collect!(Changes);
 
+/// Kinds of events that no form of an owner causes. Other tests of the feature that registers them do.
+pub(crate) struct CausedByTests(pub(crate) &'static [&'static str]);
+
+inventory::collect!(CausedByTests);
+
 /// Registers the forms of a feature's routes, in the tests of the feature:
 ///
 /// ```ignore

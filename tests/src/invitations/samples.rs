@@ -3,9 +3,24 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, entity, groups, text};
+
+inventory::submit! {
+    CutList {
+        page: |world| format!("{}/invitations", world.acme.url()),
+        sentence: "Only the first 500 are shown, by address.",
+        most: 500,
+        table: "tenant.invitations",
+        counted: "select count(*) from tenant.invitations",
+        make: |world| Box::pin(world.new_invitation(world.acme)),
+        others: ", 'email', gen_random_uuid() || '@example.org'",
+    }
+}
+
+inventory::submit! { CausedByTests(&["invitation.privileged"]) }
 
 sample!("invitation", World::new_invitation);
 sample!("own_invitation", own_invitation);

@@ -3,9 +3,25 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, entity};
+
+inventory::submit! {
+    CutList {
+        page: |world| format!("{}/failed-jobs", world.acme.url()),
+        sentence: "Only the newest 500 are shown.",
+        most: 500,
+        table: "jobs.queue",
+        counted: "select count(*) from jobs.queue where failed_at is not null",
+        make: |world| Box::pin(world.new_failed_job(world.acme)),
+        others: "",
+    }
+}
+
+// `mail`.
+inventory::submit! { CausedByTests(&["mail.undeliverable"]) }
 
 sample!("job", World::new_failed_job);
 entities!("FailedJob", failed_jobs);

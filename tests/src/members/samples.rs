@@ -3,9 +3,11 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
 use crate::policies::{entities, member};
+
+inventory::submit! { CausedByTests(&["member.left"]) }
 
 sample!("member", viewer);
 sample!(new_former_member);

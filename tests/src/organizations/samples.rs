@@ -5,7 +5,20 @@ use uuid::Uuid;
 
 use crate::harness::changes::{Change, NAME, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, entity};
+
+inventory::submit! {
+    CutList {
+        page: |world| world.acme.url(),
+        sentence: "Only the first 200 are shown, by name.",
+        most: 200,
+        table: "tenant.workspaces",
+        counted: "select count(*) from tenant.workspaces join tenant.organizations o using (tenant_id) where o.name = 'Acme'",
+        make: |world| Box::pin(async { world.acme.workspace }),
+        others: ", 'name', gen_random_uuid()",
+    }
+}
 
 sample!("organization", organization);
 sample!("workspace", workspace);

@@ -5,7 +5,7 @@ use crate::harness::registry;
 
 const CODE: How = How { totp_enrolled: true, totp_age: Some(10), ..NO_PASSKEY };
 
-const SITUATIONS: [(&str, How); 14] = [
+const SITUATIONS: [(&str, How); 13] = [
     ("passkey now", PROVED),
     ("passkey before", AN_HOUR_AGO),
     ("not proved", NOT_PROVED),
@@ -15,12 +15,18 @@ const SITUATIONS: [(&str, How); 14] = [
     ("code before", How { totp_age: Some(3_600), ..CODE }),
     ("no code", How { totp_age: None, ..CODE }),
     ("recovered", How { recovery_age: Some(60), ..NOT_PROVED }),
-    ("by link", How { by_link: true, ..NO_PASSKEY }),
+    ("by link", How { flags: &["by_link"], ..NO_PASSKEY }),
     ("by SSO", How { sso_organization: Some("Organization::\"a\""), ..PROVED }),
-    ("not taken", How { unaccepted: true, ..PROVED }),
+    ("not taken", How { flags: &["unaccepted"], ..PROVED }),
     ("unusual", How { risk: 31, ..PROVED }),
-    ("elevated", How { elevated: true, ..PROVED }),
 ];
+
+/// All of them, with those that the tests of features register.
+fn situations() -> Vec<(&'static str, How)> {
+    let mut added: Vec<_> = inventory::iter::<Situation>().map(|one| (one.name, one.how)).collect();
+    added.sort_by_key(|(name, _)| *name);
+    SITUATIONS.into_iter().chain(added).collect()
+}
 
 // control: IDN-08
 // control: IDN-09
@@ -32,11 +38,11 @@ const SITUATIONS: [(&str, How); 14] = [
 // control: POL-07
 #[test]
 fn what_each_way_to_come_closes_is_the_reviewed_table() {
-    let table = Table::load();
+    let (table, situations) = (Table::load(), situations());
     let mut text = String::new();
     for role in ["owner", "editor"] {
         write!(text, "{:40}", format!("{role}: allowed in …")).unwrap();
-        for (situation, _) in SITUATIONS {
+        for (situation, _) in &situations {
             write!(text, " {situation:14}").unwrap();
         }
         text.truncate(text.trim_end().len());
@@ -47,7 +53,7 @@ fn what_each_way_to_come_closes_is_the_reviewed_table() {
             let principal = if table.takes_users(&action) { "User::\"me\"" } else { "Member::\"me\"" };
             for (which, resource) in resources(&kind) {
                 let allows = |how| table.allows(principal, &name, resource, world(role), how);
-                let answers: Vec<_> = SITUATIONS.iter().map(|(_, how)| allows(*how)).collect();
+                let answers: Vec<_> = situations.iter().map(|(_, how)| allows(*how)).collect();
                 if !answers.contains(&true) {
                     continue;
                 }
@@ -211,7 +217,7 @@ fn a_weaker_factor_makes_no_stronger_one() {
     let table = Table::load();
     let has_passkey = How { enrolled: true, ..CODE };
     let recovered = How { recovery_age: Some(60), ..NOT_PROVED };
-    let link = |how| How { by_link: true, ..how };
+    let link = |how| How { flags: &["by_link"], ..how };
     for (proved, how, [passkey, app, codes]) in [
         ("the provider", NO_PASSKEY, [true, true, false]),
         ("the provider, long ago", How { auth_age: 7_200, ..NO_PASSKEY }, [false; 3]),
@@ -255,14 +261,14 @@ fn a_way_of_signing_in_only_restricts_actions() {
         let principal = if of_user { "User::\"me\"" } else { "Member::\"me\"" };
         for (what, resource) in resources(&table.resource_type(&action)) {
             let allowed = |how| table.allows(principal, name, resource, world("owner"), how);
-            let unaccepted = How { unaccepted: true, ..PROVED };
+            let unaccepted = How { flags: &["unaccepted"], ..PROVED };
             assert!(of_user || !allowed(unaccepted), "an organization that does not accept it: {name} {resource}");
             for (way, how) in [
-                ("a link", How { by_link: true, ..NO_PASSKEY }),
+                ("a link", How { flags: &["by_link"], ..NO_PASSKEY }),
                 ("its own provider", How { sso_organization: Some("Organization::\"a\""), ..PROVED }),
                 ("another provider", How { sso_organization: Some("Organization::\"b\""), ..PROVED }),
             ] {
-                let usual = How { by_link: false, sso_organization: None, ..how };
+                let usual = How { flags: &[], sso_organization: None, ..how };
                 if allowed(usual) && !allowed(how) {
                     closed.push(format!("{name} {what}: {way}"));
                 }

@@ -5,7 +5,20 @@ use uuid::Uuid;
 
 use crate::harness::changes::{Change, Turn, changes};
 use crate::harness::{Place, World, sample};
+use crate::lists::CutList;
 use crate::policies::{entities, owned};
+
+inventory::submit! {
+    CutList {
+        page: |_| "/account/sessions".to_owned(),
+        sentence: "Only the 100 used last are shown.",
+        most: 100,
+        table: "identity.sessions",
+        counted: "select count(*) from identity.sessions where ended_at is null",
+        make: |world| Box::pin(world.new_session("olivia")),
+        others: ", 'token_hash', sha256(gen_random_uuid()::text::bytea)",
+    }
+}
 
 sample!("session", new_session);
 entities!("Session", sessions);

@@ -3,9 +3,12 @@
 use cedar_policy::Entity;
 use uuid::Uuid;
 
-use crate::harness::changes::{Change, ISSUER, Turn, changes};
+use crate::harness::changes::{CausedByTests, Change, ISSUER, Turn, changes};
 use crate::harness::{Place, World, sample};
 use crate::policies::{entities, entity};
+
+// The domains of an organization are looked up again.
+inventory::submit! { CausedByTests(&["domain.record_missing", "domain.withdrawn"]) }
 
 sample!("domain", World::new_domain);
 sample!(World::new_provider);

@@ -5,7 +5,7 @@ use authz::{PolicySource, Routes};
 use tenancy::RetentionRule;
 
 use super::hooks::{FindNames, NameActor, OnMemberSignedOut, OnOrganizationDeleted, ShowBanner, SummarizeWorkspaces};
-use super::parts::{AccountLink, AccountTab, Parts, RegisteredJob, ScheduledJob};
+use super::parts::{AccountLink, AccountTab, ActingLabel, Parts, RegisteredJob, ScheduledJob};
 use super::{Api, DeclaredEvent, FrameLink, PageLink, Panel, PendingActionKind, Scope, State, StoredAction, Tab};
 
 /// A feature of the product. It is one folder, and registers all that the rest of the product needs to know about it.
@@ -107,6 +107,12 @@ impl Feature {
     /// Adds a panel to a page of another feature.
     pub(crate) fn panel(mut self, panel: Panel) -> Self {
         self.parts.panels.push(panel);
+        self
+    }
+
+    /// Adds a label for events of people who did not act in their own role. `fact` is its name in the context of events.
+    pub(crate) fn acting_label(mut self, fact: &'static str, label: &'static str) -> Self {
+        self.parts.acting_labels.push(ActingLabel { fact, label });
         self
     }
 

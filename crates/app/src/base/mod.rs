@@ -41,7 +41,7 @@ pub(crate) use operation::{
 };
 pub(crate) use organization::{Organization, lock_tenant_quota};
 pub(crate) use paging::{ListQuery, truncate};
-pub(crate) use parts::{FrameLink, PageLink, Panel, PanelRequest, ScheduledJob, Tab};
+pub(crate) use parts::{ActingLabel, FrameLink, PageLink, Panel, PanelRequest, ScheduledJob, Tab};
 pub(crate) use pending_action::{Execution, PendingAction, PendingActionKind, STATE_CHANGED_ERROR, StoredAction};
 pub(crate) use role::Role;
 pub(crate) use sentence::{SentencePart, value_text};

@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     pub(super) frame_links: Vec<FrameLink>,
     pub(super) links: Vec<PageLink>,
     pub(super) panels: Vec<Panel>,
+    pub(super) acting_labels: Vec<ActingLabel>,
     pub(super) hooks: Hooks,
 }
 
@@ -165,6 +166,14 @@ impl PageLink {
     pub(crate) fn for_every_member(on: &'static str, label: &'static str, page: &'static str) -> Self {
         Self { on, label, page, offered: |_, _| true }
     }
+}
+
+/// How people act, if not in their own role. The list of events shows the label at what they did so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActingLabel {
+    /// The name of the fact in the context of events, with the id of what allowed it.
+    pub(crate) fact: &'static str,
+    pub(crate) label: &'static str,
 }
 
 /// Who looks at a page to which a panel is added, and where.

@@ -9,7 +9,7 @@ use tenancy::{Db, RetentionRule};
 use web::Frame;
 
 use super::hooks::Hooks;
-use super::parts::{AccountLink, AccountTab, FrameLink, PageLink, Panel, Parts, RegisteredJob, Tab};
+use super::parts::{AccountLink, AccountTab, ActingLabel, FrameLink, PageLink, Panel, Parts, RegisteredJob, Tab};
 use super::sentence::keys;
 use super::{DeclaredEvent, EventKind, Operation, PendingActionKind, Scope};
 
@@ -33,6 +33,7 @@ pub struct Registry {
     frame: Frame,
     pub(super) links: Vec<PageLink>,
     pub(super) panels: Vec<Panel>,
+    pub(crate) acting_labels: Vec<ActingLabel>,
     pub(crate) hooks: Hooks,
 }
 
@@ -151,6 +152,7 @@ impl Registry {
         feature.frame_links.iter().for_each(|link| link.add_to(&mut self.frame));
         self.links.extend(&feature.links);
         self.panels.extend(&feature.panels);
+        self.acting_labels.extend(&feature.acting_labels);
         self.hooks.extend(&feature.hooks);
     }
 
@@ -161,6 +163,7 @@ impl Registry {
         unique("the pending action", self.pending_actions.iter().map(|kind| kind.name))?;
         let frame_links = features.iter().flat_map(|feature| &feature.frame_links);
         unique("the link of the header or footer", frame_links.map(FrameLink::place))?;
+        unique("the label of events with", self.acting_labels.iter().map(|label| label.fact))?;
         unique("the job", self.jobs.iter().map(|job| job.name))?;
         unique("the limit", features.iter().flat_map(|feature| &feature.limits).map(|limit| limit.name))?;
         unique("the rule of retention for", self.retention.iter().map(|rule| rule.table))?;

@@ -4,7 +4,7 @@ use tenancy::{Mode, Tx, UserId};
 use uuid::Uuid;
 use web::Result;
 
-use crate::base::{DisplayActor, EventKind, SentencePart, value_text};
+use crate::base::{ActingLabel, DisplayActor, EventKind, SentencePart, value_text};
 
 /// Events on one page.
 pub(super) const PAGE_SIZE: usize = 50;
@@ -22,8 +22,8 @@ pub(crate) struct Event {
     pub(crate) details: Value,
     pub(crate) request_id: Option<Uuid>,
     pub(crate) network: String,
-    /// The temporary access that allowed it.
-    pub(crate) elevation: Option<Uuid>,
+    /// How the actor acted. Features register the labels of its facts.
+    pub(crate) context: Value,
 }
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ struct EventRow {
     details: Value,
     request_id: Option<Uuid>,
     network: String,
-    elevation: Option<Uuid>,
+    context: Value,
 }
 
 /// Returns the newest events first, at most `most`.
@@ -79,7 +79,7 @@ pub(super) async fn find<M: Mode>(
         r#"select e.id, e.at, e.actor, e.actor_name, u.display_name as "member_name?", u.email as "email?",
                   u.verified_email is not null as "email_verified?", 
                   (e.context ->> 'client')::uuid as client_id, e.client_name, e.kind, e.target, e.details,
-                  e.request_id, e.network, (e.context ->> 'elevation')::uuid as elevation
+                  e.request_id, e.network, e.context
              from audit.events e left join identity.users u on u.id = e.actor
             where e.about_token = $7
               and ($1::text is null or e.kind = $1)
@@ -113,7 +113,7 @@ impl EventRow {
             details: self.details,
             request_id: self.request_id,
             network: self.network,
-            elevation: self.elevation,
+            context: self.context,
         }
     }
 
@@ -144,13 +144,21 @@ impl Event {
         format!("{} {sentence}", if name.is_empty() { self.actor.kind() } else { name })
     }
 
-    pub(crate) fn details(&self) -> Vec<Detail> {
+    /// Returns those of `labels` that say how the actor acted.
+    pub(crate) fn acted(&self, labels: &[ActingLabel]) -> Vec<Detail> {
+        let has = |label: &ActingLabel| {
+            let value = self.context.get(label.fact)?.as_str()?.to_owned();
+            Some(Detail { label: label.label.to_owned(), value })
+        };
+        labels.iter().filter_map(has).collect()
+    }
+
+    pub(crate) fn details(&self, labels: &[ActingLabel]) -> Vec<Detail> {
         let target = Some(&self.target).filter(|target| !target.is_empty());
         let target = target.map(|target| Detail { label: "On".to_owned(), value: target.clone() });
         let stored = self.details.as_object().into_iter().flatten();
         let stored = stored.map(|(key, value)| Detail { label: key_label(key), value: value_text(key, value) });
-        let elevation = self.elevation.map(|id| Detail { label: "Elevation".to_owned(), value: id.to_string() });
-        target.into_iter().chain(stored).chain(elevation).collect()
+        target.into_iter().chain(stored).chain(self.acted(labels)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use web::{
 
 use super::event::{Event, Filter, PAGE_SIZE, find};
 use super::{ExportActivity, ViewActivity};
-use crate::base::{EventKind, Layout, truncate};
+use crate::base::{ActingLabel, EventKind, Layout, truncate};
 
 #[derive(Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -79,6 +79,7 @@ struct ActivityPage {
     /// Whether a filter hides some of the events.
     filtered: bool,
     events: Vec<Event>,
+    acting_labels: Vec<ActingLabel>,
     about_tokens: bool,
     /// The URL of the page with the other kinds of events.
     other_url: String,
@@ -129,6 +130,7 @@ pub(super) async fn list(
         next_url: last.map(|last| query.url(&list_url, &last.id.to_string())),
         first_url: filter.before.map(|_| query.url(&list_url, "")),
         events,
+        acting_labels: layout.registry().acting_labels.clone(),
         links: layout.links(&ok),
         about_tokens: filter.about_tokens,
         other_url: show(!filter.about_tokens),

@@ -53,5 +53,6 @@ pub(crate) fn feature() -> Feature {
         .retention(RETENTION)
         .tab(Tab::to::<ListElevations>("Temporary access", "/o/{organization}/elevations").counting("elevations"))
         .banner(pages::banner)
+        .acting_label("elevation", "Temporary access")
         .on_member_signed_out(elevation::end_when_signed_out)
 }
