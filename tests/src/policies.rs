@@ -82,17 +82,17 @@ impl Table {
 /// The context of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct How {
-    auth_age: i64,
-    enrolled: bool,
-    passkey_age: Option<i64>,
-    recovery_age: Option<i64>,
-    totp_enrolled: bool,
-    totp_age: Option<i64>,
+    pub(crate) auth_age: i64,
+    pub(crate) enrolled: bool,
+    pub(crate) passkey_age: Option<i64>,
+    pub(crate) recovery_age: Option<i64>,
+    pub(crate) totp_enrolled: bool,
+    pub(crate) totp_age: Option<i64>,
     /// The attributes that are there only if they are true.
     pub(crate) flags: &'static [&'static str],
     /// The organization whose own provider began the session.
-    sso_organization: Option<&'static str>,
-    risk: i64,
+    pub(crate) sso_organization: Option<&'static str>,
+    pub(crate) risk: i64,
 }
 
 /// A passkey was just verified, and nothing is unusual.
