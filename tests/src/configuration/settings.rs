@@ -200,9 +200,11 @@ fn page() -> String {
     };
     let mut page = String::from(
         "# What production accepts\n\n\
-         With `profile = \"production\"`, which is the default, the program does not start on a setting outside of this table. It says which, what is\n\
-         accepted and why, all at once. The table is made from the code that checks it (`SETTINGS` of each crate); a test compares them, and\n\
-         `INSTA_UPDATE=always bin/test reviewed` writes it. What each setting does is in [config/default.toml](../config/default.toml).\n\n\
+         With `profile = \"production\"`, which is the default, the program does not start on a setting outside\n\
+         of this table. It says which, what is accepted and why, all at once. The table is made from the code\n\
+         that checks it (`SETTINGS` of each crate); a test compares them, and\n\
+         `INSTA_UPDATE=always bin/test reviewed` writes it. What each setting does is in\n\
+         [config/default.toml](../config/default.toml).\n\n\
          | Setting | Default | Production accepts | Why |\n|---|---|---|---|\n",
     );
     for row in production() {
