@@ -135,13 +135,14 @@ impl Known {
 
 /// Names in the bodies of functions that are not known yet, by function. `PostgreSQL` looks them up when the function runs.
 async fn unknown(connection: &mut PgConnection, known: &Known, later: &Known) -> Vec<(String, String)> {
-    // With their schema, or as a column after an alias. Comments and settings (app.user_id) are neither.
+    // With their schema, or as a column after an alias. Comments, settings (app.user_id) and fields of a record are neither.
     let names: Vec<(String, Option<String>, Option<String>)> = sqlx::query_as(
-        r"select n.nspname || '.' || p.proname, name[1], name[3]
+        r"select n.nspname || '.' || p.proname, name[1], name[4]
            from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang,
                 regexp_matches(regexp_replace(p.prosrc, '--[^\n]*|app\.[a-z_]+', '', 'g'),
-                               '\m((identity|tenant|audit|jobs)\.[a-z_0-9]+)\M|\.([a-z_0-9]+)\M', 'g') name
-          where n.nspname in ('identity', 'tenant', 'audit', 'jobs') and l.lanname = 'plpgsql'",
+                               '\m((identity|tenant|audit|jobs)\.[a-z_0-9]+)\M|(\m[a-z_0-9]+)?\.([a-z_0-9]+)\M', 'g') name
+          where n.nspname in ('identity', 'tenant', 'audit', 'jobs') and l.lanname = 'plpgsql'
+            and (name[3] is null or p.prosrc !~ ('\m' || name[3] || '\s+record\M'))",
     )
     .fetch_all(connection)
     .await

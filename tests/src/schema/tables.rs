@@ -250,13 +250,13 @@ async fn an_unprotected_table_cannot_be_reached() {
     let mut owner = database.session().await;
     owner
         .execute(
-            "set role migrator; create table tenant.invoices (tenant_id uuid, id uuid, primary key (tenant_id, id))",
+            "set role migrator; create table tenant.forgotten (tenant_id uuid, id uuid, primary key (tenant_id, id))",
         )
         .await
         .unwrap();
     let mut web = database.web().await;
     for role in ["tenant_rows", "account_rows", "identity_rows", "audit_rows", "jobs_rows", "janitor_rows"] {
-        for statement in ["select id from tenant.invoices", "insert into tenant.invoices values (null, null)"] {
+        for statement in ["select id from tenant.forgotten", "insert into tenant.forgotten values (null, null)"] {
             let tried = format!("begin; set local role {role}; {statement}");
             let refused = web.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(tried))).await.unwrap_err();
             assert!(refused.to_string().contains("permission denied for"), "{role}: {refused}");
@@ -264,8 +264,8 @@ async fn an_unprotected_table_cannot_be_reached() {
         }
     }
 
-    owner.execute("select tenant.protect('tenant.invoices')").await.unwrap();
+    owner.execute("select tenant.protect('tenant.forgotten')").await.unwrap();
     let bound = "begin; set local role tenant_rows; set local app.tenant_id = '01890000-0000-7000-8000-000000000000';
-                 insert into tenant.invoices (id) values ('01890000-0000-7000-8000-000000000001')";
+                 insert into tenant.forgotten (id) values ('01890000-0000-7000-8000-000000000001')";
     assert_eq!(web.execute(bound).await.unwrap().rows_affected(), 1);
 }
