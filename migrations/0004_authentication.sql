@@ -34,7 +34,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $build$
 declare
-  facts jsonb := '{"session": "''{}''", "member": "''{}''", "waiting": "''{}''"}';
+  facts jsonb := '{"session": "''{}''::jsonb", "member": "''{}''::jsonb", "waiting": "''{}''::jsonb"}';
   refusals text;
   part record;
   call text;

@@ -69,7 +69,8 @@ const SIGNED_IN: &str = "
     set local role identity_rows";
 const LOOK_UP: &str = "
     select answer -> 'session' ->> 'name', answer -> 'membership' ->> 'role', answer -> 'membership' ->> 'unaccepted',
-           current_setting('app.tenant_id', true) = current_setting('test.tenant')
+           current_setting('app.tenant_id', true) = current_setting('test.tenant'),
+           array[json_typeof(answer #> '{session,facts}'), json_typeof(answer #> '{membership,facts}'), json_typeof(answer -> 'waiting')]
       from identity.authenticate(sha256('token'), now(), current_setting('test.tenant')::uuid, null) answer";
 
 #[tokio::test]
@@ -93,6 +94,8 @@ async fn without_the_migration_of_any_feature_people_are_authenticated() {
             run(&mut tx, SIGNED_IN).await.unwrap();
             let row = sqlx::query(LOOK_UP).fetch_one(&mut *tx).await;
             let row = row.unwrap_or_else(|error| panic!("without {}: {error}", left_out.name));
+            let facts: Vec<String> = row.get(4);
+            assert_eq!(facts, ["object"; 3], "without {}: facts that the application cannot read", left_out.name);
             let found: (String, String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
             assert_eq!(found, ("Olivia Owner".into(), "owner".into(), None, true), "without {}", left_out.name);
         }

@@ -15,6 +15,7 @@ pub(crate) struct Feature {
     parts: Parts,
 }
 
+#[allow(dead_code, reason = "a product without some of the features may use fewer of these")]
 impl Feature {
     /// Creates a feature with the name of its folder. Its policies have the same name.
     pub(crate) fn new(name: &'static str) -> Self {
