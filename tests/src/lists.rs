@@ -59,8 +59,8 @@ async fn says(client: &mut Client, page: &str, sentence: &str) -> bool {
     page.body.contains(sentence)
 }
 
-/// A list that is cut, and says so. The tests of its feature register it.
-pub(crate) struct CutList {
+/// A list that shows only a limited number of rows, and says so. The tests of its feature register it.
+pub(crate) struct TruncatedList {
     pub(crate) page: fn(&World) -> String,
     pub(crate) sentence: &'static str,
     pub(crate) most: i64,
@@ -69,17 +69,17 @@ pub(crate) struct CutList {
     pub(crate) counted: &'static str,
     /// Makes a row, which is then copied.
     pub(crate) make: for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = Uuid> + 'a>>,
-    /// The columns besides `id` that a copy needs other values for.
+    /// The columns whose values must differ in each copy, with `id` left out.
     pub(crate) others: &'static str,
 }
 
-inventory::collect!(CutList);
+inventory::collect!(TruncatedList);
 
 #[tokio::test]
 async fn a_list_that_is_not_shown_to_its_end_says_so() {
     let world = World::start().await;
     let mut olivia = world.sign_in("olivia").await;
-    for list in inventory::iter::<CutList>() {
+    for list in inventory::iter::<TruncatedList>() {
         let (page, id) = ((list.page)(&world), (list.make)(&world).await);
         let missing = list.most - world.database.count(list.counted).await;
         let others = format!("'id', gen_random_uuid(){}", list.others);

@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The maximum number of keys of one limit. They take about 10 MB.
 const MAX_KEYS: usize = 100_000;
 
-/// The `[http.rate_limits]` section of the configuration. The unit is requests per minute. They may come in a burst.
+/// The `[http.rate_limits]` section of the configuration. The unit is requests per minute. A client may send them all at once.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitConfig {

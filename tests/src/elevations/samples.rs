@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
-use crate::lists::CutList;
+use crate::lists::TruncatedList;
 use crate::policies::{entities, entity, reference, text};
 
 inventory::submit! {
-    CutList {
+    TruncatedList {
         page: |world| format!("{}/elevations", world.acme.url()),
         sentence: "Only the newest 500 of this organization are shown.",
         most: 500,

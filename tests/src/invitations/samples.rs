@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
-use crate::lists::CutList;
+use crate::lists::TruncatedList;
 use crate::policies::{entities, entity, groups, text};
 
 inventory::submit! {
-    CutList {
+    TruncatedList {
         page: |world| format!("{}/invitations", world.acme.url()),
         sentence: "Only the first 500 are shown, by address.",
         most: 500,

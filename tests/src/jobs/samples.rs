@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use crate::harness::changes::{CausedByTests, Change, Turn, changes};
 use crate::harness::{Place, World, sample};
-use crate::lists::CutList;
+use crate::lists::TruncatedList;
 use crate::policies::{entities, entity};
 
 inventory::submit! {
-    CutList {
+    TruncatedList {
         page: |world| format!("{}/failed-jobs", world.acme.url()),
         sentence: "Only the newest 500 are shown.",
         most: 500,

@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use crate::harness::changes::{Change, NAME, Turn, changes};
 use crate::harness::{Place, World, sample};
-use crate::lists::CutList;
+use crate::lists::TruncatedList;
 use crate::policies::{entities, entity};
 
 inventory::submit! {
-    CutList {
+    TruncatedList {
         page: |world| world.acme.url(),
         sentence: "Only the first 200 are shown, by name.",
         most: 200,

@@ -63,11 +63,13 @@ const NO_WIDE_POLICY: Rule = Rule {
          where ('public' = any (roles) or qual = 'true' or with_check = 'true')
            and (policyname, tablename, roles) not in
                (('identity_plane', 'users', '{identity_rows}'), ('append', 'decisions', '{audit_rows}'),
-                ('record_use', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
+                ('authentication', 'domains', '{identity_rows}'), ('record_use', 'api_clients', '{identity_rows}'), ('identity_plane', 'passkeys', '{identity_rows}'), ('identity_plane', 'sessions', '{identity_rows}'),
                 ('identity_plane', 'ceremonies', '{identity_rows}'), ('identity_plane', 'recovery_codes', '{identity_rows}'),
                 ('identity_plane', 'recoveries', '{identity_rows}'), ('identity_plane', 'totp', '{identity_rows}'), ('identity_plane', 'lockouts', '{identity_rows}'), ('work', 'queue', '{jobs_rows}'))
            -- what the look-up of a request reads, before it is bound to an organization
-           and not (policyname = 'authentication' and roles = '{identity_rows}' and cmd = 'SELECT')
+           and not (policyname = 'authentication' and roles = '{identity_rows}' and cmd = 'SELECT' and exists
+                     (select from pg_proc p where p.pronamespace = 'identity'::regnamespace
+                         and p.prosrc ~ format('\\m%s\\.%s\\M', schemaname, tablename)))
            and not (policyname = 'operators' and roles = '{operator_rows}'
                     and tablename in ('users', 'sessions', 'passkeys', 'totp', 'recovery_codes', 'recoveries', 'api_clients', 'identity_providers', 'invitations'))",
     broken_by: "create policy careless on tenant.contacts for select using (true)",

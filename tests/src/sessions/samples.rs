@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use crate::harness::changes::{Change, Turn, changes};
 use crate::harness::{Place, World, sample};
-use crate::lists::CutList;
+use crate::lists::TruncatedList;
 use crate::policies::{entities, owned};
 
 inventory::submit! {
-    CutList {
+    TruncatedList {
         page: |_| "/account/sessions".to_owned(),
         sentence: "Only the 100 used last are shown.",
         most: 100,

@@ -25,7 +25,7 @@ pub(crate) type SummarizeWorkspaces =
 
 /// A member's sign-out from the organization: who is signed out, by which member, and when.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "a product without temporary access may read only a part of it")]
+#[allow(dead_code, reason = "a product without some of the features may read only a part of it")]
 pub(crate) struct MemberSignOut {
     pub(crate) member: UserId,
     pub(crate) by: UserId,

@@ -17,7 +17,7 @@ use super::{Idp, LogoutFault, OTHER_CLIENT, OTHER_ISSUER, http};
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const HOUR: i64 = 3600;
 
-/// The parameters come in the query or, when an application posts them, in the body; our own form adds `confirm`.
+/// The parameters are in the query or, when an application posts them, in the body; our own form adds `confirm`.
 pub(super) async fn end_session(State(idp): State<Idp>, RawQuery(query): RawQuery, body: String) -> Response {
     let form = Params::parse(&body).unwrap_or_default();
     let confirmed = form.get("confirm").is_some();

@@ -53,7 +53,7 @@ fn separates(c: char) -> bool {
         || matches!(general(c), GeneralCategory::DashPunctuation | GeneralCategory::Format)
 }
 
-/// Decimal digits come in runs that begin with a zero. A run has ten characters, or a multiple of ten for several
+/// Unicode has decimal digits in runs that begin with a zero. A run has ten characters, or a multiple of ten for several
 /// styles (The Unicode Standard, section 4.6).
 fn digit(c: char) -> Option<char> {
     let is_digit = |c: &char| general(*c) == GeneralCategory::DecimalNumber;

@@ -112,7 +112,7 @@ pub(super) async fn create(
 ) -> Result<Response> {
     let page = |form| ClientForm::page(&ok, &layout, form);
     let (new, justification) = new_client(&input, &tokens, page)?;
-    need_kind(&mut ok, new.acts_as).await?;
+    check_may_create(&mut ok, new.acts_as).await?;
     let url = list_url(ok.on().id);
     let mut tx = one_time_key::begin(&mut ok, key, &url, &created_before(&new.name)).await?;
     let in_use = "A client or a member has this name, or one that looks like it.";
@@ -132,8 +132,12 @@ pub(super) async fn create(
     Ok(Page(SecretPage::new(&ok, &layout, &tokens, issued)).into_response())
 }
 
-/// Refuses a client that acts as somebody whom the person may not have it act as.
-async fn need_kind(ok: &mut Authorized<CreateClient>, acts_as: ActsAs) -> Result<()> {
+/// Checks that the person may create a client of this kind: one that acts as them, or a service account.
+///
+/// # Errors
+///
+/// [`Error::Forbidden`] if the policies refuse it.
+async fn check_may_create(ok: &mut Authorized<CreateClient>, acts_as: ActsAs) -> Result<()> {
     let may = match acts_as {
         ActsAs::Oneself => ok.authorize_also::<CreateOwnClient>().await?,
         ActsAs::Service(_) => ok.authorize_also::<CreateServiceAccount>().await?,
