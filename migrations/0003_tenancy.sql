@@ -34,16 +34,17 @@ select tenant.protect('tenant.workspaces');
 
 -- Roles. These two functions are the only SQL lists of roles by their rights. The policies have groups with the same names.
 --
+-- Their bodies are parsed here, so they need no search_path. Without one, PostgreSQL puts them into the query that calls them.
+-- With one, a call took 14 of the 78 us of `identity.authenticate`.
+--
 -- Whether the role decides about people, money or security settings. Such a role needs a passkey.
 create function tenant.is_privileged(role text) returns boolean
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select role in ('owner', 'admin', 'billing_admin', 'finance') $$;
+return role in ('owner', 'admin', 'billing_admin', 'finance');
 -- Whether the role decides about other members.
 create function tenant.is_administrator(role text) returns boolean
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select role in ('owner', 'admin') $$;
+return role in ('owner', 'admin');
 grant execute on function tenant.is_privileged(text), tenant.is_administrator(text) to tenant_rows, account_rows, identity_rows;
 
 create table tenant.memberships (

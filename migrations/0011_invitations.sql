@@ -66,4 +66,4 @@ grant select (invited_by), delete on tenant.invitations to operator_rows;
 create policy authentication on tenant.invitations for select to identity_rows using (true);
 grant select (tenant_id, expires_at) on tenant.invitations to identity_rows;
 select identity.add_facts('invitations', about => 'waiting', needed => 'tenant.is_administrator(m.role)', facts => $$
-  (select count(*) from tenant.invitations i where i.tenant_id = given_tenant and i.expires_at > given_now) $$);
+  from tenant.invitations i where i.tenant_id = given_tenant and i.expires_at > given_now $$);

@@ -123,6 +123,6 @@ grant select (tenant_id, id, expires_at), delete on tenant.elevations to janitor
 -- The navigation says how many requests of others the member can approve.
 grant select (expires_at) on tenant.elevations to identity_rows;
 select identity.add_facts('elevations', about => 'waiting', needed => 'tenant.is_administrator(m.role)', facts => $$
-  (select count(*) from tenant.elevations e
-    where e.tenant_id = given_tenant and e.ended_at is null and e.approved_at is null and e.expires_at > given_now
-      and e.user_id <> given_user and (given_role = 'owner' or e.role <> 'admin')) $$);
+  from tenant.elevations e
+   where e.tenant_id = given_tenant and e.ended_at is null and e.approved_at is null and e.expires_at > given_now
+     and e.user_id <> given_user and (given_role = 'owner' or e.role <> 'admin') $$);

@@ -138,6 +138,6 @@ grant select (tenant_id, id, expires_at), delete on tenant.approvals to janitor_
 create policy authentication on tenant.approvals for select to identity_rows using (true);
 grant select (tenant_id, requested_by, expires_at, decided_at) on tenant.approvals to identity_rows;
 select identity.add_facts('approvals', about => 'waiting', needed => 'tenant.is_administrator(m.role)', facts => $$
-  (select count(*) from tenant.approvals a
-    where a.tenant_id = given_tenant and a.decided_at is null and a.expires_at > given_now
-      and a.requested_by <> given_user) $$);
+  from tenant.approvals a
+   where a.tenant_id = given_tenant and a.decided_at is null and a.expires_at > given_now
+     and a.requested_by <> given_user $$);

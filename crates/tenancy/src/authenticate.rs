@@ -95,7 +95,7 @@ impl Db {
         for byte in token_hash {
             let _ = write!(hash, "{byte:02x}");
         }
-        let call = format!("identity.authenticate('\\x{hash}', to_timestamp({}), {})", now.timestamp(), scope.sql());
+        let call = format!("identity.authenticate('\\x{hash}', '{}', {})", now.to_rfc3339(), scope.sql());
         let found = self.look_up::<M, P, SessionFacts>(scope, &call, locks).await?;
         Ok(found.map(|(tx, row)| {
             let (session, access) = row.into_access(|session| Some(session.user));
@@ -133,7 +133,7 @@ impl Db {
         let mut connection = self.connection(key::<P>(scope.tenant.map(TenantId::uuid))).await?;
         let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, locks.sql(), locks.bind());
         let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
-        // SECURITY: the text consists of constants, and of hex, UUIDs and an integer that we print ourselves. No part of it is input.
+        // SECURITY: the text consists of constants, and of hex, UUIDs and a time that we print ourselves. No part of it is input.
         // Begin, look-up and role are one simple message, because each round trip costs time.
         #[expect(clippy::disallowed_methods, reason = "no part of the text is input")]
         let rows = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
