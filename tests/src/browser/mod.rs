@@ -33,8 +33,9 @@ use tokio::sync::{mpsc, watch};
 use link::{Link, State, exception, string};
 use process::{Process, fresh_path};
 
-/// How long anything may take before the test fails.
-pub(crate) const WAIT: Duration = Duration::from_secs(20);
+/// How long anything may take before the test fails. Some of it takes long by chance: a proof of work takes four times its
+/// average in one of fifty cases, and a busy machine needs seconds for the average.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at a condition the protocol has no event for.
 const POLL: Duration = Duration::from_millis(20);
