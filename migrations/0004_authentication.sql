@@ -42,11 +42,11 @@ begin
   for part in
     select f.about, f.needed, row_number() over (partition by f.about order by min(f.position)) as number,
            case f.about when 'waiting' then
-             format('if %s then return jsonb_build_object(%s); end if; return ''{}'';',
-                    string_agg(format('exists (select %s)', f.facts), ' or ' order by f.position),
-                    string_agg(format('%L, (select count(*) %s)', f.feature, f.facts), ', ' order by f.position))
+             format(E'if %s then\n          return jsonb_build_object(%s);\n        end if;\n        return ''{}'';',
+                    string_agg(format(E'exists (select %s)', f.facts), E'\n          or ' order by f.position),
+                    string_agg(format(E'\n            %L, (select count(*) %s)', f.feature, f.facts), ',' order by f.position))
            else
-             format('return jsonb_build_object(%s);', string_agg(format('%L, %s', f.feature, f.facts), ', ' order by f.position))
+             format('return jsonb_build_object(%s);', string_agg(format(E'\n          %L, %s', f.feature, f.facts), ',' order by f.position))
            end as body
       from identity.fact_sources f group by f.about, f.needed order by min(f.position)
   loop
