@@ -66,6 +66,11 @@ async fn an_entry_has_the_number_of_what_others_wait_for() {
                 where m.tenant_id = approvals.tenant_id and u.display_name = 'Olivia Owner'), requester_role = 'owner'";
     world.change(own).await;
     assert_eq!(counted(&mut olivia).await, numbers(["2", ""]), "nor does anybody their own");
+    let many = "insert into tenant.invitations (tenant_id, id, email, role, invited_by, inviter_role, created_at, expires_at, notified)
+                select tenant_id, gen_random_uuid(), 'n' || n || '@example.org', role, invited_by, inviter_role, created_at, expires_at, notified
+                  from (select * from tenant.invitations limit 1) one, generate_series(1, 200) n";
+    assert_eq!(world.change(many).await, 200);
+    assert_eq!(counted(&mut olivia).await, numbers(["99+", ""]), "no more are counted in every request");
     world.clock.advance(chrono::Duration::days(30));
     let mut olivia = world.sign_in("olivia").await;
     assert_eq!(counted(&mut olivia).await, numbers(["", ""]), "what has expired waits no more");

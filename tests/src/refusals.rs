@@ -36,6 +36,32 @@ async fn a_refused_form_is_shown_again_with_the_rule_and_with_what_was_typed() {
     assert!(next.status == 200 && !next.body.contains(RULE) && !next.body.contains("leave"), "{}", next.text());
 }
 
+// control: IDN-09
+// control: API-02
+#[tokio::test]
+async fn an_error_page_says_nothing_of_the_organization_before_the_passkey_is_proved() {
+    let world = World::start().await;
+    world.invite(uuid::Uuid::now_v7(), world.acme.organization, "nora@example.com", "viewer").await;
+    let path = format!("{}/workspaces", world.acme.url());
+    let unreadable = async |mut client: crate::harness::Client| {
+        let request = client.request(reqwest::Method::POST, &path).header("content-type", "text/plain").body("name=x");
+        client.send(request).await
+    };
+    let proved = unreadable(world.sign_in("olivia").await).await;
+    assert!(
+        proved.status == 415 && proved.body.contains("aria-label=\"Acme\""),
+        "{}: {}",
+        proved.status,
+        proved.text()
+    );
+    let unproved = unreadable(world.sign_in_at_provider("olivia").await).await;
+    assert_eq!(unproved.status, 415, "{}", unproved.text());
+    for part in ["Acme", "pending", "Owner</"] {
+        assert!(!unproved.body.contains(part), "{part}: {}", unproved.body);
+    }
+    assert!(unproved.body.contains("Olivia Owner"), "she is signed in: {}", unproved.text());
+}
+
 // control: API-02
 #[tokio::test]
 async fn a_refusal_without_a_page_to_go_back_to_is_an_error_page_with_the_rule() {

@@ -14,7 +14,7 @@ use tenancy::{Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, Tena
 use tower::ServiceExt;
 use uuid::Uuid;
 use web::cookie::{self, SameSite};
-use web::{Addresses, Context, Error, LocalPath, RateLimitKey};
+use web::{Addresses, Context, Error, LocalPath};
 
 use crate::secret::{Token, hash};
 use crate::{Authn, SignedIn, session, session_cookie};
@@ -103,12 +103,12 @@ impl Authn {
     }
 
     async fn defer_until_sign_in(&self, parts: &request::Parts, action: &'static str) -> Result<Error, Error> {
+        let context: &Context =
+            parts.extensions.get().ok_or_else(|| Error::internal("the edge is not around this route"))?;
+        context.check_rate_limit_of_unknown()?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let owner = self.owner_of_ended_session(&parts.headers).await?.filter(|_| path.len() <= MAX_PATH);
         let Some(owner) = owner else { return Ok(Error::Unauthenticated) };
-        let context: &Context =
-            parts.extensions.get().ok_or_else(|| Error::internal("the edge is not around this route"))?;
-        context.check_rate_limit(RateLimitKey::Network)?;
         let form = web::form_of_refused(parts).await?;
         let tx = self.0.db.begin_identity::<Write>().await?;
         let (id, cookie) = self.store(tx, &owner, action, path, &form).await?;

@@ -82,20 +82,6 @@ impl Authn {
         if counted { Ok(()) } else { Err(rate_limited(quota)) }
     }
 
-    /// Whether `whose` has used up a limit. This counts nothing. It is for attempts that are counted afterwards.
-    ///
-    /// # Errors
-    ///
-    /// The database fails.
-    pub async fn is_rate_limited(&self, limit: RateLimit, whose: &str) -> Result<bool, Error> {
-        let mut tx = self.0.db.begin_identity::<tenancy::Read>().await?;
-        match self.refuse_if_limited(&mut tx, limit, whose).await {
-            Ok(()) => Ok(false),
-            Err(Error::TooMany(_)) => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Refuses `whose` if they have used up a limit. This counts nothing. It is for limits that only failed attempts
     /// use up, and is called before the attempt.
     ///

@@ -69,6 +69,8 @@ impl Authn {
         let now = self.0.clock.now();
         let look_up = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default());
         let Some((mut session, mut tx, mut access)) = look_up().await? else {
+            // Any made-up token leads here. Past the limit of the network, it costs the look-up and no more.
+            context.check_rate_limit_of_unknown()?;
             self.end_stolen(&given, now, &context).await?;
             return Err(Error::Unauthenticated);
         };

@@ -18,7 +18,7 @@ use crate::error::ErrorSlot;
 use crate::page::RenderedPage;
 use crate::problem::{RequestInfo, render};
 use crate::quota::Quotas;
-use crate::rate_limiter::{RateLimitConfig, RateLimitKey, RateLimiter};
+use crate::rate_limiter::{RateLimitConfig, RateLimiter};
 use crate::slot::Slot;
 use crate::{Addresses, Context, Error, Flash, Frame, Host, Shell, fetch_metadata, headers, host};
 
@@ -103,8 +103,7 @@ async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let mut response = edge.run(request, probe, &context.client.network, next).instrument(span.clone()).await;
     let _entered = span.enter();
     // No guard has counted it: the route does not exist, nobody authenticated, or it is a static file.
-    if context.quotas.is_empty()
-        && let Err(too_many) = context.check_rate_limit(RateLimitKey::Network)
+    if let Err(too_many) = context.check_rate_limit_of_unknown()
         && !response.status().is_server_error()
     {
         response = too_many.into_response();

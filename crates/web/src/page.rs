@@ -142,6 +142,15 @@ impl Context {
         if refused { Err(Error::TooMany(quota.more_in)) } else { Ok(()) }
     }
 
+    /// Counts a request of somebody unknown against their network, unless the request is counted already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] if the limit is used up.
+    pub fn check_rate_limit_of_unknown(&self) -> Result<(), Error> {
+        if self.quotas.is_empty() { self.check_rate_limit(RateLimitKey::Network) } else { Ok(()) }
+    }
+
     /// Adds a quota to the rate limit headers of the response.
     pub fn report_quota(&self, quota: Quota) {
         self.quotas.record(quota);

@@ -1,6 +1,7 @@
 //! Requests a minute: of a network, a person, a client, on an organization.
 
 use reqwest::Method;
+use sqlx::Executor as _;
 
 use super::{assert_one_line, assets};
 use crate::harness::{Answer, World, registry};
@@ -71,6 +72,25 @@ async fn a_network_asks_so_often_without_showing_who_it_is() {
     }
     assert_eq!(here.get("/healthz").await.status, 200);
     assert_eq!(there.get("/sign-in").await.status, 200, "others are not affected");
+}
+
+// control: API-01
+// control: API-05
+#[tokio::test]
+async fn made_up_tokens_past_the_limit_cost_one_look_up_and_no_more() {
+    let world = World::start_with(&[PROXY, ("HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "3")]).await;
+    let mut here = world.stranger().at_address("198.51.100.7");
+    here.set_cookie("session", &"x".repeat(43));
+    for expected in [2, 1, 0] {
+        assert_eq!(left(&here.get(&world.acme.contacts()).await, "network"), expected);
+    }
+    // Whatever would look for a stolen session writes, and would wait here.
+    let mut owner = world.database.session().await;
+    owner.execute("begin; lock table identity.sessions in share mode").await.unwrap();
+    assert_refused(&here.get(&world.acme.contacts()).await, "network");
+    assert_refused(&here.clone().program().post(&world.acme.contacts(), &[("name", "Ada")]).await, "network");
+    assert_refused(&here.post(&world.acme.contacts(), &[("name", "Ada")]).await, "network");
+    assert_refused(&here.get("/nowhere").await, "network");
 }
 
 /// The address of a file that the front page names.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authn::{RequestPerson, SignedIn};
-use authz::{Action, Authorized, RequestViewer, Viewer};
+use authz::{Action, Authorized, Decision, RequestViewer, Viewer};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State as FromState};
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -13,7 +13,7 @@ use web::{DisplayEmail, Error, Link, OrganizationShell, Person, Result, Shell};
 
 use super::parts::PanelRequest;
 use super::registry::Registry;
-use super::{Location, Role, State};
+use super::{Location, Role, State, ViewOrganization};
 
 /// The layout of the requested page. It knows the current page and what the features registered.
 #[derive(Clone)]
@@ -62,10 +62,11 @@ impl Layout {
         self.around(personal(ok.who()), ok.viewer())
     }
 
-    /// Returns the layout of an error page. It depends on how far the request got: whether `viewer` is known.
+    /// Returns the layout of an error page. It depends on how far the request got: whether `viewer` is known. The header of
+    /// the organization is only for those who may see the organization, because the error may come before a decision.
     fn error(&self, person: &SignedIn, viewer: Option<Viewer<'_>>) -> Shell {
         match viewer {
-            Some(viewer) if viewer.member().is_some() => self.around(personal(person), viewer),
+            Some(viewer) if sees_organization(viewer) => self.around(personal(person), viewer),
             _ => self.account(person),
         }
     }
@@ -128,6 +129,14 @@ impl Layout {
         }
         entries
     }
+}
+
+/// Whether the viewer may see the organization of the path without another factor.
+fn sees_organization(viewer: Viewer<'_>) -> bool {
+    viewer.member().is_some_and(|member| {
+        let location = Location::of(&member.membership, member.workspace.as_ref());
+        viewer.decision::<ViewOrganization>(&location.organization) == Decision::Allow
+    })
 }
 
 /// Middleware that keeps the header and the navigation on error pages, for signed-in people.

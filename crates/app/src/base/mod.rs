@@ -24,7 +24,9 @@ mod sentence;
 mod state;
 mod workspace;
 
-use authz::PolicySource;
+use authz::{Contribution, PolicySource, RefusedBecause};
+use tenancy::RequestAccess;
+use web::Result;
 
 pub(crate) use account::Account;
 pub(crate) use actor::DisplayActor;
@@ -63,6 +65,19 @@ authz::actions! {
 
 /// The policies that the policies of every feature build on.
 pub(crate) fn policies_of_all() -> PolicySource {
-    // `authz` adds these attributes.
-    policies!("base", ACTIONS, context: |_| Ok(authz::Contribution::default()), role_groups: Role::GROUPS)
+    policies!("base", ACTIONS, context: acceptance, role_groups: Role::GROUPS)
+}
+
+/// Whether the organization accepts the session or the client, and if not, why. `authz` itself adds the other attributes
+/// of the base.
+#[expect(clippy::unnecessary_wraps, reason = "features parse what they read")]
+fn acceptance(access: &RequestAccess) -> Result<Contribution> {
+    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted.as_deref());
+    let Some(reason) = unaccepted else { return Ok(Contribution::default()) };
+    // There is one reason for clients, because nobody has checked whether their member could still sign in.
+    let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
+                            members. Use a service account.";
+    Ok(Contribution::default()
+        .flag("unaccepted")
+        .refused_because(RefusedBecause { reason: reason.to_owned(), text_for_clients }))
 }

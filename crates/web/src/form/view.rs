@@ -66,7 +66,8 @@ impl FormView {
     pub fn refilled(&self, refusal: Option<&RefusedForm>) -> Self {
         let mut form = self.clone();
         let Some(RefusedForm { fields: sent, .. }) = refusal else { return form };
-        let is_this = sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name.as_str() == name));
+        let is_this = !sent.is_empty()
+            && sent.iter().all(|(name, _)| form.fields.iter().any(|field| field.spec.name.as_str() == name));
         for field in form.fields.iter_mut().filter(|field| is_this && field.spec.is_shown_again()) {
             let values = sent.iter().filter(|(name, _)| name == field.spec.name.as_str());
             field.values = values.map(|(_, value)| value.clone()).collect();

@@ -120,26 +120,17 @@ pub(super) async fn all(tx: &mut Tx<Read>, now: DateTime<Utc>) -> Result<(Vec<In
     Ok(truncate(all.fetch_all(&mut **tx).await?, MAX_SHOWN))
 }
 
-/// Whether an email may be sent to an address. It is counted when it is queued ([`count_email`]).
-pub(super) async fn can_email(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
-    for (limit, whose) in mail_limits(email, organization) {
-        if authn.is_rate_limited(limit, &whose).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Counts an email that was queued.
-pub(super) async fn count_email(authn: &Authn, email: &str, organization: TenantId) -> Result<()> {
+/// Counts an email to an address. Returns `false` if it may not be sent. It is counted before it is queued, because many
+/// organizations can invite the same person at the same moment.
+pub(super) async fn count_email(authn: &Authn, email: &str, organization: TenantId) -> Result<bool> {
     for (limit, whose) in mail_limits(email, organization) {
         match authn.check_rate_limit_silently(limit, &whose).await {
-            // Another email was sent at the same moment.
-            Ok(()) | Err(Error::TooMany(_)) => {}
+            Ok(()) => {}
+            Err(Error::TooMany(_)) => return Ok(false),
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn mail_limits(email: &str, organization: TenantId) -> [(RateLimit, String); 2] {

@@ -92,7 +92,7 @@ pub(super) async fn invite(
         return Err(Error::Forbidden);
     }
     authn.check_person_rate_limit(invitation::INVITATION_LIMIT, ok.who()).await?;
-    let notifies = invitation::can_email(&authn, &email, ok.on().id).await?;
+    let notifies = invitation::count_email(&authn, &email, ok.on().id).await?;
     let inviter = ok.member()?.membership.clone();
     let (url, text) = (list_url(ok.on()), success_text(&email, notifies));
     let mut tx = one_time_key::begin(&mut ok, key, &url, &text).await?;
@@ -106,9 +106,6 @@ pub(super) async fn invite(
         queue_mail(&mut tx, &doing, &email, role, expires_at).await?;
     }
     tx.commit().await?;
-    if notifies {
-        invitation::count_email(&authn, &email, ok.on().id).await?;
-    }
     Ok(see_other(&url, &text))
 }
 

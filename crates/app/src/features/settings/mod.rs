@@ -62,7 +62,7 @@ pub(crate) fn feature() -> Feature {
         .post("/domains/{domain}/remove", domains::remove)
         .under("/o/{organization}/settings");
     Feature::new("settings")
-        .policies(policies!("settings", ACTIONS, context: rules::context))
+        .policies(policies!("settings", ACTIONS))
         .routes(routes)
         .events(EVENTS)
         .limits(&[provider::PROVIDER_LIMIT, domain::DOMAIN_CHECK_LIMIT])

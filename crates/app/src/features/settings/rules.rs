@@ -1,7 +1,7 @@
-use authz::{Contribution, RefusedBecause, Resource as _};
+use authz::Resource as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Mode, OnConstraint, RequestAccess, Tenant, TenantId, Tx, Write};
+use tenancy::{Mode, OnConstraint, Tenant, TenantId, Tx, Write};
 use uuid::Uuid;
 use web::{Error, Result};
 
@@ -106,17 +106,4 @@ impl Relaxation {
         }
         announcement.record(tx).await
     }
-}
-
-/// Whether the organization accepts the way the session began, and if not, why.
-#[expect(clippy::unnecessary_wraps, reason = "other features parse what they read")]
-pub(super) fn context(access: &RequestAccess) -> Result<Contribution> {
-    let unaccepted = access.membership.as_ref().and_then(|membership| membership.unaccepted.as_deref());
-    let Some(reason) = unaccepted else { return Ok(Contribution::default()) };
-    // There is one reason for clients, because nobody has checked whether their member could still sign in.
-    let text_for_clients = "This client acts as a member, and the organization requires its own identity provider of its \
-                            members. Use a service account.";
-    Ok(Contribution::default()
-        .flag("unaccepted")
-        .refused_because(RefusedBecause { reason: reason.to_owned(), text_for_clients }))
 }
