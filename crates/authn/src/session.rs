@@ -8,8 +8,8 @@ use axum::response::Response;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use tenancy::{
-    Account, Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, SessionFacts, TenantId, Tx, Write,
-    WriteLocks,
+    Account, ConnectionShare, Identity as IdentityPlane, Plane, Read, RequestAccess, Scope, SessionFacts, TenantId, Tx,
+    Write, WriteLocks,
 };
 use uuid::Uuid;
 use web::cookie;
@@ -67,7 +67,8 @@ impl Authn {
             parts.extensions.get().cloned().ok_or_else(|| Error::internal("the edge is not around this route"))?;
         let given = session_cookie::token_of(&parts.headers).map(hash).ok_or(Error::Unauthenticated)?;
         let now = self.0.clock.now();
-        let look_up = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default());
+        let share = if context.network_is_over_limit() { ConnectionShare::OverLimit } else { ConnectionShare::Path };
+        let look_up = || self.0.db.authenticate::<Read, P>(&given, now, scope, WriteLocks::default(), share);
         let Some((mut session, mut tx, mut access)) = look_up().await? else {
             // Any made-up token leads here. Past the limit of the network, it costs the look-up and no more.
             context.check_rate_limit_of_unknown()?;
@@ -110,7 +111,8 @@ impl Authn {
         locks: WriteLocks,
     ) -> Result<(SignedIn, Tx<Write, P>, RequestAccess), Error> {
         let now = self.0.clock.now();
-        let found = self.0.db.authenticate::<Write, P>(who.token_hash(), now, scope, locks).await?;
+        let share = ConnectionShare::Path;
+        let found = self.0.db.authenticate::<Write, P>(who.token_hash(), now, scope, locks, share).await?;
         let (session, tx, access) = found.ok_or(Error::Unauthenticated)?;
         let context = who.context().clone();
         let risk = risk::score(&session, &context.client, now);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::access::{ClientFacts, Membership, RequestAccess, SessionFacts, Waiting, WorkspaceFacts};
 use crate::connect::Db;
-use crate::connection::key;
+use crate::connection::{Key, key};
 use crate::error::Error;
 use crate::ids::{TenantId, UserId, WorkspaceId};
 use crate::plane::{Mode, Plane};
@@ -42,6 +42,19 @@ pub struct WriteLocks {
     /// The organization that is being created. The transaction is bound to it instead.
     pub new_tenant: Option<TenantId>,
 }
+
+/// Whose share of the connections a look-up uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionShare {
+    /// That of the organization in the path or, without one, that of the plane.
+    Path,
+    /// One for all networks that are over their limit. With a share for each path, such a network would get a new share for
+    /// each organization that it makes up.
+    OverLimit,
+}
+
+/// The share of [`ConnectionShare::OverLimit`].
+const OVER_LIMIT: Key = ("over_limit", None);
 
 /// The token or signature that an API client has presented.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +103,14 @@ impl Db {
         now: DateTime<Utc>,
         scope: Scope,
         locks: WriteLocks,
+        share: ConnectionShare,
     ) -> Result<Option<(SessionFacts, Tx<M, P>, RequestAccess)>, Error> {
         let mut hash = String::with_capacity(64);
         for byte in token_hash {
             let _ = write!(hash, "{byte:02x}");
         }
         let call = format!("identity.authenticate('\\x{hash}', '{}', {})", now.to_rfc3339(), scope.sql());
-        let found = self.look_up::<M, P, SessionFacts>(scope, &call, locks).await?;
+        let found = self.look_up::<M, P, SessionFacts>(scope, &call, locks, share).await?;
         Ok(found.map(|(tx, row)| {
             let (session, access) = row.into_access(|session| Some(session.user));
             (session, tx, access)
@@ -117,7 +131,7 @@ impl Db {
     ) -> Result<Option<(ClientFacts, Tx<M, P>, RequestAccess)>, Error> {
         let PresentedToken { client, family, jti } = presented;
         let call = format!("identity.authenticate_client({}, '{client}', {}, {})", scope.sql(), id(family), id(jti));
-        let found = self.look_up::<M, P, ClientFacts>(scope, &call, locks).await?;
+        let found = self.look_up::<M, P, ClientFacts>(scope, &call, locks, ConnectionShare::Path).await?;
         Ok(found.map(|(tx, row)| {
             let (client, access) = row.into_access(|client| client.user);
             (client, tx, access)
@@ -129,8 +143,13 @@ impl Db {
         scope: Scope,
         call: &str,
         locks: WriteLocks,
+        share: ConnectionShare,
     ) -> Result<Option<(Tx<M, P>, LookupRow<S>)>, Error> {
-        let mut connection = self.connection(key::<P>(scope.tenant.map(TenantId::uuid))).await?;
+        let key = match share {
+            ConnectionShare::Path => key::<P>(scope.tenant.map(TenantId::uuid)),
+            ConnectionShare::OverLimit => OVER_LIMIT,
+        };
+        let mut connection = self.connection(key).await?;
         let (begin, role, locks, bind) = (M::BEGIN, P::ROLE, locks.sql(), locks.bind());
         let sql = format!("{begin}; {locks}SET LOCAL ROLE identity_rows; SELECT {call}; SET LOCAL ROLE {role}{bind}");
         // SECURITY: the text consists of constants, and of hex, UUIDs and a time that we print ourselves. No part of it is input.

@@ -18,7 +18,7 @@ mod retention;
 mod tx;
 
 pub use access::{ClientFacts, Facts, Membership, RequestAccess, SessionDrift, SessionFacts, Waiting, WorkspaceFacts};
-pub use authenticate::{PresentedToken, Scope, WriteLocks};
+pub use authenticate::{ConnectionShare, PresentedToken, Scope, WriteLocks};
 pub use claim::one_connection;
 pub use config::{Config, SETTINGS};
 pub use connect::Db;

@@ -151,6 +151,12 @@ impl Context {
         if self.quotas.is_empty() { self.check_rate_limit(RateLimitKey::Network) } else { Ok(()) }
     }
 
+    /// Whether the network of the request has used up its limit for requests of somebody unknown.
+    #[must_use]
+    pub fn network_is_over_limit(&self) -> bool {
+        self.rate_limiter.as_ref().is_some_and(|rate_limiter| rate_limiter.is_used_up(&self.client.network))
+    }
+
     /// Adds a quota to the rate limit headers of the response.
     pub fn report_quota(&self, quota: Quota) {
         self.quotas.record(quota);

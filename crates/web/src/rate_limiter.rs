@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -74,6 +75,11 @@ impl RateLimiter {
             RateLimitKey::Organization(id) => self.organization.check(id),
         }
     }
+
+    /// Whether a network has used up its limit. This counts nothing.
+    pub(crate) fn is_used_up(&self, network: &str) -> bool {
+        self.network.is_used_up(network)
+    }
 }
 
 /// The generic cell rate algorithm (ITU-T I.371). It stores a theoretical arrival time (TAT) for each key.
@@ -106,6 +112,14 @@ impl<K: Eq + Hash> Gcra<K> {
         }
         known.insert(key, now + with_this);
         (self.left(with_this), false)
+    }
+
+    fn is_used_up<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let known = self.tat.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).is_some_and(|tat| tat.saturating_sub(self.began.elapsed()) + self.emission_interval() > MINUTE)
     }
 
     fn emission_interval(&self) -> Duration {

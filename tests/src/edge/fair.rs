@@ -74,6 +74,34 @@ async fn whether_it_is_ready_does_not_wait_for_those_who_sign_in() {
 
 // control: API-05
 #[tokio::test]
+async fn a_network_over_its_limit_has_one_share_of_the_connections_for_all_it_makes_up() {
+    let limits = [("HTTP__PROXIES", "1"), ("HTTP__RATE_LIMITS__NETWORK_PER_MINUTE", "3")];
+    let world =
+        World::start_with(&[("DATABASE__MAX_CONNECTIONS", "4"), PATIENT[0], PATIENT[1], limits[0], limits[1]]).await;
+    let mut here = world.stranger().at_address("198.51.100.7");
+    here.set_cookie("session", &"x".repeat(43));
+    for expected in [303, 303, 303, 429] {
+        assert_eq!(here.get("/account").await.status, expected);
+    }
+    let mut owner = world.database.session().await;
+    owner.execute("begin; lock table identity.sessions in access exclusive mode").await.unwrap();
+    let asked: Vec<_> = (0..6).map(|_| later(&here, &format!("/o/{}/members", uuid::Uuid::now_v7()))).collect();
+    world.until_blocked(2).await;
+    for _ in 0..5 {
+        assert_eq!(world.stranger().at_address("203.0.113.9").get("/sign-in").await.status, 200);
+    }
+    world.until_blocked(2).await;
+    let blocked =
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    assert_eq!(world.database.count(blocked).await, 2, "half of them, whatever it makes up");
+    owner.execute("rollback").await.unwrap();
+    for answer in asked {
+        assert!([303, 429].contains(&answer.await.unwrap()));
+    }
+}
+
+// control: API-05
+#[tokio::test]
 async fn one_network_takes_half_of_the_places_and_another_one_is_served_at_once() {
     let [request, acquire] = PATIENT;
     let settings = [

@@ -9,7 +9,7 @@ use axum::routing::get;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgPoolOptions;
-use tenancy::{Db, Read, Scope, Tenant, WriteLocks};
+use tenancy::{ConnectionShare, Db, Read, Scope, Tenant, WriteLocks};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -67,8 +67,8 @@ async fn bound_list(State(db): State<Db>, Path((tenant, workspace)): Path<(Uuid,
     let scope = Scope { tenant: Some(tenant.into()), workspace: Some(workspace.into()) };
     #[expect(clippy::disallowed_methods, reason = "the product's clock is not measured here")]
     let now = chrono::Utc::now();
-    let access =
-        db.authenticate::<Read, Tenant>(&Sha256::digest(token.1).into(), now, scope, WriteLocks::default()).await;
+    let (hash, locks) = (Sha256::digest(token.1).into(), WriteLocks::default());
+    let access = db.authenticate::<Read, Tenant>(&hash, now, scope, locks, ConnectionShare::Path).await;
     let (_, mut tx, _) = access.map_err(internal)?.ok_or((StatusCode::UNAUTHORIZED, String::new()))?;
     answer(select(&mut *tx, tenant, workspace).await)
 }
