@@ -222,15 +222,19 @@ async fn what_one_person_does_again_and_again_is_told_to_everybody_in_few_mails(
         select o.tenant_id, p.id, 'owner' from tenant.organizations o, people p where o.name = 'Acme'";
     assert_eq!(world.change(owners).await, 40);
     let role = format!("{}/members/{}/role", world.acme.url(), world.user("vera").await);
+    let waiting = "select count(*) from jobs.queue where kind = 'mail'";
     for number in 0..60 {
         let to = if number % 2 == 0 { "admin" } else { "viewer" };
         let changed = olivia.post(&role, &[("role", to), ("reason", "Because I can")]).await;
         assert_eq!(changed.status, 303, "{number}: {}", changed.text());
+        if number == 0 {
+            world.until(waiting, 0).await; // all have been told of the first change at once
+        }
     }
-    let waiting = "select count(*) from jobs.queue where kind = 'mail'";
     let queued = world.database.count(waiting).await;
     assert!(queued <= 2 * 41, "{queued} mails wait");
-    world.until("select count(*) from jobs.queue where kind = 'mail' and due_at <= now()", 0).await;
+    // Of the sixty mails that go at once, 41 have gone. The others are fewer than those who wait for a second one.
+    world.until("select count(*) from jobs.queue where kind = 'mail' and (due_at <= now() or not waiting)", 0).await;
     let sent = world.mailbox.messages().into_iter().filter(|mail| mail.subject.starts_with("A member has a new role"));
     let sent = sent.count();
     assert!((41..=150).contains(&sent), "{sent} mails for 60 changes and 41 owners");
@@ -238,7 +242,7 @@ async fn what_one_person_does_again_and_again_is_told_to_everybody_in_few_mails(
     // What waits is not lost: in ten minutes at the latest everybody hears of the rest, in one mail.
     let too_long = "select count(*) from jobs.queue where kind = 'mail' and due_at > now() + interval '10 minutes'";
     assert_eq!(world.database.count(too_long).await, 0);
-    assert!(world.change("update jobs.queue set due_at = now() where kind = 'mail'").await >= 41);
+    assert!(world.change("update jobs.queue set due_at = now() where kind = 'mail'").await > 0, "some wait");
     world.until(waiting, 0).await;
     let subject = "A member has a new role";
     let of_owner_7 = world.mailbox.messages().into_iter().filter(|mail| mail.to == ["owner7@example.org"]);
