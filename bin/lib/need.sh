@@ -168,5 +168,5 @@ target_dir() {
 build_devkit() {
   devkit="$(target_dir)/debug/devkit"
   [ -x "$devkit" ] || say "Building the test database runner (about 2 minutes the first time)..."
-  cargo build --quiet --workspace --bin devkit --no-default-features
+  cargo build --quiet --profile test --workspace --bin devkit --no-default-features # with the libraries of the tests
 }
